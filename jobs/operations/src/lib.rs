@@ -1,1 +1,12 @@
-//! x
+//! What is done on a control-plane node: operations, the reports they give back, and the words both are written in.
+//!
+//! The same code runs in the job image (crate `etcd-job`) and in the plugin's own process on a control-plane node. It
+//! decides and acts; it prints nothing and asks nothing.
+
+pub mod failure;
+pub mod flags;
+pub mod ids;
+pub mod operation;
+pub mod report;
+pub mod target;
+pub mod wire;

@@ -1,0 +1,303 @@
+//! What operations found or did. Serialisable; versioned by [`crate::wire::VERSION`].
+//!
+//! Absent is not zero: what a version of etcd does not tell is `None` (3.5 tells no quota and no storage version).
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Answer;
+use crate::ids::{ClusterId, MemberId};
+
+/// What one operation gave back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "kebab-case")]
+pub enum Report {
+    /// Of [`crate::operation::Operation::Status`].
+    Status(StatusReport),
+    /// Of [`crate::operation::Operation::Members`].
+    Members(MemberList),
+    /// Of [`crate::operation::Operation::Health`].
+    Health(HealthReport),
+    /// Of [`crate::operation::Operation::AlarmList`]: the alarms raised.
+    AlarmList(AlarmReport),
+    /// Of [`crate::operation::Operation::AlarmDisarm`]: the alarms that were raised before and no longer are.
+    AlarmDisarm(AlarmReport),
+    /// Of [`crate::operation::Operation::Defrag`].
+    Defrag(DefragReport),
+    /// Of [`crate::operation::Operation::SnapshotSave`].
+    Snapshot(SnapshotReport),
+    /// Of [`crate::operation::Operation::Usage`].
+    Usage(UsageReport),
+}
+
+/// What a node's member, its disk and its peers say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusReport {
+    /// The node's own member, asked at its own endpoint.
+    pub own: Answer<EndpointStatus>,
+    /// The list of members as this node's member has it (its own view: not asked of the quorum).
+    pub members: Answer<MemberList>,
+    /// The alarms; fails without a quorum.
+    pub alarms: Answer<Vec<Alarm>>,
+    /// The other members, asked from here at the client addresses they announce.
+    pub peers: Vec<PeerStatus>,
+    /// What the node itself shows of its etcd when the member does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<NodeEvidence>,
+}
+
+/// One endpoint's own account (Maintenance.Status).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointStatus {
+    /// Where it was asked.
+    pub endpoint: String,
+    /// The cluster it belongs to.
+    pub cluster_id: ClusterId,
+    /// Its own id.
+    pub member_id: MemberId,
+    /// etcd's version, such as `3.6.16`.
+    pub version: String,
+    /// The storage version (from 3.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_version: Option<String>,
+    /// What the database takes, as the quota counts it.
+    pub db_size_bytes: u64,
+    /// What of it is in use; the rest is what a defragmentation frees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub db_in_use_bytes: Option<u64>,
+    /// The quota in force (told from 3.6 on, else from the flag).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_bytes: Option<u64>,
+    /// The leader it knows; none: it knows of no leader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<MemberId>,
+    /// Whether it is a learner.
+    pub is_learner: bool,
+    /// The raft term.
+    pub raft_term: u64,
+    /// The last index in its log.
+    pub raft_index: u64,
+    /// The last index applied.
+    pub raft_applied_index: u64,
+    /// The revision of its key space.
+    pub revision: i64,
+    /// What it complains of.
+    #[serde(default)]
+    pub errors: Vec<String>,
+    /// A downgrade under way: the version it goes to (from 3.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downgrade_target: Option<String>,
+    /// How long the answer took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Another member as seen from a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerStatus {
+    /// Which one.
+    pub member_id: MemberId,
+    /// What it answered.
+    pub answer: Answer<EndpointStatus>,
+}
+
+/// What a node shows of an etcd that does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeEvidence {
+    /// Whether some process holds the lock on `member/snap/db`: none, when it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub db_locked: Option<bool>,
+    /// The size of `member/snap/db`; none: not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub db_file_bytes: Option<u64>,
+    /// The last words of the newest etcd container on the node: its fatal or panic line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_words: Option<String>,
+    /// How often the container was restarted, by its log files' numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<u32>,
+}
+
+/// A member of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// Its id.
+    pub id: MemberId,
+    /// Its name; empty until it has started for the first time.
+    pub name: String,
+    /// Where other members reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it; empty until it has started for the first time.
+    pub client_urls: Vec<String>,
+    /// Whether it is a learner.
+    pub is_learner: bool,
+}
+
+impl Member {
+    /// Whether it has ever started: only then has it told its name.
+    pub fn started(&self) -> bool {
+        !self.name.is_empty()
+    }
+}
+
+/// Whose view a list of members is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// The quorum's.
+    Linearizable,
+    /// One member's own, which may be out of date.
+    Serializable,
+}
+
+/// A list of members, and whose view it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberList {
+    /// The cluster's id.
+    pub cluster_id: ClusterId,
+    /// Who answered.
+    pub answered_by: MemberId,
+    /// Whose view it is.
+    pub consistency: Consistency,
+    /// The members, as etcd lists them.
+    pub members: Vec<Member>,
+}
+
+/// Which alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum AlarmKind {
+    /// The database reached its quota: writes are refused.
+    NoSpace,
+    /// A member's data differs from the others'.
+    Corrupt,
+    /// One this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// An alarm that is raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alarm {
+    /// Whose.
+    pub member_id: MemberId,
+    /// Which.
+    pub alarm: AlarmKind,
+}
+
+/// Alarms, and who answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlarmReport {
+    /// The cluster's id.
+    pub cluster_id: ClusterId,
+    /// The alarms.
+    pub alarms: Vec<Alarm>,
+}
+
+/// Whether a member does its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthReport {
+    /// Who was asked; none: it did not even tell its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_id: Option<MemberId>,
+    /// The linearizable read: how long it took, in microseconds.
+    pub read_us: Answer<u64>,
+    /// The alarms.
+    pub alarms: Answer<Vec<Alarm>>,
+}
+
+/// What a defragmentation did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DefragReport {
+    /// The member.
+    pub member_id: MemberId,
+    /// The database before, in bytes.
+    pub before_bytes: u64,
+    /// The database after, in bytes, as the member told it afterwards.
+    pub after_bytes: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// A snapshot that was taken and checked: sha256 trailer, size and page structure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotReport {
+    /// Where it lies on the node.
+    pub path: PathBuf,
+    /// The file's size, trailer included.
+    pub size_bytes: u64,
+    /// sha256 of the whole file (what `sha256sum` prints), not of the database alone.
+    pub sha256: String,
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// The member it was taken from.
+    pub member_id: MemberId,
+    /// The revision the snapshot holds, read from the snapshot itself.
+    pub revision: i64,
+    /// The raft term when it was begun.
+    pub raft_term: u64,
+    /// etcd's version.
+    pub etcd_version: String,
+    /// The storage version (from 3.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_version: Option<String>,
+    /// The hash `etcdutl snapshot status` prints.
+    pub hash: u32,
+    /// Keys alive, as etcdutl counts them from 3.6 on.
+    pub total_keys: u64,
+    /// When it was begun.
+    pub taken_at: Timestamp,
+    /// How long it took to take and check, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What fills the database. Sizes are of keys and values as etcd stores them; page overhead is in `file_bytes` only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageReport {
+    /// The member it was read from; none for a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_id: Option<MemberId>,
+    /// The database as a whole.
+    pub file_bytes: u64,
+    /// What a defragmentation would free.
+    pub free_bytes: u64,
+    /// The revision it shows.
+    pub revision: i64,
+    /// Everything there is.
+    pub total: UsageRow,
+    /// The largest resources, such as `pods` or `example.com/widgets`, by live and history bytes together.
+    pub resources: Vec<UsageRow>,
+    /// The largest namespaces.
+    pub namespaces: Vec<UsageRow>,
+    /// The largest objects, by key.
+    pub objects: Vec<UsageRow>,
+}
+
+/// One line of a usage table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageRow {
+    /// The resource, namespace or key.
+    pub name: String,
+    /// Objects alive.
+    pub objects: u64,
+    /// Revisions kept, live ones included.
+    pub revisions: u64,
+    /// Bytes of what is alive.
+    pub live_bytes: u64,
+    /// Bytes of older revisions and tombstones.
+    pub history_bytes: u64,
+}
