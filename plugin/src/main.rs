@@ -1,2 +1,3 @@
-//! x
+//! kubectl-etcd: what kubectl starts as `kubectl etcd`.
+
 fn main() {}

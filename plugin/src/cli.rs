@@ -1,0 +1,165 @@
+//! The command line: what can be typed. What it means is decided by each command.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+const CONNECTION: &str = "Connection (as kubectl's own)";
+const FLEET: &str = "Where and how it runs";
+
+/// Which way an operation is brought to a control-plane node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub enum Via {
+    /// A Kubernetes Job on the node
+    Job,
+    /// A bare Pod on the node, when no controller-manager turns Jobs into Pods
+    Pod,
+    /// etcdctl inside the running etcd pod: needs no write to the cluster
+    Exec,
+    /// This host, which must be a control-plane node
+    Local,
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Job => "job",
+            Self::Pod => "pod",
+            Self::Exec => "exec",
+            Self::Local => "local",
+        })
+    }
+}
+
+/// kubectl's own connection flags, which mean here what they mean there.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = CONNECTION)]
+pub struct ConnectionArgs {
+    /// Path of the kubeconfig file
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig context to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The kubeconfig cluster to use
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub cluster: Option<String>,
+    /// The kubeconfig user to use
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub user: Option<String>,
+    /// Address and port of the apiserver
+    #[arg(
+        short = 's',
+        long,
+        global = true,
+        value_name = "URL",
+        hide_short_help = true
+    )]
+    pub server: Option<String>,
+    /// Bearer token for the apiserver
+    #[arg(long, global = true, value_name = "TOKEN", hide_short_help = true)]
+    pub token: Option<String>,
+    /// User to impersonate
+    #[arg(
+        long = "as",
+        global = true,
+        value_name = "USER",
+        hide_short_help = true
+    )]
+    pub impersonate: Option<String>,
+    /// Group to impersonate; may be given several times
+    #[arg(
+        long = "as-group",
+        global = true,
+        value_name = "GROUP",
+        hide_short_help = true
+    )]
+    pub impersonate_groups: Vec<String>,
+    /// Do not check the apiserver's certificate
+    #[arg(long, global = true, hide_short_help = true)]
+    pub insecure_skip_tls_verify: bool,
+    /// Certificate of the authority that signed the apiserver's
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub certificate_authority: Option<PathBuf>,
+    /// Client certificate for the apiserver
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub client_certificate: Option<PathBuf>,
+    /// Key of the client certificate
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub client_key: Option<PathBuf>,
+    /// Name the apiserver's certificate is checked for, instead of the address's
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub tls_server_name: Option<String>,
+    /// How long one request to the apiserver may take, such as 5s; 0 for no limit
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
+    pub request_timeout: Option<Duration>,
+    /// Namespace the Jobs run in
+    #[arg(short = 'n', long, global = true, value_name = "NAME", default_value = DEFAULT_NAMESPACE)]
+    pub namespace: String,
+}
+
+/// Where Jobs run unless `--namespace` says otherwise: the one namespace that every kubeadm cluster has and that
+/// admits privileged pods.
+pub const DEFAULT_NAMESPACE: &str = "kube-system";
+
+/// On which nodes a command works, and by which runner.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = FLEET)]
+pub struct FleetArgs {
+    /// Only on this control-plane node; may be given several times
+    #[arg(long, value_name = "NODE", value_delimiter = ',')]
+    pub node: Vec<String>,
+    /// Force the way to the nodes instead of choosing the one that works
+    #[arg(long, value_name = "RUNNER", value_enum)]
+    pub via: Option<Via>,
+    /// Job image to use instead of the program the plugin carries
+    #[arg(
+        long,
+        value_name = "REF",
+        env = "KUBECTL_ETCD_IMAGE",
+        hide_short_help = true
+    )]
+    pub image: Option<String>,
+    /// Secret with which the job image is pulled, in the Jobs' namespace; may be given several times
+    #[arg(
+        long,
+        value_name = "SECRET",
+        hide_short_help = true,
+        requires = "image"
+    )]
+    pub image_pull_secret: Vec<String>,
+    /// How long the work on one node may take before it is given up
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
+    pub timeout: Option<Duration>,
+}
+
+/// Reads a duration as kubectl does: `5s`, `1m30s`, `500ms`, or a bare number of seconds.
+///
+/// # Errors
+/// When it is none of these, or negative.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let not_one = || format!("`{text}` is not a duration such as 5s, 1m30s or 500ms");
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| not_one())?;
+    Duration::try_from(signed).map_err(|_| not_one())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_of_kubectl() {
+        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_duration("7"), Ok(Duration::from_secs(7)));
+        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "-5s", "5 parsecs", "s"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}
