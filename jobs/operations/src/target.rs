@@ -40,7 +40,7 @@ pub struct Target {
 pub struct TlsFiles {
     /// Who signed the servers: `--trusted-ca-file`.
     pub ca: PathBuf,
-    /// What a client shows: kubeadm's `healthcheck-client.crt` where it is there, else `--cert-file`.
+    /// What a client shows: the server's own, `--cert-file`, which kubeadm makes for both uses.
     pub cert: PathBuf,
     /// Its key.
     pub key: PathBuf,
