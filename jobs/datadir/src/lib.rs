@@ -18,9 +18,15 @@
 //! and memory and ends in an error.
 
 pub mod error;
+mod gojson;
+pub mod ids;
+pub mod membership;
 pub mod page;
 pub mod progress;
+pub mod raft;
+pub mod snap;
 pub mod source;
 pub mod tree;
+pub mod wal;
 
 pub use error::{Damage, Error};
