@@ -1,0 +1,120 @@
+//! The command line: what can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use testbed::{Etcd, Kubernetes, Spec};
+
+/// Real Kubernetes clusters on this machine: kubeadm, kubelet, containerd and etcd in namespaces, no virtual machines.
+#[derive(Debug, Parser)]
+#[command(name = "testbed", version, after_help = "\
+Examples:
+  testbed up                        three masters, Kubernetes 1.36, etcd 3.6
+  testbed run m1 journalctl -u kubelet
+  testbed off m2                    cut m2's power
+  testbed on m2
+  testbed down
+
+Everything is kept in ~/.cache/kubectl-etcd (or $KUBECTL_ETCD_TESTBED). Root is needed.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring up a cluster; it stays until `down`
+    Up(Up),
+    /// Remove a cluster with its disks
+    Down(Down),
+    /// Show clusters and which of their masters are on
+    List,
+    /// Cut the power of a master: everything in it dies at once, its disk stays
+    Off(OneNode),
+    /// Power on a master
+    On(OneNode),
+    /// Stop every process of a master where it stands
+    Freeze(OneNode),
+    /// Let a frozen master go on
+    Thaw(OneNode),
+    /// Run a command on a master, as root
+    #[command(after_help = "\
+Examples:
+  testbed run m1 systemctl status kubelet
+  testbed run m2 ctr -n k8s.io containers list
+  testbed run m1 bash")]
+    Run(Run),
+    /// Build what clusters are made of, and nothing else
+    Build(Versions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Versions {
+    /// Line of Kubernetes: 1.36 or 1.33
+    #[arg(long, value_name = "LINE", default_value = "1.36")]
+    pub(crate) kubernetes: Kubernetes,
+    /// Line of etcd: 3.5, 3.6 or 3.7 [default: 3.6, with Kubernetes 1.33: 3.5]
+    #[arg(long, value_name = "LINE")]
+    pub(crate) etcd: Option<Etcd>,
+}
+
+impl Versions {
+    pub(crate) fn etcd(&self) -> Etcd {
+        self.etcd.unwrap_or(self.kubernetes.default_etcd())
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  testbed up
+  testbed up --masters 5 --name five
+  testbed up --name old --kubernetes 1.33")]
+pub(crate) struct Up {
+    /// How many masters
+    #[arg(long, value_name = "COUNT", default_value = "3", value_parser = ["1", "3", "5"])]
+    masters: String,
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl Up {
+    pub(crate) fn spec(&self) -> Spec {
+        let masters = self.masters.parse().unwrap_or(3);
+        Spec::masters(masters).kubernetes(self.versions.kubernetes).etcd(self.versions.etcd())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Which cluster
+    #[arg(long, value_name = "NAME", default_value = "demo")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Which cluster
+    #[arg(value_name = "NAME", default_value = "demo")]
+    pub(crate) name: String,
+    /// All clusters that people made, and what killed tests left behind
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneNode {
+    /// Which master: m1, m2, …
+    pub(crate) node: String,
+    #[command(flatten)]
+    pub(crate) cluster: Named,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) at: OneNode,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}

@@ -1,0 +1,291 @@
+//! Clusters: making, finding, using and removing them.
+
+mod kubeadm;
+mod kubeconfig;
+mod ready;
+mod ssh;
+pub mod state;
+pub mod sweep;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+
+use crate::lock::{self, Lock};
+use crate::network;
+use crate::node::Node;
+use crate::parts::versions::{Etcd, Kubernetes};
+use crate::parts::{self, NodeParts};
+use crate::process::{self, Output, ProcessId, say};
+use state::State;
+
+/// What a cluster is to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// How many masters: 1, 3 or 5.
+    pub masters: u8,
+    /// Its Kubernetes.
+    pub kubernetes: Kubernetes,
+    /// Its etcd.
+    pub etcd: Etcd,
+    /// Whether it may run beside other test clusters (see [`exclusive`]).
+    pub side_by_side: bool,
+}
+
+impl Spec {
+    /// The default versions, with this many masters.
+    #[must_use]
+    pub fn masters(masters: u8) -> Self {
+        let kubernetes = Kubernetes::V1_36;
+        Self { masters, kubernetes, etcd: kubernetes.default_etcd(), side_by_side: false }
+    }
+
+    /// With this etcd.
+    #[must_use]
+    pub fn etcd(self, etcd: Etcd) -> Self {
+        Self { etcd, ..self }
+    }
+
+    /// With this Kubernetes, and the etcd that goes with it.
+    #[must_use]
+    pub fn kubernetes(self, kubernetes: Kubernetes) -> Self {
+        Self { kubernetes, etcd: kubernetes.default_etcd(), ..self }
+    }
+
+    /// Allowed to run beside other test clusters: does not wait for their end.
+    #[must_use]
+    pub fn side_by_side(self) -> Self {
+        Self { side_by_side: true, ..self }
+    }
+}
+
+/// Waits until no other test of this user has the machine to itself, and takes it.
+///
+/// [`Cluster::start`] does so by itself, unless told otherwise by [`Spec::side_by_side`].
+///
+/// # Errors
+/// When the lock cannot be taken.
+pub fn exclusive() -> Result<Lock> {
+    lock::take("exclusive", "waiting for the test cluster of another test to end")
+}
+
+/// A cluster that is up, or partly so.
+#[derive(Debug)]
+pub struct Cluster {
+    state: State,
+    folder: PathBuf,
+    nodes: Vec<Node>,
+    parts: NodeParts,
+    /// Whether it is removed when this value is dropped.
+    temporary: bool,
+    _exclusive: Option<Lock>,
+}
+
+impl Cluster {
+    /// A ready cluster for a test, removed when the value is dropped (or at a later start, when the test is killed).
+    ///
+    /// # Errors
+    /// When parts are missing and cannot be built, or the cluster does not come up.
+    pub fn start(spec: Spec) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self::make(&spec, &name, Some(ProcessId::own()?))
+    }
+
+    /// A ready cluster for a person: it stays until it is removed.
+    ///
+    /// # Errors
+    /// When the name is taken, parts cannot be built, or the cluster does not come up.
+    pub fn up(spec: &Spec, name: &str) -> Result<Self> {
+        Self::make(spec, name, None)
+    }
+
+    fn make(spec: &Spec, name: &str, owner: Option<ProcessId>) -> Result<Self> {
+        if !(1..=9).contains(&spec.masters) || spec.masters.is_multiple_of(2) {
+            bail!("{} masters: clusters have 1, 3 or 5", spec.masters);
+        }
+        check_name(name)?;
+        if !rustix::process::geteuid().is_root() {
+            bail!("the test bed needs root: it makes namespaces, control groups and network links");
+        }
+        sweep::sweep()?;
+        let parts = parts::for_nodes(spec.kubernetes, spec.etcd)?;
+        let exclusive = if owner.is_some() && !spec.side_by_side { Some(exclusive()?) } else { None };
+        let temporary = owner.is_some();
+        let state = state::allocate(spec, name, owner)?;
+        let mut cluster = Self::with_parts(state, parts)?;
+        cluster.temporary = true; // until it is up
+        cluster._exclusive = exclusive;
+        cluster.build()?;
+        cluster.temporary = temporary;
+        Ok(cluster)
+    }
+
+    /// A cluster that is there.
+    ///
+    /// # Errors
+    /// When there is no cluster of this name.
+    pub fn open(name: &str) -> Result<Self> {
+        let state = state::load(name)?;
+        let parts = parts::for_nodes(state.kubernetes, state.etcd)?;
+        Self::with_parts(state, parts)
+    }
+
+    fn with_parts(state: State, parts: NodeParts) -> Result<Self> {
+        let folder = state.folder()?;
+        let prefix = state.prefix();
+        let node = |i| Node::new(&folder, &prefix, state.slot, i, &parts);
+        let nodes = (1..=state.masters).map(node).collect::<Result<Vec<_>>>()?;
+        Ok(Self { state, folder, nodes, parts, temporary: false, _exclusive: None })
+    }
+
+    fn build(&self) -> Result<()> {
+        network::create_switch(&self.state.prefix(), self.state.slot)?;
+        for node in &self.nodes {
+            node.create()?;
+        }
+        ssh::set_up(&self.folder, &self.nodes)?;
+        say(&format!("powering on {} master(s) of cluster {}", self.nodes.len(), self.state.name));
+        self.power_on_all()?;
+        kubeadm::make(&self.nodes, self.state.kubernetes, self.state.etcd)?;
+        self.write_kubeconfig()?;
+        self.wait_ready()
+    }
+
+    /// Powers on every node that is off, side by side.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub fn power_on_all(&self) -> Result<()> {
+        self.at_once(|node| if node.is_on() { Ok(()) } else { node.power_on() })
+    }
+
+    /// Cuts the power of every node.
+    ///
+    /// # Errors
+    /// When something of one is still there after 30 s.
+    pub fn power_off_all(&self) -> Result<()> {
+        self.at_once(Node::power_off)
+    }
+
+    /// Does something with every node at once; gives back the first error.
+    fn at_once(&self, work: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = self.nodes.iter().map(|node| scope.spawn(|| work(node))).collect();
+            threads.into_iter().try_for_each(|t| t.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// What is kept about it on disk.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Its folder: kubeconfig, ssh_config and a folder for each node.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its masters, m1 first.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// A master by name.
+    ///
+    /// # Errors
+    /// When it has none of this name.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        self.nodes.iter().find(|n| n.name() == name).with_context(|| format!("cluster {} has no node {name}", self.name()))
+    }
+
+    /// The administrator's kubeconfig: contexts m1, m2, … for each master's own apiserver, m1 chosen.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// kubectl of the cluster's version.
+    #[must_use]
+    pub fn kubectl_path(&self) -> PathBuf {
+        self.parts.kubernetes.join("kubectl")
+    }
+
+    /// kubectl as the administrator, by m1's apiserver.
+    ///
+    /// # Errors
+    /// When it cannot be started; a failing exit code is no error here.
+    pub fn kubectl<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Output> {
+        process::output(Command::new(self.kubectl_path()).arg("--kubeconfig").arg(self.kubeconfig()).args(args))
+    }
+
+    /// kubectl as the administrator, by the apiserver of a certain master.
+    ///
+    /// # Errors
+    /// When it cannot be started; a failing exit code is no error here.
+    pub fn kubectl_by<S: AsRef<OsStr>>(&self, node: &Node, args: impl IntoIterator<Item = S>) -> Result<Output> {
+        let mut command = Command::new(self.kubectl_path());
+        command.arg("--kubeconfig").arg(self.kubeconfig()).args(["--context", node.name()]).args(args);
+        process::output(&mut command)
+    }
+
+    /// Removes it, with its disks.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove(mut self) -> Result<()> {
+        self.temporary = false;
+        sweep::remove(&self.state)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.temporary {
+            if std::thread::panicking() || std::env::var_os("TESTBED_KEEP_FAILED").is_some() {
+                self.keep_evidence();
+            }
+            if let Err(error) = sweep::remove(&self.state) {
+                say(&format!("cannot remove cluster {}: {error:#}", self.state.name));
+            }
+        }
+    }
+}
+
+impl Cluster {
+    /// Of a failed test: the journals and kubeadm's words, where they outlive the cluster.
+    fn keep_evidence(&self) {
+        let Ok(root) = crate::paths::root() else { return };
+        let folder = root.join("failed").join(self.name());
+        for node in &self.nodes {
+            let to = folder.join(node.name());
+            drop(fs::create_dir_all(&to));
+            for (from, name) in [("/var/log/journal", "journal"), ("/var/log/pods", "pods"), ("/etc/kubernetes/manifests", "manifests")] {
+                drop(process::run("cp", ["-a".as_ref(), node.disk().join(&from[1..]).as_os_str(), to.join(name).as_os_str()]));
+            }
+            drop(fs::copy(node.folder().join("kubeadm.log"), to.join("kubeadm.log")));
+        }
+        say(&format!("journals of the failed test's nodes: {}", folder.display()));
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let ok = !name.is_empty()
+        && name.len() <= 20
+        && !name.starts_with('-')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if ok { Ok(()) } else { bail!("{name}: a cluster's name is at most 20 small letters, digits and dashes") }
+}

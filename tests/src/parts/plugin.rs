@@ -1,0 +1,100 @@
+//! The project's own programs, built as they are shipped.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::process::say;
+
+/// Environment variable that names a plugin to use instead of building one.
+pub const PLUGIN_VARIABLE: &str = "KUBECTL_ETCD_PLUGIN";
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+fn workspace() -> Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the test bed lies in no workspace")
+}
+
+/// The plugin: a static release build, as it is shipped. Built at most once in a process.
+///
+/// # Errors
+/// When the build fails, or `KUBECTL_ETCD_PLUGIN` names no file.
+pub fn plugin() -> Result<PathBuf> {
+    static PLUGIN: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    PLUGIN.get_or_init(|| build_plugin().map_err(|e| format!("{e:#}"))).clone().map_err(|e| anyhow!(e))
+}
+
+fn build_plugin() -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os(PLUGIN_VARIABLE).filter(|v| !v.is_empty()) {
+        let path = PathBuf::from(given);
+        return path.canonicalize().with_context(|| format!("{PLUGIN_VARIABLE} names no file: {}", path.display()));
+    }
+    say("building the plugin (cargo, release)");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let done = Command::new(cargo)
+        .current_dir(workspace()?)
+        // With --target, because procedural macros cannot be static.
+        .args(["build", "--release", "--target", TARGET, "-p", "kubectl-etcd", "--message-format=json-render-diagnostics"])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !done.status.success() {
+        bail!("the plugin does not build (cargo's messages are above)");
+    }
+    executable(&String::from_utf8_lossy(&done.stdout), "kubectl-etcd").context("cargo did not say where the plugin is")
+}
+
+/// Finds the program in cargo's messages.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).find_map(|message| {
+        let target = message.get("target")?;
+        let program = target.get("name")?.as_str()? == name && target.get("kind")?.as_array()?.iter().any(|k| k == "bin");
+        program.then(|| message.get("executable")?.as_str().map(PathBuf::from)).flatten()
+    })
+}
+
+/// The job image as an archive, made by `images/build`. Built at most once in a process.
+///
+/// # Errors
+/// When the build fails or its last line of output names no file.
+pub fn job_image() -> Result<PathBuf> {
+    static IMAGE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    IMAGE.get_or_init(|| build_image().map_err(|e| format!("{e:#}"))).clone().map_err(|e| anyhow!(e))
+}
+
+fn build_image() -> Result<PathBuf> {
+    let script = workspace()?.join("images/build");
+    say("building the job image (images/build)");
+    let done = Command::new(&script)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {}", script.display()))?;
+    let stdout = String::from_utf8_lossy(&done.stdout);
+    if !done.status.success() {
+        bail!("{} failed: {stdout}", script.display());
+    }
+    let path = workspace()?.join(stdout.lines().last().unwrap_or_default().trim());
+    if !path.is_file() {
+        bail!("the last line that {} printed names no file: {}", script.display(), path.display());
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_told_from_libraries_and_scripts() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["custom-build"],"name":"kubectl-etcd"},"executable":"/x"}
+not json
+{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"kubectl-etcd"},"executable":"/target/kubectl-etcd"}"#;
+        assert_eq!(executable(messages, "kubectl-etcd"), Some(PathBuf::from("/target/kubectl-etcd")));
+        assert_eq!(executable(messages, "other"), None);
+    }
+}
