@@ -1,0 +1,137 @@
+//! The staging directory: everything is made there and gets its name when it is complete and on disk.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::Error;
+
+use super::RestoreError;
+use super::new_cluster::random_hex;
+
+/// A directory in the making. It is removed again unless it gets its name.
+#[derive(Debug)]
+pub(super) struct Stage {
+    dir: PathBuf,
+    target: PathBuf,
+    named: bool,
+}
+
+impl Stage {
+    /// Makes an empty directory of mode 0700 that will become `target`: beside it, or in `within`, which must be on the
+    /// same file system. Missing parents of the target are made.
+    pub(super) fn new(target: &Path, within: Option<&Path>) -> Result<Self, RestoreError> {
+        if target.symlink_metadata().is_ok() {
+            return Err(RestoreError::Exists(target.to_owned()));
+        }
+        let parent = within.map_or_else(|| parent_of(target), Path::to_owned);
+        make_all(&parent)?;
+        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let dir = parent.join(format!(".{name}.restore-{}", random_hex(6)?));
+        make(&dir)?;
+        Ok(Self { dir, target: target.to_owned(), named: false })
+    }
+
+    /// Where it is now.
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes a directory in it.
+    pub(super) fn subdirectory(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.dir.join(name);
+        make(&path)?;
+        Ok(path)
+    }
+
+    /// Gives it its name and flushes that. Nothing is replaced: if the name was taken meanwhile, it is an error.
+    pub(super) fn name(mut self) -> Result<(), RestoreError> {
+        match renameat_with(CWD, &self.dir, CWD, &self.target, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            // A file system without this flag: rename(2) still replaces nothing but an empty directory.
+            Err(Errno::INVAL | Errno::NOSYS) if self.target.symlink_metadata().is_err() => {
+                std::fs::rename(&self.dir, &self.target).map_err(|e| rename_error(&self.target, e))?;
+            }
+            Err(Errno::INVAL | Errno::NOSYS | Errno::EXIST | Errno::NOTEMPTY) => {
+                return Err(RestoreError::Exists(self.target.clone()));
+            }
+            Err(e) => return Err(rename_error(&self.target, e.into()).into()),
+        }
+        self.named = true;
+        sync_dir(&parent_of(&self.target))?;
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.named {
+            // Nobody is left to be told. What stays behind bears ".restore-" in its name and holds nothing of the user's.
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+fn rename_error(target: &Path, e: io::Error) -> Error {
+    Error::io(&target.display().to_string(), "give the finished directory its name", e)
+}
+
+/// The directory a path is in; "." for a bare name.
+pub(super) fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn make(path: &Path) -> Result<(), Error> {
+    DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| Error::io(&path.display().to_string(), "create the directory", e))
+}
+
+fn make_all(path: &Path) -> Result<(), Error> {
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(path)
+        .map_err(|e| Error::io(&path.display().to_string(), "create the directory", e))
+}
+
+/// Flushes a directory: the names in it.
+pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
+    let fail = |e| Error::io(&path.display().to_string(), "flush the directory", e);
+    File::open(path).map_err(fail)?.sync_all().map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_stage_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a/b");
+        let stage = Stage::new(&target, None).unwrap();
+        stage.subdirectory("member").unwrap();
+        assert!(stage.path().join("member").is_dir() && !target.exists());
+        drop(stage);
+        assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_finished_stage_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("etcd");
+        let (first, second) = (Stage::new(&target, None).unwrap(), Stage::new(&target, None).unwrap());
+        first.name().unwrap();
+        assert!(matches!(second.name(), Err(RestoreError::Exists(_))));
+        assert!(matches!(Stage::new(&target, None), Err(RestoreError::Exists(_))));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
