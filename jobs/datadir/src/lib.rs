@@ -17,16 +17,27 @@
 //! Every offset, count and length taken from a file is checked before it is used; a hostile file costs bounded time
 //! and memory and ends in an error.
 
+mod check;
+mod crc;
 pub mod error;
+mod freelist;
 mod gojson;
 pub mod ids;
+pub mod lock;
 pub mod membership;
 pub mod page;
+mod plan;
 pub mod progress;
 pub mod raft;
+pub mod records;
+pub mod restore;
+mod scan;
 pub mod snap;
 pub mod source;
+pub mod status;
+pub mod stream;
 pub mod tree;
+pub mod verify;
 pub mod wal;
 
 pub use error::{Damage, Error};

@@ -256,28 +256,68 @@ impl<'a> Leaf<'a> {
     }
 
     fn try_element(&self, index: u32) -> Option<LeafElement<'a>> {
-        let (at, table_end) = element_at(index, self.count)?;
-        let entry = self.bytes.get(at..at + ELEMENT_LEN)?;
-        let flags = u32_at(entry, 0)?;
-        let key_len = u32_at(entry, 8)? as usize;
-        let key_at = at.checked_add(u32_at(entry, 4)? as usize)?;
-        let value_at = key_at.checked_add(key_len)?;
-        let value_end = value_at.checked_add(u32_at(entry, 12)? as usize)?;
-        if key_at < table_end {
-            return None;
-        }
+        let at = self.position(index)?;
         Some(LeafElement {
-            is_bucket: flags & BUCKET_ELEMENT != 0,
-            key: self.bytes.get(key_at..value_at)?,
-            value: self.bytes.get(value_at..value_end)?,
+            is_bucket: at.is_bucket,
+            key: self.bytes.get(at.key..at.value)?,
+            value: self.bytes.get(at.value..at.end)?,
         })
     }
 
-    /// All elements in order.
+    /// Where in the page's bytes element `index` lies; within them, and behind the table.
+    pub(crate) fn position(&self, index: u32) -> Option<Position> {
+        let (at, table_end) = element_at(index, self.count)?;
+        let entry = self.bytes.get(at..at + ELEMENT_LEN)?;
+        let key = at.checked_add(u32_at(entry, 4)? as usize)?;
+        let value = key.checked_add(u32_at(entry, 8)? as usize)?;
+        let end = value.checked_add(u32_at(entry, 12)? as usize)?;
+        let is_bucket = u32_at(entry, 0)? & BUCKET_ELEMENT != 0;
+        (key >= table_end && end <= self.bytes.len()).then_some(Position {
+            is_bucket,
+            key,
+            value,
+            end,
+        })
+    }
+
+    /// All elements in order, each behind the one before it, as bbolt writes them.
+    ///
+    /// Elements that share bytes are refused: a small page could otherwise claim 65,535 values of its whole size.
     pub fn elements(&self) -> impl Iterator<Item = Result<LeafElement<'a>, Damage>> + use<'a> {
         let leaf = *self;
-        (0..leaf.count).map(move |index| leaf.element(index))
+        leaf.positions().map(move |at| {
+            let at = at?;
+            let (key, value) = (&leaf.bytes[at.key..at.value], &leaf.bytes[at.value..at.end]);
+            Ok(LeafElement {
+                is_bucket: at.is_bucket,
+                key,
+                value,
+            })
+        })
     }
+
+    /// As [`Leaf::elements`], but where they are.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = Result<Position, Damage>> + use<'a> {
+        let (leaf, mut behind) = (*self, 0);
+        (0..leaf.count).map(move |index| {
+            let at = leaf.position(index).filter(|at| at.key >= behind);
+            let at = at.ok_or(Damage::Element {
+                page: leaf.page,
+                index,
+            })?;
+            behind = at.end;
+            Ok(at)
+        })
+    }
+}
+
+/// Where the parts of a leaf element lie: the key from `key` to `value`, the value from there to `end`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Position {
+    pub(crate) is_bucket: bool,
+    pub(crate) key: usize,
+    pub(crate) value: usize,
+    pub(crate) end: usize,
 }
 
 /// One element of a branch page.
@@ -328,23 +368,39 @@ impl<'a> Branch<'a> {
     }
 
     fn try_element(&self, index: u32) -> Option<BranchElement<'a>> {
-        let (at, table_end) = element_at(index, self.count)?;
-        let entry = self.bytes.get(at..at + ELEMENT_LEN)?;
-        let key_at = at.checked_add(u32_at(entry, 0)? as usize)?;
-        let key_end = key_at.checked_add(u32_at(entry, 4)? as usize)?;
-        if key_at < table_end {
-            return None;
-        }
+        let (key, child) = self.position(index)?;
         Some(BranchElement {
-            key: self.bytes.get(key_at..key_end)?,
-            child: u64_at(entry, 8)?,
+            key: self.bytes.get(key)?,
+            child,
         })
     }
 
-    /// All elements in order.
+    /// Where in the page's bytes the key of element `index` lies, and its child.
+    fn position(&self, index: u32) -> Option<(std::ops::Range<usize>, u64)> {
+        let (at, table_end) = element_at(index, self.count)?;
+        let entry = self.bytes.get(at..at + ELEMENT_LEN)?;
+        let key = at.checked_add(u32_at(entry, 0)? as usize)?;
+        let end = key.checked_add(u32_at(entry, 4)? as usize)?;
+        (key >= table_end && end <= self.bytes.len()).then_some((key..end, u64_at(entry, 8)?))
+    }
+
+    /// All elements in order, each key behind the one before it, as bbolt writes them.
     pub fn elements(&self) -> impl Iterator<Item = Result<BranchElement<'a>, Damage>> + use<'a> {
-        let branch = *self;
-        (0..branch.count).map(move |index| branch.element(index))
+        let (branch, mut behind) = (*self, 0);
+        (0..branch.count).map(move |index| {
+            let at = branch
+                .position(index)
+                .filter(|(key, _)| key.start >= behind);
+            let (key, child) = at.ok_or(Damage::Element {
+                page: branch.page,
+                index,
+            })?;
+            behind = key.end;
+            Ok(BranchElement {
+                key: &branch.bytes[key],
+                child,
+            })
+        })
     }
 }
 
@@ -459,6 +515,20 @@ mod tests {
         let mut bytes = meta().encode();
         bytes[HEADER_LEN..HEADER_LEN + 4].reverse();
         assert_eq!(Meta::parse(&bytes), Err(MetaDefect::BigEndian));
+    }
+
+    #[test]
+    fn elements_may_not_share_bytes() {
+        let mut page = vec![0; 100];
+        (page[8], page[10]) = (2, 2);
+        for element in [16, 32] {
+            page[element + 4] = u8::try_from(50 - element).unwrap(); // both keys begin at byte 50
+            page[element + 8] = 1;
+        }
+        let leaf = Leaf::parse(5, &page).unwrap();
+        let found: Vec<_> = leaf.elements().collect();
+        assert!(found[0].is_ok());
+        assert_eq!(found[1], Err(Damage::Element { page: 5, index: 1 }));
     }
 
     #[test]

@@ -105,12 +105,24 @@ impl<'s> Database<'s> {
         Error::damaged(self.source().name(), damage)
     }
 
-    /// Reads a page with its overflow into `run`; `from` is the page that refers to it, for messages.
+    /// Reads a branch or leaf page with its overflow into `run`; `from` is the page that refers to it, for messages.
     ///
     /// # Errors
     /// When the number is out of range, the page bears another number, its overflow leaves the database, or the run
     /// is longer than [`MAX_RUN_BYTES`].
     pub fn read_run(&mut self, page: u64, from: u64, run: &mut Vec<u8>) -> Result<Header, Error> {
+        let header = self.read_any_run(page, from, run)?;
+        check_kind(page, &header).map_err(|damage| self.damaged(damage))?;
+        Ok(header)
+    }
+
+    /// As [`Database::read_run`], for pages of any kind.
+    pub(crate) fn read_any_run(
+        &mut self,
+        page: u64,
+        from: u64,
+        run: &mut Vec<u8>,
+    ) -> Result<Header, Error> {
         let high_water = self.meta.high_water;
         if !(2..high_water).contains(&page) {
             return Err(self.damaged(Damage::PageOutOfRange {
@@ -125,7 +137,7 @@ impl<'s> Database<'s> {
         let header =
             Header::parse(run).ok_or_else(|| self.damaged(Damage::PageId { page, found: 0 }))?;
         let bytes =
-            check_header(page, &header, &self.meta).map_err(|e| e.in_file(self.source().name()))?;
+            check_run(page, &header, &self.meta).map_err(|e| e.in_file(self.source().name()))?;
         if header.overflow > 0 {
             let first = run.len();
             run.resize(bytes, 0);
@@ -133,6 +145,20 @@ impl<'s> Database<'s> {
                 .read_exact_at(&mut run[first..], (page + 1) * page_size)?;
         }
         Ok(header)
+    }
+
+    /// The bucket without a name that holds the others.
+    pub fn root_bucket(&self) -> Bucket {
+        let header = BucketHeader {
+            root: self.meta.root,
+            sequence: self.meta.sequence,
+        };
+        Bucket {
+            name: Vec::new(),
+            header,
+            inline: Vec::new(),
+            page: 0,
+        }
     }
 
     /// The buckets, in the order of their names.
@@ -219,8 +245,8 @@ impl<'s> Database<'s> {
     }
 
     fn visit_leaf(&self, leaf: &Leaf<'_>, walk: &mut Walk, visit: Visit<'_>) -> Result<(), Error> {
-        for index in 0..leaf.len() {
-            let element = leaf.element(index).map_err(|damage| self.damaged(damage))?;
+        for (index, element) in (0..).zip(leaf.elements()) {
+            let element = element.map_err(|damage| self.damaged(damage))?;
             if walk
                 .last_key
                 .as_deref()
@@ -373,18 +399,28 @@ impl HeaderError {
 
 /// Checks the header of a branch or leaf page found at `page`; gives the bytes of its run.
 pub(crate) fn check_header(page: u64, header: &Header, meta: &Meta) -> Result<usize, HeaderError> {
+    let bytes = check_run(page, header, meta)?;
+    check_kind(page, header).map_err(HeaderError::Damage)?;
+    Ok(bytes)
+}
+
+fn check_kind(page: u64, header: &Header) -> Result<(), Damage> {
+    if header.flags != BRANCH && header.flags != LEAF {
+        let (found, expected) = (header.flags, "0x0001 or 0x0002, a page of the tree");
+        return Err(Damage::PageKind {
+            page,
+            found,
+            expected,
+        });
+    }
+    Ok(())
+}
+
+fn check_run(page: u64, header: &Header, meta: &Meta) -> Result<usize, HeaderError> {
     if header.id != page {
         return Err(HeaderError::Damage(Damage::PageId {
             page,
             found: header.id,
-        }));
-    }
-    if header.flags != BRANCH && header.flags != LEAF {
-        let (found, expected) = (header.flags, "0x0001 or 0x0002, a page of the tree");
-        return Err(HeaderError::Damage(Damage::PageKind {
-            page,
-            found,
-            expected,
         }));
     }
     if header.run_pages() > meta.high_water.saturating_sub(page) {
