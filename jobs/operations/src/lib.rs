@@ -3,10 +3,13 @@
 //! The same code runs in the job image (crate `etcd-job`) and in the plugin's own process on a control-plane node. It
 //! decides and acts; it prints nothing and asks nothing.
 
+pub mod client;
+pub mod evidence;
 pub mod failure;
 pub mod flags;
 pub mod ids;
 pub mod operation;
 pub mod report;
+pub mod run;
 pub mod target;
 pub mod wire;

@@ -1,0 +1,140 @@
+//! From what the client library says to a [`Failure`]: the whole chain of causes, its kind, and what would help.
+
+use std::error::Error as StdError;
+
+use crate::failure::{Failure, FailureKind};
+
+/// An error and its causes in one line, each said once.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What a failed call to `url` means.
+pub fn failure_of(error: &etcd_client::Error, url: &str) -> Failure {
+    let said = words(error);
+    let (kind, hint) = meaning(&said);
+    let failure = Failure::new(kind, format!("{url}: {said}"));
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The library's error has no `source()`: what is inside has.
+fn words(error: &etcd_client::Error) -> String {
+    match error {
+        etcd_client::Error::GRpcStatus(status) => {
+            let mut text = status.message().to_owned();
+            if text.is_empty() {
+                text = format!("{:?}", status.code());
+            }
+            match status.source().map(chain) {
+                Some(causes) if !text.contains(&causes) => format!("{text}: {causes}"),
+                _ => text,
+            }
+        }
+        etcd_client::Error::TransportError(error) => chain(error),
+        etcd_client::Error::IoError(error) => chain(error),
+        other => other.to_string(),
+    }
+}
+
+/// Texts of rustls, of the system and of etcd (`api/v3rpc/rpctypes/error.go`), in the order in which they are looked for.
+#[rustfmt::skip]
+const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
+    (&["UnknownIssuer"], FailureKind::Unauthorized,
+        Some("the CA file does not belong to the certificate etcd shows: was one of them renewed without the other?")),
+    (&["CertExpired", "certificate expired", "CertificateExpired", "Expired"], FailureKind::Unauthorized,
+        Some("a certificate has expired: see `kubeadm certs check-expiration`")),
+    (&["NotValidForName"], FailureKind::Unauthorized,
+        Some("etcd's certificate does not name this address")),
+    (&["CertificateRequired", "BadCertificate", "CertificateUnknown", "UnknownCA", "DecryptError", "HandshakeFailure", "AccessDenied"],
+        FailureKind::Unauthorized, Some("etcd does not take this client certificate: it wants one signed by its --trusted-ca-file")),
+    (&["InvalidContentType", "corrupt message"], FailureKind::Unauthorized,
+        Some("one side speaks TLS and the other plain HTTP")),
+    (&["invalid peer certificate", "received fatal alert"], FailureKind::Unauthorized, None),
+    (&["database space exceeded"], FailureKind::NoSpace,
+        Some("free space with compaction and `kubectl etcd defrag`, then `kubectl etcd alarm disarm`")),
+    (&["corrupt"], FailureKind::Corrupt, None),
+    (&["no leader", "leader changed", "request timed out", "deadline exceeded", "unhealthy cluster"], FailureKind::NoQuorum, None),
+    (&["permission denied", "user name is empty", "authentication", "invalid auth token", "is not supported for auth", "PermissionDenied", "Unauthenticated"],
+        FailureKind::Unauthorized, Some("etcd's own authentication is on; the client certificate's name must be a user with the role root")),
+    (&["Connection refused"], FailureKind::Unreachable, Some("nothing listens there: etcd is not running")),
+    (&["tcp connect error", "No route to host", "Network is unreachable", "timed out", "Connection reset", "connection closed",
+        "transport error", "broken pipe", "not connected", "connection error", "h2 protocol error", "dns error", "operation was canceled"],
+        FailureKind::Unreachable, None),
+];
+
+fn meaning(said: &str) -> (FailureKind, Option<&'static str>) {
+    MEANINGS
+        .iter()
+        .find(|(texts, ..)| texts.iter().any(|text| said.contains(text)))
+        .map_or((FailureKind::Other, None), |(_, kind, hint)| (*kind, *hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(
+        &'static str,
+        #[source] Option<Box<dyn StdError + Send + Sync>>,
+    );
+
+    fn layer(text: &'static str, source: Layer) -> Layer {
+        Layer(text, Some(Box::new(source)))
+    }
+
+    #[test]
+    fn a_chain_says_everything_once() {
+        let error = layer(
+            "transport error",
+            layer("tcp connect error", Layer("Connection refused", None)),
+        );
+        assert_eq!(
+            chain(&error),
+            "transport error: tcp connect error: Connection refused"
+        );
+        assert_eq!(chain(&layer("a: b", Layer("b", None))), "a: b");
+    }
+
+    #[test]
+    fn what_etcd_says_gets_its_kind() {
+        for (text, kind) in [
+            (
+                "etcdserver: mvcc: database space exceeded",
+                FailureKind::NoSpace,
+            ),
+            ("etcdserver: no leader", FailureKind::NoQuorum),
+            ("context deadline exceeded", FailureKind::NoQuorum),
+            ("etcdserver: corrupt cluster", FailureKind::Corrupt),
+            ("etcdserver: user name is empty", FailureKind::Unauthorized),
+            (
+                "transport error: tcp connect error: Connection refused (os error 111)",
+                FailureKind::Unreachable,
+            ),
+            (
+                "transport error: invalid peer certificate: UnknownIssuer",
+                FailureKind::Unauthorized,
+            ),
+            (
+                "etcdserver: rpc not supported for learner",
+                FailureKind::Other,
+            ),
+        ] {
+            assert_eq!(meaning(text).0, kind, "{text}");
+        }
+    }
+}

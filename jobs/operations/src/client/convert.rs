@@ -1,0 +1,89 @@
+//! From etcd's answers to our reports. Absent is not zero: what a version does not tell becomes `None`.
+
+use std::time::Duration;
+
+use etcd_client::{AlarmResponse, AlarmType, MemberListResponse, ResponseHeader, StatusResponse};
+
+use crate::failure::{Failure, FailureKind};
+use crate::ids::{ClusterId, MemberId};
+use crate::report::{
+    Alarm, AlarmKind, AlarmReport, Consistency, EndpointStatus, Member, MemberList,
+};
+
+fn header<'r>(
+    header: Option<&'r ResponseHeader>,
+    what: &str,
+) -> Result<&'r ResponseHeader, Failure> {
+    let missing = || Failure::new(FailureKind::Other, format!("etcd's {what} has no header"));
+    header.ok_or_else(missing)
+}
+
+/// A size or quota: zero and less were not told.
+fn told(bytes: i64) -> Option<u64> {
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
+}
+
+pub(super) fn status(
+    answer: &StatusResponse,
+    url: &str,
+    took: Duration,
+) -> Result<EndpointStatus, Failure> {
+    let header = header(answer.header(), "status")?;
+    let downgrade = answer.downgrade_info().filter(|info| info.enabled());
+    Ok(EndpointStatus {
+        endpoint: url.to_owned(),
+        cluster_id: ClusterId(header.cluster_id()),
+        member_id: MemberId(header.member_id()),
+        version: answer.version().to_owned(),
+        storage_version: text(answer.storage_version()),
+        db_size_bytes: u64::try_from(answer.db_size()).unwrap_or(0),
+        db_in_use_bytes: told(answer.raft_used_db_size()),
+        quota_bytes: told(answer.db_size_quota()),
+        leader: Some(MemberId(answer.leader())).filter(|leader| leader.0 != 0),
+        is_learner: answer.is_learner(),
+        raft_term: answer.raft_term(),
+        raft_index: answer.raft_index(),
+        raft_applied_index: answer.raft_applied_index(),
+        revision: header.revision(),
+        errors: answer.errors().to_vec(),
+        downgrade_target: downgrade.and_then(|info| text(info.target_version())),
+        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+pub(super) fn members(answer: &MemberListResponse) -> Result<MemberList, Failure> {
+    let header = header(answer.header(), "list of members")?;
+    let member = |member: &etcd_client::Member| Member {
+        id: MemberId(member.id()),
+        name: member.name().to_owned(),
+        peer_urls: member.peer_urls().to_vec(),
+        client_urls: member.client_urls().to_vec(),
+        is_learner: member.is_learner(),
+    };
+    Ok(MemberList {
+        cluster_id: ClusterId(header.cluster_id()),
+        answered_by: MemberId(header.member_id()),
+        consistency: Consistency::Serializable,
+        members: answer.members().iter().map(member).collect(),
+    })
+}
+
+pub(super) fn alarms(answer: &AlarmResponse) -> Result<AlarmReport, Failure> {
+    let header = header(answer.header(), "list of alarms")?;
+    let alarms = answer.alarms().iter().map(|alarm| Alarm {
+        member_id: MemberId(alarm.member_id()),
+        alarm: match alarm.alarm() {
+            AlarmType::Nospace => AlarmKind::NoSpace,
+            AlarmType::Corrupt => AlarmKind::Corrupt,
+            AlarmType::None => AlarmKind::Unknown,
+        },
+    });
+    Ok(AlarmReport {
+        cluster_id: ClusterId(header.cluster_id()),
+        alarms: alarms.collect(),
+    })
+}

@@ -1,0 +1,133 @@
+//! Doing what an assignment says: one entry for the job's program and for the plugin on a control-plane node.
+
+mod alarm;
+mod defrag;
+mod health;
+mod members;
+mod status;
+
+use tokio::sync::watch;
+
+use crate::client::Connector;
+use crate::failure::{Failure, FailureKind};
+use crate::operation::{Assignment, Operation};
+use crate::report::Report;
+use crate::wire::{self, Progress};
+
+/// What happens on the way is told here, at most a few times a second.
+pub type Events<'e> = dyn FnMut(Progress) + Send + 'e;
+
+/// Stops what holds the matching [`Cancel`]. Dropping it stops nothing.
+#[derive(Debug)]
+pub struct CancelHandle(watch::Sender<bool>);
+
+/// Whether an operation shall stop: asked now and then, or waited for.
+#[derive(Debug, Clone)]
+pub struct Cancel(watch::Receiver<bool>);
+
+impl Cancel {
+    /// A pair of which one side stops the other.
+    pub fn new() -> (CancelHandle, Cancel) {
+        let (sender, receiver) = watch::channel(false);
+        (CancelHandle(sender), Cancel(receiver))
+    }
+
+    /// One that nobody ever stops.
+    pub fn never() -> Cancel {
+        Self::new().1
+    }
+
+    /// Whether it shall stop.
+    pub fn is_cancelled(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it shall stop.
+    pub async fn cancelled(&self) {
+        let mut receiver = self.0.clone();
+        if receiver.wait_for(|cancelled| *cancelled).await.is_err() {
+            // The handle is gone: nobody will ever stop this.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl CancelHandle {
+    /// Stops it.
+    pub fn cancel(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// Does what was assigned. A failure of one part of a report is in the report; this fails when there is none.
+///
+/// Stopped by `cancel` it ends at once with [`FailureKind::Interrupted`] and leaves nothing unfinished on the node.
+/// etcd itself does not stop a defragmentation it has begun.
+///
+/// # Errors
+/// What was in the way.
+pub async fn run(
+    assignment: &Assignment,
+    events: &mut Events<'_>,
+    cancel: &Cancel,
+) -> Result<Report, Failure> {
+    if assignment.version != wire::VERSION {
+        let (theirs, ours) = (assignment.version, wire::VERSION);
+        let message = format!("the assignment is of version {theirs}, this program of {ours}");
+        let hint = "use the plugin and the job image of one release";
+        return Err(Failure::new(FailureKind::Refused, message).hint(hint));
+    }
+    if cancel.is_cancelled() {
+        return Err(interrupted(assignment.operation.name()));
+    }
+    let target = &assignment.target;
+    let connector = Connector::load(target);
+    let work = async {
+        match &assignment.operation {
+            // Evidence does not depend on certificates.
+            Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
+            Operation::Members => members::members(target, &connector?).await,
+            Operation::Health { timeout_ms } => {
+                Ok(health::health(target, connector, *timeout_ms).await)
+            }
+            Operation::AlarmList => alarm::list(target, &connector?).await,
+            Operation::AlarmDisarm { alarm, member } => {
+                alarm::disarm(target, &connector?, *alarm, *member).await
+            }
+            Operation::Defrag => defrag::defrag(target, &connector?, events).await,
+            Operation::SnapshotSave { .. } | Operation::Usage { .. } => {
+                Err(Failure::new(FailureKind::Other, "not available yet"))
+            }
+        }
+    };
+    tokio::select! {
+        result = work => result,
+        () = cancel.cancelled() => Err(interrupted(assignment.operation.name())),
+    }
+}
+
+fn interrupted(what: &str) -> Failure {
+    Failure::new(FailureKind::Interrupted, format!("{what} was stopped"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_handle_that_is_dropped_stops_nothing() {
+        let (handle, cancel) = Cancel::new();
+        drop(handle);
+        let waited =
+            tokio::time::timeout(std::time::Duration::from_millis(20), cancel.cancelled()).await;
+        assert!(waited.is_err() && !cancel.is_cancelled());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_cancel_reaches_those_who_wait_and_those_who_ask() {
+        let (handle, cancel) = Cancel::new();
+        handle.cancel();
+        cancel.cancelled().await;
+        assert!(cancel.clone().is_cancelled());
+    }
+}
