@@ -37,16 +37,22 @@ impl Groups {
     /// # Errors
     /// When this machine's mounts cannot be read or hold no control groups.
     pub fn named(name: &str) -> Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo")
+            .context("cannot read /proc/self/mountinfo")?;
         let hierarchies = parse(&mounts);
         if hierarchies.is_empty() {
             bail!("no control groups are mounted on this machine");
         }
-        Ok(Self { hierarchies, name: name.to_owned() })
+        Ok(Self {
+            hierarchies,
+            name: name.to_owned(),
+        })
     }
 
     fn folders(&self) -> impl Iterator<Item = PathBuf> {
-        self.hierarchies.iter().map(|h| h.mounted_at.join(&self.name))
+        self.hierarchies
+            .iter()
+            .map(|h| h.mounted_at.join(&self.name))
     }
 
     /// Makes the groups.
@@ -59,13 +65,15 @@ impl Groups {
                 enable_controllers(&hierarchy.mounted_at);
             }
             let folder = hierarchy.mounted_at.join(&self.name);
-            fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
             // A cpuset group of version 1 takes no process before it has processors and memory.
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 let (from, to) = (hierarchy.mounted_at.join(file), folder.join(file));
                 if !hierarchy.version_2 && from.exists() {
                     let value = fs::read_to_string(&from)?;
-                    fs::write(&to, value).with_context(|| format!("cannot write {}", to.display()))?;
+                    fs::write(&to, value)
+                        .with_context(|| format!("cannot write {}", to.display()))?;
                 }
             }
         }
@@ -86,17 +94,30 @@ impl Groups {
     #[must_use]
     pub fn mounting(&self) -> String {
         let mut script = "umount -R /sys/fs/cgroup\n".to_owned();
-        if let [Hierarchy { version_2: true, .. }] = self.hierarchies.as_slice() {
+        if let [
+            Hierarchy {
+                version_2: true, ..
+            },
+        ] = self.hierarchies.as_slice()
+        {
             script.push_str("mount -t cgroup2 cgroup2 /sys/fs/cgroup\n");
             return script;
         }
         script.push_str("mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup\n");
         for h in &self.hierarchies {
             let at = h.mounted_at.display();
-            let kind = if h.version_2 { "cgroup2 cgroup2".to_owned() } else { format!("cgroup -o {} cgroup", h.options) };
+            let kind = if h.version_2 {
+                "cgroup2 cgroup2".to_owned()
+            } else {
+                format!("cgroup -o {} cgroup", h.options)
+            };
             let _ = writeln!(script, "mkdir -p {at} && mount -t {kind} {at}");
             // Hosts that mount several controllers together have a link for each of them.
-            for single in h.options.split(',').filter(|_| !h.version_2 && h.options.contains(',')) {
+            for single in h
+                .options
+                .split(',')
+                .filter(|_| !h.version_2 && h.options.contains(','))
+            {
                 let _ = writeln!(script, "ln -sfn {at} /sys/fs/cgroup/{single}");
             }
         }
@@ -120,13 +141,21 @@ impl Groups {
     pub fn freeze(&self, frozen: bool) -> Result<()> {
         let limit = Duration::from_secs(10);
         let folders: Vec<PathBuf> = self.folders().collect();
-        if let Some(file) = folders.iter().map(|f| f.join("freezer.state")).find(|f| f.exists()) {
+        if let Some(file) = folders
+            .iter()
+            .map(|f| f.join("freezer.state"))
+            .find(|f| f.exists())
+        {
             let wanted = if frozen { "FROZEN" } else { "THAWED" };
             return wait::until("node frozen or thawed", limit, || {
                 // A process that forks meanwhile can slip through: the state is asked for again until it is reached.
                 fs::write(&file, wanted).map_err(|e| e.to_string())?;
                 let state = fs::read_to_string(&file).map_err(|e| e.to_string())?;
-                if state.trim() == wanted { Ok(()) } else { Err(state) }
+                if state.trim() == wanted {
+                    Ok(())
+                } else {
+                    Err(state)
+                }
             });
         }
         let Some(folder) = folders.iter().find(|f| f.join("cgroup.freeze").exists()) else {
@@ -135,8 +164,13 @@ impl Groups {
         fs::write(folder.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
         let wanted = if frozen { "frozen 1" } else { "frozen 0" };
         wait::until("node frozen or thawed", limit, || {
-            let events = fs::read_to_string(folder.join("cgroup.events")).map_err(|e| e.to_string())?;
-            if events.lines().any(|l| l == wanted) { Ok(()) } else { Err(events) }
+            let events =
+                fs::read_to_string(folder.join("cgroup.events")).map_err(|e| e.to_string())?;
+            if events.lines().any(|l| l == wanted) {
+                Ok(())
+            } else {
+                Err(events)
+            }
         })
     }
 
@@ -149,7 +183,10 @@ impl Groups {
             return Ok(());
         }
         // A frozen process of version 1 does not die.
-        if self.folders().any(|f| f.join("freezer.state").exists() || f.join("cgroup.freeze").exists()) {
+        if self
+            .folders()
+            .any(|f| f.join("freezer.state").exists() || f.join("cgroup.freeze").exists())
+        {
             drop(self.freeze(false));
         }
         wait::until("control groups removed", Duration::from_secs(30), || {
@@ -162,7 +199,11 @@ impl Groups {
             for folder in self.folders() {
                 remove_groups(&folder);
             }
-            if self.folders().any(|f| f.exists()) { Err(format!("processes left: {left:?}")) } else { Ok(()) }
+            if self.folders().any(|f| f.exists()) {
+                Err(format!("processes left: {left:?}"))
+            } else {
+                Ok(())
+            }
         })
     }
 }
@@ -170,8 +211,12 @@ impl Groups {
 fn parse(mountinfo: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
-        let Some((mount, file_system)) = line.split_once(" - ") else { continue };
-        let Some(at) = mount.split(' ').nth(4) else { continue };
+        let Some((mount, file_system)) = line.split_once(" - ") else {
+            continue;
+        };
+        let Some(at) = mount.split(' ').nth(4) else {
+            continue;
+        };
         let mut fields = file_system.split(' ');
         let version_2 = match fields.next() {
             Some("cgroup") => false,
@@ -182,7 +227,10 @@ fn parse(mountinfo: &str) -> Vec<Hierarchy> {
             .nth(1)
             .unwrap_or_default()
             .split(',')
-            .filter(|o| !["rw", "ro", "xattr", "clone_children"].contains(o) && !o.starts_with("release_agent"))
+            .filter(|o| {
+                !["rw", "ro", "xattr", "clone_children"].contains(o)
+                    && !o.starts_with("release_agent")
+            })
             .collect();
         let options = match controllers.iter().find(|o| o.starts_with("name=")) {
             Some(name) => format!("none,{name}"),
@@ -190,7 +238,11 @@ fn parse(mountinfo: &str) -> Vec<Hierarchy> {
         };
         let at = PathBuf::from(at);
         if at.starts_with("/sys/fs/cgroup") && !found.iter().any(|h| h.mounted_at == at) {
-            found.push(Hierarchy { mounted_at: at, version_2, options });
+            found.push(Hierarchy {
+                mounted_at: at,
+                version_2,
+                options,
+            });
         }
     }
     found
@@ -200,13 +252,21 @@ fn parse(mountinfo: &str) -> Vec<Hierarchy> {
 fn enable_controllers(root: &Path) {
     let available = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
     for controller in available.split_whitespace() {
-        drop(fs::write(root.join("cgroup.subtree_control"), format!("+{controller}")));
+        drop(fs::write(
+            root.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        ));
     }
 }
 
 fn collect_processes(folder: &Path, found: &mut BTreeSet<u32>) {
     if let Ok(file) = fs::File::open(folder.join("cgroup.procs")) {
-        found.extend(BufReader::new(file).lines().map_while(Result::ok).filter_map(|l| l.parse::<u32>().ok()));
+        found.extend(
+            BufReader::new(file)
+                .lines()
+                .map_while(Result::ok)
+                .filter_map(|l| l.parse::<u32>().ok()),
+        );
     }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|t| t.is_dir()) {
@@ -243,8 +303,15 @@ mod tests {
 
     #[test]
     fn version_2_alone_is_mounted_at_the_usual_place() {
-        let hierarchies = parse("30 25 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate");
-        let groups = Groups { hierarchies, name: "x".to_owned() };
-        assert_eq!(groups.mounting(), "umount -R /sys/fs/cgroup\nmount -t cgroup2 cgroup2 /sys/fs/cgroup\n");
+        let hierarchies =
+            parse("30 25 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate");
+        let groups = Groups {
+            hierarchies,
+            name: "x".to_owned(),
+        };
+        assert_eq!(
+            groups.mounting(),
+            "umount -R /sys/fs/cgroup\nmount -t cgroup2 cgroup2 /sys/fs/cgroup\n"
+        );
     }
 }

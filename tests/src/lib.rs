@@ -23,6 +23,9 @@
 pub mod cgroup;
 pub mod cluster;
 pub mod etcd;
+pub mod fault;
+pub mod limits;
+pub mod local;
 pub mod lock;
 pub mod network;
 pub mod node;
@@ -32,6 +35,7 @@ pub mod process;
 pub mod wait;
 
 pub use cluster::{Cluster, Spec, exclusive};
+pub use fault::Component;
 pub use node::Node;
 pub use parts::versions::{Etcd, Kubernetes};
 pub use process::Output;

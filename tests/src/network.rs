@@ -72,9 +72,19 @@ pub fn create_switch(namespace: &str, slot: Slot) -> Result<()> {
     ip(&["netns", "add", namespace])?;
     ip(&["-n", namespace, "link", "add", "switch", "type", "bridge"])?;
     ip(&["-n", namespace, "link", "set", "switch", "up"])?;
-    ip(&["link", "add", &link, "type", "veth", "peer", "name", "uplink", "netns", namespace])?;
-    ip(&["-n", namespace, "link", "set", "uplink", "master", "switch", "up"])?;
-    ip(&["addr", "add", &format!("{}/24", slot.gateway()), "dev", &link])?;
+    ip(&[
+        "link", "add", &link, "type", "veth", "peer", "name", "uplink", "netns", namespace,
+    ])?;
+    ip(&[
+        "-n", namespace, "link", "set", "uplink", "master", "switch", "up",
+    ])?;
+    ip(&[
+        "addr",
+        "add",
+        &format!("{}/24", slot.gateway()),
+        "dev",
+        &link,
+    ])?;
     ip(&["link", "set", &link, "up"])
 }
 
@@ -82,14 +92,39 @@ pub fn create_switch(namespace: &str, slot: Slot) -> Result<()> {
 ///
 /// # Errors
 /// When `ip` fails.
-pub fn plug_in(switch: &str, namespace: &str, node: &str, slot: Slot, address: Ipv4Addr) -> Result<()> {
+pub fn plug_in(
+    switch: &str,
+    namespace: &str,
+    node: &str,
+    slot: Slot,
+    address: Ipv4Addr,
+) -> Result<()> {
     ip(&["netns", "add", namespace])?;
-    ip(&["-n", switch, "link", "add", node, "type", "veth", "peer", "name", "eth0", "netns", namespace])?;
+    ip(&[
+        "-n", switch, "link", "add", node, "type", "veth", "peer", "name", "eth0", "netns",
+        namespace,
+    ])?;
     ip(&["-n", switch, "link", "set", node, "master", "switch", "up"])?;
-    ip(&["-n", namespace, "addr", "add", &format!("{address}/24"), "dev", "eth0"])?;
+    ip(&[
+        "-n",
+        namespace,
+        "addr",
+        "add",
+        &format!("{address}/24"),
+        "dev",
+        "eth0",
+    ])?;
     ip(&["-n", namespace, "link", "set", "eth0", "up"])?;
     ip(&["-n", namespace, "link", "set", "lo", "up"])?;
-    ip(&["-n", namespace, "route", "add", "default", "via", &slot.gateway().to_string()])
+    ip(&[
+        "-n",
+        namespace,
+        "route",
+        "add",
+        "default",
+        "via",
+        &slot.gateway().to_string(),
+    ])
 }
 
 /// Pulls the cable of a node out of the switch, or puts it back.
@@ -97,7 +132,14 @@ pub fn plug_in(switch: &str, namespace: &str, node: &str, slot: Slot, address: I
 /// # Errors
 /// When `ip` fails.
 pub fn set_cable(switch: &str, node: &str, plugged: bool) -> Result<()> {
-    ip(&["-n", switch, "link", "set", node, if plugged { "up" } else { "down" }])
+    ip(&[
+        "-n",
+        switch,
+        "link",
+        "set",
+        node,
+        if plugged { "up" } else { "down" },
+    ])
 }
 
 /// Makes everything a node sends to one address vanish without an error, or ends that.
@@ -111,7 +153,17 @@ pub fn set_unreachable(namespace: &str, address: Ipv4Addr, unreachable: bool) ->
     let address = address.to_string();
     if unreachable {
         return ip(&[
-            "-n", namespace, "neigh", "replace", &address, "lladdr", "02:00:00:00:00:99", "nud", "permanent", "dev", "eth0",
+            "-n",
+            namespace,
+            "neigh",
+            "replace",
+            &address,
+            "lladdr",
+            "02:00:00:00:00:99",
+            "nud",
+            "permanent",
+            "dev",
+            "eth0",
         ]);
     }
     ip(&["-n", namespace, "neigh", "del", &address, "dev", "eth0"])

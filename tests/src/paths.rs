@@ -26,7 +26,9 @@ pub fn root() -> Result<PathBuf> {
 }
 
 fn non_empty(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).filter(|v| !v.is_empty()).map(PathBuf::from)
+    std::env::var_os(variable)
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from)
 }
 
 fn folder(name: &str) -> Result<PathBuf> {

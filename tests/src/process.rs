@@ -62,7 +62,10 @@ pub fn output(command: &mut Command) -> Result<Output> {
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     let status = done.status;
     Ok(Output {
-        code: status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(-1),
+        code: status
+            .code()
+            .or_else(|| status.signal().map(|s| 128 + s))
+            .unwrap_or(-1),
         stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
     })
@@ -84,7 +87,9 @@ pub fn run<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) ->
 /// When it cannot be started or fails, with its arguments and what it printed.
 pub fn success(command: &mut Command) -> Result<String> {
     let line = describe(command);
-    output(command)?.success().with_context(|| format!("{line} failed"))
+    output(command)?
+        .success()
+        .with_context(|| format!("{line} failed"))
 }
 
 fn describe(command: &Command) -> String {
@@ -125,7 +130,11 @@ impl ProcessId {
             return None;
         }
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        Some(Self { pid, start_ticks: fields.get(19)?.parse().ok()?, boot_id: boot_id.trim().to_owned() })
+        Some(Self {
+            pid,
+            start_ticks: fields.get(19)?.parse().ok()?,
+            boot_id: boot_id.trim().to_owned(),
+        })
     }
 
     /// The process that asks.
@@ -151,15 +160,24 @@ mod tests {
     fn own_process_is_alive_and_a_later_one_with_its_number_is_not_it() {
         let own = ProcessId::own().unwrap();
         assert!(own.alive());
-        let earlier = ProcessId { start_ticks: own.start_ticks - 1, ..own.clone() };
+        let earlier = ProcessId {
+            start_ticks: own.start_ticks - 1,
+            ..own.clone()
+        };
         assert!(!earlier.alive());
-        let other_boot = ProcessId { boot_id: "0".to_owned(), ..own };
+        let other_boot = ProcessId {
+            boot_id: "0".to_owned(),
+            ..own
+        };
         assert!(!other_boot.alive());
     }
 
     #[test]
     fn a_failure_shows_command_code_and_both_outputs() {
-        let error = format!("{:#}", run("sh", ["-c", "echo out; echo err >&2; exit 3"]).unwrap_err());
+        let error = format!(
+            "{:#}",
+            run("sh", ["-c", "echo out; echo err >&2; exit 3"]).unwrap_err()
+        );
         for part in ["sh -c", "exit code 3", "stdout: out", "stderr: err"] {
             assert!(error.contains(part), "{error}");
         }

@@ -13,7 +13,11 @@ pub type State = String;
 ///
 /// # Errors
 /// When the condition does not hold within the limit.
-pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Result<T, State>) -> Result<T> {
+pub fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl FnMut() -> Result<T, State>,
+) -> Result<T> {
     let start = Instant::now();
     loop {
         let state = match condition() {
@@ -21,7 +25,10 @@ pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Resu
             Err(state) => state,
         };
         if start.elapsed() >= limit {
-            bail!("{what}: not so after {:.1} s; last seen: {state}", start.elapsed().as_secs_f64());
+            bail!(
+                "{what}: not so after {:.1} s; last seen: {state}",
+                start.elapsed().as_secs_f64()
+            );
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -32,7 +39,9 @@ pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Resu
 /// # Errors
 /// When the condition does not hold within the limit.
 pub fn until_true(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) -> Result<()> {
-    until(what, limit, || condition().then_some(()).ok_or_else(|| "no".to_owned()))
+    until(what, limit, || {
+        condition().then_some(()).ok_or_else(|| "no".to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -44,15 +53,23 @@ mod tests {
         let mut left = 3;
         let value = until("count", Duration::from_secs(5), || {
             left -= 1;
-            if left == 0 { Ok("there") } else { Err(format!("{left} left")) }
+            if left == 0 {
+                Ok("there")
+            } else {
+                Err(format!("{left} left"))
+            }
         });
         assert_eq!(value.unwrap(), "there");
     }
 
     #[test]
     fn the_error_tells_the_last_state() {
-        let error = until::<()>("door open", Duration::ZERO, || Err("ajar".to_owned())).unwrap_err();
+        let error =
+            until::<()>("door open", Duration::ZERO, || Err("ajar".to_owned())).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("door open") && text.contains("ajar"), "{text}");
+        assert!(
+            text.contains("door open") && text.contains("ajar"),
+            "{text}"
+        );
     }
 }

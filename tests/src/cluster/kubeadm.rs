@@ -14,10 +14,20 @@ const CERTIFICATE_KEY: &str = "4f6f1c0e7f3b0a9c2d5e8b7a6190f3e2d4c5b6a7988172635
 
 /// Makes a cluster of nodes that are on and empty.
 pub(super) fn make(nodes: &[Node], kubernetes: Kubernetes, etcd: Etcd) -> Result<()> {
-    let Some((first, others)) = nodes.split_first() else { bail!("a cluster needs a master") };
+    let Some((first, others)) = nodes.split_first() else {
+        bail!("a cluster needs a master")
+    };
     say(&format!("kubeadm init on {}", first.name()));
-    let told = kubeadm(first, "init", &init_config(first, kubernetes, etcd), &["--upload-certs", "--skip-phases=addon"])?;
-    let hash = told.split_whitespace().find(|w| w.starts_with("sha256:")).context("kubeadm printed no hash of its certificate")?;
+    let told = kubeadm(
+        first,
+        "init",
+        &init_config(first, kubernetes, etcd),
+        &["--upload-certs", "--skip-phases=addon"],
+    )?;
+    let hash = told
+        .split_whitespace()
+        .find(|w| w.starts_with("sha256:"))
+        .context("kubeadm printed no hash of its certificate")?;
     for node in others {
         say(&format!("kubeadm join on {}", node.name()));
         kubeadm(node, "join", &join_config(node, first, hash), &[])?;
@@ -29,14 +39,29 @@ fn kubeadm(node: &Node, verb: &str, config: &str, more: &[&str]) -> Result<Strin
     let path = "/root/kubeadm.yaml";
     fs::write(node.path(path), config)?;
     // Preflight checks look at this machine's kernel modules and at control groups of version 1.
-    let args = ["kubeadm", verb, "--config", path, "--ignore-preflight-errors=all"];
+    let args = [
+        "kubeadm",
+        verb,
+        "--config",
+        path,
+        "--ignore-preflight-errors=all",
+    ];
     let done = node.run(args.iter().chain(more))?;
-    fs::write(node.folder().join("kubeadm.log"), format!("{}{}", done.stdout, done.stderr))?;
-    done.success().with_context(|| format!("kubeadm {verb} failed on {}", node.name()))
+    fs::write(
+        node.folder().join("kubeadm.log"),
+        format!("{}{}", done.stdout, done.stderr),
+    )?;
+    done.success()
+        .with_context(|| format!("kubeadm {verb} failed on {}", node.name()))
 }
 
 fn init_config(node: &Node, kubernetes: Kubernetes, etcd: Etcd) -> String {
-    let (name, ip, version, tag) = (node.name(), node.ip(), kubernetes.version(), etcd.image_tag());
+    let (name, ip, version, tag) = (
+        node.name(),
+        node.ip(),
+        kubernetes.version(),
+        etcd.image_tag(),
+    );
     format!(
         r#"apiVersion: kubeadm.k8s.io/v1beta4
 kind: InitConfiguration

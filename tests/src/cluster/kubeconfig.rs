@@ -11,7 +11,8 @@ impl Cluster {
     /// Writes the kubeconfig out of m1's admin.conf. kubeadm's points to m1 only: when that is off, one wants another.
     pub(super) fn write_kubeconfig(&self) -> Result<()> {
         let first = self.nodes.first().context("a cluster has a master")?;
-        let admin = fs::read_to_string(first.path("/etc/kubernetes/admin.conf")).context("m1 has no admin.conf")?;
+        let admin = fs::read_to_string(first.path("/etc/kubernetes/admin.conf"))
+            .context("m1 has no admin.conf")?;
         let admin: Value = serde_yaml::from_str(&admin).context("m1's admin.conf is no YAML")?;
         let authority = &admin["clusters"][0]["cluster"]["certificate-authority-data"];
         let names = || self.nodes.iter().map(crate::Node::name);

@@ -1,5 +1,6 @@
 //! Clusters: making, finding, using and removing them.
 
+mod checkpoint;
 mod kubeadm;
 mod kubeconfig;
 mod ready;
@@ -41,7 +42,12 @@ impl Spec {
     #[must_use]
     pub fn masters(masters: u8) -> Self {
         let kubernetes = Kubernetes::V1_36;
-        Self { masters, kubernetes, etcd: kubernetes.default_etcd(), side_by_side: false }
+        Self {
+            masters,
+            kubernetes,
+            etcd: kubernetes.default_etcd(),
+            side_by_side: false,
+        }
     }
 
     /// With this etcd.
@@ -53,13 +59,20 @@ impl Spec {
     /// With this Kubernetes, and the etcd that goes with it.
     #[must_use]
     pub fn kubernetes(self, kubernetes: Kubernetes) -> Self {
-        Self { kubernetes, etcd: kubernetes.default_etcd(), ..self }
+        Self {
+            kubernetes,
+            etcd: kubernetes.default_etcd(),
+            ..self
+        }
     }
 
     /// Allowed to run beside other test clusters: does not wait for their end.
     #[must_use]
     pub fn side_by_side(self) -> Self {
-        Self { side_by_side: true, ..self }
+        Self {
+            side_by_side: true,
+            ..self
+        }
     }
 }
 
@@ -70,7 +83,10 @@ impl Spec {
 /// # Errors
 /// When the lock cannot be taken.
 pub fn exclusive() -> Result<Lock> {
-    lock::take("exclusive", "waiting for the test cluster of another test to end")
+    lock::take(
+        "exclusive",
+        "waiting for the test cluster of another test to end",
+    )
 }
 
 /// A cluster that is up, or partly so.
@@ -92,7 +108,11 @@ impl Cluster {
     /// When parts are missing and cannot be built, or the cluster does not come up.
     pub fn start(spec: Spec) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "t{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         Self::make(&spec, &name, Some(ProcessId::own()?))
     }
 
@@ -114,13 +134,17 @@ impl Cluster {
         }
         sweep::sweep()?;
         let parts = parts::for_nodes(spec.kubernetes, spec.etcd)?;
-        let exclusive = if owner.is_some() && !spec.side_by_side { Some(exclusive()?) } else { None };
+        let exclusive = if owner.is_some() && !spec.side_by_side {
+            Some(exclusive()?)
+        } else {
+            None
+        };
         let temporary = owner.is_some();
         let state = state::allocate(spec, name, owner)?;
         let mut cluster = Self::with_parts(state, parts)?;
         cluster.temporary = true; // until it is up
         cluster._exclusive = exclusive;
-        cluster.build()?;
+        cluster.build().inspect_err(|_| cluster.keep_evidence())?;
         cluster.temporary = temporary;
         Ok(cluster)
     }
@@ -140,20 +164,39 @@ impl Cluster {
         let prefix = state.prefix();
         let node = |i| Node::new(&folder, &prefix, state.slot, i, &parts);
         let nodes = (1..=state.masters).map(node).collect::<Result<Vec<_>>>()?;
-        Ok(Self { state, folder, nodes, parts, temporary: false, _exclusive: None })
+        Ok(Self {
+            state,
+            folder,
+            nodes,
+            parts,
+            temporary: false,
+            _exclusive: None,
+        })
     }
 
     fn build(&self) -> Result<()> {
         network::create_switch(&self.state.prefix(), self.state.slot)?;
+        if let Some(checkpoint) = self.usable_checkpoint()? {
+            self.restore_checkpoint(&checkpoint)?;
+            ssh::set_up(&self.folder, &self.nodes)?;
+            self.write_kubeconfig()?;
+            self.power_on_all()?;
+            return self.wait_ready();
+        }
         for node in &self.nodes {
             node.create()?;
         }
         ssh::set_up(&self.folder, &self.nodes)?;
-        say(&format!("powering on {} master(s) of cluster {}", self.nodes.len(), self.state.name));
+        say(&format!(
+            "making cluster {} of {} master(s); later ones of the kind start from its checkpoint",
+            self.state.name,
+            self.nodes.len()
+        ));
         self.power_on_all()?;
         kubeadm::make(&self.nodes, self.state.kubernetes, self.state.etcd)?;
         self.write_kubeconfig()?;
-        self.wait_ready()
+        self.wait_ready()?;
+        self.save_checkpoint()
     }
 
     /// Powers on every node that is off, side by side.
@@ -161,7 +204,13 @@ impl Cluster {
     /// # Errors
     /// When one does not come up.
     pub fn power_on_all(&self) -> Result<()> {
-        self.at_once(|node| if node.is_on() { Ok(()) } else { node.power_on() })
+        self.at_once(|node| {
+            if node.is_on() {
+                Ok(())
+            } else {
+                node.power_on()
+            }
+        })
     }
 
     /// Cuts the power of every node.
@@ -175,8 +224,14 @@ impl Cluster {
     /// Does something with every node at once; gives back the first error.
     fn at_once(&self, work: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
         std::thread::scope(|scope| {
-            let threads: Vec<_> = self.nodes.iter().map(|node| scope.spawn(|| work(node))).collect();
-            threads.into_iter().try_for_each(|t| t.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+            let threads: Vec<_> = self
+                .nodes
+                .iter()
+                .map(|node| scope.spawn(|| work(node)))
+                .collect();
+            threads
+                .into_iter()
+                .try_for_each(|t| t.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
         })
     }
 
@@ -209,7 +264,10 @@ impl Cluster {
     /// # Errors
     /// When it has none of this name.
     pub fn node(&self, name: &str) -> Result<&Node> {
-        self.nodes.iter().find(|n| n.name() == name).with_context(|| format!("cluster {} has no node {name}", self.name()))
+        self.nodes
+            .iter()
+            .find(|n| n.name() == name)
+            .with_context(|| format!("cluster {} has no node {name}", self.name()))
     }
 
     /// The administrator's kubeconfig: contexts m1, m2, … for each master's own apiserver, m1 chosen.
@@ -229,16 +287,29 @@ impl Cluster {
     /// # Errors
     /// When it cannot be started; a failing exit code is no error here.
     pub fn kubectl<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Output> {
-        process::output(Command::new(self.kubectl_path()).arg("--kubeconfig").arg(self.kubeconfig()).args(args))
+        process::output(
+            Command::new(self.kubectl_path())
+                .arg("--kubeconfig")
+                .arg(self.kubeconfig())
+                .args(args),
+        )
     }
 
     /// kubectl as the administrator, by the apiserver of a certain master.
     ///
     /// # Errors
     /// When it cannot be started; a failing exit code is no error here.
-    pub fn kubectl_by<S: AsRef<OsStr>>(&self, node: &Node, args: impl IntoIterator<Item = S>) -> Result<Output> {
+    pub fn kubectl_by<S: AsRef<OsStr>>(
+        &self,
+        node: &Node,
+        args: impl IntoIterator<Item = S>,
+    ) -> Result<Output> {
         let mut command = Command::new(self.kubectl_path());
-        command.arg("--kubeconfig").arg(self.kubeconfig()).args(["--context", node.name()]).args(args);
+        command
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .args(["--context", node.name()])
+            .args(args);
         process::output(&mut command)
     }
 
@@ -255,11 +326,14 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.temporary {
-            if std::thread::panicking() || std::env::var_os("TESTBED_KEEP_FAILED").is_some() {
+            if std::thread::panicking() {
                 self.keep_evidence();
             }
             if let Err(error) = sweep::remove(&self.state) {
-                say(&format!("cannot remove cluster {}: {error:#}", self.state.name));
+                say(&format!(
+                    "cannot remove cluster {}: {error:#}",
+                    self.state.name
+                ));
             }
         }
     }
@@ -268,17 +342,36 @@ impl Drop for Cluster {
 impl Cluster {
     /// Of a failed test: the journals and kubeadm's words, where they outlive the cluster.
     fn keep_evidence(&self) {
-        let Ok(root) = crate::paths::root() else { return };
+        let Ok(root) = crate::paths::root() else {
+            return;
+        };
         let folder = root.join("failed").join(self.name());
         for node in &self.nodes {
             let to = folder.join(node.name());
             drop(fs::create_dir_all(&to));
-            for (from, name) in [("/var/log/journal", "journal"), ("/var/log/pods", "pods"), ("/etc/kubernetes/manifests", "manifests")] {
-                drop(process::run("cp", ["-a".as_ref(), node.disk().join(&from[1..]).as_os_str(), to.join(name).as_os_str()]));
+            for (from, name) in [
+                ("/var/log/journal", "journal"),
+                ("/var/log/pods", "pods"),
+                ("/etc/kubernetes/manifests", "manifests"),
+            ] {
+                drop(process::run(
+                    "cp",
+                    [
+                        "-a".as_ref(),
+                        node.disk().join(&from[1..]).as_os_str(),
+                        to.join(name).as_os_str(),
+                    ],
+                ));
             }
-            drop(fs::copy(node.folder().join("kubeadm.log"), to.join("kubeadm.log")));
+            drop(fs::copy(
+                node.folder().join("kubeadm.log"),
+                to.join("kubeadm.log"),
+            ));
         }
-        say(&format!("journals of the failed test's nodes: {}", folder.display()));
+        say(&format!(
+            "journals of the failed test's nodes: {}",
+            folder.display()
+        ));
     }
 }
 
@@ -286,6 +379,12 @@ fn check_name(name: &str) -> Result<()> {
     let ok = !name.is_empty()
         && name.len() <= 20
         && !name.starts_with('-')
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if ok { Ok(()) } else { bail!("{name}: a cluster's name is at most 20 small letters, digits and dashes") }
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if ok {
+        Ok(())
+    } else {
+        bail!("{name}: a cluster's name is at most 20 small letters, digits and dashes")
+    }
 }

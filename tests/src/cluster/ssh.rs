@@ -34,24 +34,49 @@ pub(super) fn set_up(folder: &Path, nodes: &[Node]) -> Result<()> {
         let write = |path: &str, text: &str, mode: u32| {
             let path = node.path(path);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-            anyhow::Ok(fs::set_permissions(&path, fs::Permissions::from_mode(mode))?)
+            anyhow::Ok(fs::set_permissions(
+                &path,
+                fs::Permissions::from_mode(mode),
+            )?)
         };
         write("/etc/hosts", &hosts, 0o644)?;
         write("/etc/ssh/cluster_key", &fs::read_to_string(&key)?, 0o600)?;
         write("/etc/ssh/authorized_keys", &public, 0o644)?;
         write("/etc/ssh/ssh_known_hosts", &known, 0o644)?;
-        write("/etc/ssh/ssh_config", &client_config(nodes, "/etc/ssh/cluster_key", "/etc/ssh/ssh_known_hosts"), 0o644)?;
+        write(
+            "/etc/ssh/ssh_config",
+            &client_config(nodes, "/etc/ssh/cluster_key", "/etc/ssh/ssh_known_hosts"),
+            0o644,
+        )?;
         write("/etc/ssh/sshd_config", &server_config(node), 0o644)?;
         unlock_root(node)?;
     }
     let known_hosts = folder.join("known_hosts");
     fs::write(&known_hosts, known)?;
-    let config = client_config(nodes, &key.display().to_string(), &known_hosts.display().to_string());
+    let config = client_config(
+        nodes,
+        &key.display().to_string(),
+        &known_hosts.display().to_string(),
+    );
     Ok(fs::write(folder.join("ssh_config"), config)?)
 }
 
 fn generate(path: &Path, comment: &str) -> Result<()> {
-    run("ssh-keygen", ["-q".as_ref(), "-t".as_ref(), "ed25519".as_ref(), "-N".as_ref(), "".as_ref(), "-C".as_ref(), comment.as_ref(), "-f".as_ref(), path.as_os_str()]).map(drop)
+    run(
+        "ssh-keygen",
+        [
+            "-q".as_ref(),
+            "-t".as_ref(),
+            "ed25519".as_ref(),
+            "-N".as_ref(),
+            "".as_ref(),
+            "-C".as_ref(),
+            comment.as_ref(),
+            "-f".as_ref(),
+            path.as_os_str(),
+        ],
+    )
+    .map(drop)
 }
 
 fn client_config(nodes: &[Node], key: &str, known_hosts: &str) -> String {

@@ -86,7 +86,11 @@ pub(super) fn allocate(spec: &Spec, name: &str, owner: Option<ProcessId>) -> Res
     if existing.iter().any(|s| s.name == name) {
         bail!("there is a cluster {name} already");
     }
-    let slots = if owner.is_some() { Slot::TESTS } else { Slot::PEOPLE };
+    let slots = if owner.is_some() {
+        Slot::TESTS
+    } else {
+        Slot::PEOPLE
+    };
     let slot = free_slot(slots, &existing)?;
     let state = State {
         name: name.to_owned(),

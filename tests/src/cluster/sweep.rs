@@ -14,10 +14,16 @@ use crate::{lock, network};
 /// # Errors
 /// When something of such a cluster cannot be removed.
 pub fn sweep() -> Result<Vec<String>> {
-    let _lock = lock::take("sweep", "waiting for another run that removes left-over clusters")?;
+    let _lock = lock::take(
+        "sweep",
+        "waiting for another run that removes left-over clusters",
+    )?;
     let mut removed = Vec::new();
     for state in state::all()?.into_iter().filter(State::abandoned) {
-        say(&format!("removing what a test that is gone left behind: {}", state.name));
+        say(&format!(
+            "removing what a test that is gone left behind: {}",
+            state.name
+        ));
         remove(&state)?;
         removed.push(state.name);
     }
@@ -32,7 +38,9 @@ pub fn sweep() -> Result<Vec<String>> {
 pub fn remove(state: &State) -> Result<()> {
     let prefix = state.prefix();
     for node in (1..=state.masters).map(|i| format!("{prefix}-m{i}")) {
-        Groups::named(&node)?.destroy().with_context(|| format!("cannot stop {node}"))?;
+        Groups::named(&node)?
+            .destroy()
+            .with_context(|| format!("cannot stop {node}"))?;
         network::remove_namespace(&node)?;
     }
     network::remove_namespace(&prefix)?;

@@ -39,8 +39,15 @@ pub(super) fn start(boot: &Boot<'_>) -> Result<ProcessId> {
     // A session of its own: a Ctrl-C at the terminal is not meant for the node. In the background, so that it belongs
     // to nobody who would have to wait for it.
     let outer = "setsid sh -ec \"$1\" </dev/null >\"$2\" 2>&1 & echo $!";
-    let told = success(Command::new("sh").args(["-c", outer, "sh", &inner]).arg(boot.folder.join("init.log")))?;
-    let pid = told.trim().parse().with_context(|| format!("no process number: {told}"))?;
+    let told = success(
+        Command::new("sh")
+            .args(["-c", outer, "sh", &inner])
+            .arg(boot.folder.join("init.log")),
+    )?;
+    let pid = told
+        .trim()
+        .parse()
+        .with_context(|| format!("no process number: {told}"))?;
     ProcessId::of(pid).with_context(|| format!("{} ended at once: {}", boot.name, log(boot.folder)))
 }
 
@@ -51,9 +58,17 @@ pub(super) fn log(folder: &Path) -> String {
 
 fn script(boot: &Boot<'_>) -> String {
     let (name, folder) = (boot.name, boot.folder.display());
-    let NodeParts { kubernetes, containerd, cni, .. } = boot.parts;
+    let NodeParts {
+        kubernetes,
+        containerd,
+        cni,
+        ..
+    } = boot.parts;
     let (kubernetes, containerd, cni) = (kubernetes.display(), containerd.display(), cni.display());
-    let own: String = OWN.iter().map(|f| format!("mount --bind /run/testbed/node/disk/{f} /{f}\n")).collect();
+    let own: String = OWN
+        .iter()
+        .map(|f| format!("mount --bind /run/testbed/node/disk/{f} /{f}\n"))
+        .collect();
     format!(
         r#"#!/bin/bash
 set -e

@@ -19,7 +19,10 @@ pub(super) const OWN: [&str; 5] = ["etc", "opt", "tmp", "var", "root"];
 
 const UNITS: [(&str, &str); 4] = [
     ("node.target", include_str!("units/node.target")),
-    ("containerd.service", include_str!("units/containerd.service")),
+    (
+        "containerd.service",
+        include_str!("units/containerd.service"),
+    ),
     ("kubelet.service", include_str!("units/kubelet.service")),
     ("sshd.service", include_str!("units/sshd.service")),
 ];
@@ -28,7 +31,11 @@ const CONTAINERD_CONFIG: &str = include_str!("units/containerd.toml");
 
 /// Everything that decides what a new disk holds: a checkpoint made of other disks must not be used.
 pub(crate) fn fingerprint() -> String {
-    UNITS.iter().map(|(_, text)| *text).chain([CONTAINERD_CONFIG, PAUSE_IMAGE, "disk 1"]).collect()
+    UNITS
+        .iter()
+        .map(|(_, text)| *text)
+        .chain([CONTAINERD_CONFIG, PAUSE_IMAGE, "disk 1"])
+        .collect()
 }
 
 /// Makes the disk of a new node.
@@ -40,8 +47,25 @@ pub(super) fn create(disk: &Path, name: &str, address: Ipv4Addr) -> Result<()> {
         fs::create_dir_all(disk.join(folder))?;
     }
     // The node's own copy: users, locale, certificates are this machine's, and nothing written here is.
-    run("cp", ["-a".as_ref(), Path::new("/etc").as_os_str(), disk.as_os_str()])?;
-    for theirs in ["ssh", "kubernetes", "cni", "containerd", "systemd/system", "resolv.conf", "hosts", "hostname", "machine-id"] {
+    run(
+        "cp",
+        [
+            "-a".as_ref(),
+            Path::new("/etc").as_os_str(),
+            disk.as_os_str(),
+        ],
+    )?;
+    for theirs in [
+        "ssh",
+        "kubernetes",
+        "cni",
+        "containerd",
+        "systemd/system",
+        "resolv.conf",
+        "hosts",
+        "hostname",
+        "machine-id",
+    ] {
         remove(&disk.join("etc").join(theirs))?;
     }
     for (folder, mode) in [
@@ -76,10 +100,16 @@ pub(super) fn create(disk: &Path, name: &str, address: Ipv4Addr) -> Result<()> {
     etc("hostname", &format!("{name}\n"))?;
     etc("machine-id", &format!("{:032x}\n", u32::from(address)))?;
     etc("resolv.conf", "")?;
-    etc("containerd/config.toml", &CONTAINERD_CONFIG.replace("@PAUSE@", PAUSE_IMAGE))?;
+    etc(
+        "containerd/config.toml",
+        &CONTAINERD_CONFIG.replace("@PAUSE@", PAUSE_IMAGE),
+    )?;
     etc("cni/net.d/10-bridge.conflist", &pod_network(address))?;
     fs::create_dir_all(disk.join("etc/systemd/journald.conf.d"))?;
-    etc("systemd/journald.conf.d/testbed.conf", "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nSystemMaxUse=64M\n")?;
+    etc(
+        "systemd/journald.conf.d/testbed.conf",
+        "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nSystemMaxUse=64M\n",
+    )?;
     for (unit, text) in UNITS {
         etc(&format!("systemd/system/{unit}"), text)?;
     }

@@ -22,7 +22,11 @@ impl Node {
     /// The size of the disk that `/var/lib/etcd` has of its own, if it has one.
     #[must_use]
     pub fn etcd_disk_limit(&self) -> Option<u64> {
-        fs::read_to_string(self.limit_file()).ok()?.trim().parse().ok()
+        fs::read_to_string(self.limit_file())
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// Gives `/var/lib/etcd` a disk of this size from the next power-on, or takes it away again with `None`.
@@ -33,7 +37,10 @@ impl Node {
     /// When the node is on.
     pub fn limit_etcd_disk(&self, size_bytes: Option<u64>) -> Result<()> {
         if self.is_on() {
-            bail!("{} is on: etcd's disk can only be changed while it is off", self.name);
+            bail!(
+                "{} is on: etcd's disk can only be changed while it is off",
+                self.name
+            );
         }
         match size_bytes {
             Some(size) => Ok(fs::write(self.limit_file(), size.to_string())?),
@@ -48,10 +55,16 @@ impl Node {
     /// When it has none (see [`Node::limit_etcd_disk`]) or the node is off.
     pub fn fill_etcd_disk(&self) -> Result<u64> {
         if self.etcd_disk_limit().is_none() {
-            bail!("{} has no disk of its own for etcd: filling would fill this machine", self.name);
+            bail!(
+                "{} has no disk of its own for etcd: filling would fill this machine",
+                self.name
+            );
         }
         self.init()?;
-        let mut file = File::options().create(true).append(true).open(self.path(FILLER))?;
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path(FILLER))?;
         let mut written = 0;
         // Large steps first, then single bytes into the last page.
         for step in [1 << 20, 4096, 1] {
@@ -90,7 +103,15 @@ impl Node {
         let live = self.path("/var/lib/etcd");
         let kept = self.disk().join("var/lib/etcd");
         let new = self.folder.join("etcd.new");
-        run("cp", ["-a".as_ref(), "--sparse=always".as_ref(), live.as_os_str(), new.as_os_str()])?;
+        run(
+            "cp",
+            [
+                "-a".as_ref(),
+                "--sparse=always".as_ref(),
+                live.as_os_str(),
+                new.as_os_str(),
+            ],
+        )?;
         fs::remove_dir_all(&kept)?;
         Ok(fs::rename(new, kept)?)
     }

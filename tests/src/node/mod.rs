@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cgroup::Groups;
+use crate::limits;
 use crate::network::{self, Slot};
 use crate::parts::NodeParts;
 use crate::process::{self, Output, ProcessId};
@@ -49,12 +50,20 @@ impl Process {
     /// The program's name without its folder.
     #[must_use]
     pub fn program(&self) -> &str {
-        self.args.first().map_or("", |a| a.rsplit('/').next().unwrap_or(a))
+        self.args
+            .first()
+            .map_or("", |a| a.rsplit('/').next().unwrap_or(a))
     }
 }
 
 impl Node {
-    pub(crate) fn new(cluster: &Path, prefix: &str, slot: Slot, index: u8, parts: &NodeParts) -> Result<Self> {
+    pub(crate) fn new(
+        cluster: &Path,
+        prefix: &str,
+        slot: Slot,
+        index: u8,
+        parts: &NodeParts,
+    ) -> Result<Self> {
         let name = format!("m{index}");
         Ok(Self {
             groups: Groups::named(&format!("{prefix}-{name}"))?,
@@ -104,10 +113,6 @@ impl Node {
         &self.folder
     }
 
-    pub(crate) fn groups(&self) -> &Groups {
-        &self.groups
-    }
-
     /// Where a file of the node is on this machine, whether the node is on or off: `/etc/kubernetes/manifests`, say.
     ///
     /// Only `/etc`, `/opt`, `/root`, `/tmp` and `/var` are a node's own. While `/var/lib/etcd` has a disk of its own
@@ -118,8 +123,14 @@ impl Node {
     #[must_use]
     pub fn path(&self, on_node: &str) -> PathBuf {
         let inside = on_node.trim_start_matches('/');
-        let own = inside.split('/').next().is_some_and(|first| disk::OWN.contains(&first));
-        assert!(on_node.starts_with('/') && own, "{on_node} is not on a disk of the node's own");
+        let own = inside
+            .split('/')
+            .next()
+            .is_some_and(|first| disk::OWN.contains(&first));
+        assert!(
+            on_node.starts_with('/') && own,
+            "{on_node} is not on a disk of the node's own"
+        );
         if inside.starts_with("var/lib/etcd") && self.etcd_disk_limit().is_some() {
             if let Ok(init) = self.init() {
                 return PathBuf::from(format!("/proc/{init}/root")).join(inside);
@@ -142,13 +153,13 @@ impl Node {
         for folder in ["programs", "programs.work"] {
             fs::create_dir_all(self.folder.join(folder))?;
         }
-        network::plug_in(&self.prefix, &self.network(), &self.name, self.slot, self.ip())
-    }
-
-    /// Powers it off if it is on, and removes its processes, groups and network; the disk stays.
-    pub(crate) fn remove(&self) -> Result<()> {
-        self.groups.destroy()?;
-        network::remove_namespace(&self.network())
+        network::plug_in(
+            &self.prefix,
+            &self.network(),
+            &self.name,
+            self.slot,
+            self.ip(),
+        )
     }
 
     fn pid_file(&self) -> PathBuf {
@@ -157,14 +168,21 @@ impl Node {
 
     fn holder(&self) -> Option<ProcessId> {
         let text = fs::read(self.pid_file()).ok()?;
-        serde_json::from_slice::<ProcessId>(&text).ok().filter(ProcessId::alive)
+        serde_json::from_slice::<ProcessId>(&text)
+            .ok()
+            .filter(ProcessId::alive)
     }
 
     /// The number, on this machine, of the node's first process.
     pub(crate) fn init(&self) -> Result<u32> {
-        let holder = self.holder().with_context(|| format!("{} is off", self.name))?.pid;
+        let holder = self
+            .holder()
+            .with_context(|| format!("{} is off", self.name))?
+            .pid;
         let children = fs::read_to_string(format!("/proc/{holder}/task/{holder}/children"));
-        let first = children.ok().and_then(|c| c.split_whitespace().next().and_then(|p| p.parse().ok()));
+        let first = children
+            .ok()
+            .and_then(|c| c.split_whitespace().next().and_then(|p| p.parse().ok()));
         first.with_context(|| format!("{} is off", self.name))
     }
 
@@ -183,6 +201,7 @@ impl Node {
         if self.is_on() {
             bail!("{} is on already", self.name);
         }
+        limits::ensure()?;
         self.groups.destroy()?;
         let holder = boot::start(&boot::Boot {
             name: &self.name,
@@ -193,13 +212,27 @@ impl Node {
             extra: &self.mounting_etcd_disk(),
         })?;
         fs::write(self.pid_file(), serde_json::to_vec(&holder)?)?;
-        wait::until(&format!("{} powered on", self.name), Duration::from_secs(60), || {
-            if !holder.alive() {
-                return Err(format!("it ended: {}", boot::log(&self.folder)));
-            }
-            let state = self.run(["systemctl", "is-active", "containerd", "sshd"]).map_err(|e| format!("{e:#}"))?;
-            if state.ok() { Ok(()) } else { Err(format!("containerd, sshd: {}; {}", state.stdout, boot::log(&self.folder))) }
-        })
+        wait::until(
+            &format!("{} powered on", self.name),
+            Duration::from_secs(60),
+            || {
+                if !holder.alive() {
+                    return Err(format!("it ended: {}", boot::log(&self.folder)));
+                }
+                let state = self
+                    .run(["systemctl", "is-active", "containerd", "sshd"])
+                    .map_err(|e| format!("{e:#}"))?;
+                if state.ok() {
+                    Ok(())
+                } else {
+                    Err(format!(
+                        "containerd, sshd: {}; {}",
+                        state.stdout,
+                        boot::log(&self.folder)
+                    ))
+                }
+            },
+        )
     }
 
     /// Cuts its power: everything in it dies at once, its disk stays. Nothing is done when it is off.
@@ -213,7 +246,12 @@ impl Node {
         if self.etcd_disk_limit().is_some() && self.is_on() {
             self.keep_etcd_disk()?;
         }
-        if let Some(init) = self.init().ok().and_then(|p| i32::try_from(p).ok()).and_then(Pid::from_raw) {
+        if let Some(init) = self
+            .init()
+            .ok()
+            .and_then(|p| i32::try_from(p).ok())
+            .and_then(Pid::from_raw)
+        {
             // With a namespace's first process die all others in it.
             let _ = kill_process(init, Signal::KILL);
         }
@@ -242,9 +280,20 @@ impl Node {
     /// When the node is off.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Command> {
         let init = self.init()?.to_string();
-        let enter = format!("{}exec nsenter -t \"$0\" -n -m -p -u -i -C env -i -C /root \"$@\"", self.groups.entering());
+        let enter = format!(
+            "{}exec nsenter -t \"$0\" -n -m -p -u -i -C env -i -C /root \"$@\"",
+            self.groups.entering()
+        );
         let mut command = Command::new("sh");
-        command.args(["-ec", &enter, &init, "HOME=/root", "USER=root", &format!("PATH={PATH}"), "LANG=C.UTF-8"]);
+        command.args([
+            "-ec",
+            &enter,
+            &init,
+            "HOME=/root",
+            "USER=root",
+            &format!("PATH={PATH}"),
+            "LANG=C.UTF-8",
+        ]);
         if let Some(term) = std::env::var_os("TERM") {
             command.arg(format!("TERM={}", term.display()));
         }
@@ -265,7 +314,8 @@ impl Node {
     /// # Errors
     /// When the node is off or the program cannot be read.
     pub fn install(&self, program: &Path, name: &str) -> Result<()> {
-        let file = fs::File::open(program).with_context(|| format!("cannot read {}", program.display()))?;
+        let file = fs::File::open(program)
+            .with_context(|| format!("cannot read {}", program.display()))?;
         let script = "cat > \"$1.new\" && chmod 755 \"$1.new\" && mv \"$1.new\" \"$1\"";
         let status = self
             .command(["sh", "-c", script, "sh", &format!("/usr/local/bin/{name}")])?
@@ -298,6 +348,10 @@ impl Node {
             let args: Vec<String> = text.split_terminator('\0').map(str::to_owned).collect();
             (!args.is_empty()).then_some(Process { pid, args })
         };
-        self.groups.processes().into_iter().filter_map(args).collect()
+        self.groups
+            .processes()
+            .into_iter()
+            .filter_map(args)
+            .collect()
     }
 }

@@ -21,24 +21,46 @@ const NEEDED: [(&str, &str); 6] = [
 /// # Errors
 /// When something is missing and cannot be installed.
 pub fn ensure() -> Result<()> {
-    let missing: Vec<&str> = NEEDED.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(program, _)| !present(program))
+        .map(|(_, package)| *package)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let list = missing.join(" ");
     if !rustix::process::geteuid().is_root() || !present("apt-get") {
-        bail!("missing on this machine: {list} (names of Debian packages)\ninstall them: apt-get install --no-install-recommends {list}");
+        bail!(
+            "missing on this machine: {list} (names of Debian packages)\ninstall them: apt-get install --no-install-recommends {list}"
+        );
     }
     say(&format!("installing {list} with apt-get"));
     let install = |update: bool| {
         if update {
             run("apt-get", ["-q", "update"])?;
         }
-        let mut args = vec!["-q", "-y", "-o", "Dpkg::Use-Pty=0", "install", "--no-install-recommends"];
+        let mut args = vec![
+            "-q",
+            "-y",
+            "-o",
+            "Dpkg::Use-Pty=0",
+            "install",
+            "--no-install-recommends",
+        ];
         args.extend(&missing);
-        run("env", [&["DEBIAN_FRONTEND=noninteractive", "apt-get"], args.as_slice()].concat())
+        run(
+            "env",
+            [
+                &["DEBIAN_FRONTEND=noninteractive", "apt-get"],
+                args.as_slice(),
+            ]
+            .concat(),
+        )
     };
-    install(false).or_else(|_| install(true)).with_context(|| format!("cannot install {list}"))?;
+    install(false)
+        .or_else(|_| install(true))
+        .with_context(|| format!("cannot install {list}"))?;
     match NEEDED.iter().find(|(program, _)| !present(program)) {
         None => Ok(()),
         Some((program, package)) => bail!("{package} is installed, but there is no {program}"),
@@ -46,6 +68,16 @@ pub fn ensure() -> Result<()> {
 }
 
 fn present(program: &str) -> bool {
-    let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/lib/systemd"];
-    usual.iter().any(|folder| Path::new(folder).join(program).exists())
+    let usual = [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+        "/lib/systemd",
+    ];
+    usual
+        .iter()
+        .any(|folder| Path::new(folder).join(program).exists())
 }

@@ -19,7 +19,10 @@ pub(super) struct Module {
 
 impl Module {
     /// A module that requires these modules at these versions; its files lie in a folder that goes away with it.
-    pub(super) fn requiring<'a>(out: &Path, modules: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+    pub(super) fn requiring<'a>(
+        out: &Path,
+        modules: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self> {
         let folder = out.join("module");
         fs::create_dir_all(&folder)?;
         let mut text = "module testbed\n\ngo 1.26.0\n\n".to_owned();
@@ -36,10 +39,15 @@ impl Module {
     /// Each is also a module of its own, of version 0 for 1, which they are replaced by.
     pub(super) fn kubernetes(out: &Path, version: &str) -> Result<Self> {
         let module = Self::requiring(out, [("k8s.io/kubernetes", version)])?;
-        success(module.go().args(["mod", "download", &format!("k8s.io/kubernetes@{version}")]))?;
+        success(
+            module
+                .go()
+                .args(["mod", "download", &format!("k8s.io/kubernetes@{version}")]),
+        )?;
         let cache = success(module.go().args(["env", "GOMODCACHE"]))?;
         let source = PathBuf::from(cache.trim()).join(format!("k8s.io/kubernetes@{version}"));
-        let theirs = fs::read_to_string(source.join("go.mod")).context("Kubernetes' module has no go.mod")?;
+        let theirs = fs::read_to_string(source.join("go.mod"))
+            .context("Kubernetes' module has no go.mod")?;
         let mut ours = fs::read_to_string(module.folder.join("go.mod"))?;
         ours.push_str(&staging_replacements(&theirs, version));
         fs::write(module.folder.join("go.mod"), ours)?;
@@ -50,27 +58,59 @@ impl Module {
     fn go(&self) -> Command {
         let mut command = Command::new("go");
         // The caller's flags and workspace would change what is built.
-        command.current_dir(&self.folder).env("GOFLAGS", "-mod=mod").env("GOWORK", "off").env("CGO_ENABLED", "0");
+        command
+            .current_dir(&self.folder)
+            .env("GOFLAGS", "-mod=mod")
+            .env("GOWORK", "off")
+            .env("CGO_ENABLED", "0");
         command
     }
 
     /// Builds packages to a file, or to a folder when its name ends with a slash, and shows how far it is.
-    pub(super) fn build(&self, link_flags: &str, tags: &str, to: &Path, packages: &[&str]) -> Result<()> {
+    pub(super) fn build(
+        &self,
+        link_flags: &str,
+        tags: &str,
+        to: &Path,
+        packages: &[&str],
+    ) -> Result<()> {
         let mut command = self.go();
-        command.args(["build", "-v", "-trimpath", "-ldflags", link_flags, "-tags", tags, "-o"]).arg(to).args(packages);
+        command
+            .args([
+                "build",
+                "-v",
+                "-trimpath",
+                "-ldflags",
+                link_flags,
+                "-tags",
+                tags,
+                "-o",
+            ])
+            .arg(to)
+            .args(packages);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start go: Go 1.26 or later has to be installed")?;
-        let stderr = child.stderr.take().context("go's standard error is not there")?;
-        let names: Vec<&str> = packages.iter().filter_map(|p| p.trim_end_matches("/v3").rsplit('/').next()).collect();
+        let stderr = child
+            .stderr
+            .take()
+            .context("go's standard error is not there")?;
+        let names: Vec<&str> = packages
+            .iter()
+            .filter_map(|p| p.trim_end_matches("/v3").rsplit('/').next())
+            .collect();
         let told = watch(BufReader::new(stderr), &names.join(" "));
         if child.wait()?.success() {
             return Ok(());
         }
-        bail!("go build of {} failed:\n{}", packages.join(" "), told.join("\n"))
+        bail!(
+            "go build of {} failed:\n{}",
+            packages.join(" "),
+            told.join("\n")
+        )
     }
 }
 
@@ -83,13 +123,14 @@ impl Drop for Module {
 
 fn staging_replacements(go_mod: &str, version: &str) -> String {
     let staging = version.trim_start_matches("v1.");
-    go_mod.lines().filter(|l| l.contains("=> ./staging/")).filter_map(|l| l.split_whitespace().find(|w| w.starts_with("k8s.io/"))).fold(
-        String::new(),
-        |mut text, path| {
+    go_mod
+        .lines()
+        .filter(|l| l.contains("=> ./staging/"))
+        .filter_map(|l| l.split_whitespace().find(|w| w.starts_with("k8s.io/")))
+        .fold(String::new(), |mut text, path| {
             let _ = writeln!(text, "replace {path} => {path} v0.{staging}");
             text
-        },
-    )
+        })
 }
 
 /// Counts packages as go names them; gives back the last lines, which tell the error if there is one.
@@ -105,7 +146,11 @@ fn watch(lines: impl BufRead, what: &str) -> Vec<String> {
         if last.len() > 40 {
             last.remove(0);
         }
-        let pause = if terminal { Duration::from_millis(200) } else { Duration::from_secs(30) };
+        let pause = if terminal {
+            Duration::from_millis(200)
+        } else {
+            Duration::from_secs(30)
+        };
         if told.elapsed() >= pause {
             told = Instant::now();
             progress(what, packages, start.elapsed(), terminal);
@@ -114,13 +159,20 @@ fn watch(lines: impl BufRead, what: &str) -> Vec<String> {
     if terminal {
         drop(write!(std::io::stderr(), "\r\x1b[K"));
     }
-    say(&format!("  {what}: done in {} s", start.elapsed().as_secs()));
+    say(&format!(
+        "  {what}: done in {} s",
+        start.elapsed().as_secs()
+    ));
     last
 }
 
 fn progress(what: &str, packages: u32, elapsed: Duration, terminal: bool) {
     let seconds = elapsed.as_secs();
-    let line = format!("  {what}: {packages} packages compiled, {}:{:02}", seconds / 60, seconds % 60);
+    let line = format!(
+        "  {what}: {packages} packages compiled, {}:{:02}",
+        seconds / 60,
+        seconds % 60
+    );
     if terminal {
         let mut stderr = std::io::stderr();
         drop(write!(stderr, "\r{line}\x1b[K"));
@@ -137,6 +189,9 @@ mod tests {
     #[test]
     fn staging_modules_are_replaced_by_the_modules_of_their_own() {
         let theirs = "replace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n)\nrequire k8s.io/klog/v2 v2.1.0\n";
-        assert_eq!(staging_replacements(theirs, "v1.36.3"), "replace k8s.io/api => k8s.io/api v0.36.3\n");
+        assert_eq!(
+            staging_replacements(theirs, "v1.36.3"),
+            "replace k8s.io/api => k8s.io/api v0.36.3\n"
+        );
     }
 }

@@ -22,8 +22,14 @@ pub(super) struct Member<'a> {
 ///
 /// # Errors
 /// When a file cannot be read or the archive not be written.
-pub(super) fn write(archive: &Path, reference: &str, entrypoint: &str, members: &[Member<'_>]) -> Result<()> {
-    let layer = tempfile::NamedTempFile::new_in(archive.parent().context("the archive has no folder")?)?;
+pub(super) fn write(
+    archive: &Path,
+    reference: &str,
+    entrypoint: &str,
+    members: &[Member<'_>],
+) -> Result<()> {
+    let layer =
+        tempfile::NamedTempFile::new_in(archive.parent().context("the archive has no folder")?)?;
     let digest = write_layer(layer.path(), members)?;
     let config = json!({
         "architecture": "amd64",
@@ -33,9 +39,13 @@ pub(super) fn write(archive: &Path, reference: &str, entrypoint: &str, members: 
     })
     .to_string();
     let config_name = format!("{}.json", hex(&Sha256::digest(config.as_bytes())));
-    let manifest = json!([{ "Config": config_name, "RepoTags": [reference], "Layers": ["layer.tar"] }]).to_string();
+    let manifest =
+        json!([{ "Config": config_name, "RepoTags": [reference], "Layers": ["layer.tar"] }])
+            .to_string();
 
-    let mut tar = tar::Builder::new(File::create(archive).with_context(|| format!("cannot write {}", archive.display()))?);
+    let mut tar = tar::Builder::new(
+        File::create(archive).with_context(|| format!("cannot write {}", archive.display()))?,
+    );
     add_bytes(&mut tar, &config_name, config.as_bytes())?;
     add_file(&mut tar, "layer.tar", layer.path(), 0o644)?;
     add_bytes(&mut tar, "manifest.json", manifest.as_bytes())?;
@@ -44,7 +54,10 @@ pub(super) fn write(archive: &Path, reference: &str, entrypoint: &str, members: 
 }
 
 fn write_layer(path: &Path, members: &[Member<'_>]) -> Result<String> {
-    let mut tar = tar::Builder::new(Hashing { file: File::create(path)?, hash: Sha256::new() });
+    let mut tar = tar::Builder::new(Hashing {
+        file: File::create(path)?,
+        hash: Sha256::new(),
+    });
     let mut folders = BTreeMap::from([("tmp".to_owned(), 0o1777), ("etc".to_owned(), 0o755)]);
     for member in members {
         let mut folder = Path::new(member.destination.trim_start_matches('/')).parent();
@@ -59,7 +72,12 @@ fn write_layer(path: &Path, members: &[Member<'_>]) -> Result<String> {
         tar.append_data(&mut header, format!("{folder}/"), io::empty())?;
     }
     for member in members {
-        add_file(&mut tar, member.destination.trim_start_matches('/'), member.source, 0o755)?;
+        add_file(
+            &mut tar,
+            member.destination.trim_start_matches('/'),
+            member.source,
+            0o755,
+        )?;
     }
     Ok(hex(&tar.into_inner()?.hash.finalize()))
 }
@@ -76,7 +94,12 @@ fn add_bytes<W: Write>(tar: &mut tar::Builder<W>, name: &str, bytes: &[u8]) -> R
     Ok(tar.append_data(&mut header(bytes.len() as u64, 0o644), name, bytes)?)
 }
 
-fn add_file<W: Write>(tar: &mut tar::Builder<W>, name: &str, source: &Path, mode: u32) -> Result<()> {
+fn add_file<W: Write>(
+    tar: &mut tar::Builder<W>,
+    name: &str,
+    source: &Path,
+    mode: u32,
+) -> Result<()> {
     let file = File::open(source).with_context(|| format!("cannot read {}", source.display()))?;
     let size = file.metadata()?.len();
     Ok(tar.append_data(&mut header(size, mode), name, file)?)
@@ -118,15 +141,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
         std::fs::write(&program, b"#!").unwrap();
-        let members = [Member { source: &program, destination: "/usr/local/bin/program" }];
+        let members = [Member {
+            source: &program,
+            destination: "/usr/local/bin/program",
+        }];
         let [one, two] = ["one.tar", "two.tar"].map(|n| folder.path().join(n));
         for archive in [&one, &two] {
-            write(archive, "example/program:1", "/usr/local/bin/program", &members).unwrap();
+            write(
+                archive,
+                "example/program:1",
+                "/usr/local/bin/program",
+                &members,
+            )
+            .unwrap();
         }
         assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
 
         let mut parts = BTreeMap::new();
-        for entry in tar::Archive::new(File::open(&one).unwrap()).entries().unwrap() {
+        for entry in tar::Archive::new(File::open(&one).unwrap())
+            .entries()
+            .unwrap()
+        {
             let mut entry = entry.unwrap();
             let mut bytes = Vec::new();
             io::Read::read_to_end(&mut entry, &mut bytes).unwrap();

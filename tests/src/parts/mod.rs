@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use debian::ensure as system_packages;
-pub(crate) use store::clone_for_node;
 pub use plugin::{PLUGIN_VARIABLE, job_image, plugin};
+pub(crate) use store::clone_for_node;
 use versions::{CNI, CONTAINERD, Etcd, Kubernetes};
 
 use crate::process::say;
@@ -54,13 +54,22 @@ pub fn etcd_line(etcd: Etcd) -> Result<EtcdBinaries> {
         let modules = ["server", "etcdctl", "etcdutl"].map(path);
         let module = go::Module::requiring(out, modules.iter().map(|m| (m.as_str(), version)))?;
         module.build("-s -w", "", &out.join("etcd"), &[&modules[0]])?;
-        module.build("-s -w", "", &out.join("tools/"), &[&modules[1], &modules[2]])?;
+        module.build(
+            "-s -w",
+            "",
+            &out.join("tools/"),
+            &[&modules[1], &modules[2]],
+        )?;
         for tool in ["etcdctl", "etcdutl"] {
             fs::rename(out.join("tools").join(tool), out.join(tool))?;
         }
         Ok(fs::remove_dir(out.join("tools"))?)
     })?;
-    Ok(EtcdBinaries { etcd: folder.join("etcd"), etcdctl: folder.join("etcdctl"), etcdutl: folder.join("etcdutl") })
+    Ok(EtcdBinaries {
+        etcd: folder.join("etcd"),
+        etcdctl: folder.join("etcdctl"),
+        etcdutl: folder.join("etcdutl"),
+    })
 }
 
 /// The programs of a Kubernetes line.
@@ -73,7 +82,11 @@ pub struct KubernetesBinaries {
 }
 
 /// The control plane's programs that run in containers.
-pub const CONTROL_PLANE: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+pub const CONTROL_PLANE: [&str; 3] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+];
 
 /// The programs of a Kubernetes line, built when missing (6 minutes).
 ///
@@ -89,14 +102,30 @@ pub fn kubernetes(kubernetes: Kubernetes) -> Result<KubernetesBinaries> {
         let flags = format!(
             "-s -w {v}.gitVersion={version} {v}.gitMajor=1 {v}.gitMinor={minor} {v}.gitTreeState=clean {v}.gitCommit=testbed"
         );
-        let commands = |names: &[&str]| names.iter().map(|n| format!("k8s.io/kubernetes/cmd/{n}")).collect::<Vec<_>>();
-        for (place, names) in [("image/", CONTROL_PLANE), ("host/", ["kubelet", "kubeadm", "kubectl"])] {
+        let commands = |names: &[&str]| {
+            names
+                .iter()
+                .map(|n| format!("k8s.io/kubernetes/cmd/{n}"))
+                .collect::<Vec<_>>()
+        };
+        for (place, names) in [
+            ("image/", CONTROL_PLANE),
+            ("host/", ["kubelet", "kubeadm", "kubectl"]),
+        ] {
             let packages = commands(&names);
-            module.build(&flags, "", &out.join(place), &packages.iter().map(String::as_str).collect::<Vec<_>>())?;
+            module.build(
+                &flags,
+                "",
+                &out.join(place),
+                &packages.iter().map(String::as_str).collect::<Vec<_>>(),
+            )?;
         }
         Ok(())
     })?;
-    Ok(KubernetesBinaries { host: folder.join("host"), images: folder.join("image") })
+    Ok(KubernetesBinaries {
+        host: folder.join("host"),
+        images: folder.join("image"),
+    })
 }
 
 /// kubectl of the default Kubernetes line.
@@ -114,10 +143,16 @@ pub fn kubectl() -> Result<PathBuf> {
 pub fn containerd() -> Result<PathBuf> {
     const PATH: &str = "github.com/containerd/containerd/v2";
     part(&format!("containerd-{CONTAINERD}"), "1 minute", |out| {
-        let packages = ["containerd", "containerd-shim-runc-v2", "ctr"].map(|c| format!("{PATH}/cmd/{c}"));
+        let packages =
+            ["containerd", "containerd-shim-runc-v2", "ctr"].map(|c| format!("{PATH}/cmd/{c}"));
         let module = go::Module::requiring(out, [(PATH, CONTAINERD)])?;
         let tags = "no_btrfs no_zfs no_devmapper";
-        module.build("-s -w", tags, &out.join("bin/"), &packages.each_ref().map(String::as_str))
+        module.build(
+            "-s -w",
+            tags,
+            &out.join("bin/"),
+            &packages.each_ref().map(String::as_str),
+        )
     })
     .map(|folder| folder.join("bin"))
 }
@@ -129,9 +164,15 @@ pub fn containerd() -> Result<PathBuf> {
 pub fn cni() -> Result<PathBuf> {
     const PATH: &str = "github.com/containernetworking/plugins";
     part(&format!("cni-{CNI}"), "5 s", |out| {
-        let packages = ["main/bridge", "main/loopback", "ipam/host-local"].map(|p| format!("{PATH}/plugins/{p}"));
+        let packages = ["main/bridge", "main/loopback", "ipam/host-local"]
+            .map(|p| format!("{PATH}/plugins/{p}"));
         let module = go::Module::requiring(out, [(PATH, CNI)])?;
-        module.build("-s -w", "", &out.join("bin/"), &packages.each_ref().map(String::as_str))
+        module.build(
+            "-s -w",
+            "",
+            &out.join("bin/"),
+            &packages.each_ref().map(String::as_str),
+        )
     })
     .map(|folder| folder.join("bin"))
 }
@@ -170,15 +211,20 @@ fn part(name: &str, takes: &str, build: impl FnOnce(&Path) -> Result<()>) -> Res
     if done.exists() {
         return Ok(done);
     }
-    let _lock = lock::take(&format!("part-{name}"), &format!("waiting for another run that builds {name}"))?;
+    let _lock = lock::take(
+        &format!("part-{name}"),
+        &format!("waiting for another run that builds {name}"),
+    )?;
     if done.exists() {
         return Ok(done);
     }
     let unfinished = parts.join(format!(".{name}.part"));
     if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).with_context(|| format!("cannot remove {}", unfinished.display()))?;
+        fs::remove_dir_all(&unfinished)
+            .with_context(|| format!("cannot remove {}", unfinished.display()))?;
     }
-    fs::create_dir_all(&unfinished).with_context(|| format!("cannot create {}", unfinished.display()))?;
+    fs::create_dir_all(&unfinished)
+        .with_context(|| format!("cannot create {}", unfinished.display()))?;
     say(&format!("building {name} (once; about {takes} on 2 cores)"));
     build(&unfinished).with_context(|| format!("cannot build {name}"))?;
     fs::rename(&unfinished, &done).with_context(|| format!("cannot create {}", done.display()))?;

@@ -14,7 +14,9 @@ pub const PLUGIN_VARIABLE: &str = "KUBECTL_ETCD_PLUGIN";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 fn workspace() -> Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the test bed lies in no workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the test bed lies in no workspace")
 }
 
 /// The plugin: a static release build, as it is shipped. Built at most once in a process.
@@ -23,20 +25,33 @@ fn workspace() -> Result<&'static Path> {
 /// When the build fails, or `KUBECTL_ETCD_PLUGIN` names no file.
 pub fn plugin() -> Result<PathBuf> {
     static PLUGIN: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PLUGIN.get_or_init(|| build_plugin().map_err(|e| format!("{e:#}"))).clone().map_err(|e| anyhow!(e))
+    PLUGIN
+        .get_or_init(|| build_plugin().map_err(|e| format!("{e:#}")))
+        .clone()
+        .map_err(|e| anyhow!(e))
 }
 
 fn build_plugin() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os(PLUGIN_VARIABLE).filter(|v| !v.is_empty()) {
         let path = PathBuf::from(given);
-        return path.canonicalize().with_context(|| format!("{PLUGIN_VARIABLE} names no file: {}", path.display()));
+        return path
+            .canonicalize()
+            .with_context(|| format!("{PLUGIN_VARIABLE} names no file: {}", path.display()));
     }
     say("building the plugin (cargo, release)");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let done = Command::new(cargo)
         .current_dir(workspace()?)
         // With --target, because procedural macros cannot be static.
-        .args(["build", "--release", "--target", TARGET, "-p", "kubectl-etcd", "--message-format=json-render-diagnostics"])
+        .args([
+            "build",
+            "--release",
+            "--target",
+            TARGET,
+            "-p",
+            "kubectl-etcd",
+            "--message-format=json-render-diagnostics",
+        ])
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -45,16 +60,23 @@ fn build_plugin() -> Result<PathBuf> {
     if !done.status.success() {
         bail!("the plugin does not build (cargo's messages are above)");
     }
-    executable(&String::from_utf8_lossy(&done.stdout), "kubectl-etcd").context("cargo did not say where the plugin is")
+    executable(&String::from_utf8_lossy(&done.stdout), "kubectl-etcd")
+        .context("cargo did not say where the plugin is")
 }
 
 /// Finds the program in cargo's messages.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
-    messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).find_map(|message| {
-        let target = message.get("target")?;
-        let program = target.get("name")?.as_str()? == name && target.get("kind")?.as_array()?.iter().any(|k| k == "bin");
-        program.then(|| message.get("executable")?.as_str().map(PathBuf::from)).flatten()
-    })
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| {
+            let target = message.get("target")?;
+            let program = target.get("name")?.as_str()? == name
+                && target.get("kind")?.as_array()?.iter().any(|k| k == "bin");
+            program
+                .then(|| message.get("executable")?.as_str().map(PathBuf::from))
+                .flatten()
+        })
 }
 
 /// The job image as an archive, made by `images/build`. Built at most once in a process.
@@ -63,7 +85,10 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
 /// When the build fails or its last line of output names no file.
 pub fn job_image() -> Result<PathBuf> {
     static IMAGE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    IMAGE.get_or_init(|| build_image().map_err(|e| format!("{e:#}"))).clone().map_err(|e| anyhow!(e))
+    IMAGE
+        .get_or_init(|| build_image().map_err(|e| format!("{e:#}")))
+        .clone()
+        .map_err(|e| anyhow!(e))
 }
 
 fn build_image() -> Result<PathBuf> {
@@ -80,7 +105,11 @@ fn build_image() -> Result<PathBuf> {
     }
     let path = workspace()?.join(stdout.lines().last().unwrap_or_default().trim());
     if !path.is_file() {
-        bail!("the last line that {} printed names no file: {}", script.display(), path.display());
+        bail!(
+            "the last line that {} printed names no file: {}",
+            script.display(),
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -94,7 +123,10 @@ mod tests {
         let messages = r#"{"reason":"compiler-artifact","target":{"kind":["custom-build"],"name":"kubectl-etcd"},"executable":"/x"}
 not json
 {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"kubectl-etcd"},"executable":"/target/kubectl-etcd"}"#;
-        assert_eq!(executable(messages, "kubectl-etcd"), Some(PathBuf::from("/target/kubectl-etcd")));
+        assert_eq!(
+            executable(messages, "kubectl-etcd"),
+            Some(PathBuf::from("/target/kubectl-etcd"))
+        );
         assert_eq!(executable(messages, "other"), None);
     }
 }

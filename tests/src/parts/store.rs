@@ -25,26 +25,60 @@ pub(super) fn store(kubernetes_line: Kubernetes, etcd: Etcd) -> Result<PathBuf> 
     let programs = kubernetes(kubernetes_line)?;
     let etcd_programs = etcd_line(etcd)?;
     let containerd = containerd()?;
-    let name = format!("store-kubernetes-{}-etcd-{}", kubernetes_line.version(), etcd.version());
+    let name = format!(
+        "store-kubernetes-{}-etcd-{}",
+        kubernetes_line.version(),
+        etcd.version()
+    );
     let folder = part(&name, "20 s", |out| {
         let pause = out.join("pause");
         fs::write(out.join("pause.c"), include_str!("pause.c"))?;
-        success(Command::new("cc").args(["-O2", "-static", "-o"]).arg(&pause).arg(out.join("pause.c")))?;
+        success(
+            Command::new("cc")
+                .args(["-O2", "-static", "-o"])
+                .arg(&pause)
+                .arg(out.join("pause.c")),
+        )?;
         let mut archives = vec![out.join("pause.tar")];
-        image::write(&archives[0], PAUSE_IMAGE, "/pause", &[Member { source: &pause, destination: "/pause" }])?;
+        image::write(
+            &archives[0],
+            PAUSE_IMAGE,
+            "/pause",
+            &[Member {
+                source: &pause,
+                destination: "/pause",
+            }],
+        )?;
         for component in CONTROL_PLANE {
             let archive = out.join(format!("{component}.tar"));
             let destination = format!("/usr/local/bin/{component}");
             let reference = format!("registry.k8s.io/{component}:{}", kubernetes_line.version());
             let source = programs.images.join(component);
-            image::write(&archive, &reference, &destination, &[Member { source: &source, destination: &destination }])?;
+            image::write(
+                &archive,
+                &reference,
+                &destination,
+                &[Member {
+                    source: &source,
+                    destination: &destination,
+                }],
+            )?;
             archives.push(archive);
         }
         let archive = out.join("etcd.tar");
         let members = [
-            Member { source: &etcd_programs.etcd, destination: "/usr/local/bin/etcd" },
-            Member { source: &etcd_programs.etcdctl, destination: "/usr/local/bin/etcdctl" },
-            Member { source: &etcd_programs.etcdutl, destination: "/usr/local/bin/etcdutl" },
+            Member {
+                source: &etcd_programs.etcd,
+                destination: "/usr/local/bin/etcd",
+            },
+            Member {
+                source: &etcd_programs.etcdctl,
+                destination: "/usr/local/bin/etcdctl",
+            },
+            Member {
+                source: &etcd_programs.etcdutl,
+                destination: "/usr/local/bin/etcdutl",
+            },
         ];
         let reference = format!("registry.k8s.io/etcd:{}", etcd.image_tag());
         image::write(&archive, &reference, "/usr/local/bin/etcd", &members)?;
@@ -63,7 +97,11 @@ fn import(containerd: &Path, out: &Path, archives: &[PathBuf]) -> Result<()> {
     let state = out.join("state");
     fs::create_dir_all(&state)?;
     let socket = state.join("socket");
-    let mut config = format!("version = 3\nroot = '{}'\nstate = '{}'\n", out.join("containerd").display(), state.display());
+    let mut config = format!(
+        "version = 3\nroot = '{}'\nstate = '{}'\n",
+        out.join("containerd").display(),
+        state.display()
+    );
     config.push_str("disabled_plugins = ['io.containerd.cri.v1.images', 'io.containerd.cri.v1.runtime', 'io.containerd.grpc.v1.cri']\n");
     let _ = writeln!(config, "[grpc]\n  address = '{}'", socket.display());
     fs::write(state.join("config.toml"), config)?;
@@ -81,11 +119,20 @@ fn import(containerd: &Path, out: &Path, archives: &[PathBuf]) -> Result<()> {
     let mut importer = Importer { child };
     let ctr = |args: &[&std::ffi::OsStr]| {
         let mut command = Command::new(containerd.join("ctr"));
-        command.arg("--address").arg(&socket).args(["-n", "k8s.io"]).args(args);
+        command
+            .arg("--address")
+            .arg(&socket)
+            .args(["-n", "k8s.io"])
+            .args(args);
         success(&mut command)
     };
     wait::until("containerd started", Duration::from_secs(30), || {
-        ctr(&["version".as_ref()]).map_err(|e| format!("{e:#}; {}", fs::read_to_string(state.join("log")).unwrap_or_default()))
+        ctr(&["version".as_ref()]).map_err(|e| {
+            format!(
+                "{e:#}; {}",
+                fs::read_to_string(state.join("log")).unwrap_or_default()
+            )
+        })
     })?;
     for archive in archives {
         ctr(&["images".as_ref(), "import".as_ref(), archive.as_os_str()])?;
@@ -107,7 +154,9 @@ impl Importer {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             kill_process(pid, Signal::TERM)?;
         }
-        wait::until_true("containerd ended", Duration::from_secs(20), || matches!(self.child.try_wait(), Ok(Some(_))))
+        wait::until_true("containerd ended", Duration::from_secs(20), || {
+            matches!(self.child.try_wait(), Ok(Some(_)))
+        })
     }
 }
 
@@ -124,7 +173,10 @@ impl Drop for Importer {
 /// When a file cannot be linked or copied.
 pub(crate) fn clone_for_node(from: &Path, to: &Path) -> Result<()> {
     let mode = fs::metadata(from)?.permissions().mode();
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -132,9 +184,11 @@ pub(crate) fn clone_for_node(from: &Path, to: &Path) -> Result<()> {
         if kind.is_dir() {
             clone_for_node(&source, &target)?;
         } else if kind.is_file() && source.extension().is_some_and(|e| e == "db") {
-            fs::copy(&source, &target).with_context(|| format!("cannot copy {}", source.display()))?;
+            fs::copy(&source, &target)
+                .with_context(|| format!("cannot copy {}", source.display()))?;
         } else {
-            fs::hard_link(&source, &target).with_context(|| format!("cannot link {}", source.display()))?;
+            fs::hard_link(&source, &target)
+                .with_context(|| format!("cannot link {}", source.display()))?;
         }
     }
     let meta = fs::metadata(from)?;

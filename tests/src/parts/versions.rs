@@ -117,7 +117,10 @@ impl FromStr for Kubernetes {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        match Self::ALL.into_iter().find(|k| text == k.line() || text.trim_start_matches('v') == &k.version()[1..]) {
+        match Self::ALL
+            .into_iter()
+            .find(|k| text == k.line() || text.trim_start_matches('v') == &k.version()[1..])
+        {
             Some(found) => Ok(found),
             None => bail!("no such Kubernetes line: {text} (there are 1.33 and 1.36)"),
         }
@@ -128,7 +131,10 @@ impl FromStr for Etcd {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        match Self::ALL.into_iter().find(|e| text == e.line() || text.trim_start_matches('v') == &e.version()[1..]) {
+        match Self::ALL
+            .into_iter()
+            .find(|e| text == e.line() || text.trim_start_matches('v') == &e.version()[1..])
+        {
             Some(found) => Ok(found),
             None => bail!("no such etcd line: {text} (there are 3.5, 3.6 and 3.7)"),
         }

@@ -5,7 +5,10 @@ use testbed::{Etcd, Kubernetes, Spec};
 
 /// Real Kubernetes clusters on this machine: kubeadm, kubelet, containerd and etcd in namespaces, no virtual machines.
 #[derive(Debug, Parser)]
-#[command(name = "testbed", version, after_help = "\
+#[command(
+    name = "testbed",
+    version,
+    after_help = "\
 Examples:
   testbed up                        three masters, Kubernetes 1.36, etcd 3.6
   testbed run m1 journalctl -u kubelet
@@ -13,7 +16,8 @@ Examples:
   testbed on m2
   testbed down
 
-Everything is kept in ~/.cache/kubectl-etcd (or $KUBECTL_ETCD_TESTBED). Root is needed.")]
+Everything is kept in ~/.cache/kubectl-etcd (or $KUBECTL_ETCD_TESTBED). Root is needed."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -81,7 +85,9 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) fn spec(&self) -> Spec {
         let masters = self.masters.parse().unwrap_or(3);
-        Spec::masters(masters).kubernetes(self.versions.kubernetes).etcd(self.versions.etcd())
+        Spec::masters(masters)
+            .kubernetes(self.versions.kubernetes)
+            .etcd(self.versions.etcd())
     }
 }
 

@@ -22,7 +22,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Run(args) => return run_on(&args),
         Command::Build(versions) => {
             parts::for_nodes(versions.kubernetes, versions.etcd())?;
-            println!("everything is built: {}", testbed::paths::parts()?.display());
+            println!(
+                "everything is built: {}",
+                testbed::paths::parts()?.display()
+            );
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -31,11 +34,25 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
 fn up(args: &Up) -> Result<()> {
     let start = Instant::now();
     let cluster = Cluster::up(&args.spec(), &args.cluster.name)?;
-    println!("cluster {} is ready after {} s\n", cluster.name(), start.elapsed().as_secs());
+    println!(
+        "cluster {} is ready after {} s\n",
+        cluster.name(),
+        start.elapsed().as_secs()
+    );
     println!("{}", cluster.kubectl(["get", "nodes"])?.success()?);
     println!("export KUBECONFIG={}", cluster.kubeconfig().display());
-    println!("export PATH={}:$PATH", cluster.kubectl_path().parent().unwrap_or(cluster.folder()).display());
-    println!("ssh -F {} m1", cluster.folder().join("ssh_config").display());
+    println!(
+        "export PATH={}:$PATH",
+        cluster
+            .kubectl_path()
+            .parent()
+            .unwrap_or(cluster.folder())
+            .display()
+    );
+    println!(
+        "ssh -F {} m1",
+        cluster.folder().join("ssh_config").display()
+    );
     Ok(())
 }
 
@@ -59,11 +76,17 @@ fn list() -> Result<()> {
         println!("there is no cluster");
         return Ok(());
     }
-    println!("{:<20} {:<11} {:<5} {:<16} {:<24} FOLDER", "CLUSTER", "KUBERNETES", "ETCD", "NETWORK", "MASTERS");
+    println!(
+        "{:<20} {:<11} {:<5} {:<16} {:<24} FOLDER",
+        "CLUSTER", "KUBERNETES", "ETCD", "NETWORK", "MASTERS"
+    );
     for state in all {
         let cluster = Cluster::open(&state.name)?;
-        let masters: Vec<String> =
-            cluster.nodes().iter().map(|n| format!("{}{}", n.name(), if n.is_on() { "" } else { " (off)" })).collect();
+        let masters: Vec<String> = cluster
+            .nodes()
+            .iter()
+            .map(|n| format!("{}{}", n.name(), if n.is_on() { "" } else { " (off)" }))
+            .collect();
         let owner = match &state.owner {
             None => String::new(),
             Some(owner) if owner.alive() => format!("  (of process {})", owner.pid),
@@ -91,7 +114,13 @@ fn at_node(at: &OneNode, work: impl Fn(&testbed::Node) -> Result<()>, done: &str
 
 fn run_on(args: &Run) -> Result<ExitCode> {
     let cluster = Cluster::open(&args.at.cluster.name)?;
-    let status = cluster.node(&args.at.node)?.command(&args.command)?.status()?;
-    let code = status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1);
+    let status = cluster
+        .node(&args.at.node)?
+        .command(&args.command)?
+        .status()?;
+    let code = status
+        .code()
+        .and_then(|c| u8::try_from(c).ok())
+        .unwrap_or(1);
     Ok(ExitCode::from(code))
 }
