@@ -41,6 +41,8 @@ pub struct Received {
     pub page_size: u32,
     /// SHA-256 of the database, as the trailer says and as it is, in hex.
     pub sha256: String,
+    /// SHA-256 of the whole snapshot, trailer included, in hex: what `sha256sum` says of the file.
+    pub file_sha256: String,
 }
 
 /// Checks a snapshot as its bytes come in. Holds 8 KiB at most.
@@ -136,6 +138,7 @@ impl SnapshotChecker {
                 expected,
             });
         }
+        let whole = self.sha.clone().chain_update(&self.tail);
         let (expected, found) = (hex(&self.tail), hex(&self.sha.finalize()));
         if expected != found {
             return damaged(Damage::Checksum { expected, found });
@@ -145,6 +148,7 @@ impl SnapshotChecker {
             database_size: meta.database_size(),
             page_size: meta.page_size,
             sha256: found,
+            file_sha256: hex(&whole.finalize()),
         })
     }
 }
