@@ -4,21 +4,7 @@ use serde::Deserialize;
 
 use crate::gojson::{put_string, put_strings};
 use crate::ids::MemberId;
-
-/// A member of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Its id.
-    pub id: MemberId,
-    /// Its name; empty until it was started once.
-    pub name: String,
-    /// Where the other members reach it.
-    pub peer_urls: Vec<String>,
-    /// Where clients reach it; empty until it was started once.
-    pub client_urls: Vec<String>,
-    /// Whether it only receives and has no vote.
-    pub is_learner: bool,
-}
+use crate::records::members::Member;
 
 /// `membership.Member` with both its parts; all fields may be missing.
 #[derive(Deserialize)]

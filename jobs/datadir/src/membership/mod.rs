@@ -2,4 +2,4 @@
 
 mod member;
 
-pub use member::Member;
+pub use crate::records::members::Member;

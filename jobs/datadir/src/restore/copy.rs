@@ -64,7 +64,15 @@ pub(super) fn copy(
         let hasher = trailer.then(|| scope.spawn(move || hash(&hashing, &give_back)));
         let (flush, flushing) = sync_channel::<()>(1);
         let flusher = scope.spawn(move || flush_on_demand(to, &flushing));
-        let feed = Feed { source, to, to_name, bytes, to_hash: hasher.is_some().then_some(to_hash), spare, flush };
+        let feed = Feed {
+            source,
+            to,
+            to_name,
+            bytes,
+            to_hash: hasher.is_some().then_some(to_hash),
+            spare,
+            flush,
+        };
         feed.run(tell)?;
         // A flush that failed fails again at the end, where it counts; here it only had to be early.
         let _ = flusher.join();
@@ -74,14 +82,21 @@ pub(super) fn copy(
     match found {
         Some(found) if found != stated => {
             let (expected, found) = (hex(&stated), hex(&found));
-            Err(Error::damaged(source.name(), Damage::Checksum { expected, found }))
+            Err(Error::damaged(
+                source.name(),
+                Damage::Checksum { expected, found },
+            ))
         }
         _ => Ok(()),
     }
 }
 
 fn died() -> Error {
-    Error::io("sha256", "finish hashing", std::io::Error::other("the thread ended early"))
+    Error::io(
+        "sha256",
+        "finish hashing",
+        std::io::Error::other("the thread ended early"),
+    )
 }
 
 /// The copying thread's ends of all channels; dropping it ends the other threads.
@@ -112,7 +127,8 @@ impl Feed<'_> {
             let len = CHUNK.min(usize::try_from(self.bytes - done).unwrap_or(CHUNK));
             buffer.resize(len, 0);
             self.source.read_exact_at(&mut buffer, done)?;
-            to.write_all(&buffer).map_err(|e| Error::io(self.to_name, format!("write at offset {done}"), e))?;
+            to.write_all(&buffer)
+                .map_err(|e| Error::io(self.to_name, format!("write at offset {done}"), e))?;
             done += len as u64;
             unflushed += len as u64;
             match &self.to_hash {
@@ -153,7 +169,9 @@ mod tests {
     use crate::source::MemorySource;
 
     fn snapshot(len: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..len).map(|i| u8::try_from(i * 7 % 253).unwrap()).collect();
+        let mut bytes: Vec<u8> = (0..len)
+            .map(|i| u8::try_from(i * 7 % 253).unwrap())
+            .collect();
         let sha = Sha256::digest(&bytes);
         bytes.extend_from_slice(&sha);
         bytes
@@ -181,9 +199,17 @@ mod tests {
         let source = MemorySource::new("s", bytes);
         let file = create(&dir.path().join("a"), 0).unwrap();
         let flipped = copy(&source, &file, "a", len as u64, true, &mut |_| Ok(()));
-        assert!(matches!(flipped, Err(Error::Damaged { damage: Damage::Checksum { .. }, .. })));
+        assert!(matches!(
+            flipped,
+            Err(Error::Damaged {
+                damage: Damage::Checksum { .. },
+                ..
+            })
+        ));
         let file = create(&dir.path().join("b"), 0).unwrap();
-        let stopped = copy(&source, &file, "b", len as u64, true, &mut |_| Err(Error::Cancelled));
+        let stopped = copy(&source, &file, "b", len as u64, true, &mut |_| {
+            Err(Error::Cancelled)
+        });
         assert!(matches!(stopped, Err(Error::Cancelled)));
     }
 }

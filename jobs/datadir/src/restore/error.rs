@@ -43,6 +43,14 @@ pub enum RestoreError {
         /// The etcd that is to run.
         wanted: EtcdVersion,
     },
+    /// The etcd that is to run would take itself for a forbidden downgrade.
+    #[error("the snapshot is of a cluster of version {found}, which etcd {wanted} takes for a downgrade and does not start with")]
+    ClusterVersion {
+        /// In the snapshot.
+        found: EtcdVersion,
+        /// The etcd that is to run.
+        wanted: EtcdVersion,
+    },
     /// A storage version nobody knows yet.
     #[error("the snapshot has storage version {found:?}; up to 3.7 are known")]
     UnknownStorageVersion {
@@ -50,7 +58,10 @@ pub enum RestoreError {
         found: String,
     },
     /// The revision has no room for the bump.
-    #[error("revision {revision} cannot be raised by {bump}: revisions end at {}", i64::MAX)]
+    #[error(
+        "revision {revision} cannot be raised by {bump}: revisions end at {}",
+        i64::MAX
+    )]
     BumpTooLarge {
         /// The snapshot's revision.
         revision: u64,

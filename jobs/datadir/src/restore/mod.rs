@@ -21,7 +21,8 @@ mod storage;
 pub use error::RestoreError;
 pub use new_cluster::NewCluster;
 pub use options::{
-    EtcdVersion, MAX_MEMBERS, NewMember, OptionsError, RawDatabase, RestoreOptions, RestoreTarget, StoragePolicy, Token,
+    EtcdVersion, MAX_MEMBERS, NewMember, OptionsError, RawDatabase, RestoreOptions, RestoreTarget,
+    StoragePolicy, Token,
 };
 pub use run::{RestoreReport, RestoredMember, SnapshotForm, restore};
 pub use storage::{StorageFinding, storage_finding};

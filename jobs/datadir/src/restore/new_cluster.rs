@@ -6,12 +6,14 @@ use std::io::Read;
 use crate::Error;
 use crate::ids::{ClusterId, MemberId, PeerUrl};
 use crate::membership::Member;
-use crate::raft::{ConfChange, ConfChangeKind, ConfState, Entry, EntryKind, HardState, LogPosition};
+use crate::raft::{
+    ConfChange, ConfChangeKind, ConfState, Entry, EntryKind, HardState, LogPosition,
+};
 use crate::snap::{SnapFile, SnapName, initial_store};
 use crate::wal::{WalMetadata, WalSnapshot, WalWriter};
 
-use super::options::{MAX_MEMBERS, NewMember, OptionsError, Token};
 use super::RestoreError;
+use super::options::{MAX_MEMBERS, NewMember, OptionsError, Token};
 
 /// Bytes of a fresh token.
 const TOKEN_BYTES: usize = 16;
@@ -38,13 +40,20 @@ impl NewCluster {
             Token::Given(token) => token.clone(),
             Token::Fresh => format!("restored-{}", random_hex(TOKEN_BYTES)?),
         };
-        let mut formed: Vec<Member> = members.iter().map(|member| with_id(member, &token)).collect();
+        let mut formed: Vec<Member> = members
+            .iter()
+            .map(|member| with_id(member, &token))
+            .collect();
         formed.sort_unstable_by_key(|member| member.id);
         if let Some(pair) = formed.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(OptionsError::DuplicateId(pair[0].id).into());
         }
         let ids: Vec<MemberId> = formed.iter().map(|member| member.id).collect();
-        Ok(Self { id: ClusterId::of_new_cluster(&ids), token, members: formed })
+        Ok(Self {
+            id: ClusterId::of_new_cluster(&ids),
+            token,
+            members: formed,
+        })
     }
 
     /// The member of this name.
@@ -56,35 +65,64 @@ impl NewCluster {
     /// Where the log stands when the cluster begins: one entry for each member, all committed.
     #[must_use]
     pub fn position(&self) -> LogPosition {
-        LogPosition { term: 1, index: self.members.len() as u64 }
+        LogPosition {
+            term: 1,
+            index: self.members.len() as u64,
+        }
     }
 
     fn conf_state(&self) -> ConfState {
-        ConfState { voters: self.members.iter().map(|member| member.id.0).collect(), ..ConfState::default() }
+        ConfState {
+            voters: self.members.iter().map(|member| member.id.0).collect(),
+            ..ConfState::default()
+        }
     }
 
     /// The WAL this member starts from, as `etcdutl` 3.5 and 3.6 write it: each member added, everything committed, and
     /// a snapshot of it.
     #[must_use]
     pub fn wal(&self, member_id: MemberId) -> WalWriter {
-        let mut wal = WalWriter::new(&WalMetadata { member_id, cluster_id: self.id });
+        let mut wal = WalWriter::new(&WalMetadata {
+            member_id,
+            cluster_id: self.id,
+        });
         for (index, member) in (1..).zip(&self.members) {
             let context = member.to_json().into_bytes();
-            let change = ConfChange { kind: ConfChangeKind::AddVoter, member_id: member.id.0, context }.encode();
+            let change = ConfChange {
+                kind: ConfChangeKind::AddVoter,
+                member_id: member.id.0,
+                context,
+            }
+            .encode();
             let position = LogPosition { term: 1, index };
-            wal.entry(&Entry { kind: EntryKind::ConfChange, position, data: &change });
+            wal.entry(&Entry {
+                kind: EntryKind::ConfChange,
+                position,
+                data: &change,
+            });
         }
         let position = self.position();
         let vote = self.members.first().map_or(0, |member| member.id.0);
-        wal.hard_state(&HardState { term: position.term, vote, commit: position.index });
-        wal.snapshot(&WalSnapshot { position, conf_state: Some(self.conf_state()) });
+        wal.hard_state(&HardState {
+            term: position.term,
+            vote,
+            commit: position.index,
+        });
+        wal.snapshot(&WalSnapshot {
+            position,
+            conf_state: Some(self.conf_state()),
+        });
         wal
     }
 
     /// Name and bytes of the `.snap` file, the same for all members.
     #[must_use]
     pub fn snap(&self) -> (SnapName, Vec<u8>) {
-        let bytes = SnapFile::encode(self.position(), &self.conf_state(), &initial_store(&self.members));
+        let bytes = SnapFile::encode(
+            self.position(),
+            &self.conf_state(),
+            &initial_store(&self.members),
+        );
         (SnapName(self.position()), bytes)
     }
 }
@@ -114,7 +152,11 @@ fn check(members: &[NewMember]) -> Result<(), OptionsError> {
 }
 
 fn with_id(member: &NewMember, token: &str) -> Member {
-    let mut peer_urls: Vec<String> = member.peer_urls.iter().map(|url| url.as_str().to_owned()).collect();
+    let mut peer_urls: Vec<String> = member
+        .peer_urls
+        .iter()
+        .map(|url| url.as_str().to_owned())
+        .collect();
     peer_urls.sort_unstable();
     Member {
         id: MemberId::of_new_member(&member.peer_urls, token),
@@ -130,7 +172,8 @@ pub(super) fn random_hex(bytes: usize) -> Result<String, Error> {
     const SOURCE: &str = "/dev/urandom";
     let mut random = vec![0; bytes];
     let mut file = File::open(SOURCE).map_err(|e| Error::io(SOURCE, "open", e))?;
-    file.read_exact(&mut random).map_err(|e| Error::io(SOURCE, "read", e))?;
+    file.read_exact(&mut random)
+        .map_err(|e| Error::io(SOURCE, "read", e))?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
@@ -144,13 +187,19 @@ mod tests {
 
     #[test]
     fn the_wal_is_that_of_etcdutl_to_the_byte() {
-        let cluster =
-            NewCluster::form(&members("m1=http://127.0.0.1:12380"), &Token::Given("etcd-cluster".to_owned())).unwrap();
+        let cluster = NewCluster::form(
+            &members("m1=http://127.0.0.1:12380"),
+            &Token::Given("etcd-cluster".to_owned()),
+        )
+        .unwrap();
         let wal = cluster.wal(cluster.members[0].id);
         let bytes = wal.as_bytes();
         assert_eq!(&bytes[..12], [4, 0, 0, 0, 0, 0, 0, 0x84, 8, 4, 0x10, 0]);
         let state_and_snapshot = bytes.len() - (8 + 0x19 + 7) - (8 + 0x1d + 3);
-        assert_eq!(&bytes[state_and_snapshot..][..8], [0x19, 0, 0, 0, 0, 0, 0, 0x87]);
+        assert_eq!(
+            &bytes[state_and_snapshot..][..8],
+            [0x19, 0, 0, 0, 0, 0, 0, 0x87]
+        );
     }
 
     #[test]
@@ -168,7 +217,13 @@ mod tests {
             other => panic!("{text}: {other:?}"),
         };
         assert_eq!(refused(""), OptionsError::MemberCount(0));
-        assert!(matches!(refused("a=http://x:1,b=http://x:1"), OptionsError::DuplicateUrl(_)));
-        assert!(matches!(refused("=http://x:1"), OptionsError::Incomplete(_)));
+        assert!(matches!(
+            refused("a=http://x:1,b=http://x:1"),
+            OptionsError::DuplicateUrl(_)
+        ));
+        assert!(matches!(
+            refused("=http://x:1"),
+            OptionsError::Incomplete(_)
+        ));
     }
 }

@@ -28,11 +28,16 @@ impl NewMember {
     pub fn parse_list(text: &str) -> Result<Vec<Self>, OptionsError> {
         let mut members: Vec<Self> = Vec::new();
         for part in text.split(',').filter(|part| !part.is_empty()) {
-            let (name, url) = part.split_once('=').ok_or_else(|| OptionsError::NotAMember(part.to_owned()))?;
+            let (name, url) = part
+                .split_once('=')
+                .ok_or_else(|| OptionsError::NotAMember(part.to_owned()))?;
             let url = PeerUrl::parse(url)?;
             match members.iter_mut().find(|member| member.name == name) {
                 Some(member) => member.peer_urls.push(url),
-                None => members.push(Self { name: name.to_owned(), peer_urls: vec![url] }),
+                None => members.push(Self {
+                    name: name.to_owned(),
+                    peer_urls: vec![url],
+                }),
             }
         }
         Ok(members)
@@ -146,7 +151,12 @@ pub struct RestoreTarget {
 impl RestoreTarget {
     /// A target as is usual: a new directory with the WAL inside.
     pub fn new(member: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
-        Self { member: member.into(), data_dir: data_dir.into(), wal_dir: None, into_existing: false }
+        Self {
+            member: member.into(),
+            data_dir: data_dir.into(),
+            wal_dir: None,
+            into_existing: false,
+        }
     }
 }
 
@@ -193,15 +203,25 @@ mod tests {
     fn lists_are_read_as_etcd_does() {
         let members = NewMember::parse_list("a=http://x:1,b=http://y:2,a=http://x:3").unwrap();
         assert_eq!(members.len(), 2);
-        assert_eq!((members[0].name.as_str(), members[0].peer_urls.len()), ("a", 2));
-        assert_eq!(NewMember::parse_list("a"), Err(OptionsError::NotAMember("a".to_owned())));
+        assert_eq!(
+            (members[0].name.as_str(), members[0].peer_urls.len()),
+            ("a", 2)
+        );
+        assert_eq!(
+            NewMember::parse_list("a"),
+            Err(OptionsError::NotAMember("a".to_owned()))
+        );
         assert!(NewMember::parse_list("a=nonsense").is_err());
     }
 
     #[test]
     fn versions_of_images_are_read() {
         for text in ["3.6", "3.6.0", "v3.6.16", "3.6.16-0"] {
-            assert_eq!(EtcdVersion::parse(text), Some(EtcdVersion { major: 3, minor: 6 }), "{text}");
+            assert_eq!(
+                EtcdVersion::parse(text),
+                Some(EtcdVersion { major: 3, minor: 6 }),
+                "{text}"
+            );
         }
         assert_eq!(EtcdVersion::parse("latest"), None);
     }

@@ -88,7 +88,11 @@ pub fn restore(
     let source = FileSource::open(snapshot)?;
     let input = Input::open(&source, options.raw)?;
     let total = input.database_bytes * 2 * targets.len() as u64;
-    let mut meter = Meter { on_progress, before: 0, total };
+    let mut meter = Meter {
+        on_progress,
+        before: 0,
+        total,
+    };
 
     let mut staged: Vec<StagedMember> = Vec::new();
     for (target, &id) in targets.iter().zip(&ids) {
@@ -97,21 +101,37 @@ pub fn restore(
     let mut outcome: Option<(Patched, Status)> = None;
     for i in 0..staged.len() {
         match &outcome {
-            None => outcome = Some(first_database(&source, &input, &staged[i], &cluster, options, &mut meter)?),
+            None => {
+                outcome = Some(first_database(
+                    &source, &input, &staged[i], &cluster, options, &mut meter,
+                )?)
+            }
             Some((patched, status)) => {
-                copy_of_first(&staged[0], &staged[i], (patched, status), &input, &mut meter)?;
+                copy_of_first(
+                    &staged[0],
+                    &staged[i],
+                    (patched, status),
+                    &input,
+                    &mut meter,
+                )?;
             }
         }
         staged[i].flush()?;
     }
-    let Some((patched, status)) = outcome else { return Err(OptionsError::NoTarget.into()) };
+    let Some((patched, status)) = outcome else {
+        return Err(OptionsError::NoTarget.into());
+    };
     let mut members = Vec::new();
     for ((staged, target), id) in staged.into_iter().zip(targets).zip(ids) {
         staged.name()?;
         members.push(restored(target, id, &cluster));
     }
     Ok(RestoreReport {
-        form: if input.trailer { SnapshotForm::Snapshot } else { SnapshotForm::RawDatabase },
+        form: if input.trailer {
+            SnapshotForm::Snapshot
+        } else {
+            SnapshotForm::RawDatabase
+        },
         cluster_id: cluster.id,
         token: cluster.token,
         members,
@@ -123,14 +143,21 @@ pub fn restore(
 }
 
 /// Checks that each target is somebody's own; gives their ids.
-fn check_targets(targets: &[RestoreTarget], cluster: &NewCluster) -> Result<Vec<MemberId>, OptionsError> {
+fn check_targets(
+    targets: &[RestoreTarget],
+    cluster: &NewCluster,
+) -> Result<Vec<MemberId>, OptionsError> {
     if targets.is_empty() {
         return Err(OptionsError::NoTarget);
     }
     let mut ids = Vec::new();
     for (i, target) in targets.iter().enumerate() {
-        let member = cluster.member(&target.member).ok_or_else(|| OptionsError::UnknownMember(target.member.clone()))?;
-        let twice = |other: &RestoreTarget| other.member == target.member || other.data_dir == target.data_dir;
+        let member = cluster
+            .member(&target.member)
+            .ok_or_else(|| OptionsError::UnknownMember(target.member.clone()))?;
+        let twice = |other: &RestoreTarget| {
+            other.member == target.member || other.data_dir == target.data_dir
+        };
         if targets[..i].iter().any(twice) {
             return Err(OptionsError::DuplicateTarget(target.member.clone()));
         }
@@ -141,13 +168,19 @@ fn check_targets(targets: &[RestoreTarget], cluster: &NewCluster) -> Result<Vec<
 
 fn restored(target: &RestoreTarget, id: MemberId, cluster: &NewCluster) -> RestoredMember {
     let member_dir = target.data_dir.join("member");
-    let peer_urls = cluster.member(&target.member).map(|member| member.peer_urls.clone()).unwrap_or_default();
+    let peer_urls = cluster
+        .member(&target.member)
+        .map(|member| member.peer_urls.clone())
+        .unwrap_or_default();
     RestoredMember {
         name: target.member.clone(),
         id,
         peer_urls,
         data_dir: target.data_dir.clone(),
-        wal_dir: target.wal_dir.clone().unwrap_or_else(|| member_dir.join("wal")),
+        wal_dir: target
+            .wal_dir
+            .clone()
+            .unwrap_or_else(|| member_dir.join("wal")),
         database: member_dir.join("snap").join("db"),
     }
 }
@@ -165,18 +198,28 @@ impl Input {
         let page_size = u64::from(db.meta().page_size);
         let trailer = has_trailer(source.size());
         if trailer && source.size() != database_bytes + TRAILER_LEN {
-            let damage = crate::Damage::ExtraBytes { size: source.size(), expected: database_bytes + TRAILER_LEN };
+            let damage = crate::Damage::ExtraBytes {
+                size: source.size(),
+                expected: database_bytes + TRAILER_LEN,
+            };
             return Err(Error::damaged(source.name(), damage).into());
         }
         if !trailer {
             if raw == RawDatabase::Refuse || source.size() % page_size != 0 {
-                return Err(RestoreError::Raw { file: source.name().to_owned() });
+                return Err(RestoreError::Raw {
+                    file: source.name().to_owned(),
+                });
             }
             if database_holder(source.file(), source.name())? != Holder::Nobody {
-                return Err(RestoreError::InUse { file: source.name().to_owned() });
+                return Err(RestoreError::InUse {
+                    file: source.name().to_owned(),
+                });
             }
         }
-        Ok(Self { database_bytes, trailer })
+        Ok(Self {
+            database_bytes,
+            trailer,
+        })
     }
 }
 
@@ -208,7 +251,11 @@ struct StagedMember {
 }
 
 impl StagedMember {
-    fn new(target: &RestoreTarget, id: MemberId, cluster: &NewCluster) -> Result<Self, RestoreError> {
+    fn new(
+        target: &RestoreTarget,
+        id: MemberId,
+        cluster: &NewCluster,
+    ) -> Result<Self, RestoreError> {
         let within = target.into_existing && target.data_dir.is_dir();
         let (data, member_dir) = if within {
             let stage = Stage::new(&target.data_dir.join("member"), Some(&target.data_dir))?;
@@ -219,17 +266,30 @@ impl StagedMember {
             let member_dir = stage.subdirectory("member")?;
             (stage, member_dir)
         };
-        let wal = target.wal_dir.as_deref().map(|wal_dir| Stage::new(wal_dir, None)).transpose()?;
+        let wal = target
+            .wal_dir
+            .as_deref()
+            .map(|wal_dir| Stage::new(wal_dir, None))
+            .transpose()?;
         let wal_dir = match &wal {
             Some(stage) => stage.path().to_owned(),
             None => data.subdirectory(if within { "wal" } else { "member/wal" })?,
         };
         let snap_dir = data.subdirectory(if within { "snap" } else { "member/snap" })?;
-        let first = crate::wal::SegmentName { sequence: 0, index: 0 };
+        let first = crate::wal::SegmentName {
+            sequence: 0,
+            index: 0,
+        };
         cluster.wal(id).write_to(&wal_dir.join(first.to_string()))?;
         let (name, bytes) = cluster.snap();
         write_file(&snap_dir.join(name.to_string()), &bytes)?;
-        Ok(Self { data, wal, member_dir, wal_dir, snap_dir })
+        Ok(Self {
+            data,
+            wal,
+            member_dir,
+            wal_dir,
+            snap_dir,
+        })
     }
 
     fn database(&self) -> PathBuf {
@@ -277,7 +337,14 @@ fn first_database(
     let path = staged.database();
     let bytes = input.database_bytes;
     let file = copy::create(&path, bytes)?;
-    copy::copy(source, &file, &path.display().to_string(), bytes, input.trailer, &mut |done| meter.tell(done))?;
+    copy::copy(
+        source,
+        &file,
+        &path.display().to_string(),
+        bytes,
+        input.trailer,
+        &mut |done| meter.tell(done),
+    )?;
     meter.step_done(bytes);
     let patch = Patch {
         members: &cluster.members,
@@ -290,7 +357,10 @@ fn first_database(
     let status = read_back(&file, &path, source.name(), meter)?;
     meter.step_done(bytes);
     if status.revision != patched.revision_after || status.total_size != patched.size_bytes {
-        let what = format!("revision {} and {} bytes", status.revision, status.total_size);
+        let what = format!(
+            "revision {} and {} bytes",
+            status.revision, status.total_size
+        );
         return Err(RestoreError::ReadBack { path, what });
     }
     Ok((patched, status))
@@ -305,9 +375,11 @@ fn copy_of_first(
     meter: &mut Meter<'_>,
 ) -> Result<(), RestoreError> {
     let (from, path) = (first.database(), other.database());
-    let mut reader = File::open(&from).map_err(|e| Error::io(&from.display().to_string(), "open", e))?;
+    let mut reader =
+        File::open(&from).map_err(|e| Error::io(&from.display().to_string(), "open", e))?;
     let mut file = copy::create(&path, patched.size_bytes)?;
-    std::io::copy(&mut reader, &mut file).map_err(|e| Error::io(&path.display().to_string(), "write", e))?;
+    std::io::copy(&mut reader, &mut file)
+        .map_err(|e| Error::io(&path.display().to_string(), "write", e))?;
     meter.step_done(input.database_bytes);
     meter.tell(0)?;
     let found = read_back(&file, &path, &from.display().to_string(), meter)?;
@@ -320,9 +392,17 @@ fn copy_of_first(
 }
 
 /// Walks the database that was written, every page and every record, while it is brought to disk.
-fn read_back(file: &File, path: &Path, source: &str, meter: &mut Meter<'_>) -> Result<Status, RestoreError> {
+fn read_back(
+    file: &File,
+    path: &Path,
+    source: &str,
+    meter: &mut Meter<'_>,
+) -> Result<Status, RestoreError> {
     let written = FileSource::open(path)?;
-    let options = VerifyOptions { sha256: false, records: true };
+    let options = VerifyOptions {
+        sha256: false,
+        records: true,
+    };
     let (flushed, verified) = std::thread::scope(|scope| {
         let flush = scope.spawn(|| file.sync_all());
         let mut tell = |progress: Progress| match meter.tell(progress.done) {
@@ -336,12 +416,23 @@ fn read_back(file: &File, path: &Path, source: &str, meter: &mut Meter<'_>) -> R
     match flushed {
         Ok(Ok(())) => {}
         Ok(Err(e)) => return Err(Error::io(written.name(), "flush", e).into()),
-        Err(_) => return Err(Error::io(written.name(), "flush", std::io::Error::other("the thread ended early")).into()),
+        Err(_) => {
+            return Err(Error::io(
+                written.name(),
+                "flush",
+                std::io::Error::other("the thread ended early"),
+            )
+            .into());
+        }
     }
     match (verified.status, verified.verdict) {
         (Some(status), Verdict::NoTrailer) => Ok(status),
         _ => {
-            let damage = verified.findings.into_iter().find(|finding| finding.fatal).map(|finding| finding.damage);
+            let damage = verified
+                .findings
+                .into_iter()
+                .find(|finding| finding.fatal)
+                .map(|finding| finding.damage);
             let damage = damage.unwrap_or(crate::Damage::NoMeta);
             Err(Error::damaged(source, damage).into())
         }

@@ -32,7 +32,11 @@ pub(super) struct Appended {
 impl Appended {
     /// Nothing yet; the first page will be `first`.
     pub(super) fn new(page_size: u32, first: u64) -> Self {
-        Self { page_size: page_size as usize, first, bytes: Vec::new() }
+        Self {
+            page_size: page_size as usize,
+            first,
+            bytes: Vec::new(),
+        }
     }
 
     /// The number after the last page.
@@ -61,7 +65,12 @@ impl Appended {
         let id = self.end();
         let pages = (HEADER_LEN + body.len()).div_ceil(self.page_size);
         let overflow = u32::try_from(pages - 1).map_err(|_| TooMuch)?;
-        let header = Header { id, flags, count: page_count(count)?, overflow };
+        let header = Header {
+            id,
+            flags,
+            count: page_count(count)?,
+            overflow,
+        };
         let end = self.bytes.len() + pages * self.page_size;
         self.bytes.extend_from_slice(&header.encode());
         self.bytes.extend_from_slice(body);
@@ -72,12 +81,20 @@ impl Appended {
 
 /// bbolt keeps the count in 16 bits, and 0xFFFF has a meaning of its own in free lists.
 fn page_count(count: usize) -> Result<u16, TooMuch> {
-    u16::try_from(count).ok().filter(|&count| count < u16::MAX).ok_or(TooMuch)
+    u16::try_from(count)
+        .ok()
+        .filter(|&count| count < u16::MAX)
+        .ok_or(TooMuch)
 }
 
 /// A leaf page without page number and padding, as it follows the header of an inline bucket.
 pub(super) fn inline_leaf(items: &[LeafItem]) -> Result<Vec<u8>, TooMuch> {
-    let header = Header { id: 0, flags: LEAF, count: page_count(items.len())?, overflow: 0 };
+    let header = Header {
+        id: 0,
+        flags: LEAF,
+        count: page_count(items.len())?,
+        overflow: 0,
+    };
     let mut bytes = header.encode().to_vec();
     bytes.extend_from_slice(&leaf_body(items)?);
     Ok(bytes)
@@ -89,7 +106,12 @@ fn leaf_body(items: &[LeafItem]) -> Result<Vec<u8>, TooMuch> {
     let mut data = items.len() * ELEMENT_LEN;
     for (i, item) in items.iter().enumerate() {
         let flags = if item.is_bucket { BUCKET_ELEMENT } else { 0 };
-        for number in [flags, fits(data - i * ELEMENT_LEN)?, fits(item.key.len())?, fits(item.value.len())?] {
+        for number in [
+            flags,
+            fits(data - i * ELEMENT_LEN)?,
+            fits(item.key.len())?,
+            fits(item.value.len())?,
+        ] {
             body.extend_from_slice(&number.to_le_bytes());
         }
         data += item.key.len() + item.value.len();
@@ -158,7 +180,12 @@ mod tests {
 
     #[test]
     fn branches_come_back_with_overflow() {
-        let items: Vec<BranchItem> = (0..300u64).map(|i| BranchItem { key: i.to_be_bytes().to_vec(), child: i + 2 }).collect();
+        let items: Vec<BranchItem> = (0..300u64)
+            .map(|i| BranchItem {
+                key: i.to_be_bytes().to_vec(),
+                child: i + 2,
+            })
+            .collect();
         let mut pages = Appended::new(4096, 9);
         pages.leaf(&[]).unwrap();
         let id = pages.branch(&items).unwrap();
@@ -173,7 +200,11 @@ mod tests {
 
     #[test]
     fn more_elements_than_a_page_counts_are_refused() {
-        let item = LeafItem { is_bucket: false, key: vec![1], value: Vec::new() };
+        let item = LeafItem {
+            is_bucket: false,
+            key: vec![1],
+            value: Vec::new(),
+        };
         assert_eq!(inline_leaf(&vec![item; 0xffff]), Err(TooMuch));
     }
 }

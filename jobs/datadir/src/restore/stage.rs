@@ -30,10 +30,17 @@ impl Stage {
         }
         let parent = within.map_or_else(|| parent_of(target), Path::to_owned);
         make_all(&parent)?;
-        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = target
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let dir = parent.join(format!(".{name}.restore-{}", random_hex(6)?));
         make(&dir)?;
-        Ok(Self { dir, target: target.to_owned(), named: false })
+        Ok(Self {
+            dir,
+            target: target.to_owned(),
+            named: false,
+        })
     }
 
     /// Where it is now.
@@ -54,7 +61,8 @@ impl Stage {
             Ok(()) => {}
             // A file system without this flag: rename(2) still replaces nothing but an empty directory.
             Err(Errno::INVAL | Errno::NOSYS) if self.target.symlink_metadata().is_err() => {
-                std::fs::rename(&self.dir, &self.target).map_err(|e| rename_error(&self.target, e))?;
+                std::fs::rename(&self.dir, &self.target)
+                    .map_err(|e| rename_error(&self.target, e))?;
             }
             Err(Errno::INVAL | Errno::NOSYS | Errno::EXIST | Errno::NOTEMPTY) => {
                 return Err(RestoreError::Exists(self.target.clone()));
@@ -77,7 +85,11 @@ impl Drop for Stage {
 }
 
 fn rename_error(target: &Path, e: io::Error) -> Error {
-    Error::io(&target.display().to_string(), "give the finished directory its name", e)
+    Error::io(
+        &target.display().to_string(),
+        "give the finished directory its name",
+        e,
+    )
 }
 
 /// The directory a path is in; "." for a bare name.
@@ -128,10 +140,16 @@ mod tests {
     fn a_finished_stage_replaces_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("etcd");
-        let (first, second) = (Stage::new(&target, None).unwrap(), Stage::new(&target, None).unwrap());
+        let (first, second) = (
+            Stage::new(&target, None).unwrap(),
+            Stage::new(&target, None).unwrap(),
+        );
         first.name().unwrap();
         assert!(matches!(second.name(), Err(RestoreError::Exists(_))));
-        assert!(matches!(Stage::new(&target, None), Err(RestoreError::Exists(_))));
+        assert!(matches!(
+            Stage::new(&target, None),
+            Err(RestoreError::Exists(_))
+        ));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

@@ -13,6 +13,8 @@ const MAX_CHANGE_BYTES: usize = 16 << 20;
 const MAX_SNAPSHOTS: usize = 10_000;
 /// Jumps that are kept, the first ones.
 const MAX_JUMPS: usize = 100;
+/// Beginnings of terms that are kept, the last ones.
+const MAX_TERMS: usize = 10_000;
 
 /// Membership changes in one entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(super) struct Log {
     pub(super) changes: Vec<LoggedChange>,
     change_bytes: usize,
     pub(super) jumps: Vec<IndexJump>,
+    /// Where each term begins, by ascending index.
+    pub(super) terms: Vec<LogPosition>,
     pub(super) entries: u64,
     pub(super) first: Option<LogPosition>,
     /// The last entry, or the snapshot that stands for it.
@@ -111,6 +115,10 @@ impl Log {
             let dropped = self.changes.pop();
             self.change_bytes -= dropped.as_ref().map_or(0, LoggedChange::bytes);
         }
+        while self.terms.last().is_some_and(|start| start.index >= position.index) {
+            self.terms.pop();
+        }
+        self.begin_term(position);
         self.last = position;
         let unreadable = |error| WalDamageKind::Unreadable {
             what: "configuration change",
@@ -130,8 +138,19 @@ impl Log {
         Ok(())
     }
 
+    fn begin_term(&mut self, position: LogPosition) {
+        if self.terms.last().is_some_and(|start| start.term == position.term) {
+            return;
+        }
+        if self.terms.len() >= MAX_TERMS {
+            self.terms.drain(..MAX_TERMS / 2);
+        }
+        self.terms.push(position);
+    }
+
     fn snapshot(&mut self, snapshot: WalSnapshot) {
         if snapshot.position.index > self.last.index {
+            self.begin_term(snapshot.position);
             self.last = snapshot.position;
         }
         if self.snapshots.len() >= MAX_SNAPSHOTS {

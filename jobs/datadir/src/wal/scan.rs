@@ -35,6 +35,8 @@ pub struct WalSummary {
     pub changes: Vec<LoggedChange>,
     /// Indexes that are missing.
     pub jumps: Vec<IndexJump>,
+    /// Where each term begins in the log at its end, by ascending index.
+    pub terms: Vec<LogPosition>,
     /// How many entry records there are, with those that were overwritten later.
     pub entries: u64,
     /// The first entry.
@@ -78,6 +80,14 @@ impl WalSummary {
         self.snapshots
             .iter()
             .filter(move |snapshot| snapshot.position.index <= commit)
+    }
+
+    /// The term of the entry at an index; `None` when the log does not reach so far in either direction.
+    #[must_use]
+    pub fn term_at(&self, index: u64) -> Option<u64> {
+        let after = self.terms.partition_point(|start| start.index <= index);
+        let start = self.terms.get(after.checked_sub(1)?)?;
+        (index <= self.last.index).then_some(start.term)
     }
 
     /// Highest index known to be committed.
@@ -365,6 +375,7 @@ impl Scan {
             snapshots: log.snapshots,
             changes: log.changes,
             jumps: log.jumps,
+            terms: log.terms,
             entries: log.entries,
             first: log.first,
             last: log.last,
