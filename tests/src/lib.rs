@@ -20,8 +20,10 @@
 //! # For people
 //! `cargo run -p testbed -- up`, `off m2`, `on m2`, `run m1 journalctl -u kubelet`, `down`; `-h` tells the rest.
 
+pub mod bench;
 pub mod cgroup;
 pub mod cluster;
+pub mod demo;
 pub mod etcd;
 pub mod fault;
 pub mod limits;

@@ -128,6 +128,41 @@ impl Cluster {
     }
 }
 
+/// A checkpoint that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// What it is of.
+    pub name: String,
+    /// When it was taken.
+    pub taken: SystemTime,
+}
+
+/// Every checkpoint there is, by name.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn all() -> Result<Vec<Checkpoint>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(paths::checkpoints()?)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().extension().is_none_or(|e| e != "part") {
+            found.push(Checkpoint { name, taken: entry.metadata()?.modified()? });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Removes every checkpoint; the next cluster of each kind is made by kubeadm again.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn clear() -> Result<()> {
+    let folder = paths::checkpoints()?;
+    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
 fn copy_disk(disk: &Path, to: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::create_dir_all(to)?;

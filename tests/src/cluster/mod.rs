@@ -1,9 +1,10 @@
 //! Clusters: making, finding, using and removing them.
 
-mod checkpoint;
+pub mod checkpoint;
 mod kubeadm;
 mod kubeconfig;
 mod ready;
+mod shared;
 mod ssh;
 pub mod state;
 pub mod sweep;
@@ -22,6 +23,7 @@ use crate::node::Node;
 use crate::parts::versions::{Etcd, Kubernetes};
 use crate::parts::{self, NodeParts};
 use crate::process::{self, Output, ProcessId, say};
+pub use shared::{CLUSTER_VARIABLE, Shared};
 use state::State;
 
 /// What a cluster is to be like.
@@ -104,16 +106,22 @@ pub struct Cluster {
 impl Cluster {
     /// A ready cluster for a test, removed when the value is dropped (or at a later start, when the test is killed).
     ///
+    /// Unless it may run side by side with others it waits for the end of other tests' clusters, and the shared one
+    /// of this program is removed before; a test that holds [`Cluster::shared`] must not ask for it.
+    ///
     /// # Errors
     /// When parts are missing and cannot be built, or the cluster does not come up.
     pub fn start(spec: Spec) -> Result<Self> {
+        if !spec.side_by_side {
+            shared::give_up();
+        }
+        Self::start_for_process(&spec)
+    }
+
+    fn start_for_process(spec: &Spec) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "t{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        Self::make(&spec, &name, Some(ProcessId::own()?))
+        let name = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self::make(spec, &name, Some(ProcessId::own()?))
     }
 
     /// A ready cluster for a person: it stays until it is removed.

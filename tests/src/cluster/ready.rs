@@ -44,23 +44,40 @@ impl Cluster {
         )
     }
 
-    fn nodes_ready(&self) -> Result<(), wait::State> {
+    /// Waits until the API says that a node is Ready, or no longer so, asked by the apiserver of `by`.
+    ///
+    /// The control plane calls a dead node NotReady after 40 to 50 s.
+    ///
+    /// # Errors
+    /// When that is not so within the limit.
+    pub fn wait_node(&self, node: &Node, ready: bool, by: &Node, limit: Duration) -> Result<()> {
+        let what = format!("{} {}", node.name(), if ready { "Ready" } else { "not Ready" });
+        wait::until(&what, limit, || {
+            let list = self.list_nodes(by)?;
+            let is = ready_nodes(&list).iter().any(|r| r.name == node.name());
+            if is == ready { Ok(()) } else { Err(format!("ready: {is}")) }
+        })
+    }
+
+    fn list_nodes(&self, by: &Node) -> Result<Value, wait::State> {
         let answer = self
-            .kubectl(["get", "nodes", "-o", "json", "--request-timeout=5s"])
+            .kubectl_by(by, ["get", "nodes", "-o", "json", "--request-timeout=5s"])
             .map_err(|e| format!("{e:#}"))?;
-        let list: Value = serde_json::from_str(&answer.stdout).map_err(|_| answer.to_string())?;
-        let ready = ready_nodes(&list);
+        serde_json::from_str(&answer.stdout).map_err(|_| answer.to_string())
+    }
+
+    /// Whether every node is Ready, and has said so itself since its power came on: what the API kept from before
+    /// is no evidence.
+    fn nodes_ready(&self) -> Result<(), wait::State> {
+        let first = self.nodes.first().ok_or("no node")?;
+        let ready = ready_nodes(&self.list_nodes(first)?);
         let missing: Vec<&str> = self
             .nodes
             .iter()
+            .filter(|n| !ready.iter().any(|r| r.name == n.name() && n.powered_on().is_none_or(|on| r.said >= on)))
             .map(Node::name)
-            .filter(|n| !ready.iter().any(|r| r == n))
             .collect();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("not Ready: {}", missing.join(", ")))
-        }
+        if missing.is_empty() { Ok(()) } else { Err(format!("not Ready: {}", missing.join(", "))) }
     }
 
     /// Whether every member answers a linearizable read; else what was seen.
@@ -80,20 +97,19 @@ impl Cluster {
     }
 }
 
-fn ready_nodes(list: &Value) -> Vec<String> {
-    let condition = |node: &Value| {
-        node["status"]["conditions"].as_array().is_some_and(|all| {
-            all.iter()
-                .any(|c| c["type"] == "Ready" && c["status"] == "True")
-        })
+/// A node that the API calls Ready.
+struct ReadyNode {
+    name: String,
+    /// When its kubelet last said so, in seconds since 1970.
+    said: i64,
+}
+
+fn ready_nodes(list: &Value) -> Vec<ReadyNode> {
+    let ready = |node: &Value| {
+        let conditions = node["status"]["conditions"].as_array()?;
+        let condition = conditions.iter().find(|c| c["type"] == "Ready" && c["status"] == "True")?;
+        let said: jiff::Timestamp = condition["lastHeartbeatTime"].as_str()?.parse().ok()?;
+        Some(ReadyNode { name: node["metadata"]["name"].as_str()?.to_owned(), said: said.as_second() })
     };
-    let items = list["items"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    items
-        .iter()
-        .filter(|n| condition(n))
-        .filter_map(|n| n["metadata"]["name"].as_str().map(str::to_owned))
-        .collect()
+    list["items"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(ready).collect()
 }

@@ -192,6 +192,12 @@ impl Node {
         self.init().is_ok()
     }
 
+    /// When it was last powered on, in seconds since 1970; `None` when it never was.
+    pub(crate) fn powered_on(&self) -> Option<i64> {
+        let time = fs::metadata(self.pid_file()).ok()?.modified().ok()?;
+        i64::try_from(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()).ok()
+    }
+
     /// Powers it on; returns when systemd and containerd are up. Kubelet and the pods follow (see
     /// [`Cluster::wait_ready`](crate::Cluster::wait_ready)).
     ///

@@ -3,6 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 use testbed::{Etcd, Kubernetes, Spec};
 
+/// The cluster that is meant when none is named.
+pub(crate) const DEFAULT_NAME: &str = "demo";
+
 /// Real Kubernetes clusters on this machine: kubeadm, kubelet, containerd and etcd in namespaces, no virtual machines.
 #[derive(Debug, Parser)]
 #[command(
@@ -10,6 +13,7 @@ use testbed::{Etcd, Kubernetes, Spec};
     version,
     after_help = "\
 Examples:
+  testbed demo                      the whole thing: cluster, plugin, status, a snapshot here
   testbed up                        three masters, Kubernetes 1.36, etcd 3.6
   testbed run m1 journalctl -u kubelet
   testbed off m2                    cut m2's power
@@ -25,6 +29,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Bring up a cluster, build the plugin, show `kubectl etcd status` and save a snapshot in this folder
+    Demo(Up),
     /// Bring up a cluster; it stays until `down`
     Up(Up),
     /// Remove a cluster with its disks
@@ -48,6 +54,36 @@ Examples:
     Run(Run),
     /// Build what clusters are made of, and nothing else
     Build(Versions),
+    /// Remove what killed tests left behind
+    Sweep {
+        /// Wait for the end of this process before
+        #[arg(long, value_name = "PID")]
+        after: Option<u32>,
+    },
+    /// Start a test cluster and hold it until killed (for the test bed's own tests)
+    #[command(hide = true)]
+    Hold,
+    /// Run a benchmark; without a name, list them
+    Bench {
+        /// Which
+        name: Option<String>,
+        /// What it takes; the list says
+        #[arg(trailing_var_arg = true)]
+        arguments: Vec<String>,
+    },
+    /// List the disks that test clusters start from, make one or remove all
+    Checkpoint {
+        #[command(subcommand)]
+        what: Option<Checkpoint>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Checkpoint {
+    /// Make the checkpoint that test clusters of a kind start from
+    Make(Up),
+    /// Remove all
+    Clear,
 }
 
 #[derive(Debug, Args)]
@@ -94,14 +130,14 @@ impl Up {
 #[derive(Debug, Args)]
 pub(crate) struct Named {
     /// Which cluster
-    #[arg(long, value_name = "NAME", default_value = "demo")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
     pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Down {
     /// Which cluster
-    #[arg(value_name = "NAME", default_value = "demo")]
+    #[arg(value_name = "NAME", default_value = DEFAULT_NAME)]
     pub(crate) name: String,
     /// All clusters that people made, and what killed tests left behind
     #[arg(long, conflicts_with = "name")]

@@ -1,17 +1,20 @@
 //! The commands: what is done about what was typed.
 
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use testbed::cluster::{state, sweep};
-use testbed::process::say;
-use testbed::{Cluster, parts};
+use testbed::bench::{self, Bench};
+use testbed::cluster::{checkpoint, state, sweep};
+use testbed::process::{ProcessId, say};
+use testbed::{Cluster, Spec, demo, parts};
 
-use crate::arguments::{Arguments, Command, Down, OneNode, Run, Up};
+use crate::arguments::{Arguments, Checkpoint, Command, DEFAULT_NAME, Down, OneNode, Run, Up};
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
+        Command::Demo(args) => demonstrate(&args)?,
         Command::Up(args) => up(&args)?,
         Command::Down(args) => down(&args)?,
         Command::List => list()?,
@@ -22,11 +25,33 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Run(args) => return run_on(&args),
         Command::Build(versions) => {
             parts::for_nodes(versions.kubernetes, versions.etcd())?;
-            println!(
-                "everything is built: {}",
-                testbed::paths::parts()?.display()
-            );
+            println!("everything is built: {}", testbed::paths::parts()?.display());
         }
+        Command::Sweep { after } => {
+            let process = after.and_then(ProcessId::of);
+            while process.as_ref().is_some_and(ProcessId::alive) {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            sweep::sweep()?;
+        }
+        Command::Hold => {
+            let cluster = Cluster::start(Spec::masters(1).side_by_side())?;
+            println!("{}", cluster.name());
+            loop {
+                std::thread::park();
+            }
+        }
+        Command::Bench { name: None, .. } => {
+            for Bench { name, about, .. } in bench::ALL {
+                println!("{name:<12} {about}");
+            }
+        }
+        Command::Bench { name: Some(name), arguments } => {
+            (bench::find(&name)?.run)(&arguments, &mut std::io::stdout())?;
+        }
+        Command::Checkpoint { what: None } => checkpoints()?,
+        Command::Checkpoint { what: Some(Checkpoint::Make(args)) } => drop(Cluster::start(args.spec())?),
+        Command::Checkpoint { what: Some(Checkpoint::Clear) } => checkpoint::clear()?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -40,19 +65,42 @@ fn up(args: &Up) -> Result<()> {
         start.elapsed().as_secs()
     );
     println!("{}", cluster.kubectl(["get", "nodes"])?.success()?);
-    println!("export KUBECONFIG={}", cluster.kubeconfig().display());
+    how_to_go_on(&cluster, cluster.kubectl_path().parent().unwrap_or(cluster.folder()));
+    Ok(())
+}
+
+fn demonstrate(args: &Up) -> Result<()> {
+    let demo = demo::run(&args.spec(), &args.cluster.name, &std::env::current_dir()?)?;
+    println!("\nthe cluster goes on, and {} is a verified snapshot of it\n", demo.snapshot.display());
+    how_to_go_on(&demo.cluster, &demo.programs);
+    Ok(())
+}
+
+fn how_to_go_on(cluster: &Cluster, programs: &Path) {
+    let name = cluster.name();
+    let named = if name == DEFAULT_NAME { String::new() } else { format!(" --name {name}") };
     println!(
-        "export PATH={}:$PATH",
-        cluster
-            .kubectl_path()
-            .parent()
-            .unwrap_or(cluster.folder())
-            .display()
+        "To go on:
+  export KUBECONFIG={kubeconfig}
+  export PATH={programs}:$PATH
+  kubectl get nodes                            (--context m2: by m2's own apiserver)
+  ssh -F {ssh} m1
+
+  cargo run -p testbed -- off{named} m2         cut m2's power
+  cargo run -p testbed -- on{named} m2          power it on again
+  cargo run -p testbed -- run{named} m1 journalctl -u kubelet
+  cargo run -p testbed -- down {name}         take it all down",
+        kubeconfig = cluster.kubeconfig().display(),
+        programs = programs.display(),
+        ssh = cluster.folder().join("ssh_config").display(),
     );
-    println!(
-        "ssh -F {} m1",
-        cluster.folder().join("ssh_config").display()
-    );
+}
+
+fn checkpoints() -> Result<()> {
+    for found in checkpoint::all()? {
+        let hours = found.taken.elapsed().unwrap_or_default().as_secs() / 3600;
+        println!("{}  ({hours} h old)", found.name);
+    }
     Ok(())
 }
 
