@@ -30,7 +30,8 @@ pub enum Holder {
 pub fn database_holder(file: &File, name: &str) -> Result<Holder, Error> {
     match file.try_lock_shared() {
         Ok(()) => {
-            file.unlock().map_err(|e| Error::io(name, "release the lock of", e))?;
+            file.unlock()
+                .map_err(|e| Error::io(name, "release the lock of", e))?;
             Ok(Holder::Nobody)
         }
         Err(TryLockError::WouldBlock) => Ok(Holder::Etcd),

@@ -44,7 +44,9 @@ pub enum RestoreError {
         wanted: EtcdVersion,
     },
     /// The etcd that is to run would take itself for a forbidden downgrade.
-    #[error("the snapshot is of a cluster of version {found}, which etcd {wanted} takes for a downgrade and does not start with")]
+    #[error(
+        "the snapshot is of a cluster of version {found}, which etcd {wanted} takes for a downgrade and does not start with"
+    )]
     ClusterVersion {
         /// In the snapshot.
         found: EtcdVersion,

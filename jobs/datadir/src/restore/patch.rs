@@ -87,7 +87,10 @@ impl Patch<'_> {
         };
         let (mut meta, mut cluster) = (small(b"meta")?, small(b"cluster")?);
         let storage = self.change_versions(&mut meta, &mut cluster)?;
-        meta.insert(b"consistent_index".to_vec(), self.position.index.to_be_bytes().to_vec());
+        meta.insert(
+            b"consistent_index".to_vec(),
+            self.position.index.to_be_bytes().to_vec(),
+        );
         meta.insert(b"term".to_vec(), self.position.term.to_be_bytes().to_vec());
         let mut revision_after = revision_before;
         let mut replaced: BTreeMap<Vec<u8>, (BucketHeader, Vec<u8>)> = BTreeMap::new();
@@ -149,13 +152,29 @@ impl Patch<'_> {
     }
 
     /// Compares the recorded versions with the etcd that is to run, and lowers them if that is asked for and needed.
-    fn change_versions(&self, meta: &mut Records, cluster: &mut Records) -> Result<StorageFinding, RestoreError> {
-        let text = |value: Option<&Vec<u8>>| value.map(|value| String::from_utf8_lossy(value).into_owned());
+    fn change_versions(
+        &self,
+        meta: &mut Records,
+        cluster: &mut Records,
+    ) -> Result<StorageFinding, RestoreError> {
+        let text = |value: Option<&Vec<u8>>| {
+            value.map(|value| String::from_utf8_lossy(value).into_owned())
+        };
         let storage = text(meta.get(STORAGE_VERSION));
         let cluster_version = text(cluster.get(CLUSTER_VERSION));
-        let finding = decide(storage.as_deref(), cluster_version.as_deref(), self.for_etcd, self.storage)?;
-        let Some(wanted) = self.for_etcd.filter(|_| finding == StorageFinding::Lowered) else { return Ok(finding) };
-        let newer = |text: Option<String>| text.and_then(|t| EtcdVersion::parse(&t)).is_some_and(|v| v > wanted);
+        let finding = decide(
+            storage.as_deref(),
+            cluster_version.as_deref(),
+            self.for_etcd,
+            self.storage,
+        )?;
+        let Some(wanted) = self.for_etcd.filter(|_| finding == StorageFinding::Lowered) else {
+            return Ok(finding);
+        };
+        let newer = |text: Option<String>| {
+            text.and_then(|t| EtcdVersion::parse(&t))
+                .is_some_and(|v| v > wanted)
+        };
         let lower = || format!("{wanted}.0").into_bytes();
         if newer(storage) {
             meta.remove(STORAGE_VERSION);
@@ -246,7 +265,7 @@ impl Work<'_, '_> {
             bytes += entry.element.key.len() + entry.element.value.len();
             if bytes > MAX_META_BYTES {
                 return Err(entry.bad_record(
-                    "meta",
+                    &name,
                     format!("the bucket has more than {MAX_META_BYTES} bytes"),
                 ));
             }

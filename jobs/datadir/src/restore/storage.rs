@@ -46,13 +46,24 @@ pub(super) fn decide(
     let storage = match storage {
         None => None,
         Some(text) => {
-            let unknown = || RestoreError::UnknownStorageVersion { found: text.to_owned() };
-            Some(EtcdVersion::parse(text).filter(|found| *found <= NEWEST).ok_or_else(unknown)?)
+            let unknown = || RestoreError::UnknownStorageVersion {
+                found: text.to_owned(),
+            };
+            Some(
+                EtcdVersion::parse(text)
+                    .filter(|found| *found <= NEWEST)
+                    .ok_or_else(unknown)?,
+            )
         }
     };
     let cluster = cluster.and_then(EtcdVersion::parse);
-    let Some(wanted) = wanted else { return Ok(StorageFinding::Fits) };
-    match (storage.filter(|found| *found > wanted), cluster.filter(|found| *found > wanted)) {
+    let Some(wanted) = wanted else {
+        return Ok(StorageFinding::Fits);
+    };
+    match (
+        storage.filter(|found| *found > wanted),
+        cluster.filter(|found| *found > wanted),
+    ) {
         (None, None) => Ok(StorageFinding::Fits),
         _ if policy == StoragePolicy::Lower => Ok(StorageFinding::Lowered),
         (Some(_), _) if wanted < FIRST => Ok(StorageFinding::LeftStale),
@@ -73,18 +84,45 @@ mod tests {
     #[test]
     fn versions_are_judged_as_etcd_does() {
         let finding = storage_finding;
-        assert!(matches!(finding(None, Some("3.4.0"), v(4)), Ok(StorageFinding::Fits)));
-        assert!(matches!(finding(Some("3.6.0"), Some("3.6.0"), v(7)), Ok(StorageFinding::Fits)));
-        assert!(matches!(finding(Some("3.7.0"), Some("3.7.0"), v(5)), Ok(StorageFinding::LeftStale)));
-        assert!(matches!(finding(Some("3.7.0"), Some("3.7.0"), v(6)), Err(RestoreError::StorageVersion { .. })));
-        assert!(matches!(finding(Some("3.6.0"), Some("3.7.0"), v(6)), Err(RestoreError::ClusterVersion { .. })));
-        assert!(matches!(finding(None, Some("3.5.0"), v(4)), Ok(StorageFinding::Fits)));
-        assert!(matches!(finding(Some("3.9.0"), None, None), Err(RestoreError::UnknownStorageVersion { .. })));
+        assert!(matches!(
+            finding(None, Some("3.4.0"), v(4)),
+            Ok(StorageFinding::Fits)
+        ));
+        assert!(matches!(
+            finding(Some("3.6.0"), Some("3.6.0"), v(7)),
+            Ok(StorageFinding::Fits)
+        ));
+        assert!(matches!(
+            finding(Some("3.7.0"), Some("3.7.0"), v(5)),
+            Ok(StorageFinding::LeftStale)
+        ));
+        assert!(matches!(
+            finding(Some("3.7.0"), Some("3.7.0"), v(6)),
+            Err(RestoreError::StorageVersion { .. })
+        ));
+        assert!(matches!(
+            finding(Some("3.6.0"), Some("3.7.0"), v(6)),
+            Err(RestoreError::ClusterVersion { .. })
+        ));
+        assert!(matches!(
+            finding(None, Some("3.5.0"), v(4)),
+            Ok(StorageFinding::Fits)
+        ));
+        assert!(matches!(
+            finding(Some("3.9.0"), None, None),
+            Err(RestoreError::UnknownStorageVersion { .. })
+        ));
     }
 
     #[test]
     fn lowering_is_done_only_where_needed() {
-        let lowered = |wanted| decide(Some("3.7.0"), Some("3.7.0"), wanted, StoragePolicy::Lower).unwrap();
-        assert_eq!([v(4), v(6), v(7), None].map(lowered).map(|f| f == StorageFinding::Lowered), [true, true, false, false]);
+        let lowered =
+            |wanted| decide(Some("3.7.0"), Some("3.7.0"), wanted, StoragePolicy::Lower).unwrap();
+        assert_eq!(
+            [v(4), v(6), v(7), None]
+                .map(lowered)
+                .map(|f| f == StorageFinding::Lowered),
+            [true, true, false, false]
+        );
     }
 }

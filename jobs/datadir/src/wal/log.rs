@@ -115,7 +115,11 @@ impl Log {
             let dropped = self.changes.pop();
             self.change_bytes -= dropped.as_ref().map_or(0, LoggedChange::bytes);
         }
-        while self.terms.last().is_some_and(|start| start.index >= position.index) {
+        while self
+            .terms
+            .last()
+            .is_some_and(|start| start.index >= position.index)
+        {
             self.terms.pop();
         }
         self.begin_term(position);
@@ -139,7 +143,11 @@ impl Log {
     }
 
     fn begin_term(&mut self, position: LogPosition) {
-        if self.terms.last().is_some_and(|start| start.term == position.term) {
+        if self
+            .terms
+            .last()
+            .is_some_and(|start| start.term == position.term)
+        {
             return;
         }
         if self.terms.len() >= MAX_TERMS {
