@@ -1,10 +1,10 @@
 //! What is checked and summed while the leaves come by.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::RandomState;
 
 use crate::crc::Joined;
 use crate::error::Damage;
+use crate::latest::LatestChanges;
 use crate::page::Leaf;
 use crate::plan::Plan;
 use crate::records::kv::{self, KeyValue, RevisionKey};
@@ -20,7 +20,7 @@ pub(crate) struct Check<'p> {
     sums: Vec<Sum>,
     records: u64,
     last_revision: Revision,
-    live: LatestChanges,
+    live: LatestChanges<()>,
     damage: Found,
 }
 
@@ -53,10 +53,6 @@ impl Found {
     pub(crate) fn append(&mut self, other: Self) {
         self.left_out += other.left_out;
         other.kept.into_iter().for_each(|damage| self.push(damage));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
     }
 }
 
@@ -193,7 +189,7 @@ impl<'p> Check<'p> {
             )
         };
         self.last_revision = self.last_revision.max(at.revision);
-        self.live.change(kv.key, at);
+        self.live.change(kv.key, at, || ());
         Ok(())
     }
 
@@ -236,7 +232,7 @@ impl<'p> Check<'p> {
             hash: hash.value(),
             revision: self.last_revision.main,
             total_keys_all: self.records,
-            total_keys_live: self.live.count(),
+            total_keys_live: self.live.live().count() as u64,
             ..Status::default()
         };
         found.append(self.damage);
@@ -254,93 +250,5 @@ impl Sum {
         self.len = self
             .len
             .saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-    }
-}
-
-/// The latest change of every user's key, whatever order the changes come in.
-///
-/// Keys are told apart by a 64-bit keyed hash: 24 bytes for each key and about as many again for the table's free
-/// places, whatever the key's length. Among ten million keys two would be taken for one with a chance of 3 in
-/// a million.
-pub(crate) struct LatestChanges {
-    keys: RandomState,
-    latest: HashMap<u64, Latest, BuildHasherDefault<AsItIs>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Latest {
-    main: u64,
-    /// Sub-revision, and in the lowest bit whether it is a deletion.
-    sub: u64,
-}
-
-impl Latest {
-    fn new(at: RevisionKey) -> Self {
-        Self {
-            main: at.revision.main,
-            sub: at.revision.sub << 1 | u64::from(at.deletion),
-        }
-    }
-
-    pub(crate) fn is_deletion(self) -> bool {
-        self.sub & 1 == 1
-    }
-}
-
-impl LatestChanges {
-    pub(crate) fn new(keys: RandomState) -> Self {
-        Self {
-            keys,
-            latest: HashMap::default(),
-        }
-    }
-
-    pub(crate) fn change(&mut self, key: &[u8], at: RevisionKey) {
-        let latest = Latest::new(at);
-        let slot = self.latest.entry(self.keys.hash_one(key)).or_insert(latest);
-        *slot = latest.max(*slot);
-    }
-
-    /// Whether the key's latest change is this one.
-    pub(crate) fn is_latest(&self, key: &[u8], at: RevisionKey) -> bool {
-        self.latest.get(&self.keys.hash_one(key)) == Some(&Latest::new(at))
-    }
-
-    /// Keys whose latest change is not a deletion.
-    pub(crate) fn count(&self) -> u64 {
-        self.latest
-            .values()
-            .filter(|latest| !latest.is_deletion())
-            .count() as u64
-    }
-
-    fn append(&mut self, mut other: Self) {
-        if self.latest.len() < other.latest.len() {
-            std::mem::swap(&mut self.latest, &mut other.latest);
-        }
-        for (key, latest) in other.latest {
-            let slot = self.latest.entry(key).or_insert(latest);
-            *slot = latest.max(*slot);
-        }
-    }
-}
-
-/// Passes on keys that are hashes already.
-#[derive(Default)]
-pub(crate) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0 << 8 | u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }

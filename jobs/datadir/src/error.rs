@@ -168,6 +168,12 @@ pub enum Damage {
         /// What belongs there.
         expected: &'static str,
     },
+    /// A page of the tree that could not be read as one.
+    #[error("page {page} belongs to the tree, but cannot be read as one of its pages")]
+    Unreadable {
+        /// The page.
+        page: u64,
+    },
     /// A page with overflow pages beyond the end of the database.
     #[error("page {page} claims {overflow} overflow pages, beyond the last page {last}", last = high_water - 1)]
     Overflow {

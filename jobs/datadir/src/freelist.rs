@@ -5,6 +5,7 @@
 //! used and free is lost with the next write.
 
 use crate::Error;
+use crate::bitmap::Bitmap;
 use crate::error::Damage;
 use crate::page::{FREELIST, HEADER_LEN, Header};
 use crate::plan::Plan;
@@ -12,16 +13,15 @@ use crate::tree::Database;
 
 /// Which pages are used, one bit each.
 pub(crate) struct Pages {
-    used: Vec<u64>,
+    used: Bitmap,
     page_size: usize,
     list_pages: u64,
 }
 
 impl Pages {
     pub(crate) fn new(plan: &Plan, high_water: u64, page_size: u32) -> Self {
-        let words = usize::try_from(high_water.div_ceil(64)).unwrap_or(0);
         let mut pages = Self {
-            used: vec![0; words],
+            used: Bitmap::new(high_water),
             page_size: page_size as usize,
             list_pages: 0,
         };
@@ -39,20 +39,8 @@ impl Pages {
 
     fn set(&mut self, page: u64, count: u64) {
         for page in page..page.saturating_add(count) {
-            if let Some(word) = usize::try_from(page / 64)
-                .ok()
-                .and_then(|word| self.used.get_mut(word))
-            {
-                *word |= 1 << (page % 64);
-            }
+            self.used.insert(page);
         }
-    }
-
-    fn is_used(&self, page: u64) -> bool {
-        let word = usize::try_from(page / 64)
-            .ok()
-            .and_then(|word| self.used.get(word));
-        word.is_some_and(|word| word >> (page % 64) & 1 == 1)
     }
 
     /// Pages the list itself fills.
@@ -80,7 +68,7 @@ impl Pages {
         self.list_pages = header.run_pages();
         let mut bad = |what: String| found(Damage::Freelist { page, what });
         for own in page..page + header.run_pages() {
-            if self.is_used(own) {
+            if self.used.contains(own) {
                 bad(format!("its page {own} belongs to the tree as well"));
             }
         }
@@ -89,13 +77,13 @@ impl Pages {
         for id in ids(&header, &run, &mut bad) {
             if !(2..high_water).contains(&id) {
                 bad(format!("names page {id}; expected 2 to {}", high_water - 1));
-            } else if self.is_used(id) {
+            } else if !self.used.insert(id) {
                 bad(format!("names page {id}, which is used, or named twice"));
-            } else {
-                self.set(id, 1);
             }
         }
-        let lost = (0..high_water).filter(|page| !self.is_used(*page)).count();
+        let lost = (0..high_water)
+            .filter(|page| !self.used.contains(*page))
+            .count();
         if lost > 0 {
             bad(format!("leaves out {lost} pages that nothing uses"));
         }

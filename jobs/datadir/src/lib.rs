@@ -11,18 +11,32 @@
 //! | [`source`] | reading bytes at an offset: a file, a file behind a bounded cache, memory |
 //! | [`page`] | bbolt's pages: meta, header, leaf, branch, bucket header |
 //! | [`tree`] | one open database: its buckets, walked in key order |
+//! | [`records`] | the records in etcd's buckets |
+//! | [`verify`] | is this a whole, undamaged snapshot, and what `etcdutl snapshot status` says of it |
+//! | [`stream`] | the same of the trailer and the size while a snapshot is received |
+//! | [`hash`] | the hash etcd's members compare |
+//! | [`inspect`] | what is in a snapshot, without its values |
+//! | [`usage`] | what fills it, from a file or from a stream |
+//! | [`kubernetes`] | the apiserver's keys and values, as far as these need them |
 //! | [`error`] | what can go wrong, and what is wrong with a damaged file |
 //! | [`progress`] | how work tells how far it is, and how it is stopped |
 //!
 //! Every offset, count and length taken from a file is checked before it is used; a hostile file costs bounded time
 //! and memory and ends in an error.
 
+mod bitmap;
+mod changes;
 mod check;
 mod crc;
+pub mod datadir;
 pub mod error;
 mod freelist;
 mod gojson;
+pub mod hash;
 pub mod ids;
+pub mod inspect;
+pub mod kubernetes;
+mod latest;
 pub mod lock;
 pub mod membership;
 pub mod page;
@@ -37,6 +51,7 @@ pub mod source;
 pub mod status;
 pub mod stream;
 pub mod tree;
+pub mod usage;
 pub mod verify;
 pub mod wal;
 

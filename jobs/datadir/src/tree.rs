@@ -271,6 +271,37 @@ impl<'s> Database<'s> {
         Ok(())
     }
 
+    /// Visits the header of every page of a bucket that is not inline.
+    pub(crate) fn walk_runs(
+        &mut self,
+        bucket: &Bucket,
+        visit: &mut dyn FnMut(&Header),
+    ) -> Result<(), Error> {
+        let (mut pages, mut run) = (vec![(bucket.header.root, bucket.page, 0)], Vec::new());
+        let mut left = self.meta.high_water;
+        while let Some((page, from, depth)) = pages.pop() {
+            if depth >= MAX_DEPTH || left == 0 {
+                return Err(self.damaged(Damage::TooDeep {
+                    page,
+                    limit: MAX_DEPTH,
+                }));
+            }
+            left -= 1;
+            let header = self.read_run(page, from, &mut run)?;
+            visit(&header);
+            if header.flags == BRANCH {
+                let children: Result<Vec<_>, _> = Branch::parse(page, &run).and_then(|branch| {
+                    branch
+                        .elements()
+                        .map(|e| e.map(|e| (e.child, page, depth + 1)))
+                        .collect()
+                });
+                pages.append(&mut children.map_err(|damage| self.damaged(damage))?);
+            }
+        }
+        Ok(())
+    }
+
     /// The greatest key of a bucket, found by going down its right edge; `None` when it is empty.
     ///
     /// # Errors

@@ -19,10 +19,10 @@ use crate::Error;
 use crate::check::{Check, Found};
 use crate::error::Damage;
 use crate::freelist::Pages;
+use crate::hash::read_meta_bucket;
 use crate::page::Meta;
 use crate::plan::Plan;
 use crate::progress::{OnProgress, report};
-use crate::records::meta::MetaBucket;
 use crate::scan::{Extent, Visitor, scan};
 use crate::source::Source;
 use crate::status::Status;
@@ -478,19 +478,9 @@ fn look_around(db: &mut Database<'_>, found: &mut Found) -> Result<Option<(Plan,
         .then_some((plan, version)))
 }
 
-/// The storage version, as far as the bucket `meta` can be read; what is wrong with it is found with all the rest.
+/// The storage version recorded in the bucket `meta`.
 fn storage_version(db: &mut Database<'_>) -> Result<String, Error> {
-    let Some(bucket) = db.bucket("meta")? else {
-        return Ok(String::new());
-    };
-    let mut meta = MetaBucket::default();
-    db.walk(&bucket, &mut |entry| {
-        if let Err(bad) = meta.take(entry.element.key, entry.element.value) {
-            return Err(entry.bad_record("meta", bad.to_string()));
-        }
-        Ok(())
-    })?;
-    Ok(meta.storage_version.unwrap_or_default())
+    Ok(read_meta_bucket(db)?.storage_version.unwrap_or_default())
 }
 
 /// A meta page for reading bytes without looking at pages.
