@@ -1,2 +1,59 @@
-//! x
-fn main() {}
+//! The program in the job image: a thin shell around [`etcd_operations`].
+//!
+//! Standard output belongs to whoever started it: JSON lines of [`wire::Line`] for `run`, the transfer's frames for `read`, one
+//! JSON object for `version`. Nothing else is ever written there.
+
+mod read;
+mod run;
+mod version;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// kubectl-etcd's program on a control-plane node.
+#[derive(Debug, Parser)]
+#[command(name = "etcd-job", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Does what an assignment says and prints progress and report as JSON lines.
+    Run {
+        /// The assignment, as JSON.
+        assignment: String,
+    },
+    /// Sends a file of the node to standard output in checked frames, and waits for the acknowledgement on standard input.
+    Read {
+        /// The file; while it is not complete, it is looked for as PATH.part and followed.
+        #[arg(long)]
+        path: PathBuf,
+        /// The byte to begin at.
+        #[arg(long, default_value_t = 0)]
+        offset: u64,
+        /// How many seconds to wait for the file to appear.
+        #[arg(long, default_value_t = 30)]
+        wait_seconds: u64,
+    },
+    /// Prints versions as JSON.
+    Version,
+}
+
+fn main() -> ExitCode {
+    // Two providers in one build would be a panic at the first connection; this one is meant. It is the first of its
+    // kind in this process, so it cannot be there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match Arguments::parse().command {
+        Command::Run { assignment } => run::run(&assignment),
+        Command::Read {
+            path,
+            offset,
+            wait_seconds,
+        } => read::read(path, offset, wait_seconds),
+        Command::Version => version::version(),
+    }
+}

@@ -1,10 +1,10 @@
 //! What a node shows of an etcd that does not answer: the lock on its database, the file, and its last words.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use etcd_datadir::lock::{Holder, database_holder};
 use serde_json::Value;
 
 use crate::report::NodeEvidence;
@@ -36,21 +36,12 @@ pub fn gather(target: &Target) -> NodeEvidence {
     }
 }
 
-/// Whether a process holds etcd's lock on its database; none when that cannot be told.
-///
-/// This takes the lock itself, shared and without waiting, and gives it back at once. An etcd that opens the database in
-/// that moment tries again after 50 ms, as bbolt does for as long as it takes.
+/// Whether a process holds etcd's lock on its database; none when that cannot be told. Looking disturbs an etcd that
+/// is just starting for 50 ms at most ([`etcd_datadir::lock`] says why).
 fn is_locked(db: &Path) -> Option<bool> {
-    let file = OpenOptions::new().read(true).open(db).ok()?;
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => {
-            // Closing would do; this is a moment sooner.
-            flock(&file, FlockOperation::Unlock).ok();
-            Some(false)
-        }
-        Err(rustix::io::Errno::WOULDBLOCK) => Some(true),
-        Err(_) => None,
-    }
+    let file = File::open(db).ok()?;
+    let holder = database_holder(&file, &db.display().to_string()).ok()?;
+    Some(holder == Holder::Etcd)
 }
 
 #[derive(Debug)]
@@ -151,11 +142,11 @@ mod tests {
         assert_eq!(is_locked(&path), None, "no file");
         let etcd = File::create(&path).unwrap();
         assert_eq!(is_locked(&path), Some(false));
-        flock(&etcd, FlockOperation::NonBlockingLockExclusive).unwrap();
+        etcd.try_lock().unwrap();
         assert_eq!(is_locked(&path), Some(true));
-        flock(&etcd, FlockOperation::Unlock).unwrap();
+        etcd.unlock().unwrap();
         assert_eq!(is_locked(&path), Some(false));
-        flock(&etcd, FlockOperation::NonBlockingLockExclusive).unwrap();
+        etcd.try_lock().unwrap();
     }
 
     fn write(root: &Path, path: &str, lines: &[&str]) {

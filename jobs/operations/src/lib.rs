@@ -12,4 +12,5 @@ pub mod operation;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod transfer;
 pub mod wire;

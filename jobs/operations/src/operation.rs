@@ -37,7 +37,8 @@ pub enum Operation {
     },
     /// Defragments this node's member, which answers nobody meanwhile.
     Defrag,
-    /// Takes a snapshot from this node's member into a file on the node, checks it, and says what it is.
+    /// Takes a snapshot from this node's member into a file on the node, checks it, and says what it is. A snapshot
+    /// that stays there (`hold_seconds` is 0) gets its report beside it, `NAME.json`.
     SnapshotSave {
         /// The folder it is put in: made 0700 when missing.
         folder: PathBuf,

@@ -4,6 +4,7 @@ mod alarm;
 mod defrag;
 mod health;
 mod members;
+mod snapshot;
 mod status;
 
 use tokio::sync::watch;
@@ -95,9 +96,20 @@ pub async fn run(
                 alarm::disarm(target, &connector?, *alarm, *member).await
             }
             Operation::Defrag => defrag::defrag(target, &connector?, events).await,
-            Operation::SnapshotSave { .. } | Operation::Usage { .. } => {
-                Err(Failure::new(FailureKind::Other, "not available yet"))
+            Operation::SnapshotSave {
+                folder,
+                name,
+                hold_seconds,
+            } => {
+                let save = snapshot::Save {
+                    folder,
+                    name,
+                    // A file that is fetched is described where it arrives.
+                    describe: *hold_seconds == 0,
+                };
+                snapshot::save(target, &connector?, &save, events).await
             }
+            Operation::Usage { .. } => Err(Failure::new(FailureKind::Other, "not available yet")),
         }
     };
     tokio::select! {

@@ -1,0 +1,302 @@
+//! The file of a snapshot: made, locked, named when it is complete, gone when it is not.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
+
+use crate::failure::{Failure, FailureKind};
+use crate::report::SnapshotReport;
+use crate::transfer::part_of;
+
+/// Room beside what etcd says of its size: it grows meanwhile.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// How long the lock may be in other hands: a reader takes it for a moment to see whether we live.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A snapshot's file that has no name yet. Dropped before it has one, it is removed.
+#[derive(Debug)]
+pub(super) struct Part {
+    file: File,
+    path: PathBuf,
+    removal: Removal,
+}
+
+/// The way to remove the part from another thread.
+#[derive(Debug, Clone)]
+pub(super) struct Removal {
+    part: PathBuf,
+    inode: u64,
+}
+
+impl Removal {
+    /// Removes the file if it still is the one that was made.
+    pub(super) fn remove(&self) {
+        if self
+            .part
+            .metadata()
+            .is_ok_and(|found| found.ino() == self.inode)
+        {
+            std::fs::remove_file(&self.part).ok();
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.removal.remove();
+    }
+}
+
+impl Part {
+    /// Makes the folder (0700) if it is missing, looks whether there is room for so many bytes, and makes the file (0600).
+    pub(super) fn create(folder: &Path, name: &str, bytes: u64) -> Result<Self, Failure> {
+        let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+        if !plain {
+            let message = format!("`{name}` is not a name for a snapshot's file");
+            return Err(Failure::new(FailureKind::Refused, message));
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| trouble("make the folder", folder, &error))?;
+        room_for(folder, bytes)?;
+        let path = folder.join(name);
+        if path.symlink_metadata().is_ok() {
+            return Err(exists(&path));
+        }
+        let part = part_of(&path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            // Not before it is locked: somebody may be writing it.
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(nofollow())
+            .open(&part)
+            .map_err(|error| trouble("make", &part, &error))?;
+        lock(&file, &part)?;
+        let prepared = file.set_len(0).and_then(|()| file.metadata());
+        let inode = prepared
+            .map_err(|error| trouble("empty", &part, &error))?
+            .ino();
+        Ok(Self {
+            file,
+            path,
+            removal: Removal { part, inode },
+        })
+    }
+
+    /// Where it is when it is complete.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where it is now.
+    pub(super) fn current_path(&self) -> &Path {
+        &self.removal.part
+    }
+
+    pub(super) fn removal(&self) -> Removal {
+        self.removal.clone()
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| trouble("write", &self.removal.part, &error))
+    }
+
+    /// Onto the disk, under its name, and the name onto the disk. Never over a file that is there.
+    pub(super) fn complete(self) -> Result<(), Failure> {
+        self.file
+            .sync_all()
+            .map_err(|error| trouble("flush", &self.removal.part, &error))?;
+        name(&self.removal.part, &self.path)?;
+        sync_folder(&self.path)
+    }
+}
+
+/// Stores the report beside a snapshot, `NAME.json`.
+pub(super) fn describe(path: &Path, report: &SnapshotReport) -> Result<(), Failure> {
+    let mut json = path.as_os_str().to_owned();
+    json.push(".json");
+    let json = PathBuf::from(json);
+    let part = part_of(&json);
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(nofollow())
+        .open(&part)
+        .and_then(|mut file| {
+            let mut text = serde_json::to_vec_pretty(report)?;
+            text.push(b'\n');
+            file.write_all(&text)?;
+            file.sync_all()
+        })
+        .map_err(|error| trouble("write", &part, &error));
+    let done = written
+        .and_then(|()| name(&part, &json))
+        .and_then(|()| sync_folder(&json));
+    if done.is_err() {
+        std::fs::remove_file(&part).ok();
+    }
+    done
+}
+
+fn nofollow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while file.try_lock().is_err() {
+        if begun.elapsed() >= LOCK_PATIENCE {
+            let message = format!("another snapshot is being written to {}", path.display());
+            return Err(Failure::new(FailureKind::Refused, message));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn name(part: &Path, path: &Path) -> Result<(), Failure> {
+    match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::EXIST) => Err(exists(path)),
+        // A file system without this kind of rename: the name was free a moment ago.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::rename(part, path).map_err(|error| trouble("name", path, &error))
+        }
+        Err(error) => Err(trouble("name", path, &error.into())),
+    }
+}
+
+fn sync_folder(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| trouble("flush", folder, &error))
+}
+
+fn room_for(folder: &Path, bytes: u64) -> Result<(), Failure> {
+    let place = statvfs(folder).map_err(|error| trouble("look at", folder, &error.into()))?;
+    let free = place.f_bavail.saturating_mul(place.f_frsize);
+    let needed = bytes.saturating_add(SPARE_BYTES);
+    if free >= needed {
+        return Ok(());
+    }
+    let folder = folder.display();
+    let message =
+        format!("the snapshot takes {bytes} bytes, and only {free} bytes are free in {folder}");
+    let hint = format!(
+        "free {} bytes there, or choose another folder",
+        needed - free
+    );
+    Err(Failure::new(FailureKind::NoSpace, message).hint(hint))
+}
+
+fn exists(path: &Path) -> Failure {
+    let message = format!(
+        "{} is there already, and nothing is overwritten",
+        path.display()
+    );
+    Failure::new(FailureKind::Refused, message).hint("choose another name")
+}
+
+fn trouble(action: &str, path: &Path, error: &io::Error) -> Failure {
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureKind::NoSpace,
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => FailureKind::Missing,
+        _ => FailureKind::Other,
+    };
+    Failure::new(
+        kind,
+        format!("could not {action} {}: {error}", path.display()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owner_may_read_and_the_name_comes_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a/b");
+        let mut part = Part::create(&folder, "s.db", 1).unwrap();
+        part.write(b"abc").unwrap();
+        assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
+        assert_eq!(
+            part.current_path().metadata().unwrap().mode() & 0o777,
+            0o600
+        );
+        assert!(!part.path().exists());
+        part.complete().unwrap();
+        assert_eq!(std::fs::read(folder.join("s.db")).unwrap(), b"abc");
+        assert!(!folder.join("s.db.part").exists());
+        let again = Part::create(&folder, "s.db", 1).unwrap_err();
+        assert_eq!(again.kind, FailureKind::Refused);
+    }
+
+    #[test]
+    fn what_is_not_completed_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut part = Part::create(dir.path(), "s.db", 1).unwrap();
+        part.write(b"abc").unwrap();
+        drop(part);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_dead_ones_part_is_taken_over_and_a_living_ones_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("s.db.part"), b"left behind").unwrap();
+        let living = Part::create(dir.path(), "s.db", 1).unwrap();
+        assert_eq!(living.current_path().metadata().unwrap().len(), 0);
+        let second = Part::create(dir.path(), "s.db", 1).unwrap_err();
+        assert!(
+            second
+                .message
+                .starts_with("another snapshot is being written"),
+            "{second}"
+        );
+        assert!(
+            living.current_path().exists(),
+            "the second one removed the first one's file"
+        );
+    }
+
+    #[test]
+    fn a_file_that_appeared_meanwhile_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = Part::create(dir.path(), "s.db", 1).unwrap();
+        std::fs::write(dir.path().join("s.db"), b"theirs").unwrap();
+        assert_eq!(part.complete().unwrap_err().kind, FailureKind::Refused);
+        assert_eq!(std::fs::read(dir.path().join("s.db")).unwrap(), b"theirs");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn bad_names_links_and_full_disks_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["", ".", "..", ".hidden", "a/b"] {
+            assert_eq!(
+                Part::create(dir.path(), name, 1).unwrap_err().kind,
+                FailureKind::Refused
+            );
+        }
+        let full = Part::create(dir.path(), "s.db", u64::MAX / 2).unwrap_err();
+        assert_eq!(full.kind, FailureKind::NoSpace);
+        std::os::unix::fs::symlink("/none", dir.path().join("l.db.part")).unwrap();
+        assert!(Part::create(dir.path(), "l.db", 1).is_err());
+    }
+}
