@@ -1,0 +1,215 @@
+//! Leftovers: what killed runs could not remove themselves, and parts of programs that nothing uses any more.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client};
+
+use crate::connection::chain;
+use crate::error::Error;
+use crate::owner;
+use crate::runners::carry;
+use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, OWNER_ANNOTATION, RUN_LABEL};
+use crate::session::Session;
+
+/// What a cleanup removed, and what it left alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleaned {
+    /// Jobs and Pods of runs that are over, as `job/NAME` and `pod/NAME`.
+    pub removed: Vec<String>,
+    /// ConfigMaps with a program, as `configmap/NAME`.
+    pub programs: Vec<String>,
+    /// Jobs and Pods of runs that still go on, with who runs them.
+    pub in_use: Vec<String>,
+}
+
+impl Session {
+    /// Removes leftovers: Jobs and Pods of runs that are over, and the carried program where no Job or CronJob refers to
+    /// it. With `dry_run` it only says what it would remove.
+    ///
+    /// # Errors
+    /// What the apiserver says; or that there is none.
+    pub async fn cleanup(&self, dry_run: bool) -> Result<Cleaned, Error> {
+        let connection = &self.cluster()?.connection;
+        let (client, namespace) = (&connection.control, &connection.namespace);
+        let failed = |error: kube::Error| {
+            Error::failed(format!("cleaning up in the namespace {namespace}: {}", chain(&error)))
+        };
+        let mut cleaned = dead_runs(client, namespace, dry_run).await.map_err(failed)?;
+        // After the dead Jobs are gone they refer to nothing.
+        let gone: Vec<_> = cleaned.removed.iter().filter_map(|name| name.strip_prefix("job/")).map(str::to_owned).collect();
+        let unused = unused_parts(client, namespace, &gone).await.map_err(failed)?;
+        let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+        for name in unused {
+            if !dry_run {
+                ignore_missing(api.delete(&name, &DeleteParams::default()).await).map_err(failed)?;
+            }
+            cleaned.programs.push(format!("configmap/{name}"));
+        }
+        Ok(cleaned)
+    }
+}
+
+/// Removes what dead runs left; errors are for the next time.
+pub(crate) async fn remove_dead_runs(client: &Client, namespace: &str) -> Vec<String> {
+    dead_runs(client, namespace, false).await.map(|cleaned| cleaned.removed).unwrap_or_default()
+}
+
+/// Removes the parts of other versions than `keep` that nothing refers to; errors are for the next time.
+pub(crate) async fn remove_old_parts(client: &Client, namespace: &str, keep: &[String]) -> Vec<String> {
+    let Ok(unused) = unused_parts(client, namespace, &[]).await else {
+        return Vec::new();
+    };
+    let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    let mut removed = Vec::new();
+    for name in unused.into_iter().filter(|name| !keep.contains(name)) {
+        if api.delete(&name, &DeleteParams::default()).await.is_ok() {
+            removed.push(name);
+        }
+    }
+    removed
+}
+
+async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Result<Cleaned> {
+    let jobs = Api::<Job>::namespaced(client.clone(), namespace);
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    // Only what a run of the plugin made has its run's label; scheduled Jobs are their CronJob's.
+    let params = ListParams::default().labels(&format!("app.kubernetes.io/name={APP},{RUN_LABEL}")).match_any();
+    let (job_list, pod_list) = futures::try_join!(jobs.list_metadata(&params), pods.list_metadata(&params))?;
+    let delete = DeleteParams::background().grace_period(0);
+    let now = jiff::Timestamp::now();
+    let mut cleaned = Cleaned::default();
+    for meta in job_list.items.into_iter().map(|item| item.metadata) {
+        let name = meta.name.clone().unwrap_or_default();
+        if !is_dead(&meta, now) {
+            cleaned.in_use.push(in_use("job", &name, &meta));
+            continue;
+        }
+        if !dry_run {
+            ignore_missing(jobs.delete(&name, &delete).await)?;
+        }
+        cleaned.removed.push(format!("job/{name}"));
+    }
+    for meta in pod_list.items.into_iter().map(|item| item.metadata) {
+        let name = meta.name.clone().unwrap_or_default();
+        // Pods of a Job go with it.
+        if meta.owner_references.iter().flatten().any(|owner| owner.kind == "Job") && meta.deletion_timestamp.is_none() {
+            continue;
+        }
+        if !is_dead(&meta, now) {
+            if meta.deletion_timestamp.is_none() {
+                cleaned.in_use.push(in_use("pod", &name, &meta));
+            }
+            continue;
+        }
+        if !dry_run {
+            ignore_missing(pods.delete(&name, &delete).await)?;
+        }
+        cleaned.removed.push(format!("pod/{name}"));
+    }
+    Ok(cleaned)
+}
+
+/// Whether the run an object belongs to is over for certain: its process on this host has ended, or its time is up
+/// wherever it ran.
+fn is_dead(meta: &ObjectMeta, now: jiff::Timestamp) -> bool {
+    let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
+    if annotation(OWNER_ANNOTATION).is_some_and(|owner| owner::has_ended(owner)) {
+        return true;
+    }
+    let deadline: Option<i64> = annotation(DEADLINE_ANNOTATION).and_then(|seconds| seconds.parse().ok());
+    let age = meta.creation_timestamp.as_ref().map(|time| now.as_second() - time.0.as_second());
+    deadline.zip(age).is_some_and(|(deadline, age)| age > deadline)
+}
+
+fn in_use(kind: &str, name: &str, meta: &ObjectMeta) -> String {
+    let owner = meta.annotations.as_ref().and_then(|all| all.get(OWNER_ANNOTATION));
+    let owner = owner.map_or("somebody", String::as_str);
+    format!("{kind}/{name} of {owner}")
+}
+
+/// The carried parts that no Job (but those that are gone), Pod or CronJob refers to.
+async fn unused_parts(client: &Client, namespace: &str, gone_jobs: &[String]) -> kube::Result<Vec<String>> {
+    let all = ListParams::default();
+    let jobs = Api::<Job>::namespaced(client.clone(), namespace);
+    let cron_jobs = Api::<CronJob>::namespaced(client.clone(), namespace);
+    // Not from the cache: a Job made a moment ago counts.
+    let present = carry::present(client, namespace).await?;
+    let (jobs, cron_jobs) = futures::try_join!(jobs.list(&all), cron_jobs.list(&all))?;
+    let mut used = BTreeSet::new();
+    for job in jobs.items {
+        if job.metadata.name.as_ref().is_some_and(|name| gone_jobs.contains(name)) {
+            continue;
+        }
+        used.extend(job.spec.and_then(|spec| spec.template.spec).iter().flat_map(referred));
+    }
+    for cron_job in cron_jobs.items {
+        let template = cron_job.spec.and_then(|spec| spec.job_template.spec);
+        used.extend(template.and_then(|spec| spec.template.spec).iter().flat_map(referred));
+    }
+    Ok(present
+        .into_iter()
+        .filter(|name| carry::is_part_name(name) && !used.contains(name))
+        .collect())
+}
+
+/// The ConfigMaps a pod mounts.
+fn referred(spec: &PodSpec) -> Vec<String> {
+    let volumes = spec.volumes.iter().flatten();
+    volumes
+        .flat_map(|volume| {
+            let plain = volume.config_map.iter().map(|source| source.name.clone());
+            let projected = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+            let projected = projected.filter_map(|source| Some(source.config_map.as_ref()?.name.clone()));
+            plain.chain(projected).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn ignore_missing<T>(result: kube::Result<T>) -> kube::Result<()> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn meta(owner: &str, deadline: &str, created: &str) -> ObjectMeta {
+        serde_json::from_value(json!({
+            "annotations": {OWNER_ANNOTATION: owner, DEADLINE_ANNOTATION: deadline},
+            "creationTimestamp": created,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_run_is_dead_when_its_process_or_its_time_is_over() {
+        let now: jiff::Timestamp = "2026-11-21T15:00:00Z".parse().unwrap();
+        let elsewhere = "me@elsewhere/1";
+        assert!(!is_dead(&meta(elsewhere, "70", "2026-11-21T14:59:00Z"), now));
+        assert!(is_dead(&meta(elsewhere, "50", "2026-11-21T14:59:00Z"), now));
+        assert!(!is_dead(&meta(&owner::identity(), "90", "2026-11-21T14:59:00Z"), now));
+        let ended = format!("me@{}/4194999", owner::host());
+        assert!(is_dead(&meta(&ended, "90", "2026-11-21T14:59:00Z"), now));
+        assert!(!is_dead(&ObjectMeta::default(), now), "unknown is not dead");
+    }
+
+    #[test]
+    fn parts_that_a_pod_mounts_are_seen() {
+        let spec: PodSpec = serde_json::from_value(json!({"containers": [], "volumes": [
+            {"name": "a", "configMap": {"name": "one"}},
+            {"name": "b", "projected": {"sources": [{"configMap": {"name": "two"}}, {"secret": {"name": "no"}}]}},
+        ]}))
+        .unwrap();
+        assert_eq!(referred(&spec), ["one", "two"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! What running an operation on the nodes gives back, and what is told meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_operations::failure::FailureKind;
+use etcd_operations::report::Report;
+use etcd_operations::wire::Progress;
+
+use crate::cli::Via;
+
+/// How one operation ended on one node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The node.
+    pub node: String,
+    /// The runner that was used last; none when there was nothing to run it on.
+    pub via: Option<Via>,
+    /// How long it took, from its beginning to the report.
+    pub took: Duration,
+    /// The report, or why there is none.
+    pub result: Result<Report, RunError>,
+}
+
+/// What sort of trouble kept an operation from being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RunErrorKind {
+    /// The node's kubelet takes no pod and answers nothing: it is off, frozen or cut off.
+    NodeDown,
+    /// The node took the pod, but its container does not start.
+    PodNotStarted,
+    /// The image is not on the node and cannot be pulled.
+    ImageMissing,
+    /// Admission refused the pod: pod security, or another admission check.
+    AdmissionRefused,
+    /// A quota of the namespace refused it.
+    QuotaExceeded,
+    /// The user may not do what is needed.
+    NoRights,
+    /// etcd refuses writes (NOSPACE), so nothing can be created.
+    WritesRefused,
+    /// No controller turns Jobs into Pods.
+    NoController,
+    /// The etcd container is not running, so nothing can be run inside it.
+    EtcdNotRunning,
+    /// This runner cannot do this operation.
+    NotSupportedByRunner,
+    /// It was not done within its time limit.
+    TimedOut,
+    /// It ran, and failed.
+    OperationFailed(FailureKind),
+    /// The job's program speaks another version of the report format.
+    OtherVersion,
+    /// There is no etcd on this node to do it with.
+    NoEtcd,
+    /// The apiserver does not answer any more, or lost its etcd.
+    ApiserverLost,
+    /// The job's pod vanished, or ended without a report.
+    Lost,
+    /// Anything else the apiserver said.
+    Other,
+}
+
+/// Why an operation was not done on a node. The message is a lower-case fragment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RunError {
+    /// What sort of trouble it was.
+    pub kind: RunErrorKind,
+    /// What happened, with its causes.
+    pub message: String,
+    /// What would help, if that is known.
+    pub hint: Option<String>,
+}
+
+impl RunError {
+    /// An error without a hint.
+    pub fn new(kind: RunErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// The same error, saying what would help.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<etcd_operations::failure::Failure> for RunError {
+    fn from(failure: etcd_operations::failure::Failure) -> Self {
+        Self {
+            kind: RunErrorKind::OperationFailed(failure.kind),
+            message: failure.message,
+            hint: failure.hint,
+        }
+    }
+}
+
+/// Something worth telling while it runs. Whether and how it is shown is the view's business.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// Another runner than the first choice is used.
+    RunnerChosen {
+        /// Which.
+        via: Via,
+        /// Why, as a lower-case fragment.
+        why: String,
+    },
+    /// How far an operation is on a node.
+    Progress {
+        /// The node.
+        node: String,
+        /// How far.
+        progress: Progress,
+    },
+    /// Something that does not stop the work but should be known.
+    Warning(String),
+}
+
+/// Where notices go.
+pub type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;

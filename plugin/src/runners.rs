@@ -1,0 +1,85 @@
+//! Where operations run: a Job or a bare Pod on the node, etcdctl inside the etcd pod, or this host.
+
+pub(crate) mod carry;
+pub(crate) mod exec;
+pub(crate) mod launch;
+pub(crate) mod local;
+mod output;
+pub(crate) mod podspec;
+pub(crate) mod program;
+pub(crate) mod trouble;
+pub(crate) mod watching;
+
+use std::time::Duration;
+
+use etcd_operations::operation::Operation;
+
+use crate::cli::Via;
+use crate::outcome::{RunError, RunErrorKind};
+
+/// How long after its operation's own limit the cluster ends what is left of a run.
+const DEADLINE_AFTER: Duration = Duration::from_secs(60);
+
+/// How long an operation may take on a node, unless the user says otherwise.
+pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let usual = match operation {
+        Operation::Status => Duration::from_secs(9),
+        Operation::Members | Operation::AlarmList => Duration::from_secs(15),
+        Operation::AlarmDisarm { .. } => Duration::from_secs(20),
+        Operation::Health { timeout_ms } => Duration::from_millis(*timeout_ms) + Duration::from_secs(8),
+        Operation::Defrag => 15 * MINUTE,
+        Operation::SnapshotSave { .. } | Operation::Usage { .. } => 60 * MINUTE,
+    };
+    wanted.filter(|wanted| !wanted.is_zero()).unwrap_or(usual)
+}
+
+/// After how long the cluster itself ends a run, whatever became of the plugin.
+pub(crate) fn deadline(operation: &Operation, limit: Duration) -> Duration {
+    let held = match operation {
+        Operation::SnapshotSave { hold_seconds, .. } => Duration::from_secs(*hold_seconds),
+        _ => Duration::ZERO,
+    };
+    limit + held + DEADLINE_AFTER
+}
+
+/// The runner that may succeed where this one failed for this reason.
+pub(crate) fn successor(via: Via, error: &RunError, operation: &Operation) -> Option<Via> {
+    let exec = || exec::supports(operation).then_some(Via::Exec);
+    match (via, error.kind) {
+        (Via::Job, RunErrorKind::NoController) => Some(Via::Pod),
+        (
+            Via::Job | Via::Pod,
+            RunErrorKind::WritesRefused
+            | RunErrorKind::ImageMissing
+            | RunErrorKind::PodNotStarted
+            | RunErrorKind::AdmissionRefused
+            | RunErrorKind::QuotaExceeded
+            | RunErrorKind::NoRights
+            | RunErrorKind::OtherVersion,
+        ) => exec(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(via: Via, kind: RunErrorKind, operation: &Operation) -> Option<Via> {
+        successor(via, &RunError::new(kind, ""), operation)
+    }
+
+    #[test]
+    fn another_runner_takes_over_only_where_it_can_help() {
+        let status = Operation::Status;
+        assert_eq!(after(Via::Job, RunErrorKind::NoController, &status), Some(Via::Pod));
+        assert_eq!(after(Via::Job, RunErrorKind::WritesRefused, &status), Some(Via::Exec));
+        assert_eq!(after(Via::Pod, RunErrorKind::AdmissionRefused, &status), Some(Via::Exec));
+        assert_eq!(after(Via::Job, RunErrorKind::NodeDown, &status), None, "exec needs the same kubelet");
+        assert_eq!(after(Via::Exec, RunErrorKind::NoRights, &status), None);
+        let usage = Operation::Usage { top: 10 };
+        assert_eq!(after(Via::Job, RunErrorKind::WritesRefused, &usage), None, "etcdctl cannot do it");
+        assert_eq!(after(Via::Job, RunErrorKind::NoController, &usage), Some(Via::Pod));
+    }
+}

@@ -1,0 +1,223 @@
+//! Each operation as calls of etcdctl.
+
+use std::time::Instant;
+
+use etcd_operations::failure::{Answer, Failure, FailureKind};
+use etcd_operations::ids::MemberId;
+use etcd_operations::operation::Operation;
+use etcd_operations::report::{
+    Alarm, AlarmKind, AlarmReport, Consistency, DefragReport, EndpointStatus, HealthReport, MemberList, Report,
+    StatusReport,
+};
+
+use super::{Etcdctl, Printed, not_supported, etcdctl};
+use crate::outcome::{RunError, RunErrorKind};
+
+/// The lists that are the same on every member.
+pub(super) struct Lists {
+    members: Answer<MemberList>,
+    alarms: Answer<Vec<Alarm>>,
+}
+
+impl Lists {
+    /// For nodes that were not asked, since another one has told.
+    pub(super) fn not_asked(teller: Option<&str>) -> Self {
+        let failure = Failure::new(
+            FailureKind::Other,
+            match teller {
+                Some(node) => format!("not asked here: {node} has told it"),
+                None => "no node told it".to_owned(),
+            },
+        );
+        Self {
+            members: Answer::Failed(failure.clone()),
+            alarms: Answer::Failed(failure),
+        }
+    }
+}
+
+/// Any operation but status.
+pub(super) async fn operate(etcdctl: &Etcdctl<'_>, operation: &Operation) -> Result<Report, RunError> {
+    match operation {
+        Operation::Status => {
+            let own = own_status(etcdctl).await?;
+            let lists = lists(etcdctl).await.unwrap_or_else(|| Lists::not_asked(None));
+            Ok(status_report(own, lists))
+        }
+        Operation::Members => members_report(etcdctl).await,
+        Operation::Health { .. } => health_report(etcdctl).await,
+        Operation::AlarmList => alarm_report(etcdctl).await.map(Report::AlarmList),
+        Operation::AlarmDisarm { alarm, member } => disarm(etcdctl, *alarm, *member).await,
+        Operation::Defrag => defrag(etcdctl).await,
+        Operation::SnapshotSave { .. } | Operation::Usage { .. } => Err(not_supported(operation)),
+    }
+}
+
+/// The report of a status: etcdctl sees no files, so there is no evidence, and asks nobody else.
+pub(super) fn status_report(own: Answer<EndpointStatus>, lists: Lists) -> Report {
+    Report::Status(StatusReport {
+        own,
+        members: lists.members,
+        alarms: lists.alarms,
+        peers: Vec::new(),
+        evidence: None,
+    })
+}
+
+/// The member's own account.
+///
+/// # Errors
+/// When etcdctl could not be run there.
+pub(super) async fn own_status(etcdctl: &Etcdctl<'_>) -> Result<Answer<EndpointStatus>, RunError> {
+    let begun = Instant::now();
+    let printed = etcdctl.call(&["endpoint", "status", "-w", "json"]).await?;
+    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let quota = etcdctl.target.quota_bytes;
+    Ok(read(printed, |stdout| etcdctl::endpoint_status(stdout, quota, took_ms)))
+}
+
+/// The list of members and the alarms; none when the members were not told either.
+pub(super) async fn lists(etcdctl: &Etcdctl<'_>) -> Option<Lists> {
+    let members = own_members(etcdctl);
+    let alarms = etcdctl.call(&["alarm", "list", "-w", "json"]);
+    let (members, alarms) = futures::join!(members, alarms);
+    let members = members.ok()?;
+    members.ok()?;
+    let alarms = match alarms {
+        Ok(printed) => read(printed, |stdout| etcdctl::alarms(stdout).map(|(_, alarms)| alarms)),
+        Err(error) => Answer::Failed(error.into()),
+    };
+    Some(Lists { members, alarms })
+}
+
+/// The member's own view, which needs no quorum. Before 3.6 etcdctl can only ask the quorum.
+async fn own_members(etcdctl: &Etcdctl<'_>) -> Result<Answer<MemberList>, RunError> {
+    if knows_consistency(etcdctl) {
+        let printed = etcdctl.call(&["member", "list", "--consistency=s", "-w", "json"]).await?;
+        let unknown = printed.failure.as_ref().is_some_and(|failure| failure.message.contains("unknown flag"));
+        if !unknown {
+            return Ok(read(printed, |stdout| etcdctl::members(stdout, Consistency::Serializable)));
+        }
+    }
+    quorums_members(etcdctl).await
+}
+
+async fn quorums_members(etcdctl: &Etcdctl<'_>) -> Result<Answer<MemberList>, RunError> {
+    let printed = etcdctl.call(&["member", "list", "-w", "json"]).await?;
+    Ok(read(printed, |stdout| etcdctl::members(stdout, Consistency::Linearizable)))
+}
+
+/// By the image's tag: a wrong guess costs one more call.
+fn knows_consistency(etcdctl: &Etcdctl<'_>) -> bool {
+    let image = etcdctl.target.image.as_deref().unwrap_or_default();
+    let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag).trim_start_matches('v');
+    !["3.3.", "3.4.", "3.5."].iter().any(|old| tag.starts_with(old))
+}
+
+async fn members_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
+    if let Answer::Ok(list) = quorums_members(etcdctl).await? {
+        return Ok(Report::Members(list));
+    }
+    match own_members(etcdctl).await? {
+        Answer::Ok(list) => Ok(Report::Members(list)),
+        Answer::Failed(failure) => Err(failure.into()),
+    }
+}
+
+async fn health_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
+    let read_us = etcdctl.call(&["endpoint", "health", "-w", "json"]);
+    let alarms = etcdctl.call(&["alarm", "list", "-w", "json"]);
+    let (read_us, alarms, own) = futures::join!(read_us, alarms, own_status(etcdctl));
+    // An unhealthy endpoint is exit code 1, with its line on standard output all the same.
+    let printed = read_us?;
+    let read_us = match (etcdctl::health(&printed.stdout), printed.failure) {
+        (Err(_), Some(failure)) if printed.stdout.trim().is_empty() => Answer::Failed(failure),
+        (told, _) => told.into(),
+    };
+    let alarms = match alarms {
+        Ok(printed) => read(printed, |stdout| etcdctl::alarms(stdout).map(|(_, alarms)| alarms)),
+        Err(error) => Answer::Failed(error.into()),
+    };
+    Ok(Report::Health(HealthReport {
+        member_id: own.ok().and_then(|own| own.ok().map(|own| own.member_id)),
+        read_us,
+        alarms,
+    }))
+}
+
+async fn alarm_report(etcdctl: &Etcdctl<'_>) -> Result<AlarmReport, RunError> {
+    let printed = etcdctl.call(&["alarm", "list", "-w", "json"]).await?;
+    match read(printed, etcdctl::alarms) {
+        Answer::Ok((Some(cluster_id), alarms)) => Ok(AlarmReport { cluster_id, alarms }),
+        Answer::Ok((None, alarms)) => {
+            // etcd 3.4 leaves the header out.
+            let own = own_status(etcdctl).await?;
+            match own {
+                Answer::Ok(own) => Ok(AlarmReport {
+                    cluster_id: own.cluster_id,
+                    alarms,
+                }),
+                Answer::Failed(failure) => Err(failure.into()),
+            }
+        }
+        Answer::Failed(failure) => Err(failure.into()),
+    }
+}
+
+/// etcdctl takes all alarms back at once, so it is only used where these are the ones that are meant.
+async fn disarm(etcdctl: &Etcdctl<'_>, alarm: AlarmKind, member: Option<MemberId>) -> Result<Report, RunError> {
+    let before = alarm_report(etcdctl).await?;
+    let meant = |raised: &&Alarm| raised.alarm == alarm && member.is_none_or(|member| raised.member_id == member);
+    let wanted: Vec<_> = before.alarms.iter().filter(meant).copied().collect();
+    if wanted.is_empty() {
+        return Ok(Report::AlarmDisarm(AlarmReport {
+            cluster_id: before.cluster_id,
+            alarms: Vec::new(),
+        }));
+    }
+    if wanted.len() != before.alarms.len() {
+        return Err(RunError::new(
+            RunErrorKind::OperationFailed(FailureKind::Refused),
+            "through exec all alarms are taken back at once, and others are raised than the one that is meant",
+        )
+        .hint("do it through a Job, or on a control-plane node as root with --via local"));
+    }
+    if let Some(failure) = etcdctl.call(&["alarm", "disarm", "-w", "json"]).await?.failure {
+        return Err(failure.into());
+    }
+    let after = alarm_report(etcdctl).await?;
+    Ok(Report::AlarmDisarm(AlarmReport {
+        cluster_id: before.cluster_id,
+        alarms: wanted.into_iter().filter(|alarm| !after.alarms.contains(alarm)).collect(),
+    }))
+}
+
+async fn defrag(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
+    let before = answered(own_status(etcdctl).await?)?;
+    let begun = Instant::now();
+    if let Some(failure) = etcdctl.call(&["defrag"]).await?.failure {
+        return Err(failure.into());
+    }
+    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let after = answered(own_status(etcdctl).await?)?;
+    Ok(Report::Defrag(DefragReport {
+        member_id: before.member_id,
+        before_bytes: before.db_size_bytes,
+        after_bytes: after.db_size_bytes,
+        took_ms,
+    }))
+}
+
+fn answered<T>(answer: Answer<T>) -> Result<T, RunError> {
+    match answer {
+        Answer::Ok(value) => Ok(value),
+        Answer::Failed(failure) => Err(failure.into()),
+    }
+}
+
+fn read<T>(printed: Printed, parse: impl FnOnce(&str) -> Result<T, Failure>) -> Answer<T> {
+    match printed.failure {
+        Some(failure) => Answer::Failed(failure),
+        None => parse(&printed.stdout).into(),
+    }
+}

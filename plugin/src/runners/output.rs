@@ -1,0 +1,132 @@
+//! Reading what a job prints: the report is taken the moment it is printed, not when the Job is complete.
+
+use std::time::Duration;
+
+use etcd_operations::report::Report;
+use etcd_operations::wire::{Event, Line, LineError, Progress};
+use futures::{AsyncBufReadExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::LogParams;
+use kube::Api;
+
+use super::podspec::CONTAINER;
+use crate::outcome::{RunError, RunErrorKind};
+
+/// The pause before the log is asked for again.
+const PAUSE: Duration = Duration::from_millis(60);
+/// A log that cannot be read for so many requests in a row will not be readable.
+const TRIES: u32 = 40;
+/// How much of foreign output is kept for the message.
+const KEPT_CHARS: usize = 300;
+
+/// Follows the container's output until its report or failure; none when it ended without either.
+///
+/// # Errors
+/// The operation's own failure; a report of another version; a log that cannot be read.
+pub(crate) async fn report(
+    pods: &Api<Pod>,
+    pod: &str,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Result<Report, NoReport>, RunError> {
+    let mut refused = 0;
+    loop {
+        match follow(pods, pod, progress).await {
+            Ok(ended) => return ended,
+            Err(error) => {
+                // "container is waiting to start", or the connection broke: the log begins anew with the next request,
+                // so nothing is lost.
+                refused += 1;
+                let forbidden = matches!(&error, kube::Error::Api(status) if status.code == 403);
+                if forbidden || refused >= TRIES {
+                    return Err(super::trouble::api_error("reading the job's output", &error));
+                }
+                tracing::debug!(%error, pod, "log not readable");
+                tokio::time::sleep(PAUSE * refused.min(10)).await;
+            }
+        }
+    }
+}
+
+/// A container that ended without a report, and the last it printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NoReport {
+    pub(crate) last_output: Option<String>,
+}
+
+async fn follow(
+    pods: &Api<Pod>,
+    pod: &str,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> kube::Result<Result<Result<Report, NoReport>, RunError>> {
+    let params = LogParams {
+        container: Some(CONTAINER.into()),
+        follow: true,
+        ..LogParams::default()
+    };
+    let mut lines = pods.log_stream(pod, &params).await?.lines();
+    let mut last_output = None;
+    while let Some(line) = lines.try_next().await.map_err(kube::Error::ReadEvents)? {
+        match said(&line) {
+            Said::Progress(step) => progress(step),
+            Said::Report(report) => return Ok(Ok(Ok(*report))),
+            Said::Failed(error) => return Ok(Err(error)),
+            Said::Foreign(text) => last_output = Some(text),
+            Said::Nothing => {}
+        }
+    }
+    Ok(Ok(Err(NoReport { last_output })))
+}
+
+/// What one line says.
+#[derive(Debug, Clone, PartialEq)]
+enum Said {
+    Progress(Progress),
+    Report(Box<Report>),
+    Failed(RunError),
+    /// Something else printed it: the loader, the runtime, a panic.
+    Foreign(String),
+    Nothing,
+}
+
+fn said(line: &str) -> Said {
+    match Line::parse(line) {
+        Ok(line) => match line.event {
+            Event::Progress(progress) => Said::Progress(progress),
+            Event::Report { report } => Said::Report(Box::new(report)),
+            Event::Failed { failure } => Said::Failed(failure.into()),
+            Event::Unknown => Said::Nothing,
+        },
+        Err(LineError::Foreign { text }) if text.trim().is_empty() => Said::Nothing,
+        Err(LineError::Foreign { text }) => Said::Foreign(text.chars().take(KEPT_CHARS).collect()),
+        Err(error @ LineError::OtherVersion { .. }) => {
+            Said::Failed(RunError::new(RunErrorKind::OtherVersion, error.to_string()))
+        }
+        Err(LineError::Malformed(cause)) => Said::Failed(RunError::new(
+            RunErrorKind::Lost,
+            format!("the job's report cannot be understood: {cause}"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd_operations::failure::{Failure, FailureKind};
+
+    fn line(event: Event) -> String {
+        serde_json::to_string(&Line::new(event)).unwrap()
+    }
+
+    #[test]
+    fn each_kind_of_line_is_told_apart() {
+        let failure = Failure::new(FailureKind::NoQuorum, "no leader");
+        let failed = said(&line(Event::Failed { failure }));
+        let Said::Failed(error) = failed else { panic!("{failed:?}") };
+        assert_eq!(error.kind, RunErrorKind::OperationFailed(FailureKind::NoQuorum));
+        assert_eq!(said("loader: out of memory"), Said::Foreign("loader: out of memory".into()));
+        assert_eq!(said(""), Said::Nothing);
+        let Said::Failed(error) = said(r#"{"version":99,"event":{"type":"report"}}"#) else { panic!() };
+        assert_eq!(error.kind, RunErrorKind::OtherVersion);
+        assert!(error.message.contains("update the plugin"), "{error}");
+    }
+}

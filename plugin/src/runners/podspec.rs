@@ -1,0 +1,359 @@
+//! What is created in the cluster to run one operation on one node: a Job, or its Pod alone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::target::Target;
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    Container, EmptyDirVolumeSource, HostPathVolumeSource, LocalObjectReference, Pod, PodSpec, PodTemplateSpec,
+    SecurityContext, Toleration, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::program::Program;
+
+/// The value of `app.kubernetes.io/name` on everything of ours.
+pub(crate) const APP: &str = "kubectl-etcd";
+/// Label: the run an object belongs to.
+pub(crate) const RUN_LABEL: &str = "kubectl-etcd/run";
+/// Label: what it does.
+pub(crate) const OPERATION_LABEL: &str = "kubectl-etcd/operation";
+/// Annotation: who started it, as `user@host/pid`.
+pub(crate) const OWNER_ANNOTATION: &str = "kubectl-etcd/owner";
+/// Annotation: the seconds after its creation at which nobody can need it any more.
+pub(crate) const DEADLINE_ANNOTATION: &str = "kubectl-etcd/deadline-seconds";
+/// The container's name.
+pub(crate) const CONTAINER: &str = "etcd-job";
+/// Where a snapshot that is to be fetched lies inside the pod: on a volume that goes with it.
+pub(crate) const SCRATCH: &str = "/kubectl-etcd";
+
+/// Where kubelet and the runtime keep containers' output: the last words of an etcd that does not start.
+const LOG_FOLDERS: [&str; 2] = ["/var/log/pods", "/var/log/containers"];
+/// How long what finished is kept if nobody removed it: the report has been read by then.
+const KEPT_SECONDS: i32 = 60;
+
+/// Who runs what, for labels and names.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    /// Unique to one attempt to run one operation.
+    pub(crate) id: String,
+    /// `user@host/pid`.
+    pub(crate) owner: String,
+    /// After which the cluster itself ends it.
+    pub(crate) deadline: Duration,
+}
+
+/// The object's name: what it does, where, and the run; at most 63 characters, as it becomes a label's value.
+pub(crate) fn name(run: &Run, operation: &Operation, node: &str) -> String {
+    let node: String = node
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(24)
+        .collect();
+    let node = node.trim_matches('-');
+    format!("{APP}-{}-{node}-{}", operation.name().replace(' ', "-"), run.id)
+}
+
+/// The Job.
+pub(crate) fn job(run: &Run, assignment: &Assignment, program: &Program) -> Job {
+    let name = name(run, &assignment.operation, &assignment.target.node);
+    let deadline = i64::try_from(run.deadline.as_secs()).unwrap_or(i64::MAX);
+    let mut spec = pod_spec(assignment, program);
+    // The Job has the deadline: it also counts while no node takes the Pod.
+    spec.active_deadline_seconds = None;
+    Job {
+        metadata: metadata(run, &assignment.operation, name),
+        spec: Some(JobSpec {
+            backoff_limit: Some(0),
+            completions: Some(1),
+            parallelism: Some(1),
+            active_deadline_seconds: Some(deadline),
+            ttl_seconds_after_finished: Some(KEPT_SECONDS),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels(run, &assignment.operation)),
+                    annotations: Some(annotations(run)),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(spec),
+            },
+            ..JobSpec::default()
+        }),
+        ..Job::default()
+    }
+}
+
+/// The same as a bare Pod.
+pub(crate) fn pod(run: &Run, assignment: &Assignment, program: &Program) -> Pod {
+    let name = name(run, &assignment.operation, &assignment.target.node);
+    let mut spec = pod_spec(assignment, program);
+    spec.active_deadline_seconds = Some(i64::try_from(run.deadline.as_secs()).unwrap_or(i64::MAX));
+    Pod {
+        metadata: metadata(run, &assignment.operation, name),
+        spec: Some(spec),
+        ..Pod::default()
+    }
+}
+
+fn metadata(run: &Run, operation: &Operation, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        labels: Some(labels(run, operation)),
+        annotations: Some(annotations(run)),
+        ..ObjectMeta::default()
+    }
+}
+
+fn labels(run: &Run, operation: &Operation) -> BTreeMap<String, String> {
+    let pairs = [
+        ("app.kubernetes.io/name", APP.to_owned()),
+        ("app.kubernetes.io/managed-by", APP.to_owned()),
+        (OPERATION_LABEL, operation.name().replace(' ', "-")),
+        (RUN_LABEL, run.id.clone()),
+    ];
+    pairs.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+fn annotations(run: &Run) -> BTreeMap<String, String> {
+    let pairs = [
+        (OWNER_ANNOTATION, run.owner.clone()),
+        (DEADLINE_ANNOTATION, run.deadline.as_secs().to_string()),
+    ];
+    pairs.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+fn pod_spec(assignment: &Assignment, program: &Program) -> PodSpec {
+    let target = &assignment.target;
+    let mut files = Files::default();
+    for needed in needed(&assignment.operation, target) {
+        files.add(needed);
+    }
+    program.mount(&mut files);
+    let arguments = serde_json::to_string(assignment).unwrap_or_default();
+    PodSpec {
+        // Bound here and not by the scheduler, which may be as ill as everything else, and which would mind taints.
+        node_name: Some(target.node.clone()),
+        host_network: Some(true),
+        dns_policy: Some("Default".into()),
+        restart_policy: Some("Never".into()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        // Long enough to end at a signal, short enough for nobody to wait for it.
+        termination_grace_period_seconds: Some(2),
+        // Taken by the node under disk and memory pressure too: that is when etcd needs looking after.
+        priority_class_name: Some("system-node-critical".into()),
+        tolerations: Some(vec![Toleration {
+            operator: Some("Exists".into()),
+            ..Toleration::default()
+        }]),
+        image_pull_secrets: program.pull_secrets().map(|names| {
+            names
+                .iter()
+                .map(|name| LocalObjectReference { name: name.clone() })
+                .collect()
+        }),
+        containers: vec![Container {
+            name: CONTAINER.into(),
+            image: program.image(target),
+            image_pull_policy: Some(program.pull_policy().into()),
+            command: program.command(),
+            args: Some(program.arguments(["run".to_owned(), arguments])),
+            security_context: Some(SecurityContext {
+                privileged: Some(true),
+                // etcd's keys are root's.
+                run_as_user: Some(0),
+                read_only_root_filesystem: Some(true),
+                ..SecurityContext::default()
+            }),
+            termination_message_policy: Some("FallbackToLogsOnError".into()),
+            volume_mounts: Some(files.mounts),
+            ..Container::default()
+        }],
+        volumes: Some(files.volumes),
+        ..PodSpec::default()
+    }
+}
+
+/// Something of the node that an operation needs, at the same path inside the pod as on the node.
+pub(crate) enum Needed {
+    /// A file, to be read. Mounted alone: beside a server's certificate lies the CA's key.
+    File(PathBuf),
+    /// A folder, to be read.
+    Folder(PathBuf),
+    /// A folder that may be missing, to be read; kubelet makes it then.
+    FolderOrNone(PathBuf),
+    /// A folder to be written to, made when missing.
+    Writable(PathBuf),
+    /// A folder of the pod's own, which goes with it.
+    Scratch(PathBuf),
+}
+
+fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
+    let tls = target.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]);
+    let mut needed: Vec<_> = tls.cloned().map(Needed::File).collect();
+    match operation {
+        Operation::Status => {
+            needed.push(Needed::Folder(target.data_dir.clone()));
+            needed.extend(LOG_FOLDERS.map(|folder| Needed::FolderOrNone(folder.into())));
+        }
+        Operation::SnapshotSave { folder, .. } if folder.starts_with(SCRATCH) => {
+            needed.push(Needed::Scratch(SCRATCH.into()));
+        }
+        Operation::SnapshotSave { folder, .. } => needed.push(Needed::Writable(folder.clone())),
+        Operation::Usage { .. }
+        | Operation::Members
+        | Operation::Health { .. }
+        | Operation::AlarmList
+        | Operation::AlarmDisarm { .. }
+        | Operation::Defrag => {}
+    }
+    needed
+}
+
+/// Volumes and where they are mounted, kept in step.
+#[derive(Default)]
+pub(crate) struct Files {
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) mounts: Vec<VolumeMount>,
+}
+
+impl Files {
+    fn add(&mut self, needed: Needed) {
+        let (path, kind, read_only) = match needed {
+            Needed::File(path) => (path, Some("File"), true),
+            Needed::Folder(path) => (path, Some("Directory"), true),
+            Needed::FolderOrNone(path) => (path, Some("DirectoryOrCreate"), true),
+            Needed::Writable(path) => (path, Some("DirectoryOrCreate"), false),
+            Needed::Scratch(path) => (path, None, false),
+        };
+        if self.mounts.iter().any(|mount| Path::new(&mount.mount_path) == path) {
+            // The certificate and the key may be one file.
+            return;
+        }
+        let text = path.to_string_lossy().into_owned();
+        let name = format!("node-{}", self.volumes.len());
+        self.volumes.push(Volume {
+            name: name.clone(),
+            host_path: kind.map(|kind| HostPathVolumeSource {
+                path: text.clone(),
+                type_: Some(kind.into()),
+            }),
+            empty_dir: kind.is_none().then(EmptyDirVolumeSource::default),
+            ..Volume::default()
+        });
+        self.mounts.push(VolumeMount {
+            name,
+            mount_path: text,
+            read_only: Some(read_only),
+            ..VolumeMount::default()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd_operations::target::TlsFiles;
+
+    fn assignment(operation: Operation) -> Assignment {
+        Assignment {
+            version: 1,
+            operation,
+            target: Target {
+                node: "cp-1.example.com".into(),
+                pod: "etcd-cp-1".into(),
+                member_name: "cp-1".into(),
+                client_urls: vec!["https://127.0.0.1:2379".into()],
+                peer_urls: Vec::new(),
+                tls: Some(TlsFiles {
+                    ca: "/pki/ca.crt".into(),
+                    cert: "/pki/both.pem".into(),
+                    key: "/pki/both.pem".into(),
+                }),
+                data_dir: "/var/lib/etcd".into(),
+                wal_dir: None,
+                quota_bytes: None,
+                image: Some("registry.k8s.io/etcd:3.6.6-0".into()),
+            },
+        }
+    }
+
+    fn run() -> Run {
+        Run {
+            id: "1a2b3c4d".into(),
+            owner: "me@here/7".into(),
+            deadline: Duration::from_secs(90),
+        }
+    }
+
+    fn mounts(operation: Operation) -> Vec<(String, bool)> {
+        let pod = pod(&run(), &assignment(operation), &Program::Image {
+            reference: "x".into(),
+            pull_secrets: Vec::new(),
+        });
+        let container = pod.spec.unwrap().containers.remove(0);
+        let mounts = container.volume_mounts.unwrap();
+        mounts.into_iter().map(|mount| (mount.mount_path, mount.read_only.unwrap())).collect()
+    }
+
+    #[test]
+    fn only_what_is_needed_is_mounted_and_only_for_reading() {
+        let tls = [("/pki/ca.crt".to_owned(), true), ("/pki/both.pem".to_owned(), true)];
+        assert_eq!(mounts(Operation::Members), tls);
+        assert_eq!(mounts(Operation::Defrag), tls);
+        let status = mounts(Operation::Status);
+        assert!(status.contains(&("/var/lib/etcd".into(), true)));
+        assert!(status.iter().all(|(_, read_only)| *read_only), "{status:?}");
+        let kept = mounts(Operation::SnapshotSave {
+            folder: "/var/backups/etcd".into(),
+            name: "s.db".into(),
+            hold_seconds: 0,
+        });
+        assert_eq!(kept.last(), Some(&("/var/backups/etcd".into(), false)));
+        assert!(!kept.iter().any(|(path, _)| path == "/var/lib/etcd"));
+    }
+
+    #[test]
+    fn a_fetched_snapshot_goes_with_its_pod() {
+        let operation = Operation::SnapshotSave {
+            folder: format!("{SCRATCH}/snapshot").into(),
+            name: "s.db".into(),
+            hold_seconds: 60,
+        };
+        let pod = pod(&run(), &assignment(operation), &Program::Image {
+            reference: "x".into(),
+            pull_secrets: Vec::new(),
+        });
+        let volumes = pod.spec.unwrap().volumes.unwrap();
+        assert!(volumes.last().unwrap().empty_dir.is_some());
+    }
+
+    #[test]
+    fn names_fit_a_label() {
+        let name = name(&run(), &Operation::AlarmDisarm {
+            alarm: etcd_operations::report::AlarmKind::NoSpace,
+            member: None,
+        }, "a-very-long-node-name.with.dots.example.com");
+        assert!(name.len() <= 63, "{name}");
+        assert_eq!(name, "kubectl-etcd-alarm-disarm-a-very-long-node-name-wi-1a2b3c4d");
+    }
+
+    #[test]
+    fn the_job_is_pinned_privileged_and_bounded() {
+        let job = job(&run(), &assignment(Operation::Status), &Program::Image {
+            reference: "example.com/etcd-job:1".into(),
+            pull_secrets: vec!["pull".into()],
+        });
+        insta_like(&serde_json::to_value(&job).unwrap());
+    }
+
+    /// The whole object, so that every change of it is seen in review.
+    fn insta_like(job: &serde_json::Value) {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/samples/job-status.json")).unwrap();
+        assert_eq!(job, &golden, "{}", serde_json::to_string_pretty(job).unwrap());
+    }
+}

@@ -1,0 +1,171 @@
+//! Which image a job runs and how its program is started: a job image, or the program that the plugin carries.
+
+use etcd_operations::target::Target;
+use k8s_openapi::api::core::v1::{
+    ConfigMapProjection, KeyToPath, ProjectedVolumeSource, Volume, VolumeMount, VolumeProjection,
+};
+
+use super::podspec::Files;
+
+/// The folder of the carried program inside the pod.
+const FOLDER: &str = "/carried";
+/// The loader's key in the first ConfigMap, and its file name.
+pub(crate) const LOADER: &str = "loader";
+
+/// The program of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// `--image`: the program is the image's entrypoint.
+    Image {
+        reference: String,
+        pull_secrets: Vec<String>,
+    },
+    /// Carried in ConfigMaps and started in the node's own etcd image, the one image that is certainly there.
+    Carried(CarriedProgram),
+}
+
+/// Where the parts of a carried program are in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CarriedProgram {
+    /// sha256 of the program.
+    pub(crate) digest: String,
+    /// Its size.
+    pub(crate) size_bytes: usize,
+    /// The ConfigMaps, in order. Each has its part under [`part_key`]; the first has the loader too.
+    pub(crate) config_maps: Vec<String>,
+}
+
+/// The key, and file name, of the part with this number.
+pub(crate) fn part_key(number: usize) -> String {
+    format!("part-{number}")
+}
+
+impl Program {
+    /// The container's image.
+    pub(crate) fn image(&self, target: &Target) -> Option<String> {
+        match self {
+            Self::Image { reference, .. } => Some(reference.clone()),
+            Self::Carried(_) => target.image.clone(),
+        }
+    }
+
+    /// The container's pull policy.
+    pub(crate) fn pull_policy(&self) -> &'static str {
+        match self {
+            Self::Image { .. } => "IfNotPresent",
+            Self::Carried(_) => "Never",
+        }
+    }
+
+    /// Secrets to pull the image with.
+    pub(crate) fn pull_secrets(&self) -> Option<&[String]> {
+        match self {
+            Self::Image { pull_secrets, .. } if !pull_secrets.is_empty() => Some(pull_secrets),
+            Self::Image { .. } | Self::Carried(_) => None,
+        }
+    }
+
+    /// The container's command; none: the image's own.
+    pub(crate) fn command(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Image { .. } => None,
+            Self::Carried(_) => Some(vec![format!("{FOLDER}/{LOADER}")]),
+        }
+    }
+
+    /// The container's arguments, to start the program with these.
+    pub(crate) fn arguments(&self, own: impl IntoIterator<Item = String>) -> Vec<String> {
+        match self {
+            Self::Image { .. } => own.into_iter().collect(),
+            Self::Carried(carried) => carried.loader_arguments(own),
+        }
+    }
+
+    /// The command line of a second process of the program in the same container.
+    pub(crate) fn exec_command(&self, own: impl IntoIterator<Item = String>) -> Vec<String> {
+        // An image's entrypoint is not told to exec: the job image has its program here (images/).
+        let first = match self {
+            Self::Image { .. } => "/etcd-job".to_owned(),
+            Self::Carried(_) => format!("{FOLDER}/{LOADER}"),
+        };
+        [first].into_iter().chain(self.arguments(own)).collect()
+    }
+
+    /// Mounts the carried program.
+    pub(crate) fn mount(&self, files: &mut Files) {
+        let Self::Carried(carried) = self else {
+            return;
+        };
+        let sources = carried.config_maps.iter().enumerate().map(|(number, name)| {
+            let mut keys = vec![part_key(number)];
+            if number == 0 {
+                keys.push(LOADER.into());
+            }
+            VolumeProjection {
+                config_map: Some(ConfigMapProjection {
+                    name: name.clone(),
+                    items: Some(keys.into_iter().map(same_path).collect()),
+                    ..ConfigMapProjection::default()
+                }),
+                ..VolumeProjection::default()
+            }
+        });
+        files.volumes.push(Volume {
+            name: "carried".into(),
+            projected: Some(ProjectedVolumeSource {
+                default_mode: Some(0o555),
+                sources: Some(sources.collect()),
+            }),
+            ..Volume::default()
+        });
+        files.mounts.push(VolumeMount {
+            name: "carried".into(),
+            mount_path: FOLDER.into(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        });
+    }
+}
+
+impl CarriedProgram {
+    fn loader_arguments(&self, own: impl IntoIterator<Item = String>) -> Vec<String> {
+        let parts = (0..self.config_maps.len()).map(|number| format!("{FOLDER}/{}", part_key(number)));
+        [self.digest.clone(), self.size_bytes.to_string()]
+            .into_iter()
+            .chain(parts)
+            .chain(["--".to_owned()])
+            .chain(own)
+            .collect()
+    }
+}
+
+fn same_path(key: String) -> KeyToPath {
+    KeyToPath {
+        path: key.clone(),
+        key,
+        mode: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loader_is_told_what_to_check_and_join() {
+        let program = Program::Carried(CarriedProgram {
+            digest: "ab".repeat(32),
+            size_bytes: 12,
+            config_maps: vec!["a".into(), "b".into()],
+        });
+        assert_eq!(
+            program.exec_command(["read".to_owned()])[..],
+            ["/carried/loader", &"ab".repeat(32), "12", "/carried/part-0", "/carried/part-1", "--", "read"]
+        );
+        let mut files = Files::default();
+        program.mount(&mut files);
+        let projected = files.volumes[0].projected.clone().unwrap();
+        assert_eq!(projected.sources.unwrap().len(), 2);
+        assert_eq!(program.pull_policy(), "Never");
+    }
+}

@@ -1,0 +1,205 @@
+//! What keeps a pod from running, told from the API's words: the reasons people meet, by name.
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod};
+use kube::Error as KubeError;
+
+use crate::connection::chain;
+use crate::outcome::{RunError, RunErrorKind};
+use crate::rights;
+
+/// How far a pod is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Stage {
+    /// It is bound to its node, and the node's kubelet has not said a word about it.
+    Unheard,
+    /// The kubelet has taken it, the container does not run yet.
+    Starting,
+    /// The container runs, or has run: there is or was output.
+    Started,
+    /// It will not run.
+    Trouble(RunError),
+}
+
+/// How far this pod is.
+pub(crate) fn stage(pod: &Pod) -> Stage {
+    let Some(status) = &pod.status else {
+        return Stage::Unheard;
+    };
+    let container = status.container_statuses.iter().flatten().next();
+    if let Some(state) = container.and_then(|container| container.state.as_ref()) {
+        if state.running.is_some() || state.terminated.is_some() {
+            return Stage::Started;
+        }
+        if let Some(trouble) = state.waiting.as_ref().and_then(|waiting| waiting_trouble(pod, waiting)) {
+            return Stage::Trouble(trouble);
+        }
+    }
+    match status.phase.as_deref() {
+        Some("Failed") => Stage::Trouble(RunError::new(
+            RunErrorKind::PodNotStarted,
+            format!(
+                "the node refused the pod: {}",
+                [&status.reason, &status.message]
+                    .into_iter()
+                    .flatten()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(": ")
+            ),
+        )),
+        Some("Succeeded") => Stage::Started,
+        // kubelet sets the start time with the first thing it says of a pod.
+        _ if status.start_time.is_some() => Stage::Starting,
+        _ => Stage::Unheard,
+    }
+}
+
+fn waiting_trouble(pod: &Pod, waiting: &ContainerStateWaiting) -> Option<RunError> {
+    let reason = waiting.reason.as_deref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    let spec = pod.spec.as_ref();
+    let image = spec.and_then(|spec| spec.containers.first()?.image.as_deref()).unwrap_or("?");
+    let node = spec.and_then(|spec| spec.node_name.as_deref()).unwrap_or("?");
+    match reason {
+        "ErrImageNeverPull" => Some(
+            RunError::new(
+                RunErrorKind::ImageMissing,
+                format!("the image {image} is not on {node}, and the pod does not pull it"),
+            )
+            .hint("name an image that can be pulled with --image, or go through the etcd pod: --via exec"),
+        ),
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ImageInspectError" | "RegistryUnavailable" => Some(
+            RunError::new(
+                RunErrorKind::ImageMissing,
+                format!("the image {image} is not on {node} and cannot be pulled ({reason}): {message}"),
+            )
+            .hint("leave --image away: the plugin carries the program itself"),
+        ),
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some(RunError::new(
+            RunErrorKind::PodNotStarted,
+            format!("the container does not start on {node} ({reason}): {message}"),
+        )),
+        _ => None,
+    }
+}
+
+/// How the container ended, as a fragment: for a job that left no report.
+pub(crate) fn ending(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let container: &ContainerStatus = status.container_statuses.as_ref()?.first()?;
+    let ended: &ContainerStateTerminated = container.state.as_ref()?.terminated.as_ref()?;
+    let reason = ended.reason.as_deref().unwrap_or("ended");
+    let message = ended.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let message = message.map(|text| format!(": {text}")).unwrap_or_default();
+    Some(format!("{reason}, exit code {}{message}", ended.exit_code))
+}
+
+/// What an error of the API means to an operation. `doing` is a fragment such as `creating the Job`.
+pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
+    let KubeError::Api(status) = error else {
+        return RunError::new(
+            RunErrorKind::ApiserverLost,
+            format!("{doing}: the apiserver does not answer any more: {}", chain(error)),
+        );
+    };
+    let message = &status.message;
+    let said = |kind| RunError::new(kind, format!("{doing}: {message}"));
+    if message.contains("database space exceeded") {
+        return said(RunErrorKind::WritesRefused).hint("kubectl etcd alarm list; kubectl etcd defrag; kubectl etcd alarm disarm");
+    }
+    if message.contains("etcdserver:") || status.code == 504 || status.code == 503 {
+        return said(RunErrorKind::ApiserverLost);
+    }
+    if message.contains("exceeded quota") || message.contains("failed quota") {
+        return said(RunErrorKind::QuotaExceeded).hint("use a namespace without a quota: -n kube-system");
+    }
+    if message.contains("violates PodSecurity") {
+        return said(RunErrorKind::AdmissionRefused)
+            .hint("use a namespace that admits privileged pods: -n kube-system, or manifests/namespace.yaml");
+    }
+    if message.contains("error looking up service account") {
+        return said(RunErrorKind::AdmissionRefused)
+            .hint("the namespace is new and no controller-manager has made its service account: use -n kube-system");
+    }
+    match status.code {
+        401 => said(RunErrorKind::NoRights),
+        403 if rights::Denied::parse(message).is_some() => {
+            said(RunErrorKind::NoRights).hint(rights::grant(message))
+        }
+        403 => said(RunErrorKind::AdmissionRefused),
+        404 if message.contains("namespaces") => {
+            said(RunErrorKind::Other).hint("kubectl apply -f manifests/, or another namespace with -n")
+        }
+        _ => said(RunErrorKind::Other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+    use serde_json::json;
+
+    fn pod(status: serde_json::Value) -> Pod {
+        let spec = json!({"nodeName": "cp-1", "containers": [{"name": "etcd-job", "image": "img:1"}]});
+        serde_json::from_value(json!({"spec": spec, "status": status})).unwrap()
+    }
+
+    fn with_state(state: serde_json::Value) -> Pod {
+        pod(json!({"phase": "Pending", "startTime": "2026-11-21T14:00:00Z", "containerStatuses": [{
+            "name": "etcd-job", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state}]}))
+    }
+
+    #[test]
+    fn a_pod_nobody_took_is_told_from_one_that_starts() {
+        assert_eq!(stage(&pod(json!({"phase": "Pending"}))), Stage::Unheard);
+        assert_eq!(stage(&pod(json!({"phase": "Pending", "startTime": "2026-11-21T14:00:00Z"}))), Stage::Starting);
+        assert_eq!(stage(&with_state(json!({"waiting": {"reason": "ContainerCreating"}}))), Stage::Starting);
+        assert_eq!(stage(&with_state(json!({"running": {}}))), Stage::Started);
+    }
+
+    #[test]
+    fn a_missing_image_is_named() {
+        for reason in ["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"] {
+            let Stage::Trouble(error) = stage(&with_state(json!({"waiting": {"reason": reason}}))) else {
+                panic!("{reason}")
+            };
+            assert_eq!(error.kind, RunErrorKind::ImageMissing);
+            assert!(error.message.contains("img:1") && error.message.contains("cp-1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pod_the_node_refuses_says_why() {
+        let evicted = pod(json!({"phase": "Failed", "reason": "Evicted", "message": "node was low on memory"}));
+        let Stage::Trouble(error) = stage(&evicted) else { panic!() };
+        assert_eq!(error.message, "the node refused the pod: Evicted: node was low on memory");
+    }
+
+    #[test]
+    fn an_ended_container_tells_its_last_words() {
+        let ended = with_state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "boom\n"}}));
+        assert_eq!(stage(&ended), Stage::Started);
+        assert_eq!(ending(&ended).unwrap(), "OOMKilled, exit code 137: boom");
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let kind = |code, message: &str| {
+            let mut status = Status::failure(message, "");
+            status.code = code;
+            api_error("creating the Job", &KubeError::Api(status.boxed())).kind
+        };
+        let rbac = "jobs.batch is forbidden: User \"jane\" cannot create resource \"jobs\" in API group \"batch\" in the namespace \"kube-system\"";
+        assert_eq!(kind(403, rbac), RunErrorKind::NoRights);
+        let quota = "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0";
+        assert_eq!(kind(403, quota), RunErrorKind::QuotaExceeded);
+        let security = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": privileged";
+        assert_eq!(kind(403, security), RunErrorKind::AdmissionRefused);
+        let account = "pods \"x\" is forbidden: error looking up service account ns/default: serviceaccount \"default\" not found";
+        assert_eq!(kind(403, account), RunErrorKind::AdmissionRefused);
+        assert_eq!(kind(500, "etcdserver: mvcc: database space exceeded"), RunErrorKind::WritesRefused);
+        assert_eq!(kind(500, "etcdserver: no leader"), RunErrorKind::ApiserverLost);
+        assert_eq!(kind(404, "namespaces \"x\" not found"), RunErrorKind::Other);
+    }
+}

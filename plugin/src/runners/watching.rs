@@ -1,0 +1,108 @@
+//! One watch for the Pods of a run, told apart by node.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::{TryStreamExt, pin_mut};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{WatchEvent, WatchParams};
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::podspec::RUN_LABEL;
+use super::trouble::api_error;
+use crate::outcome::RunError;
+
+/// The pause before a watch that ended is opened again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What is known of a node's Pod.
+#[derive(Debug, Clone)]
+pub(crate) enum Seen {
+    /// None so far.
+    Nothing,
+    /// Its newest state.
+    Pod(Box<Pod>),
+    /// It was there and was deleted.
+    Gone,
+    /// Pods cannot be watched.
+    Refused(RunError),
+}
+
+/// The watch; dropping it ends it.
+pub(crate) struct PodWatch {
+    seen: HashMap<String, watch::Receiver<Seen>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for PodWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl PodWatch {
+    /// Begins to watch the Pods with this run's label. The first events are those of Pods that are already there, so
+    /// nothing is missed whenever it begins.
+    pub(crate) fn begin(client: Client, namespace: &str, run: &str, nodes: impl Iterator<Item = String>) -> Self {
+        let mut seen = HashMap::new();
+        let mut senders = HashMap::new();
+        for node in nodes {
+            let (sender, receiver) = watch::channel(Seen::Nothing);
+            senders.insert(node.clone(), sender);
+            seen.insert(node, receiver);
+        }
+        let api = Api::namespaced(client, namespace);
+        let labels = format!("{RUN_LABEL}={run}");
+        let task = tokio::spawn(async move {
+            loop {
+                if let Err(error) = watch_once(&api, &labels, &senders).await {
+                    // Only a lasting refusal counts: everything else may be better the next time.
+                    if matches!(&error, kube::Error::Api(status) if matches!(status.code, 401 | 403)) {
+                        let refused = Seen::Refused(api_error("watching the pods", &error));
+                        for sender in senders.values() {
+                            sender.send_replace(refused.clone());
+                        }
+                        return;
+                    }
+                    tracing::debug!(%error, "watch ended");
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Self { seen, task }
+    }
+
+    /// What is seen of a node's Pod.
+    pub(crate) fn of(&self, node: &str) -> Option<watch::Receiver<Seen>> {
+        self.seen.get(node).cloned()
+    }
+}
+
+async fn watch_once(
+    api: &Api<Pod>,
+    labels: &str,
+    senders: &HashMap<String, watch::Sender<Seen>>,
+) -> kube::Result<()> {
+    let events = api.watch(&WatchParams::default().labels(labels), "0").await?;
+    pin_mut!(events);
+    while let Some(event) = events.try_next().await? {
+        match event {
+            WatchEvent::Added(pod) | WatchEvent::Modified(pod) => {
+                send(senders, &pod, Seen::Pod(Box::new(pod.clone())));
+            }
+            WatchEvent::Deleted(pod) => send(senders, &pod, Seen::Gone),
+            WatchEvent::Bookmark(_) => {}
+            WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
+        }
+    }
+    Ok(())
+}
+
+fn send(senders: &HashMap<String, watch::Sender<Seen>>, pod: &Pod, seen: Seen) {
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    if let Some(sender) = node.and_then(|node| senders.get(node)) {
+        sender.send_replace(seen);
+    }
+}

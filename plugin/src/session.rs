@@ -1,0 +1,278 @@
+//! A command's way to the nodes: the apiserver or this host, the control-plane nodes, and the runner that works.
+
+mod open;
+mod round;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use etcd_operations::operation::Operation;
+use etcd_operations::report::Report;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use crate::cli::Via;
+use crate::connection::Connection;
+use crate::created::Created;
+pub use crate::discovery::{ApiView, Etcd, Node};
+use crate::error::Error;
+pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
+use crate::runners::program::Program;
+use crate::runners::{self, exec, local};
+use round::Round;
+
+/// The way to the nodes, found once for a command.
+pub struct Session {
+    nodes: Vec<Node>,
+    ground: Ground,
+    forced: Option<Via>,
+    /// The runner that took over: used from the beginning by what comes later.
+    chosen: Mutex<Option<Via>>,
+    limit: Option<Duration>,
+    notices: NoticeSink,
+}
+
+/// Where operations are sent from.
+enum Ground {
+    Cluster(Box<Cluster>),
+    /// This host, without an apiserver.
+    Host,
+}
+
+/// What is needed to work through the apiserver.
+pub(crate) struct Cluster {
+    pub(crate) connection: Connection,
+    pub(crate) created: Created,
+    pub(crate) owner: String,
+    program: Program,
+    /// The parts of carried programs that were in the namespace at the beginning; none: that could not be told.
+    present: Option<std::collections::BTreeSet<String>>,
+    /// Whether the program has been brought in.
+    brought: tokio::sync::OnceCell<()>,
+    swept: std::sync::Once,
+}
+
+/// A runner's future result on one node, and who gave it.
+type Ended = (Via, Result<Report, RunError>);
+
+impl Session {
+    /// The control-plane nodes, those named by `--node` only if there are any.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The runner that is used, as far as it is known by now.
+    pub fn via(&self) -> Via {
+        match self.ground {
+            Ground::Host => Via::Local,
+            Ground::Cluster(_) => self.forced.or(*self.chosen()).unwrap_or(Via::Job),
+        }
+    }
+
+    /// Runs an operation on these nodes, all at once. The outcomes are in the nodes' order.
+    ///
+    /// Dropping the future leaves what was created to [`Created::remove_all`].
+    pub async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
+        self.run_each(nodes, operation, |_| {}).await
+    }
+
+    /// As [`Session::run`], telling each outcome the moment it is there.
+    pub async fn run_each(
+        &self,
+        nodes: &[&Node],
+        operation: &Operation,
+        mut told: impl FnMut(&Outcome),
+    ) -> Vec<Outcome> {
+        let begun = Instant::now();
+        let mut ended: Vec<Option<Outcome>> = nodes.iter().map(|_| None).collect();
+        let mut work: Vec<(usize, &Node)> = Vec::new();
+        for (number, node) in nodes.iter().enumerate() {
+            match without_etcd(node) {
+                None => work.push((number, node)),
+                Some(error) => {
+                    let outcome = Outcome {
+                        node: node.name.clone(),
+                        via: None,
+                        took: begun.elapsed(),
+                        result: Err(error),
+                    };
+                    told(&outcome);
+                    ended[number] = Some(outcome);
+                }
+            }
+        }
+        let running: Vec<&Node> = work.iter().map(|(_, node)| *node).collect();
+        let mut results = self.begin(&running, operation).await;
+        while let Some((position, (via, result))) = results.next().await {
+            let Some((number, node)) = work.get(position) else { continue };
+            let outcome = Outcome {
+                node: node.name.clone(),
+                via: Some(via),
+                took: begun.elapsed(),
+                result,
+            };
+            told(&outcome);
+            ended[*number] = Some(outcome);
+        }
+        ended.into_iter().flatten().collect()
+    }
+
+    /// The results of all nodes, by position, in the order in which they come.
+    async fn begin<'a>(
+        &'a self,
+        nodes: &'a [&'a Node],
+        operation: &'a Operation,
+    ) -> FuturesUnordered<Pin<Box<dyn Future<Output = (usize, Ended)> + Send + 'a>>> {
+        let results = FuturesUnordered::new();
+        let limit = runners::limit(operation, self.limit);
+        match (&self.ground, self.via()) {
+            (Ground::Host, _) => {
+                for (position, node) in nodes.iter().enumerate() {
+                    results.push(boxed(async move {
+                        let result = self.run_here(node, operation, limit).await;
+                        (position, (Via::Local, result))
+                    }));
+                }
+            }
+            (Ground::Cluster(cluster), Via::Exec) => {
+                let all = exec::run_all(&cluster.connection, nodes, operation, limit).await;
+                for (position, result) in all.into_iter().enumerate() {
+                    results.push(boxed(async move { (position, (Via::Exec, result)) }));
+                }
+            }
+            (Ground::Cluster(cluster), via) => {
+                let round = Round::begin(cluster, via, nodes, operation, limit).await;
+                match round {
+                    Ok(round) => {
+                        let round = std::sync::Arc::new(round);
+                        for (position, node) in nodes.iter().enumerate() {
+                            let round = std::sync::Arc::clone(&round);
+                            results.push(boxed(async move {
+                                let first = round.run(node, &self.notices).await;
+                                (position, self.or_successor(cluster, node, operation, limit, via, first).await)
+                            }));
+                        }
+                    }
+                    Err(error) => {
+                        for (position, node) in nodes.iter().enumerate() {
+                            let first = Err(error.clone());
+                            results.push(boxed(async move {
+                                (position, self.or_successor(cluster, node, operation, limit, via, first).await)
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+        results
+    }
+
+    /// The result, or, where another runner may do better, that one's.
+    async fn or_successor(
+        &self,
+        cluster: &Cluster,
+        node: &Node,
+        operation: &Operation,
+        limit: Duration,
+        mut via: Via,
+        mut result: Result<Report, RunError>,
+    ) -> Ended {
+        while self.forced.is_none()
+            && let Err(error) = &result
+            && let Some(next) = runners::successor(via, error, operation)
+        {
+            let why = error.clone();
+            self.choose(next, &why.message);
+            let second = match next {
+                Via::Pod => match Round::begin(cluster, next, &[node], operation, limit).await {
+                    Ok(round) => round.run(node, &self.notices).await,
+                    Err(error) => Err(error),
+                },
+                Via::Exec => exec::run_one(&cluster.connection, node, operation, limit).await,
+                Via::Job | Via::Local => return (via, result),
+            };
+            // When neither can, the first reason is what has to be put right.
+            result = second.map_err(|error| match error.kind {
+                RunErrorKind::OperationFailed(_) => error,
+                _ => RunError {
+                    message: format!("{}; through {next}: {}", why.message, error.message),
+                    hint: why.hint.clone().or(error.hint),
+                    kind: if next == Via::Pod { error.kind } else { why.kind },
+                },
+            });
+            if result.is_err() && next == Via::Exec {
+                return (next, result);
+            }
+            via = next;
+        }
+        (via, result)
+    }
+
+    async fn run_here(&self, node: &Node, operation: &Operation, limit: Duration) -> Result<Report, RunError> {
+        let mut progress = |progress| {
+            (self.notices)(Notice::Progress {
+                node: node.name.clone(),
+                progress,
+            });
+        };
+        let work = local::operate(node, operation, &mut progress);
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(RunError::new(
+                RunErrorKind::TimedOut,
+                format!("not done within {} s", limit.as_secs()),
+            )
+            .hint("give it longer with --timeout")),
+        }
+    }
+
+    /// Remembers that another runner is used from here on, and says so once.
+    fn choose(&self, via: Via, why: &str) {
+        let before = self.chosen().replace(via);
+        if before != Some(via) {
+            (self.notices)(Notice::RunnerChosen {
+                via,
+                why: why.to_owned(),
+            });
+        }
+    }
+
+    fn chosen(&self) -> std::sync::MutexGuard<'_, Option<Via>> {
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is needed to work through the apiserver.
+    ///
+    /// # Errors
+    /// When this session works on this host instead.
+    pub(crate) fn cluster(&self) -> Result<&Cluster, Error> {
+        match &self.ground {
+            Ground::Cluster(cluster) => Ok(cluster),
+            Ground::Host => Err(Error::failed("there is no apiserver to do this through")),
+        }
+    }
+
+    pub(crate) fn notices(&self) -> &NoticeSink {
+        &self.notices
+    }
+}
+
+fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+    Box::pin(future)
+}
+
+fn without_etcd(node: &Node) -> Option<RunError> {
+    match &node.etcd {
+        Etcd::Found(_) => None,
+        Etcd::Absent { why } => Some(RunError::new(RunErrorKind::NoEtcd, why.clone())),
+        Etcd::External { servers } => Some(
+            RunError::new(
+                RunErrorKind::NoEtcd,
+                format!("its apiserver uses an etcd outside the cluster: {}", servers.join(", ")),
+            )
+            .hint("kubectl etcd works on etcd that runs as static pods on the control-plane nodes"),
+        ),
+    }
+}

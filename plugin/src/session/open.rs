@@ -1,0 +1,251 @@
+//! Finding the apiserver, or doing without it.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, Once};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use super::{Cluster, Ground, Node, Notice, NoticeSink, Session};
+use crate::cli::{ConnectionArgs, FleetArgs, Via};
+use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
+use crate::created::Created;
+use crate::discovery::discover;
+use crate::error::Error;
+use crate::owner;
+use crate::runners::program::Program;
+use crate::runners::{carry, local};
+
+/// How long a healthy discovery waits for `/readyz` to say that etcd fails: its check of etcd takes up to 2 s then.
+const READYZ_AFTER: Duration = Duration::from_millis(2500);
+
+/// What the apiserver told.
+struct Found {
+    nodes: Vec<Node>,
+    present: Option<BTreeSet<String>>,
+}
+
+impl Session {
+    /// Finds the way to the nodes: through the apiserver, or on this host when there is none to use.
+    ///
+    /// What is created later is registered in `created`; whoever calls this removes it at every ending.
+    ///
+    /// # Errors
+    /// Usage errors; an apiserver that cannot be used while this host is no control-plane node.
+    pub async fn open(
+        connection: &ConnectionArgs,
+        fleet: &FleetArgs,
+        created: &Created,
+        notices: NoticeSink,
+    ) -> Result<Self, Error> {
+        if fleet.via == Some(Via::Local) {
+            return Self::on_this_host(fleet, notices);
+        }
+        let server = match Connection::prepare(connection).await {
+            Ok(server) => server,
+            // Not even a kubeconfig: on a master that is no reason not to help.
+            Err(error) if fleet.via.is_none() && connection.kubeconfig.is_none() && local::is_control_plane() => {
+                let why = error.chain();
+                return Self::instead_of_apiserver(fleet, notices, &why);
+            }
+            Err(error) => return Err(error),
+        };
+        match ask(&server, fleet).await {
+            Ok(found) => Self::in_cluster(server, found, fleet, created, notices),
+            Err((verdict, known)) => {
+                let alone = verdict.means_no_apiserver() && fleet.via.is_none();
+                if alone && local::is_control_plane() {
+                    let why = verdict.describe(&server.server);
+                    return Self::instead_of_apiserver(fleet, notices, &why);
+                }
+                Err(where_to_go(verdict, &server.server, &known))
+            }
+        }
+    }
+
+    fn in_cluster(
+        connection: Connection,
+        found: Found,
+        fleet: &FleetArgs,
+        created: &Created,
+        notices: NoticeSink,
+    ) -> Result<Self, Error> {
+        created.bind(connection.control.clone(), connection.namespace.clone());
+        let program = match &fleet.image {
+            Some(reference) => Program::Image {
+                reference: reference.clone(),
+                pull_secrets: fleet.image_pull_secret.clone(),
+            },
+            None => Program::Carried(carry::program(&crate::carried::carried())),
+        };
+        if found.nodes.is_empty() {
+            return Err(Error::failed(format!(
+                "the cluster at {} shows no control-plane node: its control plane is run by somebody else, or its nodes have no label \
+                 node-role.kubernetes.io/control-plane",
+                connection.server
+            )));
+        }
+        Ok(Self {
+            nodes: narrow(found.nodes, &fleet.node)?,
+            ground: Ground::Cluster(Box::new(Cluster {
+                connection,
+                created: created.clone(),
+                owner: owner::identity(),
+                program,
+                present: found.present,
+                brought: OnceCell::new(),
+                swept: Once::new(),
+            })),
+            forced: fleet.via,
+            chosen: Mutex::new(None),
+            limit: fleet.timeout,
+            notices,
+        })
+    }
+
+    fn instead_of_apiserver(fleet: &FleetArgs, notices: NoticeSink, why: &str) -> Result<Self, Error> {
+        let session = Self::on_this_host(fleet, NoticeSink::clone(&notices)).map_err(|error| error.hint(why.to_owned()))?;
+        notices(Notice::RunnerChosen {
+            via: Via::Local,
+            why: why.to_owned(),
+        });
+        Ok(session)
+    }
+
+    fn on_this_host(fleet: &FleetArgs, notices: NoticeSink) -> Result<Self, Error> {
+        let node = local::host()?;
+        Ok(Self {
+            nodes: narrow(vec![node], &fleet.node)?,
+            ground: Ground::Host,
+            forced: Some(Via::Local),
+            chosen: Mutex::new(None),
+            limit: fleet.timeout,
+            notices,
+        })
+    }
+}
+
+/// Everything at once: nodes and pods, the parts that are there, and whether the apiserver itself is in order. When the
+/// apiserver cannot be used: why, and the nodes it still knew from its cache.
+async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdict, Vec<Node>)> {
+    let control = &connection.control;
+    let mut ready = {
+        let control = control.clone();
+        tokio::spawn(async move { readiness(&control).await })
+    };
+    let parts = async {
+        match &fleet.image {
+            Some(_) => None,
+            None => carry::present(control, &connection.namespace).await.ok(),
+        }
+    };
+    let answers = async { futures::join!(discover(control), parts) };
+    match tokio::time::timeout(connection.first_answer_limit, answers).await {
+        Ok((Ok(nodes), present)) => {
+            let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {
+                Ok(Ok(readiness)) => readiness,
+                Ok(Err(_)) | Err(_) => Readiness::Unknown,
+            };
+            if readiness == Readiness::EtcdFails {
+                return Err((judge(None, &readiness), nodes));
+            }
+            Ok(Found { nodes, present })
+        }
+        Ok((Err(error), _)) => {
+            let readiness = readiness_for(&error, ready).await;
+            Err((judge(Some(&error), &readiness), Vec::new()))
+        }
+        Err(_) => {
+            let readiness = ready.await.unwrap_or(Readiness::Unknown);
+            Err((judge(None, &readiness), Vec::new()))
+        }
+    }
+}
+
+/// What `/readyz` says, where that matters: a connection that was refused needs no second opinion.
+async fn readiness_for(error: &kube::Error, ready: tokio::task::JoinHandle<Readiness>) -> Readiness {
+    match error {
+        kube::Error::Api(_) => ready.await.unwrap_or(Readiness::Unknown),
+        _ => {
+            ready.abort();
+            Readiness::Unknown
+        }
+    }
+}
+
+/// The nodes named, in the cluster's order.
+fn narrow(nodes: Vec<Node>, wanted: &[String]) -> Result<Vec<Node>, Error> {
+    if let Some(unknown) = wanted.iter().find(|name| !nodes.iter().any(|node| &&node.name == name)) {
+        let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
+        return Err(Error::usage(format!("there is no control-plane node `{unknown}`"))
+            .hint(format!("the control-plane nodes are: {}", names.join(", "))));
+    }
+    Ok(nodes
+        .into_iter()
+        .filter(|node| wanted.is_empty() || wanted.contains(&node.name))
+        .collect())
+}
+
+/// The error for a workstation: which hosts to go to, and what to type there.
+fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
+    let gone = verdict.means_no_apiserver();
+    let error = verdict.into_error(server);
+    if !gone {
+        return error;
+    }
+    let host = server.split_once("://").map_or(server, |(_, rest)| rest);
+    let host = host.split('/').next().unwrap_or(host);
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let hosts: Vec<String> = known
+        .iter()
+        .map(|node| match &node.api.address {
+            Some(address) => format!("{} ({address})", node.name),
+            None => node.name.clone(),
+        })
+        .collect();
+    let hosts = if hosts.is_empty() { host.to_owned() } else { hosts.join(", ") };
+    error
+        .hint("if the apiserver of another control-plane node answers: --server https://OTHER:6443")
+        .hint(format!(
+            "else run the same command as root on a control-plane node, with --via local: {hosts}"
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::{ApiView, Etcd};
+
+    fn node(name: &str) -> Node {
+        Node {
+            name: name.into(),
+            etcd: Etcd::Absent { why: "x".into() },
+            api: ApiView {
+                address: Some("10.0.0.7".into()),
+                ..ApiView::default()
+            },
+            exec: None,
+        }
+    }
+
+    #[test]
+    fn an_unknown_node_names_those_there_are() {
+        let error = narrow(vec![node("cp-1"), node("cp-2")], &["cp-9".into()]).err().unwrap();
+        assert_eq!(error.kind.exit_code(), 2);
+        assert_eq!(error.hints, ["the control-plane nodes are: cp-1, cp-2"]);
+        assert_eq!(narrow(vec![node("cp-1"), node("cp-2")], &["cp-2".into()]).unwrap().len(), 1);
+        assert_eq!(narrow(vec![node("cp-1"), node("cp-2")], &[]).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn without_an_apiserver_the_hosts_are_named() {
+        let lost = || Verdict::Unreachable {
+            reason: "Connection refused".into(),
+        };
+        let error = where_to_go(lost(), "https://10.0.0.1:6443", &[]);
+        assert_eq!(error.kind.exit_code(), 6);
+        assert!(error.hints[1].ends_with("--via local: 10.0.0.1"), "{:?}", error.hints);
+        let error = where_to_go(lost(), "https://10.0.0.1:6443", &[node("cp-1")]);
+        assert!(error.hints[1].ends_with("cp-1 (10.0.0.7)"), "{:?}", error.hints);
+    }
+}

@@ -1,0 +1,160 @@
+//! One operation on several nodes by Jobs or Pods of one kind: one watch for all of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::report::Report;
+use etcd_operations::wire::{self, Progress};
+
+use super::{Cluster, Node};
+use crate::cleanup;
+use crate::cli::Via;
+use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
+use crate::owner;
+use crate::runners::launch::{Kind, Launch, Launched};
+use crate::runners::podspec::Run;
+use crate::runners::program::Program;
+use crate::runners::watching::PodWatch;
+use crate::runners::{carry, deadline};
+
+/// A round that has begun: the program is in the cluster and the Pods are watched.
+pub(crate) struct Round<'a> {
+    cluster: &'a Cluster,
+    kind: Kind,
+    run: Run,
+    watch: PodWatch,
+    operation: &'a Operation,
+    limit: Duration,
+}
+
+impl<'a> Round<'a> {
+    /// Begins a round.
+    ///
+    /// # Errors
+    /// When the program cannot be brought into the cluster.
+    pub(crate) async fn begin(
+        cluster: &'a Cluster,
+        via: Via,
+        nodes: &[&Node],
+        operation: &'a Operation,
+        limit: Duration,
+    ) -> Result<Self, RunError> {
+        let run = Run {
+            id: owner::run_id(),
+            owner: cluster.owner.clone(),
+            deadline: deadline(operation, limit),
+        };
+        let watch = PodWatch::begin(
+            cluster.connection.stream.clone(),
+            &cluster.connection.namespace,
+            &run.id,
+            nodes.iter().map(|node| node.name.clone()),
+        );
+        cluster.bring_program().await?;
+        cluster.sweep_once();
+        Ok(Self {
+            cluster,
+            kind: if via == Via::Pod { Kind::Pod } else { Kind::Job },
+            run,
+            watch,
+            operation,
+            limit,
+        })
+    }
+
+    /// Runs it on one node and has what was created removed beside what comes next.
+    pub(crate) async fn run(&self, node: &Node, notices: &NoticeSink) -> Result<Report, RunError> {
+        let launched = self.launch(node, notices).await?;
+        self.cluster.created.remove_soon(launched.object);
+        Ok(launched.report)
+    }
+
+    /// Runs it on one node and leaves the pod there.
+    pub(crate) async fn launch(&self, node: &Node, notices: &NoticeSink) -> Result<Launched, RunError> {
+        let (assignment, seen) = self.prepare(node)?;
+        let notices = Arc::clone(notices);
+        let name = node.name.clone();
+        let mut progress = move |progress: Progress| {
+            notices(Notice::Progress {
+                node: name.clone(),
+                progress,
+            });
+        };
+        self.launcher().to_report(&assignment, seen, &mut progress).await
+    }
+
+    /// What a launch on this node starts with.
+    pub(crate) fn prepare(
+        &self,
+        node: &Node,
+    ) -> Result<(Assignment, tokio::sync::watch::Receiver<crate::runners::watching::Seen>), RunError> {
+        let target = node
+            .target()
+            .ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this node"))?;
+        let seen = self
+            .watch
+            .of(&node.name)
+            .ok_or_else(|| RunError::new(RunErrorKind::Lost, "the node is not watched"))?;
+        let assignment = Assignment {
+            version: wire::VERSION,
+            operation: self.operation.clone(),
+            target: target.clone(),
+        };
+        Ok((assignment, seen))
+    }
+
+    /// The launcher of this round.
+    pub(crate) fn launcher(&self) -> Launch<'_> {
+        Launch {
+            connection: &self.cluster.connection,
+            created: &self.cluster.created,
+            program: &self.cluster.program,
+            run: &self.run,
+            kind: self.kind,
+            limit: self.limit,
+        }
+    }
+}
+
+impl Cluster {
+    /// Brings the carried program in, once for a session.
+    async fn bring_program(&self) -> Result<(), RunError> {
+        if let Program::Image { .. } = self.program {
+            return Ok(());
+        }
+        let bring = || async {
+            let carried = crate::carried::carried();
+            let namespace = &self.connection.namespace;
+            let present = self.present.clone().unwrap_or_default();
+            if carry::bring(&self.connection.control, namespace, &carried, &present).await? {
+                // A new version: the parts of older ones may go, beside the work.
+                let client = self.connection.control.clone();
+                let (namespace, keep) = (namespace.clone(), carry::program(&carried).config_maps);
+                self.created.keep(tokio::spawn(async move {
+                    let removed = cleanup::remove_old_parts(&client, &namespace, &keep).await;
+                    tracing::debug!(?removed, "parts of older versions");
+                }));
+            }
+            Ok(())
+        };
+        self.brought.get_or_try_init(bring).await.map(|()| ())
+    }
+
+    /// Removes what dead runs left, while this one waits for its pods anyway.
+    fn sweep_once(&self) {
+        self.swept.call_once(|| {
+            let client = self.connection.control.clone();
+            let namespace = self.connection.namespace.clone();
+            self.created.keep(tokio::spawn(async move {
+                let removed = cleanup::remove_dead_runs(&client, &namespace).await;
+                tracing::debug!(?removed, "left by dead runs");
+            }));
+        });
+    }
+
+    /// The program the Jobs run.
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+}
