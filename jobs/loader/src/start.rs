@@ -1,0 +1,90 @@
+//! Where the kernel enters the program, what it left on the stack, and what happens on a panic.
+
+use core::ffi::{CStr, c_char};
+use core::panic::PanicInfo;
+
+use etcd_job_loader::failure::Failure;
+
+use crate::node;
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+compile_error!("the loader's start and memory routines are written for Linux on x86-64");
+
+// The kernel enters with the stack pointer on argc, argv, NULL, envp, NULL (System V ABI, x86-64, section 3.4.1). A
+// function must be called with the stack aligned to 16 bytes, and an empty frame pointer marks the outermost frame.
+core::arch::global_asm!(
+    ".globl _start",
+    "_start:",
+    "xor ebp, ebp",
+    "mov rdi, rsp",
+    "and rsp, -16",
+    "call {enter}",
+    "ud2",
+    enter = sym enter,
+);
+
+/// The argument and environment vectors, as the kernel laid them out.
+pub(crate) struct Vectors {
+    /// Points at argv[0]; argc pointers to C strings and a null follow, then the environment and a null.
+    arguments: *mut *const c_char,
+    count: usize,
+}
+
+impl Vectors {
+    /// The arguments, the loader's own name first.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &CStr> {
+        (0..self.count).map(|position| {
+            // SAFETY: position < argc, so this is one of the pointers that `enter` promises to be there.
+            let argument = unsafe { *self.arguments.add(position) };
+            // SAFETY: the kernel ends every argument with a zero byte and nothing here ever writes to them.
+            unsafe { CStr::from_ptr(argument) }
+        })
+    }
+
+    /// The arguments from `position` on under another name: the one at `position` is replaced by `name`, so that this
+    /// is a whole argument vector, ending in a null.
+    pub(crate) fn arguments_from(
+        &self,
+        position: usize,
+        name: &'static CStr,
+    ) -> *const *const c_char {
+        let position = position.min(self.count);
+        // SAFETY: position <= argc, so this is one of the pointers or the null after them.
+        let first = unsafe { self.arguments.add(position) };
+        if position < self.count {
+            // SAFETY: one of the pointers, on the stack and writable; nobody holds a reference to the slot itself.
+            unsafe { first.write(name.as_ptr()) };
+        }
+        first
+    }
+
+    /// The environment vector, ending in a null.
+    pub(crate) fn environment(&self) -> *const *const c_char {
+        // SAFETY: behind argc pointers and one null the environment begins, on the same stack.
+        unsafe { self.arguments.add(self.count).add(1) }
+    }
+}
+
+/// Goes from the kernel's stack to [`crate::run`], and out with its exit code.
+///
+/// # Safety
+/// `stack` is the stack pointer the kernel entered the program with.
+unsafe extern "C" fn enter(stack: *mut usize) -> ! {
+    // SAFETY: argc lies where the stack pointer was.
+    let count = unsafe { *stack };
+    // SAFETY: the argument vector lies directly above it.
+    let arguments = unsafe { stack.add(1) }.cast();
+    node::exit(crate::run(&Vectors { arguments, count }))
+}
+
+#[panic_handler]
+fn panic(information: &PanicInfo<'_>) -> ! {
+    let failure = match information.location() {
+        Some(location) => node::report(
+            Failure::Internal,
+            format_args!("panic at {}:{}", location.file(), location.line()),
+        ),
+        None => node::report(Failure::Internal, format_args!("panic")),
+    };
+    node::exit(failure)
+}
