@@ -6,8 +6,10 @@
 
 mod causes;
 mod convert;
+mod probe;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use etcd_client::{
@@ -34,13 +36,14 @@ const NO_KEY: &str = "kubectl-etcd/no-such-key";
 /// Makes connections to the endpoints of one cluster with the certificates of one node.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    tls: Option<TlsMaterial>,
+    tls: Option<Arc<TlsMaterial>>,
 }
 
-#[derive(Clone)]
+/// Certificates as they are in their files, PEM.
 struct TlsMaterial {
-    ca: Certificate,
-    identity: Identity,
+    ca: Vec<u8>,
+    cert: Vec<u8>,
+    key: Vec<u8>,
 }
 
 impl std::fmt::Debug for TlsMaterial {
@@ -57,13 +60,11 @@ impl Connector {
     /// [`FailureKind::Missing`] with the file that cannot be read.
     pub fn load(target: &Target) -> Result<Self, Failure> {
         let tls = target.tls.as_ref().map(|files| {
-            Ok::<_, Failure>(TlsMaterial {
-                ca: Certificate::from_pem(pem(&files.ca, "CA certificate")?),
-                identity: Identity::from_pem(
-                    pem(&files.cert, "client certificate")?,
-                    pem(&files.key, "client key")?,
-                ),
-            })
+            Ok::<_, Failure>(Arc::new(TlsMaterial {
+                ca: pem(&files.ca, "CA certificate")?,
+                cert: pem(&files.cert, "client certificate")?,
+                key: pem(&files.key, "client key")?,
+            }))
         });
         Ok(Self {
             tls: tls.transpose()?,
@@ -78,6 +79,7 @@ impl Connector {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(OWN_LIMIT)
             .with_tcp_keepalive(Duration::from_secs(30));
+        let mut tls = None;
         if let Some(authority) = url.strip_prefix("https://") {
             let material = self.tls.as_ref().ok_or_else(|| {
                 let message =
@@ -86,15 +88,17 @@ impl Connector {
             })?;
             options = options.with_tls(
                 TlsOptions::new()
-                    .ca_certificate(material.ca.clone())
-                    .identity(material.identity.clone())
+                    .ca_certificate(Certificate::from_pem(&material.ca))
+                    .identity(Identity::from_pem(&material.cert, &material.key))
                     .domain_name(host(authority)),
             );
+            tls = Some(Arc::clone(material));
         }
         match Client::connect([url], Some(options)).await {
             Ok(client) => Ok(Endpoint {
                 url: url.to_owned(),
                 client,
+                tls,
             }),
             Err(error) => Err(failure_of(&error, url)),
         }
@@ -137,6 +141,7 @@ impl Connector {
 pub struct Endpoint {
     url: String,
     client: Client,
+    tls: Option<Arc<TlsMaterial>>,
 }
 
 impl Endpoint {
@@ -241,8 +246,22 @@ impl Endpoint {
     ) -> Result<T, Failure> {
         match timeout(limit, call).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(failure_of(&error, &self.url)),
+            Ok(Err(error)) => Err(self.understood(failure_of(&error, &self.url)).await),
             Err(_) => Err(needs.timed_out(&self.url, limit)),
+        }
+    }
+
+    /// A server that refuses our certificate says so after the handshake of TLS 1.3, and then closes. Mostly the close
+    /// is seen first, by who is writing just then. So it is asked again, by who only listens.
+    async fn understood(&self, failure: Failure) -> Failure {
+        let (Some(tls), true) = (&self.tls, causes::is_unclear(&failure)) else {
+            return failure;
+        };
+        let (tls, url) = (Arc::clone(tls), self.url.clone());
+        let probe = tokio::task::spawn_blocking(move || probe::refusal(&tls, &url));
+        match timeout(probe::LIMIT, probe).await {
+            Ok(Ok(Some(refusal))) => refusal,
+            _ => failure,
         }
     }
 }

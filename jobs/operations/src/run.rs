@@ -6,10 +6,12 @@ mod health;
 mod members;
 mod snapshot;
 mod status;
+mod stream;
+mod usage;
 
 use tokio::sync::watch;
 
-use crate::client::Connector;
+use crate::client::{Connector, chain};
 use crate::failure::{Failure, FailureKind};
 use crate::operation::{Assignment, Operation};
 use crate::report::Report;
@@ -109,13 +111,23 @@ pub async fn run(
                 };
                 snapshot::save(target, &connector?, &save, events).await
             }
-            Operation::Usage { .. } => Err(Failure::new(FailureKind::Other, "not available yet")),
+            Operation::Usage { top } => usage::usage(target, &connector?, *top, events).await,
         }
     };
     tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(interrupted(assignment.operation.name())),
     }
+}
+
+/// What reading etcd's data ran into.
+fn trouble_with_data(error: &etcd_datadir::Error) -> Failure {
+    let kind = match error {
+        etcd_datadir::Error::Damaged { .. } => FailureKind::Corrupt,
+        etcd_datadir::Error::Cancelled => FailureKind::Interrupted,
+        _ => FailureKind::Other,
+    };
+    Failure::new(kind, chain(error))
 }
 
 fn interrupted(what: &str) -> Failure {

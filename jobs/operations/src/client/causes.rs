@@ -21,8 +21,12 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
 
 /// What a failed call to `url` means.
 pub fn failure_of(error: &etcd_client::Error, url: &str) -> Failure {
-    let said = words(error);
-    let (kind, hint) = meaning(&said);
+    failure_saying(&words(error), url)
+}
+
+/// The failure of what was said by or about `url`.
+pub(super) fn failure_saying(said: &str, url: &str) -> Failure {
+    let (kind, hint) = meaning(said);
     let failure = Failure::new(kind, format!("{url}: {said}"));
     match hint {
         Some(hint) => failure.hint(hint),
@@ -30,15 +34,29 @@ pub fn failure_of(error: &etcd_client::Error, url: &str) -> Failure {
     }
 }
 
+/// Whether the connection was closed without a word why.
+pub(super) fn is_unclear(failure: &Failure) -> bool {
+    let closed = [
+        "broken pipe",
+        "onnection closed",
+        "Connection reset",
+        "stream closed",
+        "canceled",
+    ];
+    failure.kind == FailureKind::Unreachable
+        && closed.iter().any(|text| failure.message.contains(text))
+}
+
 /// The library's error has no `source()`: what is inside has.
 fn words(error: &etcd_client::Error) -> String {
-    match error {
+    let text = match error {
         etcd_client::Error::GRpcStatus(status) => {
-            let mut text = status.message().to_owned();
-            if text.is_empty() {
-                text = format!("{:?}", status.code());
-            }
+            let text = match status.message() {
+                "" => format!("{:?}", status.code()),
+                text => text.to_owned(),
+            };
             match status.source().map(chain) {
+                Some(causes) if causes.contains(&text) => causes,
                 Some(causes) if !text.contains(&causes) => format!("{text}: {causes}"),
                 _ => text,
             }
@@ -46,7 +64,9 @@ fn words(error: &etcd_client::Error) -> String {
         etcd_client::Error::TransportError(error) => chain(error),
         etcd_client::Error::IoError(error) => chain(error),
         other => other.to_string(),
-    }
+    };
+    // What comes after it says more.
+    text.trim_start_matches("transport error: ").to_owned()
 }
 
 /// Texts of rustls, of the system and of etcd (`api/v3rpc/rpctypes/error.go`), in the order in which they are looked for.

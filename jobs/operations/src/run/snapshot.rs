@@ -9,32 +9,18 @@ mod part;
 mod store;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::Events;
-use crate::client::{Connector, Endpoint, Needs, OWN_LIMIT};
+use super::stream::receive;
+use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::report::{EndpointStatus, Report, SnapshotReport};
 use crate::target::Target;
 use part::Part;
-use store::{Checked, Piece, State};
-
-/// How long etcd may be silent in the middle of a snapshot.
-const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
-
-/// How often progress is told.
-const STEP: Duration = Duration::from_millis(250);
-
-/// How much is collected before it is handed on; messages are 32 KiB and less.
-const PIECE_BYTES: usize = 512 << 10;
-
-/// How many pieces may wait for the disk.
-const PIECES: usize = 8;
+use store::Checked;
 
 /// What is to be saved where.
 pub(super) struct Save<'s> {
@@ -57,130 +43,18 @@ pub(super) async fn save(
     let taken_at = Timestamp::now();
     let part = Part::create(save.folder, save.name, own.db_size_bytes)?;
     let path = part.path().to_owned();
-    let checked = receive(&endpoint, part, events).await?;
+    // The thread that has the part may need a moment to see that it shall stop, and this process may end before.
+    let _removed = part.removal();
+    let store = move |pieces, flow: &_| store::store(part, pieces, flow);
+    let checked = receive(&endpoint, "saving", events, store).await?;
     let report = report(&own, &path, checked, taken_at, begun.elapsed())?;
     if save.describe {
-        part::describe(&path, &report)?;
+        part::describe(&path, &report).map_err(|failure| {
+            let message = format!("the snapshot {} is complete, but {failure}", path.display());
+            Failure { message, ..failure }
+        })?;
     }
     Ok(Report::Snapshot(report))
-}
-
-/// The thread that stores, stopped when this is dropped.
-struct Storing {
-    thread: JoinHandle<Result<Checked, Failure>>,
-    state: Arc<State>,
-}
-
-impl Drop for Storing {
-    fn drop(&mut self) {
-        // Not waited for: it sees this between two pieces and while it checks, and the file is removed right here.
-        self.state.stop();
-    }
-}
-
-async fn receive(
-    endpoint: &Endpoint,
-    part: Part,
-    events: &mut Events<'_>,
-) -> Result<Checked, Failure> {
-    let (pieces, received) = mpsc::channel(PIECES);
-    let state = Arc::new(State::new(part.removal()));
-    let mut storing = Storing {
-        thread: tokio::task::spawn_blocking({
-            let state = Arc::clone(&state);
-            move || store::store(part, received, &state)
-        }),
-        state,
-    };
-    let streamed = {
-        let stream = stream(endpoint, pieces, &storing.state);
-        let mut stream = std::pin::pin!(stream);
-        loop {
-            tokio::select! {
-                result = &mut stream => break result,
-                () = tokio::time::sleep(STEP) => events(storing.state.progress()),
-            }
-        }
-    };
-    if let Err(Streaming::Failed(failure)) = streamed {
-        return Err(failure);
-    }
-    loop {
-        tokio::select! {
-            result = &mut storing.thread => break joined(result),
-            () = tokio::time::sleep(STEP) => events(storing.state.progress()),
-        }
-    }
-}
-
-fn joined(
-    result: Result<Result<Checked, Failure>, tokio::task::JoinError>,
-) -> Result<Checked, Failure> {
-    let gone = |error| {
-        Failure::new(
-            FailureKind::Other,
-            format!("storing the snapshot ended: {error}"),
-        )
-    };
-    result.map_err(gone)?
-}
-
-enum Streaming {
-    /// etcd's side is in the way.
-    Failed(Failure),
-    /// The thread that stores has ended, and says why.
-    StoreEnded,
-}
-
-impl From<Failure> for Streaming {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-/// Hands on what etcd sends until it says that this was all.
-async fn stream(
-    endpoint: &Endpoint,
-    pieces: mpsc::Sender<Piece>,
-    state: &State,
-) -> Result<(), Streaming> {
-    let mut messages = endpoint.snapshot(MESSAGE_LIMIT).await?;
-    let mut piece = Vec::with_capacity(PIECE_BYTES);
-    let mut empty = 0;
-    loop {
-        let message = messages.message();
-        let Some(message) = endpoint
-            .within(MESSAGE_LIMIT, Needs::Itself, message)
-            .await?
-        else {
-            break;
-        };
-        let (blob, remaining) = (message.blob(), message.remaining_bytes());
-        state.expect(blob.len() as u64, remaining);
-        // etcd ignores its own error when it cannot read a page, and goes on like this for ever (3.4 to 3.7).
-        empty = if blob.is_empty() && remaining > 0 {
-            empty + 1
-        } else {
-            0
-        };
-        if empty > 1 {
-            let url = endpoint.url();
-            let message =
-                format!("{url} sends a snapshot without content: it cannot read its database");
-            return Err(Failure::new(FailureKind::Corrupt, message).into());
-        }
-        piece.extend_from_slice(blob);
-        if piece.len() >= PIECE_BYTES {
-            let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES));
-            send(&pieces, Piece::Bytes(full)).await?;
-        }
-    }
-    send(&pieces, Piece::Bytes(piece)).await?;
-    send(&pieces, Piece::End).await
-}
-
-async fn send(pieces: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), Streaming> {
-    pieces.send(piece).await.map_err(|_| Streaming::StoreEnded)
 }
 
 fn report(

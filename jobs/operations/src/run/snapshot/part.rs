@@ -26,29 +26,20 @@ pub(super) struct Part {
     removal: Removal,
 }
 
-/// The way to remove the part from another thread.
+/// Removes the part when it is dropped, as long as it has no other name.
 #[derive(Debug, Clone)]
 pub(super) struct Removal {
     part: PathBuf,
     inode: u64,
 }
 
-impl Removal {
-    /// Removes the file if it still is the one that was made.
-    pub(super) fn remove(&self) {
-        if self
-            .part
-            .metadata()
-            .is_ok_and(|found| found.ino() == self.inode)
-        {
+impl Drop for Removal {
+    fn drop(&mut self) {
+        // Not the part of another one who took the name meanwhile.
+        let found = self.part.metadata();
+        if found.is_ok_and(|found| found.ino() == self.inode) {
             std::fs::remove_file(&self.part).ok();
         }
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        self.removal.remove();
     }
 }
 
@@ -103,6 +94,7 @@ impl Part {
         &self.removal.part
     }
 
+    /// Removes the part from elsewhere as well.
     pub(super) fn removal(&self) -> Removal {
         self.removal.clone()
     }
@@ -118,6 +110,7 @@ impl Part {
         self.file
             .sync_all()
             .map_err(|error| trouble("flush", &self.removal.part, &error))?;
+        // From here on nothing of that name is ours to remove.
         name(&self.removal.part, &self.path)?;
         sync_folder(&self.path)
     }

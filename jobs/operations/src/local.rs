@@ -1,0 +1,326 @@
+//! This host as a control-plane node, without an apiserver: what its static pod manifests say.
+//!
+//! kubelet runs every file in its folder whose name does not begin with a dot, whatever its ending: a backup beside
+//! `etcd.yaml` is a second etcd. So all of them are read, and what does not belong there is told.
+//!
+//! Manifests are read as plain YAML values, not as typed pods: kubelet takes `defaultMode: 0644` and `hostNetwork: on`,
+//! a typed reader would refuse them, and only a value reader refuses keys that are given twice.
+
+mod manifest;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_yaml::Value;
+
+use crate::failure::{Failure, FailureKind};
+use crate::flags::{Flags, TargetError, target_from_pod};
+use crate::target::Target;
+use manifest::Manifest;
+
+/// Where kubelet looks when its configuration names no other place.
+const STATIC_PODS: &str = "etc/kubernetes/manifests";
+
+/// What a host's manifests say.
+#[derive(Debug)]
+pub struct Host {
+    /// The node's name, as kubelet registers it.
+    pub node: String,
+    /// The folder of the static pods.
+    pub folder: PathBuf,
+    /// Its etcd, if a manifest has one.
+    pub etcd: Option<LocalEtcd>,
+    /// kube-apiserver's `--etcd-servers`, if a manifest has one.
+    pub etcd_servers: Option<Vec<String>>,
+    /// Files that kubelet reads and that should not be there.
+    pub strays: Vec<Stray>,
+}
+
+/// The manifest of an etcd and what it means.
+#[derive(Debug)]
+pub struct LocalEtcd {
+    /// The manifest.
+    pub manifest: PathBuf,
+    /// The target, or why it cannot be told.
+    pub target: Result<Target, TargetError>,
+}
+
+/// A file in the static pods' folder that does no good there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// Which.
+    pub path: PathBuf,
+    /// What about it.
+    pub problem: String,
+}
+
+/// Looks at this host.
+///
+/// # Errors
+/// [`FailureKind::Missing`] when it is not a control-plane node, or its folder of manifests cannot be read.
+pub fn host() -> Result<Host, Failure> {
+    host_at(Path::new("/"))
+}
+
+/// Looks at a host whose file system is found at `root`.
+///
+/// # Errors
+/// As [`host`].
+pub fn host_at(root: &Path) -> Result<Host, Failure> {
+    let node = node_name(root)?;
+    let folder = static_pods(root);
+    let (manifests, mut strays) = read(&folder)?;
+    strays.extend(doubles(&manifests));
+    let etcd = manifests.iter().find(|manifest| manifest.runs("etcd"));
+    let apiserver = manifests
+        .iter()
+        .find(|manifest| manifest.runs("kube-apiserver"));
+    Ok(Host {
+        etcd: etcd.map(|manifest| LocalEtcd {
+            manifest: manifest.path.clone(),
+            target: target_from_pod(&manifest.facts(&node)),
+        }),
+        etcd_servers: apiserver.and_then(|manifest| etcd_servers(manifest, &node)),
+        node,
+        folder,
+        strays,
+    })
+}
+
+/// kubelet's name for this host: as it is told on its command line, else the host's own in lower case.
+fn node_name(root: &Path) -> Result<String, Failure> {
+    let flags = std::fs::read_to_string(root.join("var/lib/kubelet/kubeadm-flags.env"));
+    let told = flags.ok().and_then(|text| {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("KUBELET_KUBEADM_ARGS="))?;
+        let words: Vec<String> = line
+            .trim()
+            .trim_matches('"')
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        let flags = Flags::parse(&[], &words, &[]).ok()?;
+        flags.get("hostname-override").map(str::to_owned)
+    });
+    if let Some(name) = told.filter(|name| !name.is_empty()) {
+        return Ok(name);
+    }
+    let name = std::fs::read_to_string(root.join("proc/sys/kernel/hostname")).map_err(|error| {
+        Failure::new(
+            FailureKind::Missing,
+            format!("could not read this host's name: {error}"),
+        )
+    })?;
+    Ok(name.trim().to_lowercase())
+}
+
+/// `staticPodPath` of kubelet's configuration, else where kubeadm puts it.
+fn static_pods(root: &Path) -> PathBuf {
+    let config = std::fs::read_to_string(root.join("var/lib/kubelet/config.yaml"));
+    let config: Option<Value> = config
+        .ok()
+        .and_then(|text| serde_yaml::from_str(&text).ok());
+    let path = config
+        .as_ref()
+        .and_then(|config| config.get("staticPodPath")?.as_str());
+    let path = path.unwrap_or(STATIC_PODS).trim_start_matches('/');
+    root.join(path)
+}
+
+/// The manifests kubelet takes for pods, in the order of their names, and the files it does not.
+fn read(folder: &Path) -> Result<(Vec<Manifest>, Vec<Stray>), Failure> {
+    let unreadable = |error: std::io::Error| {
+        let message = format!(
+            "could not read the static pods' folder {}: {error}",
+            folder.display()
+        );
+        Failure::new(FailureKind::Missing, message).hint("run it as root on a control-plane node")
+    };
+    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(unreadable)?.collect();
+    let mut paths: Vec<PathBuf> = entries
+        .map_err(unreadable)?
+        .into_iter()
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    let (mut manifests, mut strays) = (Vec::new(), Vec::new());
+    for path in paths {
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        // kubelet does not look into folders.
+        if hidden || path.is_dir() {
+            continue;
+        }
+        match Manifest::read(&path) {
+            Ok(manifest) => manifests.push(manifest),
+            Err(problem) => strays.push(Stray { path, problem }),
+        }
+    }
+    Ok((manifests, strays))
+}
+
+/// Every further file for a pod that has one already: kubelet lets them fight for the name.
+fn doubles(manifests: &[Manifest]) -> Vec<Stray> {
+    let mut first: BTreeMap<String, &Path> = BTreeMap::new();
+    let mut doubles = Vec::new();
+    for manifest in manifests {
+        match first.get(&manifest.pod()) {
+            Some(other) => doubles.push(Stray {
+                path: manifest.path.clone(),
+                problem: format!(
+                    "it is a second manifest of the pod {}, which {} has already: kubelet runs both",
+                    manifest.pod(),
+                    other.display()
+                ),
+            }),
+            None => {
+                first.insert(manifest.pod(), &manifest.path);
+            }
+        }
+    }
+    doubles
+}
+
+fn etcd_servers(manifest: &Manifest, node: &str) -> Option<Vec<String>> {
+    let facts = manifest.facts(node);
+    facts.containers.iter().find_map(|container| {
+        let flags = Flags::parse(&container.command, &container.args, &container.env).ok()?;
+        let servers = flags.list("etcd-servers");
+        (!servers.is_empty()).then(|| servers.into_iter().map(str::to_owned).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ETCD: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: etcd, namespace: kube-system}
+spec:
+  hostNetwork: on
+  containers:
+  - name: etcd
+    image: registry.k8s.io/etcd:3.6.6-0
+    command:
+    - etcd
+    - --name=cp-1
+    - --data-dir=/var/lib/etcd
+    - --listen-client-urls=https://$(IP):2379,https://127.0.0.1:2379
+    - --cert-file=/pki/server.crt
+    - --key-file=/pki/server.key
+    - --trusted-ca-file=/pki/ca.crt
+    env:
+    - {name: IP, value: 10.0.0.1}
+    - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+    volumeMounts:
+    - {name: data, mountPath: /var/lib/etcd}
+    - {name: pki, mountPath: /pki}
+  volumes:
+  - {name: data, hostPath: {path: /srv/etcd, type: DirectoryOrCreate}}
+  - {name: pki, hostPath: {path: /etc/kubernetes/pki/etcd}}
+  - {name: odd, configMap: {name: x, defaultMode: 0644}}
+"#;
+
+    const APISERVER: &str = r"
+kind: Pod
+metadata: {name: kube-apiserver, namespace: kube-system}
+spec:
+  containers:
+  - {name: kube-apiserver, command: [kube-apiserver, '--etcd-servers=https://127.0.0.1:2379']}
+";
+
+    fn host_with(files: &[(&str, &str)]) -> Result<Host, Failure> {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in [("proc/sys/kernel/hostname", "CP-1\n")].iter().chain(files) {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        host_at(root.path())
+    }
+
+    #[test]
+    fn kubeadms_folder_gives_the_target() {
+        let host = host_with(&[
+            ("etc/kubernetes/manifests/etcd.yaml", ETCD),
+            ("etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER),
+            ("etc/kubernetes/manifests/.etcd.yaml", "half written"),
+            ("etc/kubernetes/manifests/old/etcd.yaml", ETCD),
+        ])
+        .unwrap();
+        assert_eq!(host.node, "cp-1");
+        assert_eq!(host.strays, []);
+        assert_eq!(host.etcd_servers.unwrap(), ["https://127.0.0.1:2379"]);
+        let target = host.etcd.unwrap().target.unwrap();
+        assert_eq!(target.pod, "etcd-cp-1");
+        assert_eq!(target.data_dir, Path::new("/srv/etcd"));
+        assert_eq!(
+            target.client_urls,
+            ["https://127.0.0.1:2379", "https://10.0.0.1:2379"]
+        );
+        assert_eq!(
+            target.tls.unwrap().ca,
+            Path::new("/etc/kubernetes/pki/etcd/ca.crt")
+        );
+    }
+
+    #[test]
+    fn what_kubelet_would_stumble_over_is_told() {
+        let host = host_with(&[
+            ("etc/kubernetes/manifests/etcd.yaml", ETCD),
+            ("etc/kubernetes/manifests/etcd.yaml.bak", ETCD),
+            ("etc/kubernetes/manifests/notes.txt", "just text"),
+            (
+                "etc/kubernetes/manifests/twice.yaml",
+                "kind: Pod\nkind: Pod\n",
+            ),
+        ])
+        .unwrap();
+        let strays: Vec<_> = host
+            .strays
+            .iter()
+            .map(|stray| stray.path.file_name().unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(strays, ["notes.txt", "twice.yaml", "etcd.yaml.bak"]);
+        assert!(
+            host.strays[2]
+                .problem
+                .contains("second manifest of the pod kube-system/etcd")
+        );
+        assert!(host.etcd.unwrap().manifest.ends_with("etcd.yaml"));
+    }
+
+    #[test]
+    fn kubelets_own_settings_count() {
+        let host = host_with(&[
+            (
+                "var/lib/kubelet/config.yaml",
+                "kind: KubeletConfiguration\nstaticPodPath: /srv/pods\n",
+            ),
+            (
+                "var/lib/kubelet/kubeadm-flags.env",
+                "KUBELET_KUBEADM_ARGS=\"--hostname-override=master.example --x=y\"\n",
+            ),
+            ("srv/pods/etcd.yaml", ETCD),
+        ])
+        .unwrap();
+        assert_eq!(host.node, "master.example");
+        assert_eq!(
+            host.etcd.unwrap().target.unwrap().pod,
+            "etcd-master.example"
+        );
+    }
+
+    #[test]
+    fn a_host_without_manifests_is_no_control_plane_node() {
+        let failure = host_with(&[]).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Missing);
+        let host =
+            host_with(&[("etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER)]).unwrap();
+        assert!(host.etcd.is_none());
+    }
+}

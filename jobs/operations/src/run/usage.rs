@@ -1,0 +1,76 @@
+//! What fills the database, from a snapshot that is measured as it comes and stored nowhere.
+
+use etcd_datadir::stream::Received;
+use etcd_datadir::usage::{Amounts, Usage, UsageOptions, UsageStream};
+
+use super::stream::{Flow, Pieces, receive};
+use super::{Events, trouble_with_data};
+use crate::client::{Connector, OWN_LIMIT};
+use crate::failure::Failure;
+use crate::report::{Report, UsageReport, UsageRow};
+use crate::target::Target;
+
+pub(super) async fn usage(
+    target: &Target,
+    connector: &Connector,
+    top: usize,
+    events: &mut Events<'_>,
+) -> Result<Report, Failure> {
+    let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
+    let name = format!("the snapshot of {}", endpoint.url());
+    let work = move |pieces, flow: &_| measure(name, top, pieces, flow);
+    let (found, _) = receive(&endpoint, "measuring", events, work).await?;
+    let rows = |groups: Vec<etcd_datadir::usage::Group>| {
+        let rows = groups
+            .into_iter()
+            .map(|group| row(group.name, &group.amounts));
+        rows.take(top).collect()
+    };
+    Ok(Report::Usage(UsageReport {
+        member_id: Some(own.member_id),
+        file_bytes: found.database_bytes,
+        free_bytes: found.free_bytes,
+        revision: own.revision,
+        total: row("total".to_owned(), &found.all),
+        resources: rows(found.resources),
+        namespaces: rows(found.namespaces),
+        objects: found
+            .largest
+            .into_iter()
+            .map(|object| row(object.key, &object.amounts))
+            .collect(),
+    }))
+}
+
+fn measure(
+    name: String,
+    top: usize,
+    mut pieces: Pieces,
+    flow: &Flow,
+) -> Result<(Usage, Received), Failure> {
+    let mut stream = UsageStream::new(name);
+    while let Some(bytes) = pieces.next()? {
+        flow.check_stopped()?;
+        stream
+            .push(&bytes)
+            .map_err(|error| trouble_with_data(&error))?;
+        flow.reached(stream.size());
+    }
+    let options = UsageOptions {
+        top,
+        ..UsageOptions::default()
+    };
+    stream
+        .finish(&options)
+        .map_err(|error| trouble_with_data(&error))
+}
+
+fn row(name: String, amounts: &Amounts) -> UsageRow {
+    UsageRow {
+        name,
+        objects: amounts.keys,
+        revisions: amounts.revisions,
+        live_bytes: amounts.live_bytes,
+        history_bytes: amounts.history_bytes,
+    }
+}
