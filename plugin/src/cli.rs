@@ -4,10 +4,68 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, ValueEnum};
+
+use crate::commands::Command;
+use crate::views::Format;
 
 const CONNECTION: &str = "Connection (as kubectl's own)";
 const FLEET: &str = "Where and how it runs";
+
+const AFTER_HELP: &str = "\
+Examples:
+  kubectl etcd status                     how is etcd?
+  kubectl etcd health --wait 5m           wait for a healthy cluster
+  kubectl etcd snapshot save              a checked snapshot in the current folder
+  kubectl etcd defrag --dry-run           what would a defragmentation do?
+
+Each command has examples of its own: kubectl etcd COMMAND -h. All connection flags of kubectl work: --help lists them.
+Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged, 5 refused by a safety
+check, 6 nothing could be reached, 130 interrupted.";
+
+/// Operate the etcd of a Kubernetes cluster, with nothing but a kubeconfig
+///
+/// Works through Jobs on the control-plane nodes, through etcdctl inside the etcd pods when etcd refuses writes, and on a
+/// control-plane node itself when no apiserver answers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-etcd",
+    bin_name = "kubectl etcd",
+    version,
+    after_help = AFTER_HELP,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// kubectl's connection flags.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How an answer is written, by a command whose answers have no names.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OutputArgs {
+    /// How to write the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = formats(&["table", "wide", "json", "yaml"]))]
+    pub output: Format,
+}
+
+/// How an answer is written, by a command whose answers have names.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct NamedOutputArgs {
+    /// How to write the answer
+    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = formats(&["table", "wide", "json", "yaml", "name"]))]
+    pub output: Format,
+}
+
+fn formats(names: &'static [&'static str]) -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(names).try_map(|name| Format::from_str(&name, false))
+}
 
 /// Which way an operation is brought to a control-plane node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]

@@ -3,5 +3,23 @@
 //! Data goes one way: command line, operation or plan, targets, runner, reports, view. Only `ui` and the views write to
 //! the terminal.
 
+pub mod assess;
+pub mod carried;
+pub mod cleanup;
 pub mod cli;
+pub mod commands;
+pub mod completion;
+mod connection;
+pub mod created;
+pub mod discovery;
 pub mod error;
+mod files;
+mod lease;
+mod names;
+pub mod outcome;
+mod owner;
+mod rights;
+mod runners;
+pub mod session;
+pub mod ui;
+pub mod views;

@@ -1,3 +1,116 @@
-//! kubectl-etcd: what kubectl starts as `kubectl etcd`.
+//! kubectl-etcd: what kubectl starts as `kubectl etcd`, and, under the name `kubectl_complete-etcd`, asks for completions.
 
-fn main() {}
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use kubectl_etcd::cli::Cli;
+use kubectl_etcd::commands::{self, Command, Context};
+use kubectl_etcd::completion;
+use kubectl_etcd::created::Created;
+use kubectl_etcd::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd::ui::Ui;
+use tokio::runtime::Runtime;
+use tracing_subscriber::EnvFilter;
+
+/// How long removing what a run made in the cluster may take at its end.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
+/// How long work on files may take to notice that it is to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    // Before anything may look for it: kube and etcd-client share one provider of cryptography. That it is set already
+    // cannot be, and would be no harm.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut words = std::env::args_os();
+    let own_name = words.next().unwrap_or_default();
+    if Path::new(&own_name).file_name() == Some(completion::PROGRAM.as_ref()) {
+        completion::answer(words.collect::<Vec<OsString>>());
+        return ExitCode::SUCCESS;
+    }
+    let ui = Ui::new();
+    let ended = match Cli::parse() {
+        // Asked by scripts and prompts: no runtime, no client.
+        Cli { command: Command::Version(args), .. } if args.client_only() => {
+            commands::version::client(&ui, &args)
+        }
+        cli => prepared(&ui, cli),
+    };
+    match ended {
+        Ok(verdict) => ExitCode::from(verdict.exit_code()),
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+fn prepared(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
+    trace();
+    let runtime = Runtime::new().map_err(|cause| Error::failed("this program cannot start").caused_by(cause))?;
+    let ended = runtime.block_on(to_the_end(ui, cli));
+    // Work on files that was told to stop leaves nothing half done, if it gets the time.
+    runtime.shutdown_timeout(STOP_LIMIT);
+    ended
+}
+
+/// Does the work, unless a signal comes first; removes what was made in the cluster at every ending.
+async fn to_the_end(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
+    let created = Created::default();
+    let context = Context { ui, connection: &cli.connection, created: &created };
+    let ended = tokio::select! {
+        ended = commands::run(&context, cli.command) => ended,
+        signal = signalled() => Err(Error::new(ErrorKind::Interrupted, format!("interrupted by {signal}"))),
+    };
+    if !created.is_empty() {
+        ui.end_progress();
+        tokio::select! {
+            () = created.remove_all(REMOVAL_LIMIT) => {}
+            // A second Ctrl-C: now.
+            _ = signalled() => {}
+        }
+        if !created.is_empty() {
+            ui.warn("not everything this run made in the cluster could be removed; later: kubectl etcd cleanup");
+        }
+    }
+    ended
+}
+
+/// Waits for a signal that asks to end; says which.
+async fn signalled() -> &'static str {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{Signal, SignalKind, signal};
+        async fn next(signal: std::io::Result<Signal>) {
+            match signal {
+                Ok(mut signal) => {
+                    signal.recv().await;
+                }
+                // Without a handler the signal does what it does by itself.
+                Err(_) => std::future::pending().await,
+            }
+        }
+        tokio::select! {
+            () = next(signal(SignalKind::interrupt())) => "Ctrl-C",
+            () = next(signal(SignalKind::terminate())) => "SIGTERM",
+            () = next(signal(SignalKind::hangup())) => "SIGHUP",
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Messages of libraries, for those who look for a fault: `KUBECTL_ETCD_LOG=debug`. kube reports failed connections as
+/// errors on its own, which this program tells in its own words.
+fn trace() {
+    let filter = EnvFilter::try_from_env("KUBECTL_ETCD_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("error,kube_client=off,kube=off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

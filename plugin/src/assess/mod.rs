@@ -1,0 +1,65 @@
+//! From what the nodes answered to how the cluster is. Pure: no clock, no network, no terminal.
+//!
+//! Evidence is what etcd and the nodes say. The API's word on Pods and Nodes is not used: a crash-looping etcd is shown
+//! there as `1/1 Running`, a dead node as `Ready` for minutes.
+
+mod evidence;
+pub mod health;
+pub mod model;
+pub mod order;
+mod quorum;
+mod rows;
+mod verdict;
+mod warnings;
+
+pub(crate) use rows::alarm_word;
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod tests;
+
+use crate::outcome::Outcome;
+use crate::discovery::Node;
+use evidence::Evidence;
+use model::Status;
+
+/// Share of the quota from which a database is said to be near it, in per cent.
+pub const NEAR_QUOTA_PERCENT: u64 = 80;
+/// Databases smaller than this are never called worth defragmenting: 100 MiB.
+pub const WORTH_DEFRAGMENTING_BYTES: u64 = 100 * 1024 * 1024;
+/// From so many entries behind the leader on a member is said to lag. etcd refuses requests from 5,000 unapplied entries on.
+pub const LAG_ENTRIES: u64 = 1_000;
+/// What is in force when `--quota-backend-bytes` is not given or zero: 2 GiB (etcd, `DefaultQuotaBytes`).
+pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// What was asked, and what came back.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The control-plane nodes that were asked.
+    pub nodes: &'a [Node],
+    /// Their answers to [`etcd_operations::operation::Operation::Status`], in any order.
+    pub outcomes: &'a [Outcome],
+    /// Which nodes these are.
+    pub scope: Scope,
+}
+
+/// Which of the control-plane nodes were asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All there are: a member on none of them is remarkable.
+    All,
+    /// Those named with `--node`: only they are shown.
+    Named,
+    /// This host, without an apiserver that knows the others: the other members are shown as it sees them.
+    ThisHost,
+}
+
+/// How the cluster is, by these answers.
+pub fn assess(asked: Asked<'_>) -> Status {
+    let evidence = Evidence::gather(asked);
+    let rows = rows::rows(&evidence);
+    let warnings = warnings::warnings(&evidence, &rows);
+    let quorum = quorum::count(&evidence);
+    verdict::status(&evidence, quorum, rows, warnings)
+}

@@ -1,0 +1,309 @@
+//! What is said of clusters in each state.
+
+use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::ids::ClusterId;
+use etcd_operations::report::{AlarmKind, NodeEvidence};
+
+use super::Scope;
+use super::fixtures::{Cluster, account, alarm, member, unreachable};
+use super::model::{Reason, Role, Status, VerdictWord};
+use crate::discovery::{ApiView, Etcd, Node};
+use crate::outcome::{RunError, RunErrorKind};
+use crate::views::View;
+use crate::views::grid::Paint;
+
+/// The tables and the exit code, as a person sees them.
+fn seen(status: &Status) -> String {
+    format!("{}exit {}\n", status.table(false, Paint::Plain), status.verdict.verdict().exit_code())
+}
+
+fn reasons(status: &Status) -> Vec<Reason> {
+    status.warnings.iter().map(|warning| warning.reason).collect()
+}
+
+fn node_down() -> RunError {
+    RunError::new(RunErrorKind::NodeDown, "no pod was started within 5 s, and its kubelet has not been heard for 41 s")
+}
+
+fn crash_loop() -> (Failure, NodeEvidence) {
+    let evidence = NodeEvidence {
+        db_locked: Some(false),
+        db_file_bytes: None,
+        last_words: Some("failed to find database snapshot file (snap: snapshot file doesn't exist)".into()),
+        restarts: Some(7),
+    };
+    (unreachable(), evidence)
+}
+
+#[test]
+fn healthy() {
+    let status = Cluster::of(3).assess();
+    assert_eq!(status.verdict, VerdictWord::Healthy);
+    insta::assert_snapshot!(seen(&status));
+    insta::assert_snapshot!("healthy_wide", status.table(true, Paint::Plain));
+    insta::assert_snapshot!("healthy_json", serde_json::to_string_pretty(&status).unwrap());
+}
+
+#[test]
+fn healthy_of_one_and_five() {
+    insta::assert_snapshot!("healthy_one", seen(&Cluster::of(1).assess()));
+    insta::assert_snapshot!("healthy_five", seen(&Cluster::of(5).assess()));
+}
+
+#[test]
+fn one_node_down() {
+    let mut cluster = Cluster::of(3);
+    cluster.lost(3, node_down());
+    let status = cluster.assess();
+    assert_eq!(status.verdict, VerdictWord::Degraded);
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn one_member_crash_looping() {
+    let mut cluster = Cluster::of(3);
+    let (failure, evidence) = crash_loop();
+    cluster.stopped(3, failure, evidence);
+    insta::assert_snapshot!(seen(&cluster.assess()));
+}
+
+#[test]
+fn a_member_whose_node_cannot_be_asked_is_shown_as_its_peers_see_it() {
+    let mut cluster = Cluster::of(3);
+    cluster.instead[1] = Some(Err(RunError::new(RunErrorKind::ImageMissing, "image x/y:z cannot be pulled")));
+    let status = cluster.assess();
+    assert_eq!(status.rows[1].seen_from.as_deref(), Some("cp-1"));
+    assert_eq!(status.rows[1].role, Role::Follower);
+    assert_eq!(status.quorum.healthy_voters, 3);
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn quorum_lost() {
+    let mut cluster = Cluster::of(3);
+    cluster.lost(2, node_down());
+    cluster.lost(3, node_down());
+    cluster.without_quorum();
+    let status = cluster.assess();
+    assert_eq!(status.verdict, VerdictWord::QuorumLost);
+    assert_eq!(status.rows[0].role, Role::NoLeader);
+    insta::assert_snapshot!(seen(&status));
+}
+
+/// A leader needs up to an election timeout to notice that it is alone: its word alone is not the quorum's.
+#[test]
+fn a_leader_that_is_alone_is_not_believed() {
+    let mut cluster = Cluster::of(3);
+    cluster.lost(2, node_down());
+    cluster.lost(3, node_down());
+    cluster.quorum = false;
+    assert_eq!(cluster.assess().verdict, VerdictWord::QuorumLost);
+}
+
+#[test]
+fn every_member_stopped_is_a_lost_quorum() {
+    let mut cluster = Cluster::of(3);
+    for number in 1..=3 {
+        let (failure, evidence) = crash_loop();
+        cluster.stopped(number, failure, evidence);
+    }
+    cluster.quorum = false;
+    let status = cluster.assess();
+    assert_eq!(status.verdict, VerdictWord::QuorumLost);
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn nothing_reached() {
+    let mut cluster = Cluster::of(3);
+    for number in 1..=3 {
+        cluster.lost(number, node_down());
+    }
+    let status = cluster.assess();
+    assert_eq!(status.verdict, VerdictWord::NothingReached);
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn nospace() {
+    let mut cluster = Cluster::of(3);
+    cluster.alarms = vec![alarm(1, AlarmKind::NoSpace)];
+    for number in 1..=3 {
+        let account = cluster.account(number);
+        account.db_size_bytes = 2 << 30;
+        account.db_in_use_bytes = Some(900 << 20);
+        account.errors = vec![format!("memberID:{} alarm:NOSPACE ", super::fixtures::id(1).0)];
+    }
+    insta::assert_snapshot!(seen(&cluster.assess()));
+}
+
+#[test]
+fn without_a_quorum_alarms_come_from_what_members_complain_of() {
+    let mut cluster = Cluster::of(3);
+    cluster.without_quorum();
+    cluster.account(1).errors.push(format!("memberID:{} alarm:NOSPACE ", super::fixtures::id(1).0));
+    let status = cluster.assess();
+    assert_eq!(status.rows[0].alarms, ["NOSPACE"]);
+    assert_eq!(status.rows[1].alarms, Vec::<String>::new());
+    assert_eq!(status.rows[0].errors, Vec::<String>::new());
+}
+
+#[test]
+fn corrupt() {
+    let mut cluster = Cluster::of(3);
+    cluster.alarms = vec![alarm(3, AlarmKind::Corrupt)];
+    let status = cluster.assess();
+    assert_eq!(status.verdict, VerdictWord::Damaged);
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn a_learner_has_no_vote() {
+    let mut cluster = Cluster::of(3);
+    cluster.members[2].is_learner = true;
+    cluster.account(3).is_learner = true;
+    let status = cluster.assess();
+    assert_eq!((status.quorum.voters, status.quorum.learners, status.quorum.may_fail), (2, 1, 0));
+    assert_eq!(status.verdict, VerdictWord::Healthy);
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn members_and_nodes_that_do_not_match() {
+    let mut cluster = Cluster::of(3);
+    // cp-4 left its member behind, cp-3 has none, and one was added that never came.
+    cluster.members[2] = member(4);
+    cluster.accounts[2] = None;
+    cluster.nodes[2].etcd = Etcd::Absent { why: "there is no etcd pod on the node".into() };
+    cluster.instead[2] = Some(Err(RunError::new(RunErrorKind::NoEtcd, "there is no etcd pod on the node")));
+    let mut added = member(9);
+    added.name.clear();
+    added.client_urls.clear();
+    cluster.members.push(added);
+    let status = cluster.assess();
+    assert_eq!(
+        reasons(&status),
+        [Reason::MemberNotStarted, Reason::NodeWithoutMember, Reason::MemberWithoutNode]
+    );
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn members_elsewhere_are_nothing_remarkable_when_one_node_was_named() {
+    let mut cluster = Cluster::of(3);
+    cluster.nodes.truncate(1);
+    cluster.scope = Scope::Named;
+    let status = cluster.assess();
+    assert_eq!(status.rows.len(), 1);
+    assert_eq!(status.verdict, VerdictWord::Healthy);
+    assert_eq!(status.quorum.healthy_voters, 3);
+    assert_eq!(status.warnings, []);
+}
+
+#[test]
+fn this_host_shows_the_others_as_it_sees_them() {
+    let mut cluster = Cluster::of(3);
+    cluster.nodes.truncate(1);
+    cluster.scope = Scope::ThisHost;
+    cluster.accounts[2] = None;
+    insta::assert_snapshot!(seen(&cluster.assess()));
+}
+
+#[test]
+fn a_member_of_another_cluster() {
+    let mut cluster = Cluster::of(3);
+    cluster.account(3).cluster_id = ClusterId(0xdead);
+    cluster.account(3).leader = Some(super::fixtures::id(3));
+    cluster.account(3).raft_term = 99;
+    let status = cluster.assess();
+    assert_eq!(status.cluster_id.as_deref(), Some("e9c3af264dbe96fe"));
+    assert_eq!(status.quorum.healthy_voters, 2);
+    assert_eq!(status.rows[2].lag, None);
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn versions_in_the_middle_of_an_upgrade() {
+    let mut cluster = Cluster::of(3);
+    let old = cluster.account(1);
+    old.version = "3.5.35".into();
+    // What 3.5 does not tell: its storage version and its quota, whose default is in force without a flag.
+    old.storage_version = None;
+    old.quota_bytes = None;
+    cluster.account(3).version = "3.7.3".into();
+    cluster.account(3).storage_version = Some("3.7.0".into());
+    let status = cluster.assess();
+    assert_eq!(status.verdict, VerdictWord::Healthy);
+    insta::assert_snapshot!(seen(&status));
+}
+
+#[test]
+fn the_quota_of_a_flag_counts_where_etcd_does_not_tell_it() {
+    let mut cluster = Cluster::of(1);
+    cluster.account(1).quota_bytes = None;
+    let Etcd::Found(target) = &mut cluster.nodes[0].etcd else { panic!("a target") };
+    target.quota_bytes = Some(8 << 30);
+    assert_eq!(cluster.assess().rows[0].quota_bytes, Some(8 << 30));
+}
+
+#[test]
+fn a_member_far_behind_and_one_worth_defragmenting() {
+    let mut cluster = Cluster::of(3);
+    cluster.account(2).raft_applied_index -= 5_000;
+    cluster.account(3).db_in_use_bytes = Some(20 << 20);
+    let status = cluster.assess();
+    assert_eq!(reasons(&status), [Reason::Lagging, Reason::WorthDefragmenting]);
+    assert_eq!(status.verdict, VerdictWord::Degraded);
+}
+
+#[test]
+fn a_follower_ahead_of_the_leaders_answer_does_not_lag() {
+    let mut cluster = Cluster::of(3);
+    cluster.account(2).raft_applied_index += 50;
+    assert_eq!(cluster.assess().rows[1].lag, Some(0));
+}
+
+#[test]
+fn no_control_plane_node_at_all() {
+    let mut cluster = Cluster::of(0);
+    cluster.quorum = false;
+    let status = cluster.assess();
+    assert_eq!(status.verdict, VerdictWord::NothingReached);
+    assert_eq!(status.rows, []);
+}
+
+#[test]
+fn a_node_without_a_pod_is_found_by_its_members_name() {
+    let mut cluster = Cluster::of(3);
+    cluster.nodes[2] = Node {
+        name: "cp-3".into(),
+        etcd: Etcd::Absent { why: "the etcd pod is not there".into() },
+        api: ApiView::default(),
+        exec: None,
+    };
+    cluster.instead[2] = Some(Err(RunError::new(RunErrorKind::NoEtcd, "the etcd pod is not there")));
+    let status = cluster.assess();
+    assert_eq!(status.rows.len(), 3);
+    assert_eq!(status.rows[2].role, Role::Follower);
+    assert_eq!(status.rows[2].seen_from.as_deref(), Some("cp-1"));
+}
+
+#[test]
+fn a_members_other_complaints_are_told() {
+    let mut cluster = Cluster::of(1);
+    cluster.account(1).errors = vec!["etcdserver: too many learner members".into()];
+    let status = cluster.assess();
+    assert_eq!(reasons(&status), [Reason::MemberError]);
+}
+
+#[test]
+fn a_refused_certificate_is_named() {
+    let mut cluster = Cluster::of(3);
+    let failure = Failure::new(FailureKind::Unauthorized, "received fatal alert: CertificateRequired");
+    cluster.accounts[0] = Some(account(1));
+    cluster.instead[0] = Some(Ok((failure, None)));
+    let status = cluster.assess();
+    assert_eq!(status.rows[0].problem.as_ref().unwrap().short, "refuses the certificate");
+    // The others see it well.
+    assert_eq!(status.rows[0].seen_from.as_deref(), Some("cp-2"));
+}

@@ -1,0 +1,197 @@
+//! `kubectl etcd alarm`
+
+use clap::{Args, Subcommand, ValueEnum};
+use etcd_operations::operation::Operation;
+use etcd_operations::report::{Alarm, AlarmKind, AlarmReport, Report};
+
+use super::{Context, none_answered, run_error, survey};
+use crate::assess::model::{Role, Row, Status};
+use crate::cli::{FleetArgs, OutputArgs};
+use crate::discovery::Node;
+use crate::error::{Error, Verdict};
+use crate::session::Session;
+use crate::views::alarms::{AlarmRow, Alarms, AlarmsKind};
+use crate::views::format::{bytes, percent};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Which alarms are raised?
+  kubectl etcd alarm list
+
+  # After space was freed: take writes again
+  kubectl etcd alarm disarm";
+
+const DISARM_EXAMPLES: &str = "\
+Examples:
+  # Take the NOSPACE alarm back, once compaction and `kubectl etcd defrag` have freed space
+  kubectl etcd alarm disarm
+
+  # Take a CORRUPT alarm back
+  kubectl etcd alarm disarm corrupt
+
+Exit codes: 0 done, 4 no quorum, 5 not confirmed.";
+
+/// From which share of the quota on NOSPACE is certain to be raised again, in per cent.
+const FULL_PERCENT: u64 = 95;
+
+/// List the alarms, or take them back
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AlarmArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the alarms that are raised
+    #[command(after_help = "Exit codes: 0 no alarm, 3 an alarm is raised, 4 a CORRUPT alarm is raised or no quorum.")]
+    List(ListArgs),
+    /// Take an alarm back: NOSPACE, unless CORRUPT is named
+    Disarm(DisarmArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DISARM_EXAMPLES)]
+struct DisarmArgs {
+    /// Which alarm
+    #[arg(value_enum, default_value_t = Which::Nospace, ignore_case = true)]
+    alarm: Which,
+    /// Do not ask for confirmation
+    #[arg(short = 'y', long)]
+    yes: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// The database reached its quota and writes are refused
+    Nospace,
+    /// A member's data differs from the others': disarming repairs nothing
+    Corrupt,
+}
+
+/// Lists alarms or takes them back.
+///
+/// # Errors
+/// When there is no quorum to ask, or the answer to the question is no.
+pub async fn alarm(context: &Context<'_>, args: AlarmArgs) -> Result<Verdict, Error> {
+    match args.action {
+        Action::List(args) => list(context, args).await,
+        Action::Disarm(args) => disarm(context, args).await,
+    }
+}
+
+async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Error> {
+    let session = context.open(&args.fleet).await?;
+    let nodes: Vec<&Node> = session.nodes().iter().collect();
+    let outcomes = session.run(&nodes, &Operation::AlarmList).await;
+    let report = outcomes
+        .iter()
+        .find_map(|outcome| match &outcome.result {
+            Ok(Report::AlarmList(report)) => Some(report),
+            Ok(_) | Err(_) => None,
+        })
+        .ok_or_else(|| none_answered(&outcomes))?;
+    // Alarms carry ids alone; the names come from the members, which a list without alarms need not ask for.
+    let rows = if report.alarms.is_empty() { Vec::new() } else { survey(&session, &args.fleet).await.1.rows };
+    let view = view(AlarmsKind::Raised, report, &report.alarms, &rows);
+    context.ui.show(&view, args.output.output)?;
+    Ok(verdict(&report.alarms))
+}
+
+async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Error> {
+    let session = context.open(&args.fleet).await?;
+    let (_, status) = survey(&session, &args.fleet).await;
+    let kind = match args.alarm {
+        Which::Nospace => AlarmKind::NoSpace,
+        Which::Corrupt => AlarmKind::Corrupt,
+    };
+    match args.alarm {
+        Which::Nospace => warn_of_return(context, &status),
+        Which::Corrupt => {
+            context.ui.say(
+                "CORRUPT says that a member's data differs from the others'. Taking it back repairs nothing: the cluster goes on \
+                 with members that disagree. Do it after the damaged member was replaced.",
+            );
+            context.ui.confirm("Take the CORRUPT alarm back?", args.yes)?;
+        }
+    }
+    let through = through(&session, &status)?;
+    let _lock = session.lock("alarm disarm").await?;
+    let report = disarm_through(&session, through, kind).await?;
+    let view = view(AlarmsKind::Disarmed, &report, &report.alarms, &status.rows);
+    context.ui.show(&view, args.output.output)?;
+    Ok(Verdict::Healthy)
+}
+
+async fn disarm_through(session: &Session, node: &Node, alarm: AlarmKind) -> Result<AlarmReport, Error> {
+    let outcomes = session.run(&[node], &Operation::AlarmDisarm { alarm, member: None }).await;
+    match outcomes.into_iter().next().map(|outcome| outcome.result) {
+        Some(Ok(Report::AlarmDisarm(report))) => Ok(report),
+        Some(Err(error)) => Err(run_error(&node.name, &error)),
+        Some(Ok(_)) | None => Err(Error::failed(format!("{}: no answer to what was asked", node.name))),
+    }
+}
+
+/// A node whose own member answers, the leader's if possible: alarms are the quorum's matter, any member can be told.
+fn through<'a>(session: &'a Session, status: &Status) -> Result<&'a Node, Error> {
+    let usable = |row: &&Row| row.seen_from.is_none() && row.version.is_some() && row.role != Role::Learner;
+    let mut rows: Vec<&Row> = status.rows.iter().filter(usable).collect();
+    rows.sort_by_key(|row| row.role != Role::Leader);
+    rows.iter()
+        .filter_map(|row| row.node.as_deref())
+        .find_map(|name| super::node_named(session, name))
+        .ok_or_else(|| Error::new(crate::error::ErrorKind::NothingReached, status.summary.clone()))
+}
+
+/// Space that was not freed raises the alarm again with the next write.
+fn warn_of_return(context: &Context<'_>, status: &Status) {
+    for row in &status.rows {
+        if let (Some(size), Some(quota)) = (row.db_size_bytes, row.quota_bytes)
+            && u128::from(size) * 100 >= u128::from(quota) * u128::from(FULL_PERCENT)
+        {
+            let name = row.node.as_deref().or(row.member.as_deref()).unwrap_or("a member");
+            context.ui.warn(&format!(
+                "{name}: the database still has {} of its quota of {}, the alarm will return; first: kubectl etcd defrag",
+                percent(size, quota),
+                bytes(quota)
+            ));
+        }
+    }
+}
+
+fn view(kind: AlarmsKind, report: &AlarmReport, alarms: &[Alarm], rows: &[Row]) -> Alarms {
+    let row = |alarm: &Alarm| {
+        let id = alarm.member_id.to_string();
+        let of = rows.iter().find(|row| row.member_id.as_ref() == Some(&id));
+        AlarmRow {
+            alarm: crate::assess::alarm_word(alarm.alarm).to_owned(),
+            node: of.and_then(|row| row.node.clone()),
+            member: of.and_then(|row| row.member.clone()),
+            member_id: id,
+        }
+    };
+    Alarms::new(kind, report.cluster_id.to_string(), alarms.iter().map(row).collect())
+}
+
+fn verdict(alarms: &[Alarm]) -> Verdict {
+    if alarms.iter().any(|alarm| alarm.alarm == AlarmKind::Corrupt) {
+        Verdict::QuorumLostOrDamaged
+    } else if alarms.is_empty() {
+        Verdict::Healthy
+    } else {
+        Verdict::Degraded
+    }
+}

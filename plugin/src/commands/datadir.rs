@@ -1,0 +1,99 @@
+//! `kubectl etcd datadir`
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use etcd_datadir::datadir::{DataDir, InspectOptions, inspect as inspect_dir, rank};
+
+use crate::cli::OutputArgs;
+use crate::error::{Error, Verdict};
+use crate::files;
+use crate::ui::Ui;
+use crate::views::datadirs::{DataDirs, Fitness};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Would etcd start from this directory, and what would be lost?
+  kubectl etcd datadir inspect /var/lib/etcd
+
+  # Copies of several members' directories: which one to go on from?
+  kubectl etcd datadir inspect --compare ./cp-1 ./cp-2 ./cp-3
+
+Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it, 4 it can only be restored from, or not
+even that. With --compare: 0 there is one to go on from, 4 there is none.";
+
+/// Look into etcd's data directories while no etcd runs on them
+#[derive(Debug, Args)]
+pub struct DatadirArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Inspect(InspectArgs),
+}
+
+/// Show whose directory it is, how far it goes, and whether etcd would start from it
+///
+/// Nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+struct InspectArgs {
+    /// Data directories, those with `member` in them
+    #[arg(value_name = "DIR", required = true)]
+    dirs: Vec<PathBuf>,
+    /// Where the WAL is, if not in the data directory
+    #[arg(long, value_name = "DIR", conflicts_with = "compare")]
+    wal_dir: Option<PathBuf>,
+    /// Rank the directories: best to go on from first
+    #[arg(long)]
+    compare: bool,
+    /// Leave out the walk through the database: fast, but damage in it is not seen
+    #[arg(long)]
+    skip_database_check: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Looks at directories.
+///
+/// # Errors
+/// When one cannot be read.
+pub async fn datadir(ui: &Ui, args: DatadirArgs) -> Result<Verdict, Error> {
+    let Action::Inspect(args) = args.action;
+    if args.wal_dir.is_some() && args.dirs.len() > 1 {
+        return Err(Error::usage("--wal-dir goes with one directory"));
+    }
+    let mut found = Vec::new();
+    for dir in &args.dirs {
+        found.push(one(ui, dir, &args).await?);
+    }
+    let view = if args.compare {
+        DataDirs::compared(&found, &rank(&found))
+    } else {
+        DataDirs::inspected(&found)
+    };
+    ui.show(&view, args.output.output)?;
+    Ok(verdict(&view))
+}
+
+async fn one(ui: &Ui, dir: &Path, args: &InspectArgs) -> Result<DataDir, Error> {
+    let options = InspectOptions { wal_dir: args.wal_dir.clone(), skip_database_check: args.skip_database_check };
+    let (name, dir) = (dir.display().to_string(), dir.to_owned());
+    files::work(ui, &name, "reading", move |on_progress| inspect_dir(&dir, &options, on_progress))
+        .await?
+        .map_err(files::error)
+}
+
+fn verdict(view: &DataDirs) -> Verdict {
+    if let Some(comparison) = &view.comparison {
+        return if comparison.best.is_some() { Verdict::Healthy } else { Verdict::QuorumLostOrDamaged };
+    }
+    let worst = |fitness: Fitness| match fitness {
+        Fitness::Starts => Verdict::Healthy,
+        Fitness::Running | Fitness::StartsWithLoss | Fitness::Empty => Verdict::Degraded,
+        Fitness::RestoreFrom | Fitness::BeyondUse => Verdict::QuorumLostOrDamaged,
+    };
+    view.directories.iter().map(|dir| worst(dir.verdict)).max().unwrap_or(Verdict::Healthy)
+}

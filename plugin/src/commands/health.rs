@@ -1,0 +1,82 @@
+//! `kubectl etcd health`
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use etcd_operations::operation::Operation;
+
+use super::Context;
+use crate::assess::health::judge;
+use crate::cli::{FleetArgs, OutputArgs, parse_duration};
+use crate::discovery::Node;
+use crate::error::{Error, Verdict};
+use crate::views::health::Health;
+
+const EXAMPLES: &str = "\
+Examples:
+  # Does every member answer a linearizable read?
+  kubectl etcd health
+
+  # Guard the next step of an upgrade: wait up to 5 minutes for a healthy cluster
+  kubectl etcd health --wait 5m && kubeadm upgrade node
+
+Exit codes: 0 every member is healthy, 3 some are not, 4 none answers a linearizable read or data is damaged,
+6 nothing reached.";
+
+/// How long to pause between two tries while waiting.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Read through every member with the quorum's agreement, and look for alarms
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct HealthArgs {
+    /// Wait so long for every member to be healthy
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    wait: Option<Duration>,
+    /// How long one read may take
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "5s")]
+    read_timeout: Duration,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// Asks every member for a linearizable read, until all are healthy or the time is over.
+///
+/// # Errors
+/// When no cluster can be found at all.
+pub async fn health(context: &Context<'_>, args: HealthArgs) -> Result<Verdict, Error> {
+    let end = args.wait.map(|wait| Instant::now() + wait);
+    let mut told = String::new();
+    loop {
+        let answer = once(context, &args).await;
+        let over = end.is_none_or(|end| Instant::now() + PAUSE >= end);
+        match answer {
+            Ok(health) if over || health.verdict() == Verdict::Healthy => {
+                context.ui.show(&health, args.output.output)?;
+                return Ok(health.verdict());
+            }
+            Err(error) if over || error.kind == crate::error::ErrorKind::Usage => return Err(error),
+            Ok(health) => tell(context, &mut told, health.summary),
+            Err(error) => tell(context, &mut told, error.chain()),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// While waiting, only what is new is said.
+fn tell(context: &Context<'_>, told: &mut String, now: String) {
+    if *told != now {
+        context.ui.say(&format!("waiting: {now}"));
+        *told = now;
+    }
+}
+
+async fn once(context: &Context<'_>, args: &HealthArgs) -> Result<Health, Error> {
+    let session = context.open(&args.fleet).await?;
+    let nodes: Vec<&Node> = session.nodes().iter().collect();
+    let timeout_ms = u64::try_from(args.read_timeout.as_millis()).unwrap_or(u64::MAX);
+    let outcomes = session.run(&nodes, &Operation::Health { timeout_ms }).await;
+    Ok(judge(session.nodes(), &outcomes))
+}

@@ -1,0 +1,97 @@
+//! `kubectl etcd members`
+
+use clap::Args;
+use etcd_operations::operation::Operation;
+use etcd_operations::report::{Consistency, MemberList, Report};
+
+use super::{Context, none_answered};
+use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::discovery::{Etcd, Node};
+use crate::error::{Error, Verdict};
+use crate::outcome::Outcome;
+use crate::views::API_VERSION;
+use crate::views::members::{MemberRow, Members, Whose};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Who belongs to the cluster, and on which nodes?
+  kubectl etcd members
+
+  # The ids alone
+  kubectl etcd members -o json | jq -r '.members[].id'
+
+Exit codes: 0 the quorum's list, 4 no quorum: one member's own list, 6 nothing reached.";
+
+/// List the members, with learners, the nodes they are on, and whether they ever started
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct MembersArgs {
+    #[command(flatten)]
+    output: NamedOutputArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// Lists the members.
+///
+/// # Errors
+/// When no member told its list.
+pub async fn members(context: &Context<'_>, args: MembersArgs) -> Result<Verdict, Error> {
+    let session = context.open(&args.fleet).await?;
+    let nodes: Vec<&Node> = session.nodes().iter().collect();
+    // All are asked at once: a dead one costs no time, and the quorum's list may come from any of them.
+    let outcomes = session.run(&nodes, &Operation::Members).await;
+    let list = best(&outcomes).ok_or_else(|| none_answered(&outcomes))?;
+    let view = view(list, session.nodes());
+    context.ui.show(&view, args.output.output)?;
+    Ok(match list.consistency {
+        Consistency::Linearizable => Verdict::Healthy,
+        Consistency::Serializable => Verdict::QuorumLostOrDamaged,
+    })
+}
+
+fn best(outcomes: &[Outcome]) -> Option<&MemberList> {
+    let lists = outcomes.iter().filter_map(|outcome| match &outcome.result {
+        Ok(Report::Members(list)) => Some(list),
+        Ok(_) | Err(_) => None,
+    });
+    lists.min_by_key(|list| list.consistency != Consistency::Linearizable)
+}
+
+/// The list with the nodes its members are on.
+pub(crate) fn view(list: &MemberList, nodes: &[Node]) -> Members {
+    let node_of = |member: &etcd_operations::report::Member| {
+        let found = |same: &dyn Fn(&etcd_operations::target::Target) -> bool| {
+            nodes.iter().find(|node| match &node.etcd {
+                Etcd::Found(target) => same(target),
+                Etcd::Absent { .. } | Etcd::External { .. } => false,
+            })
+        };
+        found(&|target| member.peer_urls.iter().any(|url| target.peer_urls.contains(url)))
+            .or_else(|| found(&|target| member.started() && target.member_name == member.name))
+            .map(|node| node.name.clone())
+    };
+    Members {
+        api_version: API_VERSION,
+        kind: "Members",
+        cluster_id: list.cluster_id.to_string(),
+        whose: match list.consistency {
+            Consistency::Linearizable => Whose::Quorum,
+            Consistency::Serializable => Whose::OneMember,
+        },
+        answered_by: list.answered_by.to_string(),
+        members: list
+            .members
+            .iter()
+            .map(|member| MemberRow {
+                id: member.id.to_string(),
+                name: member.started().then(|| member.name.clone()),
+                node: node_of(member),
+                learner: member.is_learner,
+                started: member.started(),
+                peer_urls: member.peer_urls.clone(),
+                client_urls: member.client_urls.clone(),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,216 @@
+//! `kubectl etcd snapshot save`
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use etcd_operations::operation::Operation;
+use etcd_operations::report::{Report, SnapshotReport};
+use jiff::Timestamp;
+
+use crate::assess::model::{Role, Row, Status};
+use crate::assess::order::snapshot_sources;
+use crate::assess::LAG_ENTRIES;
+use crate::cli::{FleetArgs, NamedOutputArgs, Via};
+use crate::commands::{Context, node_named, run_error, survey};
+use crate::discovery::Node;
+use crate::error::{Error, ErrorKind, Verdict};
+use crate::session::Session;
+use crate::views::snapshot::Snapshot;
+
+/// Where snapshots are kept on a node unless another folder is named.
+const ON_NODE: &str = "/var/lib/etcd-snapshots";
+
+const EXAMPLES: &str = "\
+Examples:
+  # Into the current folder, as etcd-CONTEXT-TIME.db
+  kubectl etcd snapshot save
+
+  # Into a file, from a certain node's member
+  kubectl etcd snapshot save /backup/etcd.db --node cp-2
+
+  # Kept on the node: nothing passes through the apiserver
+  kubectl etcd snapshot save --on-node
+  kubectl etcd snapshot save --on-node=/var/backups/etcd
+
+A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says what it is.
+Exit codes: 0 saved and checked, 3 saved and checked, but without a quorum to confirm it, 5 the file is there already.";
+
+/// Save a snapshot of the database, checked while it comes: sha256, size, every page
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SaveArgs {
+    /// File or folder to save to
+    #[arg(value_name = "FILE", conflicts_with = "on_node")]
+    file: Option<PathBuf>,
+    /// Keep it on the node, in this folder or in /var/lib/etcd-snapshots
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = ON_NODE)]
+    on_node: Option<PathBuf>,
+    #[command(flatten)]
+    output: NamedOutputArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// What was typed, decided.
+enum Destination {
+    Here(PathBuf),
+    Node { folder: PathBuf, name: String },
+}
+
+/// Saves a snapshot from the best member.
+///
+/// # Errors
+/// When the file is there already, no member can give one, or any check fails. Nothing that looks like a snapshot is
+/// left behind then.
+pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Error> {
+    // Before anything is asked of the cluster.
+    let destination = destination(&args, &default_name(context))?;
+    let session = context.open(&args.fleet).await?;
+    let (_, status) = survey(&session, &args.fleet).await;
+    let (row, node) = source(&session, &status)?;
+    if row.role == Role::NoLeader {
+        context.ui.warn(&format!(
+            "the quorum is lost: {} is saved as it is, and may lack what the others had confirmed",
+            node.name
+        ));
+    }
+    let begun = Instant::now();
+    let (report, local) = match destination {
+        Destination::Here(file) if session.via() == Via::Local => (here(&session, node, &file).await?, Some(file)),
+        Destination::Here(file) => (session.save_snapshot(node, &file).await?, Some(file)),
+        Destination::Node { folder, name } => (on_node(&session, node, folder, name).await?, None),
+    };
+    let view = Snapshot::new(&report, &node.name, local.as_deref(), begun.elapsed());
+    context.ui.show(&view, args.output.output)?;
+    Ok(if row.role == Role::NoLeader { Verdict::Degraded } else { Verdict::Healthy })
+}
+
+fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a Node), Error> {
+    snapshot_sources(status, LAG_ENTRIES)
+        .into_iter()
+        .find_map(|row| Some((row, node_named(session, row.node.as_deref()?)?)))
+        .ok_or_else(|| {
+            let mut error = Error::new(
+                ErrorKind::NothingReached,
+                format!("no member can give a snapshot: {}", status.summary),
+            );
+            for row in &status.rows {
+                if let (Some(node), Some(problem)) = (&row.node, &row.problem) {
+                    error.message.push_str(&format!("; {node}: {}", problem.detail));
+                }
+            }
+            error.hint("kubectl etcd status shows why")
+        })
+}
+
+/// Without an apiserver this host is the node: the file is saved where it is wanted, by the same code.
+async fn here(session: &Session, node: &Node, file: &Path) -> Result<SnapshotReport, Error> {
+    let (folder, name) = match (file.parent(), file.file_name().and_then(|name| name.to_str())) {
+        (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
+        _ => return Err(Error::usage(format!("{} is no file name", file.display()))),
+    };
+    on_node(session, node, folder, name).await
+}
+
+async fn on_node(session: &Session, node: &Node, folder: PathBuf, name: String) -> Result<SnapshotReport, Error> {
+    let operation = Operation::SnapshotSave { folder, name, hold_seconds: 0 };
+    let outcomes = session.run(&[node], &operation).await;
+    match outcomes.into_iter().next().map(|outcome| outcome.result) {
+        Some(Ok(Report::Snapshot(report))) => Ok(report),
+        Some(Err(error)) => Err(run_error(&node.name, &error)),
+        Some(Ok(_)) | None => Err(Error::failed(format!("{}: no answer to what was asked", node.name))),
+    }
+}
+
+fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error> {
+    if let Some(folder) = &args.on_node {
+        if !folder.is_absolute() {
+            return Err(Error::usage(format!(
+                "--on-node={} is not a full path: it names a folder on the node",
+                folder.display()
+            )));
+        }
+        return Ok(Destination::Node { folder: folder.clone(), name: default_name.to_owned() });
+    }
+    let wanted = args.file.clone().unwrap_or_else(|| PathBuf::from("."));
+    let file = if wanted.is_dir() { wanted.join(default_name) } else { wanted };
+    for taken in [&file, &described(&file)] {
+        if taken.symlink_metadata().is_ok() {
+            return Err(Error::refused(format!("{} is there already, and nothing is ever overwritten", taken.display()))
+                .hint("name another file, or move that one aside"));
+        }
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().map_err(|cause| {
+        Error::failed(format!("the folder {} cannot be used", folder.display())).caused_by(cause)
+    })?;
+    let name = file.file_name().ok_or_else(|| Error::usage(format!("{} is no file name", file.display())))?;
+    Ok(Destination::Here(folder.join(name)))
+}
+
+/// The file that says what a snapshot is.
+fn described(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".json");
+    name.into()
+}
+
+/// `etcd-CONTEXT-TIME.db`: names in kubeconfigs may be anything, file names should not.
+fn default_name(context: &Context<'_>) -> String {
+    let cluster = crate::names::of_cluster(context.connection).unwrap_or_default();
+    file_name(&cluster, Timestamp::now())
+}
+
+fn file_name(cluster: &str, now: Timestamp) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    let cluster: String = cluster.chars().map(safe).take(60).collect();
+    let cluster = cluster.trim_matches(['.', '-']);
+    let time = now.strftime("%Y-%m-%dT%H%M%SZ");
+    if cluster.is_empty() { format!("etcd-{time}.db") } else { format!("etcd-{cluster}-{time}.db") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(file: Option<&Path>) -> SaveArgs {
+        SaveArgs {
+            file: file.map(Path::to_owned),
+            on_node: None,
+            output: NamedOutputArgs { output: crate::views::Format::Table },
+            fleet: FleetArgs::default(),
+        }
+    }
+
+    #[test]
+    fn default_names_are_safe_and_sort_by_time() {
+        let now: Timestamp = "2026-11-20T21:00:00Z".parse().unwrap();
+        assert_eq!(file_name("prod", now), "etcd-prod-2026-11-20T210000Z.db");
+        assert_eq!(file_name("admin@../x y", now), "etcd-admin-..-x-y-2026-11-20T210000Z.db");
+        assert_eq!(file_name("../", now), "etcd-2026-11-20T210000Z.db");
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_refused_and_a_folder_gets_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.db");
+        assert!(matches!(destination(&args(Some(&file)), "n.db"), Ok(Destination::Here(_))));
+        let Ok(Destination::Here(inside)) = destination(&args(Some(folder.path())), "n.db") else { panic!("a file") };
+        assert_eq!(inside.file_name().unwrap(), "n.db");
+        std::fs::write(&file, b"precious").unwrap();
+        let error = destination(&args(Some(&file)), "n.db").err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Refused);
+        // What describes another snapshot is not overwritten either.
+        std::fs::write(folder.path().join("y.db.json"), b"{}").unwrap();
+        let error = destination(&args(Some(&folder.path().join("y.db"))), "n.db").err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Refused);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_said_before_anything_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = destination(&args(Some(&folder.path().join("no/x.db"))), "n.db").err().unwrap();
+        assert!(error.chain().contains("cannot be used"), "{}", error.chain());
+    }
+}

@@ -1,0 +1,89 @@
+//! `kubectl etcd status`
+
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{Context, survey};
+use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
+use crate::error::{Error, Verdict};
+use crate::views::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  # How is etcd?
+  kubectl etcd status
+
+  # With ids, endpoints and storage versions, again every 5 seconds
+  kubectl etcd status -o wide --watch=5s
+
+  # Which member leads?
+  kubectl etcd status -o json | jq -r '.rows[] | select(.role == \"leader\").node'
+
+Exit codes: 0 healthy, 3 degraded, 4 quorum lost or data damaged, 6 nothing reached.";
+
+/// Show every member: version, size, quota, role, lag, alarms; and what it adds up to
+///
+/// Every control-plane node is asked for its own member and for what it sees of the others. The answer comes with the
+/// quorum lost too, from what each member knows itself.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct StatusArgs {
+    /// Ask again and again, every 2s unless said otherwise
+    #[arg(short = 'w', long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "2s", value_parser = parse_duration)]
+    watch: Option<Duration>,
+    #[command(flatten)]
+    output: NamedOutputArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// Shows how the cluster is, once or until interrupted.
+///
+/// # Errors
+/// When no cluster can be found at all. That its members are down is an answer.
+pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, Error> {
+    let format = args.output.output;
+    let Some(interval) = args.watch else {
+        let session = context.open(&args.fleet).await?;
+        let (_, status) = survey(&session, &args.fleet).await;
+        context.ui.show(&status, format)?;
+        return Ok(status.verdict.verdict());
+    };
+    watch(context, &args.fleet, format, interval).await
+}
+
+async fn watch(
+    context: &Context<'_>,
+    fleet: &FleetArgs,
+    format: Format,
+    interval: Duration,
+) -> Result<Verdict, Error> {
+    // A first failure is an answer to what was typed; later ones are part of what is watched.
+    let mut session = Some(context.open(fleet).await?);
+    let mut last = Verdict::NothingReached;
+    context.ui.begin_redrawing(format)?;
+    loop {
+        if let Some(open) = &session {
+            let (_, status) = survey(open, fleet).await;
+            last = status.verdict.verdict();
+            let head = format!("{:.0}   every {interval:?}, Ctrl-C ends", Timestamp::now());
+            if !context.ui.redraw(&status, format, &head)? {
+                return Ok(last);
+            }
+        }
+        tokio::time::sleep(interval).await;
+        if session.is_none() || last == Verdict::NothingReached {
+            // The apiserver may be gone, or back, or the nodes may have changed.
+            session = match context.open(fleet).await {
+                Ok(open) => Some(open),
+                Err(error) => {
+                    context.ui.warn(&error.chain());
+                    None
+                }
+            };
+        }
+    }
+}

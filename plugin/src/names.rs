@@ -1,0 +1,32 @@
+//! Names that are wanted without opening a session: of the cluster, for a file; of the nodes, for completion.
+
+use kube::config::Kubeconfig;
+
+use crate::cli::ConnectionArgs;
+use crate::connection::Connection;
+use crate::discovery::discover;
+use crate::error::Error;
+
+/// What people call this cluster: the cluster or context they named, else the current context. None without a kubeconfig.
+pub(crate) fn of_cluster(connection: &ConnectionArgs) -> Option<String> {
+    if let Some(name) = connection.cluster.as_ref().or(connection.context.as_ref()) {
+        return Some(name.clone());
+    }
+    let kubeconfig = match &connection.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    kubeconfig.ok()?.current_context
+}
+
+/// The control-plane nodes, as the apiserver lists them.
+///
+/// # Errors
+/// When the kubeconfig cannot be used or the apiserver does not tell.
+pub(crate) async fn of_nodes(connection: &ConnectionArgs) -> Result<Vec<String>, Error> {
+    let connection = Connection::prepare(connection).await?;
+    let nodes = discover(&connection.control)
+        .await
+        .map_err(|cause| Error::failed("the nodes cannot be listed").caused_by(cause))?;
+    Ok(nodes.into_iter().map(|node| node.name).collect())
+}

@@ -1,0 +1,304 @@
+//! Everything that is written to the terminal: answers on standard output, all else on standard error.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind as IoErrorKind, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use etcd_operations::wire::Progress;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::{Error, ErrorKind};
+use crate::outcome::{Notice, NoticeSink};
+use crate::views::format::{bytes, percent};
+use crate::views::grid::{Paint, Tone, clean, painted};
+use crate::views::{Format, View, render};
+
+/// How often progress is written where no bar can be drawn.
+const PLAIN_PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// The terminal, or what stands for it.
+#[derive(Debug)]
+pub struct Ui {
+    /// For standard output.
+    paint: Paint,
+    /// For standard error.
+    paint_notices: Paint,
+    stdout_is_terminal: bool,
+    progress: Arc<ProgressLines>,
+}
+
+impl Default for Ui {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ui {
+    /// What the process was started with.
+    pub fn new() -> Self {
+        // https://no-color.org: any value but the empty one counts.
+        let coloured = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let paint = |terminal: bool| if terminal && coloured { Paint::Colour } else { Paint::Plain };
+        let stdout_is_terminal = io::stdout().is_terminal();
+        Self {
+            paint: paint(stdout_is_terminal),
+            paint_notices: paint(io::stderr().is_terminal()),
+            stdout_is_terminal,
+            progress: Arc::new(ProgressLines::new(io::stderr().is_terminal())),
+        }
+    }
+
+    /// Prints an answer.
+    ///
+    /// # Errors
+    /// When it cannot be written. That nobody reads it any more is not an error.
+    pub fn show<V: View>(&self, view: &V, format: Format) -> Result<(), Error> {
+        self.progress.finish();
+        write_out(&render(view, format, self.paint)?).map(|_| ())
+    }
+
+    /// Prints an answer in the place of the one before it. Says whether somebody still reads.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn redraw<V: View>(&self, view: &V, format: Format, head: &str) -> Result<bool, Error> {
+        self.progress.finish();
+        let text = render(view, format, self.paint)?;
+        let text = match format {
+            Format::Table | Format::Wide if self.stdout_is_terminal => {
+                // Home first and clear to the end of each line, so that nothing flickers; then clear what is left below.
+                let body: String = text.lines().map(|line| format!("{line}\u{1b}[K\n")).collect();
+                format!("\u{1b}[H{head}\u{1b}[K\n{body}\u{1b}[J")
+            }
+            Format::Table | Format::Wide => format!("{head}\n{text}\n"),
+            Format::Json | Format::Yaml | Format::Name => text,
+        };
+        write_out(&text)
+    }
+
+    /// Clears the screen before the first [`Self::redraw`].
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin_redrawing(&self, format: Format) -> Result<(), Error> {
+        match format {
+            Format::Table | Format::Wide if self.stdout_is_terminal => {
+                write_out("\u{1b}[2J").map(|_| ())
+            }
+            Format::Table | Format::Wide | Format::Json | Format::Yaml | Format::Name => Ok(()),
+        }
+    }
+
+    /// Prints plain text as an answer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn print(&self, text: &str) -> Result<(), Error> {
+        self.progress.finish();
+        write_out(text).map(|_| ())
+    }
+
+    /// How answers are painted.
+    pub fn paint(&self) -> Paint {
+        self.paint
+    }
+
+    /// One line on standard error about what is going on.
+    pub fn say(&self, line: &str) {
+        self.progress.line(&clean(line));
+    }
+
+    /// A warning on standard error.
+    pub fn warn(&self, line: &str) {
+        let word = painted("warning", Tone::Warn, self.paint_notices);
+        self.progress.line(&format!("{word}: {}", clean(line)));
+    }
+
+    /// Where runners tell what is going on.
+    pub fn notices(&self) -> NoticeSink {
+        let progress = Arc::clone(&self.progress);
+        let word = painted("warning", Tone::Warn, self.paint_notices);
+        Arc::new(move |notice| match notice {
+            Notice::RunnerChosen { via, why } => {
+                progress.line(&clean(&format!("via {via}: {why}")));
+            }
+            Notice::Warning(text) => progress.line(&format!("{word}: {}", clean(&text))),
+            Notice::Progress { node, progress: now } => progress.update(&node, &now),
+        })
+    }
+
+    /// Shows the progress of work on this host: step, bytes done, bytes in all.
+    pub(crate) fn meter(&self, what: String) -> impl FnMut(&str, u64, u64) + Send + use<> {
+        let progress = Arc::clone(&self.progress);
+        move |step, done, total| {
+            let now = Progress { step: step.to_owned(), done_bytes: done, total_bytes: Some(total) };
+            progress.update(&what, &now);
+        }
+    }
+
+    /// Takes the bars away.
+    pub fn end_progress(&self) {
+        self.progress.finish();
+    }
+
+    /// Asks whether to go on. `yes` answers in advance.
+    ///
+    /// # Errors
+    /// When the answer is no, or when nobody is there to be asked.
+    pub fn confirm(&self, question: &str, yes: bool) -> Result<(), Error> {
+        if yes {
+            return Ok(());
+        }
+        self.progress.finish();
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(Error::refused("this wants to be confirmed, and there is no terminal to ask on")
+                .hint("--yes answers in advance"));
+        }
+        let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt();
+        match answer {
+            Ok(Some(true)) => Ok(()),
+            Ok(Some(false) | None) => Err(Error::refused("not confirmed: nothing was done")),
+            Err(dialoguer::Error::IO(cause)) if cause.kind() == IoErrorKind::Interrupted => {
+                Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was done"))
+            }
+            Err(cause) => Err(Error::failed("the answer could not be read").caused_by(cause)),
+        }
+    }
+
+    /// Prints an error with its causes and hints: the one place where that is done.
+    pub fn error(&self, error: &Error) {
+        self.progress.finish();
+        let word = painted("error", Tone::Bad, self.paint_notices);
+        let mut text = format!("{word}: {}\n", clean(&error.chain()));
+        for hint in &error.hints {
+            let word = painted("hint", Tone::Dim, self.paint_notices);
+            text.push_str(&format!("{word}: {}\n", clean(hint)));
+        }
+        // Nothing is left to tell when standard error cannot be written.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// Writes to standard output. False: nobody reads it any more, which ends `… | head` and is no error.
+fn write_out(text: &str) -> Result<bool, Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(cause) if cause.kind() == IoErrorKind::BrokenPipe => Ok(false),
+        Err(cause) => Err(Error::failed("standard output cannot be written").caused_by(cause)),
+    }
+}
+
+/// Bars on a terminal, a line now and then elsewhere.
+#[derive(Debug)]
+struct ProgressLines {
+    terminal: bool,
+    bars: MultiProgress,
+    lines: Mutex<HashMap<String, Line>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    step: String,
+    bar: ProgressBar,
+    written: Instant,
+}
+
+impl ProgressLines {
+    fn new(terminal: bool) -> Self {
+        let target =
+            if terminal { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        Self {
+            terminal,
+            bars: MultiProgress::with_draw_target(target),
+            lines: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// A line of text that stays, above the bars.
+    fn line(&self, text: &str) {
+        self.bars.suspend(|| {
+            let _ = writeln!(io::stderr(), "{text}");
+        });
+    }
+
+    fn update(&self, what: &str, now: &Progress) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry(what.to_owned()).or_insert_with(|| Line {
+            step: String::new(),
+            bar: self.bars.add(ProgressBar::no_length()),
+            written: Instant::now(),
+        });
+        let new_step = line.step != now.step;
+        if self.terminal {
+            if new_step {
+                line.bar.reset();
+            }
+            line.bar.set_style(style(now.total_bytes.is_some()));
+            line.bar.set_message(clean(&format!("{what}: {}", now.step)));
+            if let Some(total) = now.total_bytes {
+                line.bar.set_length(total);
+            }
+            line.bar.set_position(now.done_bytes);
+        } else if !new_step && line.written.elapsed() >= PLAIN_PROGRESS_EVERY {
+            // The first words of a step come only after a while: what is quick needs no progress.
+            line.written = Instant::now();
+            self.line(&clean(&plain(what, now)));
+        }
+        if new_step {
+            now.step.clone_into(&mut line.step);
+        }
+    }
+
+    fn finish(&self) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, line) in lines.drain() {
+            line.bar.finish_and_clear();
+        }
+    }
+}
+
+const WITH_TOTAL: &str = "{msg}  [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+const WITHOUT_TOTAL: &str = "{msg}  {binary_bytes}, {binary_bytes_per_sec}";
+
+fn style(with_total: bool) -> ProgressStyle {
+    let template = if with_total { WITH_TOTAL } else { WITHOUT_TOTAL };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+fn plain(what: &str, now: &Progress) -> String {
+    match now.total_bytes {
+        Some(total) => format!(
+            "{what}: {} {} of {} ({})",
+            now.step,
+            bytes(now.done_bytes),
+            bytes(total),
+            percent(now.done_bytes, total)
+        ),
+        None => format!("{what}: {} {}", now.step, bytes(now.done_bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_templates_of_the_bars_are_valid() {
+        for template in [WITH_TOTAL, WITHOUT_TOTAL] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+    }
+
+    #[test]
+    fn plain_progress_says_how_much_of_what() {
+        let mut now = Progress { step: "saving".into(), done_bytes: 1 << 20, total_bytes: Some(4 << 20) };
+        assert_eq!(plain("cp-1", &now), "cp-1: saving 1 MiB of 4 MiB (25%)");
+        now.total_bytes = None;
+        assert_eq!(plain("cp-1", &now), "cp-1: saving 1 MiB");
+    }
+}

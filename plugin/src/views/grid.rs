@@ -1,0 +1,194 @@
+//! Tables as kubectl draws them: no lines, two spaces between columns, numbers to the right.
+
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+
+/// Whether colours are used: only on a terminal, and never with `NO_COLOR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    /// With colours.
+    Colour,
+    /// Plain text.
+    Plain,
+}
+
+/// What a text says about how things are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing special.
+    Plain,
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Broken.
+    Bad,
+    /// Not there or of less interest.
+    Dim,
+}
+
+/// One field of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    text: String,
+    tone: Tone,
+}
+
+/// A field with its text; what is empty is shown as `-`.
+pub fn field(text: impl Into<String>) -> Field {
+    let text = clean(&text.into());
+    if text.is_empty() { Field { text: "-".to_owned(), tone: Tone::Dim } } else { Field { text, tone: Tone::Plain } }
+}
+
+/// A field that may be absent, shown as `-`: absent is not zero.
+pub fn maybe<T: Into<String>>(text: Option<T>) -> Field {
+    field(text.map(Into::into).unwrap_or_default())
+}
+
+impl Field {
+    /// The same field in a tone.
+    #[must_use]
+    pub fn tone(mut self, tone: Tone) -> Self {
+        if self.text != "-" {
+            self.tone = tone;
+        }
+        self
+    }
+}
+
+/// A table being put together.
+#[derive(Debug, Default)]
+pub struct Grid {
+    headers: Vec<(&'static str, CellAlignment)>,
+    rows: Vec<Vec<Field>>,
+}
+
+impl Grid {
+    /// An empty table without columns.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One more column of text.
+    #[must_use]
+    pub fn text(mut self, header: &'static str) -> Self {
+        self.headers.push((header, CellAlignment::Left));
+        self
+    }
+
+    /// One more column of numbers.
+    #[must_use]
+    pub fn number(mut self, header: &'static str) -> Self {
+        self.headers.push((header, CellAlignment::Right));
+        self
+    }
+
+    /// One more row, with as many fields as there are columns.
+    pub fn row(&mut self, fields: Vec<Field>) {
+        debug_assert_eq!(fields.len(), self.headers.len(), "a field for each column");
+        self.rows.push(fields);
+    }
+
+    /// The table as text, ending with a newline.
+    pub fn draw(&self, paint: Paint) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        match paint {
+            Paint::Colour => {
+                table.enforce_styling().style_text_only();
+            }
+            Paint::Plain => {
+                table.force_no_tty();
+            }
+        }
+        table.set_header(self.headers.iter().map(|(header, side)| Cell::new(header).set_alignment(*side)));
+        for row in &self.rows {
+            table.add_row(row.iter().zip(&self.headers).map(|(field, (_, side))| cell(field, *side)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        table.trim_fmt() + "\n"
+    }
+}
+
+fn cell(field: &Field, side: CellAlignment) -> Cell {
+    let cell = Cell::new(&field.text).set_alignment(side);
+    match colour(field.tone) {
+        Some(colour) => cell.fg(colour),
+        None => cell,
+    }
+}
+
+fn colour(tone: Tone) -> Option<Color> {
+    match tone {
+        Tone::Plain => None,
+        Tone::Good => Some(Color::Green),
+        Tone::Warn => Some(Color::Yellow),
+        Tone::Bad => Some(Color::Red),
+        Tone::Dim => Some(Color::DarkGrey),
+    }
+}
+
+/// A text in a tone, outside of tables.
+pub fn painted(text: &str, tone: Tone, paint: Paint) -> String {
+    let code = match tone {
+        Tone::Plain => return text.to_owned(),
+        Tone::Good => 32,
+        Tone::Warn => 33,
+        Tone::Bad => 31,
+        Tone::Dim => 90,
+    };
+    match paint {
+        Paint::Colour => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        Paint::Plain => text.to_owned(),
+    }
+}
+
+/// The text on one line and without control characters: names and messages come from outside, and must neither break a
+/// table nor talk to the terminal.
+pub fn clean(text: &str) -> String {
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Grid {
+        let mut grid = Grid::new().text("NODE").number("TERM").text("ALARMS");
+        grid.row(vec![field("cp-1"), field("14"), field("").tone(Tone::Bad)]);
+        grid.row(vec![field("cp-long"), field("2"), field("NOSPACE").tone(Tone::Bad)]);
+        grid
+    }
+
+    #[test]
+    fn columns_line_up_and_lines_end_without_blanks() {
+        assert_eq!(
+            sample().draw(Paint::Plain),
+            "NODE     TERM  ALARMS\ncp-1       14  -\ncp-long     2  NOSPACE\n"
+        );
+    }
+
+    #[test]
+    fn colours_change_no_text() {
+        let coloured = sample().draw(Paint::Colour);
+        assert!(coloured.contains("\u{1b}["), "{coloured:?}");
+        let mut bare = String::new();
+        let mut inside = false;
+        for c in coloured.chars() {
+            match c {
+                '\u{1b}' => inside = true,
+                'm' if inside => inside = false,
+                _ if inside => {}
+                c => bare.push(c),
+            }
+        }
+        let trimmed: Vec<&str> = bare.lines().map(str::trim_end).collect();
+        assert_eq!(trimmed.join("\n") + "\n", sample().draw(Paint::Plain));
+    }
+
+    #[test]
+    fn text_from_outside_cannot_talk_to_the_terminal() {
+        assert_eq!(field("a\u{1b}[31mb\nc").text, "a [31mb c");
+    }
+}

@@ -1,0 +1,175 @@
+//! How a cluster's state is shown.
+
+use crate::assess::model::{QuotaSource, Role, Row, Severity, Status, VerdictWord};
+use crate::assess::{LAG_ENTRIES, NEAR_QUOTA_PERCENT};
+use crate::views::View;
+use crate::views::format::{bytes, count, percent, revision};
+use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, painted};
+
+impl View for Status {
+    fn table(&self, wide: bool, paint: Paint) -> String {
+        let mut text = if self.rows.is_empty() { String::new() } else { grid(&self.rows, wide).draw(paint) };
+        text.push_str(&summary(self, paint));
+        for row in &self.rows {
+            if let Some(line) = trouble(row) {
+                text.push_str(&format!("{}\n", clean(&line)));
+            }
+        }
+        for warning in &self.warnings {
+            let (word, tone) = match warning.severity {
+                Severity::Warning => ("warning", Tone::Warn),
+                Severity::Note => ("note", Tone::Dim),
+            };
+            text.push_str(&format!("{}: {}\n", painted(word, tone, paint), clean(&warning.message)));
+            if let Some(hint) = &warning.hint {
+                text.push_str(&format!("  next: {}\n", clean(hint)));
+            }
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.rows.iter().filter_map(|row| row.node.clone().or_else(|| row.member.clone())).collect()
+    }
+}
+
+fn summary(status: &Status, paint: Paint) -> String {
+    let tone = match status.verdict {
+        VerdictWord::Healthy => Tone::Good,
+        VerdictWord::Degraded => Tone::Warn,
+        VerdictWord::QuorumLost | VerdictWord::Damaged | VerdictWord::NothingReached => Tone::Bad,
+    };
+    match status.summary.split_once(':') {
+        Some((word, rest)) => format!("{}:{rest}\n", painted(word, tone, paint)),
+        None => format!("{}\n", status.summary),
+    }
+}
+
+/// What is wrong with a node, under the table; what a warning says already is left to it.
+fn trouble(row: &Row) -> Option<String> {
+    let problem = row.problem.as_ref()?;
+    if row.seen_from.is_some() {
+        return None;
+    }
+    let name = row.node.as_ref().or(row.member.as_ref())?;
+    let next = problem.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    Some(format!("{name}: {}{next}", problem.detail))
+}
+
+fn grid(rows: &[Row], wide: bool) -> Grid {
+    let grid = Grid::new()
+        .text("NODE")
+        .text("MEMBER")
+        .text("VERSION")
+        .number("DB")
+        .text("IN USE")
+        .text("QUOTA")
+        .text("ROLE")
+        .number("TERM")
+        .number("APPLIED")
+        .number("LAG")
+        .text("ALARMS");
+    let mut grid = if wide {
+        grid.text("MEMBER ID")
+            .text("CLUSTER ID")
+            .text("STORAGE")
+            .number("INDEX")
+            .number("REVISION")
+            .text("ENDPOINT")
+            .text("CLIENT URLS")
+            .text("PEER URLS")
+            .text("DOWNGRADE")
+            .text("VIA")
+            .number("TOOK")
+    } else {
+        grid
+    };
+    for row in rows {
+        let mut fields = narrow(row);
+        if wide {
+            fields.extend(more(row));
+        }
+        grid.row(fields);
+    }
+    grid
+}
+
+fn narrow(row: &Row) -> Vec<Field> {
+    vec![
+        maybe(row.node.as_deref()),
+        maybe(row.member.as_deref()),
+        maybe(row.version.as_deref()),
+        maybe(row.db_size_bytes.map(bytes)),
+        maybe(in_use(row)),
+        quota(row),
+        role(row),
+        maybe(row.raft_term.map(|term| term.to_string())),
+        maybe(row.raft_applied_index.map(count)),
+        maybe(row.lag.map(count)).tone(match row.lag {
+            Some(lag) if lag >= LAG_ENTRIES => Tone::Warn,
+            _ => Tone::Plain,
+        }),
+        alarms(row),
+    ]
+}
+
+fn more(row: &Row) -> Vec<Field> {
+    vec![
+        maybe(row.member_id.as_deref()),
+        maybe(row.cluster_id.as_deref()),
+        maybe(row.storage_version.as_deref()),
+        maybe(row.raft_index.map(count)),
+        maybe(row.revision.map(revision)),
+        maybe(row.endpoint.as_deref()),
+        field(row.client_urls.join(",")),
+        field(row.peer_urls.join(",")),
+        maybe(row.downgrade_target.as_deref()),
+        maybe(row.via.as_deref()),
+        maybe(row.took_ms.map(|ms| format!("{ms} ms"))),
+    ]
+}
+
+fn in_use(row: &Row) -> Option<String> {
+    let used = row.db_in_use_bytes?;
+    Some(match row.db_size_bytes {
+        Some(size) => format!("{} ({})", bytes(used), percent(used, size)),
+        None => bytes(used),
+    })
+}
+
+fn quota(row: &Row) -> Field {
+    let Some(quota) = row.quota_bytes else { return field("") };
+    let used = row.db_size_bytes.map(|size| percent(size, quota));
+    let default = row.quota_source == Some(QuotaSource::Default);
+    let text = match (used, default) {
+        (Some(used), true) => format!("{} ({used}, default)", bytes(quota)),
+        (Some(used), false) => format!("{} ({used})", bytes(quota)),
+        (None, _) => bytes(quota),
+    };
+    let near = row
+        .db_size_bytes
+        .is_some_and(|size| u128::from(size) * 100 >= u128::from(quota) * u128::from(NEAR_QUOTA_PERCENT));
+    field(text).tone(if near { Tone::Warn } else { Tone::Plain })
+}
+
+fn role(row: &Row) -> Field {
+    let tone = match row.role {
+        Role::Leader => Tone::Good,
+        Role::Follower => Tone::Plain,
+        Role::Learner | Role::NotStarted => Tone::Warn,
+        Role::NoLeader | Role::Down | Role::NoEtcd => Tone::Bad,
+    };
+    field(row.role.word()).tone(tone)
+}
+
+/// Alarms first, then what is wrong, then what the member complains of, then from where it is seen.
+fn alarms(row: &Row) -> Field {
+    let mut parts: Vec<String> = row.alarms.clone();
+    parts.extend(row.problem.as_ref().map(|problem| problem.short.clone()));
+    if !row.errors.is_empty() {
+        parts.push("see below".to_owned());
+    }
+    parts.extend(row.seen_from.as_ref().map(|node| format!("seen from {node}")));
+    let tone = if row.alarms.is_empty() && row.problem.is_none() { Tone::Dim } else { Tone::Bad };
+    field(parts.join(", ")).tone(tone)
+}

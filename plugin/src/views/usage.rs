@@ -1,0 +1,170 @@
+//! How it is shown what fills a database.
+
+use etcd_datadir::usage as file;
+use etcd_operations::report::{UsageReport, UsageRow};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::commands::usage::By;
+use crate::views::format::{bytes, count, percent};
+use crate::views::grid::{Grid, Paint, field};
+use crate::views::{API_VERSION, View};
+
+/// What fills a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// `Usage`.
+    pub kind: &'static str,
+    /// The file, or the node the live database was read on.
+    pub source: String,
+    /// The database as a whole, in bytes.
+    pub database_bytes: u64,
+    /// What a defragmentation would free.
+    pub free_bytes: u64,
+    /// All keys together.
+    pub total: Amounts,
+    /// The largest resources.
+    pub resources: Vec<Amounts>,
+    /// The largest namespaces.
+    pub namespaces: Vec<Amounts>,
+    /// The largest objects, by key.
+    pub objects: Vec<Amounts>,
+    /// Which of them the table shows.
+    #[serde(skip)]
+    by: Shown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Resource,
+    Namespace,
+    Object,
+}
+
+impl From<By> for Shown {
+    fn from(by: By) -> Self {
+        match by {
+            By::Resource => Self::Resource,
+            By::Namespace => Self::Namespace,
+            By::Object => Self::Object,
+        }
+    }
+}
+
+/// How much there is of something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Amounts {
+    /// The resource, namespace or key; empty for what is in none.
+    pub name: String,
+    /// Objects alive.
+    pub objects: u64,
+    /// Revisions kept, live ones included.
+    pub revisions: u64,
+    /// Bytes of what is alive.
+    pub live_bytes: u64,
+    /// Bytes of older revisions and tombstones: what a compaction removes.
+    pub history_bytes: u64,
+}
+
+impl Usage {
+    /// Of a file.
+    pub fn of_file(name: String, found: &file::Usage, by: By, top: usize) -> Self {
+        let group = |group: &file::Group| amounts(&group.name, &group.amounts);
+        Self {
+            api_version: API_VERSION,
+            kind: "Usage",
+            source: name,
+            database_bytes: found.database_bytes,
+            free_bytes: found.free_bytes,
+            total: amounts("", &found.all),
+            resources: found.resources.iter().take(top).map(group).collect(),
+            namespaces: found.namespaces.iter().take(top).map(group).collect(),
+            objects: found.largest.iter().take(top).map(|object| amounts(&object.key, &object.amounts)).collect(),
+            by: by.into(),
+        }
+    }
+
+    /// Of a live member.
+    pub fn of_member(node: String, report: &UsageReport, by: By, top: usize) -> Self {
+        let rows = |rows: &[UsageRow]| rows.iter().take(top).map(row).collect();
+        Self {
+            api_version: API_VERSION,
+            kind: "Usage",
+            source: node,
+            database_bytes: report.file_bytes,
+            free_bytes: report.free_bytes,
+            total: row(&report.total),
+            resources: rows(&report.resources),
+            namespaces: rows(&report.namespaces),
+            objects: rows(&report.objects),
+            by: by.into(),
+        }
+    }
+}
+
+fn amounts(name: &str, found: &file::Amounts) -> Amounts {
+    Amounts {
+        name: name.to_owned(),
+        objects: found.keys,
+        revisions: found.revisions,
+        live_bytes: found.live_bytes,
+        history_bytes: found.history_bytes,
+    }
+}
+
+fn row(row: &UsageRow) -> Amounts {
+    Amounts {
+        name: row.name.clone(),
+        objects: row.objects,
+        revisions: row.revisions,
+        live_bytes: row.live_bytes,
+        history_bytes: row.history_bytes,
+    }
+}
+
+impl View for Usage {
+    fn table(&self, _wide: bool, paint: Paint) -> String {
+        let (header, nameless, rows) = match self.by {
+            Shown::Resource => ("RESOURCE", "(not of Kubernetes)", &self.resources),
+            Shown::Namespace => ("NAMESPACE", "(in no namespace)", &self.namespaces),
+            Shown::Object => ("OBJECT", "", &self.objects),
+        };
+        let mut grid = Grid::new()
+            .text(header)
+            .number("OBJECTS")
+            .number("REVISIONS")
+            .number("LIVE")
+            .number("HISTORY")
+            .number("TOTAL")
+            .number("SHARE");
+        let all = self.total.live_bytes + self.total.history_bytes;
+        let line = |name: &str, row: &Amounts| {
+            let total = row.live_bytes + row.history_bytes;
+            vec![
+                field(name),
+                field(count(row.objects)),
+                field(count(row.revisions)),
+                field(bytes(row.live_bytes)),
+                field(bytes(row.history_bytes)),
+                field(bytes(total)),
+                field(percent(total, all)),
+            ]
+        };
+        for row in rows {
+            grid.row(line(if row.name.is_empty() { nameless } else { &row.name }, row));
+        }
+        grid.row(line("(all)", &self.total));
+        grid.draw(paint)
+            + &format!(
+                "database of {}: {}, of which {} ({}) are free; history goes with the next compaction\n",
+                self.source,
+                bytes(self.database_bytes),
+                bytes(self.free_bytes),
+                percent(self.free_bytes, self.database_bytes)
+            )
+    }
+}

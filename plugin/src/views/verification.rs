@@ -1,0 +1,241 @@
+//! How checked snapshots are shown.
+
+use etcd_datadir::verify::{Sha256State, Verdict};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::views::format::{bytes, count};
+use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe};
+use crate::views::{API_VERSION, View};
+
+/// What became of checking files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// `SnapshotVerification`.
+    pub kind: &'static str,
+    /// The files, as given.
+    pub files: Vec<VerifiedFile>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedFile {
+    /// Its path, as given.
+    pub file: String,
+    /// What it comes to.
+    pub verdict: FileVerdict,
+    /// The verdict in a sentence.
+    pub summary: String,
+    /// The file's size in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// What became of the sha256 at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Trailer>,
+    /// The sha256 of its content, in hex, when it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_sha256: Option<String>,
+    /// What `etcdutl snapshot status -w json` says, under its names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcdutl: Option<Etcdutl>,
+    /// Records in all buckets: what etcdutl up to 3.5 calls `totalKey`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// What a defragmentation would free, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// What is wrong.
+    pub findings: Vec<String>,
+    /// How many more findings there are than listed.
+    pub findings_left_out: u64,
+}
+
+/// The fields of etcdutl (3.6 and later).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Etcdutl {
+    /// CRC-32C over buckets, keys and values.
+    pub hash: u32,
+    /// The revision of the last change.
+    pub revision: u64,
+    /// Keys that are not deleted.
+    pub total_key: u64,
+    /// The database in bytes, without the trailer.
+    pub total_size: u64,
+    /// The storage version; empty before 3.6.
+    pub version: String,
+}
+
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileVerdict {
+    /// All was checked and nothing is wrong.
+    Reliable,
+    /// Nothing is wrong, but without a trailer a changed value cannot be seen.
+    NotFullyChecked,
+    /// Something is wrong.
+    Damaged,
+    /// It could not be read.
+    Unreadable,
+}
+
+/// What became of the trailer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trailer {
+    /// It is that of the content.
+    Good,
+    /// It is another one.
+    Wrong,
+    /// There is none.
+    Missing,
+    /// It was not compared.
+    NotChecked,
+}
+
+impl Verification {
+    /// Without files yet.
+    pub fn new() -> Self {
+        Self { api_version: API_VERSION, kind: "SnapshotVerification", files: Vec::new() }
+    }
+}
+
+impl Default for Verification {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl VerifiedFile {
+    /// A file that could be checked.
+    pub fn checked(file: String, found: &etcd_datadir::verify::Verification) -> Self {
+        let (trailer, content) = match &found.sha256 {
+            Sha256State::Good { sha256 } => (Trailer::Good, Some(sha256.clone())),
+            Sha256State::Wrong { found, .. } => (Trailer::Wrong, Some(found.clone())),
+            Sha256State::Missing => (Trailer::Missing, None),
+            Sha256State::NotChecked => (Trailer::NotChecked, None),
+        };
+        let (verdict, summary) = match found.verdict {
+            Verdict::Reliable => (FileVerdict::Reliable, "whole and undamaged".to_owned()),
+            Verdict::NoTrailer => (
+                FileVerdict::NotFullyChecked,
+                "no sha256 trailer: a copy of a database, or cut; its pages are in order, a changed value cannot be seen".to_owned(),
+            ),
+            Verdict::NotFullyChecked => (FileVerdict::NotFullyChecked, "not everything was checked".to_owned()),
+            Verdict::Damaged => (FileVerdict::Damaged, damaged(found)),
+        };
+        let page_size = u64::from(found.page_size.unwrap_or(0));
+        Self {
+            file,
+            verdict,
+            summary,
+            size_bytes: Some(found.file_size),
+            sha256: Some(trailer),
+            content_sha256: content,
+            etcdutl: found.status.as_ref().map(|status| Etcdutl {
+                hash: status.hash,
+                revision: status.revision,
+                total_key: status.total_keys_live,
+                total_size: status.total_size,
+                version: status.version.clone(),
+            }),
+            records: found.status.as_ref().map(|status| status.total_keys_all),
+            free_bytes: found.pages.map(|pages| pages.free * page_size),
+            findings: found.findings.iter().map(|finding| finding.damage.to_string()).collect(),
+            findings_left_out: found.findings_left_out,
+        }
+    }
+
+    /// A file that could not be read.
+    pub fn unreadable(file: String, why: String) -> Self {
+        Self {
+            file,
+            verdict: FileVerdict::Unreadable,
+            summary: why,
+            size_bytes: None,
+            sha256: None,
+            content_sha256: None,
+            etcdutl: None,
+            records: None,
+            free_bytes: None,
+            findings: Vec::new(),
+            findings_left_out: 0,
+        }
+    }
+}
+
+fn damaged(found: &etcd_datadir::verify::Verification) -> String {
+    let fatal = found.findings.iter().find(|finding| finding.fatal);
+    match (&found.sha256, fatal) {
+        (_, Some(finding)) => format!("damaged: {}", finding.damage),
+        (Sha256State::Wrong { .. }, None) => "damaged: its sha256 is not the one etcd wrote at its end".to_owned(),
+        (_, None) => "damaged".to_owned(),
+    }
+}
+
+impl View for Verification {
+    fn table(&self, wide: bool, paint: Paint) -> String {
+        let grid = Grid::new().text("FILE").text("VERDICT").number("SIZE").number("REVISION").number("KEYS").text("HASH").text("VERSION");
+        let mut grid = if wide { grid.number("RECORDS").number("FREE").text("SHA256") } else { grid };
+        for file in &self.files {
+            grid.row(row(file, wide));
+        }
+        let mut text = grid.draw(paint);
+        for file in &self.files {
+            if file.verdict != FileVerdict::Reliable {
+                text.push_str(&format!("{}\n", clean(&sentence(file))));
+            }
+            // The first is in the summary already.
+            let more = file.findings.iter().filter(|finding| !file.summary.contains(finding.as_str()));
+            let shown = if wide { usize::MAX } else { 3 };
+            let rest: Vec<&String> = more.collect();
+            for finding in rest.iter().take(shown) {
+                text.push_str(&format!("  {}\n", clean(finding)));
+            }
+            let hidden = rest.len().saturating_sub(shown) as u64 + file.findings_left_out;
+            if hidden > 0 {
+                text.push_str(&format!("  and {} more\n", count(hidden)));
+            }
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        let reliable = self.files.iter().filter(|file| file.verdict == FileVerdict::Reliable);
+        reliable.map(|file| file.file.clone()).collect()
+    }
+}
+
+/// Errors of files name their file themselves.
+fn sentence(file: &VerifiedFile) -> String {
+    if file.summary.starts_with(&file.file) { file.summary.clone() } else { format!("{}: {}", file.file, file.summary) }
+}
+
+fn row(file: &VerifiedFile, wide: bool) -> Vec<Field> {
+    let status = file.etcdutl.as_ref();
+    let mut fields = vec![
+        field(&file.file),
+        match file.verdict {
+            FileVerdict::Reliable => field("reliable").tone(Tone::Good),
+            FileVerdict::NotFullyChecked => field("not fully checked").tone(Tone::Warn),
+            FileVerdict::Damaged => field("damaged").tone(Tone::Bad),
+            FileVerdict::Unreadable => field("unreadable").tone(Tone::Bad),
+        },
+        maybe(file.size_bytes.map(bytes)),
+        maybe(status.map(|status| count(status.revision))),
+        maybe(status.map(|status| count(status.total_key))),
+        maybe(status.map(|status| format!("{:08x}", status.hash))),
+        maybe(status.map(|status| status.version.clone())),
+    ];
+    if wide {
+        fields.push(maybe(file.records.map(count)));
+        fields.push(maybe(file.free_bytes.map(bytes)));
+        fields.push(maybe(file.content_sha256.as_deref()));
+    }
+    fields
+}
