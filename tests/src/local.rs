@@ -235,12 +235,18 @@ impl Etcd {
     /// # Errors
     /// When etcd does not answer, or answers with an error.
     pub fn put(&self, key: &str, value: &str) -> Result<u64> {
-        let answer = post(
-            self.place.client,
-            "/v3/kv/put",
-            &json!({"key": base64(key), "value": base64(value)}),
-        )?;
-        number(&answer["header"]["revision"])
+        put(self.place.client, key, value)
+    }
+
+    /// All keys.
+    ///
+    /// # Errors
+    /// When etcd does not answer, or answers with an error.
+    pub fn keys(&self) -> Result<Vec<String>> {
+        let all = json!({"key": base64("\0"), "range_end": base64("\0"), "keys_only": true});
+        let answer = post(self.place.client, "/v3/kv/range", &all)?;
+        let keys = answer["kvs"].as_array().into_iter().flatten();
+        keys.map(|kv| Ok(String::from_utf8(unbase64(kv["key"].as_str().unwrap_or_default()))?)).collect()
     }
 
     /// Deletes a key.
@@ -448,6 +454,15 @@ fn unchunk(mut body: &str) -> String {
         body = rest.get(size + 2..).unwrap_or_default();
     }
     out
+}
+
+/// Puts a key through the member with this client port; gives the revision.
+///
+/// # Errors
+/// When etcd does not answer, or answers with an error.
+pub fn put(port: u16, key: &str, value: &str) -> Result<u64> {
+    let answer = post(port, "/v3/kv/put", &json!({"key": base64(key), "value": base64(value)}))?;
+    number(&answer["header"]["revision"])
 }
 
 /// What a GET answers.

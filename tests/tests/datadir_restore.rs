@@ -403,3 +403,136 @@ fn a_raw_database_needs_a_word_and_must_not_be_in_use() -> Result<()> {
     assert_eq!(etcd.hashkv(&etcdctl, 0)?, hashkv);
     Ok(())
 }
+
+/// A snapshot of some megabytes, so that a restore takes a while.
+fn large_snapshot(dir: &Path) -> Result<PathBuf> {
+    Ok(snapshot(dir, "3.5", 700, 100_000)?.0)
+}
+
+const CHILD: &str = "DATADIR_RESTORE_CHILD";
+
+#[test]
+#[ignore = "what the test below runs as a process of its own, to kill it"]
+fn restore_child() -> Result<()> {
+    let dir = PathBuf::from(std::env::var(CHILD).context("run by the test that kills it only")?);
+    let options = RestoreOptions::new(NewMember::parse_list("m1=http://127.0.0.1:2380")?);
+    let target = [RestoreTarget::new("m1", dir.join("target"))];
+    restore(&dir.join("snapshot"), &target, &options, &mut ignore)?;
+    Ok(())
+}
+
+#[test]
+fn killed_at_any_moment_the_target_is_absent_or_complete() -> Result<()> {
+    use etcd_datadir::datadir::{InspectOptions, Verdict, inspect};
+    let dir = tempfile::tempdir()?;
+    std::fs::rename(large_snapshot(dir.path())?, dir.path().join("snapshot"))?;
+    let target = dir.path().join("target");
+    let start = || {
+        let mut child = std::process::Command::new(std::env::current_exe()?);
+        child.args(["--ignored", "--exact", "restore_child"]).env(CHILD, dir.path());
+        child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        Ok::<_, anyhow::Error>(child.spawn()?)
+    };
+    let began = std::time::Instant::now();
+    anyhow::ensure!(start()?.wait()?.success(), "the child does not restore at all");
+    let whole = began.elapsed();
+    let (mut absent, mut complete) = (0, 0);
+    const ROUNDS: u32 = 24;
+    for round in 0..ROUNDS {
+        if target.exists() {
+            std::fs::remove_dir_all(&target)?;
+        }
+        let mut child = start()?;
+        std::thread::sleep(whole * (round + 1) * 5 / (ROUNDS * 4));
+        child.kill()?;
+        child.wait()?;
+        if !target.exists() {
+            absent += 1;
+            continue;
+        }
+        complete += 1;
+        let found = inspect(&target, &InspectOptions::default(), &mut ignore)?;
+        assert!(matches!(found.verdict, Verdict::Starts(_)), "round {round}: {:?}", found.verdict);
+        assert!(found.database.is_whole());
+    }
+    assert!(absent > 3 && complete > 0, "{absent} absent, {complete} complete: the kills did not hit");
+    Ok(())
+}
+
+/// A small file system in memory.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, size: &str) -> Result<Self> {
+        std::fs::create_dir_all(at)?;
+        let path = at.to_str().context("path")?;
+        run(Path::new("mount"), &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", path])?;
+        Ok(Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_leaves_nothing() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = large_snapshot(dir.path())?;
+    let options = RestoreOptions::new(NewMember::parse_list("m1=http://127.0.0.1:2380")?);
+    // Not even room for the WAL; room for that but not for the database.
+    for size in ["32m", "100m"] {
+        let disk = SmallDisk::mount(&dir.path().join(size), size)?;
+        let target = [RestoreTarget::new("m1", disk.0.join("target"))];
+        let failed = restore(&file, &target, &options, &mut ignore);
+        let Err(RestoreError::Files(etcd_datadir::Error::Io { source, .. })) = &failed else { panic!("{size}: {failed:?}") };
+        assert_eq!(source.kind(), std::io::ErrorKind::StorageFull, "{size}: {source}");
+        assert_eq!(std::fs::read_dir(&disk.0)?.count(), 0, "{size}: something was left");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused_and_leaves_nothing() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (file, _) = snapshot(dir.path(), "3.5", 200, 500)?;
+    let whole = std::fs::read(&file)?;
+    let options = RestoreOptions::new(NewMember::parse_list("m1=http://127.0.0.1:2380")?);
+    let out = dir.path().join("out");
+    std::fs::create_dir(&out)?;
+    // A flipped bit anywhere: trailer, page header, key, value, free page.
+    for i in 0..40 {
+        let mut bytes = whole.clone();
+        let at = bytes.len() / 40 * i + 17;
+        bytes[at] ^= 1 << (i % 8);
+        std::fs::write(&file, &bytes)?;
+        let target = [RestoreTarget::new("m1", out.join("target"))];
+        let refused = restore(&file, &target, &options, &mut ignore);
+        assert!(matches!(refused, Err(RestoreError::Files(etcd_datadir::Error::Damaged { .. }))), "byte {at}: {refused:?}");
+        assert_eq!(std::fs::read_dir(&out)?.count(), 0);
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_restored_over_a_directory() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (file, _) = snapshot(dir.path(), "3.5", 3, 3)?;
+    let options = RestoreOptions::new(NewMember::parse_list("m1=http://127.0.0.1:2380")?);
+    let data_dir = dir.path().join("data");
+    std::fs::create_dir(&data_dir)?;
+    let mut target = RestoreTarget::new("m1", &data_dir);
+    let again = |target: &RestoreTarget| restore(&file, std::slice::from_ref(target), &options, &mut ignore);
+    assert!(matches!(again(&target), Err(RestoreError::Exists(_))));
+    // A disk of its own has something in it already, only no member.
+    std::fs::create_dir(data_dir.join("lost+found"))?;
+    target.into_existing = true;
+    target.wal_dir = Some(dir.path().join("wal"));
+    again(&target)?;
+    assert!(data_dir.join("member/snap/db").exists() && data_dir.join("lost+found").exists());
+    assert!(dir.path().join("wal/0000000000000000-0000000000000000.wal").exists());
+    assert!(matches!(again(&target), Err(RestoreError::Exists(_))));
+    Ok(())
+}

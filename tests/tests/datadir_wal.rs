@@ -111,12 +111,20 @@ fn a_tail_that_etcd_repairs_is_read_the_same() -> Result<()> {
     let (source, place) = stopped(dir.path(), "3.5", &[])?;
     let (end, before) = (used(&source)?, look(&source)?);
     let before_last = before.wal.context("no WAL")?.last;
-    for cut in [1, 5, 9, 40] {
-        let data_dir = dir.path().join(format!("cut-{cut}"));
+    // A record of 4000 bytes of which only the first sectors came to disk; with and without the rest of the file.
+    let torn = [&4000u64.to_le_bytes()[..], &[7; 1000]].concat();
+    let tails: [(u64, &[u8], bool); 5] =
+        [(1, &[], true), (9, &[], true), (0, &torn[..3], true), (0, &torn[..100], true), (0, &torn, false)];
+    for (i, (cut, more, short)) in tails.into_iter().enumerate() {
+        let data_dir = dir.path().join(format!("tail-{i}"));
         copy(&source, &data_dir)?;
-        fs::File::options().write(true).open(last_segment(&data_dir)?)?.set_len(end - cut)?;
+        let segment = fs::File::options().write(true).open(last_segment(&data_dir)?)?;
+        segment.write_all_at(more, end - cut)?;
+        if short {
+            segment.set_len(end - cut + more.len() as u64)?;
+        }
         let found = look(&data_dir)?;
-        let Verdict::StartsWithLoss(_, losses) = &found.verdict else { panic!("{cut}: {:?}", found.verdict) };
+        let Verdict::StartsWithLoss(_, losses) = &found.verdict else { panic!("tail {i}: {:?}", found.verdict) };
         let [Loss::TornRecord { offset, .. }] = losses.as_slice() else { panic!("{losses:?}") };
         let ours = found.wal.as_ref().context("no WAL")?.last;
         assert!(ours <= before_last);
@@ -158,7 +166,11 @@ fn segments(data_dir: &Path) -> Result<Vec<PathBuf>> {
 const CASES: &[Case] = &[
     Case {
         name: "a flipped bit in an entry",
-        damage: |dir| flip(&segments(dir)?[0], 20_000),
+        damage: |dir| {
+            let path = &segments(dir)?[0];
+            let value = fs::read(path)?.windows(40).position(|bytes| bytes == [b'x'; 40]).context("no value")?;
+            flip(path, value as u64 + 20)
+        },
         expected: |v| matches!(v, Verdict::RestoreFrom(Refusal::WalDamaged(d)) if matches!(d.kind, WalDamageKind::CrcMismatch { .. })),
         etcd_starts: false,
     },

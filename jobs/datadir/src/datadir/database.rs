@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 use crate::ids::MemberId;
 use crate::progress::OnProgress;
+use crate::records::RevisionKey;
 use crate::records::members::{Member, removed_id};
 use crate::records::meta::MetaBucket;
-use crate::records::RevisionKey;
 use crate::source::FileSource;
 use crate::tree::Database;
 use crate::verify::{Verdict, Verification, VerifyOptions, verify};
@@ -36,7 +36,12 @@ impl DatabaseState {
     /// Whether it was walked to the end and nothing was wrong with it.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.facts().is_some_and(|facts| facts.check.as_ref().is_some_and(|check| check.verdict == Verdict::NoTrailer))
+        self.facts().is_some_and(|facts| {
+            facts
+                .check
+                .as_ref()
+                .is_some_and(|check| check.verdict == Verdict::NoTrailer)
+        })
     }
 }
 
@@ -93,9 +98,15 @@ impl ReceivedDatabase {
             let entry = entry.map_err(fail)?;
             let name = entry.file_name();
             let index = name.to_str().and_then(|name| name.strip_suffix(".snap.db"));
-            let Some(index) = index.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else { continue };
+            let Some(index) = index.and_then(|digits| u64::from_str_radix(digits, 16).ok()) else {
+                continue;
+            };
             let size_bytes = entry.metadata().map_err(fail)?.len();
-            found.push(Self { path: entry.path(), index, size_bytes });
+            found.push(Self {
+                path: entry.path(),
+                index,
+                size_bytes,
+            });
         }
         found.sort_unstable_by_key(|received| received.index);
         Ok(found)
@@ -103,7 +114,11 @@ impl ReceivedDatabase {
 }
 
 /// Reads the database's own account; with `walk`, all of it.
-pub(super) fn read(path: &Path, walk: bool, on_progress: OnProgress<'_>) -> Result<DatabaseState, Error> {
+pub(super) fn read(
+    path: &Path,
+    walk: bool,
+    on_progress: OnProgress<'_>,
+) -> Result<DatabaseState, Error> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(DatabaseState::Missing),
         Err(e) => return Err(Error::io(&path.display().to_string(), "look at", e)),
@@ -116,7 +131,11 @@ pub(super) fn read(path: &Path, walk: bool, on_progress: OnProgress<'_>) -> Resu
     }
 }
 
-fn facts(source: &FileSource, walk: bool, on_progress: OnProgress<'_>) -> Result<DatabaseFacts, Error> {
+fn facts(
+    source: &FileSource,
+    walk: bool,
+    on_progress: OnProgress<'_>,
+) -> Result<DatabaseFacts, Error> {
     let mut db = Database::open(source)?;
     let mut facts = DatabaseFacts {
         size_bytes: db.meta().database_size(),
@@ -132,7 +151,9 @@ fn facts(source: &FileSource, walk: bool, on_progress: OnProgress<'_>) -> Result
         match bucket.name.as_slice() {
             b"key" => {
                 let last = db.last_key(&bucket)?;
-                facts.revision = last.and_then(|key| RevisionKey::parse(&key)).map_or(0, |key| key.revision.main);
+                facts.revision = last
+                    .and_then(|key| RevisionKey::parse(&key))
+                    .map_or(0, |key| key.revision.main);
             }
             b"meta" => db.walk(&bucket, &mut |entry| {
                 let taken = facts.meta.take(entry.element.key, entry.element.value);
@@ -140,25 +161,33 @@ fn facts(source: &FileSource, walk: bool, on_progress: OnProgress<'_>) -> Result
             })?,
             b"cluster" => db.walk(&bucket, &mut |entry| {
                 if entry.element.key == b"clusterVersion" {
-                    facts.cluster_version = Some(String::from_utf8_lossy(entry.element.value).into_owned());
+                    facts.cluster_version =
+                        Some(String::from_utf8_lossy(entry.element.value).into_owned());
                 }
                 Ok(())
             })?,
             b"members" => db.walk(&bucket, &mut |entry| {
                 let member = Member::decode(entry.element.key, entry.element.value);
-                facts.members.push(member.map_err(|bad| entry.bad_record(&name, bad.to_string()))?);
+                facts
+                    .members
+                    .push(member.map_err(|bad| entry.bad_record(&name, bad.to_string()))?);
                 Ok(())
             })?,
             b"members_removed" => db.walk(&bucket, &mut |entry| {
                 let id = removed_id(entry.element.key);
-                facts.removed.push(id.map_err(|bad| entry.bad_record(&name, bad.to_string()))?);
+                facts
+                    .removed
+                    .push(id.map_err(|bad| entry.bad_record(&name, bad.to_string()))?);
                 Ok(())
             })?,
             _ => {}
         }
     }
     if walk {
-        let options = VerifyOptions { sha256: false, records: true };
+        let options = VerifyOptions {
+            sha256: false,
+            records: true,
+        };
         facts.check = Some(verify(source, &options, None, on_progress)?);
     }
     Ok(facts)

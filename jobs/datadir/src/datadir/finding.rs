@@ -28,7 +28,9 @@ pub enum Refusal {
     #[error("the WAL does not say whose it is")]
     NoMetadata,
     /// The WAL does not reach back to where etcd would have to begin reading.
-    #[error("the WAL begins at index {first}, etcd would have to read it from {needed} on: no usable .snap file is newer")]
+    #[error(
+        "the WAL begins at index {first}, etcd would have to read it from {needed} on: no usable .snap file is newer"
+    )]
     WalTooShort {
         /// First index the segments may hold.
         first: u64,
@@ -39,7 +41,9 @@ pub enum Refusal {
     #[error("entries {} to {} are missing in the WAL", .0.after.saturating_add(1), .0.next.saturating_sub(1))]
     IndexGap(IndexJump),
     /// The hard state speaks of entries that are not there: durable ones were lost. raft panics.
-    #[error("entries up to {commit} were committed, but the WAL ends with {last}: entries that were on disk are gone")]
+    #[error(
+        "entries up to {commit} were committed, but the WAL ends with {last}: entries that were on disk are gone"
+    )]
     CommitBeyondLog {
         /// Commit index in the hard state.
         commit: u64,
@@ -124,16 +128,22 @@ pub enum Finding {
     #[error("{0} membership changes at the end of the log may never have been committed")]
     PendingChanges(usize),
     /// Data of the v2 API, with which etcd 3.6 does not start.
-    #[error("there is data of the v2 API in the .snap file; etcd 3.6 and later do not start with it")]
+    #[error(
+        "there is data of the v2 API in the .snap file; etcd 3.6 and later do not start with it"
+    )]
     UserDataInV2Store,
     /// One release would start, another not.
     #[error("{0}")]
     OtherRelease(String),
     /// There is no database, and the WAL still holds everything since the beginning.
-    #[error("the database is missing, but the WAL holds every entry from the first on: etcd makes it anew")]
+    #[error(
+        "the database is missing, but the WAL holds every entry from the first on: etcd makes it anew"
+    )]
     DatabaseRebuilt,
     /// etcd will take a database that was received from the leader.
-    #[error("etcd will put the database received with the snapshot at index {0} in the place of its own")]
+    #[error(
+        "etcd will put the database received with the snapshot at index {0} in the place of its own"
+    )]
     TakesReceived(u64),
     /// The database was not walked.
     #[error("the database was not checked")]

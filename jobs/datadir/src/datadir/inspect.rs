@@ -96,8 +96,14 @@ impl DataDir {
         let facts = self.database.facts()?;
         let index = facts.consistent_index();
         let wal = self.wal.as_ref();
-        let by_wal = wal.and_then(|wal| wal.term_at(index).or((index > wal.last.index).then_some(wal.last.term)));
-        Some(LogPosition { term: facts.meta.term.or(by_wal).unwrap_or(0), index })
+        let by_wal = wal.and_then(|wal| {
+            wal.term_at(index)
+                .or((index > wal.last.index).then_some(wal.last.term))
+        });
+        Some(LogPosition {
+            term: facts.meta.term.or(by_wal).unwrap_or(0),
+            index,
+        })
     }
 }
 
@@ -107,12 +113,20 @@ impl DataDir {
 ///
 /// # Errors
 /// [`Error::Io`] when the disk fails or a directory may not be read, [`Error::Cancelled`]. Damage is no error.
-pub fn inspect(data_dir: &Path, options: &InspectOptions, on_progress: OnProgress<'_>) -> Result<DataDir, Error> {
+pub fn inspect(
+    data_dir: &Path,
+    options: &InspectOptions,
+    on_progress: OnProgress<'_>,
+) -> Result<DataDir, Error> {
     let member_dir = data_dir.join("member");
     let snap_dir = member_dir.join("snap");
-    let wal_dir = options.wal_dir.clone().unwrap_or_else(|| member_dir.join("wal"));
+    let wal_dir = options
+        .wal_dir
+        .clone()
+        .unwrap_or_else(|| member_dir.join("wal"));
     let database_path = snap_dir.join("db");
-    std::fs::read_dir(data_dir).map_err(|e| Error::io(&data_dir.display().to_string(), "list", e))?;
+    std::fs::read_dir(data_dir)
+        .map_err(|e| Error::io(&data_dir.display().to_string(), "list", e))?;
 
     let running = is_running(&database_path, &wal_dir)?;
     let wal = read_wal(&wal_dir, on_progress)?;
@@ -137,7 +151,11 @@ pub fn inspect(data_dir: &Path, options: &InspectOptions, on_progress: OnProgres
         findings: Vec::new(),
     };
     found.membership = found.compare_members();
-    found.verdict = if running { Verdict::Running } else { found.judge() };
+    found.verdict = if running {
+        Verdict::Running
+    } else {
+        found.judge()
+    };
     found.findings = found.look_further(options.skip_database_check);
     Ok(found)
 }
@@ -149,32 +167,51 @@ fn is_running(database: &Path, wal_dir: &Path) -> Result<bool, Error> {
     {
         return Ok(true);
     }
-    match crate::wal::list_segments(wal_dir).ok().and_then(|names| names.last().copied()) {
+    match crate::wal::list_segments(wal_dir)
+        .ok()
+        .and_then(|names| names.last().copied())
+    {
         Some(last) => Ok(segment_holder(&wal_dir.join(last.to_string()))? == Holder::Etcd),
         None => Ok(false),
     }
 }
 
 fn read_snaps(snap_dir: &Path) -> Result<Vec<SnapFound>, Error> {
-    let names = list_snaps(snap_dir).map_err(|e| Error::io(&snap_dir.display().to_string(), "list", e))?;
+    let names =
+        list_snaps(snap_dir).map_err(|e| Error::io(&snap_dir.display().to_string(), "list", e))?;
     let read = |name: crate::snap::SnapName| {
         let path = snap_dir.join(name.to_string());
-        SnapFound { content: read_snap(&path), path, name }
+        SnapFound {
+            content: read_snap(&path),
+            path,
+            name,
+        }
     };
     Ok(names.into_iter().take(MAX_SNAPS).map(read).collect())
 }
 
 impl DataDir {
     fn parts<'p>(&'p self, wal: &'p WalSummary) -> Parts<'p> {
-        Parts { wal, snaps: &self.snaps, database: &self.database, received: &self.received }
+        Parts {
+            wal,
+            snaps: &self.snaps,
+            database: &self.database,
+            received: &self.received,
+        }
     }
 
     fn rule(&self) -> StartRule {
-        StartRule::of_cluster_version(self.database.facts().and_then(|facts| facts.cluster_version.as_deref()))
+        StartRule::of_cluster_version(
+            self.database
+                .facts()
+                .and_then(|facts| facts.cluster_version.as_deref()),
+        )
     }
 
     fn consistent_index(&self) -> u64 {
-        self.database.facts().map_or(0, |facts| facts.consistent_index())
+        self.database
+            .facts()
+            .map_or(0, |facts| facts.consistent_index())
     }
 
     fn judge(&self) -> Verdict {
@@ -184,9 +221,9 @@ impl DataDir {
                 DatabaseState::Unreadable(error) => {
                     Verdict::BeyondUse(Refusal::DatabaseDamaged(error.to_string()))
                 }
-                DatabaseState::Readable(_) => {
-                    self.without_start(Refusal::NoWal { consistent_index: self.consistent_index() })
-                }
+                DatabaseState::Readable(_) => self.without_start(Refusal::NoWal {
+                    consistent_index: self.consistent_index(),
+                }),
             };
         };
         if let Some(id) = self.member_id
@@ -212,7 +249,10 @@ impl DataDir {
     }
 
     fn is_removed(&self, id: MemberId) -> bool {
-        self.membership.views.iter().any(|(_, view)| view.removed.contains(&id) && !view.members.contains_key(&id))
+        self.membership
+            .views
+            .iter()
+            .any(|(_, view)| view.removed.contains(&id) && !view.members.contains_key(&id))
     }
 
     /// Up to where changes of the membership are known to be final.
@@ -223,29 +263,60 @@ impl DataDir {
 
     fn compare_members(&self) -> Membership {
         let to = self.final_index();
-        let changes = self.wal.as_ref().map_or(&[][..], |wal| wal.changes.as_slice());
+        let changes = self
+            .wal
+            .as_ref()
+            .map_or(&[][..], |wal| wal.changes.as_slice());
         // What is older than the first segment is only in snapshots.
-        let from_start = self.wal.as_ref().is_some_and(|wal| wal.segments.first().is_some_and(|s| s.name.index <= 1));
-        let recorded = self.wal.as_ref().and_then(|wal| wal.valid_snapshots().rfind(|s| s.conf_state.is_some()));
-        let usable = self.wal.as_ref().map(|wal| self.parts(wal).snapshot(StartRule::UpTo36)).unwrap_or_default();
-        let snap = self.snaps.iter().filter_map(|snap| snap.content.as_ref().ok()).find(|s| s.position == usable);
+        let from_start = self
+            .wal
+            .as_ref()
+            .is_some_and(|wal| wal.segments.first().is_some_and(|s| s.name.index <= 1));
+        let recorded = self
+            .wal
+            .as_ref()
+            .and_then(|wal| wal.valid_snapshots().rfind(|s| s.conf_state.is_some()));
+        let usable = self
+            .wal
+            .as_ref()
+            .map(|wal| self.parts(wal).snapshot(StartRule::UpTo36))
+            .unwrap_or_default();
+        let snap = self
+            .snaps
+            .iter()
+            .filter_map(|snap| snap.content.as_ref().ok())
+            .find(|s| s.position == usable);
         let mut views = Vec::new();
         let by_wal = match (recorded, snap) {
-            (Some(recorded), _) => recorded.conf_state.as_ref().map(|c| (View::of_conf_state(c), recorded.position)),
+            (Some(recorded), _) => recorded
+                .conf_state
+                .as_ref()
+                .map(|c| (View::of_conf_state(c), recorded.position)),
             // etcd 3.4 does not write the configuration into the WAL.
             (None, Some(snap)) => Some((View::of_conf_state(&snap.conf_state), snap.position)),
             (None, None) => from_start.then(|| (View::default(), LogPosition::default())),
         };
         let at_start = Some((View::default(), LogPosition::default())).filter(|_| from_start);
-        let by_snap = snap.map(|snap| (View::of_members(&snap.store.members, &snap.store.removed), snap.position));
+        let by_snap = snap.map(|snap| {
+            (
+                View::of_members(&snap.store.members, &snap.store.removed),
+                snap.position,
+            )
+        });
         let facts = self.database.facts();
         let by_database = facts.map(|facts| {
-            let position = LogPosition { term: 0, index: facts.consistent_index() };
+            let position = LogPosition {
+                term: 0,
+                index: facts.consistent_index(),
+            };
             (View::of_members(&facts.members, &facts.removed), position)
         });
         // From the first entry on the log tells URLs as well, which raft's configuration does not.
-        let sources =
-            [(Source::Wal, at_start.or(by_wal)), (Source::Snap, by_snap), (Source::Database, by_database)];
+        let sources = [
+            (Source::Wal, at_start.or(by_wal)),
+            (Source::Snap, by_snap),
+            (Source::Database, by_database),
+        ];
         for (source, view) in sources {
             let Some((mut view, at)) = view else { continue };
             view.follow(changes, at.index, to);
@@ -258,15 +329,29 @@ impl DataDir {
         let mut found = Vec::new();
         for snap in &self.snaps {
             match &snap.content {
-                Err(why) => found.push(Finding::BadSnap { path: snap.path.clone(), why: why.to_string() }),
-                Ok(content) if content.store.has_user_data => found.push(Finding::UserDataInV2Store),
+                Err(why) => found.push(Finding::BadSnap {
+                    path: snap.path.clone(),
+                    why: why.to_string(),
+                }),
+                Ok(content) if content.store.has_user_data => {
+                    found.push(Finding::UserDataInV2Store)
+                }
                 Ok(_) => {}
             }
         }
-        found.extend(self.membership.differences.iter().map(|d| Finding::Membership(d.to_string())));
+        found.extend(
+            self.membership
+                .differences
+                .iter()
+                .map(|d| Finding::Membership(d.to_string())),
+        );
         let Some(wal) = &self.wal else { return found };
         let to = self.final_index();
-        let pending = wal.changes.iter().filter(|change| change.position.index > to).count();
+        let pending = wal
+            .changes
+            .iter()
+            .filter(|change| change.position.index > to)
+            .count();
         if pending > 0 {
             found.push(Finding::PendingChanges(pending));
         }
@@ -282,7 +367,10 @@ impl DataDir {
             }
             let other = self.rule().other();
             if let Err(refusal) = self.parts(wal).start(other) {
-                found.push(Finding::OtherRelease(format!("{} would not start: {refusal}", other.releases())));
+                found.push(Finding::OtherRelease(format!(
+                    "{} would not start: {refusal}",
+                    other.releases()
+                )));
             }
         }
         if unchecked && self.database.facts().is_some() {
@@ -295,9 +383,18 @@ impl DataDir {
 fn loss(tail: &Tail) -> Option<Loss> {
     match tail {
         Tail::Clean => None,
-        Tail::Torn { file, offset, .. } => Some(Loss::TornRecord { file: file.clone(), offset: *offset }),
-        Tail::Hole { file, offset, resumes_at } => {
-            Some(Loss::BehindHole { file: file.clone(), offset: *offset, resumes_at: *resumes_at })
-        }
+        Tail::Torn { file, offset, .. } => Some(Loss::TornRecord {
+            file: file.clone(),
+            offset: *offset,
+        }),
+        Tail::Hole {
+            file,
+            offset,
+            resumes_at,
+        } => Some(Loss::BehindHole {
+            file: file.clone(),
+            offset: *offset,
+            resumes_at: *resumes_at,
+        }),
     }
 }

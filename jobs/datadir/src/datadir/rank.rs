@@ -46,7 +46,9 @@ impl Comparison {
     /// The best one, if any can be used and all are of one cluster.
     #[must_use]
     pub fn best(&self) -> Option<&Ranked> {
-        self.order.first().filter(|best| best.reach.is_some() && self.clusters.len() <= 1)
+        self.order
+            .first()
+            .filter(|best| best.reach.is_some() && self.clusters.len() <= 1)
     }
 }
 
@@ -54,11 +56,20 @@ impl Comparison {
 /// revision; a voter before a learner.
 #[must_use]
 pub fn rank(dirs: &[DataDir]) -> Comparison {
-    let mut order: Vec<Ranked> = dirs.iter().enumerate().map(|(which, dir)| place(which, dir)).collect();
+    let mut order: Vec<Ranked> = dirs
+        .iter()
+        .enumerate()
+        .map(|(which, dir)| place(which, dir))
+        .collect();
     order.sort_by_key(|ranked| {
         let dir = &dirs[ranked.which];
         let preference = (ranked.commit, ranked.consistent_index, ranked.revision);
-        (Reverse(ranked.reach), effort(&dir.verdict), Reverse(preference), is_learner(dir))
+        (
+            Reverse(ranked.reach),
+            effort(&dir.verdict),
+            Reverse(preference),
+            is_learner(dir),
+        )
     });
     let mut clusters: Vec<ClusterId> = dirs.iter().filter_map(|dir| dir.cluster_id).collect();
     clusters.sort_unstable();
@@ -66,7 +77,12 @@ pub fn rank(dirs: &[DataDir]) -> Comparison {
     let voters = order.first().map_or(0, |best| voters(&dirs[best.which]));
     let usable = |ranked: &&Ranked| ranked.reach.is_some() && !is_learner(&dirs[ranked.which]);
     let majority = voters > 0 && order.iter().filter(usable).count() > voters / 2;
-    Comparison { order, clusters, voters, majority }
+    Comparison {
+        order,
+        clusters,
+        voters,
+        majority,
+    }
 }
 
 fn place(which: usize, dir: &DataDir) -> Ranked {
@@ -91,10 +107,21 @@ fn effort(verdict: &Verdict) -> u8 {
 
 fn voters(dir: &DataDir) -> usize {
     let views = &dir.membership.views;
-    views.first().map_or(0, |(_, view)| view.members.values().filter(|member| !member.is_learner).count())
+    views.first().map_or(0, |(_, view)| {
+        view.members
+            .values()
+            .filter(|member| !member.is_learner)
+            .count()
+    })
 }
 
 fn is_learner(dir: &DataDir) -> bool {
-    let Some(id) = dir.member_id else { return false };
-    dir.membership.views.iter().any(|(_, view)| view.members.get(&id).is_some_and(|member| member.is_learner))
+    let Some(id) = dir.member_id else {
+        return false;
+    };
+    dir.membership.views.iter().any(|(_, view)| {
+        view.members
+            .get(&id)
+            .is_some_and(|member| member.is_learner)
+    })
 }

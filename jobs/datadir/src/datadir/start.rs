@@ -71,12 +71,24 @@ impl Parts<'_> {
     pub(super) fn snapshot(&self, rule: StartRule) -> LogPosition {
         match rule {
             StartRule::UpTo36 => {
-                let usable = self.snaps.iter().filter_map(|snap| snap.content.as_ref().ok()).map(|snap| snap.position);
-                let mut recorded =
-                    usable.filter(|at| self.wal.valid_snapshots().any(|snapshot| snapshot.position == *at));
+                let usable = self
+                    .snaps
+                    .iter()
+                    .filter_map(|snap| snap.content.as_ref().ok())
+                    .map(|snap| snap.position);
+                let mut recorded = usable.filter(|at| {
+                    self.wal
+                        .valid_snapshots()
+                        .any(|snapshot| snapshot.position == *at)
+                });
                 recorded.next().unwrap_or_default()
             }
-            StartRule::From37 => self.wal.valid_snapshots().next_back().map(|s| s.position).unwrap_or_default(),
+            StartRule::From37 => self
+                .wal
+                .valid_snapshots()
+                .next_back()
+                .map(|s| s.position)
+                .unwrap_or_default(),
         }
     }
 
@@ -90,34 +102,66 @@ impl Parts<'_> {
         }
         let snapshot = self.snapshot(rule);
         // The segment that holds the start is the last one whose name has no greater index.
-        let first = self.wal.segments.first().map_or(0, |segment| segment.name.index);
+        let first = self
+            .wal
+            .segments
+            .first()
+            .map_or(0, |segment| segment.name.index);
         if first > snapshot.index {
-            return Err(Refusal::WalTooShort { first, needed: snapshot.index });
+            return Err(Refusal::WalTooShort {
+                first,
+                needed: snapshot.index,
+            });
         }
-        if let Some(jump) = self.wal.jumps.iter().find(|jump| jump.next > snapshot.index.saturating_add(1)) {
+        if let Some(jump) = self
+            .wal
+            .jumps
+            .iter()
+            .find(|jump| jump.next > snapshot.index.saturating_add(1))
+        {
             return Err(Refusal::IndexGap(*jump));
         }
         let last = self.wal.last.max_index(snapshot);
         if self.wal.commit() > last.index {
-            return Err(Refusal::CommitBeyondLog { commit: self.wal.commit(), last });
+            return Err(Refusal::CommitBeyondLog {
+                commit: self.wal.commit(),
+                last,
+            });
         }
         self.with_database(snapshot, last)
     }
 
     fn with_database(&self, snapshot: LogPosition, last: LogPosition) -> Result<Start, Refusal> {
         let consistent_index = match self.database {
-            DatabaseState::Unreadable(error) => return Err(Refusal::DatabaseDamaged(error.to_string())),
+            DatabaseState::Unreadable(error) => {
+                return Err(Refusal::DatabaseDamaged(error.to_string()));
+            }
             DatabaseState::Missing => 0,
             DatabaseState::Readable(facts) => facts.consistent_index(),
         };
         let missing = matches!(self.database, DatabaseState::Missing);
         let takes_received = snapshot.index > consistent_index;
-        if takes_received && !self.received.iter().any(|received| received.index == snapshot.index) {
-            let behind = Refusal::DatabaseBehind { consistent_index, snapshot: snapshot.index };
-            return Err(if missing { Refusal::DatabaseMissing } else { behind });
+        if takes_received
+            && !self
+                .received
+                .iter()
+                .any(|received| received.index == snapshot.index)
+        {
+            let behind = Refusal::DatabaseBehind {
+                consistent_index,
+                snapshot: snapshot.index,
+            };
+            return Err(if missing {
+                Refusal::DatabaseMissing
+            } else {
+                behind
+            });
         }
         if consistent_index > last.index {
-            return Err(Refusal::DatabaseAhead { consistent_index, last });
+            return Err(Refusal::DatabaseAhead {
+                consistent_index,
+                last,
+            });
         }
         if !takes_received
             && let Some(check) = self.database.facts().and_then(|facts| facts.check.as_ref())
@@ -125,13 +169,21 @@ impl Parts<'_> {
         {
             return Err(Refusal::DatabaseDamaged(finding.damage.to_string()));
         }
-        Ok(Start { snapshot, rebuilds_database: missing && !takes_received, takes_received })
+        Ok(Start {
+            snapshot,
+            rebuilds_database: missing && !takes_received,
+            takes_received,
+        })
     }
 }
 
 impl LogPosition {
     /// The one with the greater index.
     fn max_index(self, other: Self) -> Self {
-        if other.index > self.index { other } else { self }
+        if other.index > self.index {
+            other
+        } else {
+            self
+        }
     }
 }

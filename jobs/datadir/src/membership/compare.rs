@@ -58,7 +58,13 @@ impl View {
         let roles = [(&conf_state.voters, false), (&conf_state.learners, true)];
         for (ids, is_learner) in roles {
             for &id in ids {
-                view.members.insert(MemberId(id), ViewMember { is_learner, ..ViewMember::default() });
+                view.members.insert(
+                    MemberId(id),
+                    ViewMember {
+                        is_learner,
+                        ..ViewMember::default()
+                    },
+                );
             }
         }
         view
@@ -66,14 +72,25 @@ impl View {
 
     /// From members that are described in full.
     #[must_use]
-    pub fn of_members<'m>(members: impl IntoIterator<Item = &'m Member>, removed: &[MemberId]) -> Self {
-        let members = members.into_iter().map(|member| (member.id, ViewMember::of(member))).collect();
-        Self { members, removed: removed.iter().copied().collect() }
+    pub fn of_members<'m>(
+        members: impl IntoIterator<Item = &'m Member>,
+        removed: &[MemberId],
+    ) -> Self {
+        let members = members
+            .into_iter()
+            .map(|member| (member.id, ViewMember::of(member)))
+            .collect();
+        Self {
+            members,
+            removed: removed.iter().copied().collect(),
+        }
     }
 
     /// Carries out the changes in the log with an index above `after` and at most `to`.
     pub fn follow(&mut self, changes: &[LoggedChange], after: u64, to: u64) {
-        let within = changes.iter().filter(|change| (after + 1..=to).contains(&change.position.index));
+        let within = changes
+            .iter()
+            .filter(|change| (after + 1..=to).contains(&change.position.index));
         for change in within.flat_map(|change| &change.changes) {
             self.carry_out(change);
         }
@@ -81,9 +98,12 @@ impl View {
 
     fn carry_out(&mut self, change: &ConfChange) {
         let id = MemberId(change.member_id);
-        let described = Member::from_json(&change.context).ok().map(|member| ViewMember::of(&member));
+        let described = Member::from_json(&change.context)
+            .ok()
+            .map(|member| ViewMember::of(&member));
         match change.kind {
-            ConfChangeKind::AddVoter | ConfChangeKind::AddLearner if self.removed.contains(&id) => {}
+            ConfChangeKind::AddVoter | ConfChangeKind::AddLearner if self.removed.contains(&id) => {
+            }
             ConfChangeKind::AddVoter | ConfChangeKind::AddLearner => {
                 let member = self.members.entry(id).or_default();
                 member.is_learner = change.kind == ConfChangeKind::AddLearner;
@@ -108,7 +128,11 @@ impl ViewMember {
         let mut peer_urls = member.peer_urls.clone();
         peer_urls.sort_unstable();
         let name = Some(member.name.clone()).filter(|name| !name.is_empty());
-        Self { is_learner: member.is_learner, peer_urls: Some(peer_urls).filter(|urls| !urls.is_empty()), name }
+        Self {
+            is_learner: member.is_learner,
+            peer_urls: Some(peer_urls).filter(|urls| !urls.is_empty()),
+            name,
+        }
     }
 
     /// A promotion has no URLs in it, a change of URLs no name.
@@ -152,11 +176,23 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OnlyIn { member, has, lacks } => write!(f, "member {member} is in {has} but not in {lacks}"),
-            Self::Role { member, learner_in, voter_in } => {
-                write!(f, "member {member} is a learner in {learner_in} and a voter in {voter_in}")
+            Self::OnlyIn { member, has, lacks } => {
+                write!(f, "member {member} is in {has} but not in {lacks}")
             }
-            Self::PeerUrls { member, between: [a, b] } => {
+            Self::Role {
+                member,
+                learner_in,
+                voter_in,
+            } => {
+                write!(
+                    f,
+                    "member {member} is a learner in {learner_in} and a voter in {voter_in}"
+                )
+            }
+            Self::PeerUrls {
+                member,
+                between: [a, b],
+            } => {
                 write!(f, "member {member} has other peer URLs in {a} than in {b}")
             }
         }
@@ -176,7 +212,10 @@ impl Membership {
     /// The view of a source.
     #[must_use]
     pub fn view(&self, source: Source) -> Option<&View> {
-        self.views.iter().find(|(of, _)| *of == source).map(|(_, view)| view)
+        self.views
+            .iter()
+            .find(|(of, _)| *of == source)
+            .map(|(_, view)| view)
     }
 }
 
@@ -194,20 +233,40 @@ pub fn compare(views: Vec<(Source, View)>) -> Membership {
 
 fn between((a, left): (Source, &View), (b, right): (Source, &View)) -> Vec<Difference> {
     let mut found = Vec::new();
-    let ids: BTreeSet<MemberId> = left.members.keys().chain(right.members.keys()).copied().collect();
+    let ids: BTreeSet<MemberId> = left
+        .members
+        .keys()
+        .chain(right.members.keys())
+        .copied()
+        .collect();
     for member in ids {
         match (left.members.get(&member), right.members.get(&member)) {
             (Some(l), Some(r)) => {
                 if l.is_learner != r.is_learner {
                     let (learner_in, voter_in) = if l.is_learner { (a, b) } else { (b, a) };
-                    found.push(Difference::Role { member, learner_in, voter_in });
+                    found.push(Difference::Role {
+                        member,
+                        learner_in,
+                        voter_in,
+                    });
                 }
                 if matches!((&l.peer_urls, &r.peer_urls), (Some(l), Some(r)) if l != r) {
-                    found.push(Difference::PeerUrls { member, between: [a, b] });
+                    found.push(Difference::PeerUrls {
+                        member,
+                        between: [a, b],
+                    });
                 }
             }
-            (Some(_), None) => found.push(Difference::OnlyIn { member, has: a, lacks: b }),
-            (None, Some(_)) => found.push(Difference::OnlyIn { member, has: b, lacks: a }),
+            (Some(_), None) => found.push(Difference::OnlyIn {
+                member,
+                has: a,
+                lacks: b,
+            }),
+            (None, Some(_)) => found.push(Difference::OnlyIn {
+                member,
+                has: b,
+                lacks: a,
+            }),
             (None, None) => {}
         }
     }
@@ -230,23 +289,46 @@ mod tests {
     }
 
     fn logged(index: u64, kind: ConfChangeKind, id: u64, context: &str) -> LoggedChange {
-        let change = ConfChange { kind, member_id: id, context: context.as_bytes().to_vec() };
-        LoggedChange { position: LogPosition { term: 1, index }, changes: vec![change] }
+        let change = ConfChange {
+            kind,
+            member_id: id,
+            context: context.as_bytes().to_vec(),
+        };
+        LoggedChange {
+            position: LogPosition { term: 1, index },
+            changes: vec![change],
+        }
     }
 
     #[test]
     fn views_of_different_age_are_brought_to_the_same_point() {
         let changes = [
-            logged(5, ConfChangeKind::AddLearner, 3, r#"{"id":3,"peerURLs":["http://c:1"],"isLearner":true}"#),
-            logged(7, ConfChangeKind::AddVoter, 3, r#"{"id":3,"peerURLs":null,"isPromote":true}"#),
+            logged(
+                5,
+                ConfChangeKind::AddLearner,
+                3,
+                r#"{"id":3,"peerURLs":["http://c:1"],"isLearner":true}"#,
+            ),
+            logged(
+                7,
+                ConfChangeKind::AddVoter,
+                3,
+                r#"{"id":3,"peerURLs":null,"isPromote":true}"#,
+            ),
             logged(9, ConfChangeKind::Remove, 1, ""),
             logged(12, ConfChangeKind::Remove, 2, ""),
         ];
         let mut old = View::of_members(&[member(1, "http://a:1"), member(2, "http://b:1")], &[]);
         old.follow(&changes, 4, 10);
-        let new = View::of_members(&[member(2, "http://b:1"), member(3, "http://c:1")], &[MemberId(1)]);
+        let new = View::of_members(
+            &[member(2, "http://b:1"), member(3, "http://c:1")],
+            &[MemberId(1)],
+        );
         assert_eq!(old, new);
-        assert_eq!(compare(vec![(Source::Snap, old), (Source::Database, new)]).differences, []);
+        assert_eq!(
+            compare(vec![(Source::Snap, old), (Source::Database, new)]).differences,
+            []
+        );
     }
 
     #[test]
@@ -257,8 +339,16 @@ mod tests {
         let db = View::of_members(&[other, member(9, "http://zombie:1")], &[]);
         let found = compare(vec![(Source::Snap, snap), (Source::Database, db)]).differences;
         assert_eq!(found.len(), 4, "{found:?}");
-        assert!(found.contains(&Difference::OnlyIn { member: MemberId(9), has: Source::Database, lacks: Source::Snap }));
-        let role = Difference::Role { member: MemberId(2), learner_in: Source::Database, voter_in: Source::Snap };
+        assert!(found.contains(&Difference::OnlyIn {
+            member: MemberId(9),
+            has: Source::Database,
+            lacks: Source::Snap
+        }));
+        let role = Difference::Role {
+            member: MemberId(2),
+            learner_in: Source::Database,
+            voter_in: Source::Snap,
+        };
         assert!(found.contains(&role));
     }
 

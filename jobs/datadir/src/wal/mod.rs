@@ -8,6 +8,7 @@
 //! all segments: the first record of a segment carries the value it starts from.
 //! Rules from `server/storage/wal/{decoder,wal,repair,util}.go` of etcd 3.5 to 3.7.
 
+mod commit;
 mod damage;
 mod frame;
 #[doc(hidden)]
@@ -19,6 +20,7 @@ mod segment;
 mod tail;
 mod write;
 
+pub use commit::commit_to_the_end;
 pub use damage::{TornReason, WalDamage, WalDamageKind};
 pub use log::{IndexJump, LoggedChange};
 pub use record::{Record, RecordKind, WalMetadata, WalSnapshot};

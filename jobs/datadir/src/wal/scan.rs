@@ -43,6 +43,8 @@ pub struct WalSummary {
     pub first: Option<LogPosition>,
     /// The end of the log: the last entry, or the snapshot that stands for it.
     pub last: LogPosition,
+    /// The running CRC at the end of the log.
+    pub crc: u32,
     /// How the readable part ends.
     pub tail: Tail,
     /// What etcd refuses to start with; the first one found.
@@ -379,6 +381,7 @@ impl Scan {
             entries: log.entries,
             first: log.first,
             last: log.last,
+            crc: self.crc,
             tail: self.tail,
             damage: self.damage,
             beyond: self.highest_beyond.filter(|beyond| beyond.last.index > 0),

@@ -56,6 +56,14 @@ impl WalWriter {
         writer
     }
 
+    /// Records that follow others, the last of which has this crc.
+    pub(super) fn record_after(crc: u32) -> Self {
+        Self {
+            bytes: Vec::new(),
+            crc,
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn crc(&self) -> u32 {
         self.crc
