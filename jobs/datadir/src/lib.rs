@@ -21,6 +21,19 @@
 //! | [`error`] | what can go wrong, and what is wrong with a damaged file |
 //! | [`progress`] | how work tells how far it is, and how it is stopped |
 //!
+//! The log half, and what needs both:
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`raft`] | raft's messages: entries, hard state, changes of the configuration |
+//! | [`wal`] | the write-ahead log: read as etcd reads it, written as a restore needs it |
+//! | [`snap`] | `.snap` files and the members in them |
+//! | [`ids`] | member and cluster ids, peer URLs |
+//! | [`membership`] | who is a member by WAL, `.snap` file and database, and whether they agree |
+//! | [`lock`] | whether an etcd runs on a file |
+//! | [`datadir`] | a stopped member's directory: would etcd start, with what loss; ranking of survivors |
+//! | [`restore`] | new data directories out of a snapshot |
+//!
 //! Every offset, count and length taken from a file is checked before it is used; a hostile file costs bounded time
 //! and memory and ends in an error.
 
