@@ -67,6 +67,15 @@ impl Groups {
             let folder = hierarchy.mounted_at.join(&self.name);
             fs::create_dir_all(&folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
+            // A group weighs as much as one process beside it, however many are in it: a node beside a build would
+            // stand still, and its cluster fall apart.
+            for (file, weight) in [("cpu.shares", "10240"), ("cpu.weight", "1000")] {
+                let file = folder.join(file);
+                if file.exists() {
+                    fs::write(&file, weight)
+                        .with_context(|| format!("cannot write {}", file.display()))?;
+                }
+            }
             // A cpuset group of version 1 takes no process before it has processors and memory.
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 let (from, to) = (hierarchy.mounted_at.join(file), folder.join(file));

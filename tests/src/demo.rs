@@ -45,10 +45,22 @@ pub fn run(spec: &Spec, name: &str, folder: &Path) -> Result<Demo> {
     show(&cluster, &programs, folder, &["etcd", "status"])?;
     let snapshot = folder.join(format!("{name}.snapshot.db"));
     if snapshot.exists() {
-        bail!("{} is there already: move it away for another", snapshot.display());
+        bail!(
+            "{} is there already: move it away for another",
+            snapshot.display()
+        );
     }
-    show(&cluster, &programs, folder, &["etcd", "snapshot", "save", &snapshot.display().to_string()])?;
-    Ok(Demo { cluster, programs, snapshot })
+    show(
+        &cluster,
+        &programs,
+        folder,
+        &["etcd", "snapshot", "save", &snapshot.display().to_string()],
+    )?;
+    Ok(Demo {
+        cluster,
+        programs,
+        snapshot,
+    })
 }
 
 /// A folder with kubectl, the plugin and the name under which kubectl asks it for completions.

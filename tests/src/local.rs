@@ -246,7 +246,12 @@ impl Etcd {
         let all = json!({"key": base64("\0"), "range_end": base64("\0"), "keys_only": true});
         let answer = post(self.place.client, "/v3/kv/range", &all)?;
         let keys = answer["kvs"].as_array().into_iter().flatten();
-        keys.map(|kv| Ok(String::from_utf8(unbase64(kv["key"].as_str().unwrap_or_default()))?)).collect()
+        keys.map(|kv| {
+            Ok(String::from_utf8(unbase64(
+                kv["key"].as_str().unwrap_or_default(),
+            ))?)
+        })
+        .collect()
     }
 
     /// Deletes a key.
@@ -461,7 +466,11 @@ fn unchunk(mut body: &str) -> String {
 /// # Errors
 /// When etcd does not answer, or answers with an error.
 pub fn put(port: u16, key: &str, value: &str) -> Result<u64> {
-    let answer = post(port, "/v3/kv/put", &json!({"key": base64(key), "value": base64(value)}))?;
+    let answer = post(
+        port,
+        "/v3/kv/put",
+        &json!({"key": base64(key), "value": base64(value)}),
+    )?;
     number(&answer["header"]["revision"])
 }
 

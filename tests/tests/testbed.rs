@@ -24,16 +24,35 @@ fn reaches(from: &Node, to: &Node) -> Result<bool> {
 
 /// Whether the member of a node answers within two seconds.
 fn answers(cluster: &Cluster, node: &Node) -> Result<bool> {
-    Ok(cluster.etcdctl(node, ["endpoint", "status", "--command-timeout=2s", "--dial-timeout=1s"])?.ok())
+    Ok(cluster
+        .etcdctl(
+            node,
+            [
+                "endpoint",
+                "status",
+                "--command-timeout=2s",
+                "--dial-timeout=1s",
+            ],
+        )?
+        .ok())
 }
 
 #[test]
 fn a_cluster_has_three_masters_of_etcd_and_of_kubernetes() -> Result<()> {
     let cluster = three()?;
     let nodes = cluster.kubectl(["get", "nodes", "-o", "name"])?.success()?;
-    assert_eq!(nodes.lines().collect::<Vec<_>>(), ["node/m1", "node/m2", "node/m3"]);
-    let members = cluster.etcdctl(cluster.node("m2")?, ["member", "list"])?.success()?;
-    assert_eq!(members.lines().filter(|l| l.contains("started")).count(), 3, "{members}");
+    assert_eq!(
+        nodes.lines().collect::<Vec<_>>(),
+        ["node/m1", "node/m2", "node/m3"]
+    );
+    let members = cluster
+        .etcdctl(cluster.node("m2")?, ["member", "list"])?
+        .success()?;
+    assert_eq!(
+        members.lines().filter(|l| l.contains("started")).count(),
+        3,
+        "{members}"
+    );
     Ok(())
 }
 
@@ -41,8 +60,17 @@ fn a_cluster_has_three_masters_of_etcd_and_of_kubernetes() -> Result<()> {
 fn ssh_leads_from_this_machine_to_a_node_and_from_there_to_another() -> Result<()> {
     let cluster = three()?;
     let config = cluster.folder().join("ssh_config");
-    let told = Command::new("ssh").arg("-F").arg(config).args(["m1", "ssh m2 hostname"]).output()?;
-    assert_eq!(String::from_utf8_lossy(&told.stdout), "m2\n", "{}", String::from_utf8_lossy(&told.stderr));
+    let told = Command::new("ssh")
+        .arg("-F")
+        .arg(config)
+        .args(["m1", "ssh m2 hostname"])
+        .output()?;
+    assert_eq!(
+        String::from_utf8_lossy(&told.stdout),
+        "m2\n",
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     Ok(())
 }
 
@@ -65,12 +93,18 @@ fn after_a_power_loss_the_others_go_on_and_the_journal_is_still_there() -> Resul
     let (m1, m3) = (cluster.node("m1")?, cluster.node("m3")?);
     m3.power_off()?;
     assert!(!m3.is_on() && m3.processes().is_empty() && !reaches(m1, m3)?);
-    cluster.kubectl(["create", "configmap", "without-m3"])?.success()?;
+    cluster
+        .kubectl(["create", "configmap", "without-m3"])?
+        .success()?;
     m3.power_on()?;
     cluster.wait_ready()?;
-    let boots = m3.run(["journalctl", "--list-boots", "--no-pager", "-q"])?.success()?;
+    let boots = m3
+        .run(["journalctl", "--list-boots", "--no-pager", "-q"])?
+        .success()?;
     assert!(boots.lines().count() >= 2, "{boots}");
-    cluster.kubectl_by(m3, ["delete", "configmap", "without-m3"])?.success()?;
+    cluster
+        .kubectl_by(m3, ["delete", "configmap", "without-m3"])?
+        .success()?;
     Ok(())
 }
 
@@ -81,7 +115,9 @@ fn a_frozen_node_takes_connections_and_answers_none() -> Result<()> {
     m2.freeze()?;
     assert!(reaches(m1, m2)? && !answers(&cluster, m2)? && answers(&cluster, m1)?);
     m2.thaw()?;
-    wait::until_true("m2 answers again", SOON, || answers(&cluster, m2).unwrap_or(false))
+    wait::until_true("m2 answers again", SOON, || {
+        answers(&cluster, m2).unwrap_or(false)
+    })
 }
 
 #[test]
@@ -91,7 +127,9 @@ fn a_pulled_cable_cuts_a_node_from_all_and_its_etcd_still_runs() -> Result<()> {
     m3.unplug()?;
     assert!(!reaches(m1, m3)? && !reaches(m3, m1)? && answers(&cluster, m3)?);
     m3.plug_in()?;
-    wait::until_true("m3 is reached again", SOON, || reaches(m1, m3).unwrap_or(false))
+    wait::until_true("m3 is reached again", SOON, || {
+        reaches(m1, m3).unwrap_or(false)
+    })
 }
 
 #[test]
@@ -115,7 +153,11 @@ fn an_apiserver_is_stopped_while_its_etcd_runs_and_comes_back_byte_for_byte() ->
     let before = std::fs::read(m3.manifest(Component::Apiserver))?;
     m3.stop(Component::Apiserver)?;
     assert!(m3.component(Component::Apiserver).is_empty() && answers(&cluster, m3)?);
-    assert!(!cluster.kubectl_by(m3, ["get", "--raw=/readyz", "--request-timeout=2s"])?.ok());
+    assert!(
+        !cluster
+            .kubectl_by(m3, ["get", "--raw=/readyz", "--request-timeout=2s"])?
+            .ok()
+    );
     m3.start(Component::Apiserver)?;
     assert_eq!(std::fs::read(m3.manifest(Component::Apiserver))?, before);
     cluster.wait_apiserver(m3, SOON)
@@ -130,7 +172,11 @@ fn a_killed_component_is_another_process_afterwards() -> Result<()> {
     m2.kill(Component::Scheduler)?;
     wait::until("another scheduler", SOON, || {
         let now = m2.component(Component::Scheduler);
-        if now.iter().any(|p| p.pid != before[0].pid) { Ok(()) } else { Err(format!("{now:?}")) }
+        if now.iter().any(|p| p.pid != before[0].pid) {
+            Ok(())
+        } else {
+            Err(format!("{now:?}"))
+        }
     })
 }
 
@@ -148,17 +194,25 @@ fn quota_disk_and_damage_hit_etcd_as_they_say() -> Result<()> {
     ensure!(m1.fill_etcd_disk()? > 0, "etcd's disk was full already");
     let full = wait::until("etcd runs out of space", SOON, || {
         let big = "x".repeat(100_000);
-        let answer = cluster.etcdctl(m1, ["put", "big", &big, "--command-timeout=2s"]).map_err(|e| format!("{e:#}"))?;
-        if answer.ok() { Err("it took a write".to_owned()) } else { Ok(answer) }
+        let answer = cluster
+            .etcdctl(m1, ["put", "big", &big, "--command-timeout=2s"])
+            .map_err(|e| format!("{e:#}"))?;
+        if answer.ok() {
+            Err("it took a write".to_owned())
+        } else {
+            Ok(answer)
+        }
     })?;
     ensure!(!full.ok(), "{full}");
     m1.free_etcd_disk()?;
     m1.power_off()?;
     m1.limit_etcd_disk(None)?;
 
-    // What the small disk held is on the ordinary one.
-    cluster.set_etcd_quota(16 << 20)?;
-    let kept = cluster.etcdctl(m1, ["get", "before", "--print-value-only"])?.success()?;
+    // What the small disk held is on the ordinary one; the writes until it was full count for the quota.
+    cluster.set_etcd_quota(64 << 20)?;
+    let kept = cluster
+        .etcdctl(m1, ["get", "before", "--print-value-only"])?
+        .success()?;
     assert_eq!(kept.trim(), "full");
 
     cluster.fill_etcd()?;
@@ -170,8 +224,18 @@ fn quota_disk_and_damage_hit_etcd_as_they_say() -> Result<()> {
     m1.zero(DATABASE, 0, 3 * 4096)?;
     m1.power_on()?;
     wait::until("etcd refuses its damaged database", SOON, || {
-        let log = m1.run(["sh", "-c", "cat /var/log/pods/kube-system_etcd-m1_*/etcd/*.log"]).map_err(|e| format!("{e:#}"))?;
-        if log.stdout.contains("invalid database") { Ok(()) } else { Err(log.stdout.lines().last().unwrap_or_default().to_owned()) }
+        let log = m1
+            .run([
+                "sh",
+                "-c",
+                "cat /var/log/pods/kube-system_etcd-m1_*/etcd/*.log",
+            ])
+            .map_err(|e| format!("{e:#}"))?;
+        if log.stdout.contains("invalid database") {
+            Ok(())
+        } else {
+            Err(log.stdout.lines().last().unwrap_or_default().to_owned())
+        }
     })?;
     assert!(!answers(&cluster, m1)?);
 
@@ -190,11 +254,18 @@ struct Holder {
 
 impl Holder {
     fn start() -> Result<Self> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_testbed")).arg("hold").stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_testbed"))
+            .arg("hold")
+            .stdout(Stdio::piped())
+            .spawn()?;
         let mut cluster = String::new();
         BufReader::new(child.stdout.take().context("no output")?).read_line(&mut cluster)?;
         let cluster = cluster.trim().to_owned();
-        ensure!(!cluster.is_empty(), "no cluster came up: {:?}", child.wait()?);
+        ensure!(
+            !cluster.is_empty(),
+            "no cluster came up: {:?}",
+            child.wait()?
+        );
         Ok(Self { child, cluster })
     }
 }
@@ -219,7 +290,10 @@ fn what_a_killed_owner_left_is_removed_and_a_cluster_beside_it_is_not_touched() 
     holder.child.kill()?;
     holder.child.wait()?;
     let m1 = theirs.node("m1")?;
-    assert!(m1.is_on() && !m1.processes().is_empty(), "a killed owner takes nothing with it");
+    assert!(
+        m1.is_on() && !m1.processes().is_empty(),
+        "a killed owner takes nothing with it"
+    );
     let processes = m1.processes();
     let networks = [m1.network(), theirs.state().prefix()];
     let removed = sweep::sweep()?;
@@ -231,12 +305,23 @@ fn what_a_killed_owner_left_is_removed_and_a_cluster_beside_it_is_not_touched() 
     for process in processes {
         let cmdline = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
         let now = String::from_utf8_lossy(&cmdline).into_owned();
-        assert_ne!(now.split_terminator('\0').collect::<Vec<_>>(), process.args, "it still runs");
+        assert_ne!(
+            now.split_terminator('\0').collect::<Vec<_>>(),
+            process.args,
+            "it still runs"
+        );
     }
     for network in networks {
-        assert!(!Path::new("/run/netns").join(&network).exists(), "{network}");
+        assert!(
+            !Path::new("/run/netns").join(&network).exists(),
+            "{network}"
+        );
     }
-    assert!(!Path::new("/sys/class/net").join(theirs.state().slot.link()).exists());
+    assert!(
+        !Path::new("/sys/class/net")
+            .join(theirs.state().slot.link())
+            .exists()
+    );
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
     assert!(!mounts.contains(&theirs.state().prefix()), "{mounts}");
 

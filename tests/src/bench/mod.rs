@@ -74,15 +74,26 @@ impl Times {
     /// The shortest and the longest.
     #[must_use]
     pub fn range(&self) -> (Duration, Duration) {
-        (self.0.first().copied().unwrap_or_default(), self.0.last().copied().unwrap_or_default())
+        (
+            self.0.first().copied().unwrap_or_default(),
+            self.0.last().copied().unwrap_or_default(),
+        )
     }
 }
 
 impl std::fmt::Display for Times {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (low, high) = self.range();
-        let (median, low, high) = (self.median().as_secs_f64(), low.as_secs_f64(), high.as_secs_f64());
-        write!(f, "{median:.3} s ({low:.3} to {high:.3}, {} runs)", self.0.len())
+        let (median, low, high) = (
+            self.median().as_secs_f64(),
+            low.as_secs_f64(),
+            high.as_secs_f64(),
+        );
+        write!(
+            f,
+            "{median:.3} s ({low:.3} to {high:.3}, {} runs)",
+            self.0.len()
+        )
     }
 }
 
@@ -94,6 +105,9 @@ mod tests {
     fn the_median_is_the_middle_one_whatever_the_order() {
         let times = Times::new([9, 1, 4].map(Duration::from_secs).to_vec());
         assert_eq!(times.median(), Duration::from_secs(4));
-        assert_eq!(times.range(), (Duration::from_secs(1), Duration::from_secs(9)));
+        assert_eq!(
+            times.range(),
+            (Duration::from_secs(1), Duration::from_secs(9))
+        );
     }
 }

@@ -15,7 +15,11 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
     // The first makes the checkpoint if there is none.
     let first = Instant::now();
     drop(Cluster::start(Spec::masters(masters))?);
-    writeln!(out, "first start and removal, {masters} master(s): {:.1} s", first.elapsed().as_secs_f64())?;
+    writeln!(
+        out,
+        "first start and removal, {masters} master(s): {:.1} s",
+        first.elapsed().as_secs_f64()
+    )?;
     let mut removals = Vec::new();
     let mut starts = Vec::new();
     for _ in 0..runs {
@@ -26,6 +30,10 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
         drop(cluster);
         removals.push(removal.elapsed());
     }
-    writeln!(out, "start until ready, from the checkpoint: {}", Times::new(starts))?;
+    writeln!(
+        out,
+        "start until ready, from the checkpoint: {}",
+        Times::new(starts)
+    )?;
     Ok(writeln!(out, "removal: {}", Times::new(removals))?)
 }

@@ -86,15 +86,9 @@ impl Cluster {
         }
         fs::create_dir_all(&unfinished)?;
         // A lease that lies in the checkpoint would be waited for, 15 s, by whoever starts from it.
-        self.kubectl([
-            "delete",
-            "lease",
-            "-n",
-            "kube-system",
-            "kube-controller-manager",
-            "kube-scheduler",
-        ])?
-        .success()?;
+        let leases = ["kube-controller-manager", "kube-scheduler"];
+        let delete = ["delete", "lease", "-n", "kube-system", "--ignore-not-found"];
+        self.kubectl(delete.iter().chain(&leases))?.success()?;
         let frozen = Frozen::all(&self.nodes)?;
         for node in &self.nodes {
             copy_disk(&node.disk(), &unfinished.join(node.name()))?;
@@ -147,7 +141,10 @@ pub fn all() -> Result<Vec<Checkpoint>> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if entry.path().extension().is_none_or(|e| e != "part") {
-            found.push(Checkpoint { name, taken: entry.metadata()?.modified()? });
+            found.push(Checkpoint {
+                name,
+                taken: entry.metadata()?.modified()?,
+            });
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));

@@ -120,7 +120,11 @@ impl Cluster {
 
     fn start_for_process(spec: &Spec) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "t{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         Self::make(spec, &name, Some(ProcessId::own()?))
     }
 

@@ -51,33 +51,56 @@ impl Cluster {
     /// # Errors
     /// When that is not so within the limit.
     pub fn wait_node(&self, node: &Node, ready: bool, by: &Node, limit: Duration) -> Result<()> {
-        let what = format!("{} {}", node.name(), if ready { "Ready" } else { "not Ready" });
+        let what = format!(
+            "{} {}",
+            node.name(),
+            if ready { "Ready" } else { "not Ready" }
+        );
         wait::until(&what, limit, || {
-            let list = self.list_nodes(by)?;
-            let is = ready_nodes(&list).iter().any(|r| r.name == node.name());
-            if is == ready { Ok(()) } else { Err(format!("ready: {is}")) }
+            let is = is_ready(&self.list_nodes(by)?, node);
+            if is == ready {
+                Ok(())
+            } else {
+                Err(format!("ready: {is}"))
+            }
         })
     }
 
+    /// The nodes and, in the same list, their leases.
     fn list_nodes(&self, by: &Node) -> Result<Value, wait::State> {
-        let answer = self
-            .kubectl_by(by, ["get", "nodes", "-o", "json", "--request-timeout=5s"])
-            .map_err(|e| format!("{e:#}"))?;
+        let args = [
+            "get",
+            "nodes,leases",
+            "-n",
+            "kube-node-lease",
+            "-o",
+            "json",
+            "--request-timeout=5s",
+        ];
+        let answer = self.kubectl_by(by, args).map_err(|e| format!("{e:#}"))?;
         serde_json::from_str(&answer.stdout).map_err(|_| answer.to_string())
     }
 
-    /// Whether every node is Ready, and has said so itself since its power came on: what the API kept from before
-    /// is no evidence.
+    /// Whether every node is Ready, and its kubelet has reached an apiserver since its power came on: what the API
+    /// kept from before is no evidence.
     fn nodes_ready(&self) -> Result<(), wait::State> {
-        let first = self.nodes.first().ok_or("no node")?;
-        let ready = ready_nodes(&self.list_nodes(first)?);
+        let list = self.list_nodes(self.nodes.first().ok_or("no node")?)?;
+        let there = |n: &Node| {
+            is_ready(&list, n)
+                && n.powered_on()
+                    .is_none_or(|on| renewed(&list, n) >= Some(on))
+        };
         let missing: Vec<&str> = self
             .nodes
             .iter()
-            .filter(|n| !ready.iter().any(|r| r.name == n.name() && n.powered_on().is_none_or(|on| r.said >= on)))
+            .filter(|n| !there(n))
             .map(Node::name)
             .collect();
-        if missing.is_empty() { Ok(()) } else { Err(format!("not Ready: {}", missing.join(", "))) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("not Ready: {}", missing.join(", ")))
+        }
     }
 
     /// Whether every member answers a linearizable read; else what was seen.
@@ -97,19 +120,24 @@ impl Cluster {
     }
 }
 
-/// A node that the API calls Ready.
-struct ReadyNode {
-    name: String,
-    /// When its kubelet last said so, in seconds since 1970.
-    said: i64,
+/// The object of a node in the list.
+fn find<'a>(list: &'a Value, kind: &str, node: &Node) -> Option<&'a Value> {
+    let items = list["items"].as_array()?;
+    items
+        .iter()
+        .find(|i| i["kind"] == kind && i["metadata"]["name"] == node.name())
 }
 
-fn ready_nodes(list: &Value) -> Vec<ReadyNode> {
-    let ready = |node: &Value| {
-        let conditions = node["status"]["conditions"].as_array()?;
-        let condition = conditions.iter().find(|c| c["type"] == "Ready" && c["status"] == "True")?;
-        let said: jiff::Timestamp = condition["lastHeartbeatTime"].as_str()?.parse().ok()?;
-        Some(ReadyNode { name: node["metadata"]["name"].as_str()?.to_owned(), said: said.as_second() })
-    };
-    list["items"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(ready).collect()
+fn is_ready(list: &Value, node: &Node) -> bool {
+    let conditions = find(list, "Node", node).and_then(|n| n["status"]["conditions"].as_array());
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|c| c["type"] == "Ready" && c["status"] == "True")
+    })
+}
+
+/// When a kubelet last renewed its lease, in seconds since 1970.
+fn renewed(list: &Value, node: &Node) -> Option<i64> {
+    let time = find(list, "Lease", node)?["spec"]["renewTime"].as_str()?;
+    time.parse().ok().map(jiff::Timestamp::as_second)
 }

@@ -49,7 +49,9 @@ impl Cluster {
             *held = Some((spec, cluster));
         }
         let shared = Shared { held };
-        shared.wait_ready().context("the test before did not leave the shared cluster ready")?;
+        shared
+            .wait_ready()
+            .context("the test before did not leave the shared cluster ready")?;
         Ok(shared)
     }
 }
@@ -82,17 +84,30 @@ impl Drop for Shared {
 /// Nothing is dropped when a test program ends, so another program waits for that: `testbed sweep`. Without it the
 /// cluster would stay until the next start.
 fn remove_after_this_process() -> Result<()> {
-    let Some(program) = command_beside_test() else { return Ok(()) };
+    let Some(program) = command_beside_test() else {
+        return Ok(());
+    };
     let own = ProcessId::own()?;
     // It goes its own way; the shell is what is waited for.
     let script = "setsid \"$0\" sweep --after \"$1\" </dev/null >/dev/null 2>&1 &";
-    let status = Command::new("sh").args(["-c", script]).arg(program).arg(own.pid.to_string()).stdin(Stdio::null()).status()?;
-    anyhow::ensure!(status.success(), "cannot start the program that removes the cluster: {status}");
+    let status = Command::new("sh")
+        .args(["-c", script])
+        .arg(program)
+        .arg(own.pid.to_string())
+        .stdin(Stdio::null())
+        .status()?;
+    anyhow::ensure!(
+        status.success(),
+        "cannot start the program that removes the cluster: {status}"
+    );
     Ok(())
 }
 
 /// Cargo puts test programs into `deps`, beside the command.
 fn command_beside_test() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
-    [own.parent()?.parent()?, own.parent()?].iter().map(|f| f.join("testbed")).find(|p| p.is_file())
+    [own.parent()?.parent()?, own.parent()?]
+        .iter()
+        .map(|f| f.join("testbed"))
+        .find(|p| p.is_file())
 }

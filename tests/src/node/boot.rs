@@ -29,9 +29,10 @@ pub(super) fn start(boot: &Boot<'_>) -> Result<ProcessId> {
     fs::write(&init, script(boot)).with_context(|| format!("cannot write {}", init.display()))?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
     boot.groups.create()?;
+    // A node made by a program that gives way to others does not itself.
     // Not `ip netns exec`: it hides this machine's control groups before the node has its own.
     let inner = format!(
-        "{}exec nsenter --net=/run/netns/{} unshare --mount --uts --ipc --pid --cgroup --fork --kill-child '{}'",
+        "renice -n 0 -p $$ >/dev/null || true\n{}exec nsenter --net=/run/netns/{} unshare --mount --uts --ipc --pid --cgroup --fork --kill-child '{}'",
         boot.groups.entering(),
         boot.network,
         init.display(),
@@ -81,6 +82,9 @@ mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mkdir -p /run/lock /run/testbed/node /run/testbed/kubernetes /run/testbed/containerd /run/testbed/cni
 # First to where nothing hides them: the folders below may be what these lie in.
 mount --bind '{folder}' /run/testbed/node
+# Every power-on is another boot: to the journal, and to kubelet, which tells Kubernetes.
+cat /proc/sys/kernel/random/uuid > /run/testbed/boot_id
+mount --bind /run/testbed/boot_id /proc/sys/kernel/random/boot_id
 mount --bind '{kubernetes}' /run/testbed/kubernetes
 mount --bind '{containerd}' /run/testbed/containerd
 mount --bind '{cni}' /run/testbed/cni

@@ -25,7 +25,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Run(args) => return run_on(&args),
         Command::Build(versions) => {
             parts::for_nodes(versions.kubernetes, versions.etcd())?;
-            println!("everything is built: {}", testbed::paths::parts()?.display());
+            println!(
+                "everything is built: {}",
+                testbed::paths::parts()?.display()
+            );
         }
         Command::Sweep { after } => {
             let process = after.and_then(ProcessId::of);
@@ -46,12 +49,19 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
                 println!("{name:<12} {about}");
             }
         }
-        Command::Bench { name: Some(name), arguments } => {
+        Command::Bench {
+            name: Some(name),
+            arguments,
+        } => {
             (bench::find(&name)?.run)(&arguments, &mut std::io::stdout())?;
         }
         Command::Checkpoint { what: None } => checkpoints()?,
-        Command::Checkpoint { what: Some(Checkpoint::Make(args)) } => drop(Cluster::start(args.spec())?),
-        Command::Checkpoint { what: Some(Checkpoint::Clear) } => checkpoint::clear()?,
+        Command::Checkpoint {
+            what: Some(Checkpoint::Make(args)),
+        } => drop(Cluster::start(args.spec())?),
+        Command::Checkpoint {
+            what: Some(Checkpoint::Clear),
+        } => checkpoint::clear()?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -65,20 +75,30 @@ fn up(args: &Up) -> Result<()> {
         start.elapsed().as_secs()
     );
     println!("{}", cluster.kubectl(["get", "nodes"])?.success()?);
-    how_to_go_on(&cluster, cluster.kubectl_path().parent().unwrap_or(cluster.folder()));
+    how_to_go_on(
+        &cluster,
+        cluster.kubectl_path().parent().unwrap_or(cluster.folder()),
+    );
     Ok(())
 }
 
 fn demonstrate(args: &Up) -> Result<()> {
     let demo = demo::run(&args.spec(), &args.cluster.name, &std::env::current_dir()?)?;
-    println!("\nthe cluster goes on, and {} is a verified snapshot of it\n", demo.snapshot.display());
+    println!(
+        "\nthe cluster goes on, and {} is a verified snapshot of it\n",
+        demo.snapshot.display()
+    );
     how_to_go_on(&demo.cluster, &demo.programs);
     Ok(())
 }
 
 fn how_to_go_on(cluster: &Cluster, programs: &Path) {
     let name = cluster.name();
-    let named = if name == DEFAULT_NAME { String::new() } else { format!(" --name {name}") };
+    let named = if name == DEFAULT_NAME {
+        String::new()
+    } else {
+        format!(" --name {name}")
+    };
     println!(
         "To go on:
   export KUBECONFIG={kubeconfig}
