@@ -47,12 +47,9 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, length: usize) ->
     let mut position = 0;
     while position < length {
         // SAFETY: position < length, inside the caller's range.
-        let (a, b) = unsafe {
-            (
-                left.add(position).read_volatile(),
-                right.add(position).read_volatile(),
-            )
-        };
+        let a = unsafe { left.wrapping_add(position).read_volatile() };
+        // SAFETY: the same for the other range.
+        let b = unsafe { right.wrapping_add(position).read_volatile() };
         if a != b {
             return i32::from(a).wrapping_sub(i32::from(b));
         }
@@ -75,7 +72,7 @@ unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, length: usize) -> i
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut length = 0;
     // SAFETY: no zero byte was met before this position, so the caller's text still goes on.
-    while unsafe { text.add(length).read_volatile() } != 0 {
+    while unsafe { text.wrapping_add(length).read_volatile() } != 0 {
         length = length.wrapping_add(1_usize);
     }
     length

@@ -35,7 +35,7 @@ impl Vectors {
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &CStr> {
         (0..self.count).map(|position| {
             // SAFETY: position < argc, so this is one of the pointers that `enter` promises to be there.
-            let argument = unsafe { *self.arguments.add(position) };
+            let argument = unsafe { *self.arguments.wrapping_add(position) };
             // SAFETY: the kernel ends every argument with a zero byte and nothing here ever writes to them.
             unsafe { CStr::from_ptr(argument) }
         })
@@ -49,8 +49,7 @@ impl Vectors {
         name: &'static CStr,
     ) -> *const *const c_char {
         let position = position.min(self.count);
-        // SAFETY: position <= argc, so this is one of the pointers or the null after them.
-        let first = unsafe { self.arguments.add(position) };
+        let first = self.arguments.wrapping_add(position);
         if position < self.count {
             // SAFETY: one of the pointers, on the stack and writable; nobody holds a reference to the slot itself.
             unsafe { first.write(name.as_ptr()) };
@@ -60,8 +59,8 @@ impl Vectors {
 
     /// The environment vector, ending in a null.
     pub(crate) fn environment(&self) -> *const *const c_char {
-        // SAFETY: behind argc pointers and one null the environment begins, on the same stack.
-        unsafe { self.arguments.add(self.count).add(1) }
+        // Behind argc pointers and one null.
+        self.arguments.wrapping_add(self.count).wrapping_add(1)
     }
 }
 
