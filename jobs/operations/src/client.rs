@@ -19,7 +19,7 @@ use etcd_client::{
 use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
-use crate::report::{Alarm, AlarmKind, AlarmReport, EndpointStatus, MemberList};
+use crate::report::{Alarm, AlarmKind, EndpointStatus, MemberList};
 use crate::target::Target;
 
 pub use causes::{chain, failure_of};
@@ -191,10 +191,12 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`Endpoint::linearizable_read`].
-    pub async fn alarms(&self, limit: Duration) -> Result<AlarmReport, Failure> {
+    pub async fn alarms(&self, limit: Duration) -> Result<Vec<Alarm>, Failure> {
         let mut client = self.client.maintenance_client();
         let call = client.alarm(AlarmAction::Get, AlarmType::None, None);
-        convert::alarms(&self.within(limit, Needs::Quorum, call).await?)
+        self.within(limit, Needs::Quorum, call)
+            .await
+            .map(|answer| convert::alarms(&answer))
     }
 
     /// Takes one alarm back; needs the quorum.

@@ -72,7 +72,7 @@ fn words(error: &etcd_client::Error) -> String {
 /// Texts of rustls, of the system and of etcd (`api/v3rpc/rpctypes/error.go`), in the order in which they are looked for.
 #[rustfmt::skip]
 const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
-    (&["UnknownIssuer"], FailureKind::Unauthorized,
+    (&["UnknownIssuer", "BadSignature"], FailureKind::Unauthorized,
         Some("the CA file does not belong to the certificate etcd shows: was one of them renewed without the other?")),
     (&["CertExpired", "certificate expired", "CertificateExpired", "Expired"], FailureKind::Unauthorized,
         Some("a certificate has expired: see `kubeadm certs check-expiration`")),

@@ -3,12 +3,15 @@
 use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::Failure;
 use crate::ids::MemberId;
-use crate::report::{AlarmKind, Report};
+use crate::report::{AlarmKind, AlarmReport, Report};
 use crate::target::Target;
 
 pub(super) async fn list(target: &Target, connector: &Connector) -> Result<Report, Failure> {
-    let (endpoint, _) = connector.own(target, OWN_LIMIT).await?;
-    Ok(Report::AlarmList(endpoint.alarms(QUORUM_LIMIT).await?))
+    let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
+    Ok(Report::AlarmList(AlarmReport {
+        cluster_id: own.cluster_id,
+        alarms: endpoint.alarms(QUORUM_LIMIT).await?,
+    }))
 }
 
 /// Only what is raised is taken back, one by one: etcd answers a disarm of what is not raised as if it were done.
@@ -18,18 +21,20 @@ pub(super) async fn disarm(
     kind: AlarmKind,
     member: Option<MemberId>,
 ) -> Result<Report, Failure> {
-    let (endpoint, _) = connector.own(target, OWN_LIMIT).await?;
-    let mut report = endpoint.alarms(QUORUM_LIMIT).await?;
-    report.alarms.retain(|alarm| {
+    let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
+    let mut alarms = endpoint.alarms(QUORUM_LIMIT).await?;
+    alarms.retain(|alarm| {
         alarm.alarm == kind && member.is_none_or(|member| alarm.member_id == member)
     });
-    if report.alarms.is_empty() {
-        return Ok(Report::AlarmDisarm(report));
-    }
-    for alarm in &report.alarms {
+    for alarm in &alarms {
         endpoint.disarm(*alarm, QUORUM_LIMIT).await?;
     }
-    let still = endpoint.alarms(QUORUM_LIMIT).await?.alarms;
-    report.alarms.retain(|alarm| !still.contains(alarm));
-    Ok(Report::AlarmDisarm(report))
+    if !alarms.is_empty() {
+        let still = endpoint.alarms(QUORUM_LIMIT).await?;
+        alarms.retain(|alarm| !still.contains(alarm));
+    }
+    Ok(Report::AlarmDisarm(AlarmReport {
+        cluster_id: own.cluster_id,
+        alarms,
+    }))
 }

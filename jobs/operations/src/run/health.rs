@@ -27,7 +27,7 @@ pub(super) async fn health(
             HealthReport {
                 member_id: Some(own.member_id),
                 read_us: read.map(micros).into(),
-                alarms: alarms.map(|report| report.alarms).into(),
+                alarms: alarms.into(),
             }
         }
         Err(failure) => HealthReport {

@@ -52,7 +52,7 @@ async fn ask(target: &Target, connector: &Connector, begun: Instant) -> StatusRe
     StatusReport {
         own: Answer::Ok(own),
         members: members.into(),
-        alarms: alarms.map(|report| report.alarms).into(),
+        alarms: alarms.into(),
         peers,
         evidence: None,
     }

@@ -138,21 +138,18 @@ pub(super) async fn receive<T: Send + 'static>(
         }),
         flow,
     };
-    let streamed = {
-        let mut stream = std::pin::pin!(stream(endpoint, sender, &working.flow));
-        loop {
-            tokio::select! {
-                result = &mut stream => break result,
-                () = tokio::time::sleep(STEP) => events(working.flow.progress()),
-            }
-        }
-    };
-    if let Err(Streaming::Failed(failure)) = streamed {
-        return Err(failure);
-    }
+    let mut stream = std::pin::pin!(stream(endpoint, sender, &working.flow));
+    let mut streaming = true;
+    // The thread may end first: the disk is full, or it has seen that this is no snapshot.
     loop {
         tokio::select! {
-            result = &mut working.thread => break joined(result),
+            result = &mut stream, if streaming => {
+                streaming = false;
+                if let Err(Streaming::Failed(failure)) = result {
+                    return Err(failure);
+                }
+            }
+            result = &mut working.thread => return joined(result),
             () = tokio::time::sleep(STEP) => events(working.flow.progress()),
         }
     }
@@ -189,7 +186,7 @@ async fn stream(
 ) -> Result<(), Streaming> {
     let mut messages = endpoint.snapshot(MESSAGE_LIMIT).await?;
     let mut piece = Vec::with_capacity(PIECE_BYTES);
-    let mut empty = 0;
+    let (mut empty, mut first) = (0, true);
     loop {
         let message = endpoint
             .within(MESSAGE_LIMIT, Needs::Itself, messages.message())
@@ -211,7 +208,8 @@ async fn stream(
             return Err(unreadable(endpoint).into());
         }
         piece.extend_from_slice(blob);
-        if piece.len() >= PIECE_BYTES {
+        // The first one at once: it shows whether this is a database at all.
+        if piece.len() >= PIECE_BYTES || std::mem::take(&mut first) {
             let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES));
             send(&pieces, Piece::Bytes(full)).await?;
         }
