@@ -44,6 +44,12 @@ struct Inner {
 #[derive(Clone, Default)]
 pub struct Created(Arc<Mutex<Inner>>);
 
+impl std::fmt::Debug for Created {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Created").field(&self.lock().objects).finish()
+    }
+}
+
 impl Created {
     /// Removes all that is registered, within `limit`: `main` calls it at every ending. What is then left is removed by
     /// a later run, or by its deadline.

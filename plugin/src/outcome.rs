@@ -8,6 +8,7 @@ use etcd_operations::report::Report;
 use etcd_operations::wire::Progress;
 
 use crate::cli::Via;
+use crate::error::{Error, ErrorKind};
 
 /// How one operation ended on one node.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,3 +125,41 @@ pub enum Notice {
 
 /// Where notices go.
 pub type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// What kept an operation from being done, as the command's own error.
+pub(crate) fn run_error(node: &str, error: &RunError) -> Error {
+    let kind = match error.kind {
+        RunErrorKind::NodeDown
+        | RunErrorKind::EtcdNotRunning
+        | RunErrorKind::ApiserverLost
+        | RunErrorKind::OperationFailed(FailureKind::Unreachable) => ErrorKind::NothingReached,
+        RunErrorKind::OperationFailed(FailureKind::NoQuorum | FailureKind::Corrupt) => {
+            ErrorKind::QuorumLostOrDamaged
+        }
+        RunErrorKind::OperationFailed(FailureKind::Refused) | RunErrorKind::AdmissionRefused => {
+            ErrorKind::Refused
+        }
+        RunErrorKind::OperationFailed(FailureKind::Interrupted) => ErrorKind::Interrupted,
+        RunErrorKind::PodNotStarted
+        | RunErrorKind::ImageMissing
+        | RunErrorKind::QuotaExceeded
+        | RunErrorKind::NoRights
+        | RunErrorKind::WritesRefused
+        | RunErrorKind::NoController
+        | RunErrorKind::NotSupportedByRunner
+        | RunErrorKind::TimedOut
+        | RunErrorKind::OtherVersion
+        | RunErrorKind::NoEtcd
+        | RunErrorKind::Lost
+        | RunErrorKind::Other
+        | RunErrorKind::OperationFailed(
+            FailureKind::Unauthorized
+            | FailureKind::NoSpace
+            | FailureKind::Missing
+            | FailureKind::Other,
+        ) => ErrorKind::Failed,
+    };
+    let mut out = Error::new(kind, format!("{node}: {}", error.message));
+    out.hints.extend(error.hint.clone());
+    out
+}

@@ -1,5 +1,6 @@
 //! A command's way to the nodes: the apiserver or this host, the control-plane nodes, and the runner that works.
 
+mod fetch;
 mod open;
 mod round;
 

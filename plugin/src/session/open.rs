@@ -35,8 +35,8 @@ impl Session {
     pub async fn open(
         connection: &ConnectionArgs,
         fleet: &FleetArgs,
-        created: &Created,
         notices: NoticeSink,
+        created: Created,
     ) -> Result<Self, Error> {
         if fleet.via == Some(Via::Local) {
             return Self::on_this_host(fleet, notices);
@@ -67,7 +67,7 @@ impl Session {
         connection: Connection,
         found: Found,
         fleet: &FleetArgs,
-        created: &Created,
+        created: Created,
         notices: NoticeSink,
     ) -> Result<Self, Error> {
         created.bind(connection.control.clone(), connection.namespace.clone());
@@ -89,7 +89,7 @@ impl Session {
             nodes: narrow(found.nodes, &fleet.node)?,
             ground: Ground::Cluster(Box::new(Cluster {
                 connection,
-                created: created.clone(),
+                created,
                 owner: owner::identity(),
                 program,
                 present: found.present,

@@ -1,0 +1,280 @@
+//! One maintenance operation at a time: a Lease in the cluster, a lock file where there is no apiserver.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Error as KubeError};
+use tokio::task::JoinHandle;
+
+use crate::created::{Created, Object};
+use crate::error::Error;
+use crate::outcome::{Notice, NoticeSink, RunErrorKind};
+use crate::owner;
+use crate::runners::trouble::api_error;
+use crate::session::{Cluster, Session};
+
+/// The Lease's name.
+const NAME: &str = "kubectl-etcd";
+/// What its holder does.
+const DOING_ANNOTATION: &str = "kubectl-etcd/doing";
+/// A Lease that was not renewed for so long is nobody's.
+const VALID: Duration = Duration::from_secs(60);
+/// How often it is renewed.
+const RENEW: Duration = Duration::from_secs(15);
+/// The lock file of a host without an apiserver.
+const LOCK_FILE: &str = "/run/lock/kubectl-etcd.lock";
+
+/// Held while something is done that nobody else may do at the same time. Dropping it gives it back.
+#[must_use = "it is given back when it is dropped"]
+pub struct LeaseGuard(Held);
+
+enum Held {
+    Lease {
+        object: Object,
+        created: Created,
+        renewal: JoinHandle<()>,
+    },
+    File(#[expect(dead_code, reason = "held for its lock")] File),
+    /// etcd takes no writes, and that is just what is to be repaired.
+    Nothing,
+}
+
+impl std::fmt::Debug for LeaseGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Held::Lease { .. } => "LeaseGuard(Lease)",
+            Held::File(_) => "LeaseGuard(File)",
+            Held::Nothing => "LeaseGuard(Nothing)",
+        })
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        if let Held::Lease {
+            object,
+            created,
+            renewal,
+        } = &self.0
+        {
+            renewal.abort();
+            // Outside of the runtime it stays registered, for `main` to remove.
+            if tokio::runtime::Handle::try_current().is_ok() {
+                created.remove_soon(object.clone());
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Takes the lock for `what`, a fragment such as `defrag`.
+    ///
+    /// # Errors
+    /// When somebody else holds it: who, what for, since when, and what lifts it.
+    pub async fn lock(&self, what: &str) -> Result<LeaseGuard, Error> {
+        match self.cluster() {
+            Ok(cluster) => lock_cluster(cluster, what, self.notices()).await,
+            Err(_) => lock_host(Path::new(LOCK_FILE), what),
+        }
+    }
+}
+
+async fn lock_cluster(cluster: &Cluster, what: &str, notices: &NoticeSink) -> Result<LeaseGuard, Error> {
+    let connection = &cluster.connection;
+    let leases = Api::<Lease>::namespaced(connection.control.clone(), &connection.namespace);
+    let object = Object::Lease {
+        name: NAME.into(),
+        holder: cluster.owner.clone(),
+    };
+    cluster.created.add(object.clone());
+    match take(&leases, &cluster.owner, what).await {
+        Ok(lease) => Ok(LeaseGuard(Held::Lease {
+            object,
+            created: cluster.created.clone(),
+            renewal: tokio::spawn(renew(leases, lease, notices.clone())),
+        })),
+        Err(Refusal::Held(error)) => {
+            cluster.created.forget(&object);
+            Err(error)
+        }
+        Err(Refusal::Api(error)) => {
+            cluster.created.forget(&object);
+            let error = api_error("taking the lock", &error);
+            match error.kind {
+                RunErrorKind::WritesRefused | RunErrorKind::ApiserverLost => {
+                    notices(Notice::Warning(format!(
+                        "no lock could be taken, so take care that nobody else works on this etcd now ({})",
+                        error.message
+                    )));
+                    Ok(LeaseGuard(Held::Nothing))
+                }
+                _ => Err(crate::outcome::run_error("lock", &error)),
+            }
+        }
+    }
+}
+
+enum Refusal {
+    Held(Error),
+    Api(KubeError),
+}
+
+/// Creates the Lease, or takes one over whose holder is gone.
+async fn take(leases: &Api<Lease>, owner: &str, what: &str) -> Result<Lease, Refusal> {
+    let wanted = lease(owner, what, None);
+    match leases.create(&PostParams::default(), &wanted).await {
+        Ok(lease) => return Ok(lease),
+        Err(KubeError::Api(status)) if status.is_already_exists() => {}
+        Err(error) => return Err(Refusal::Api(error)),
+    }
+    let there = leases.get(NAME).await.map_err(Refusal::Api)?;
+    if let Some(error) = held_by(&there, Timestamp::now()) {
+        return Err(Refusal::Held(error));
+    }
+    // With the version that was seen: of two who find it free only one gets it.
+    let wanted = lease(owner, what, there.metadata.resource_version);
+    match leases.replace(NAME, &PostParams::default(), &wanted).await {
+        Ok(lease) => Ok(lease),
+        Err(KubeError::Api(status)) if status.is_conflict() => Err(Refusal::Held(
+            Error::refused("somebody else has just begun another maintenance operation").hint("try again when that is done"),
+        )),
+        Err(error) => Err(Refusal::Api(error)),
+    }
+}
+
+fn lease(owner: &str, what: &str, version: Option<String>) -> Lease {
+    let now = MicroTime(Timestamp::now());
+    let label = |key: &str| (key.to_owned(), NAME.to_owned());
+    Lease {
+        metadata: ObjectMeta {
+            name: Some(NAME.into()),
+            resource_version: version,
+            labels: Some([label("app.kubernetes.io/name"), label("app.kubernetes.io/managed-by")].into()),
+            annotations: Some([(DOING_ANNOTATION.to_owned(), what.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec {
+            holder_identity: Some(owner.to_owned()),
+            lease_duration_seconds: i32::try_from(VALID.as_secs()).ok(),
+            acquire_time: Some(now.clone()),
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        }),
+    }
+}
+
+/// Who holds a Lease, as the error that says so; none when it is free.
+fn held_by(lease: &Lease, now: Timestamp) -> Option<Error> {
+    let spec = lease.spec.as_ref()?;
+    let holder = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())?;
+    let renewed = spec.renew_time.as_ref()?.0;
+    let valid = SignedDuration::from_secs(i64::from(spec.lease_duration_seconds?));
+    let expires = renewed.checked_add(valid).ok()?;
+    if expires <= now || owner::has_ended(holder) {
+        return None;
+    }
+    let doing = lease.metadata.annotations.as_ref().and_then(|all| all.get(DOING_ANNOTATION));
+    let doing = doing.map_or("a maintenance operation", String::as_str);
+    let since = spec.acquire_time.as_ref().map_or(renewed, |time| time.0);
+    Some(
+        Error::refused(format!("{holder} is at work on this etcd: {doing}, since {}", seconds(since)))
+            .hint(format!("wait until it is done; if that process is gone, the lock lifts by itself at {}", seconds(expires))),
+    )
+}
+
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Renews the Lease until it is dropped, or somebody else has it.
+async fn renew(leases: Api<Lease>, mut held: Lease, notices: NoticeSink) {
+    loop {
+        tokio::time::sleep(RENEW).await;
+        if let Some(spec) = &mut held.spec {
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        }
+        match leases.replace(NAME, &PostParams::default(), &held).await {
+            Ok(renewed) => held = renewed,
+            Err(KubeError::Api(status)) if status.is_conflict() || status.is_not_found() => {
+                notices(Notice::Warning("the lock was taken away: somebody else may work on this etcd now".into()));
+                return;
+            }
+            // It is valid for several tries more.
+            Err(error) => tracing::debug!(%error, "the lock was not renewed"),
+        }
+    }
+}
+
+fn lock_host(path: &Path, what: &str) -> Result<LeaseGuard, Error> {
+    let cannot = |error: std::io::Error| Error::failed(format!("the lock file {} cannot be used", path.display())).caused_by(error);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(cannot)?;
+    }
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).map_err(cannot)?;
+            return Err(Error::refused(format!("{} is at work on this etcd", holder.trim()))
+                .hint("wait until it is done; the lock lifts when that process ends"));
+        }
+        Err(TryLockError::Error(error)) => return Err(cannot(error)),
+    }
+    let text = format!("{}: {what}, since {}\n", owner::identity(), seconds(Timestamp::now()));
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+    written.map_err(cannot)?;
+    Ok(LeaseGuard(Held::File(file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_is_held_says_by_whom_and_until_when() {
+        let mut held = lease("jane@elsewhere/7", "defrag", None);
+        let since: Timestamp = "2026-11-21T15:00:00Z".parse().unwrap();
+        let spec = held.spec.as_mut().unwrap();
+        spec.acquire_time = Some(MicroTime(since));
+        spec.renew_time = Some(MicroTime(since));
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let error = held_by(&held, at("2026-11-21T15:00:59Z")).unwrap();
+        assert_eq!(error.message, "jane@elsewhere/7 is at work on this etcd: defrag, since 2026-11-21T15:00:00Z");
+        assert!(error.hints[0].ends_with("2026-11-21T15:01:00Z"), "{:?}", error.hints);
+        assert_eq!(error.kind.exit_code(), 5);
+        assert!(held_by(&held, at("2026-11-21T15:01:00Z")).is_none());
+    }
+
+    #[test]
+    fn a_holder_that_ended_here_holds_nothing() {
+        let held = lease(&format!("jane@{}/4194999", owner::host()), "defrag", None);
+        assert!(held_by(&held, Timestamp::now()).is_none());
+        let held = lease(&owner::identity(), "defrag", None);
+        assert!(held_by(&held, Timestamp::now()).is_some());
+    }
+
+    #[test]
+    fn only_one_holds_the_lock_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/lock");
+        let first = lock_host(&path, "defrag").unwrap();
+        let error = lock_host(&path, "alarm disarm").unwrap_err();
+        assert_eq!(error.kind.exit_code(), 5);
+        assert!(error.message.contains(&owner::identity()) && error.message.contains("defrag"), "{error}");
+        drop(first);
+        let _second = lock_host(&path, "alarm disarm").unwrap();
+    }
+}
