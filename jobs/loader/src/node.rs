@@ -67,7 +67,7 @@ impl MemoryFile {
         .map_err(|error| match error {
             Errno::ACCESS => report(
                 Failure::Refused,
-                format_args!("this node lets no memory file be executed (vm.memfd_noexec)"),
+                format_args!("this node lets no memory file be executed (vm.memfd_noexec); the job image does without (--image)"),
             ),
             error => no_memory(error),
         })?;
@@ -145,7 +145,7 @@ impl SealedFile {
         Err(report(
             Failure::Refused,
             format_args!(
-                "this node does not let the program be executed from memory: {}",
+                "the program cannot be executed from memory: {}",
                 Reason(error)
             ),
         ))
