@@ -24,7 +24,7 @@ pub(crate) fn run(assignment: &str) -> ExitCode {
         // Storing a snapshot, and looking at the node: never more than two at once.
         .max_blocking_threads(4)
         .build();
-    let code = match runtime {
+    match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(assigned(assignment));
             // A thread that hangs on a dead disk must not keep us.
@@ -34,8 +34,7 @@ pub(crate) fn run(assignment: &str) -> ExitCode {
         Err(error) => end(&Event::Failed {
             failure: Failure::new(FailureKind::Other, format!("could not start: {error}")),
         }),
-    };
-    code
+    }
 }
 
 async fn assigned(assignment: &str) -> ExitCode {

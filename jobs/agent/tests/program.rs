@@ -1,5 +1,10 @@
 //! The program as it is started in a pod: what it prints, what it waits for, how it ends.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests: the helpers of tests panic as tests do"
+)]
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};

@@ -102,7 +102,7 @@ impl Flags {
     /// A flag's value: the last one on the command line, else `ETCD_<FLAG>` of the environment (etcd's own order).
     pub fn get(&self, name: &str) -> Option<&str> {
         let given = self.given.get(name).and_then(|values| values.last());
-        given.or_else(|| self.from_env(name)).map(String::as_str)
+        given.or_else(|| self.in_env(name)).map(String::as_str)
     }
 
     /// Whether a switch is on, by Go's words for true.
@@ -120,13 +120,13 @@ impl Flags {
         match self.given.get(name) {
             Some(values) => values.iter().flat_map(|value| parts(value)).collect(),
             None => self
-                .from_env(name)
+                .in_env(name)
                 .map(|value| parts(value).collect())
                 .unwrap_or_default(),
         }
     }
 
-    fn from_env(&self, name: &str) -> Option<&String> {
+    fn in_env(&self, name: &str) -> Option<&String> {
         let key = format!("ETCD_{}", name.to_uppercase().replace('-', "_"));
         // etcd takes an empty variable as not set.
         self.env.get(&key).filter(|value| !value.is_empty())

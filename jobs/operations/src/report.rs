@@ -13,6 +13,10 @@ use crate::ids::{ClusterId, MemberId};
 /// What one operation gave back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it in a process, and a box would be in every match"
+)]
 pub enum Report {
     /// Of [`crate::operation::Operation::Status`].
     Status(StatusReport),

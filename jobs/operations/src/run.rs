@@ -85,13 +85,14 @@ pub async fn run(
     }
     let target = &assignment.target;
     let connector = Connector::load(target);
-    let work = async {
+    // On the heap: the largest operation's state would be in the future of whoever calls this.
+    let work = Box::pin(async {
         match &assignment.operation {
             // Evidence does not depend on certificates.
             Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
             Operation::Members => members::members(target, &connector?).await,
             Operation::Health { timeout_ms } => {
-                Ok(health::health(target, connector, *timeout_ms).await)
+                Ok(Box::pin(health::health(target, connector, *timeout_ms)).await)
             }
             Operation::AlarmList => alarm::list(target, &connector?).await,
             Operation::AlarmDisarm { alarm, member } => {
@@ -113,7 +114,7 @@ pub async fn run(
             }
             Operation::Usage { top } => usage::usage(target, &connector?, *top, events).await,
         }
-    };
+    });
     tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(interrupted(assignment.operation.name())),

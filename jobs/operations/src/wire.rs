@@ -26,6 +26,10 @@ pub struct Line {
 /// What happens while an operation runs, and how it ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it in a process, and a box would be in every match"
+)]
 pub enum Event {
     /// It goes on.
     Progress(Progress),

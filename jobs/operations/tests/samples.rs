@@ -1,5 +1,10 @@
 //! What each released version wrote is still read, field by field.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests: the helpers of tests panic as tests do"
+)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -328,3 +328,25 @@ fn certificates_that_do_not_fit_are_named() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_learner_tells_its_status_and_gives_a_snapshot_and_refuses_the_rest() -> Result<()> {
+    let mut cluster = Members::start("3.6", 1, &[])?;
+    cluster.add_learner("3.6")?;
+    let status = cluster.status(1)?;
+    assert!(
+        status.own.ok().is_some_and(|own| own.is_learner),
+        "{status:?}"
+    );
+    let folder = tempfile::tempdir()?;
+    save(&cluster, 1, folder.path())?;
+    for operation in [Operation::Members, Operation::AlarmList, Operation::Defrag] {
+        let name = operation.name();
+        let failure = cluster
+            .run(1, operation)
+            .expect_err("a learner did a voter's work");
+        assert_eq!(failure.kind, FailureKind::Refused, "{name}: {failure}");
+        assert!(failure.hint.is_some(), "{name}: {failure}");
+    }
+    Ok(())
+}

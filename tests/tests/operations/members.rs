@@ -21,7 +21,7 @@ use super::pki;
 pub(crate) struct Members {
     pub(crate) tls: TlsFiles,
     pub(crate) members: Vec<Member>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 pub(crate) struct Member {
@@ -50,7 +50,7 @@ impl Members {
         let cluster = Self {
             members: members.collect::<Result<_>>()?,
             tls,
-            _dir: dir,
+            dir,
         };
         wait::until("the cluster serves", PATIENCE, || {
             for at in 0..count {
@@ -64,6 +64,41 @@ impl Members {
             Ok(())
         })?;
         Ok(cluster)
+    }
+
+    /// Adds a member that has no vote, and waits until it answers.
+    pub(crate) fn add_learner(&mut self, line: &str) -> Result<()> {
+        let place = Place::new("learner")?;
+        let peer = https(place.peer);
+        self.etcdctl(
+            0,
+            &[
+                "member",
+                "add",
+                "learner",
+                "--learner",
+                "--peer-urls",
+                &peer,
+            ],
+        )?;
+        let mut places: Vec<Place> = self
+            .members
+            .iter()
+            .map(|member| member.place.clone())
+            .collect();
+        places.push(place.clone());
+        let program = server(line)?;
+        let more = ["--initial-cluster-state=existing"];
+        let learner = Member::start(&program, &place, &places, self.dir.path(), &self.tls, &more)?;
+        self.members.push(learner);
+        let at = self.members.len() - 1;
+        wait::until("the learner answers", PATIENCE, || {
+            let status = self.status(at).map_err(|error| format!("{error:#}"))?;
+            match status.own.ok() {
+                Some(own) if own.is_learner => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
     }
 
     pub(crate) fn target(&self, at: usize) -> Target {

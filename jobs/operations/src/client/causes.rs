@@ -86,6 +86,8 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
     (&["database space exceeded"], FailureKind::NoSpace,
         Some("free space with compaction and `kubectl etcd defrag`, then `kubectl etcd alarm disarm`")),
     (&["corrupt"], FailureKind::Corrupt, None),
+    (&["rpc not supported for learner"], FailureKind::Refused,
+        Some("a learner does this only after it was promoted; ask a voting member")),
     (&["no leader", "leader changed", "request timed out", "deadline exceeded", "unhealthy cluster"], FailureKind::NoQuorum, None),
     (&["permission denied", "user name is empty", "authentication", "invalid auth token", "is not supported for auth", "PermissionDenied", "Unauthenticated"],
         FailureKind::Unauthorized, Some("etcd's own authentication is on; the client certificate's name must be a user with the role root")),
@@ -151,8 +153,9 @@ mod tests {
             ),
             (
                 "etcdserver: rpc not supported for learner",
-                FailureKind::Other,
+                FailureKind::Refused,
             ),
+            ("etcdserver: something new", FailureKind::Other),
         ] {
             assert_eq!(meaning(text).0, kind, "{text}");
         }

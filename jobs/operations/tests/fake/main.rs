@@ -1,5 +1,10 @@
 //! What a real etcd cannot be made to do: a server that stops in the middle, lies, or says nothing.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests: the helpers of tests panic as tests do"
+)]
+
 mod server;
 
 use std::path::Path;
