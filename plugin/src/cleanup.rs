@@ -15,6 +15,9 @@ use crate::runners::carry;
 use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, OWNER_ANNOTATION, RUN_LABEL};
 use crate::session::Session;
 
+/// A pod whose deletion is not confirmed so long after its time is removed from the API alone.
+const STUCK_SECONDS: i64 = 60;
+
 /// What a cleanup removed, and what it left alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,14 +99,16 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
     }
     for meta in pod_list.items.into_iter().map(|item| item.metadata) {
         let name = meta.name.clone().unwrap_or_default();
-        // Pods of a Job go with it.
-        if meta.owner_references.iter().flatten().any(|owner| owner.kind == "Job") && meta.deletion_timestamp.is_none() {
-            continue;
-        }
-        if !is_dead(&meta, now) {
-            if meta.deletion_timestamp.is_none() {
-                cleaned.in_use.push(in_use("pod", &name, &meta));
+        if let Some(deleted) = &meta.deletion_timestamp {
+            // It goes by itself, unless its kubelet is dead and never confirms that.
+            if now.as_second() - deleted.0.as_second() < STUCK_SECONDS {
+                continue;
             }
+        } else if meta.owner_references.iter().flatten().any(|owner| owner.kind == "Job") {
+            // It goes with its Job.
+            continue;
+        } else if !is_dead(&meta, now) {
+            cleaned.in_use.push(in_use("pod", &name, &meta));
             continue;
         }
         if !dry_run {

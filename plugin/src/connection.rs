@@ -19,6 +19,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Two clients for one apiserver, and what is said about it in messages.
+///
+/// The hot path (discovery, creating, watching, reading) goes through [`Connection::stream`] alone, each request under a
+/// limit of its own: what one request connected the next one uses, and a TLS handshake less is milliseconds less.
 #[derive(Clone)]
 pub(crate) struct Connection {
     /// For requests that have an end: every answer has a time limit.

@@ -68,7 +68,11 @@ impl Session {
     pub fn via(&self) -> Via {
         match self.ground {
             Ground::Host => Via::Local,
-            Ground::Cluster(_) => self.forced.or(*self.chosen()).unwrap_or(Via::Job),
+            // Once the apiserver was lost it is tried again all the same: the other nodes are behind it.
+            Ground::Cluster(_) => {
+                let chosen = self.chosen().filter(|via| *via != Via::Local);
+                self.forced.or(chosen).unwrap_or(Via::Job)
+            }
         }
     }
 
@@ -117,7 +121,31 @@ impl Session {
             told(&outcome);
             ended[*number] = Some(outcome);
         }
-        ended.into_iter().flatten().collect()
+        let mut ended: Vec<Outcome> = ended.into_iter().flatten().collect();
+        self.rescue_here(&mut ended, operation, &mut told).await;
+        ended
+    }
+
+    /// The apiserver was lost in between, and this host is one of the nodes: then it is asked directly.
+    async fn rescue_here(&self, ended: &mut [Outcome], operation: &Operation, told: &mut impl FnMut(&Outcome)) {
+        let lost = |outcome: &Outcome| {
+            outcome.via.is_none() || matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost)
+        };
+        if matches!(self.ground, Ground::Host) || self.forced.is_some() || !ended.iter().all(lost) {
+            return;
+        }
+        let Some(here) = local::is_control_plane().then(local::host).and_then(Result::ok) else {
+            return;
+        };
+        if let Some(outcome) = ended.iter_mut().find(|outcome| outcome.node == here.name && outcome.via.is_some()) {
+            let why = outcome.result.as_ref().err().map(|error| error.message.clone()).unwrap_or_default();
+            self.choose(Via::Local, &why);
+            let begun = Instant::now();
+            outcome.result = self.run_here(&here, operation, runners::limit(operation, self.limit)).await;
+            outcome.via = Some(Via::Local);
+            outcome.took += begun.elapsed();
+            told(outcome);
+        }
     }
 
     /// The results of all nodes, by position, in the order in which they come.

@@ -56,7 +56,6 @@ pub(crate) struct Launch<'a> {
 pub(crate) struct Launched {
     pub(crate) report: Report,
     pub(crate) object: Object,
-    pub(crate) pod: String,
 }
 
 /// An operation whose container has started.
@@ -79,7 +78,6 @@ impl Launch<'_> {
             Ok(report) => Ok(Launched {
                 report,
                 object: started.object,
-                pod: started.pod,
             }),
             Err(error) => {
                 self.created.remove(&started.object).await;
@@ -110,7 +108,7 @@ impl Launch<'_> {
 
     async fn create(&self, assignment: &Assignment) -> Result<Object, RunError> {
         let name = podspec::name(self.run, &assignment.operation, &assignment.target.node);
-        let client = self.connection.control.clone();
+        let client = self.connection.stream.clone();
         let namespace = &self.connection.namespace;
         let params = PostParams::default();
         let (object, doing) = match self.kind {
@@ -131,7 +129,10 @@ impl Launch<'_> {
             }
         };
         match timeout(CREATE_LIMIT, request).await {
-            Ok(Ok(())) => Ok(object),
+            Ok(Ok(())) => {
+                tracing::debug!(?object, "created");
+                Ok(object)
+            }
             Ok(Err(error)) => {
                 if matches!(&error, kube::Error::Api(status) if status.code < 500) {
                     // Refused for certain: there is nothing to remove.
@@ -170,6 +171,7 @@ impl Launch<'_> {
                     let first = name.is_none();
                     name = pod.metadata.name.clone();
                     let stage = stage(&pod);
+                    tracing::debug!(node, ?stage, "pod seen");
                     match &stage {
                         Stage::Started => return name.ok_or_else(|| (lost(node), None)),
                         Stage::Trouble(error) => return Err((error.clone(), name)),

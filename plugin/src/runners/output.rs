@@ -64,6 +64,7 @@ async fn follow(
         ..LogParams::default()
     };
     let mut lines = pods.log_stream(pod, &params).await?.lines();
+    tracing::debug!(pod, "reading the log");
     let mut last_output = None;
     while let Some(line) = lines.try_next().await.map_err(kube::Error::ReadEvents)? {
         match said(&line) {

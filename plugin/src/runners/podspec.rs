@@ -203,12 +203,13 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
             needed.push(Needed::Scratch(SCRATCH.into()));
         }
         Operation::SnapshotSave { folder, .. } => needed.push(Needed::Writable(folder.clone())),
+        // It looks whether the disk has room for the copy etcd writes, and how far that is.
+        Operation::Defrag => needed.push(Needed::Folder(target.data_dir.clone())),
         Operation::Usage { .. }
         | Operation::Members
         | Operation::Health { .. }
         | Operation::AlarmList
-        | Operation::AlarmDisarm { .. }
-        | Operation::Defrag => {}
+        | Operation::AlarmDisarm { .. } => {}
     }
     needed
 }
@@ -303,7 +304,8 @@ mod tests {
     fn only_what_is_needed_is_mounted_and_only_for_reading() {
         let tls = [("/pki/ca.crt".to_owned(), true), ("/pki/both.pem".to_owned(), true)];
         assert_eq!(mounts(Operation::Members), tls);
-        assert_eq!(mounts(Operation::Defrag), tls);
+        assert_eq!(mounts(Operation::Health { timeout_ms: 1 }), tls);
+        assert_eq!(mounts(Operation::Defrag).last(), Some(&("/var/lib/etcd".into(), true)));
         let status = mounts(Operation::Status);
         assert!(status.contains(&("/var/lib/etcd".into(), true)));
         assert!(status.iter().all(|(_, read_only)| *read_only), "{status:?}");

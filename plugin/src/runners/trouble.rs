@@ -100,7 +100,8 @@ pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
         return RunError::new(
             RunErrorKind::ApiserverLost,
             format!("{doing}: the apiserver does not answer any more: {}", chain(error)),
-        );
+        )
+        .hint("as root on a control-plane node: --via local");
     };
     let message = &status.message;
     let said = |kind| RunError::new(kind, format!("{doing}: {message}"));
@@ -108,7 +109,7 @@ pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
         return said(RunErrorKind::WritesRefused).hint("kubectl etcd alarm list; kubectl etcd defrag; kubectl etcd alarm disarm");
     }
     if message.contains("etcdserver:") || status.code == 504 || status.code == 503 {
-        return said(RunErrorKind::ApiserverLost);
+        return said(RunErrorKind::ApiserverLost).hint("as root on a control-plane node: --via local");
     }
     if message.contains("exceeded quota") || message.contains("failed quota") {
         return said(RunErrorKind::QuotaExceeded).hint("use a namespace without a quota: -n kube-system");

@@ -128,18 +128,18 @@ impl Session {
 /// Everything at once: nodes and pods, the parts that are there, and whether the apiserver itself is in order. When the
 /// apiserver cannot be used: why, and the nodes it still knew from its cache.
 async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdict, Vec<Node>)> {
-    let control = &connection.control;
+    let client = &connection.stream;
     let mut ready = {
-        let control = control.clone();
+        let control = connection.control.clone();
         tokio::spawn(async move { readiness(&control).await })
     };
     let parts = async {
         match &fleet.image {
             Some(_) => None,
-            None => carry::present(control, &connection.namespace).await.ok(),
+            None => carry::present(client, &connection.namespace).await.ok(),
         }
     };
-    let answers = async { futures::join!(discover(control), parts) };
+    let answers = async { futures::join!(discover(client), parts) };
     match tokio::time::timeout(connection.first_answer_limit, answers).await {
         Ok((Ok(nodes), present)) => {
             let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {

@@ -18,6 +18,9 @@ use crate::runners::program::Program;
 use crate::runners::watching::PodWatch;
 use crate::runners::{carry, deadline};
 
+/// When leftovers are looked for.
+const SWEEP_AFTER: Duration = Duration::from_millis(250);
+
 /// A round that has begun: the program is in the cluster and the Pods are watched.
 pub(crate) struct Round<'a> {
     cluster: &'a Cluster,
@@ -147,6 +150,8 @@ impl Cluster {
             let client = self.connection.control.clone();
             let namespace = self.connection.namespace.clone();
             self.created.keep(tokio::spawn(async move {
+                // After the Jobs of this run have been created: they matter more.
+                tokio::time::sleep(SWEEP_AFTER).await;
                 let removed = cleanup::remove_dead_runs(&client, &namespace).await;
                 tracing::debug!(?removed, "left by dead runs");
             }));
@@ -154,7 +159,7 @@ impl Cluster {
     }
 
     /// The program the Jobs run.
-    pub(crate) fn program(&self) -> &Program {
+    pub(super) fn program(&self) -> &Program {
         &self.program
     }
 }

@@ -50,7 +50,6 @@ struct DowngradeInfo {
 
 #[derive(Deserialize)]
 struct MemberListBody {
-    #[serde(default)]
     header: Header,
     #[serde(default)]
     members: Vec<MemberLine>,
