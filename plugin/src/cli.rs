@@ -20,9 +20,11 @@ Examples:
   kubectl etcd snapshot save              a checked snapshot in the current folder
   kubectl etcd defrag --dry-run           what would a defragmentation do?
 
-Each command has examples of its own: kubectl etcd COMMAND -h. All connection flags of kubectl work: --help lists them.
-Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged, 5 refused by a safety
-check, 6 nothing could be reached, 130 interrupted.";
+Each command has examples of its own: kubectl etcd COMMAND -h.
+All connection flags of kubectl work everywhere: --help lists them.
+
+Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged,
+5 refused by a safety check, 6 nothing could be reached, 130 interrupted.";
 
 /// Operate the etcd of a Kubernetes cluster, with nothing but a kubeconfig
 ///

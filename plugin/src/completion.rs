@@ -57,14 +57,26 @@ fn offers(words: Vec<OsString>) -> Vec<Offer> {
     let mut all = vec![OsString::from("kubectl-etcd")];
     all.extend(words);
     let at = all.len() - 1;
+    // Flags are offered to those who begin one, and by their long names, as kubectl's own completion does.
+    let nothing_typed = all[at].is_empty();
+    if all[at] == "-" {
+        all[at] = OsString::from("--");
+    }
     let found = clap_complete::engine::complete(&mut command, all, at, None).unwrap_or_default();
     found
         .into_iter()
         .filter(|candidate| !candidate.is_hide_set())
         .map(|candidate| Offer {
             value: candidate.get_value().to_string_lossy().into_owned(),
-            help: candidate.get_help().map(|help| help.to_string().lines().next().unwrap_or_default().to_owned()),
+            help: candidate.get_help().map(|help| {
+                help.to_string()
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
+            }),
         })
+        .filter(|offer| !(nothing_typed && offer.value.starts_with('-')))
         .collect()
 }
 
@@ -91,24 +103,36 @@ impl Prefix {
             Some(comma) => typed.split_at(comma + 1),
             None => ("", typed),
         };
-        Self { kept: format!("{flag}{before}"), typed: last.to_owned() }
+        Self {
+            kept: format!("{flag}{before}"),
+            typed: last.to_owned(),
+        }
     }
 }
 
 /// The control-plane nodes whose names begin as typed; none when the cluster takes too long.
 fn nodes(words: &[OsString], prefix: &Prefix) -> Vec<Offer> {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
         return Vec::new();
     };
     let connection = connection(words);
-    let asked = async { tokio::time::timeout(NODES_LIMIT, crate::names::of_nodes(&connection)).await };
-    let Ok(Ok(names)) = runtime.block_on(asked) else { return Vec::new() };
+    let asked =
+        async { tokio::time::timeout(NODES_LIMIT, crate::names::of_nodes(&connection)).await };
+    let Ok(Ok(names)) = runtime.block_on(asked) else {
+        return Vec::new();
+    };
     // Name lookups that hang must not hold the shell.
     runtime.shutdown_background();
     names
         .into_iter()
         .filter(|name| name.starts_with(&prefix.typed))
-        .map(|name| Offer { value: format!("{}{name}", prefix.kept), help: Some("control-plane node".to_owned()) })
+        .map(|name| Offer {
+            value: format!("{}{name}", prefix.kept),
+            help: Some("control-plane node".to_owned()),
+        })
         .collect()
 }
 
@@ -144,7 +168,10 @@ mod tests {
     }
 
     fn values(text: &[&str]) -> Vec<String> {
-        offers(words(text)).into_iter().map(|offer| offer.value).collect()
+        offers(words(text))
+            .into_iter()
+            .map(|offer| offer.value)
+            .collect()
     }
 
     #[test]
@@ -152,31 +179,56 @@ mod tests {
         let offered = offers(words(&["sta"]));
         assert_eq!(offered.len(), 1);
         assert_eq!(offered[0].value, "status");
-        assert!(lines(&offered, NO_FILES).starts_with("status\tShow every member"), "{offered:?}");
+        assert!(
+            lines(&offered, NO_FILES).starts_with("status\tShow every member"),
+            "{offered:?}"
+        );
         assert!(values(&["snapshot", ""]).contains(&"verify".to_owned()));
         assert!(values(&["status", "--out"]).contains(&"--output".to_owned()));
         assert_eq!(values(&["status", "-o", "j"]), ["json"]);
+        assert!(
+            !values(&["snapshot", ""])
+                .iter()
+                .any(|value| value.starts_with('-'))
+        );
+        assert!(values(&["status", "-"]).contains(&"--watch".to_owned()));
     }
 
     #[test]
     fn lines_end_with_a_directive() {
-        let offer = Offer { value: "cp-1".into(), help: None };
+        let offer = Offer {
+            value: "cp-1".into(),
+            help: None,
+        };
         assert_eq!(lines(&[offer], NO_FILES), "cp-1\n:4\n");
         assert_eq!(lines(&[], FILES), ":0\n");
     }
 
     #[test]
     fn node_names_are_completed_where_a_node_is_meant() {
-        assert_eq!(node_prefix(&words(&["status", "--node", "cp"])), Some(Prefix::new("", "cp")));
+        assert_eq!(
+            node_prefix(&words(&["status", "--node", "cp"])),
+            Some(Prefix::new("", "cp"))
+        );
         let listed = node_prefix(&words(&["status", "--node=cp-1,c"])).unwrap();
-        assert_eq!((listed.kept.as_str(), listed.typed.as_str()), ("--node=cp-1,", "c"));
+        assert_eq!(
+            (listed.kept.as_str(), listed.typed.as_str()),
+            ("--node=cp-1,", "c")
+        );
         assert_eq!(node_prefix(&words(&["status", "--no"])), None);
         assert_eq!(node_prefix(&words(&[])), None);
     }
 
     #[test]
     fn the_connection_is_the_one_being_typed() {
-        let args = connection(&words(&["--context", "prod", "status", "--kubeconfig=/x", "--node", ""]));
+        let args = connection(&words(&[
+            "--context",
+            "prod",
+            "status",
+            "--kubeconfig=/x",
+            "--node",
+            "",
+        ]));
         assert_eq!(args.context.as_deref(), Some("prod"));
         assert_eq!(args.kubeconfig, Some(PathBuf::from("/x")));
     }

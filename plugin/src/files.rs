@@ -1,12 +1,10 @@
 //! Work on files of this host: off the async threads, with progress, stopped by Ctrl-C.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcd_datadir::progress::{OnProgress, Progress};
-use etcd_datadir::source::FileSource;
 
 use crate::error::{Error, ErrorKind};
 use crate::ui::Ui;
@@ -36,7 +34,11 @@ pub(crate) async fn work<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(move || {
         let mut on_progress = |now: Progress| {
             meter(step, now.done, now.total);
-            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if stop.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         };
         job(&mut on_progress)
     })
@@ -44,11 +46,6 @@ pub(crate) async fn work<T: Send + 'static>(
     drop(stopper);
     ui.end_progress();
     done.map_err(|cause| Error::failed("the work ended unexpectedly").caused_by(cause))
-}
-
-/// Opens a file to be read.
-pub(crate) fn open(path: &Path) -> Result<FileSource, Error> {
-    FileSource::open(path).map_err(error)
 }
 
 /// What the library says, as the command's own error: what is damaged is not what could not be read.

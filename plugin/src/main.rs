@@ -33,9 +33,10 @@ fn main() -> ExitCode {
     let ui = Ui::new();
     let ended = match Cli::parse() {
         // Asked by scripts and prompts: no runtime, no client.
-        Cli { command: Command::Version(args), .. } if args.client_only() => {
-            commands::version::client(&ui, &args)
-        }
+        Cli {
+            command: Command::Version(args),
+            ..
+        } if args.client_only() => commands::version::client(&ui, &args),
         cli => prepared(&ui, cli),
     };
     match ended {
@@ -49,7 +50,8 @@ fn main() -> ExitCode {
 
 fn prepared(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
     trace();
-    let runtime = Runtime::new().map_err(|cause| Error::failed("this program cannot start").caused_by(cause))?;
+    let runtime = Runtime::new()
+        .map_err(|cause| Error::failed("this program cannot start").caused_by(cause))?;
     let ended = runtime.block_on(to_the_end(ui, cli));
     // Work on files that was told to stop leaves nothing half done, if it gets the time.
     runtime.shutdown_timeout(STOP_LIMIT);
@@ -59,7 +61,11 @@ fn prepared(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
 /// Does the work, unless a signal comes first; removes what was made in the cluster at every ending.
 async fn to_the_end(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
     let created = Created::default();
-    let context = Context { ui, connection: &cli.connection, created: &created };
+    let context = Context {
+        ui,
+        connection: &cli.connection,
+        created: &created,
+    };
     let ended = tokio::select! {
         ended = commands::run(&context, cli.command) => ended,
         signal = signalled() => Err(Error::new(ErrorKind::Interrupted, format!("interrupted by {signal}"))),
@@ -112,5 +118,8 @@ async fn signalled() -> &'static str {
 fn trace() {
     let filter = EnvFilter::try_from_env("KUBECTL_ETCD_LOG")
         .unwrap_or_else(|_| EnvFilter::new("error,kube_client=off,kube=off"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -40,7 +40,13 @@ impl Ui {
         // https://no-color.org: any value but the empty one counts.
         let coloured = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let paint = |terminal: bool| if terminal && coloured { Paint::Colour } else { Paint::Plain };
+        let paint = |terminal: bool| {
+            if terminal && coloured {
+                Paint::Colour
+            } else {
+                Paint::Plain
+            }
+        };
         let stdout_is_terminal = io::stdout().is_terminal();
         Self {
             paint: paint(stdout_is_terminal),
@@ -69,7 +75,10 @@ impl Ui {
         let text = match format {
             Format::Table | Format::Wide if self.stdout_is_terminal => {
                 // Home first and clear to the end of each line, so that nothing flickers; then clear what is left below.
-                let body: String = text.lines().map(|line| format!("{line}\u{1b}[K\n")).collect();
+                let body: String = text
+                    .lines()
+                    .map(|line| format!("{line}\u{1b}[K\n"))
+                    .collect();
                 format!("\u{1b}[H{head}\u{1b}[K\n{body}\u{1b}[J")
             }
             Format::Table | Format::Wide => format!("{head}\n{text}\n"),
@@ -125,7 +134,10 @@ impl Ui {
                 progress.line(&clean(&format!("via {via}: {why}")));
             }
             Notice::Warning(text) => progress.line(&format!("{word}: {}", clean(&text))),
-            Notice::Progress { node, progress: now } => progress.update(&node, &now),
+            Notice::Progress {
+                node,
+                progress: now,
+            } => progress.update(&node, &now),
         })
     }
 
@@ -133,7 +145,11 @@ impl Ui {
     pub(crate) fn meter(&self, what: String) -> impl FnMut(&str, u64, u64) + Send + use<> {
         let progress = Arc::clone(&self.progress);
         move |step, done, total| {
-            let now = Progress { step: step.to_owned(), done_bytes: done, total_bytes: Some(total) };
+            let now = Progress {
+                step: step.to_owned(),
+                done_bytes: done,
+                total_bytes: Some(total),
+            };
             progress.update(&what, &now);
         }
     }
@@ -153,16 +169,21 @@ impl Ui {
         }
         self.progress.finish();
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            return Err(Error::refused("this wants to be confirmed, and there is no terminal to ask on")
-                .hint("--yes answers in advance"));
+            return Err(Error::refused(
+                "this wants to be confirmed, and there is no terminal to ask on",
+            )
+            .hint("--yes answers in advance"));
         }
-        let answer = dialoguer::Confirm::new().with_prompt(question).default(false).interact_opt();
+        let answer = dialoguer::Confirm::new()
+            .with_prompt(question)
+            .default(false)
+            .interact_opt();
         match answer {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false) | None) => Err(Error::refused("not confirmed: nothing was done")),
-            Err(dialoguer::Error::IO(cause)) if cause.kind() == IoErrorKind::Interrupted => {
-                Err(Error::new(ErrorKind::Interrupted, "interrupted: nothing was done"))
-            }
+            Err(dialoguer::Error::IO(cause)) if cause.kind() == IoErrorKind::Interrupted => Err(
+                Error::new(ErrorKind::Interrupted, "interrupted: nothing was done"),
+            ),
             Err(cause) => Err(Error::failed("the answer could not be read").caused_by(cause)),
         }
     }
@@ -184,7 +205,10 @@ impl Ui {
 /// Writes to standard output. False: nobody reads it any more, which ends `… | head` and is no error.
 fn write_out(text: &str) -> Result<bool, Error> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Ok(()) => Ok(true),
         Err(cause) if cause.kind() == IoErrorKind::BrokenPipe => Ok(false),
         Err(cause) => Err(Error::failed("standard output cannot be written").caused_by(cause)),
@@ -208,8 +232,11 @@ struct Line {
 
 impl ProgressLines {
     fn new(terminal: bool) -> Self {
-        let target =
-            if terminal { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let target = if terminal {
+            ProgressDrawTarget::stderr_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
         Self {
             terminal,
             bars: MultiProgress::with_draw_target(target),
@@ -237,7 +264,8 @@ impl ProgressLines {
                 line.bar.reset();
             }
             line.bar.set_style(style(now.total_bytes.is_some()));
-            line.bar.set_message(clean(&format!("{what}: {}", now.step)));
+            line.bar
+                .set_message(clean(&format!("{what}: {}", now.step)));
             if let Some(total) = now.total_bytes {
                 line.bar.set_length(total);
             }
@@ -260,11 +288,16 @@ impl ProgressLines {
     }
 }
 
-const WITH_TOTAL: &str = "{msg}  [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+const WITH_TOTAL: &str =
+    "{msg}  [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 const WITHOUT_TOTAL: &str = "{msg}  {binary_bytes}, {binary_bytes_per_sec}";
 
 fn style(with_total: bool) -> ProgressStyle {
-    let template = if with_total { WITH_TOTAL } else { WITHOUT_TOTAL };
+    let template = if with_total {
+        WITH_TOTAL
+    } else {
+        WITHOUT_TOTAL
+    };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
@@ -296,7 +329,11 @@ mod tests {
 
     #[test]
     fn plain_progress_says_how_much_of_what() {
-        let mut now = Progress { step: "saving".into(), done_bytes: 1 << 20, total_bytes: Some(4 << 20) };
+        let mut now = Progress {
+            step: "saving".into(),
+            done_bytes: 1 << 20,
+            total_bytes: Some(4 << 20),
+        };
         assert_eq!(plain("cp-1", &now), "cp-1: saving 1 MiB of 4 MiB (25%)");
         now.total_bytes = None;
         assert_eq!(plain("cp-1", &now), "cp-1: saving 1 MiB");

@@ -49,7 +49,10 @@ impl<'a> Evidence<'a> {
         let of_cluster: Vec<_> = reports
             .iter()
             .filter(|(_, report)| {
-                report.own.ok().is_none_or(|own| Some(own.cluster_id) == cluster_id)
+                report
+                    .own
+                    .ok()
+                    .is_none_or(|own| Some(own.cluster_id) == cluster_id)
             })
             .copied()
             .collect();
@@ -58,7 +61,9 @@ impl<'a> Evidence<'a> {
             asked,
             members: best_members(&of_cluster, &accounts, leader, cluster_id),
             alarms: alarms(&of_cluster, &accounts),
-            quorum_answered: of_cluster.iter().any(|(_, report)| report.alarms.ok().is_some()),
+            quorum_answered: of_cluster
+                .iter()
+                .any(|(_, report)| report.alarms.ok().is_some()),
             reports,
             accounts,
             cluster_id,
@@ -68,12 +73,18 @@ impl<'a> Evidence<'a> {
 
     /// The status report of a node.
     pub(super) fn report_of(&self, node: &str) -> Option<&'a StatusReport> {
-        self.reports.iter().find(|(name, _)| *name == node).map(|(_, report)| *report)
+        self.reports
+            .iter()
+            .find(|(name, _)| *name == node)
+            .map(|(_, report)| *report)
     }
 
     /// What became of asking a node.
     pub(super) fn outcome_of(&self, node: &str) -> Option<&'a Outcome> {
-        self.asked.outcomes.iter().find(|outcome| outcome.node == node)
+        self.asked
+            .outcomes
+            .iter()
+            .find(|outcome| outcome.node == node)
     }
 
     /// The members by the list to go by; none, when nobody told one.
@@ -83,7 +94,9 @@ impl<'a> Evidence<'a> {
 
     /// The leader's own account.
     pub(super) fn leader_account(&self) -> Option<Account<'a>> {
-        self.leader.and_then(|leader| self.accounts.get(&leader)).copied()
+        self.leader
+            .and_then(|leader| self.accounts.get(&leader))
+            .copied()
     }
 }
 
@@ -98,15 +111,24 @@ fn accounts<'a>(reports: &[(&'a str, &'a StatusReport)]) -> BTreeMap<MemberId, A
     let mut accounts = BTreeMap::new();
     for (node, report) in reports {
         if let Some(status) = report.own.ok() {
-            accounts.insert(status.member_id, Account { status, heard_on: node, own: true });
+            accounts.insert(
+                status.member_id,
+                Account {
+                    status,
+                    heard_on: node,
+                    own: true,
+                },
+            );
         }
     }
     for (node, report) in reports {
         for peer in &report.peers {
             if let Some(status) = peer.answer.ok() {
-                accounts
-                    .entry(status.member_id)
-                    .or_insert(Account { status, heard_on: node, own: false });
+                accounts.entry(status.member_id).or_insert(Account {
+                    status,
+                    heard_on: node,
+                    own: false,
+                });
             }
         }
     }
@@ -122,7 +144,10 @@ fn main_cluster(accounts: &BTreeMap<MemberId, Account<'_>>) -> Option<ClusterId>
         seen.1 |= status.leader.is_some();
         seen.2 = seen.2.max(status.raft_term);
     }
-    clusters.into_iter().max_by_key(|(_, weight)| *weight).map(|(id, _)| id)
+    clusters
+        .into_iter()
+        .max_by_key(|(_, weight)| *weight)
+        .map(|(id, _)| id)
 }
 
 /// The leader of the newest term that anybody knows: a deposed leader that was cut off speaks for an older one.
@@ -150,8 +175,9 @@ fn best_members<'a>(
         .filter_map(|(_, report)| report.members.ok())
         .filter(|list| cluster.is_none_or(|id| list.cluster_id == id))
         .max_by_key(|list| {
-            let applied =
-                accounts.get(&list.answered_by).map(|account| account.status.raft_applied_index);
+            let applied = accounts
+                .get(&list.answered_by)
+                .map(|account| account.status.raft_applied_index);
             (Some(list.answered_by) == leader, applied)
         })
 }
@@ -161,10 +187,15 @@ fn alarms(
     reports: &[(&str, &StatusReport)],
     accounts: &BTreeMap<MemberId, Account<'_>>,
 ) -> Vec<Alarm> {
-    let told = reports.iter().filter_map(|(_, report)| report.alarms.ok()).flatten().copied();
-    let complained = accounts.values().flat_map(|account| account.status.errors.iter()).filter_map(
-        |error| alarm_in(error),
-    );
+    let told = reports
+        .iter()
+        .filter_map(|(_, report)| report.alarms.ok())
+        .flatten()
+        .copied();
+    let complained = accounts
+        .values()
+        .flat_map(|account| account.status.errors.iter())
+        .filter_map(|error| alarm_in(error));
     let mut alarms: Vec<Alarm> = Vec::new();
     for alarm in told.chain(complained) {
         if !alarms.contains(&alarm) {
@@ -189,5 +220,8 @@ pub(super) fn alarm_in(error: &str) -> Option<Alarm> {
             _ => return None,
         }
     }
-    Some(Alarm { member_id: member_id?, alarm: alarm? })
+    Some(Alarm {
+        member_id: member_id?,
+        alarm: alarm?,
+    })
 }

@@ -24,7 +24,8 @@ pub(crate) struct Cluster {
     pub(crate) members: Vec<Member>,
     pub(crate) accounts: Vec<Option<EndpointStatus>>,
     /// What a node's job says when it is not its member's account.
-    pub(crate) instead: Vec<Option<Result<(Failure, Option<etcd_operations::report::NodeEvidence>), RunError>>>,
+    pub(crate) instead:
+        Vec<Option<Result<(Failure, Option<etcd_operations::report::NodeEvidence>), RunError>>>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) quorum: bool,
     pub(crate) scope: Scope,
@@ -56,7 +57,12 @@ impl Cluster {
     }
 
     /// A node whose member does not answer.
-    pub(crate) fn stopped(&mut self, number: usize, failure: Failure, evidence: etcd_operations::report::NodeEvidence) {
+    pub(crate) fn stopped(
+        &mut self,
+        number: usize,
+        failure: Failure,
+        evidence: etcd_operations::report::NodeEvidence,
+    ) {
         self.accounts[number - 1] = None;
         self.instead[number - 1] = Some(Ok((failure, Some(evidence))));
     }
@@ -71,18 +77,31 @@ impl Cluster {
     }
 
     pub(crate) fn outcomes(&self) -> Vec<Outcome> {
-        self.nodes.iter().enumerate().map(|(at, node)| self.outcome(at, node)).collect()
+        self.nodes
+            .iter()
+            .enumerate()
+            .map(|(at, node)| self.outcome(at, node))
+            .collect()
     }
 
     pub(crate) fn assess(&self) -> Status {
         let outcomes = self.outcomes();
-        assess(Asked { nodes: &self.nodes, outcomes: &outcomes, scope: self.scope })
+        assess(Asked {
+            nodes: &self.nodes,
+            outcomes: &outcomes,
+            scope: self.scope,
+        })
     }
 
     fn outcome(&self, at: usize, node: &Node) -> Outcome {
-        let own = match (self.instead.get(at).and_then(Option::as_ref), self.accounts.get(at).cloned().flatten()) {
+        let own = match (
+            self.instead.get(at).and_then(Option::as_ref),
+            self.accounts.get(at).cloned().flatten(),
+        ) {
             (Some(Err(error)), _) => Err(error.clone()),
-            (Some(Ok((failure, evidence))), _) => Ok((Answer::Failed(failure.clone()), evidence.clone())),
+            (Some(Ok((failure, evidence))), _) => {
+                Ok((Answer::Failed(failure.clone()), evidence.clone()))
+            }
             (None, Some(account)) => Ok((Answer::Ok(account), None)),
             (None, None) => Ok((Answer::Failed(unreachable()), None)),
         };
@@ -112,7 +131,12 @@ impl Cluster {
                 evidence,
             })
         });
-        Outcome { node: node.name.clone(), via: Some(Via::Job), took: Duration::from_millis(900), result }
+        Outcome {
+            node: node.name.clone(),
+            via: Some(Via::Job),
+            took: Duration::from_millis(900),
+            result,
+        }
     }
 
     fn peers(&self, but: usize) -> Vec<PeerStatus> {
@@ -132,7 +156,10 @@ impl Cluster {
 }
 
 pub(crate) fn unreachable() -> Failure {
-    Failure::new(FailureKind::Unreachable, "tcp connect error: Connection refused (os error 111)")
+    Failure::new(
+        FailureKind::Unreachable,
+        "tcp connect error: Connection refused (os error 111)",
+    )
 }
 
 pub(crate) fn id(number: u64) -> MemberId {
@@ -153,7 +180,10 @@ fn target(number: u64) -> Target {
         node: format!("cp-{number}"),
         pod: format!("etcd-cp-{number}"),
         member_name: format!("cp-{number}"),
-        client_urls: vec!["https://127.0.0.1:2379".to_owned(), format!("https://10.0.0.{number}:2379")],
+        client_urls: vec![
+            "https://127.0.0.1:2379".to_owned(),
+            format!("https://10.0.0.{number}:2379"),
+        ],
         peer_urls: vec![format!("https://10.0.0.{number}:2380")],
         tls: None,
         data_dir: "/var/lib/etcd".into(),
@@ -197,5 +227,8 @@ pub(crate) fn account(number: u64) -> EndpointStatus {
 
 /// An alarm of a member.
 pub(crate) fn alarm(number: u64, alarm: AlarmKind) -> Alarm {
-    Alarm { member_id: id(number), alarm }
+    Alarm {
+        member_id: id(number),
+        alarm,
+    }
 }

@@ -16,7 +16,10 @@ pub fn judge(nodes: &[Node], outcomes: &[Outcome]) -> Health {
     let rows: Vec<HealthRow> = nodes
         .iter()
         .map(|node| {
-            row(node, outcomes.iter().find(|outcome| outcome.node == node.name))
+            row(
+                node,
+                outcomes.iter().find(|outcome| outcome.node == node.name),
+            )
         })
         .collect();
     let verdict = verdict(&rows, outcomes);
@@ -45,14 +48,22 @@ fn row(node: &Node, outcome: Option<&Outcome>) -> HealthRow {
     match outcome.map(|outcome| &outcome.result) {
         Some(Ok(Report::Health(report))) => fill(&mut row, report),
         Some(Ok(_)) => {
-            row.problem = Some(problem("failed", "the answer was to another question", None));
+            row.problem = Some(problem(
+                "failed",
+                "the answer was to another question",
+                None,
+            ));
         }
         Some(Err(error)) => {
             let detail = match (&node.etcd, error.kind) {
                 (Etcd::Absent { why }, RunErrorKind::NoEtcd) => why,
                 _ => &error.message,
             };
-            row.problem = Some(problem(run_error_word(error), detail, error.hint.as_deref()));
+            row.problem = Some(problem(
+                run_error_word(error),
+                detail,
+                error.hint.as_deref(),
+            ));
         }
         None => {
             let why = match &node.etcd {
@@ -78,7 +89,11 @@ fn fill(row: &mut HealthRow, report: &HealthReport) {
         .map(|alarm| alarm_word(alarm.alarm).to_owned())
         .collect();
     if let Some(failure) = report.read_us.failure().or(report.alarms.failure()) {
-        row.problem = Some(problem(failure_word(failure.kind), &failure.message, failure.hint.as_deref()));
+        row.problem = Some(problem(
+            failure_word(failure.kind),
+            &failure.message,
+            failure.hint.as_deref(),
+        ));
     }
     row.healthy = row.problem.is_none() && row.alarms.is_empty();
 }
@@ -106,7 +121,10 @@ fn verdict(rows: &[HealthRow], outcomes: &[Outcome]) -> VerdictWord {
     let reached = |report: &HealthReport| {
         report.member_id.is_some()
             || report.read_us.ok().is_some()
-            || report.read_us.failure().is_some_and(|failure| failure.kind == FailureKind::NoQuorum)
+            || report
+                .read_us
+                .failure()
+                .is_some_and(|failure| failure.kind == FailureKind::NoQuorum)
     };
     let read = rows.iter().any(|row| row.read_us.is_some());
     if corrupt {
@@ -131,10 +149,22 @@ fn summary(verdict: VerdictWord, rows: &[HealthRow]) -> String {
     let healthy = rows.iter().filter(|row| row.healthy).count();
     let all = counted(rows.len(), "member");
     match verdict {
-        VerdictWord::Healthy => format!("healthy: {healthy} of {all} answer linearizable reads, no alarms"),
+        VerdictWord::Healthy => {
+            format!("healthy: {healthy} of {all} answer linearizable reads, no alarms")
+        }
         VerdictWord::Degraded => format!("degraded: {healthy} of {all} healthy, the quorum holds"),
-        VerdictWord::QuorumLost => format!("quorum lost: none of {all} answers a linearizable read"),
-        VerdictWord::Damaged => format!("damaged: a CORRUPT alarm is raised, {healthy} of {all} healthy"),
+        VerdictWord::QuorumLost if rows.len() == 1 => {
+            "quorum lost: the member does not answer a linearizable read".to_owned()
+        }
+        VerdictWord::QuorumLost => {
+            format!("quorum lost: none of {all} answers a linearizable read")
+        }
+        VerdictWord::Damaged => {
+            format!("damaged: a CORRUPT alarm is raised, {healthy} of {all} healthy")
+        }
+        VerdictWord::NothingReached if rows.len() == 1 => {
+            "nothing reached: the member does not answer".to_owned()
+        }
         VerdictWord::NothingReached => format!("nothing reached: none of {all} answers"),
     }
 }

@@ -19,8 +19,8 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
-use crate::outcome::Outcome;
 use crate::discovery::Node;
+use crate::outcome::Outcome;
 use evidence::Evidence;
 use model::Status;
 

@@ -227,6 +227,8 @@ pub enum Severity {
 /// What a warning is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Reason {
+    /// No node could be asked through the apiserver.
+    NodesNotReached,
     /// An alarm is raised.
     AlarmRaised,
     /// Members belong to different clusters.

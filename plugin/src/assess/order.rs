@@ -26,20 +26,24 @@ impl Step {
     }
 }
 
-/// The members that answer on their own nodes: learners and followers first, the leader last, because leading moves on
-/// when it is busy for longer than an election timeout.
+/// The voters that answer on their own nodes: followers first, the leader last, because leading moves on when it is busy
+/// for longer than an election timeout. A learner is left out: etcd refuses it ("rpc not supported for learner").
 pub fn defragmentation(status: &Status) -> Vec<Step> {
     let mut steps: Vec<Step> = status.rows.iter().filter_map(step).collect();
     steps.sort_by_key(|step| match step.role {
-        Role::Learner => 0,
-        Role::Leader => 2,
-        Role::Follower | Role::NoLeader | Role::NotStarted | Role::Down | Role::NoEtcd => 1,
+        Role::Leader => 1,
+        Role::Follower
+        | Role::NoLeader
+        | Role::Learner
+        | Role::NotStarted
+        | Role::Down
+        | Role::NoEtcd => 0,
     });
     steps
 }
 
 fn step(row: &Row) -> Option<Step> {
-    if row.seen_from.is_some() || row.problem.is_some() {
+    if row.seen_from.is_some() || row.problem.is_some() || row.role == Role::Learner {
         return None;
     }
     Some(Step {
@@ -58,16 +62,23 @@ pub fn stalls(quorum: Quorum) -> bool {
 /// From which nodes a snapshot may be taken, best first: a follower that is up to date, then the leader, then, without a
 /// quorum, who applied most. A learner may be far behind, and does not serve it.
 pub fn snapshot_sources(status: &Status, lag_limit: u64) -> Vec<&Row> {
-    let usable = |row: &&Row| row.node.is_some() && row.seen_from.is_none() && row.problem.is_none();
+    let usable =
+        |row: &&Row| row.node.is_some() && row.seen_from.is_none() && row.problem.is_none();
     let rank = |row: &Row| match row.role {
-        Role::Follower if row.lag.is_none_or(|lag| lag < lag_limit) && row.alarms.is_empty() => Some(0),
+        Role::Follower if row.lag.is_none_or(|lag| lag < lag_limit) && row.alarms.is_empty() => {
+            Some(0)
+        }
         Role::Leader => Some(1),
         Role::Follower => Some(2),
         Role::NoLeader => Some(3),
         Role::Learner | Role::NotStarted | Role::Down | Role::NoEtcd => None,
     };
-    let mut rows: Vec<(u8, &Row)> =
-        status.rows.iter().filter(usable).filter_map(|row| Some((rank(row)?, row))).collect();
+    let mut rows: Vec<(u8, &Row)> = status
+        .rows
+        .iter()
+        .filter(usable)
+        .filter_map(|row| Some((rank(row)?, row)))
+        .collect();
     rows.sort_by_key(|(rank, row)| (*rank, std::cmp::Reverse(row.raft_applied_index)));
     rows.into_iter().map(|(_, row)| row).collect()
 }
@@ -81,13 +92,18 @@ mod tests {
 
     fn sources(cluster: &Cluster) -> Vec<String> {
         let status = cluster.assess();
-        snapshot_sources(&status, LAG_ENTRIES).iter().filter_map(|row| row.node.clone()).collect()
+        snapshot_sources(&status, LAG_ENTRIES)
+            .iter()
+            .filter_map(|row| row.node.clone())
+            .collect()
     }
 
     #[test]
     fn the_leader_is_defragmented_last() {
-        let nodes: Vec<String> =
-            defragmentation(&Cluster::of(3).assess()).into_iter().map(|step| step.node).collect();
+        let nodes: Vec<String> = defragmentation(&Cluster::of(3).assess())
+            .into_iter()
+            .map(|step| step.node)
+            .collect();
         assert_eq!(nodes, ["cp-2", "cp-3", "cp-1"]);
     }
 
@@ -96,11 +112,28 @@ mod tests {
         let mut cluster = Cluster::of(3);
         cluster.lost(2, RunError::new(RunErrorKind::NodeDown, "off"));
         let status = cluster.assess();
-        let nodes: Vec<String> = defragmentation(&status).into_iter().map(|step| step.node).collect();
+        let nodes: Vec<String> = defragmentation(&status)
+            .into_iter()
+            .map(|step| step.node)
+            .collect();
         assert_eq!(nodes, ["cp-3", "cp-1"]);
-        assert!(stalls(status.quorum), "two of three are needed, so none may be busy");
+        assert!(
+            stalls(status.quorum),
+            "two of three are needed, so none may be busy"
+        );
         assert!(!stalls(Cluster::of(3).assess().quorum));
         assert!(stalls(Cluster::of(1).assess().quorum));
+    }
+
+    #[test]
+    fn a_learner_is_left_out_because_etcd_refuses_to_defragment_it() {
+        let mut cluster = Cluster::of(3);
+        cluster.account(2).is_learner = true;
+        let nodes: Vec<String> = defragmentation(&cluster.assess())
+            .into_iter()
+            .map(|step| step.node)
+            .collect();
+        assert_eq!(nodes, ["cp-3", "cp-1"]);
     }
 
     #[test]
@@ -122,7 +155,12 @@ mod tests {
 
     #[test]
     fn a_gibibyte_takes_seconds() {
-        let step = |bytes| Step { node: "cp-1".into(), role: Role::Leader, db_size_bytes: bytes, db_in_use_bytes: None };
+        let step = |bytes| Step {
+            node: "cp-1".into(),
+            role: Role::Leader,
+            db_size_bytes: bytes,
+            db_in_use_bytes: None,
+        };
         assert_eq!(step(10).estimated_seconds(), 1);
         assert_eq!(step(4 << 30).estimated_seconds(), 20);
     }

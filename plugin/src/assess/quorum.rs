@@ -11,24 +11,48 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
     let members = evidence.members();
     let members_known = !members.is_empty();
     let (voters, learners): (Vec<MemberId>, Vec<MemberId>) = if members_known {
-        let ids = |learner| move |member: &&etcd_operations::report::Member| member.is_learner == learner;
+        let ids =
+            |learner| move |member: &&etcd_operations::report::Member| member.is_learner == learner;
         (
-            members.iter().filter(ids(false)).map(|member| member.id).collect(),
-            members.iter().filter(ids(true)).map(|member| member.id).collect(),
+            members
+                .iter()
+                .filter(ids(false))
+                .map(|member| member.id)
+                .collect(),
+            members
+                .iter()
+                .filter(ids(true))
+                .map(|member| member.id)
+                .collect(),
         )
     } else {
         // Nobody told a list: the members that answered, and at least one for each node that has an etcd.
         let learner = |account: &&Account<'_>| account.status.is_learner;
-        let of_cluster = |account: &&Account<'_>| Some(account.status.cluster_id) == evidence.cluster_id;
+        let of_cluster =
+            |account: &&Account<'_>| Some(account.status.cluster_id) == evidence.cluster_id;
         let answered = || evidence.accounts.values().filter(of_cluster);
         (
-            answered().filter(|account| !learner(account)).map(|account| account.status.member_id).collect(),
-            answered().filter(learner).map(|account| account.status.member_id).collect(),
+            answered()
+                .filter(|account| !learner(account))
+                .map(|account| account.status.member_id)
+                .collect(),
+            answered()
+                .filter(learner)
+                .map(|account| account.status.member_id)
+                .collect(),
         )
     };
-    let nodes_with_etcd =
-        evidence.asked.nodes.iter().filter(|node| matches!(node.etcd, Etcd::Found(_))).count();
-    let voter_count = if members_known { voters.len() } else { voters.len().max(nodes_with_etcd) };
+    let nodes_with_etcd = evidence
+        .asked
+        .nodes
+        .iter()
+        .filter(|node| matches!(node.etcd, Etcd::Found(_)))
+        .count();
+    let voter_count = if members_known {
+        voters.len()
+    } else {
+        voters.len().max(nodes_with_etcd)
+    };
     let healthy_voters = voters.iter().filter(|id| healthy(evidence, **id)).count();
     let needed = voter_count / 2 + 1;
     let holds = (!evidence.reports.is_empty())
@@ -39,7 +63,11 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
         healthy_voters,
         needed,
         holds,
-        may_fail: if holds == Some(true) { healthy_voters.saturating_sub(needed) } else { 0 },
+        may_fail: if holds == Some(true) {
+            healthy_voters.saturating_sub(needed)
+        } else {
+            0
+        },
         members_known,
     }
 }

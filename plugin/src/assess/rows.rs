@@ -24,7 +24,10 @@ pub(super) fn rows(evidence: &Evidence<'_>) -> Vec<Row> {
         rows.push(node_row(evidence, node, id));
     }
     if evidence.asked.scope != Scope::Named {
-        let others = evidence.members().iter().filter(|member| !shown.contains(&member.id));
+        let others = evidence
+            .members()
+            .iter()
+            .filter(|member| !shown.contains(&member.id));
         rows.extend(others.map(|member| member_row(evidence, member)));
     }
     rows
@@ -33,7 +36,10 @@ pub(super) fn rows(evidence: &Evidence<'_>) -> Vec<Row> {
 /// Which member is a node's: the one that answered there, else the one whose peer address is the node's, else by name.
 /// Names come last: they can be given twice, addresses cannot.
 fn member_of(evidence: &Evidence<'_>, node: &Node) -> Option<MemberId> {
-    if let Some(own) = evidence.report_of(&node.name).and_then(|report| report.own.ok()) {
+    if let Some(own) = evidence
+        .report_of(&node.name)
+        .and_then(|report| report.own.ok())
+    {
         return Some(own.member_id);
     }
     let members = evidence.members();
@@ -41,7 +47,12 @@ fn member_of(evidence: &Evidence<'_>, node: &Node) -> Option<MemberId> {
     let found = match &node.etcd {
         Etcd::Found(target) => members
             .iter()
-            .find(|member| member.peer_urls.iter().any(|url| target.peer_urls.contains(url)))
+            .find(|member| {
+                member
+                    .peer_urls
+                    .iter()
+                    .any(|url| target.peer_urls.contains(url))
+            })
             .or_else(|| by_name(&target.member_name)),
         Etcd::Absent { .. } => by_name(&node.name),
         Etcd::External { .. } => None,
@@ -59,7 +70,9 @@ fn node_row(evidence: &Evidence<'_>, node: &Node, id: Option<MemberId>) -> Row {
     let outcome = evidence.outcome_of(&node.name);
     let mut row = row(evidence, account, member, id, target);
     row.node = Some(node.name.clone());
-    row.via = outcome.and_then(|outcome| outcome.via).map(|via| via.to_string());
+    row.via = outcome
+        .and_then(|outcome| outcome.via)
+        .map(|via| via.to_string());
     if row.member.is_none() {
         row.member = target.map(|target| target.member_name.clone());
     }
@@ -95,15 +108,23 @@ fn row(
     let (quota_bytes, quota_source) = quota(status, target);
     Row {
         node: None,
-        member: member.map(|member| member.name.clone()).filter(|name| !name.is_empty()),
+        member: member
+            .map(|member| member.name.clone())
+            .filter(|name| !name.is_empty()),
         member_id: id.map(|id| id.to_string()),
         cluster_id: status.map(|status| status.cluster_id.to_string()),
         role: role(status, member),
-        seen_from: account.filter(|account| !account.own).map(|account| account.heard_on.to_owned()),
+        seen_from: account
+            .filter(|account| !account.own)
+            .map(|account| account.heard_on.to_owned()),
         via: None,
         endpoint: status.map(|status| status.endpoint.clone()),
-        client_urls: member.map(|member| member.client_urls.clone()).unwrap_or_default(),
-        peer_urls: member.map(|member| member.peer_urls.clone()).unwrap_or_default(),
+        client_urls: member
+            .map(|member| member.client_urls.clone())
+            .unwrap_or_default(),
+        peer_urls: member
+            .map(|member| member.peer_urls.clone())
+            .unwrap_or_default(),
         version: status.map(|status| status.version.clone()),
         storage_version: status.and_then(|status| status.storage_version.clone()),
         db_size_bytes: status.map(|status| status.db_size_bytes),
@@ -142,8 +163,13 @@ fn quota(
     status: Option<&EndpointStatus>,
     target: Option<&Target>,
 ) -> (Option<u64>, Option<QuotaSource>) {
-    let Some(status) = status else { return (None, None) };
-    match status.quota_bytes.or_else(|| target.and_then(|target| target.quota_bytes)) {
+    let Some(status) = status else {
+        return (None, None);
+    };
+    match status
+        .quota_bytes
+        .or_else(|| target.and_then(|target| target.quota_bytes))
+    {
         Some(0) | None if target.is_some() => {
             (Some(DEFAULT_QUOTA_BYTES), Some(QuotaSource::Default))
         }
@@ -161,7 +187,9 @@ fn lag(evidence: &Evidence<'_>, status: &EndpointStatus) -> Option<u64> {
 
 fn alarms_of(evidence: &Evidence<'_>, id: MemberId) -> Vec<String> {
     let of_member = evidence.alarms.iter().filter(|alarm| alarm.member_id == id);
-    of_member.map(|alarm| alarm_word(alarm.alarm).to_owned()).collect()
+    of_member
+        .map(|alarm| alarm_word(alarm.alarm).to_owned())
+        .collect()
 }
 
 /// An alarm as etcd calls it.
@@ -176,15 +204,16 @@ pub(crate) fn alarm_word(alarm: AlarmKind) -> &'static str {
 /// What a member complains of beside alarms, which have their own field, and having no leader, which its role says.
 fn complaints(status: &EndpointStatus) -> Vec<String> {
     let already_said = |error: &&String| alarm_in(error).is_some() || error.contains("no leader");
-    status.errors.iter().filter(|error| !already_said(error)).cloned().collect()
+    status
+        .errors
+        .iter()
+        .filter(|error| !already_said(error))
+        .cloned()
+        .collect()
 }
 
 /// What is wrong with a node or with asking it.
-fn problem(
-    evidence: &Evidence<'_>,
-    node: &Node,
-    outcome: Option<&Outcome>,
-) -> Option<Problem> {
+fn problem(evidence: &Evidence<'_>, node: &Node, outcome: Option<&Outcome>) -> Option<Problem> {
     if let Some(report) = evidence.report_of(&node.name) {
         let failure = report.own.failure()?;
         return Some(etcd_problem(failure, report.evidence.as_ref()));
@@ -199,9 +228,11 @@ fn problem(
         });
     }
     match &node.etcd {
-        Etcd::Absent { why } => {
-            Some(Problem { short: "no etcd here".to_owned(), detail: why.clone(), hint: None })
-        }
+        Etcd::Absent { why } => Some(Problem {
+            short: "no etcd here".to_owned(),
+            detail: why.clone(),
+            hint: None,
+        }),
         Etcd::Found(_) | Etcd::External { .. } => None,
     }
 }
@@ -223,20 +254,28 @@ fn etcd_problem(failure: &Failure, evidence: Option<&NodeEvidence>) -> Problem {
     };
     let running = evidence.db_locked == Some(true);
     match (&evidence.last_words, running, evidence.db_file_bytes) {
-        (Some(words), false, _) => {
-            said("etcd does not start", format!("etcd does not start{restarts}: \"{}\"", words.trim()))
-        }
+        (Some(words), false, _) => said(
+            "etcd does not start",
+            format!("etcd does not start{restarts}: \"{}\"", words.trim()),
+        ),
         (_, true, _) => said(
             "etcd does not answer",
-            format!("etcd runs but does not answer{restarts}: {}", failure.message),
+            format!(
+                "etcd runs but does not answer{restarts}: {}",
+                failure.message
+            ),
         ),
         (None, false, None) => said(
             "no database",
-            format!("etcd does not run{restarts} and its database file is missing: {}", failure.message),
+            format!(
+                "etcd does not run{restarts} and its database file is missing: {}",
+                failure.message
+            ),
         ),
-        (None, false, Some(_)) => {
-            said("etcd does not run", format!("etcd does not run{restarts}: {}", failure.message))
-        }
+        (None, false, Some(_)) => said(
+            "etcd does not run",
+            format!("etcd does not run{restarts}: {}", failure.message),
+        ),
     }
 }
 

@@ -14,22 +14,35 @@ use crate::views::grid::Paint;
 
 /// The tables and the exit code, as a person sees them.
 fn seen(status: &Status) -> String {
-    format!("{}exit {}\n", status.table(false, Paint::Plain), status.verdict.verdict().exit_code())
+    format!(
+        "{}exit {}\n",
+        status.table(false, Paint::Plain),
+        status.verdict.verdict().exit_code()
+    )
 }
 
 fn reasons(status: &Status) -> Vec<Reason> {
-    status.warnings.iter().map(|warning| warning.reason).collect()
+    status
+        .warnings
+        .iter()
+        .map(|warning| warning.reason)
+        .collect()
 }
 
 fn node_down() -> RunError {
-    RunError::new(RunErrorKind::NodeDown, "no pod was started within 5 s, and its kubelet has not been heard for 41 s")
+    RunError::new(
+        RunErrorKind::NodeDown,
+        "no pod was started within 5 s, and its kubelet has not been heard for 41 s",
+    )
 }
 
 fn crash_loop() -> (Failure, NodeEvidence) {
     let evidence = NodeEvidence {
         db_locked: Some(false),
         db_file_bytes: None,
-        last_words: Some("failed to find database snapshot file (snap: snapshot file doesn't exist)".into()),
+        last_words: Some(
+            "failed to find database snapshot file (snap: snapshot file doesn't exist)".into(),
+        ),
         restarts: Some(7),
     };
     (unreachable(), evidence)
@@ -41,7 +54,10 @@ fn healthy() {
     assert_eq!(status.verdict, VerdictWord::Healthy);
     insta::assert_snapshot!(seen(&status));
     insta::assert_snapshot!("healthy_wide", status.table(true, Paint::Plain));
-    insta::assert_snapshot!("healthy_json", serde_json::to_string_pretty(&status).unwrap());
+    insta::assert_snapshot!(
+        "healthy_json",
+        serde_json::to_string_pretty(&status).unwrap()
+    );
 }
 
 #[test]
@@ -70,7 +86,10 @@ fn one_member_crash_looping() {
 #[test]
 fn a_member_whose_node_cannot_be_asked_is_shown_as_its_peers_see_it() {
     let mut cluster = Cluster::of(3);
-    cluster.instead[1] = Some(Err(RunError::new(RunErrorKind::ImageMissing, "image x/y:z cannot be pulled")));
+    cluster.instead[1] = Some(Err(RunError::new(
+        RunErrorKind::ImageMissing,
+        "image x/y:z cannot be pulled",
+    )));
     let status = cluster.assess();
     assert_eq!(status.rows[1].seen_from.as_deref(), Some("cp-1"));
     assert_eq!(status.rows[1].role, Role::Follower);
@@ -132,7 +151,10 @@ fn nospace() {
         let account = cluster.account(number);
         account.db_size_bytes = 2 << 30;
         account.db_in_use_bytes = Some(900 << 20);
-        account.errors = vec![format!("memberID:{} alarm:NOSPACE ", super::fixtures::id(1).0)];
+        account.errors = vec![format!(
+            "memberID:{} alarm:NOSPACE ",
+            super::fixtures::id(1).0
+        )];
     }
     insta::assert_snapshot!(seen(&cluster.assess()));
 }
@@ -141,7 +163,10 @@ fn nospace() {
 fn without_a_quorum_alarms_come_from_what_members_complain_of() {
     let mut cluster = Cluster::of(3);
     cluster.without_quorum();
-    cluster.account(1).errors.push(format!("memberID:{} alarm:NOSPACE ", super::fixtures::id(1).0));
+    cluster.account(1).errors.push(format!(
+        "memberID:{} alarm:NOSPACE ",
+        super::fixtures::id(1).0
+    ));
     let status = cluster.assess();
     assert_eq!(status.rows[0].alarms, ["NOSPACE"]);
     assert_eq!(status.rows[1].alarms, Vec::<String>::new());
@@ -163,7 +188,14 @@ fn a_learner_has_no_vote() {
     cluster.members[2].is_learner = true;
     cluster.account(3).is_learner = true;
     let status = cluster.assess();
-    assert_eq!((status.quorum.voters, status.quorum.learners, status.quorum.may_fail), (2, 1, 0));
+    assert_eq!(
+        (
+            status.quorum.voters,
+            status.quorum.learners,
+            status.quorum.may_fail
+        ),
+        (2, 1, 0)
+    );
     assert_eq!(status.verdict, VerdictWord::Healthy);
     insta::assert_snapshot!(seen(&status));
 }
@@ -174,8 +206,13 @@ fn members_and_nodes_that_do_not_match() {
     // cp-4 left its member behind, cp-3 has none, and one was added that never came.
     cluster.members[2] = member(4);
     cluster.accounts[2] = None;
-    cluster.nodes[2].etcd = Etcd::Absent { why: "there is no etcd pod on the node".into() };
-    cluster.instead[2] = Some(Err(RunError::new(RunErrorKind::NoEtcd, "there is no etcd pod on the node")));
+    cluster.nodes[2].etcd = Etcd::Absent {
+        why: "there is no etcd pod on the node".into(),
+    };
+    cluster.instead[2] = Some(Err(RunError::new(
+        RunErrorKind::NoEtcd,
+        "there is no etcd pod on the node",
+    )));
     let mut added = member(9);
     added.name.clear();
     added.client_urls.clear();
@@ -183,7 +220,11 @@ fn members_and_nodes_that_do_not_match() {
     let status = cluster.assess();
     assert_eq!(
         reasons(&status),
-        [Reason::MemberNotStarted, Reason::NodeWithoutMember, Reason::MemberWithoutNode]
+        [
+            Reason::MemberNotStarted,
+            Reason::NodeWithoutMember,
+            Reason::MemberWithoutNode
+        ]
     );
     insta::assert_snapshot!(seen(&status));
 }
@@ -241,7 +282,9 @@ fn versions_in_the_middle_of_an_upgrade() {
 fn the_quota_of_a_flag_counts_where_etcd_does_not_tell_it() {
     let mut cluster = Cluster::of(1);
     cluster.account(1).quota_bytes = None;
-    let Etcd::Found(target) = &mut cluster.nodes[0].etcd else { panic!("a target") };
+    let Etcd::Found(target) = &mut cluster.nodes[0].etcd else {
+        panic!("a target")
+    };
     target.quota_bytes = Some(8 << 30);
     assert_eq!(cluster.assess().rows[0].quota_bytes, Some(8 << 30));
 }
@@ -252,7 +295,10 @@ fn a_member_far_behind_and_one_worth_defragmenting() {
     cluster.account(2).raft_applied_index -= 5_000;
     cluster.account(3).db_in_use_bytes = Some(20 << 20);
     let status = cluster.assess();
-    assert_eq!(reasons(&status), [Reason::Lagging, Reason::WorthDefragmenting]);
+    assert_eq!(
+        reasons(&status),
+        [Reason::Lagging, Reason::WorthDefragmenting]
+    );
     assert_eq!(status.verdict, VerdictWord::Degraded);
 }
 
@@ -277,11 +323,16 @@ fn a_node_without_a_pod_is_found_by_its_members_name() {
     let mut cluster = Cluster::of(3);
     cluster.nodes[2] = Node {
         name: "cp-3".into(),
-        etcd: Etcd::Absent { why: "the etcd pod is not there".into() },
+        etcd: Etcd::Absent {
+            why: "the etcd pod is not there".into(),
+        },
         api: ApiView::default(),
         exec: None,
     };
-    cluster.instead[2] = Some(Err(RunError::new(RunErrorKind::NoEtcd, "the etcd pod is not there")));
+    cluster.instead[2] = Some(Err(RunError::new(
+        RunErrorKind::NoEtcd,
+        "the etcd pod is not there",
+    )));
     let status = cluster.assess();
     assert_eq!(status.rows.len(), 3);
     assert_eq!(status.rows[2].role, Role::Follower);
@@ -299,11 +350,17 @@ fn a_members_other_complaints_are_told() {
 #[test]
 fn a_refused_certificate_is_named() {
     let mut cluster = Cluster::of(3);
-    let failure = Failure::new(FailureKind::Unauthorized, "received fatal alert: CertificateRequired");
+    let failure = Failure::new(
+        FailureKind::Unauthorized,
+        "received fatal alert: CertificateRequired",
+    );
     cluster.accounts[0] = Some(account(1));
     cluster.instead[0] = Some(Ok((failure, None)));
     let status = cluster.assess();
-    assert_eq!(status.rows[0].problem.as_ref().unwrap().short, "refuses the certificate");
+    assert_eq!(
+        status.rows[0].problem.as_ref().unwrap().short,
+        "refuses the certificate"
+    );
     // The others see it well.
     assert_eq!(status.rows[0].seen_from.as_deref(), Some("cp-2"));
 }

@@ -2,8 +2,8 @@
 
 use super::evidence::Evidence;
 use super::model::{Quorum, Row, Severity, Status, VerdictWord, Warning};
-use crate::views::format::counted;
 use crate::views::API_VERSION;
+use crate::views::format::counted;
 use etcd_operations::report::AlarmKind;
 
 /// Puts everything together.
@@ -33,11 +33,18 @@ fn verdict(evidence: &Evidence<'_>, quorum: Quorum, warnings: &[Warning]) -> Ver
     match quorum.holds {
         None => VerdictWord::NothingReached,
         Some(false) => VerdictWord::QuorumLost,
-        Some(true) if evidence.alarms.iter().any(|alarm| alarm.alarm == AlarmKind::Corrupt) => {
+        Some(true)
+            if evidence
+                .alarms
+                .iter()
+                .any(|alarm| alarm.alarm == AlarmKind::Corrupt) =>
+        {
             VerdictWord::Damaged
         }
         Some(true) => {
-            let warned = warnings.iter().any(|warning| warning.severity == Severity::Warning);
+            let warned = warnings
+                .iter()
+                .any(|warning| warning.severity == Severity::Warning);
             if warned || quorum.healthy_voters < quorum.voters {
                 VerdictWord::Degraded
             } else {
@@ -48,20 +55,33 @@ fn verdict(evidence: &Evidence<'_>, quorum: Quorum, warnings: &[Warning]) -> Ver
 }
 
 fn summary(evidence: &Evidence<'_>, verdict: VerdictWord, quorum: Quorum) -> String {
-    let Quorum { voters, healthy_voters: healthy, needed, .. } = quorum;
+    let Quorum {
+        voters,
+        healthy_voters: healthy,
+        needed,
+        ..
+    } = quorum;
     let members = if voters == 1 { "member" } else { "members" };
-    let about = if quorum.members_known { "" } else { "at least " };
+    let about = if quorum.members_known {
+        ""
+    } else {
+        "at least "
+    };
     let learners = match quorum.learners {
         0 => String::new(),
         learners => format!(" and {}", counted(learners, "learner")),
     };
     let holds = || {
-        let may_fail = match quorum.may_fail {
-            0 => "no further failure is tolerated".to_owned(),
-            1 => "one more may fail".to_owned(),
-            more => format!("{more} more may fail"),
+        let more = if healthy < voters { " more" } else { "" };
+        let may_fail = match (quorum.may_fail, voters) {
+            (0, 1) => "no failure is tolerated".to_owned(),
+            (0, _) => "no further failure is tolerated".to_owned(),
+            (1, _) => format!("one{more} may fail"),
+            (count, _) => format!("{count}{more} may fail"),
         };
-        format!("{healthy} of {about}{voters} {members} healthy{learners}, quorum holds, {may_fail}")
+        format!(
+            "{healthy} of {about}{voters} {members} healthy{learners}, quorum holds, {may_fail}"
+        )
     };
     match verdict {
         VerdictWord::Healthy => format!("healthy: {}", holds()),

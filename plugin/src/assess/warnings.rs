@@ -6,12 +6,14 @@ use super::evidence::Evidence;
 use super::model::{QuotaSource, Reason, Role, Row, Severity, Warning};
 use super::rows::alarm_word;
 use super::{LAG_ENTRIES, NEAR_QUOTA_PERCENT, Scope, WORTH_DEFRAGMENTING_BYTES};
+use crate::outcome::{Outcome, RunErrorKind};
 use crate::views::format::{and, bytes, count, percent};
 use etcd_operations::report::AlarmKind;
 
 /// All warnings, those that degrade the cluster first.
 pub(super) fn warnings(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
     let mut all = Vec::new();
+    all.extend(not_reached(evidence));
     all.extend(alarms(evidence, rows));
     all.extend(cluster_ids(rows));
     all.extend(members_and_nodes(evidence, rows));
@@ -29,11 +31,21 @@ pub(super) fn warnings(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
 }
 
 fn warning(reason: Reason, message: String) -> Warning {
-    Warning { severity: Severity::Warning, reason, message, hint: None }
+    Warning {
+        severity: Severity::Warning,
+        reason,
+        message,
+        hint: None,
+    }
 }
 
 fn note(reason: Reason, message: String) -> Warning {
-    Warning { severity: Severity::Note, reason, message, hint: None }
+    Warning {
+        severity: Severity::Note,
+        reason,
+        message,
+        hint: None,
+    }
 }
 
 impl Warning {
@@ -45,7 +57,34 @@ impl Warning {
 
 /// How people know a row: its member's name, else its node's, else its id.
 pub(super) fn name(row: &Row) -> &str {
-    row.member.as_deref().or(row.node.as_deref()).or(row.member_id.as_deref()).unwrap_or("?")
+    row.member
+        .as_deref()
+        .or(row.node.as_deref())
+        .or(row.member_id.as_deref())
+        .unwrap_or("?")
+}
+
+/// The kubelets or the apiserver are gone: what is left to ask is a node itself.
+fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
+    let gone = |outcome: &Outcome| match &outcome.result {
+        Ok(_) => false,
+        Err(error) => matches!(
+            error.kind,
+            RunErrorKind::NodeDown | RunErrorKind::ApiserverLost | RunErrorKind::TimedOut
+        ),
+    };
+    let outcomes = evidence.asked.outcomes;
+    if outcomes.is_empty() || evidence.asked.scope == Scope::ThisHost || !outcomes.iter().all(gone)
+    {
+        return None;
+    }
+    Some(
+        warning(
+            Reason::NodesNotReached,
+            "no node could be asked through the apiserver".to_owned(),
+        )
+        .hint("as root on a control-plane node: kubectl etcd status --via local"),
+    )
 }
 
 fn alarms(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
@@ -70,7 +109,7 @@ fn alarms(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
                     Reason::AlarmRaised,
                     format!("{raised}: the cluster refuses every write but deletions"),
                 )
-                .hint("kubectl etcd usage; then free space, kubectl etcd defrag, kubectl etcd alarm disarm"),
+                .hint("see what fills it: kubectl etcd usage; free space; then kubectl etcd defrag and kubectl etcd alarm disarm"),
                 AlarmKind::Corrupt => warning(
                     Reason::AlarmRaised,
                     format!("{raised}: its data differs from that of the others"),
@@ -82,12 +121,17 @@ fn alarms(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
 }
 
 fn cluster_ids(rows: &[Row]) -> Option<Warning> {
-    let ids: BTreeSet<&str> = rows.iter().filter_map(|row| row.cluster_id.as_deref()).collect();
+    let ids: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|row| row.cluster_id.as_deref())
+        .collect();
     if ids.len() < 2 {
         return None;
     }
     let each = |id: &&str| {
-        let of_id = rows.iter().filter(|row| row.cluster_id.as_deref() == Some(id));
+        let of_id = rows
+            .iter()
+            .filter(|row| row.cluster_id.as_deref() == Some(id));
         format!("{id} ({})", and(&of_id.map(name).collect::<Vec<_>>()))
     };
     Some(warning(
@@ -140,7 +184,10 @@ fn members_and_nodes(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
 fn member_lists(evidence: &Evidence<'_>) -> Option<Warning> {
     let list = evidence.members?;
     let ids = |members: &[etcd_operations::report::Member]| -> BTreeSet<_> {
-        members.iter().map(|member| (member.id, member.is_learner)).collect()
+        members
+            .iter()
+            .map(|member| (member.id, member.is_learner))
+            .collect()
     };
     let differing: Vec<&str> = evidence
         .reports
@@ -157,37 +204,47 @@ fn member_lists(evidence: &Evidence<'_>) -> Option<Warning> {
     }
     Some(warning(
         Reason::MemberListsDiffer,
-        format!("the list of members on {} is another than the one shown", and(&differing)),
+        format!(
+            "the list of members on {} is another than the one shown",
+            and(&differing)
+        ),
     ))
 }
 
-fn quota(rows: &[Row]) -> Vec<Warning> {
-    rows.iter()
+/// All members of a cluster fill alike: one line for all of them.
+fn quota(rows: &[Row]) -> Option<Warning> {
+    let near: Vec<String> = rows
+        .iter()
         .filter_map(|row| {
             let (size, quota) = (row.db_size_bytes?, row.quota_bytes?);
             let near = u128::from(size) * 100 >= u128::from(quota) * u128::from(NEAR_QUOTA_PERCENT);
+            let default = match row.quota_source {
+                Some(QuotaSource::Default) => ", etcd's default",
+                Some(QuotaSource::Told) | None => "",
+            };
             near.then(|| {
-                let default = match row.quota_source {
-                    Some(QuotaSource::Default) => ", etcd's default",
-                    Some(QuotaSource::Told) | None => "",
-                };
-                warning(
-                    Reason::NearQuota,
-                    format!(
-                        "{}: the database has reached {} of its quota of {}{default}",
-                        name(row),
-                        percent(size, quota),
-                        bytes(quota)
-                    ),
+                format!(
+                    "{} ({} of {}{default})",
+                    name(row),
+                    percent(size, quota),
+                    bytes(quota)
                 )
-                .hint("kubectl etcd usage shows what fills it, kubectl etcd defrag gives free space back")
             })
         })
-        .collect()
+        .collect();
+    (!near.is_empty()).then(|| {
+        warning(
+            Reason::NearQuota,
+            format!("the database is near its quota on {}", and(&near)),
+        )
+        .hint("kubectl etcd usage shows what fills it; kubectl etcd defrag gives free space back")
+    })
 }
 
 fn lag(rows: &[Row]) -> Vec<Warning> {
-    let far = rows.iter().filter_map(|row| Some((row, row.lag.filter(|lag| *lag >= LAG_ENTRIES)?)));
+    let far = rows
+        .iter()
+        .filter_map(|row| Some((row, row.lag.filter(|lag| *lag >= LAG_ENTRIES)?)));
     far.map(|(row, lag)| {
         warning(
             Reason::Lagging,
@@ -201,7 +258,10 @@ fn errors(rows: &[Row]) -> Vec<Warning> {
     rows.iter()
         .flat_map(|row| {
             row.errors.iter().map(|error| {
-                warning(Reason::MemberError, format!("{} complains: {error}", name(row)))
+                warning(
+                    Reason::MemberError,
+                    format!("{} complains: {error}", name(row)),
+                )
             })
         })
         .collect()
@@ -211,22 +271,36 @@ fn errors(rows: &[Row]) -> Vec<Warning> {
 fn not_asked(rows: &[Row]) -> Vec<Warning> {
     rows.iter()
         .filter_map(|row| {
-            let (node, seen_from, problem) =
-                (row.node.as_ref()?, row.seen_from.as_ref()?, row.problem.as_ref()?);
+            let (node, seen_from, problem) = (
+                row.node.as_ref()?,
+                row.seen_from.as_ref()?,
+                row.problem.as_ref()?,
+            );
             Some(warning(
                 Reason::NodeNotAsked,
-                format!("{node} could not be asked itself and is shown as seen from {seen_from}: {}", problem.detail),
+                format!(
+                    "{node} could not be asked itself and is shown as seen from {seen_from}: {}",
+                    problem.detail
+                ),
             ))
         })
         .collect()
 }
 
 fn versions(rows: &[Row]) -> Option<Warning> {
-    let versions: BTreeSet<&str> = rows.iter().filter_map(|row| row.version.as_deref()).collect();
+    let versions: BTreeSet<&str> = rows
+        .iter()
+        .filter_map(|row| row.version.as_deref())
+        .collect();
     (versions.len() > 1).then(|| {
         let each = |version: &&str| {
-            let of_version = rows.iter().filter(|row| row.version.as_deref() == Some(version));
-            format!("{version} ({})", and(&of_version.map(name).collect::<Vec<_>>()))
+            let of_version = rows
+                .iter()
+                .filter(|row| row.version.as_deref() == Some(version));
+            format!(
+                "{version} ({})",
+                and(&of_version.map(name).collect::<Vec<_>>())
+            )
         };
         note(
             Reason::VersionsDiffer,
@@ -239,8 +313,13 @@ fn versions(rows: &[Row]) -> Option<Warning> {
 }
 
 fn downgrade(rows: &[Row]) -> Option<Warning> {
-    let target = rows.iter().find_map(|row| row.downgrade_target.as_deref())?;
-    Some(note(Reason::DowngradeUnderWay, format!("a downgrade to {target} is under way")))
+    let target = rows
+        .iter()
+        .find_map(|row| row.downgrade_target.as_deref())?;
+    Some(note(
+        Reason::DowngradeUnderWay,
+        format!("a downgrade to {target} is under way"),
+    ))
 }
 
 fn learners(rows: &[Row]) -> Vec<Warning> {
@@ -249,32 +328,29 @@ fn learners(rows: &[Row]) -> Vec<Warning> {
         .map(|row| {
             note(
                 Reason::Learner,
-                format!("{} is a learner: it has no vote and answers no client", name(row)),
+                format!(
+                    "{} is a learner: it has no vote and answers no client",
+                    name(row)
+                ),
             )
         })
         .collect()
 }
 
-fn fragmented(rows: &[Row]) -> Vec<Warning> {
-    let worth: Vec<(&Row, u64)> = rows
+fn fragmented(rows: &[Row]) -> Option<Warning> {
+    let worth: Vec<String> = rows
         .iter()
         .filter_map(|row| {
             let (size, used) = (row.db_size_bytes?, row.db_in_use_bytes?);
-            (size > WORTH_DEFRAGMENTING_BYTES && used < size / 2).then(|| (row, size - used))
+            let worth = size > WORTH_DEFRAGMENTING_BYTES && used < size / 2;
+            worth.then(|| format!("{} on {}", bytes(size - used), name(row)))
         })
         .collect();
-    worth
-        .into_iter()
-        .map(|(row, free)| {
-            let hint = match &row.node {
-                Some(node) => format!("kubectl etcd defrag --node {node}"),
-                None => "kubectl etcd defrag".to_owned(),
-            };
-            note(
-                Reason::WorthDefragmenting,
-                format!("{}: a defragmentation would give back {}", name(row), bytes(free)),
-            )
-            .hint(hint)
-        })
-        .collect()
+    (!worth.is_empty()).then(|| {
+        note(
+            Reason::WorthDefragmenting,
+            format!("a defragmentation would give back {}", and(&worth)),
+        )
+        .hint("kubectl etcd defrag --dry-run")
+    })
 }

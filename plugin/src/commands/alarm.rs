@@ -45,7 +45,9 @@ pub struct AlarmArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the alarms that are raised
-    #[command(after_help = "Exit codes: 0 no alarm, 3 an alarm is raised, 4 a CORRUPT alarm is raised or no quorum.")]
+    #[command(
+        after_help = "Exit codes: 0 no alarm, 3 an alarm is raised, 4 a CORRUPT alarm is raised or no quorum."
+    )]
     List(ListArgs),
     /// Take an alarm back: NOSPACE, unless CORRUPT is named
     Disarm(DisarmArgs),
@@ -105,7 +107,11 @@ async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Error> {
         })
         .ok_or_else(|| none_answered(&outcomes))?;
     // Alarms carry ids alone; the names come from the members, which a list without alarms need not ask for.
-    let rows = if report.alarms.is_empty() { Vec::new() } else { survey(&session, &args.fleet).await.1.rows };
+    let rows = if report.alarms.is_empty() {
+        Vec::new()
+    } else {
+        survey(&session, &args.fleet).await.1.rows
+    };
     let view = view(AlarmsKind::Raised, report, &report.alarms, &rows);
     context.ui.show(&view, args.output.output)?;
     Ok(verdict(&report.alarms))
@@ -125,7 +131,9 @@ async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Erro
                 "CORRUPT says that a member's data differs from the others'. Taking it back repairs nothing: the cluster goes on \
                  with members that disagree. Do it after the damaged member was replaced.",
             );
-            context.ui.confirm("Take the CORRUPT alarm back?", args.yes)?;
+            context
+                .ui
+                .confirm("Take the CORRUPT alarm back?", args.yes)?;
         }
     }
     let through = through(&session, &status)?;
@@ -136,24 +144,45 @@ async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Erro
     Ok(Verdict::Healthy)
 }
 
-async fn disarm_through(session: &Session, node: &Node, alarm: AlarmKind) -> Result<AlarmReport, Error> {
-    let outcomes = session.run(&[node], &Operation::AlarmDisarm { alarm, member: None }).await;
+async fn disarm_through(
+    session: &Session,
+    node: &Node,
+    alarm: AlarmKind,
+) -> Result<AlarmReport, Error> {
+    let outcomes = session
+        .run(
+            &[node],
+            &Operation::AlarmDisarm {
+                alarm,
+                member: None,
+            },
+        )
+        .await;
     match outcomes.into_iter().next().map(|outcome| outcome.result) {
         Some(Ok(Report::AlarmDisarm(report))) => Ok(report),
         Some(Err(error)) => Err(run_error(&node.name, &error)),
-        Some(Ok(_)) | None => Err(Error::failed(format!("{}: no answer to what was asked", node.name))),
+        Some(Ok(_)) | None => Err(Error::failed(format!(
+            "{}: no answer to what was asked",
+            node.name
+        ))),
     }
 }
 
 /// A node whose own member answers, the leader's if possible: alarms are the quorum's matter, any member can be told.
 fn through<'a>(session: &'a Session, status: &Status) -> Result<&'a Node, Error> {
-    let usable = |row: &&Row| row.seen_from.is_none() && row.version.is_some() && row.role != Role::Learner;
+    let usable =
+        |row: &&Row| row.seen_from.is_none() && row.version.is_some() && row.role != Role::Learner;
     let mut rows: Vec<&Row> = status.rows.iter().filter(usable).collect();
     rows.sort_by_key(|row| row.role != Role::Leader);
     rows.iter()
         .filter_map(|row| row.node.as_deref())
         .find_map(|name| super::node_named(session, name))
-        .ok_or_else(|| Error::new(crate::error::ErrorKind::NothingReached, status.summary.clone()))
+        .ok_or_else(|| {
+            Error::new(
+                crate::error::ErrorKind::NothingReached,
+                status.summary.clone(),
+            )
+        })
 }
 
 /// Space that was not freed raises the alarm again with the next write.
@@ -162,7 +191,11 @@ fn warn_of_return(context: &Context<'_>, status: &Status) {
         if let (Some(size), Some(quota)) = (row.db_size_bytes, row.quota_bytes)
             && u128::from(size) * 100 >= u128::from(quota) * u128::from(FULL_PERCENT)
         {
-            let name = row.node.as_deref().or(row.member.as_deref()).unwrap_or("a member");
+            let name = row
+                .node
+                .as_deref()
+                .or(row.member.as_deref())
+                .unwrap_or("a member");
             context.ui.warn(&format!(
                 "{name}: the database still has {} of its quota of {}, the alarm will return; first: kubectl etcd defrag",
                 percent(size, quota),
@@ -183,7 +216,11 @@ fn view(kind: AlarmsKind, report: &AlarmReport, alarms: &[Alarm], rows: &[Row]) 
             member_id: id,
         }
     };
-    Alarms::new(kind, report.cluster_id.to_string(), alarms.iter().map(row).collect())
+    Alarms::new(
+        kind,
+        report.cluster_id.to_string(),
+        alarms.iter().map(row).collect(),
+    )
 }
 
 fn verdict(alarms: &[Alarm]) -> Verdict {

@@ -78,12 +78,18 @@ fn link(ui: &Ui, args: &KubectlArgs) -> Result<Verdict, Error> {
             return Ok(Verdict::Healthy);
         }
         Ok(_) | Err(_) if link.symlink_metadata().is_ok() => {
-            return Err(Error::refused(format!("{} is there already and is not this program", link.display()))
-                .hint(format!("move it aside: mv {0} {0}.old", link.display())));
+            return Err(Error::refused(format!(
+                "{} is there already and is not this program",
+                link.display()
+            ))
+            .hint(format!("move it aside: mv {0} {0}.old", link.display())));
         }
         Ok(_) | Err(_) => {}
     }
-    symlink(&program, &link).map_err(failed(format!("the link {} cannot be made", link.display())))?;
+    symlink(&program, &link).map_err(failed(format!(
+        "the link {} cannot be made",
+        link.display()
+    )))?;
     ui.print(&format!("{} -> {}\n", link.display(), program.display()))?;
     Ok(Verdict::Healthy)
 }

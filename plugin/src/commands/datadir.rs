@@ -19,8 +19,9 @@ Examples:
   # Copies of several members' directories: which one to go on from?
   kubectl etcd datadir inspect --compare ./cp-1 ./cp-2 ./cp-3
 
-Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it, 4 it can only be restored from, or not
-even that. With --compare: 0 there is one to go on from, 4 there is none.";
+Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it,
+4 it can only be restored from, or not even that.
+With --compare: 0 there is one to go on from, 4 there is none.";
 
 /// Look into etcd's data directories while no etcd runs on them
 #[derive(Debug, Args)]
@@ -79,21 +80,34 @@ pub async fn datadir(ui: &Ui, args: DatadirArgs) -> Result<Verdict, Error> {
 }
 
 async fn one(ui: &Ui, dir: &Path, args: &InspectArgs) -> Result<DataDir, Error> {
-    let options = InspectOptions { wal_dir: args.wal_dir.clone(), skip_database_check: args.skip_database_check };
+    let options = InspectOptions {
+        wal_dir: args.wal_dir.clone(),
+        skip_database_check: args.skip_database_check,
+    };
     let (name, dir) = (dir.display().to_string(), dir.to_owned());
-    files::work(ui, &name, "reading", move |on_progress| inspect_dir(&dir, &options, on_progress))
-        .await?
-        .map_err(files::error)
+    files::work(ui, &name, "reading", move |on_progress| {
+        inspect_dir(&dir, &options, on_progress)
+    })
+    .await?
+    .map_err(files::error)
 }
 
 fn verdict(view: &DataDirs) -> Verdict {
     if let Some(comparison) = &view.comparison {
-        return if comparison.best.is_some() { Verdict::Healthy } else { Verdict::QuorumLostOrDamaged };
+        return if comparison.best.is_some() {
+            Verdict::Healthy
+        } else {
+            Verdict::QuorumLostOrDamaged
+        };
     }
     let worst = |fitness: Fitness| match fitness {
         Fitness::Starts => Verdict::Healthy,
         Fitness::Running | Fitness::StartsWithLoss | Fitness::Empty => Verdict::Degraded,
         Fitness::RestoreFrom | Fitness::BeyondUse => Verdict::QuorumLostOrDamaged,
     };
-    view.directories.iter().map(|dir| worst(dir.verdict)).max().unwrap_or(Verdict::Healthy)
+    view.directories
+        .iter()
+        .map(|dir| worst(dir.verdict))
+        .max()
+        .unwrap_or(Verdict::Healthy)
 }

@@ -27,7 +27,8 @@ Examples:
   # One member only, without being asked
   kubectl etcd defrag --node cp-2 --yes
 
-Exit codes: 0 done, 1 stopped at the first trouble, 3 done but not on every member, 5 refused or not confirmed.";
+Exit codes: 0 done, 1 stopped at the first trouble, 3 done but not on every member,
+5 refused or not confirmed.";
 
 /// How long a member may take to be healthy again and to catch up.
 const GATE_LIMIT: Duration = Duration::from_secs(60);
@@ -65,7 +66,10 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
     let (_, status) = survey(&session, &args.fleet).await;
     let steps = defragmentation(&status);
     if steps.is_empty() {
-        return Err(Error::new(ErrorKind::NothingReached, format!("no member to defragment: {}", status.summary)));
+        return Err(Error::new(
+            ErrorKind::NothingReached,
+            format!("no member to defragment: {}", status.summary),
+        ));
     }
     let complete = steps.len() == status.rows.len();
     let mut view = Defrag::planned(args.dry_run, &steps);
@@ -76,7 +80,9 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
     refuse_stall(&status, args.allow_stall)?;
     ask(context, &status, &steps, args.yes)?;
     let _lock = session.lock("defrag").await?;
-    let trouble = run(context, &session, &args.fleet, &status, &mut view).await.err();
+    let trouble = run(context, &session, &args.fleet, &status, &mut view)
+        .await
+        .err();
     context.ui.show(&view, args.output.output)?;
     match trouble {
         Some(error) => Err(error),
@@ -85,7 +91,11 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
 }
 
 fn ending(complete: bool) -> Verdict {
-    if complete { Verdict::Healthy } else { Verdict::Degraded }
+    if complete {
+        Verdict::Healthy
+    } else {
+        Verdict::Degraded
+    }
 }
 
 /// One voter more or less busy must not cost the quorum. A cluster of one cannot avoid it; there the question says so.
@@ -93,9 +103,10 @@ fn refuse_stall(status: &Status, allowed: bool) -> Result<(), Error> {
     if allowed || status.quorum.voters == 1 || !stalls(status.quorum) {
         return Ok(());
     }
+    let quorum = status.quorum;
     Err(Error::refused(format!(
-        "{}: while a member is defragmented it does not answer, and the cluster would take no writes",
-        status.summary
+        "{} of {} members are healthy and {} are needed: while one is defragmented the cluster would take no writes",
+        quorum.healthy_voters, quorum.voters, quorum.needed
     ))
     .hint("bring the other members back first: kubectl etcd status")
     .hint("--allow-stall does it all the same"))
@@ -109,7 +120,10 @@ fn ask(context: &Context<'_>, status: &Status, steps: &[Step], yes: bool) -> Res
                 step.node,
                 step.role.word(),
                 bytes(step.db_size_bytes),
-                counted(usize::try_from(step.estimated_seconds()).unwrap_or(usize::MAX), "second")
+                counted(
+                    usize::try_from(step.estimated_seconds()).unwrap_or(usize::MAX),
+                    "second"
+                )
             ));
         }
     }
@@ -118,7 +132,13 @@ fn ask(context: &Context<'_>, status: &Status, steps: &[Step], yes: bool) -> Res
     } else {
         "the member that is at work does not answer meanwhile"
     };
-    context.ui.confirm(&format!("Defragment {}? {consequence}", counted(steps.len(), "member")), yes)
+    context.ui.confirm(
+        &format!(
+            "Defragment {}? {consequence}",
+            counted(steps.len(), "member")
+        ),
+        yes,
+    )
 }
 
 async fn run(
@@ -131,7 +151,11 @@ async fn run(
     let last = view.members.len() - 1;
     for at in 0..view.members.len() {
         let row = &mut view.members[at];
-        context.ui.say(&format!("defragmenting {} ({})", row.node, bytes(row.before_bytes)));
+        context.ui.say(&format!(
+            "defragmenting {} ({})",
+            row.node,
+            bytes(row.before_bytes)
+        ));
         if let Err(error) = one(session, row).await {
             row.state = State::Failed;
             row.problem = Some(error.message.clone());
@@ -151,8 +175,9 @@ fn stopped(mut error: Error) -> Error {
 }
 
 async fn one(session: &Session, row: &mut DefragRow) -> Result<(), Error> {
-    let node = node_named(session, &row.node)
-        .ok_or_else(|| Error::failed(format!("{} is no longer a node of this cluster", row.node)))?;
+    let node = node_named(session, &row.node).ok_or_else(|| {
+        Error::failed(format!("{} is no longer a node of this cluster", row.node))
+    })?;
     let outcomes = session.run(&[node], &Operation::Defrag).await;
     match outcomes.into_iter().next().map(|outcome| outcome.result) {
         Some(Ok(Report::Defrag(report))) => {
@@ -164,20 +189,33 @@ async fn one(session: &Session, row: &mut DefragRow) -> Result<(), Error> {
             Ok(())
         }
         Some(Err(error)) => Err(run_error(&row.node, &error)),
-        Some(Ok(_)) | None => Err(Error::failed(format!("{}: no answer to what was asked", row.node))),
+        Some(Ok(_)) | None => Err(Error::failed(format!(
+            "{}: no answer to what was asked",
+            row.node
+        ))),
     }
 }
 
 /// Waits until the member is back, follows closely, and the cluster is no worse than before.
-async fn gate(session: &Session, fleet: &FleetArgs, before: &Status, node: &str) -> Result<(), Error> {
+async fn gate(
+    session: &Session,
+    fleet: &FleetArgs,
+    before: &Status,
+    node: &str,
+) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
         let (_, now) = survey(session, fleet).await;
-        let Some(why) = not_yet(&now, before, node) else { return Ok(()) };
+        let Some(why) = not_yet(&now, before, node) else {
+            return Ok(());
+        };
         if begun.elapsed() >= GATE_LIMIT {
             return Err(Error::new(
                 ErrorKind::Degraded,
-                format!("{} s after {node} was defragmented, {why}", GATE_LIMIT.as_secs()),
+                format!(
+                    "{} s after {node} was defragmented, {why}",
+                    GATE_LIMIT.as_secs()
+                ),
             ));
         }
         tokio::time::sleep(GATE_PAUSE).await;
@@ -185,7 +223,10 @@ async fn gate(session: &Session, fleet: &FleetArgs, before: &Status, node: &str)
 }
 
 fn not_yet(now: &Status, before: &Status, node: &str) -> Option<String> {
-    let row = now.rows.iter().find(|row| row.node.as_deref() == Some(node))?;
+    let row = now
+        .rows
+        .iter()
+        .find(|row| row.node.as_deref() == Some(node))?;
     let back = matches!(row.role, Role::Leader | Role::Follower | Role::Learner)
         || (row.role == Role::NoLeader && before.quorum.holds == Some(false));
     if !back {
@@ -211,11 +252,22 @@ mod tests {
         assert_eq!(not_yet(&before, &before, "cp-2"), None);
         let mut behind = Cluster::of(3);
         behind.account(2).raft_applied_index -= 2_000;
-        assert!(not_yet(&behind.assess(), &before, "cp-2").unwrap().contains("behind"));
+        assert!(
+            not_yet(&behind.assess(), &before, "cp-2")
+                .unwrap()
+                .contains("behind")
+        );
         let mut gone = Cluster::of(3);
         gone.lost(2, RunError::new(RunErrorKind::NodeDown, "off"));
-        assert_eq!(not_yet(&gone.assess(), &before, "cp-2").unwrap(), "it is down");
-        assert!(not_yet(&gone.assess(), &before, "cp-3").unwrap().contains("2 of 3"));
+        assert_eq!(
+            not_yet(&gone.assess(), &before, "cp-2").unwrap(),
+            "it is down"
+        );
+        assert!(
+            not_yet(&gone.assess(), &before, "cp-3")
+                .unwrap()
+                .contains("2 of 3")
+        );
     }
 
     #[test]
@@ -225,7 +277,12 @@ mod tests {
         cluster.lost(2, RunError::new(RunErrorKind::NodeDown, "off"));
         let error = refuse_stall(&cluster.assess(), false).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Refused);
-        assert!(error.hints.iter().any(|hint| hint.contains("--allow-stall")));
+        assert!(
+            error
+                .hints
+                .iter()
+                .any(|hint| hint.contains("--allow-stall"))
+        );
         assert!(refuse_stall(&cluster.assess(), true).is_ok());
         assert!(refuse_stall(&Cluster::of(1).assess(), false).is_ok());
     }

@@ -20,8 +20,8 @@ Examples:
   # Guard the next step of an upgrade: wait up to 5 minutes for a healthy cluster
   kubectl etcd health --wait 5m && kubeadm upgrade node
 
-Exit codes: 0 every member is healthy, 3 some are not, 4 none answers a linearizable read or data is damaged,
-6 nothing reached.";
+Exit codes: 0 every member is healthy, 3 some are not, 4 none answers a linearizable read,
+or data is damaged, 6 nothing reached.";
 
 /// How long to pause between two tries while waiting.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -57,7 +57,9 @@ pub async fn health(context: &Context<'_>, args: HealthArgs) -> Result<Verdict, 
                 context.ui.show(&health, args.output.output)?;
                 return Ok(health.verdict());
             }
-            Err(error) if over || error.kind == crate::error::ErrorKind::Usage => return Err(error),
+            Err(error) if over || error.kind == crate::error::ErrorKind::Usage => {
+                return Err(error);
+            }
             Ok(health) => tell(context, &mut told, health.summary),
             Err(error) => tell(context, &mut told, error.chain()),
         }

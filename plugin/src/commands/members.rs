@@ -67,10 +67,30 @@ pub(crate) fn view(list: &MemberList, nodes: &[Node]) -> Members {
                 Etcd::Absent { .. } | Etcd::External { .. } => false,
             })
         };
-        found(&|target| member.peer_urls.iter().any(|url| target.peer_urls.contains(url)))
-            .or_else(|| found(&|target| member.started() && target.member_name == member.name))
-            .map(|node| node.name.clone())
+        found(&|target| {
+            member
+                .peer_urls
+                .iter()
+                .any(|url| target.peer_urls.contains(url))
+        })
+        .or_else(|| found(&|target| member.started() && target.member_name == member.name))
+        .map(|node| node.name.clone())
     };
+    let mut members: Vec<MemberRow> = list
+        .members
+        .iter()
+        .map(|member| MemberRow {
+            id: member.id.to_string(),
+            name: member.started().then(|| member.name.clone()),
+            node: node_of(member),
+            learner: member.is_learner,
+            started: member.started(),
+            peer_urls: member.peer_urls.clone(),
+            client_urls: member.client_urls.clone(),
+        })
+        .collect();
+    // etcd lists them by id, which means nothing to people; those without a name come last.
+    members.sort_by_key(|member| (member.name.is_none(), member.name.clone()));
     Members {
         api_version: API_VERSION,
         kind: "Members",
@@ -80,18 +100,6 @@ pub(crate) fn view(list: &MemberList, nodes: &[Node]) -> Members {
             Consistency::Serializable => Whose::OneMember,
         },
         answered_by: list.answered_by.to_string(),
-        members: list
-            .members
-            .iter()
-            .map(|member| MemberRow {
-                id: member.id.to_string(),
-                name: member.started().then(|| member.name.clone()),
-                node: node_of(member),
-                learner: member.is_learner,
-                started: member.started(),
-                peer_urls: member.peer_urls.clone(),
-                client_urls: member.client_urls.clone(),
-            })
-            .collect(),
+        members,
     }
 }

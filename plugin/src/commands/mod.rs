@@ -19,13 +19,17 @@ use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::created::Created;
 use crate::discovery::{Etcd, Node};
 use crate::error::{Error, ErrorKind, Verdict};
-use crate::outcome::{Outcome, RunError, RunErrorKind};
+use crate::outcome::Outcome;
 use crate::session::Session;
 use crate::ui::Ui;
 use etcd_operations::operation::Operation;
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "a text here would take the place of the help that stands on each command's arguments"
+)]
 pub enum Command {
     Status(status::StatusArgs),
     Members(members::MembersArgs),
@@ -54,8 +58,13 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Finds the cluster and its control-plane nodes.
     pub(crate) async fn open(&self, fleet: &FleetArgs) -> Result<Session, Error> {
-        let session =
-            Session::open(self.connection, fleet, self.ui.notices(), self.created.clone()).await?;
+        let session = Session::open(
+            self.connection,
+            fleet,
+            self.ui.notices(),
+            self.created.clone(),
+        )
+        .await?;
         refuse_external(session.nodes())?;
         Ok(session)
     }
@@ -137,11 +146,18 @@ pub(crate) fn none_answered(outcomes: &[Outcome]) -> Error {
     let mut failed: Vec<Error> = outcomes
         .iter()
         .filter_map(|outcome| {
-            outcome.result.as_ref().err().map(|error| run_error(&outcome.node, error))
+            outcome
+                .result
+                .as_ref()
+                .err()
+                .map(|error| run_error(&outcome.node, error))
         })
         .collect();
     let Some(mut first) = (!failed.is_empty()).then(|| failed.remove(0)) else {
-        return Error::new(ErrorKind::NothingReached, "there is no control-plane node to ask");
+        return Error::new(
+            ErrorKind::NothingReached,
+            "there is no control-plane node to ask",
+        );
     };
     for error in failed {
         first.message.push_str("; ");

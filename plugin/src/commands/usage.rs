@@ -68,9 +68,19 @@ pub async fn usage(context: &Context<'_>, args: UsageArgs) -> Result<Verdict, Er
         .into_iter()
         .find_map(|row| node_named(&session, row.node.as_deref()?))
         .ok_or_else(|| {
-            Error::new(ErrorKind::NothingReached, format!("no member can be read: {}", status.summary))
+            Error::new(
+                ErrorKind::NothingReached,
+                format!("no member can be read: {}", status.summary),
+            )
         })?;
-    let outcomes = session.run(&[node], &Operation::Usage { top: args.shown.top }).await;
+    let outcomes = session
+        .run(
+            &[node],
+            &Operation::Usage {
+                top: args.shown.top,
+            },
+        )
+        .await;
     match outcomes.into_iter().next().map(|outcome| outcome.result) {
         Some(Ok(Report::Usage(report))) => {
             let view = Usage::of_member(node.name.clone(), &report, args.shown.by, args.shown.top);
@@ -78,6 +88,9 @@ pub async fn usage(context: &Context<'_>, args: UsageArgs) -> Result<Verdict, Er
             Ok(Verdict::Healthy)
         }
         Some(Err(error)) => Err(run_error(&node.name, &error)),
-        Some(Ok(_)) | None => Err(Error::failed(format!("{}: no answer to what was asked", node.name))),
+        Some(Ok(_)) | None => Err(Error::failed(format!(
+            "{}: no answer to what was asked",
+            node.name
+        ))),
     }
 }

@@ -50,13 +50,22 @@ pub struct AlarmRow {
 impl Alarms {
     /// Alarms of a cluster.
     pub fn new(kind: AlarmsKind, cluster_id: String, alarms: Vec<AlarmRow>) -> Self {
-        Self { api_version: API_VERSION, kind, cluster_id, alarms }
+        Self {
+            api_version: API_VERSION,
+            kind,
+            cluster_id,
+            alarms,
+        }
     }
 }
 
 impl View for Alarms {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new().text("ALARM").text("NODE").text("MEMBER").text("MEMBER ID");
+        let mut grid = Grid::new()
+            .text("ALARM")
+            .text("NODE")
+            .text("MEMBER")
+            .text("MEMBER ID");
         for row in &self.alarms {
             let tone = match self.kind {
                 AlarmsKind::Raised => Tone::Bad,
@@ -71,7 +80,9 @@ impl View for Alarms {
         }
         match (self.kind, self.alarms.is_empty()) {
             (AlarmsKind::Raised, true) => "no alarm is raised\n".to_owned(),
-            (AlarmsKind::Disarmed, true) => "no such alarm was raised, nothing was changed\n".to_owned(),
+            (AlarmsKind::Disarmed, true) => {
+                "no such alarm was raised, nothing was changed\n".to_owned()
+            }
             (AlarmsKind::Raised, false) => grid.draw(paint),
             (AlarmsKind::Disarmed, false) => grid.draw(paint) + "taken back\n",
         }

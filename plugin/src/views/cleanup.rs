@@ -44,12 +44,27 @@ impl Cleanup {
 
 impl View for Cleanup {
     fn table(&self, _wide: bool, _paint: Paint) -> String {
-        let done = if self.dry_run { "would be removed" } else { "removed" };
-        let mut text: String =
-            self.runs.iter().chain(&self.programs).map(|name| format!("{name} {done}\n")).collect();
-        text.extend(self.in_use.iter().map(|name| format!("{name} still runs and stays\n")));
+        let done = if self.dry_run {
+            "would be removed"
+        } else {
+            "removed"
+        };
+        let mut text: String = self
+            .runs
+            .iter()
+            .chain(&self.programs)
+            .map(|name| format!("{name} {done}\n"))
+            .collect();
+        text.extend(
+            self.in_use
+                .iter()
+                .map(|name| format!("{name} still runs and stays\n")),
+        );
         if text.is_empty() {
-            text = format!("nothing of kubectl etcd is left in the namespace {}\n", self.namespace);
+            text = format!(
+                "nothing of kubectl etcd is left in the namespace {}\n",
+                self.namespace
+            );
         }
         text
     }

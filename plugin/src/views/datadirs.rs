@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use etcd_datadir::datadir::{Comparison as Ranking, DataDir, DatabaseState, Verdict};
 use etcd_datadir::ids::MemberId;
 use etcd_datadir::membership::ViewMember;
-use etcd_datadir::datadir::{Comparison as Ranking, DataDir, DatabaseState, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -123,11 +123,20 @@ impl DataDirs {
 
     /// Best first.
     pub fn compared(found: &[DataDir], ranking: &Ranking) -> Self {
-        let directories = ranking.order.iter().map(|ranked| directory(&found[ranked.which])).collect();
-        let best = ranking.best().map(|best| found[best.which].path.display().to_string());
+        let directories = ranking
+            .order
+            .iter()
+            .map(|ranked| directory(&found[ranked.which]))
+            .collect();
+        let best = ranking
+            .best()
+            .map(|best| found[best.which].path.display().to_string());
         let summary = match &best {
             Some(best) if ranking.majority => {
-                format!("go on from {best}: a majority of {} voters was compared, it has every acknowledged write", ranking.voters)
+                format!(
+                    "go on from {best}: a majority of {} voters was compared, it has every acknowledged write",
+                    ranking.voters
+                )
             }
             Some(best) => format!(
                 "go on from {best}: but fewer than a majority of {} voters can be used, writes that only the others had may be missing",
@@ -135,19 +144,35 @@ impl DataDirs {
             ),
             None if ranking.clusters.len() > 1 => {
                 let ids: Vec<String> = ranking.clusters.iter().map(ToString::to_string).collect();
-                format!("these belong to different clusters ({}): their order means nothing", ids.join(", "))
+                format!(
+                    "these belong to different clusters ({}): their order means nothing",
+                    ids.join(", ")
+                )
             }
             None => "none of these can be used".to_owned(),
         };
-        let comparison = Comparison { best, summary, voters: ranking.voters, majority: ranking.majority };
-        Self { api_version: API_VERSION, kind: "DataDirs", directories, comparison: Some(comparison) }
+        let comparison = Comparison {
+            best,
+            summary,
+            voters: ranking.voters,
+            majority: ranking.majority,
+        };
+        Self {
+            api_version: API_VERSION,
+            kind: "DataDirs",
+            directories,
+            comparison: Some(comparison),
+        }
     }
 }
 
 fn directory(dir: &DataDir) -> Directory {
     let facts = dir.database.facts();
     let view = dir.membership.views.first().map(|(_, view)| view);
-    let own = dir.member_id.and_then(|id| view?.members.get(&id)).and_then(|member| member.name.clone());
+    let own = dir
+        .member_id
+        .and_then(|id| view?.members.get(&id))
+        .and_then(|member| member.name.clone());
     let (verdict, summary, losses) = judged(dir);
     Directory {
         path: dir.path.display().to_string(),
@@ -180,14 +205,28 @@ fn names(members: &BTreeMap<MemberId, ViewMember>) -> Vec<String> {
 
 fn judged(dir: &DataDir) -> (Fitness, String, Vec<String>) {
     match &dir.verdict {
-        Verdict::Running => {
-            (Fitness::Running, "an etcd runs on it: what was read may be of no single moment".to_owned(), Vec::new())
-        }
-        Verdict::Empty => (Fitness::Empty, "there is no member in it".to_owned(), Vec::new()),
-        Verdict::Starts(_) => (Fitness::Starts, "etcd starts from it as it is".to_owned(), Vec::new()),
+        Verdict::Running => (
+            Fitness::Running,
+            "an etcd runs on it: what was read may be of no single moment".to_owned(),
+            Vec::new(),
+        ),
+        Verdict::Empty => (
+            Fitness::Empty,
+            "there is no member in it".to_owned(),
+            Vec::new(),
+        ),
+        Verdict::Starts(_) => (
+            Fitness::Starts,
+            "etcd starts from it as it is".to_owned(),
+            Vec::new(),
+        ),
         Verdict::StartsWithLoss(_, losses) => {
             let losses: Vec<String> = losses.iter().map(ToString::to_string).collect();
-            (Fitness::StartsWithLoss, format!("etcd starts from it with a loss: {}", losses.join("; ")), losses)
+            (
+                Fitness::StartsWithLoss,
+                format!("etcd starts from it with a loss: {}", losses.join("; ")),
+                losses,
+            )
         }
         Verdict::RestoreFrom(why) => (
             Fitness::RestoreFrom,
@@ -199,7 +238,11 @@ fn judged(dir: &DataDir) -> (Fitness, String, Vec<String>) {
                 DatabaseState::Unreadable(error) => format!("; {error}"),
                 DatabaseState::Missing | DatabaseState::Readable(_) => String::new(),
             };
-            (Fitness::BeyondUse, format!("beyond use: {why}{database}"), Vec::new())
+            (
+                Fitness::BeyondUse,
+                format!("beyond use: {why}{database}"),
+                Vec::new(),
+            )
         }
     }
 }
@@ -216,7 +259,14 @@ impl View for DataDirs {
             .number("IN DB")
             .number("REVISION")
             .number("DB");
-        let mut grid = if wide { grid.text("MEMBER ID").text("CLUSTER ID").text("VERSION").text("MEMBERS") } else { grid };
+        let mut grid = if wide {
+            grid.text("MEMBER ID")
+                .text("CLUSTER ID")
+                .text("VERSION")
+                .text("MEMBERS")
+        } else {
+            grid
+        };
         for dir in &self.directories {
             grid.row(row(dir, wide));
         }

@@ -78,23 +78,40 @@ impl Defrag {
             state: State::Planned,
             before_bytes: step.db_size_bytes,
             after_bytes: None,
-            free_bytes: step.db_in_use_bytes.map(|used| step.db_size_bytes.saturating_sub(used)),
+            free_bytes: step
+                .db_in_use_bytes
+                .map(|used| step.db_size_bytes.saturating_sub(used)),
             estimated_seconds: step.estimated_seconds(),
             took_ms: None,
             problem: None,
         };
-        Self { api_version: API_VERSION, kind: "Defrag", dry_run, members: steps.iter().map(row).collect() }
+        Self {
+            api_version: API_VERSION,
+            kind: "Defrag",
+            dry_run,
+            members: steps.iter().map(row).collect(),
+        }
     }
 }
 
 impl View for Defrag {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        if self.dry_run { plan(self, paint) } else { result(self, paint) }
+        if self.dry_run {
+            plan(self, paint)
+        } else {
+            result(self, paint)
+        }
     }
 }
 
 fn plan(view: &Defrag, paint: Paint) -> String {
-    let mut grid = Grid::new().number("STEP").text("NODE").text("ROLE").number("DB").number("FREE").number("STALL");
+    let mut grid = Grid::new()
+        .number("STEP")
+        .text("NODE")
+        .text("ROLE")
+        .number("DB")
+        .number("FREE")
+        .number("STALL");
     for (at, row) in view.members.iter().enumerate() {
         grid.row(vec![
             field((at + 1).to_string()),
@@ -109,10 +126,18 @@ fn plan(view: &Defrag, paint: Paint) -> String {
 }
 
 fn result(view: &Defrag, paint: Paint) -> String {
-    let mut grid =
-        Grid::new().text("NODE").text("ROLE").number("BEFORE").number("AFTER").number("FREED").number("TOOK").text("RESULT");
+    let mut grid = Grid::new()
+        .text("NODE")
+        .text("ROLE")
+        .number("BEFORE")
+        .number("AFTER")
+        .number("FREED")
+        .number("TOOK")
+        .text("RESULT");
     for row in &view.members {
-        let freed = row.after_bytes.map(|after| bytes(row.before_bytes.saturating_sub(after)));
+        let freed = row
+            .after_bytes
+            .map(|after| bytes(row.before_bytes.saturating_sub(after)));
         grid.row(vec![
             field(&row.node),
             field(row.role.word()),
@@ -127,9 +152,20 @@ fn result(view: &Defrag, paint: Paint) -> String {
             },
         ]);
     }
-    let done: Vec<_> = view.members.iter().filter(|row| row.state == State::Done).collect();
-    let freed: u64 =
-        done.iter().filter_map(|row| Some(row.before_bytes.saturating_sub(row.after_bytes?))).sum();
+    let done: Vec<_> = view
+        .members
+        .iter()
+        .filter(|row| row.state == State::Done)
+        .collect();
+    let freed: u64 = done
+        .iter()
+        .filter_map(|row| Some(row.before_bytes.saturating_sub(row.after_bytes?)))
+        .sum();
     grid.draw(paint)
-        + &format!("{} of {} defragmented, {} freed\n", done.len(), counted(view.members.len(), "member"), bytes(freed))
+        + &format!(
+            "{} of {} defragmented, {} freed\n",
+            done.len(),
+            counted(view.members.len(), "member"),
+            bytes(freed)
+        )
 }

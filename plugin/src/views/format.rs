@@ -46,7 +46,11 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
     let (part, whole) = (u128::from(part), u128::from(whole));
     let rounded = (part * 100 + whole / 2) / whole;
-    let shown = if part < whole { rounded.min(99) } else { rounded };
+    let shown = if part < whole {
+        rounded.min(99)
+    } else {
+        rounded
+    };
     format!("{shown}%")
 }
 

@@ -36,7 +36,17 @@ pub struct Field {
 /// A field with its text; what is empty is shown as `-`.
 pub fn field(text: impl Into<String>) -> Field {
     let text = clean(&text.into());
-    if text.is_empty() { Field { text: "-".to_owned(), tone: Tone::Dim } } else { Field { text, tone: Tone::Plain } }
+    if text.is_empty() {
+        Field {
+            text: "-".to_owned(),
+            tone: Tone::Dim,
+        }
+    } else {
+        Field {
+            text,
+            tone: Tone::Plain,
+        }
+    }
 }
 
 /// A field that may be absent, shown as `-`: absent is not zero.
@@ -91,7 +101,9 @@ impl Grid {
     /// The table as text, ending with a newline.
     pub fn draw(&self, paint: Paint) -> String {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled);
         match paint {
             Paint::Colour => {
                 table.enforce_styling().style_text_only();
@@ -100,9 +112,17 @@ impl Grid {
                 table.force_no_tty();
             }
         }
-        table.set_header(self.headers.iter().map(|(header, side)| Cell::new(header).set_alignment(*side)));
+        table.set_header(
+            self.headers
+                .iter()
+                .map(|(header, side)| Cell::new(header).set_alignment(*side)),
+        );
         for row in &self.rows {
-            table.add_row(row.iter().zip(&self.headers).map(|(field, (_, side))| cell(field, *side)));
+            table.add_row(
+                row.iter()
+                    .zip(&self.headers)
+                    .map(|(field, (_, side))| cell(field, *side)),
+            );
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
@@ -147,7 +167,10 @@ pub fn painted(text: &str, tone: Tone, paint: Paint) -> String {
 /// The text on one line and without control characters: names and messages come from outside, and must neither break a
 /// table nor talk to the terminal.
 pub fn clean(text: &str) -> String {
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -157,7 +180,11 @@ mod tests {
     fn sample() -> Grid {
         let mut grid = Grid::new().text("NODE").number("TERM").text("ALARMS");
         grid.row(vec![field("cp-1"), field("14"), field("").tone(Tone::Bad)]);
-        grid.row(vec![field("cp-long"), field("2"), field("NOSPACE").tone(Tone::Bad)]);
+        grid.row(vec![
+            field("cp-long"),
+            field("2"),
+            field("NOSPACE").tone(Tone::Bad),
+        ]);
         grid
     }
 

@@ -60,7 +60,12 @@ impl Health {
 
 impl View for Health {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new().text("NODE").text("MEMBER").text("HEALTH").number("READ").text("ALARMS");
+        let grid = Grid::new()
+            .text("NODE")
+            .text("MEMBER")
+            .text("HEALTH")
+            .number("READ")
+            .text("ALARMS");
         let mut grid = if wide { grid.text("MEMBER ID") } else { grid };
         for row in &self.members {
             let mut trouble = row.alarms.clone();
@@ -68,7 +73,11 @@ impl View for Health {
             let mut fields = vec![
                 field(&row.node),
                 maybe(row.member.as_deref()),
-                if row.healthy { field("healthy").tone(Tone::Good) } else { field("unhealthy").tone(Tone::Bad) },
+                if row.healthy {
+                    field("healthy").tone(Tone::Good)
+                } else {
+                    field("unhealthy").tone(Tone::Bad)
+                },
                 maybe(row.read_us.map(|us| took(Duration::from_micros(us)))),
                 field(trouble.join(", ")).tone(Tone::Bad),
             ];
@@ -77,17 +86,27 @@ impl View for Health {
             }
             grid.row(fields);
         }
-        let mut text = if self.members.is_empty() { String::new() } else { grid.draw(paint) };
+        let mut text = if self.members.is_empty() {
+            String::new()
+        } else {
+            grid.draw(paint)
+        };
         let tone = match self.verdict {
             VerdictWord::Healthy => Tone::Good,
             VerdictWord::Degraded => Tone::Warn,
-            VerdictWord::QuorumLost | VerdictWord::Damaged | VerdictWord::NothingReached => Tone::Bad,
+            VerdictWord::QuorumLost | VerdictWord::Damaged | VerdictWord::NothingReached => {
+                Tone::Bad
+            }
         };
         let (word, rest) = self.summary.split_once(':').unwrap_or((&self.summary, ""));
         text.push_str(&format!("{}:{rest}\n", painted(word, tone, paint)));
         for row in &self.members {
             if let Some(problem) = &row.problem {
-                let next = problem.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                let next = problem
+                    .hint
+                    .as_ref()
+                    .map(|hint| format!("; {hint}"))
+                    .unwrap_or_default();
                 text.push_str(&format!("{}: {}{next}\n", row.node, clean(&problem.detail)));
             }
         }

@@ -146,10 +146,22 @@ impl Inspection {
             downgrade: found.downgrade.clone(),
             cluster_id_if_founders: found.cluster_id_if_founders.to_string(),
             members: members.collect(),
-            removed_members: found.removed_members.iter().map(ToString::to_string).collect(),
-            alarms: found.alarms.iter().map(|alarm| format!("{} of {}", alarm_word(alarm.kind), alarm.member)).collect(),
+            removed_members: found
+                .removed_members
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            alarms: found
+                .alarms
+                .iter()
+                .map(|alarm| format!("{} of {}", alarm_word(alarm.kind), alarm.member))
+                .collect(),
             leases: found.leases,
-            auth: Auth { enabled: found.auth.enabled, users: found.auth.users, roles: found.auth.roles },
+            auth: Auth {
+                enabled: found.auth.enabled,
+                users: found.auth.users,
+                roles: found.auth.roles,
+            },
             kubernetes: kubernetes(&found.kubernetes),
         }
     }
@@ -179,7 +191,11 @@ fn kubernetes(found: &file::Kubernetes) -> Kubernetes {
         encryption: found
             .encryption
             .iter()
-            .map(|used| Encryption { provider: used.key.provider.clone(), key: used.key.name.clone(), objects: used.objects })
+            .map(|used| Encryption {
+                provider: used.key.provider.clone(),
+                key: used.key.name.clone(),
+                objects: used.objects,
+            })
             .collect(),
         newest_object: found
             .newest_object
@@ -190,10 +206,21 @@ fn kubernetes(found: &file::Kubernetes) -> Kubernetes {
 
 impl View for Inspection {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new().text("RESOURCE").number("OBJECTS").number("ENCRYPTED");
+        let mut grid = Grid::new()
+            .text("RESOURCE")
+            .number("OBJECTS")
+            .number("ENCRYPTED");
         for resource in &self.kubernetes.resources {
-            let encrypted = if resource.encrypted == 0 { String::new() } else { count(resource.encrypted) };
-            grid.row(vec![field(&resource.name), field(count(resource.objects)), field(encrypted)]);
+            let encrypted = if resource.encrypted == 0 {
+                String::new()
+            } else {
+                count(resource.encrypted)
+            };
+            grid.row(vec![
+                field(&resource.name),
+                field(count(resource.objects)),
+                field(encrypted),
+            ]);
         }
         let mut text = String::new();
         for (name, value) in self.facts(paint) {
@@ -214,22 +241,46 @@ impl Inspection {
             (
                 "revision",
                 match self.compacted_revision {
-                    Some(compacted) => format!("{}, compacted at {}", count(self.revision), count(compacted)),
+                    Some(compacted) => format!(
+                        "{}, compacted at {}",
+                        count(self.revision),
+                        count(compacted)
+                    ),
                     None => count(self.revision),
                 },
             ),
-            ("keys", format!("{}, {}", count(self.keys), counted_leases(self.leases))),
+            (
+                "keys",
+                format!("{}, {}", count(self.keys), counted_leases(self.leases)),
+            ),
         ];
         if let (Some(term), Some(index)) = (self.raft_term, self.consistent_index) {
             facts.push(("raft", format!("term {term}, index {}", count(index))));
         }
         let version = self.cluster_version.as_deref().unwrap_or("not stored");
-        let storage = self.storage_version.as_ref().map(|version| format!(", storage version {version}"));
-        facts.push(("version", format!("{version}{}", storage.unwrap_or_default())));
-        facts.push(("cluster", format!("{} if its members founded it", self.cluster_id_if_founders)));
+        let storage = self
+            .storage_version
+            .as_ref()
+            .map(|version| format!(", storage version {version}"));
+        facts.push((
+            "version",
+            format!("{version}{}", storage.unwrap_or_default()),
+        ));
+        facts.push((
+            "cluster",
+            format!("{} if its members founded it", self.cluster_id_if_founders),
+        ));
         for member in &self.members {
             let learner = if member.learner { ", a learner" } else { "" };
-            facts.push(("member", format!("{} ({}) at {}{learner}", member.name, member.id, member.peer_urls.join(", "))));
+            facts.push((
+                "member",
+                format!(
+                    "{} ({}) at {}{learner}",
+                    member.name,
+                    member.id,
+                    member.peer_urls.join(", ")
+                ),
+            ));
         }
         if !self.removed_members.is_empty() {
             facts.push(("removed", self.removed_members.join(", ")));
@@ -241,16 +292,37 @@ impl Inspection {
             facts.push(("downgrade", downgrade.clone()));
         }
         if self.auth.enabled {
-            facts.push(("auth", format!("on, {} and {}", plural(self.auth.users, "user"), plural(self.auth.roles, "role"))));
+            facts.push((
+                "auth",
+                format!(
+                    "on, {} and {}",
+                    plural(self.auth.users, "user"),
+                    plural(self.auth.roles, "role")
+                ),
+            ));
         }
         for used in &self.kubernetes.encryption {
-            facts.push(("encryption", format!("{} key {}: {}", used.provider, used.key, plural(used.objects, "object"))));
+            facts.push((
+                "encryption",
+                format!(
+                    "{} key {}: {}",
+                    used.provider,
+                    used.key,
+                    plural(used.objects, "object")
+                ),
+            ));
         }
         if let Some(newest) = &self.kubernetes.newest_object {
             facts.push(("newest", format!("object created {newest}")));
         }
         if self.kubernetes.other_keys > 0 {
-            facts.push(("other", format!("{} outside of Kubernetes' prefix", plural(self.kubernetes.other_keys, "key"))));
+            facts.push((
+                "other",
+                format!(
+                    "{} outside of Kubernetes' prefix",
+                    plural(self.kubernetes.other_keys, "key")
+                ),
+            ));
         }
         facts
     }

@@ -20,7 +20,7 @@ pub struct Members {
     pub whose: Whose,
     /// The id of the member that answered.
     pub answered_by: String,
-    /// The members, as etcd lists them.
+    /// The members, by name.
     pub members: Vec<MemberRow>,
 }
 
@@ -58,15 +58,29 @@ pub struct MemberRow {
 
 impl View for Members {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new().text("MEMBER").text("NODE").text("ID").text("VOTE").text("STARTED").text("PEER URLS");
+        let grid = Grid::new()
+            .text("MEMBER")
+            .text("NODE")
+            .text("ID")
+            .text("VOTE")
+            .text("STARTED")
+            .text("PEER URLS");
         let mut grid = if wide { grid.text("CLIENT URLS") } else { grid };
         for member in &self.members {
             let mut fields = vec![
                 maybe(member.name.as_deref()),
                 maybe(member.node.as_deref()),
                 field(&member.id),
-                if member.learner { field("learner").tone(Tone::Warn) } else { field("voter") },
-                if member.started { field("yes") } else { field("never").tone(Tone::Warn) },
+                if member.learner {
+                    field("learner").tone(Tone::Warn)
+                } else {
+                    field("voter")
+                },
+                if member.started {
+                    field("yes")
+                } else {
+                    field("never").tone(Tone::Warn)
+                },
                 field(member.peer_urls.join(",")),
             ];
             if wide {
@@ -76,15 +90,25 @@ impl View for Members {
         }
         let mut text = grid.draw(paint);
         if self.whose == Whose::OneMember {
-            let name = self.members.iter().find(|member| member.id == self.answered_by);
-            let name = name.and_then(|member| member.name.as_deref()).unwrap_or(&self.answered_by);
+            let name = self
+                .members
+                .iter()
+                .find(|member| member.id == self.answered_by);
+            let name = name
+                .and_then(|member| member.name.as_deref())
+                .unwrap_or(&self.answered_by);
             text.push_str(&painted("quorum lost", Tone::Bad, paint));
-            text.push_str(&format!(": this is {name}'s own list, which may be out of date\n"));
+            text.push_str(&format!(
+                ": this is {name}'s own list, which may be out of date\n"
+            ));
         }
         text
     }
 
     fn names(&self) -> Vec<String> {
-        self.members.iter().map(|member| member.name.clone().unwrap_or_else(|| member.id.clone())).collect()
+        self.members
+            .iter()
+            .map(|member| member.name.clone().unwrap_or_else(|| member.id.clone()))
+            .collect()
     }
 }

@@ -10,6 +10,8 @@ pub mod health;
 pub mod inspection;
 pub mod members;
 pub mod restore;
+#[cfg(test)]
+mod schemas;
 pub mod snapshot;
 mod status;
 pub mod usage;
@@ -62,11 +64,17 @@ pub fn render<V: View>(view: &V, format: Format, paint: Paint) -> Result<String,
         Format::Wide => Ok(view.table(true, paint)),
         Format::Json => serde_json::to_string_pretty(view)
             .map(|text| text + "\n")
-            .map_err(|cause| Error::failed("the answer cannot be written as JSON").caused_by(cause)),
-        Format::Yaml => {
-            yaml(view).map_err(|cause| Error::failed("the answer cannot be written as YAML").caused_by(cause))
-        }
-        Format::Name => Ok(view.names().iter().map(|name| format!("{name}\n")).collect()),
+            .map_err(|cause| {
+                Error::failed("the answer cannot be written as JSON").caused_by(cause)
+            }),
+        Format::Yaml => yaml(view).map_err(|cause| {
+            Error::failed("the answer cannot be written as YAML").caused_by(cause)
+        }),
+        Format::Name => Ok(view
+            .names()
+            .iter()
+            .map(|name| format!("{name}\n"))
+            .collect()),
     }
 }
 
@@ -87,10 +95,20 @@ mod tests {
 
     #[test]
     fn yaml_text_stays_text() {
-        let names = vec!["on", "no", "7e23", "1234567", "0x1f", "1_000", "12:30:00", "null", "~", "cp-1"];
-        let text = yaml(&Odd { names: names.clone() }).unwrap();
+        let names = vec![
+            "on", "no", "7e23", "1234567", "0x1f", "1_000", "12:30:00", "null", "~", "cp-1",
+        ];
+        let text = yaml(&Odd {
+            names: names.clone(),
+        })
+        .unwrap();
         let back: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
-        let read: Vec<&str> = back["names"].as_sequence().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let read: Vec<&str> = back["names"]
+            .as_sequence()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
         assert_eq!(read, names, "{text}");
         for bare in ["- on\n", "- no\n", "- 7e23\n", "- 1_000\n", "- 12:30:00\n"] {
             assert!(!text.contains(bare), "{bare:?} is not quoted in {text}");

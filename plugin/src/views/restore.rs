@@ -74,9 +74,9 @@ impl Restored {
             keys: report.status.total_keys_live,
             storage_note: match report.storage {
                 StorageFinding::Fits => None,
-                StorageFinding::LeftStale => {
-                    Some("the storage version of a newer etcd is left in it, over which a later upgrade may stumble")
-                }
+                StorageFinding::LeftStale => Some(
+                    "the storage version of a newer etcd is left in it, over which a later upgrade may stumble",
+                ),
                 StorageFinding::Lowered => Some("the storage version was lowered"),
             },
             members: report
@@ -97,7 +97,11 @@ impl Restored {
 
 impl View for Restored {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new().text("MEMBER").text("ID").text("DATA DIRECTORY").text("PEER URLS");
+        let mut grid = Grid::new()
+            .text("MEMBER")
+            .text("ID")
+            .text("DATA DIRECTORY")
+            .text("PEER URLS");
         for member in &self.members {
             grid.row(vec![
                 field(&member.name),
@@ -117,7 +121,7 @@ impl View for Restored {
             )
         };
         text.push_str(&format!(
-            "restored {}: {revision}, {} keys, new cluster {} (token {})\n",
+            "restored {}: {revision}, {} keys\nnew cluster {}, token {}\n",
             self.file,
             count(self.keys),
             self.cluster_id,

@@ -79,7 +79,11 @@ impl Snapshot {
 
 impl View for Snapshot {
     fn table(&self, wide: bool, _paint: Paint) -> String {
-        let place = if self.on_node { format!("{} on {}", self.path, self.node) } else { self.path.clone() };
+        let place = if self.on_node {
+            format!("{} on {}", self.path, self.node)
+        } else {
+            self.path.clone()
+        };
         let mut text = format!(
             "saved {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; sha256, size and every page checked\n",
             clean(&place),

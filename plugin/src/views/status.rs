@@ -8,7 +8,11 @@ use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, painted}
 
 impl View for Status {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let mut text = if self.rows.is_empty() { String::new() } else { grid(&self.rows, wide).draw(paint) };
+        let mut text = if self.rows.is_empty() {
+            String::new()
+        } else {
+            grid(&self.rows, wide).draw(paint)
+        };
         text.push_str(&summary(self, paint));
         for row in &self.rows {
             if let Some(line) = trouble(row) {
@@ -20,7 +24,11 @@ impl View for Status {
                 Severity::Warning => ("warning", Tone::Warn),
                 Severity::Note => ("note", Tone::Dim),
             };
-            text.push_str(&format!("{}: {}\n", painted(word, tone, paint), clean(&warning.message)));
+            text.push_str(&format!(
+                "{}: {}\n",
+                painted(word, tone, paint),
+                clean(&warning.message)
+            ));
             if let Some(hint) = &warning.hint {
                 text.push_str(&format!("  next: {}\n", clean(hint)));
             }
@@ -29,7 +37,10 @@ impl View for Status {
     }
 
     fn names(&self) -> Vec<String> {
-        self.rows.iter().filter_map(|row| row.node.clone().or_else(|| row.member.clone())).collect()
+        self.rows
+            .iter()
+            .filter_map(|row| row.node.clone().or_else(|| row.member.clone()))
+            .collect()
     }
 }
 
@@ -52,7 +63,11 @@ fn trouble(row: &Row) -> Option<String> {
         return None;
     }
     let name = row.node.as_ref().or(row.member.as_ref())?;
-    let next = problem.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    let next = problem
+        .hint
+        .as_ref()
+        .map(|hint| format!("; {hint}"))
+        .unwrap_or_default();
     Some(format!("{name}: {}{next}", problem.detail))
 }
 
@@ -138,7 +153,9 @@ fn in_use(row: &Row) -> Option<String> {
 }
 
 fn quota(row: &Row) -> Field {
-    let Some(quota) = row.quota_bytes else { return field("") };
+    let Some(quota) = row.quota_bytes else {
+        return field("");
+    };
     let used = row.db_size_bytes.map(|size| percent(size, quota));
     let default = row.quota_source == Some(QuotaSource::Default);
     let text = match (used, default) {
@@ -146,9 +163,9 @@ fn quota(row: &Row) -> Field {
         (Some(used), false) => format!("{} ({used})", bytes(quota)),
         (None, _) => bytes(quota),
     };
-    let near = row
-        .db_size_bytes
-        .is_some_and(|size| u128::from(size) * 100 >= u128::from(quota) * u128::from(NEAR_QUOTA_PERCENT));
+    let near = row.db_size_bytes.is_some_and(|size| {
+        u128::from(size) * 100 >= u128::from(quota) * u128::from(NEAR_QUOTA_PERCENT)
+    });
     field(text).tone(if near { Tone::Warn } else { Tone::Plain })
 }
 
@@ -169,7 +186,15 @@ fn alarms(row: &Row) -> Field {
     if !row.errors.is_empty() {
         parts.push("see below".to_owned());
     }
-    parts.extend(row.seen_from.as_ref().map(|node| format!("seen from {node}")));
-    let tone = if row.alarms.is_empty() && row.problem.is_none() { Tone::Dim } else { Tone::Bad };
+    parts.extend(
+        row.seen_from
+            .as_ref()
+            .map(|node| format!("seen from {node}")),
+    );
+    let tone = if row.alarms.is_empty() && row.problem.is_none() {
+        Tone::Dim
+    } else {
+        Tone::Bad
+    };
     field(parts.join(", ")).tone(tone)
 }

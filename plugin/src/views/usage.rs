@@ -83,7 +83,12 @@ impl Usage {
             total: amounts("", &found.all),
             resources: found.resources.iter().take(top).map(group).collect(),
             namespaces: found.namespaces.iter().take(top).map(group).collect(),
-            objects: found.largest.iter().take(top).map(|object| amounts(&object.key, &object.amounts)).collect(),
+            objects: found
+                .largest
+                .iter()
+                .take(top)
+                .map(|object| amounts(&object.key, &object.amounts))
+                .collect(),
             by: by.into(),
         }
     }
@@ -155,7 +160,14 @@ impl View for Usage {
             ]
         };
         for row in rows {
-            grid.row(line(if row.name.is_empty() { nameless } else { &row.name }, row));
+            grid.row(line(
+                if row.name.is_empty() {
+                    nameless
+                } else {
+                    &row.name
+                },
+                row,
+            ));
         }
         grid.row(line("(all)", &self.total));
         grid.draw(paint)

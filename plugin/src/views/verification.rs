@@ -101,7 +101,11 @@ pub enum Trailer {
 impl Verification {
     /// Without files yet.
     pub fn new() -> Self {
-        Self { api_version: API_VERSION, kind: "SnapshotVerification", files: Vec::new() }
+        Self {
+            api_version: API_VERSION,
+            kind: "SnapshotVerification",
+            files: Vec::new(),
+        }
     }
 }
 
@@ -146,7 +150,11 @@ impl VerifiedFile {
             }),
             records: found.status.as_ref().map(|status| status.total_keys_all),
             free_bytes: found.pages.map(|pages| pages.free * page_size),
-            findings: found.findings.iter().map(|finding| finding.damage.to_string()).collect(),
+            findings: found
+                .findings
+                .iter()
+                .map(|finding| finding.damage.to_string())
+                .collect(),
             findings_left_out: found.findings_left_out,
         }
     }
@@ -173,15 +181,28 @@ fn damaged(found: &etcd_datadir::verify::Verification) -> String {
     let fatal = found.findings.iter().find(|finding| finding.fatal);
     match (&found.sha256, fatal) {
         (_, Some(finding)) => format!("damaged: {}", finding.damage),
-        (Sha256State::Wrong { .. }, None) => "damaged: its sha256 is not the one etcd wrote at its end".to_owned(),
+        (Sha256State::Wrong { .. }, None) => {
+            "damaged: its sha256 is not the one etcd wrote at its end".to_owned()
+        }
         (_, None) => "damaged".to_owned(),
     }
 }
 
 impl View for Verification {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new().text("FILE").text("VERDICT").number("SIZE").number("REVISION").number("KEYS").text("HASH").text("VERSION");
-        let mut grid = if wide { grid.number("RECORDS").number("FREE").text("SHA256") } else { grid };
+        let grid = Grid::new()
+            .text("FILE")
+            .text("VERDICT")
+            .number("SIZE")
+            .number("REVISION")
+            .number("KEYS")
+            .text("HASH")
+            .text("VERSION");
+        let mut grid = if wide {
+            grid.number("RECORDS").number("FREE").text("SHA256")
+        } else {
+            grid
+        };
         for file in &self.files {
             grid.row(row(file, wide));
         }
@@ -191,7 +212,10 @@ impl View for Verification {
                 text.push_str(&format!("{}\n", clean(&sentence(file))));
             }
             // The first is in the summary already.
-            let more = file.findings.iter().filter(|finding| !file.summary.contains(finding.as_str()));
+            let more = file
+                .findings
+                .iter()
+                .filter(|finding| !file.summary.contains(finding.as_str()));
             let shown = if wide { usize::MAX } else { 3 };
             let rest: Vec<&String> = more.collect();
             for finding in rest.iter().take(shown) {
@@ -206,14 +230,21 @@ impl View for Verification {
     }
 
     fn names(&self) -> Vec<String> {
-        let reliable = self.files.iter().filter(|file| file.verdict == FileVerdict::Reliable);
+        let reliable = self
+            .files
+            .iter()
+            .filter(|file| file.verdict == FileVerdict::Reliable);
         reliable.map(|file| file.file.clone()).collect()
     }
 }
 
 /// Errors of files name their file themselves.
 fn sentence(file: &VerifiedFile) -> String {
-    if file.summary.starts_with(&file.file) { file.summary.clone() } else { format!("{}: {}", file.file, file.summary) }
+    if file.summary.starts_with(&file.file) {
+        file.summary.clone()
+    } else {
+        format!("{}: {}", file.file, file.summary)
+    }
 }
 
 fn row(file: &VerifiedFile, wide: bool) -> Vec<Field> {

@@ -26,7 +26,7 @@ pub struct Version {
     /// The version of the format in which Jobs report.
     pub report_format: u32,
     /// etcd, by node; empty when no cluster was asked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub etcd: Vec<NodeVersion>,
 }
 
@@ -81,7 +81,11 @@ impl Version {
 impl View for Version {
     fn table(&self, wide: bool, _paint: Paint) -> String {
         let size = u64::try_from(self.job.size_bytes).unwrap_or(u64::MAX);
-        let digest = if wide { self.job.sha256 } else { self.job.sha256.get(..12).unwrap_or(self.job.sha256) };
+        let digest = if wide {
+            self.job.sha256
+        } else {
+            self.job.sha256.get(..12).unwrap_or(self.job.sha256)
+        };
         let mut text = format!(
             "plugin   kubectl-etcd {} ({})\njob      etcd-job {} ({}, {}, sha256 {digest})\nreports  version {}\n",
             self.plugin,
@@ -93,8 +97,15 @@ impl View for Version {
         );
         for node in &self.etcd {
             let version = node.version.as_deref().unwrap_or("no answer");
-            let storage = node.storage_version.as_ref().map(|version| format!(", storage version {version}"));
-            text.push_str(&format!("etcd     {version} on {}{}\n", node.node, storage.unwrap_or_default()));
+            let storage = node
+                .storage_version
+                .as_ref()
+                .map(|version| format!(", storage version {version}"));
+            text.push_str(&format!(
+                "etcd     {version} on {}{}\n",
+                node.node,
+                storage.unwrap_or_default()
+            ));
         }
         text
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use etcd_datadir::restore::{
-    EtcdVersion, NewMember, RawDatabase, RestoreError, RestoreOptions, RestoreTarget, StoragePolicy, Token,
-    restore as restore_file,
+    EtcdVersion, NewMember, RawDatabase, RestoreError, RestoreOptions, RestoreTarget,
+    StoragePolicy, Token, restore as restore_file,
 };
 
 use crate::cli::OutputArgs;
@@ -20,16 +20,18 @@ Examples:
   # One member of its own, for a look
   kubectl etcd snapshot restore etcd.db --data-dir ./restored
 
-  # The member of cp-1, in a new cluster of three; the same on the other nodes with their names
+  # The member of cp-1, in a new cluster of two; the same on cp-2 with its name
   kubectl etcd snapshot restore etcd.db --data-dir /var/lib/etcd-new --name cp-1 \\
-    --initial-cluster cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380,cp-3=https://10.0.0.3:2380 \\
+    --initial-cluster cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380 \\
     --initial-cluster-token after-outage-7 --bump-revision 1000000000
 
-  # All three at once, below one folder
+  # All members at once, below one folder
   kubectl etcd snapshot restore etcd.db --data-dir ./restored --all-members --initial-cluster …
 
-Members restored one by one need the same --initial-cluster-token; without it each run makes a cluster of its own.
-Exit codes: 0 restored, 4 the snapshot is damaged, 5 refused: the directory is there already, or no sha256 trailer.";
+Members restored one by one need the same --initial-cluster-token: without it each run makes a
+cluster of its own.
+Exit codes: 0 restored, 4 the snapshot is damaged, 5 refused: the directory is there already, or
+no sha256 trailer.";
 
 /// Make new data directories from a snapshot, for one member or for all of a new cluster
 ///
@@ -54,7 +56,12 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "LIST")]
     initial_cluster: Option<String>,
     /// Peer URLs of the one member, when no --initial-cluster is given
-    #[arg(long, value_name = "URLS", default_value = "http://localhost:2380", conflicts_with = "initial_cluster")]
+    #[arg(
+        long,
+        value_name = "URLS",
+        default_value = "http://localhost:2380",
+        conflicts_with = "initial_cluster"
+    )]
     initial_advertise_peer_urls: String,
     /// Token of the new cluster; a fresh one unless given
     #[arg(long, value_name = "TOKEN")]
@@ -99,7 +106,10 @@ pub async fn restore(ui: &Ui, args: RestoreArgs) -> Result<Verdict, Error> {
     .await?
     .map_err(refusal)?;
     let initial_cluster = args.initial_cluster.as_deref();
-    ui.show(&Restored::new(name, &report, initial_cluster), args.output.output)?;
+    ui.show(
+        &Restored::new(name, &report, initial_cluster),
+        args.output.output,
+    )?;
     Ok(Verdict::Healthy)
 }
 
@@ -107,7 +117,10 @@ fn meaning(args: &RestoreArgs) -> Result<(RestoreOptions, Vec<RestoreTarget>), E
     let list = match &args.initial_cluster {
         Some(list) => list.clone(),
         None => {
-            let urls = args.initial_advertise_peer_urls.split(',').map(|url| format!("{}={url}", args.name));
+            let urls = args
+                .initial_advertise_peer_urls
+                .split(',')
+                .map(|url| format!("{}={url}", args.name));
             urls.collect::<Vec<_>>().join(",")
         }
     };
@@ -117,16 +130,30 @@ fn meaning(args: &RestoreArgs) -> Result<(RestoreOptions, Vec<RestoreTarget>), E
         ..RestoreTarget::new(name, dir)
     };
     let targets = if args.all_members {
-        members.iter().map(|member| target(&member.name, args.data_dir.join(&member.name))).collect()
+        members
+            .iter()
+            .map(|member| target(&member.name, args.data_dir.join(&member.name)))
+            .collect()
     } else {
         vec![target(&args.name, args.data_dir.clone())]
     };
     let options = RestoreOptions {
-        token: args.initial_cluster_token.clone().map_or(Token::Fresh, Token::Given),
+        token: args
+            .initial_cluster_token
+            .clone()
+            .map_or(Token::Fresh, Token::Given),
         bump_revision: args.bump_revision,
-        raw: if args.accept_unproven_data { RawDatabase::AcceptAfterCheck } else { RawDatabase::Refuse },
+        raw: if args.accept_unproven_data {
+            RawDatabase::AcceptAfterCheck
+        } else {
+            RawDatabase::Refuse
+        },
         for_etcd: args.for_etcd,
-        storage: if args.lower_storage_version { StoragePolicy::Lower } else { StoragePolicy::Keep },
+        storage: if args.lower_storage_version {
+            StoragePolicy::Lower
+        } else {
+            StoragePolicy::Keep
+        },
         ..RestoreOptions::new(members)
     };
     Ok((options, targets))

@@ -8,9 +8,9 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::{Report, SnapshotReport};
 use jiff::Timestamp;
 
+use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Row, Status};
 use crate::assess::order::snapshot_sources;
-use crate::assess::LAG_ENTRIES;
 use crate::cli::{FleetArgs, NamedOutputArgs, Via};
 use crate::commands::{Context, node_named, run_error, survey};
 use crate::discovery::Node;
@@ -34,7 +34,8 @@ Examples:
   kubectl etcd snapshot save --on-node=/var/backups/etcd
 
 A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says what it is.
-Exit codes: 0 saved and checked, 3 saved and checked, but without a quorum to confirm it, 5 the file is there already.";
+Exit codes: 0 saved and checked, 3 the same but without a quorum to confirm it,
+5 the file is there already.";
 
 /// Save a snapshot of the database, checked while it comes: sha256, size, every page
 #[derive(Debug, Args)]
@@ -77,13 +78,19 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
     }
     let begun = Instant::now();
     let (report, local) = match destination {
-        Destination::Here(file) if session.via() == Via::Local => (here(&session, node, &file).await?, Some(file)),
+        Destination::Here(file) if session.via() == Via::Local => {
+            (here(&session, node, &file).await?, Some(file))
+        }
         Destination::Here(file) => (session.save_snapshot(node, &file).await?, Some(file)),
         Destination::Node { folder, name } => (on_node(&session, node, folder, name).await?, None),
     };
     let view = Snapshot::new(&report, &node.name, local.as_deref(), begun.elapsed());
     context.ui.show(&view, args.output.output)?;
-    Ok(if row.role == Role::NoLeader { Verdict::Degraded } else { Verdict::Healthy })
+    Ok(if row.role == Role::NoLeader {
+        Verdict::Degraded
+    } else {
+        Verdict::Healthy
+    })
 }
 
 fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a Node), Error> {
@@ -97,7 +104,9 @@ fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a 
             );
             for row in &status.rows {
                 if let (Some(node), Some(problem)) = (&row.node, &row.problem) {
-                    error.message.push_str(&format!("; {node}: {}", problem.detail));
+                    error
+                        .message
+                        .push_str(&format!("; {node}: {}", problem.detail));
                 }
             }
             error.hint("kubectl etcd status shows why")
@@ -106,20 +115,35 @@ fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a 
 
 /// Without an apiserver this host is the node: the file is saved where it is wanted, by the same code.
 async fn here(session: &Session, node: &Node, file: &Path) -> Result<SnapshotReport, Error> {
-    let (folder, name) = match (file.parent(), file.file_name().and_then(|name| name.to_str())) {
+    let (folder, name) = match (
+        file.parent(),
+        file.file_name().and_then(|name| name.to_str()),
+    ) {
         (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
         _ => return Err(Error::usage(format!("{} is no file name", file.display()))),
     };
     on_node(session, node, folder, name).await
 }
 
-async fn on_node(session: &Session, node: &Node, folder: PathBuf, name: String) -> Result<SnapshotReport, Error> {
-    let operation = Operation::SnapshotSave { folder, name, hold_seconds: 0 };
+async fn on_node(
+    session: &Session,
+    node: &Node,
+    folder: PathBuf,
+    name: String,
+) -> Result<SnapshotReport, Error> {
+    let operation = Operation::SnapshotSave {
+        folder,
+        name,
+        hold_seconds: 0,
+    };
     let outcomes = session.run(&[node], &operation).await;
     match outcomes.into_iter().next().map(|outcome| outcome.result) {
         Some(Ok(Report::Snapshot(report))) => Ok(report),
         Some(Err(error)) => Err(run_error(&node.name, &error)),
-        Some(Ok(_)) | None => Err(Error::failed(format!("{}: no answer to what was asked", node.name))),
+        Some(Ok(_)) | None => Err(Error::failed(format!(
+            "{}: no answer to what was asked",
+            node.name
+        ))),
     }
 }
 
@@ -131,21 +155,36 @@ fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error
                 folder.display()
             )));
         }
-        return Ok(Destination::Node { folder: folder.clone(), name: default_name.to_owned() });
+        return Ok(Destination::Node {
+            folder: folder.clone(),
+            name: default_name.to_owned(),
+        });
     }
     let wanted = args.file.clone().unwrap_or_else(|| PathBuf::from("."));
-    let file = if wanted.is_dir() { wanted.join(default_name) } else { wanted };
+    let file = if wanted.is_dir() {
+        wanted.join(default_name)
+    } else {
+        wanted
+    };
     for taken in [&file, &described(&file)] {
         if taken.symlink_metadata().is_ok() {
-            return Err(Error::refused(format!("{} is there already, and nothing is ever overwritten", taken.display()))
-                .hint("name another file, or move that one aside"));
+            return Err(Error::refused(format!(
+                "{} is there already, and nothing is ever overwritten",
+                taken.display()
+            ))
+            .hint("name another file, or move that one aside"));
         }
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|cause| {
         Error::failed(format!("the folder {} cannot be used", folder.display())).caused_by(cause)
     })?;
-    let name = file.file_name().ok_or_else(|| Error::usage(format!("{} is no file name", file.display())))?;
+    let name = file
+        .file_name()
+        .ok_or_else(|| Error::usage(format!("{} is no file name", file.display())))?;
     Ok(Destination::Here(folder.join(name)))
 }
 
@@ -163,11 +202,21 @@ fn default_name(context: &Context<'_>) -> String {
 }
 
 fn file_name(cluster: &str, now: Timestamp) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+            c
+        } else {
+            '-'
+        }
+    };
     let cluster: String = cluster.chars().map(safe).take(60).collect();
     let cluster = cluster.trim_matches(['.', '-']);
     let time = now.strftime("%Y-%m-%dT%H%M%SZ");
-    if cluster.is_empty() { format!("etcd-{time}.db") } else { format!("etcd-{cluster}-{time}.db") }
+    if cluster.is_empty() {
+        format!("etcd-{time}.db")
+    } else {
+        format!("etcd-{cluster}-{time}.db")
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +227,9 @@ mod tests {
         SaveArgs {
             file: file.map(Path::to_owned),
             on_node: None,
-            output: NamedOutputArgs { output: crate::views::Format::Table },
+            output: NamedOutputArgs {
+                output: crate::views::Format::Table,
+            },
             fleet: FleetArgs::default(),
         }
     }
@@ -187,7 +238,10 @@ mod tests {
     fn default_names_are_safe_and_sort_by_time() {
         let now: Timestamp = "2026-11-20T21:00:00Z".parse().unwrap();
         assert_eq!(file_name("prod", now), "etcd-prod-2026-11-20T210000Z.db");
-        assert_eq!(file_name("admin@../x y", now), "etcd-admin-..-x-y-2026-11-20T210000Z.db");
+        assert_eq!(
+            file_name("admin@../x y", now),
+            "etcd-admin-..-x-y-2026-11-20T210000Z.db"
+        );
         assert_eq!(file_name("../", now), "etcd-2026-11-20T210000Z.db");
     }
 
@@ -195,22 +249,35 @@ mod tests {
     fn a_file_that_is_there_is_refused_and_a_folder_gets_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.db");
-        assert!(matches!(destination(&args(Some(&file)), "n.db"), Ok(Destination::Here(_))));
-        let Ok(Destination::Here(inside)) = destination(&args(Some(folder.path())), "n.db") else { panic!("a file") };
+        assert!(matches!(
+            destination(&args(Some(&file)), "n.db"),
+            Ok(Destination::Here(_))
+        ));
+        let Ok(Destination::Here(inside)) = destination(&args(Some(folder.path())), "n.db") else {
+            panic!("a file")
+        };
         assert_eq!(inside.file_name().unwrap(), "n.db");
         std::fs::write(&file, b"precious").unwrap();
         let error = destination(&args(Some(&file)), "n.db").err().unwrap();
         assert_eq!(error.kind, ErrorKind::Refused);
         // What describes another snapshot is not overwritten either.
         std::fs::write(folder.path().join("y.db.json"), b"{}").unwrap();
-        let error = destination(&args(Some(&folder.path().join("y.db"))), "n.db").err().unwrap();
+        let error = destination(&args(Some(&folder.path().join("y.db"))), "n.db")
+            .err()
+            .unwrap();
         assert_eq!(error.kind, ErrorKind::Refused);
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_said_before_anything_is_done() {
         let folder = tempfile::tempdir().unwrap();
-        let error = destination(&args(Some(&folder.path().join("no/x.db"))), "n.db").err().unwrap();
-        assert!(error.chain().contains("cannot be used"), "{}", error.chain());
+        let error = destination(&args(Some(&folder.path().join("no/x.db"))), "n.db")
+            .err()
+            .unwrap();
+        assert!(
+            error.chain().contains("cannot be used"),
+            "{}",
+            error.chain()
+        );
     }
 }

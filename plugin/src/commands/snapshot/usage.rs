@@ -45,12 +45,21 @@ pub struct UsageArgs {
 /// When it cannot be read or is damaged.
 pub async fn usage(ui: &Ui, args: UsageArgs) -> Result<Verdict, Error> {
     let name = args.file.display().to_string();
-    let (file, options) = (args.file.clone(), UsageOptions { prefix: args.etcd_prefix.clone(), top: args.shown.top });
+    let (file, options) = (
+        args.file.clone(),
+        UsageOptions {
+            prefix: args.etcd_prefix.clone(),
+            top: args.shown.top,
+        },
+    );
     let found = files::work(ui, &name, "reading", move |on_progress| {
         usage_of_file(&FileSource::open(&file)?, &options, on_progress)
     })
     .await?
     .map_err(files::error)?;
-    ui.show(&Usage::of_file(name, &found, args.shown.by, args.shown.top), args.output.output)?;
+    ui.show(
+        &Usage::of_file(name, &found, args.shown.by, args.shown.top),
+        args.output.output,
+    )?;
     Ok(Verdict::Healthy)
 }

@@ -10,7 +10,7 @@ use crate::cli::NamedOutputArgs;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::files;
 use crate::ui::Ui;
-use crate::views::verification::{FileVerdict, VerifiedFile, Verification};
+use crate::views::verification::{FileVerdict, Verification, VerifiedFile};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,7 +71,11 @@ async fn one(ui: &Ui, path: &Path) -> Result<VerifiedFile, Error> {
         Ok(found) => Ok(VerifiedFile::checked(name, &found)),
         Err(cause) => {
             let error = files::error(cause);
-            if error.kind == ErrorKind::Interrupted { Err(error) } else { Ok(VerifiedFile::unreadable(name, error.chain())) }
+            if error.kind == ErrorKind::Interrupted {
+                Err(error)
+            } else {
+                Ok(VerifiedFile::unreadable(name, error.chain()))
+            }
         }
     }
 }

@@ -1,0 +1,273 @@
+//! Tests: what is printed as JSON is what the schemas in `plugin/schemas` promise.
+//!
+//! The schemas are made from the types; `UPDATE_SCHEMAS=1` writes them anew, so that a change of the interface is seen in
+//! review.
+
+use std::path::PathBuf;
+
+use schemars::{JsonSchema, schema_for};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::assess::fixtures::{Cluster, alarm};
+use crate::assess::{health, model::Status};
+use crate::outcome::{RunError, RunErrorKind};
+use crate::views::{API_VERSION, Format, View, render};
+
+fn schema<T: JsonSchema>(kind: &str) -> Value {
+    let mut schema = schema_for!(T).to_value();
+    let properties = schema["properties"].as_object_mut().unwrap();
+    properties["apiVersion"] = json!({"const": API_VERSION});
+    if properties["kind"].get("const").is_none() && properties["kind"].get("$ref").is_none() {
+        properties["kind"] = json!({"const": kind});
+    }
+    schema
+}
+
+fn check_file<T: JsonSchema>(kind: &str) -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("schemas")
+        .join(format!("{kind}.json"));
+    let now = schema::<T>(kind);
+    let text = serde_json::to_string_pretty(&now).unwrap() + "\n";
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        kept,
+        text,
+        "{} is not what the types say; UPDATE_SCHEMAS=1 writes it anew",
+        path.display()
+    );
+    now
+}
+
+fn check<T: JsonSchema + Serialize + View>(kind: &str, samples: &[T]) {
+    let validator = jsonschema::validator_for(&check_file::<T>(kind)).unwrap();
+    for sample in samples {
+        for format in [Format::Json, Format::Yaml] {
+            let text = render(sample, format, crate::views::grid::Paint::Plain).unwrap();
+            let value: Value = match format {
+                Format::Json => serde_json::from_str(&text).unwrap(),
+                _ => serde_yaml::from_str(&text).unwrap(),
+            };
+            let errors: Vec<String> = validator
+                .iter_errors(&value)
+                .map(|error| error.to_string())
+                .collect();
+            assert!(errors.is_empty(), "{errors:?} in {text}");
+        }
+    }
+}
+
+fn down() -> RunError {
+    RunError::new(RunErrorKind::NodeDown, "off").hint("switch it on")
+}
+
+#[test]
+fn status() {
+    let mut degraded = Cluster::of(3);
+    degraded.lost(2, down());
+    degraded.alarms = vec![alarm(1, etcd_operations::report::AlarmKind::NoSpace)];
+    let mut lost = Cluster::of(3);
+    lost.without_quorum();
+    let samples: Vec<Status> = vec![
+        Cluster::of(3).assess(),
+        degraded.assess(),
+        lost.assess(),
+        Cluster::of(0).assess(),
+    ];
+    check("Status", &samples);
+}
+
+#[test]
+fn a_schema_refuses_what_it_should() {
+    let validator = jsonschema::validator_for(&schema::<Status>("Status")).unwrap();
+    let mut value = serde_json::to_value(Cluster::of(1).assess()).unwrap();
+    assert!(validator.is_valid(&value));
+    value["rows"][0]["dbSizeBytes"] = json!("412 MiB");
+    assert!(!validator.is_valid(&value));
+    value = serde_json::to_value(Cluster::of(1).assess()).unwrap();
+    value["apiVersion"] = json!("v2");
+    assert!(!validator.is_valid(&value));
+}
+
+#[test]
+fn health() {
+    let cluster = Cluster::of(2);
+    let outcomes = vec![];
+    check("Health", &[health::judge(&cluster.nodes, &outcomes)]);
+}
+
+#[test]
+fn members() {
+    let list = etcd_operations::report::MemberList {
+        cluster_id: crate::assess::fixtures::CLUSTER,
+        answered_by: crate::assess::fixtures::id(1),
+        consistency: etcd_operations::report::Consistency::Serializable,
+        members: Cluster::of(3).members,
+    };
+    check(
+        "Members",
+        &[crate::commands::members::view(&list, &Cluster::of(2).nodes)],
+    );
+}
+
+#[test]
+fn alarms() {
+    use crate::views::alarms::{AlarmRow, Alarms, AlarmsKind};
+    let row = AlarmRow {
+        alarm: "NOSPACE".into(),
+        node: Some("cp-1".into()),
+        member: None,
+        member_id: "1f".into(),
+    };
+    let both = [AlarmsKind::Raised, AlarmsKind::Disarmed];
+    check(
+        "Alarms",
+        &both.map(|kind| Alarms::new(kind, "e9".into(), vec![row.clone()])),
+    );
+}
+
+#[test]
+fn defrag() {
+    let steps = crate::assess::order::defragmentation(&Cluster::of(3).assess());
+    check(
+        "Defrag",
+        &[crate::views::defrag::Defrag::planned(true, &steps)],
+    );
+}
+
+#[test]
+fn snapshot() {
+    let report = etcd_operations::report::SnapshotReport {
+        path: "/var/lib/etcd-snapshots/x.db".into(),
+        size_bytes: 20_512,
+        sha256: "12a5".into(),
+        cluster_id: crate::assess::fixtures::CLUSTER,
+        member_id: crate::assess::fixtures::id(2),
+        revision: 11,
+        raft_term: 2,
+        etcd_version: "3.6.16".into(),
+        storage_version: None,
+        hash: 7,
+        total_keys: 5,
+        taken_at: "2026-11-20T21:00:00Z".parse().unwrap(),
+        took_ms: 12,
+    };
+    let view = crate::views::snapshot::Snapshot::new(
+        &report,
+        "cp-2",
+        None,
+        std::time::Duration::from_millis(900),
+    );
+    assert_eq!(view.hash, "00000007");
+    check("Snapshot", &[view]);
+}
+
+#[test]
+fn version() {
+    check(
+        "Version",
+        &[crate::views::version::Version::new(
+            &crate::carried::carried(),
+        )],
+    );
+}
+
+#[test]
+fn cleanup() {
+    let cleaned = crate::cleanup::Cleaned {
+        removed: vec!["job/x".into()],
+        programs: vec![],
+        in_use: vec![],
+    };
+    check(
+        "Cleanup",
+        &[crate::views::cleanup::Cleanup::new(
+            true,
+            "kube-system".into(),
+            cleaned,
+        )],
+    );
+}
+
+/// What the commands on files make, of the snapshot the transcripts use.
+#[test]
+fn files() {
+    use etcd_datadir::progress::ignore;
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/offline.in/small.snapshot");
+    let source = etcd_datadir::source::FileSource::open(&path).unwrap();
+
+    let verified = etcd_datadir::verify::verify(
+        &source,
+        &etcd_datadir::verify::VerifyOptions::default(),
+        None,
+        &mut ignore,
+    )
+    .unwrap();
+    let mut verification = crate::views::verification::Verification::new();
+    verification
+        .files
+        .push(crate::views::verification::VerifiedFile::checked(
+            "x".into(),
+            &verified,
+        ));
+    verification
+        .files
+        .push(crate::views::verification::VerifiedFile::unreadable(
+            "y".into(),
+            "gone".into(),
+        ));
+    check("SnapshotVerification", &[verification]);
+
+    let inspected = etcd_datadir::inspect::inspect(&source, "/registry", &mut ignore).unwrap();
+    check(
+        "SnapshotContents",
+        &[crate::views::inspection::Inspection::new(
+            "x".into(),
+            &inspected,
+        )],
+    );
+
+    let options = etcd_datadir::usage::UsageOptions::default();
+    let used = etcd_datadir::usage::usage(&source, &options, &mut ignore).unwrap();
+    let by = crate::commands::usage::By::Object;
+    check(
+        "Usage",
+        &[crate::views::usage::Usage::of_file(
+            "x".into(),
+            &used,
+            by,
+            3,
+        )],
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("restored");
+    let members = etcd_datadir::restore::NewMember::parse_list("m=http://localhost:2380").unwrap();
+    let options = etcd_datadir::restore::RestoreOptions::new(members);
+    let targets = [etcd_datadir::restore::RestoreTarget::new("m", &dir)];
+    let report = etcd_datadir::restore::restore(&path, &targets, &options, &mut ignore).unwrap();
+    check(
+        "Restore",
+        &[crate::views::restore::Restored::new(
+            "x".into(),
+            &report,
+            None,
+        )],
+    );
+
+    let found = [etcd_datadir::datadir::inspect(&dir, &Default::default(), &mut ignore).unwrap()];
+    let compared =
+        crate::views::datadirs::DataDirs::compared(&found, &etcd_datadir::datadir::rank(&found));
+    check(
+        "DataDirs",
+        &[
+            crate::views::datadirs::DataDirs::inspected(&found),
+            compared,
+        ],
+    );
+}
