@@ -39,7 +39,7 @@ pub fn run(spec: &Spec, name: &str, folder: &Path) -> Result<Demo> {
     let plugin = parts::plugin()?;
     let image = parts::job_image()?;
     for node in cluster.nodes() {
-        node.load_image(&image)?;
+        node.load_image(&image.archive)?;
     }
     let programs = link_programs(&cluster, &plugin)?;
     show(&cluster, &programs, folder, &["etcd", "status"])?;

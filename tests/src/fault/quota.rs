@@ -34,33 +34,34 @@ impl Cluster {
     /// # Errors
     /// When etcd refuses for another reason, or takes more than 3 GiB.
     pub fn fill_etcd(&self) -> Result<()> {
+        let refusal = self.write_until_refused()?;
+        if refusal.contains("database space exceeded") {
+            return Ok(());
+        }
+        bail!("etcd refuses a write, and not for lack of space: {refusal}")
+    }
+
+    /// Writes 1 MiB to the same key of m1's etcd until that fails; gives back how.
+    ///
+    /// # Errors
+    /// When etcd takes more than 3 GiB.
+    pub fn write_until_refused(&self) -> Result<String> {
         let first = self.nodes().first().context("a cluster has a master")?;
         let value = vec![b'x'; 1 << 20];
         for _ in 0..3072 {
-            let mut child = command(self, first, ["put", "testbed/filler"])?
+            let mut child = command(self, first, ["put", "testbed/filler", "--command-timeout=10s"])?
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()?;
-            child
-                .stdin
-                .take()
-                .context("etcdctl has no standard input")?
-                .write_all(&value)?;
+            // It may have ended already, and then says why.
+            drop(child.stdin.take().context("etcdctl has no standard input")?.write_all(&value));
             let done = child.wait_with_output()?;
-            if done.status.success() {
-                continue;
+            if !done.status.success() {
+                return Ok(String::from_utf8_lossy(&done.stderr).trim().to_owned());
             }
-            let stderr = String::from_utf8_lossy(&done.stderr);
-            if stderr.contains("database space exceeded") {
-                return Ok(());
-            }
-            bail!(
-                "etcd refuses a write, and not for lack of space: {}",
-                stderr.trim()
-            );
         }
-        bail!("etcd took 3 GiB without reaching its quota")
+        bail!("etcd took 3 GiB and refuses nothing")
     }
 }
 

@@ -16,55 +16,47 @@ const NEEDED: [(&str, &str); 6] = [
     ("systemd", "systemd"),
 ];
 
-/// Makes sure that the programs are there: installs what is missing as root on Debian, else says what to install.
+/// Makes sure that the programs of nodes are there: installs what is missing as root on Debian, else says what to
+/// install.
 ///
 /// # Errors
 /// When something is missing and cannot be installed.
 pub fn ensure() -> Result<()> {
-    let missing: Vec<&str> = NEEDED
-        .iter()
-        .filter(|(program, _)| !present(program))
-        .map(|(_, package)| *package)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let list = missing.join(" ");
-    if !rustix::process::geteuid().is_root() || !present("apt-get") {
-        bail!(
-            "missing on this machine: {list} (names of Debian packages)\ninstall them: apt-get install --no-install-recommends {list}"
-        );
-    }
-    say(&format!("installing {list} with apt-get"));
-    let install = |update: bool| {
-        if update {
-            run("apt-get", ["-q", "update"])?;
-        }
-        let mut args = vec![
-            "-q",
-            "-y",
-            "-o",
-            "Dpkg::Use-Pty=0",
-            "install",
-            "--no-install-recommends",
-        ];
-        args.extend(&missing);
-        run(
-            "env",
-            [
-                &["DEBIAN_FRONTEND=noninteractive", "apt-get"],
-                args.as_slice(),
-            ]
-            .concat(),
-        )
-    };
-    install(false)
-        .or_else(|_| install(true))
-        .with_context(|| format!("cannot install {list}"))?;
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();
+    install(&missing)?;
     match NEEDED.iter().find(|(program, _)| !present(program)) {
         None => Ok(()),
         Some((program, package)) => bail!("{package} is installed, but there is no {program}"),
     }
+}
+
+/// Makes sure that one of several programs is there; installs the package if none is.
+pub(super) fn ensure_any(programs: &[&str], package: &str) -> Result<()> {
+    if programs.iter().any(|p| present(p)) { Ok(()) } else { install(&[package]) }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !rustix::process::geteuid().is_root() || !present("apt-get") {
+        bail!(
+            "missing on this machine: {list} (names of Debian packages)\n\
+             install them: apt-get install --no-install-recommends {list}"
+        );
+    }
+    say(&format!("installing {list} with apt-get"));
+    let install = || {
+        let mut args = vec!["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0"];
+        args.extend(["install", "--no-install-recommends"]);
+        run("env", args.iter().chain(packages)).map(drop)
+    };
+    // The lists of a fresh machine may be missing or old.
+    install()
+        .or_else(|_| run("apt-get", ["-q", "update"]).map(drop).and_then(|()| install()))
+        .with_context(|| format!("cannot install {list}"))
 }
 
 fn present(program: &str) -> bool {

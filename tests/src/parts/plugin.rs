@@ -79,19 +79,29 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
         })
 }
 
-/// The job image as an archive, made by `images/build`. Built at most once in a process.
+/// The job image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobImage {
+    /// Its name, for `--image`.
+    pub reference: String,
+    /// The archive that [`Node::load_image`](crate::Node::load_image) takes.
+    pub archive: PathBuf,
+}
+
+/// The job image, made by `images/build`. Built at most once in a process.
 ///
 /// # Errors
-/// When the build fails or its last line of output names no file.
-pub fn job_image() -> Result<PathBuf> {
-    static IMAGE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+/// When the build fails or does not tell what it made.
+pub fn job_image() -> Result<JobImage> {
+    static IMAGE: OnceLock<Result<JobImage, String>> = OnceLock::new();
     IMAGE
         .get_or_init(|| build_image().map_err(|e| format!("{e:#}")))
         .clone()
         .map_err(|e| anyhow!(e))
 }
 
-fn build_image() -> Result<PathBuf> {
+fn build_image() -> Result<JobImage> {
+    super::debian::ensure_any(&["buildah", "docker"], "buildah")?;
     let script = workspace()?.join("images/build");
     say("building the job image (images/build)");
     let done = Command::new(&script)
@@ -103,15 +113,13 @@ fn build_image() -> Result<PathBuf> {
     if !done.status.success() {
         bail!("{} failed: {stdout}", script.display());
     }
-    let path = workspace()?.join(stdout.lines().last().unwrap_or_default().trim());
-    if !path.is_file() {
-        bail!(
-            "the last line that {} printed names no file: {}",
-            script.display(),
-            path.display()
-        );
+    // It prints the image's name first and the archive's path last.
+    let reference = stdout.lines().next().unwrap_or_default().trim().to_owned();
+    let archive = workspace()?.join(stdout.lines().last().unwrap_or_default().trim());
+    if !archive.is_file() {
+        bail!("the last line that {} printed names no file: {stdout}", script.display());
     }
-    Ok(path)
+    Ok(JobImage { reference, archive })
 }
 
 #[cfg(test)]
