@@ -35,9 +35,11 @@ pub mod parts;
 pub mod paths;
 pub mod process;
 pub mod wait;
+pub mod workstation;
 
 pub use cluster::{Cluster, Spec, exclusive};
 pub use fault::Component;
 pub use node::Node;
 pub use parts::versions::{Etcd, Kubernetes};
 pub use process::Output;
+pub use workstation::{Answer, Workstation};

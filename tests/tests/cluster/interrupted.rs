@@ -1,0 +1,144 @@
+//! Ctrl-C and SIGKILL in the middle: what is left, and what removes it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use testbed::workstation::Running;
+use testbed::{Cluster, Workstation};
+
+use crate::transfer::{arrived, large_database};
+use crate::{GONE, three};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// Waits until a run has something in the cluster.
+fn in_the_cluster(running: &mut Running, cluster: &Cluster, what: &str) -> Result<()> {
+    running.until(what, SOON, || Ok(cluster.leftovers()?.iter().any(|name| name.starts_with(what))))
+}
+
+fn interrupt(mut running: Running) -> Result<()> {
+    running.signal(Signal::INT)?;
+    let begun = Instant::now();
+    running.wait(SOON * 3)?.code(130)?.says(&["interrupted by Ctrl-C"])?;
+    ensure!(begun.elapsed() < Duration::from_secs(11), "Ctrl-C took {:.1} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn kill(mut running: Running) -> Result<()> {
+    running.signal(Signal::KILL)?;
+    running.wait(SOON * 3)?.code(137).map(drop)
+}
+
+fn jobs(cluster: &Cluster) -> Result<Vec<Value>> {
+    let label = "app.kubernetes.io/name=kubectl-etcd";
+    let list = cluster.kubectl(["get", "jobs", "-n", "kube-system", "-l", label, "-o", "json"])?.success()?;
+    let list: Value = serde_json::from_str(&list)?;
+    // What is being deleted is on its way.
+    let jobs = list["items"].as_array().context("no list")?.iter();
+    Ok(jobs.filter(|job| job["metadata"]["deletionTimestamp"].is_null()).cloned().collect())
+}
+
+#[test]
+fn ctrl_c_in_the_middle_of_any_command_leaves_no_job() {
+    three(|cluster, me| {
+        // With a master that answers nothing every command has a middle.
+        let m3 = cluster.node("m3")?;
+        m3.freeze()?;
+        for command in [["status"].as_slice(), &["members"], &["health"], &["alarm", "list"], &["usage"], &["version"]] {
+            let mut running = me.start(command)?;
+            in_the_cluster(&mut running, cluster, "job")?;
+            interrupt(running).with_context(|| format!("{command:?}"))?;
+            let left = jobs(cluster)?;
+            ensure!(left.is_empty(), "after Ctrl-C in {command:?}: {left:?}");
+        }
+        m3.thaw()?;
+        cluster.wait_ready()
+    });
+}
+
+#[test]
+fn what_a_killed_run_left_ends_by_itself_and_is_removed_by_the_next() {
+    three(|cluster, me| {
+        let m3 = cluster.node("m3")?;
+        for next in [["status"].as_slice(), &["cleanup"]] {
+            m3.freeze()?;
+            let mut running = me.start(["status"])?;
+            in_the_cluster(&mut running, cluster, "job")?;
+            kill(running)?;
+            let left = jobs(cluster)?;
+            ensure!(!left.is_empty(), "the killed run has left nothing to remove");
+            for job in &left {
+                let spec = &job["spec"];
+                ensure!(spec["activeDeadlineSeconds"].as_u64().is_some_and(|seconds| seconds <= 120), "{job}");
+                ensure!(spec["ttlSecondsAfterFinished"].as_u64().is_some_and(|seconds| seconds <= 60), "{job}");
+            }
+            m3.thaw()?;
+            let next = me.etcd(next)?;
+            ensure!(matches!(next.output.code, 0 | 3), "{next}");
+            cluster.wait_nothing_left(GONE).with_context(|| next.to_string())?;
+        }
+        cluster.wait_ready()
+    });
+}
+
+#[test]
+fn an_interrupted_defragmentation_gives_its_lock_back_and_a_killed_ones_is_taken_over() {
+    three(|cluster, me| {
+        let mut running = me.start(["defrag", "--yes"])?;
+        in_the_cluster(&mut running, cluster, "lease")?;
+        interrupt(running)?;
+        let left = cluster.leftovers()?;
+        ensure!(!left.iter().any(|name| name.starts_with("lease")), "{left:?}");
+
+        let mut running = me.start(["defrag", "--yes"])?;
+        in_the_cluster(&mut running, cluster, "lease")?;
+        kill(running)?;
+        let left = cluster.leftovers()?;
+        ensure!(left.iter().any(|name| name.starts_with("lease")), "a killed run gave its lock back? {left:?}");
+        me.etcd(["defrag", "--yes"])?.code(0).map(drop)
+    });
+}
+
+#[test]
+fn an_interrupted_snapshot_leaves_no_file_and_a_killed_one_nothing_that_looks_like_one() {
+    three(|cluster, me| {
+        large_database(cluster)?;
+        let mut running = me.start(["snapshot", "save", "s.db"])?;
+        arrived(&mut running, me, "s.db", 1 << 20)?;
+        interrupt(running)?;
+        ensure!(me.files()?.is_empty() && jobs(cluster)?.is_empty(), "{:?} {:?}", me.files()?, jobs(cluster)?);
+
+        let mut running = me.start(["snapshot", "save", "s.db"])?;
+        arrived(&mut running, me, "s.db", 1 << 20)?;
+        kill(running)?;
+        ensure!(me.files()?.iter().all(|name| name == "s.db.part"), "{:?}", me.files()?);
+        ensure!(!jobs(cluster)?.is_empty(), "the killed run has left no Job to remove");
+        me.etcd(["cleanup"])?.code(0)?.says(&["job/kubectl-etcd-snapshot-save"])?;
+        cluster.wait_nothing_left(GONE)?;
+
+        // The same name again.
+        me.etcd(["snapshot", "save", "s.db"])?.code(0)?;
+        ensure!(me.files()? == ["s.db", "s.db.json"], "{:?}", me.files()?);
+        kept_on_the_node(cluster, me)
+    });
+}
+
+/// On the node, too, what an interrupted run leaves has another name.
+fn kept_on_the_node(cluster: &Cluster, me: &Workstation) -> Result<()> {
+    let folder = "/var/lib/interrupted";
+    let m2 = cluster.node("m2")?;
+    let files = || -> Vec<String> {
+        let entries = std::fs::read_dir(m2.path(folder)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let flag = format!("--on-node={folder}");
+    let mut running = me.start(["snapshot", "save", "--node", "m2", &flag])?;
+    running.until("file on the node", SOON, || Ok(!files().is_empty()))?;
+    interrupt(running)?;
+    cluster.wait_nothing_left(GONE)?;
+    let left = files();
+    ensure!(left.iter().all(|name| name.ends_with(".part")), "{left:?}");
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The plugin on a real cluster of three masters, which these tests share one after another.
+//!
+//! A test that fails takes its cluster with it (journals are kept, see `Cluster`); the next one gets another. After each
+//! test nothing of the plugin's may be left in the cluster but the program it brought in.
+
+mod carried;
+mod commands;
+mod interrupted;
+mod masters_off;
+mod obstacles;
+mod quorum_lost;
+mod rights;
+mod runners;
+mod schema;
+mod snapshots;
+mod stopped;
+mod together;
+mod transfer;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use testbed::{Cluster, Spec, Workstation, parts};
+
+/// How long what a run made may take to be gone once it has ended: the API removes Pods a moment after their Jobs.
+const GONE: Duration = Duration::from_secs(15);
+
+/// Does a test with the shared cluster, whole, and its administrator.
+fn three(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
+    let done = || {
+        // Before anybody waits for the cluster.
+        parts::plugin()?;
+        let cluster = Cluster::shared(Spec::masters(3))?;
+        let done = whole(&cluster).and_then(|administrator| test(&cluster, &administrator));
+        if let Err(error) = done.and_then(|()| cluster.wait_nothing_left(GONE)) {
+            // While the cluster is held: so it is replaced.
+            panic!("{error:?}");
+        }
+        anyhow::Ok(())
+    };
+    if let Err(error) = done() {
+        panic!("{error:?}");
+    }
+}
+
+fn whole(cluster: &Cluster) -> Result<Workstation> {
+    cluster.wait_controllers(Duration::from_secs(60)).context("the test before did not leave the cluster whole")?;
+    Workstation::of(cluster)
+}
+
+/// The row of a node.
+fn row<'a>(answer: &'a Value, list: &str, node: &str) -> Result<&'a Value> {
+    let rows = answer[list].as_array().with_context(|| format!("no {list} in {answer}"))?;
+    rows.iter().find(|row| row["node"] == node).with_context(|| format!("no row of {node} in {answer}"))
+}
+
+/// A field of each row.
+fn column<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
+    let rows = answer[list].as_array().map(Vec::as_slice).unwrap_or_default();
+    rows.iter().map(|row| row[field].as_str().unwrap_or_default()).collect()
+}
