@@ -92,11 +92,18 @@ impl<'a> Evidence<'a> {
         self.members.map_or(&[], |list| &list.members)
     }
 
-    /// The leader's own account.
-    pub(super) fn leader_account(&self) -> Option<Account<'a>> {
-        self.leader
-            .and_then(|leader| self.accounts.get(&leader))
-            .copied()
+    /// The leader's account to compare another one with: heard on the same node and so at the same moment, if possible.
+    /// Nodes are asked seconds apart, in which a leader's log grows by more than any follower lags.
+    pub(super) fn leader_beside(&self, account: Account<'a>) -> Option<&'a EndpointStatus> {
+        let leader = self.leader?;
+        let heard = self.report_of(account.heard_on).and_then(|report| {
+            let own = report.own.ok();
+            let peers = report.peers.iter().filter_map(|peer| peer.answer.ok());
+            own.into_iter()
+                .chain(peers)
+                .find(|status| status.member_id == leader)
+        });
+        heard.or_else(|| self.accounts.get(&leader).map(|account| account.status))
     }
 }
 

@@ -134,7 +134,7 @@ fn row(
         raft_term: status.map(|status| status.raft_term),
         raft_index: status.map(|status| status.raft_index),
         raft_applied_index: status.map(|status| status.raft_applied_index),
-        lag: status.and_then(|status| lag(evidence, status)),
+        lag: account.and_then(|account| lag(evidence, account)),
         revision: status.map(|status| status.revision),
         downgrade_target: status.and_then(|status| status.downgrade_target.clone()),
         alarms: id.map(|id| alarms_of(evidence, id)).unwrap_or_default(),
@@ -178,11 +178,14 @@ fn quota(
     }
 }
 
-/// Members answer a moment apart, so a follower may have applied what the leader had not yet: that is no lag.
-fn lag(evidence: &Evidence<'_>, status: &EndpointStatus) -> Option<u64> {
-    let leader = evidence.leader_account()?.status;
-    (leader.cluster_id == status.cluster_id)
-        .then(|| leader.raft_index.saturating_sub(status.raft_applied_index))
+/// Even so a follower may have applied what the leader's answer does not have yet: that is no lag.
+fn lag(evidence: &Evidence<'_>, account: Account<'_>) -> Option<u64> {
+    let leader = evidence.leader_beside(account)?;
+    (leader.cluster_id == account.status.cluster_id).then(|| {
+        leader
+            .raft_index
+            .saturating_sub(account.status.raft_applied_index)
+    })
 }
 
 fn alarms_of(evidence: &Evidence<'_>, id: MemberId) -> Vec<String> {

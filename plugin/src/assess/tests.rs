@@ -1,12 +1,12 @@
 //! What is said of clusters in each state.
 
-use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::ClusterId;
-use etcd_operations::report::{AlarmKind, NodeEvidence};
+use etcd_operations::report::{AlarmKind, NodeEvidence, Report};
 
-use super::Scope;
 use super::fixtures::{Cluster, account, alarm, member, unreachable};
 use super::model::{Reason, Role, Status, VerdictWord};
+use super::{Asked, Scope, assess};
 use crate::discovery::{ApiView, Etcd, Node};
 use crate::outcome::{RunError, RunErrorKind};
 use crate::views::View;
@@ -307,6 +307,28 @@ fn a_follower_ahead_of_the_leaders_answer_does_not_lag() {
     let mut cluster = Cluster::of(3);
     cluster.account(2).raft_applied_index += 50;
     assert_eq!(cluster.assess().rows[1].lag, Some(0));
+}
+
+/// Jobs start seconds apart: by the time the leader's job asked, its log was longer.
+#[test]
+fn a_member_is_compared_with_the_leader_as_its_own_node_saw_it() {
+    let cluster = Cluster::of(3);
+    let mut outcomes = cluster.outcomes();
+    let Ok(Report::Status(leaders)) = &mut outcomes[0].result else {
+        panic!("a status")
+    };
+    let Answer::Ok(own) = &mut leaders.own else {
+        panic!("an account")
+    };
+    own.raft_index += 5_000;
+    own.raft_applied_index += 5_000;
+    let asked = Asked {
+        nodes: &cluster.nodes,
+        outcomes: &outcomes,
+        scope: Scope::All,
+    };
+    let lags: Vec<Option<u64>> = assess(asked).rows.iter().map(|row| row.lag).collect();
+    assert_eq!(lags, [Some(0), Some(1), Some(2)]);
 }
 
 #[test]
