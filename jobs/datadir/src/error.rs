@@ -130,6 +130,14 @@ pub enum Damage {
         /// Bytes there should be.
         expected: u64,
     },
+    /// The size is neither that of a snapshot nor that of a database file.
+    #[error(
+        "file has {size} bytes: neither whole pages nor whole pages and a trailer of 32 bytes: cut short or added to"
+    )]
+    OddSize {
+        /// Bytes there are.
+        size: u64,
+    },
     /// The SHA-256 at the end of a snapshot is not that of the bytes before it.
     #[error(
         "sha256 of the content is {found}, but the snapshot's trailer says {expected}: changed after etcd wrote it"

@@ -116,7 +116,9 @@ pub fn hashkv(
 /// from the moment it is asked for.
 fn compact_revision(db: &mut Database<'_>) -> Result<Option<u64>, Error> {
     let meta = read_meta_bucket(db)?;
-    Ok(meta.finished_compact_revision.max(meta.scheduled_compact_revision))
+    Ok(meta
+        .finished_compact_revision
+        .max(meta.scheduled_compact_revision))
 }
 
 fn current_revision(db: &mut Database<'_>) -> Result<u64, Error> {

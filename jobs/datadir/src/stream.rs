@@ -45,7 +45,7 @@ pub struct Received {
     pub file_sha256: String,
 }
 
-/// Checks a snapshot as its bytes come in. Holds 8 KiB at most.
+/// Checks a snapshot as its bytes come in. Holds little more than the 112 bytes of head and trailer.
 pub struct SnapshotChecker {
     name: String,
     sha: Sha256,

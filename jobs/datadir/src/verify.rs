@@ -183,6 +183,11 @@ pub fn verify<'a>(
             found: actual.clone(),
         });
     }
+    if !trailer && !source.size().is_multiple_of(512) {
+        found.push(Damage::OddSize {
+            size: source.size(),
+        });
+    }
     if let Some(meta) = meta.filter(|meta| trailer && content > meta.database_size()) {
         found.push(Damage::ExtraBytes {
             size: source.size(),

@@ -38,6 +38,8 @@ struct Notes {
     branches: Vec<BranchNote>,
     /// Leaves of a root bucket: page, and the buckets named there.
     roots: Vec<(u64, Vec<BucketNote>)>,
+    /// Pages of the list of free pages, if the file has one.
+    list_pages: u64,
 }
 
 /// A change in a leaf.
@@ -99,6 +101,11 @@ impl UsageStream {
         let page_size = meta.page_size as usize;
         let mut at = 0;
         while self.next < meta.high_water && self.window.len() - at >= page_size {
+            if meta.freelist == Some(self.next) {
+                let pages =
+                    Header::parse(&self.window[at..]).map_or(0, |header| header.run_pages());
+                self.notes.list_pages = pages;
+            }
             match look(&self.window[at..], self.next, &meta) {
                 Seen::Wait => break,
                 Seen::Nothing => {}
@@ -249,7 +256,8 @@ impl Notes {
     fn finish(mut self, meta: &Meta, options: &UsageOptions) -> Result<Usage, Damage> {
         let mut tally = Tally::with_names(std::mem::take(&mut self.names));
         let mut seen = Bitmap::new(meta.high_water);
-        let (mut used, mut buckets) = (2, Vec::new());
+        // Two meta pages.
+        let (mut used, mut buckets) = (2 + self.list_pages, Vec::new());
         self.follow(meta.root, 0, meta, &mut seen, &mut |leaf, pages| {
             used += pages;
             if let Some(leaf) = leaf {

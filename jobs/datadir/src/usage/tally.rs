@@ -108,16 +108,17 @@ impl Tally {
             .filter(|(_, key)| key.revisions > 0)
         {
             let amounts = key.amounts();
-            let name = object_name(self.names.get(number), &options.prefix);
+            let key_name = self.names.get(number);
+            let name = object_name(key_name, &options.prefix);
             all.add(&amounts);
             resources.add(name.as_ref().map_or("", |name| &name.resource), &amounts);
             namespaces.add(
                 name.as_ref().and_then(|name| name.namespace).unwrap_or(""),
                 &amounts,
             );
-            largest.offer(amounts.bytes(), number);
-            history.offer(amounts.history_bytes, number);
-            revisions.offer(amounts.revisions, number);
+            largest.offer(amounts.bytes(), key_name, number);
+            history.offer(amounts.history_bytes, key_name, number);
+            revisions.offer(amounts.revisions, key_name, number);
         }
         Usage {
             database_bytes: sizes.database_bytes,
@@ -132,7 +133,7 @@ impl Tally {
         }
     }
 
-    fn objects(&self, top: Top) -> Vec<Object> {
+    fn objects(&self, top: Top<'_>) -> Vec<Object> {
         let found = top
             .sorted()
             .into_iter()
@@ -192,13 +193,16 @@ impl Groups {
     }
 }
 
-/// The few largest of many; among equals the one seen first.
-struct Top {
+/// The few largest of many; among equals the first by name.
+struct Top<'n> {
     limit: usize,
-    kept: BinaryHeap<Reverse<(u64, Reverse<usize>)>>,
+    kept: BinaryHeap<Reverse<Entry<'n>>>,
 }
 
-impl Top {
+/// Ordered by amount, then by name from the last to the first.
+type Entry<'n> = (u64, Reverse<&'n [u8]>, usize);
+
+impl<'n> Top<'n> {
     fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -206,11 +210,11 @@ impl Top {
         }
     }
 
-    fn offer(&mut self, amount: u64, number: usize) {
+    fn offer(&mut self, amount: u64, name: &'n [u8], number: usize) {
         if amount == 0 || self.limit == 0 {
             return;
         }
-        let entry = Reverse((amount, Reverse(number)));
+        let entry = Reverse((amount, Reverse(name), number));
         if self.kept.len() < self.limit {
             self.kept.push(entry);
         } else if self.kept.peek().is_some_and(|smallest| entry < *smallest) {
@@ -223,7 +227,7 @@ impl Top {
         self.kept
             .into_sorted_vec()
             .into_iter()
-            .map(|Reverse((_, Reverse(number)))| number)
+            .map(|Reverse((_, _, number))| number)
             .collect()
     }
 }
