@@ -69,7 +69,7 @@ impl Groups {
                 .with_context(|| format!("cannot create {}", folder.display()))?;
             // A group weighs as much as one process beside it, however many are in it: a node beside a build would
             // stand still, and its cluster fall apart.
-            for (file, weight) in [("cpu.shares", "10240"), ("cpu.weight", "1000")] {
+            for (file, weight) in [("cpu.shares", "4096"), ("cpu.weight", "400")] {
                 let file = folder.join(file);
                 if file.exists() {
                     fs::write(&file, weight)

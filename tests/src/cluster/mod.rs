@@ -27,7 +27,7 @@ pub use shared::{CLUSTER_VARIABLE, Shared};
 use state::State;
 
 /// What a cluster is to be like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spec {
     /// How many masters: 1, 3 or 5.
     pub masters: u8,

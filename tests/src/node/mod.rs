@@ -131,10 +131,9 @@ impl Node {
             on_node.starts_with('/') && own,
             "{on_node} is not on a disk of the node's own"
         );
-        if inside.starts_with("var/lib/etcd") && self.etcd_disk_limit().is_some() {
-            if let Ok(init) = self.init() {
-                return PathBuf::from(format!("/proc/{init}/root")).join(inside);
-            }
+        let own_disk = inside.starts_with("var/lib/etcd") && self.etcd_disk_limit().is_some();
+        if let Some(init) = own_disk.then(|| self.init().ok()).flatten() {
+            return PathBuf::from(format!("/proc/{init}/root")).join(inside);
         }
         self.disk().join(inside)
     }
@@ -228,7 +227,8 @@ impl Node {
                 let state = self
                     .run(["systemctl", "is-active", "containerd", "sshd"])
                     .map_err(|e| format!("{e:#}"))?;
-                if state.ok() {
+                // Its exit code is 0 when one of them is active.
+                if state.stdout == "active\nactive\n" {
                     Ok(())
                 } else {
                     Err(format!(
