@@ -39,7 +39,13 @@ fn answers(cluster: &Cluster, node: &Node) -> Result<bool> {
 
 /// Everything that the containers of a node's etcd said.
 fn etcd_log(node: &Node) -> Result<String> {
-    Ok(node.run(["sh", "-c", "cat /var/log/pods/kube-system_etcd-*/etcd/*.log"])?.stdout)
+    Ok(node
+        .run([
+            "sh",
+            "-c",
+            "cat /var/log/pods/kube-system_etcd-*/etcd/*.log",
+        ])?
+        .stdout)
 }
 
 fn last_line(text: &str) -> String {
@@ -203,10 +209,17 @@ fn quota_disk_and_damage_hit_etcd_as_they_say() -> Result<()> {
     ensure!(m1.fill_etcd_disk()? > 0, "etcd's disk was full already");
     // 128 MB of WAL and the first 16 MB of the database are there already: those still take writes.
     let refusal = cluster.write_until_refused()?;
-    assert!(!refusal.contains("database space exceeded"), "that is the quota, not the disk: {refusal}");
+    assert!(
+        !refusal.contains("database space exceeded"),
+        "that is the quota, not the disk: {refusal}"
+    );
     wait::until("etcd's log tells why", SOON, || {
         let log = etcd_log(m1).map_err(|e| format!("{e:#}"))?;
-        if log.contains("no space left on device") { Ok(()) } else { Err(last_line(&log)) }
+        if log.contains("no space left on device") {
+            Ok(())
+        } else {
+            Err(last_line(&log))
+        }
     })?;
     m1.free_etcd_disk()?;
     m1.power_off()?;
@@ -229,7 +242,11 @@ fn quota_disk_and_damage_hit_etcd_as_they_say() -> Result<()> {
     m1.power_on()?;
     wait::until("etcd refuses its damaged database", SOON, || {
         let log = etcd_log(m1).map_err(|e| format!("{e:#}"))?;
-        if log.contains("invalid database") { Ok(()) } else { Err(last_line(&log)) }
+        if log.contains("invalid database") {
+            Ok(())
+        } else {
+            Err(last_line(&log))
+        }
     })?;
     assert!(!answers(&cluster, m1)?);
 

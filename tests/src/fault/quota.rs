@@ -49,13 +49,23 @@ impl Cluster {
         let first = self.nodes().first().context("a cluster has a master")?;
         let value = vec![b'x'; 1 << 20];
         for _ in 0..3072 {
-            let mut child = command(self, first, ["put", "testbed/filler", "--command-timeout=10s"])?
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()?;
+            let mut child = command(
+                self,
+                first,
+                ["put", "testbed/filler", "--command-timeout=10s"],
+            )?
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
             // It may have ended already, and then says why.
-            drop(child.stdin.take().context("etcdctl has no standard input")?.write_all(&value));
+            drop(
+                child
+                    .stdin
+                    .take()
+                    .context("etcdctl has no standard input")?
+                    .write_all(&value),
+            );
             let done = child.wait_with_output()?;
             if !done.status.success() {
                 return Ok(String::from_utf8_lossy(&done.stderr).trim().to_owned());

@@ -22,8 +22,11 @@ const NEEDED: [(&str, &str); 6] = [
 /// # Errors
 /// When something is missing and cannot be installed.
 pub fn ensure() -> Result<()> {
-    let missing: Vec<&str> =
-        NEEDED.iter().filter(|(program, _)| !present(program)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(program, _)| !present(program))
+        .map(|(_, package)| *package)
+        .collect();
     install(&missing)?;
     match NEEDED.iter().find(|(program, _)| !present(program)) {
         None => Ok(()),
@@ -33,7 +36,11 @@ pub fn ensure() -> Result<()> {
 
 /// Makes sure that one of several programs is there; installs the package if none is.
 pub(super) fn ensure_any(programs: &[&str], package: &str) -> Result<()> {
-    if programs.iter().any(|p| present(p)) { Ok(()) } else { install(&[package]) }
+    if programs.iter().any(|p| present(p)) {
+        Ok(())
+    } else {
+        install(&[package])
+    }
 }
 
 fn install(packages: &[&str]) -> Result<()> {
@@ -49,13 +56,24 @@ fn install(packages: &[&str]) -> Result<()> {
     }
     say(&format!("installing {list} with apt-get"));
     let install = || {
-        let mut args = vec!["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "-o", "Dpkg::Use-Pty=0"];
+        let mut args = vec![
+            "DEBIAN_FRONTEND=noninteractive",
+            "apt-get",
+            "-q",
+            "-y",
+            "-o",
+            "Dpkg::Use-Pty=0",
+        ];
         args.extend(["install", "--no-install-recommends"]);
         run("env", args.iter().chain(packages)).map(drop)
     };
     // The lists of a fresh machine may be missing or old.
     install()
-        .or_else(|_| run("apt-get", ["-q", "update"]).map(drop).and_then(|()| install()))
+        .or_else(|_| {
+            run("apt-get", ["-q", "update"])
+                .map(drop)
+                .and_then(|()| install())
+        })
         .with_context(|| format!("cannot install {list}"))
 }
 

@@ -117,7 +117,10 @@ fn build_image() -> Result<JobImage> {
     let reference = stdout.lines().next().unwrap_or_default().trim().to_owned();
     let archive = workspace()?.join(stdout.lines().last().unwrap_or_default().trim());
     if !archive.is_file() {
-        bail!("the last line that {} printed names no file: {stdout}", script.display());
+        bail!(
+            "the last line that {} printed names no file: {stdout}",
+            script.display()
+        );
     }
     Ok(JobImage { reference, archive })
 }
