@@ -91,26 +91,6 @@ pub(crate) async fn discover(client: &Client) -> kube::Result<Vec<Node>> {
     Ok(found)
 }
 
-/// The node that static pod manifests describe; none when none of them is an etcd.
-pub(crate) fn local_node(name: &str, mut manifests: Vec<Pod>) -> Option<Node> {
-    for pod in &mut manifests {
-        // As kubelet does it with static pods.
-        let suffix = format!("-{name}");
-        if let Some(own) = &mut pod.metadata.name {
-            own.push_str(&suffix);
-        }
-        pod.spec.get_or_insert_default().node_name = Some(name.to_owned());
-        let annotations = pod.metadata.annotations.get_or_insert_default();
-        annotations.insert(pods::MIRROR.to_owned(), String::new());
-    }
-    let mut nodes = place(BTreeMap::new(), &manifests).into_iter();
-    nodes.next().map(|mut node| {
-        // Nothing runs etcdctl in a container here.
-        node.exec = None;
-        node
-    })
-}
-
 async fn control_plane_nodes(nodes: &Api<ApiNode>) -> kube::Result<ObjectList<ApiNode>> {
     // A label selector cannot say "one or the other label", and masters are few among many nodes: ask for the label of
     // today first.

@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
+use etcd_operations::local::{Host, host_at};
 use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
 use etcd_operations::wire::{self, Progress};
-use k8s_openapi::api::core::v1::Pod;
 
-use crate::discovery::{self, Node};
+use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::Error;
 use crate::outcome::{RunError, RunErrorKind};
-use crate::owner;
 
 /// Where kubelet finds static pods on a node made by kubeadm.
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
@@ -21,7 +20,10 @@ const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// # Errors
 /// Why not: no manifests, or not root.
 pub(crate) fn host() -> Result<Node, Error> {
-    host_at(Path::new(MANIFESTS))
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::usage("working on this host needs root: etcd's keys are root's").hint("sudo kubectl etcd …"));
+    }
+    node_at(Path::new("/"))
 }
 
 /// Whether this host has static pod manifests, that is, whether working on it is worth offering.
@@ -29,41 +31,39 @@ pub(crate) fn is_control_plane() -> bool {
     Path::new(MANIFESTS).join("etcd.yaml").exists()
 }
 
-fn host_at(folder: &Path) -> Result<Node, Error> {
-    let shown = folder.display();
-    if !rustix::process::geteuid().is_root() {
-        return Err(Error::usage("working on this host needs root: etcd's keys are root's").hint("sudo kubectl etcd …"));
-    }
-    let entries = std::fs::read_dir(folder).map_err(|error| {
-        Error::usage(format!("this host is not a control-plane node: {shown} cannot be read"))
-            .caused_by(error)
-            .hint("run it on a control-plane node")
+fn node_at(root: &Path) -> Result<Node, Error> {
+    let host = host_at(root).map_err(|failure| {
+        Error::usage(format!("this host is not a control-plane node: {failure}")).hint("run it on a control-plane node")
     })?;
-    let mut pods = Vec::new();
-    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
-        // kubelet runs every file that does not begin with a dot.
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden || path.is_dir() {
-            continue;
-        }
-        match read_pod(&path) {
-            Ok(pod) => pods.push(pod),
-            Err(error) if path.file_name().is_some_and(|name| name == "etcd.yaml") => return Err(error),
-            Err(error) => tracing::debug!(%error, "not read"),
-        }
+    for stray in &host.strays {
+        tracing::warn!("{}: {}", stray.path.display(), stray.problem);
     }
-    discovery::local_node(&owner::host(), pods).ok_or_else(|| {
-        Error::usage(format!("this host has no etcd: no manifest in {shown} runs one"))
-            .hint("run it on a control-plane node with an etcd of its own")
+    Ok(Node {
+        etcd: etcd_of(&host)?,
+        name: host.node,
+        api: ApiView::default(),
+        // Nothing runs etcdctl in a container here.
+        exec: None,
     })
 }
 
-fn read_pod(path: &Path) -> Result<Pod, Error> {
-    let failed = |what: &str| Error::failed(format!("{} cannot be {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed("read").caused_by(error))?;
-    // Over `Value` first: it refuses keys given twice, of which the typed reader would keep the last.
-    let value: serde_yaml::Value = serde_yaml::from_str(&text).map_err(|error| failed("understood").caused_by(error))?;
-    serde_yaml::from_value(value).map_err(|error| failed("understood").caused_by(error))
+fn etcd_of(host: &Host) -> Result<Etcd, Error> {
+    match (&host.etcd, &host.etcd_servers) {
+        (Some(found), _) => match &found.target {
+            Ok(target) => Ok(Etcd::Found(target.clone())),
+            Err(error) => Err(Error::failed(format!("{}: {error}", found.manifest.display()))),
+        },
+        (None, Some(servers)) => Ok(Etcd::External { servers: servers.clone() }),
+        (None, None) => {
+            // A manifest that cannot be read may be etcd's.
+            let mut error = Error::usage(format!("this host has no etcd: no manifest in {} runs one", host.folder.display()))
+                .hint("run it on a control-plane node with an etcd of its own");
+            for stray in &host.strays {
+                error = error.hint(format!("{}: {}", stray.path.display(), stray.problem));
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Runs an operation here.
@@ -106,22 +106,26 @@ spec:
 
     #[test]
     fn the_manifest_tells_the_target() {
-        if !rustix::process::geteuid().is_root() {
-            let error = host_at(Path::new("/nowhere")).err().unwrap();
-            assert!(error.message.contains("needs root"), "{error}");
-            return;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        assert!(host_at(folder.path()).err().unwrap().message.contains("has no etcd"));
-        std::fs::write(folder.path().join(".etcd.yaml"), "half written").unwrap();
-        std::fs::write(folder.path().join("other.yaml"), "kind: [").unwrap();
-        std::fs::write(folder.path().join("etcd.yaml"), ETCD).unwrap();
-        let node = host_at(folder.path()).unwrap();
-        assert_eq!(node.name, owner::host());
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("proc/sys/kernel/hostname", "CP-1\n");
+        assert!(node_at(root.path()).err().unwrap().message.contains("not a control-plane node"));
+        write("etc/kubernetes/manifests/.etcd.yaml", "half written");
+        write("etc/kubernetes/manifests/other.yaml", "kind: [");
+        let none = node_at(root.path()).err().unwrap();
+        assert!(none.message.contains("has no etcd"), "{none}");
+        assert!(none.hints.iter().any(|hint| hint.contains("other.yaml")), "{none:?}");
+        write("etc/kubernetes/manifests/etcd.yaml", ETCD);
+        let node = node_at(root.path()).unwrap();
+        assert_eq!(node.name, "cp-1", "as kubelet registers it");
         let target = node.target().unwrap();
-        assert_eq!(target.pod, format!("etcd-{}", owner::host()));
+        assert_eq!(target.pod, "etcd-cp-1");
         assert_eq!(target.client_urls, ["http://127.0.0.1:2379"]);
-        std::fs::write(folder.path().join("etcd.yaml"), format!("{ETCD}kind: Pod\n")).unwrap();
-        assert!(host_at(folder.path()).is_err(), "a key given twice");
+        write("etc/kubernetes/manifests/etcd.yaml", &format!("{ETCD}kind: Pod\n"));
+        assert!(node_at(root.path()).is_err(), "a key given twice");
     }
 }
