@@ -5,8 +5,8 @@ use std::time::Duration;
 use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::{ClusterId, MemberId};
 use etcd_operations::report::{
-    Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList, PeerStatus, Report,
-    StatusReport,
+    Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList, NodeEvidence, PeerStatus,
+    Report, StatusReport,
 };
 use etcd_operations::target::Target;
 
@@ -24,12 +24,14 @@ pub(crate) struct Cluster {
     pub(crate) members: Vec<Member>,
     pub(crate) accounts: Vec<Option<EndpointStatus>>,
     /// What a node's job says when it is not its member's account.
-    pub(crate) instead:
-        Vec<Option<Result<(Failure, Option<etcd_operations::report::NodeEvidence>), RunError>>>,
+    pub(crate) instead: Vec<Option<Instead>>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) quorum: bool,
     pub(crate) scope: Scope,
 }
+
+/// A failed account with the node's evidence, or no report at all.
+pub(crate) type Instead = Result<(Failure, Option<NodeEvidence>), RunError>;
 
 impl Cluster {
     /// A healthy one of etcd 3.6; `cp-1` leads.
@@ -57,12 +59,7 @@ impl Cluster {
     }
 
     /// A node whose member does not answer.
-    pub(crate) fn stopped(
-        &mut self,
-        number: usize,
-        failure: Failure,
-        evidence: etcd_operations::report::NodeEvidence,
-    ) {
+    pub(crate) fn stopped(&mut self, number: usize, failure: Failure, evidence: NodeEvidence) {
         self.accounts[number - 1] = None;
         self.instead[number - 1] = Some(Ok((failure, Some(evidence))));
     }

@@ -56,7 +56,7 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
     let healthy_voters = voters.iter().filter(|id| healthy(evidence, **id)).count();
     let needed = voter_count / 2 + 1;
     let holds = (!evidence.reports.is_empty())
-        .then(|| voter_count > 0 && (evidence.quorum_answered || healthy_voters >= needed));
+        .then_some(voter_count > 0 && (evidence.quorum_answered || healthy_voters >= needed));
     Quorum {
         voters: voter_count,
         learners: learners.len(),
