@@ -10,7 +10,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::DeleteParams;
 use kube::{Api, Client};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// How often a deletion is tried: a request to create that was cut off may still take effect just after a deletion.
 const TRIES: u32 = 3;
@@ -18,6 +18,8 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(300);
 /// How long one request may take here.
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+/// How long a command waits at its end for what it tidies up after others.
+const CHORES_LIMIT: Duration = Duration::from_secs(2);
 
 /// An object of ours in the cluster. Names are chosen here and not by the apiserver (`generateName`), so that an object
 /// can be removed even when the answer to its creation never arrived.
@@ -36,7 +38,9 @@ struct Inner {
     access: Option<(Client, String)>,
     objects: BTreeSet<Object>,
     /// Removals under way, beside the work.
-    tasks: Vec<JoinHandle<()>>,
+    removals: Vec<JoinHandle<()>>,
+    /// Tidying up after others, beside the work.
+    chores: Vec<JoinHandle<()>>,
 }
 
 /// The register of what is to be removed. Clones share it: `main` keeps one, so that it can remove what is there after
@@ -56,11 +60,16 @@ impl Created {
     pub async fn remove_all(&self, limit: Duration) {
         // A timeout leaves the rest registered; nothing more can be done about it here.
         let _ = tokio::time::timeout(limit, self.remove_rest()).await;
+        let chores = std::mem::take(&mut self.lock().chores);
+        let enders: Vec<_> = chores.iter().map(JoinHandle::abort_handle).collect();
+        if tokio::time::timeout(CHORES_LIMIT, join_all(chores)).await.is_err() {
+            enders.iter().for_each(AbortHandle::abort);
+        }
     }
 
     async fn remove_rest(&self) {
-        let tasks = std::mem::take(&mut self.lock().tasks);
-        join_all(tasks).await;
+        let removals = std::mem::take(&mut self.lock().removals);
+        join_all(removals).await;
         let (access, objects) = {
             let inner = self.lock();
             (inner.access.clone(), inner.objects.clone())
@@ -77,12 +86,13 @@ impl Created {
     /// Removes one object beside the work; [`Created::remove_all`] waits for it.
     pub(crate) fn remove_soon(&self, object: Object) {
         let created = self.clone();
-        self.keep(tokio::spawn(async move { created.remove(&object).await }));
+        let removal = tokio::spawn(async move { created.remove(&object).await });
+        self.lock().removals.push(removal);
     }
 
-    /// Has [`Created::remove_all`] wait for a task that tidies up.
-    pub(crate) fn keep(&self, task: JoinHandle<()>) {
-        self.lock().tasks.push(task);
+    /// Has [`Created::remove_all`] wait a little for a task that tidies up after others.
+    pub(crate) fn chore(&self, task: JoinHandle<()>) {
+        self.lock().chores.push(task);
     }
 
     /// Whether nothing is left to remove.

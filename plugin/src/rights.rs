@@ -1,17 +1,13 @@
 //! What the user may not do, in the apiserver's words, and the command that grants it.
 
-/// The command that grants what a `Forbidden` message says is missing.
+/// The way to what a `Forbidden` message says is missing: the groups that manifests/ binds, or a binding for one person.
 pub(crate) fn grant(message: &str) -> String {
-    let Some(denied) = Denied::parse(message) else {
-        return "an administrator grants the operator's role: kubectl apply -f manifests/".into();
-    };
+    let user = Denied::parse(message).map_or("USER", |denied| denied.user);
+    let name = user.replace([':', '@', '/'], "-");
     format!(
-        "an administrator grants it with the role in manifests/: kubectl create clusterrolebinding kubectl-etcd-{} \
-         --clusterrole=kubectl-etcd-operator --user={}   (needed here: {} {})",
-        denied.user.replace([':', '@'], "-"),
-        denied.user,
-        denied.verb,
-        denied.resource,
+        "an administrator applies manifests/ and puts {user} into the group kubectl-etcd:viewers (to look) or \
+         kubectl-etcd:operators (to do everything); or for one person: kubectl create rolebinding kubectl-etcd-{name} \
+         -n NAMESPACE --role=kubectl-etcd-operator --user={user}"
     )
 }
 

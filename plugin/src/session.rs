@@ -53,6 +53,7 @@ pub(crate) struct Cluster {
     /// Whether the program has been brought in.
     brought: tokio::sync::OnceCell<()>,
     swept: std::sync::Once,
+    heard: runners::launch::Heard,
 }
 
 /// A runner's future result on one node, and who gave it.
@@ -73,6 +74,14 @@ impl Session {
                 let chosen = self.chosen().filter(|via| *via != Via::Local);
                 self.forced.or(chosen).unwrap_or(Via::Job)
             }
+        }
+    }
+
+    /// The runner for an operation: what took over for another one may not be able to do this.
+    fn via_for(&self, operation: &Operation) -> Via {
+        match self.via() {
+            Via::Exec if self.forced.is_none() && !exec::supports(operation) => Via::Job,
+            via => via,
         }
     }
 
@@ -156,7 +165,7 @@ impl Session {
     ) -> FuturesUnordered<Pin<Box<dyn Future<Output = (usize, Ended)> + Send + 'a>>> {
         let results = FuturesUnordered::new();
         let limit = runners::limit(operation, self.limit);
-        match (&self.ground, self.via()) {
+        match (&self.ground, self.via_for(operation)) {
             (Ground::Host, _) => {
                 for (position, node) in nodes.iter().enumerate() {
                     results.push(boxed(async move {

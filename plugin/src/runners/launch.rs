@@ -1,5 +1,6 @@
 //! One operation on one node by a Job or a bare Pod: create, wait for its kubelet, read the report.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use etcd_operations::operation::Assignment;
@@ -10,12 +11,12 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
 use kube::api::{ListParams, PostParams};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::output::{self, NoReport};
 use super::podspec::{self, Run};
 use super::program::Program;
-use super::trouble::{Stage, api_error, ending, stage};
+use super::trouble::{Stage, api_error, electing, ending, refused, stage};
 use super::watching::Seen;
 use crate::connection::Connection;
 use crate::created::{Created, Object};
@@ -24,9 +25,16 @@ use crate::outcome::{RunError, RunErrorKind};
 /// How long the request to create may take. An apiserver that has lost its etcd keeps it for longer.
 const CREATE_LIMIT: Duration = Duration::from_secs(5);
 /// How long after a Job its Pod may come. A controller-manager needs 0.1 s.
-const POD_LIMIT: Duration = Duration::from_secs(3);
+const POD_LIMIT: Duration = Duration::from_millis(2500);
 /// How long a kubelet may take to say its first word about a pod bound to its node.
 const HEARD_LIMIT: Duration = Duration::from_secs(6);
+/// How long it may take once another kubelet has spoken: they need about the same.
+const HEARD_AFTER_OTHERS: Duration = Duration::from_millis(3500);
+/// How often is looked whether others have spoken.
+const LOOK: Duration = Duration::from_millis(250);
+/// While etcd elects a leader requests fail: how often they are tried again, and after which pause.
+const CREATE_TRIES: u32 = 4;
+const CREATE_PAUSE: Duration = Duration::from_millis(400);
 /// How long from then until the container runs; an image may have to be pulled.
 const START_LIMIT: Duration = Duration::from_secs(20);
 const PULL_LIMIT: Duration = Duration::from_secs(180);
@@ -40,12 +48,29 @@ pub(crate) enum Kind {
     Pod,
 }
 
+/// When a kubelet has last taken a pod of ours: whoever is silent for long after that is not merely slow.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(Mutex<Option<Instant>>);
+
+impl Heard {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether another one has spoken since, and so long ago that this one is overdue.
+    fn overdue(&self, since: Instant) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last >= since) && since.elapsed() >= HEARD_AFTER_OTHERS
+    }
+}
+
 /// Everything one launch needs.
 pub(crate) struct Launch<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) created: &'a Created,
     pub(crate) program: &'a Program,
     pub(crate) run: &'a Run,
+    pub(crate) heard: &'a Heard,
     pub(crate) kind: Kind,
     /// How long the operation itself may take, from the start of its container.
     pub(crate) limit: Duration,
@@ -93,7 +118,7 @@ impl Launch<'_> {
         mut seen: watch::Receiver<Seen>,
     ) -> Result<Started, RunError> {
         let object = self.create(assignment).await?;
-        match self.wait_for_start(&assignment.target.node, &mut seen).await {
+        match self.wait_for_start(&assignment.target.node, &object, &mut seen).await {
             Ok(pod) => Ok(Started { object, pod, seen }),
             Err((error, pod)) => {
                 self.created.remove(&object).await;
@@ -116,15 +141,29 @@ impl Launch<'_> {
             Kind::Pod => (Object::Pod(name), "creating the Pod"),
         };
         self.created.add(object.clone());
-        let request = async {
+        let create = || async {
             match self.kind {
                 Kind::Job => {
                     let job = podspec::job(self.run, assignment, self.program);
-                    Api::<Job>::namespaced(client, namespace).create(&params, &job).await.map(drop)
+                    Api::<Job>::namespaced(client.clone(), namespace).create(&params, &job).await.map(drop)
                 }
                 Kind::Pod => {
                     let pod = podspec::pod(self.run, assignment, self.program);
-                    Api::<Pod>::namespaced(client, namespace).create(&params, &pod).await.map(drop)
+                    Api::<Pod>::namespaced(client.clone(), namespace).create(&params, &pod).await.map(drop)
+                }
+            }
+        };
+        let request = async {
+            let mut tries = 1;
+            loop {
+                match create().await {
+                    // The names are ours: a try whose answer was lost has done it.
+                    Err(kube::Error::Api(status)) if tries > 1 && status.is_already_exists() => return Ok(()),
+                    Err(error) if tries < CREATE_TRIES && electing(&error) => {
+                        tries += 1;
+                        sleep(CREATE_PAUSE).await;
+                    }
+                    ended => return ended,
                 }
             }
         };
@@ -153,11 +192,13 @@ impl Launch<'_> {
     async fn wait_for_start(
         &self,
         node: &str,
+        object: &Object,
         seen: &mut watch::Receiver<Seen>,
     ) -> Result<String, (RunError, Option<String>)> {
         let mut deadline = Instant::now() + if self.kind == Kind::Job { POD_LIMIT } else { HEARD_LIMIT };
         let mut last = Stage::Unheard;
         let mut name = None;
+        let mut first_seen = None;
         loop {
             let now = seen.borrow_and_update().clone();
             match now {
@@ -173,21 +214,33 @@ impl Launch<'_> {
                     let stage = stage(&pod);
                     tracing::debug!(node, ?stage, "pod seen");
                     match &stage {
-                        Stage::Started => return name.ok_or_else(|| (lost(node), None)),
+                        Stage::Started => {
+                            self.heard.now();
+                            return name.ok_or_else(|| (lost(node), None));
+                        }
                         Stage::Trouble(error) => return Err((error.clone(), name)),
-                        Stage::Unheard if first => deadline = Instant::now() + HEARD_LIMIT,
-                        Stage::Starting if last != Stage::Starting => deadline = Instant::now() + self.start_limit(),
+                        Stage::Unheard if first => {
+                            first_seen = Some(Instant::now());
+                            deadline = Instant::now() + HEARD_LIMIT;
+                        }
+                        Stage::Starting if last != Stage::Starting => {
+                            self.heard.now();
+                            deadline = Instant::now() + self.start_limit();
+                        }
                         Stage::Unheard | Stage::Starting => {}
                     }
                     last = stage;
                 }
             }
-            match timeout_at(deadline, seen.changed()).await {
+            match timeout_at(deadline.min(Instant::now() + LOOK), seen.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err((lost(node), name)),
                 Err(_) => {
-                    let error = self.not_started(node, &last, name.as_deref()).await;
-                    return Err((error, name));
+                    let silent = last == Stage::Unheard && first_seen.is_some_and(|since| self.heard.overdue(since));
+                    if silent || Instant::now() >= deadline {
+                        let error = self.not_started(node, &last, name.as_deref(), object).await;
+                        return Err((error, name));
+                    }
                 }
             }
         }
@@ -201,36 +254,42 @@ impl Launch<'_> {
     }
 
     /// Why nothing started in time.
-    async fn not_started(&self, node: &str, last: &Stage, pod: Option<&str>) -> RunError {
+    async fn not_started(&self, node: &str, last: &Stage, pod: Option<&str>, object: &Object) -> RunError {
         match (last, pod) {
-            (_, None) => RunError::new(
-                RunErrorKind::NoController,
-                format!("no Pod appeared for the Job within {} s: no controller-manager is at work", POD_LIMIT.as_secs()),
-            ),
+            (_, None) => self.without_pod(object).await,
             (Stage::Unheard, Some(_)) => RunError::new(
                 RunErrorKind::NodeDown,
                 format!("the kubelet of {node} does not take the pod: the node is off, frozen or cut off"),
             ),
             (_, Some(pod)) => {
-                let events = self.warnings(pod).await;
+                let why = self.warning(pod).await.map(|message| format!(": {message}")).unwrap_or_default();
                 RunError::new(
                     RunErrorKind::PodNotStarted,
-                    format!("the pod on {node} does not start{events}"),
+                    format!("the pod on {node} does not start{why}"),
                 )
             }
         }
     }
 
-    /// What kubelet complains of about a pod, as the end of a sentence; empty when that cannot be told.
-    async fn warnings(&self, pod: &str) -> String {
+    /// Why a Job has no Pod: nobody tries to make one, or it is refused, which only an Event tells.
+    async fn without_pod(&self, object: &Object) -> RunError {
+        if let Object::Job(name) = object
+            && let Some(message) = self.warning(name).await
+        {
+            return refused("creating the Pod", &message);
+        }
+        RunError::new(
+            RunErrorKind::NoController,
+            format!("no Pod appeared for the Job within {} s: no controller-manager is at work", POD_LIMIT.as_secs_f32()),
+        )
+    }
+
+    /// The last complaint about an object of ours; none when there is none, or Events may not be read.
+    async fn warning(&self, name: &str) -> Option<String> {
         let events = Api::<Event>::namespaced(self.connection.control.clone(), &self.connection.namespace);
-        let params = ListParams::default().fields(&format!("involvedObject.name={pod},type=Warning"));
-        let request = timeout(LAST_STATE_LIMIT, events.list(&params));
-        let Ok(Ok(list)) = request.await else {
-            return String::new();
-        };
-        let last = list.items.into_iter().next_back().and_then(|event| event.message);
-        last.map(|message| format!(": {message}")).unwrap_or_default()
+        let params = ListParams::default().fields(&format!("involvedObject.name={name},type=Warning"));
+        let list = timeout(LAST_STATE_LIMIT, events.list(&params)).await.ok()?.ok()?;
+        list.items.into_iter().next_back().and_then(|event| event.message)
     }
 
     /// Follows a started operation to its report. The object stays.

@@ -6,16 +6,18 @@ use etcd_operations::report::Report;
 use etcd_operations::wire::{Event, Line, LineError, Progress};
 use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::LogParams;
 use kube::Api;
+use kube::api::LogParams;
+use tokio::time::Instant;
 
 use super::podspec::CONTAINER;
 use crate::outcome::{RunError, RunErrorKind};
 
-/// The pause before the log is asked for again.
+/// The pause before the log is asked for again, times how often it was in vain; and the longest.
 const PAUSE: Duration = Duration::from_millis(60);
-/// A log that cannot be read for so many requests in a row will not be readable.
-const TRIES: u32 = 40;
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// For so long the log may be out of reach: an apiserver that was killed is back after a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How much of foreign output is kept for the message.
 const KEPT_CHARS: usize = 300;
 
@@ -28,20 +30,25 @@ pub(crate) async fn report(
     pod: &str,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Result<Report, NoReport>, RunError> {
-    let mut refused = 0;
+    let (mut refused, mut since) = (0, Instant::now());
     loop {
+        let begun = Instant::now();
         match follow(pods, pod, progress).await {
             Ok(ended) => return ended,
             Err(error) => {
+                if begun.elapsed() > LONGEST_PAUSE {
+                    // It was read for a while before this.
+                    (refused, since) = (0, Instant::now());
+                }
                 // "container is waiting to start", or the connection broke: the log begins anew with the next request,
                 // so nothing is lost.
                 refused += 1;
-                let forbidden = matches!(&error, kube::Error::Api(status) if status.code == 403);
-                if forbidden || refused >= TRIES {
+                let lasting = matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404));
+                if lasting || since.elapsed() >= PATIENCE {
                     return Err(super::trouble::api_error("reading the job's output", &error));
                 }
                 tracing::debug!(%error, pod, "log not readable");
-                tokio::time::sleep(PAUSE * refused.min(10)).await;
+                tokio::time::sleep((PAUSE * refused).min(LONGEST_PAUSE)).await;
             }
         }
     }

@@ -202,7 +202,7 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
         Operation::SnapshotSave { folder, .. } if folder.starts_with(SCRATCH) => {
             needed.push(Needed::Scratch(SCRATCH.into()));
         }
-        Operation::SnapshotSave { folder, .. } => needed.push(Needed::Writable(folder.clone())),
+        Operation::SnapshotSave { folder, .. } => needed.push(Needed::Writable(around(folder))),
         // It looks whether the disk has room for the copy etcd writes, and how far that is.
         Operation::Defrag => needed.push(Needed::Folder(target.data_dir.clone())),
         Operation::Usage { .. }
@@ -212,6 +212,15 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
         | Operation::AlarmDisarm { .. } => {}
     }
     needed
+}
+
+/// What to mount for a folder that the operation makes itself, 0700, when it is missing: kubelet would make it open to all.
+fn around(folder: &Path) -> PathBuf {
+    match folder.parent() {
+        Some(parent) if parent != Path::new("/") => parent.to_owned(),
+        // The node's root would hide the program.
+        _ => folder.to_owned(),
+    }
 }
 
 /// Volumes and where they are mounted, kept in step.
@@ -314,7 +323,8 @@ mod tests {
             name: "s.db".into(),
             hold_seconds: 0,
         });
-        assert_eq!(kept.last(), Some(&("/var/backups/etcd".into(), false)));
+        assert_eq!(kept.last(), Some(&("/var/backups".into(), false)));
+        assert_eq!(around(Path::new("/backups")), Path::new("/backups"));
         assert!(!kept.iter().any(|(path, _)| path == "/var/lib/etcd"));
     }
 

@@ -105,22 +105,11 @@ pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
     };
     let message = &status.message;
     let said = |kind| RunError::new(kind, format!("{doing}: {message}"));
-    if message.contains("database space exceeded") {
-        return said(RunErrorKind::WritesRefused).hint("kubectl etcd alarm list; kubectl etcd defrag; kubectl etcd alarm disarm");
+    if let Some(error) = by_words(doing, message) {
+        return error;
     }
     if message.contains("etcdserver:") || status.code == 504 || status.code == 503 {
         return said(RunErrorKind::ApiserverLost).hint("as root on a control-plane node: --via local");
-    }
-    if message.contains("exceeded quota") || message.contains("failed quota") {
-        return said(RunErrorKind::QuotaExceeded).hint("use a namespace without a quota: -n kube-system");
-    }
-    if message.contains("violates PodSecurity") {
-        return said(RunErrorKind::AdmissionRefused)
-            .hint("use a namespace that admits privileged pods: -n kube-system, or manifests/namespace.yaml");
-    }
-    if message.contains("error looking up service account") {
-        return said(RunErrorKind::AdmissionRefused)
-            .hint("the namespace is new and no controller-manager has made its service account: use -n kube-system");
     }
     match status.code {
         401 => said(RunErrorKind::NoRights),
@@ -133,6 +122,40 @@ pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
         }
         _ => said(RunErrorKind::Other),
     }
+}
+
+/// What a refusal means that is only known by its words: of a controller that may not create a Pod, say.
+pub(crate) fn refused(doing: &str, message: &str) -> RunError {
+    by_words(doing, message)
+        .unwrap_or_else(|| RunError::new(RunErrorKind::AdmissionRefused, format!("{doing}: {message}")))
+}
+
+/// Whether etcd is electing a leader: the same request will be answered in a moment.
+pub(crate) fn electing(error: &KubeError) -> bool {
+    let passing = ["leader changed", "no leader", "etcdserver: request timed out"];
+    matches!(error, KubeError::Api(status) if passing.iter().any(|words| status.message.contains(words)))
+}
+
+/// The refusals that have names of their own.
+fn by_words(doing: &str, message: &str) -> Option<RunError> {
+    let said = |kind| RunError::new(kind, format!("{doing}: {message}"));
+    let has = |words: &str| message.contains(words);
+    Some(if has("database space exceeded") {
+        said(RunErrorKind::WritesRefused).hint("kubectl etcd alarm list; kubectl etcd defrag; kubectl etcd alarm disarm")
+    } else if has("exceeded quota") || has("failed quota") {
+        said(RunErrorKind::QuotaExceeded).hint("use a namespace without a quota: -n kube-system")
+    } else if has("violates PodSecurity") {
+        said(RunErrorKind::AdmissionRefused)
+            .hint("use a namespace that admits privileged pods: -n kube-system, or manifests/namespace.yaml")
+    } else if has("error looking up service account") {
+        said(RunErrorKind::AdmissionRefused)
+            .hint("the namespace is new and no controller-manager has made its service account: use -n kube-system")
+    } else if has("denied request") || has("denied the request") {
+        // Admission policies and webhooks, with whatever code they like.
+        said(RunErrorKind::AdmissionRefused)
+    } else {
+        return None;
+    })
 }
 
 #[cfg(test)]
@@ -202,5 +225,14 @@ mod tests {
         assert_eq!(kind(500, "etcdserver: mvcc: database space exceeded"), RunErrorKind::WritesRefused);
         assert_eq!(kind(500, "etcdserver: no leader"), RunErrorKind::ApiserverLost);
         assert_eq!(kind(404, "namespaces \"x\" not found"), RunErrorKind::Other);
+        let policy = "jobs.batch \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
+        assert_eq!(kind(422, policy), RunErrorKind::AdmissionRefused);
+    }
+
+    #[test]
+    fn an_election_is_waited_for_and_a_full_database_is_not() {
+        let error = |message: &str| KubeError::Api(Status::failure(message, "").boxed());
+        assert!(electing(&error("etcdserver: leader changed")));
+        assert!(!electing(&error("etcdserver: mvcc: database space exceeded")));
     }
 }

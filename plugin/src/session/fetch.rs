@@ -27,10 +27,11 @@ use file::Destination;
 const NAME: &str = "snapshot.db";
 /// How long the pod stays after its report, for a fetch that has to begin again.
 const HOLD: Duration = Duration::from_secs(600);
-/// So many connections in a row may bring nothing new.
-const TRIES: u32 = 6;
-/// The pause before the next connection, times how many have failed in a row.
-const PAUSE: Duration = Duration::from_millis(500);
+/// For so long nothing new may come, over however many connections: an apiserver that was killed is back after a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The pause before the next connection, times how many have failed in a row; and the longest.
+const PAUSE: Duration = Duration::from_millis(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long the apiserver may take to start the reader.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 /// How long the reader may take to end after its acknowledgement. Everything has been checked by then.
@@ -55,7 +56,7 @@ impl Session {
             name: NAME.into(),
             hold_seconds: HOLD.as_secs(),
         };
-        let via = self.via();
+        let via = self.via_for(&operation);
         if via == Via::Exec {
             return Err(run_error(&node.name, &exec::not_supported(&operation)));
         }
@@ -198,6 +199,7 @@ async fn receive(
     let mut receiver = Receiver::new();
     destination.begin().map_err(Trouble::Here)?;
     let mut in_vain = 0;
+    let mut last_new = Instant::now();
     loop {
         let before = receiver.verified();
         let error = match connect(cluster, started, &mut receiver, destination, told).await {
@@ -208,12 +210,16 @@ async fn receive(
             Err(End::Hopeless(message)) => return Err(Trouble::Stream(message)),
             Err(End::Again(message)) => message,
         };
-        in_vain = if receiver.verified() > before { 0 } else { in_vain + 1 };
-        if in_vain >= TRIES {
-            return Err(Trouble::Stream(format!("{error}; {TRIES} connections brought nothing new")));
+        if receiver.verified() > before {
+            (in_vain, last_new) = (0, Instant::now());
+        } else {
+            in_vain += 1;
+        }
+        if last_new.elapsed() >= PATIENCE {
+            return Err(Trouble::Stream(format!("{error}; nothing new came for {} s", PATIENCE.as_secs())));
         }
         tracing::debug!(error, verified = receiver.verified(), "fetching goes on with a new connection");
-        sleep(PAUSE * in_vain).await;
+        sleep((PAUSE * in_vain).min(LONGEST_PAUSE)).await;
         receiver.reconnected();
     }
 }

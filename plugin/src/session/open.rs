@@ -13,11 +13,16 @@ use crate::created::Created;
 use crate::discovery::discover;
 use crate::error::Error;
 use crate::owner;
+use crate::runners::launch::Heard;
 use crate::runners::program::Program;
 use crate::runners::{carry, local};
 
-/// How long a healthy discovery waits for `/readyz` to say that etcd fails: its check of etcd takes up to 2 s then.
+/// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: its check of etcd takes up to 2 s then.
 const READYZ_AFTER: Duration = Duration::from_millis(2500);
+/// How long etcd may fail while the cache still answers: an election is over by then.
+const ELECTION_LIMIT: Duration = Duration::from_secs(4);
+/// The pause before `/readyz` is asked again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// What the apiserver told.
 struct Found {
@@ -95,6 +100,7 @@ impl Session {
                 present: found.present,
                 brought: OnceCell::new(),
                 swept: Once::new(),
+                heard: Heard::default(),
             })),
             forced: fleet.via,
             chosen: Mutex::new(None),
@@ -146,7 +152,7 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
                 Ok(Ok(readiness)) => readiness,
                 Ok(Err(_)) | Err(_) => Readiness::Unknown,
             };
-            if readiness == Readiness::EtcdFails {
+            if readiness == Readiness::EtcdFails && !etcd_comes_back(connection).await {
                 return Err((judge(None, &readiness), nodes));
             }
             Ok(Found { nodes, present })
@@ -160,6 +166,16 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
             Err((judge(None, &readiness), Vec::new()))
         }
     }
+}
+
+/// Whether the apiserver has its etcd again soon.
+async fn etcd_comes_back(connection: &Connection) -> bool {
+    let back = async {
+        while readiness(&connection.control).await == Readiness::EtcdFails {
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    tokio::time::timeout(ELECTION_LIMIT, back).await.is_ok()
 }
 
 /// What `/readyz` says, where that matters: a connection that was refused needs no second opinion.

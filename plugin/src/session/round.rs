@@ -114,6 +114,7 @@ impl<'a> Round<'a> {
             created: &self.cluster.created,
             program: &self.cluster.program,
             run: &self.run,
+            heard: &self.cluster.heard,
             kind: self.kind,
             limit: self.limit,
         }
@@ -130,11 +131,16 @@ impl Cluster {
             let carried = crate::carried::carried();
             let namespace = &self.connection.namespace;
             let present = self.present.clone().unwrap_or_default();
-            if carry::bring(&self.connection.control, namespace, &carried, &present).await? {
+            let brought = carry::bring(&self.connection.control, namespace, &carried, &present).await;
+            if self.present.is_none() && matches!(&brought, Err(error) if error.kind == RunErrorKind::NoRights) {
+                // It could not be seen whether the parts are there: they may be, and what is missing more is then said.
+                return Ok(());
+            }
+            if brought? {
                 // A new version: the parts of older ones may go, beside the work.
                 let client = self.connection.control.clone();
                 let (namespace, keep) = (namespace.clone(), carry::program(&carried).config_maps);
-                self.created.keep(tokio::spawn(async move {
+                self.created.chore(tokio::spawn(async move {
                     let removed = cleanup::remove_old_parts(&client, &namespace, &keep).await;
                     tracing::debug!(?removed, "parts of older versions");
                 }));
@@ -149,7 +155,7 @@ impl Cluster {
         self.swept.call_once(|| {
             let client = self.connection.control.clone();
             let namespace = self.connection.namespace.clone();
-            self.created.keep(tokio::spawn(async move {
+            self.created.chore(tokio::spawn(async move {
                 // After the Jobs of this run have been created: they matter more.
                 tokio::time::sleep(SWEEP_AFTER).await;
                 let removed = cleanup::remove_dead_runs(&client, &namespace).await;
