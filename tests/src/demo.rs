@@ -43,13 +43,7 @@ pub fn run(spec: &Spec, name: &str, folder: &Path) -> Result<Demo> {
     }
     let programs = link_programs(&cluster, &plugin)?;
     show(&cluster, &programs, folder, &["etcd", "status"])?;
-    let snapshot = folder.join(format!("{name}.snapshot.db"));
-    if snapshot.exists() {
-        bail!(
-            "{} is there already: move it away for another",
-            snapshot.display()
-        );
-    }
+    let snapshot = free_name(folder, name);
     show(
         &cluster,
         &programs,
@@ -61,6 +55,17 @@ pub fn run(spec: &Spec, name: &str, folder: &Path) -> Result<Demo> {
         programs,
         snapshot,
     })
+}
+
+/// The first of `NAME.snapshot.db`, `NAME-2.snapshot.db`, … that is not there: no snapshot is overwritten.
+fn free_name(folder: &Path, name: &str) -> PathBuf {
+    let numbered = (2_u32..).map(|n| format!("{name}-{n}.snapshot.db"));
+    let mut names = std::iter::once(format!("{name}.snapshot.db"))
+        .chain(numbered)
+        .map(|n| folder.join(n));
+    names
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| folder.join(name))
 }
 
 /// A folder with kubectl, the plugin and the name under which kubectl asks it for completions.
@@ -98,4 +103,23 @@ fn show(cluster: &Cluster, programs: &Path, folder: &Path, args: &[&str]) -> Res
         bail!("kubectl {} ended with {status}", args.join(" "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_demonstration_keeps_the_first_ones_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        for expected in [
+            "demo.snapshot.db",
+            "demo-2.snapshot.db",
+            "demo-3.snapshot.db",
+        ] {
+            let path = free_name(folder.path(), "demo");
+            assert_eq!(path, folder.path().join(expected));
+            fs::write(path, "").unwrap();
+        }
+    }
 }
