@@ -52,10 +52,19 @@ impl Spec {
         }
     }
 
-    /// With this etcd.
+    /// With this etcd; when kubeadm of the chosen Kubernetes cannot start it, with one that can (1.33 for etcd 3.5).
     #[must_use]
     pub fn etcd(self, etcd: Etcd) -> Self {
-        Self { etcd, ..self }
+        let kubernetes = if self.kubernetes.knows(etcd) {
+            self.kubernetes
+        } else {
+            etcd.kubernetes()
+        };
+        Self {
+            etcd,
+            kubernetes,
+            ..self
+        }
     }
 
     /// With this Kubernetes, and the etcd that goes with it.
@@ -139,6 +148,13 @@ impl Cluster {
     fn make(spec: &Spec, name: &str, owner: Option<ProcessId>) -> Result<Self> {
         if !(1..=9).contains(&spec.masters) || spec.masters.is_multiple_of(2) {
             bail!("{} masters: clusters have 1, 3 or 5", spec.masters);
+        }
+        if !spec.kubernetes.knows(spec.etcd) {
+            bail!(
+                "kubeadm {} writes flags that etcd {} does not know",
+                spec.kubernetes,
+                spec.etcd
+            );
         }
         check_name(name)?;
         if !rustix::process::geteuid().is_root() {

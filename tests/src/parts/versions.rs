@@ -54,6 +54,12 @@ impl Kubernetes {
             Self::V1_36 => Etcd::V3_6,
         }
     }
+
+    /// Whether its kubeadm can start this etcd: that of 1.36 writes `--feature-gates`, which etcd 3.5 does not know.
+    #[must_use]
+    pub fn knows(self, etcd: Etcd) -> bool {
+        !(self == Self::V1_36 && etcd == Etcd::V3_5)
+    }
 }
 
 /// A line of etcd.
@@ -73,6 +79,17 @@ pub enum Etcd {
 impl Etcd {
     /// Every line that can be chosen.
     pub const ALL: [Self; 3] = [Self::V3_5, Self::V3_6, Self::V3_7];
+
+    /// The newest Kubernetes whose kubeadm can start it.
+    #[must_use]
+    pub fn kubernetes(self) -> Kubernetes {
+        let newest = Kubernetes::V1_36;
+        if newest.knows(self) {
+            newest
+        } else {
+            Kubernetes::V1_33
+        }
+    }
 
     /// The exact version, as its Go modules call it.
     #[must_use]
@@ -144,6 +161,14 @@ impl FromStr for Etcd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn etcd_3_5_comes_with_the_kubernetes_that_can_start_it() {
+        for etcd in Etcd::ALL {
+            assert!(etcd.kubernetes().knows(etcd), "{etcd}");
+        }
+        assert_eq!(Etcd::V3_5.kubernetes(), Kubernetes::V1_33);
+    }
 
     #[test]
     fn lines_and_exact_versions_are_both_understood() {

@@ -88,17 +88,22 @@ pub(crate) enum Checkpoint {
 
 #[derive(Debug, Args)]
 pub(crate) struct Versions {
-    /// Line of Kubernetes: 1.36 or 1.33
-    #[arg(long, value_name = "LINE", default_value = "1.36")]
-    pub(crate) kubernetes: Kubernetes,
+    /// Line of Kubernetes: 1.36 or 1.33 [default: 1.36, with etcd 3.5: 1.33]
+    #[arg(long, value_name = "LINE")]
+    kubernetes: Option<Kubernetes>,
     /// Line of etcd: 3.5, 3.6 or 3.7 [default: 3.6, with Kubernetes 1.33: 3.5]
     #[arg(long, value_name = "LINE")]
-    pub(crate) etcd: Option<Etcd>,
+    etcd: Option<Etcd>,
 }
 
 impl Versions {
+    pub(crate) fn kubernetes(&self) -> Kubernetes {
+        self.kubernetes
+            .unwrap_or_else(|| self.etcd.map_or(Kubernetes::V1_36, Etcd::kubernetes))
+    }
+
     pub(crate) fn etcd(&self) -> Etcd {
-        self.etcd.unwrap_or(self.kubernetes.default_etcd())
+        self.etcd.unwrap_or(self.kubernetes().default_etcd())
     }
 }
 
@@ -121,9 +126,12 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) fn spec(&self) -> Spec {
         let masters = self.masters.parse().unwrap_or(3);
-        Spec::masters(masters)
-            .kubernetes(self.versions.kubernetes)
-            .etcd(self.versions.etcd())
+        // What was asked for together is refused later, with the reason, when it does not go together.
+        Spec {
+            kubernetes: self.versions.kubernetes(),
+            etcd: self.versions.etcd(),
+            ..Spec::masters(masters)
+        }
     }
 }
 

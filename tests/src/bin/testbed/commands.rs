@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Thaw(at) => at_node(&at, testbed::Node::thaw, "goes on")?,
         Command::Run(args) => return run_on(&args),
         Command::Build(versions) => {
-            parts::for_nodes(versions.kubernetes, versions.etcd())?;
+            parts::for_nodes(versions.kubernetes(), versions.etcd())?;
             println!(
                 "everything is built: {}",
                 testbed::paths::parts()?.display()
