@@ -44,6 +44,8 @@ mod crc;
 pub mod datadir;
 pub mod error;
 mod freelist;
+#[doc(hidden)]
+pub mod fuzz;
 mod gojson;
 pub mod hash;
 pub mod ids;

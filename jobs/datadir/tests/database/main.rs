@@ -1,0 +1,7 @@
+//! The database half of the library on databases made by hand, sound and damaged.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod damage;
+mod equal;
