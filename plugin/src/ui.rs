@@ -163,7 +163,7 @@ impl Ui {
     ///
     /// # Errors
     /// When the answer is no, or when nobody is there to be asked.
-    pub fn confirm(&self, question: &str, yes: bool) -> Result<(), Error> {
+    pub async fn confirm(&self, question: &str, yes: bool) -> Result<(), Error> {
         if yes {
             return Ok(());
         }
@@ -174,16 +174,28 @@ impl Ui {
             )
             .hint("--yes answers in advance"));
         }
-        let answer = dialoguer::Confirm::new()
-            .with_prompt(question)
-            .default(false)
-            .interact_opt();
+        let question = question.to_owned();
+        // On a thread of its own: signals are still heard while it waits.
+        let answer = tokio::task::spawn_blocking(move || {
+            let answer = dialoguer::Confirm::new()
+                .with_prompt(question)
+                .default(false)
+                .interact_opt();
+            // dialoguer hides the cursor and, interrupted, leaves it so.
+            let _ = dialoguer::console::Term::stderr().show_cursor();
+            answer
+        })
+        .await;
         match answer {
-            Ok(Some(true)) => Ok(()),
-            Ok(Some(false) | None) => Err(Error::refused("not confirmed: nothing was done")),
-            Err(dialoguer::Error::IO(cause)) if cause.kind() == IoErrorKind::Interrupted => Err(
-                Error::new(ErrorKind::Interrupted, "interrupted: nothing was done"),
-            ),
+            Ok(Ok(Some(true))) => Ok(()),
+            Ok(Ok(Some(false) | None)) => Err(Error::refused("not confirmed: nothing was done")),
+            Ok(Err(dialoguer::Error::IO(cause))) if cause.kind() == IoErrorKind::Interrupted => {
+                Err(Error::new(
+                    ErrorKind::Interrupted,
+                    "interrupted: nothing was done",
+                ))
+            }
+            Ok(Err(cause)) => Err(Error::failed("the answer could not be read").caused_by(cause)),
             Err(cause) => Err(Error::failed("the answer could not be read").caused_by(cause)),
         }
     }

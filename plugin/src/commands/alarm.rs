@@ -133,7 +133,8 @@ async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Erro
             );
             context
                 .ui
-                .confirm("Take the CORRUPT alarm back?", args.yes)?;
+                .confirm("Take the CORRUPT alarm back?", args.yes)
+                .await?;
         }
     }
     let through = through(&session, &status)?;

@@ -78,7 +78,7 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
         return Ok(ending(complete));
     }
     refuse_stall(&status, args.allow_stall)?;
-    ask(context, &status, &steps, args.yes)?;
+    ask(context, &status, &steps, args.yes).await?;
     let _lock = session.lock("defrag").await?;
     let trouble = run(context, &session, &args.fleet, &status, &mut view)
         .await
@@ -112,33 +112,37 @@ fn refuse_stall(status: &Status, allowed: bool) -> Result<(), Error> {
     .hint("--allow-stall does it all the same"))
 }
 
-fn ask(context: &Context<'_>, status: &Status, steps: &[Step], yes: bool) -> Result<(), Error> {
-    if !yes {
-        for step in steps {
-            context.ui.say(&format!(
-                "{} ({}): {} in the file, about {} without an answer",
-                step.node,
-                step.role.word(),
-                bytes(step.db_size_bytes),
-                counted(
-                    usize::try_from(step.estimated_seconds()).unwrap_or(usize::MAX),
-                    "second"
-                )
-            ));
-        }
+async fn ask(
+    context: &Context<'_>,
+    status: &Status,
+    steps: &[Step],
+    yes: bool,
+) -> Result<(), Error> {
+    if yes {
+        return Ok(());
     }
-    let consequence = if status.quorum.voters == 1 {
-        "the cluster's only member does not answer meanwhile, nor does the apiserver"
+    for step in steps {
+        let seconds = usize::try_from(step.estimated_seconds()).unwrap_or(usize::MAX);
+        context.ui.say(&format!(
+            "{} ({}): {} in the file, about {} without an answer",
+            step.node,
+            step.role.word(),
+            bytes(step.db_size_bytes),
+            counted(seconds, "second")
+        ));
+    }
+    if status.quorum.voters == 1 {
+        context.ui.say(
+            "this is the cluster's only member: the apiserver does not answer meanwhile either",
+        );
+    }
+    let members = counted(steps.len(), "member");
+    let question = if steps.len() == 1 {
+        format!("Defragment {members}?")
     } else {
-        "the member that is at work does not answer meanwhile"
+        format!("Defragment {members}, one after another?")
     };
-    context.ui.confirm(
-        &format!(
-            "Defragment {}? {consequence}",
-            counted(steps.len(), "member")
-        ),
-        yes,
-    )
+    context.ui.confirm(&question, yes).await
 }
 
 async fn run(

@@ -160,7 +160,11 @@ pub(crate) fn judge(error: Option<&KubeError>, readiness: &Readiness) -> Verdict
             _ if status.code == 403 => Verdict::Forbidden {
                 message: status.message.clone(),
             },
-            _ if matches!(status.code, 503 | 504) || status.message.contains("etcdserver:") => {
+            // 429: an apiserver that started without etcd answers so before it gives up.
+            _ if matches!(status.code, 503 | 504)
+                || status.message.contains("etcdserver:")
+                || status.message.contains("storage is (re)initializing") =>
+            {
                 Verdict::WithoutEtcd {
                     reason: status.message.clone(),
                 }
@@ -260,6 +264,12 @@ mod tests {
         assert!(judge(None, &Readiness::Unknown).means_no_apiserver());
         let timeout = api(504, "the server was unable to return a response in the time allotted", "Timeout");
         assert!(judge(Some(&timeout), &Readiness::Unknown).means_no_apiserver());
+    }
+
+    #[test]
+    fn an_apiserver_that_initializes_its_storage_has_no_etcd() {
+        let starting = api(429, "storage is (re)initializing", "TooManyRequests");
+        assert!(judge(Some(&starting), &Readiness::Unknown).means_no_apiserver());
     }
 
     #[test]
