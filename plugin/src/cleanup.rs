@@ -40,16 +40,29 @@ impl Session {
         let connection = &self.cluster()?.connection;
         let (client, namespace) = (&connection.control, &connection.namespace);
         let failed = |error: kube::Error| {
-            Error::failed(format!("cleaning up in the namespace {namespace}: {}", chain(&error)))
+            Error::failed(format!(
+                "cleaning up in the namespace {namespace}: {}",
+                chain(&error)
+            ))
         };
-        let mut cleaned = dead_runs(client, namespace, dry_run).await.map_err(failed)?;
+        let mut cleaned = dead_runs(client, namespace, dry_run)
+            .await
+            .map_err(failed)?;
         // After the dead Jobs are gone they refer to nothing.
-        let gone: Vec<_> = cleaned.removed.iter().filter_map(|name| name.strip_prefix("job/")).map(str::to_owned).collect();
-        let unused = unused_parts(client, namespace, &gone).await.map_err(failed)?;
+        let gone: Vec<_> = cleaned
+            .removed
+            .iter()
+            .filter_map(|name| name.strip_prefix("job/"))
+            .map(str::to_owned)
+            .collect();
+        let unused = unused_parts(client, namespace, &gone)
+            .await
+            .map_err(failed)?;
         let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
         for name in unused {
             if !dry_run {
-                ignore_missing(api.delete(&name, &DeleteParams::default()).await).map_err(failed)?;
+                ignore_missing(api.delete(&name, &DeleteParams::default()).await)
+                    .map_err(failed)?;
             }
             cleaned.programs.push(format!("configmap/{name}"));
         }
@@ -59,11 +72,18 @@ impl Session {
 
 /// Removes what dead runs left; errors are for the next time.
 pub(crate) async fn remove_dead_runs(client: &Client, namespace: &str) -> Vec<String> {
-    dead_runs(client, namespace, false).await.map(|cleaned| cleaned.removed).unwrap_or_default()
+    dead_runs(client, namespace, false)
+        .await
+        .map(|cleaned| cleaned.removed)
+        .unwrap_or_default()
 }
 
 /// Removes the parts of other versions than `keep` that nothing refers to; errors are for the next time.
-pub(crate) async fn remove_old_parts(client: &Client, namespace: &str, keep: &[String]) -> Vec<String> {
+pub(crate) async fn remove_old_parts(
+    client: &Client,
+    namespace: &str,
+    keep: &[String],
+) -> Vec<String> {
     let Ok(unused) = unused_parts(client, namespace, &[]).await else {
         return Vec::new();
     };
@@ -81,8 +101,11 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
     let jobs = Api::<Job>::namespaced(client.clone(), namespace);
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
     // Only what a run of the plugin made has its run's label; scheduled Jobs are their CronJob's.
-    let params = ListParams::default().labels(&format!("app.kubernetes.io/name={APP},{RUN_LABEL}")).match_any();
-    let (job_list, pod_list) = futures::try_join!(jobs.list_metadata(&params), pods.list_metadata(&params))?;
+    let params = ListParams::default()
+        .labels(&format!("app.kubernetes.io/name={APP},{RUN_LABEL}"))
+        .match_any();
+    let (job_list, pod_list) =
+        futures::try_join!(jobs.list_metadata(&params), pods.list_metadata(&params))?;
     let delete = DeleteParams::background().grace_period(0);
     let now = jiff::Timestamp::now();
     let mut cleaned = Cleaned::default();
@@ -104,7 +127,12 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
             if now.as_second() - deleted.0.as_second() < STUCK_SECONDS {
                 continue;
             }
-        } else if meta.owner_references.iter().flatten().any(|owner| owner.kind == "Job") {
+        } else if meta
+            .owner_references
+            .iter()
+            .flatten()
+            .any(|owner| owner.kind == "Job")
+        {
             // It goes with its Job.
             continue;
         } else if !is_dead(&meta, now) {
@@ -126,19 +154,32 @@ fn is_dead(meta: &ObjectMeta, now: jiff::Timestamp) -> bool {
     if annotation(OWNER_ANNOTATION).is_some_and(|owner| owner::has_ended(owner)) {
         return true;
     }
-    let deadline: Option<i64> = annotation(DEADLINE_ANNOTATION).and_then(|seconds| seconds.parse().ok());
-    let age = meta.creation_timestamp.as_ref().map(|time| now.as_second() - time.0.as_second());
-    deadline.zip(age).is_some_and(|(deadline, age)| age > deadline)
+    let deadline: Option<i64> =
+        annotation(DEADLINE_ANNOTATION).and_then(|seconds| seconds.parse().ok());
+    let age = meta
+        .creation_timestamp
+        .as_ref()
+        .map(|time| now.as_second() - time.0.as_second());
+    deadline
+        .zip(age)
+        .is_some_and(|(deadline, age)| age > deadline)
 }
 
 fn in_use(kind: &str, name: &str, meta: &ObjectMeta) -> String {
-    let owner = meta.annotations.as_ref().and_then(|all| all.get(OWNER_ANNOTATION));
+    let owner = meta
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(OWNER_ANNOTATION));
     let owner = owner.map_or("somebody", String::as_str);
     format!("{kind}/{name} of {owner}")
 }
 
 /// The carried parts that no Job (but those that are gone), Pod or CronJob refers to.
-async fn unused_parts(client: &Client, namespace: &str, gone_jobs: &[String]) -> kube::Result<Vec<String>> {
+async fn unused_parts(
+    client: &Client,
+    namespace: &str,
+    gone_jobs: &[String],
+) -> kube::Result<Vec<String>> {
     let all = ListParams::default();
     let jobs = Api::<Job>::namespaced(client.clone(), namespace);
     let cron_jobs = Api::<CronJob>::namespaced(client.clone(), namespace);
@@ -147,14 +188,29 @@ async fn unused_parts(client: &Client, namespace: &str, gone_jobs: &[String]) ->
     let (jobs, cron_jobs) = futures::try_join!(jobs.list(&all), cron_jobs.list(&all))?;
     let mut used = BTreeSet::new();
     for job in jobs.items {
-        if job.metadata.name.as_ref().is_some_and(|name| gone_jobs.contains(name)) {
+        if job
+            .metadata
+            .name
+            .as_ref()
+            .is_some_and(|name| gone_jobs.contains(name))
+        {
             continue;
         }
-        used.extend(job.spec.and_then(|spec| spec.template.spec).iter().flat_map(referred));
+        used.extend(
+            job.spec
+                .and_then(|spec| spec.template.spec)
+                .iter()
+                .flat_map(referred),
+        );
     }
     for cron_job in cron_jobs.items {
         let template = cron_job.spec.and_then(|spec| spec.job_template.spec);
-        used.extend(template.and_then(|spec| spec.template.spec).iter().flat_map(referred));
+        used.extend(
+            template
+                .and_then(|spec| spec.template.spec)
+                .iter()
+                .flat_map(referred),
+        );
     }
     Ok(present
         .into_iter()
@@ -168,8 +224,12 @@ fn referred(spec: &PodSpec) -> Vec<String> {
     volumes
         .flat_map(|volume| {
             let plain = volume.config_map.iter().map(|source| source.name.clone());
-            let projected = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
-            let projected = projected.filter_map(|source| Some(source.config_map.as_ref()?.name.clone()));
+            let projected = volume
+                .projected
+                .iter()
+                .flat_map(|projected| projected.sources.iter().flatten());
+            let projected =
+                projected.filter_map(|source| Some(source.config_map.as_ref()?.name.clone()));
             plain.chain(projected).collect::<Vec<_>>()
         })
         .collect()
@@ -200,9 +260,15 @@ mod tests {
     fn a_run_is_dead_when_its_process_or_its_time_is_over() {
         let now: jiff::Timestamp = "2026-11-21T15:00:00Z".parse().unwrap();
         let elsewhere = "me@elsewhere/1";
-        assert!(!is_dead(&meta(elsewhere, "70", "2026-11-21T14:59:00Z"), now));
+        assert!(!is_dead(
+            &meta(elsewhere, "70", "2026-11-21T14:59:00Z"),
+            now
+        ));
         assert!(is_dead(&meta(elsewhere, "50", "2026-11-21T14:59:00Z"), now));
-        assert!(!is_dead(&meta(&owner::identity(), "90", "2026-11-21T14:59:00Z"), now));
+        assert!(!is_dead(
+            &meta(&owner::identity(), "90", "2026-11-21T14:59:00Z"),
+            now
+        ));
         let ended = format!("me@{}/4194999", owner::host());
         assert!(is_dead(&meta(&ended, "90", "2026-11-21T14:59:00Z"), now));
         assert!(!is_dead(&ObjectMeta::default(), now), "unknown is not dead");

@@ -56,7 +56,11 @@ impl Connection {
         let stream = client(config.clone(), &loaded.origin)?;
         config.read_timeout = answer_limit;
         config.reset_reader_on_write = true;
-        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let server = config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned();
         let control = client(config, &loaded.origin)?;
         let first_answer_limit = if loaded.login_plugin {
             Duration::from_secs(90)

@@ -50,7 +50,9 @@ pub struct Created(Arc<Mutex<Inner>>);
 
 impl std::fmt::Debug for Created {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Created").field(&self.lock().objects).finish()
+        f.debug_tuple("Created")
+            .field(&self.lock().objects)
+            .finish()
     }
 }
 
@@ -62,7 +64,10 @@ impl Created {
         let _ = tokio::time::timeout(limit, self.remove_rest()).await;
         let chores = std::mem::take(&mut self.lock().chores);
         let enders: Vec<_> = chores.iter().map(JoinHandle::abort_handle).collect();
-        if tokio::time::timeout(CHORES_LIMIT, join_all(chores)).await.is_err() {
+        if tokio::time::timeout(CHORES_LIMIT, join_all(chores))
+            .await
+            .is_err()
+        {
             enders.iter().for_each(AbortHandle::abort);
         }
     }
@@ -164,9 +169,7 @@ async fn delete(client: &Client, namespace: &str, object: &Object) -> Deletion {
                 .delete(name, &params)
                 .await
                 .map(drop),
-            Object::Lease { name, holder } => {
-                delete_lease(client, namespace, name, holder).await
-            }
+            Object::Lease { name, holder } => delete_lease(client, namespace, name, holder).await,
         }
     };
     match tokio::time::timeout(REQUEST_LIMIT, request).await {
@@ -189,7 +192,10 @@ async fn delete_lease(
 ) -> kube::Result<()> {
     let leases = Api::<Lease>::namespaced(client.clone(), namespace);
     let lease = leases.get(name).await?;
-    let held_by = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+    let held_by = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.holder_identity.as_deref());
     if held_by != Some(holder) {
         return Ok(());
     }

@@ -80,12 +80,19 @@ pub struct ApiView {
 pub(crate) async fn discover(client: &Client) -> kube::Result<Vec<Node>> {
     let system = Api::<Pod>::namespaced(client.clone(), SYSTEM);
     let nodes = Api::<ApiNode>::all(client.clone());
-    let (nodes, pods) = futures::try_join!(control_plane_nodes(&nodes), control_plane_pods(&system))?;
+    let (nodes, pods) =
+        futures::try_join!(control_plane_nodes(&nodes), control_plane_pods(&system))?;
     let mut found = assemble(nodes.items, &pods.items);
-    if !found.iter().any(|node| matches!(node.etcd, Etcd::Found(_) | Etcd::External { .. })) {
+    if !found
+        .iter()
+        .any(|node| matches!(node.etcd, Etcd::Found(_) | Etcd::External { .. }))
+    {
         // Not kubeadm's labels: look at every pod's command.
         let all = system.list(&ListParams::default().match_any()).await?;
-        let nodes = found.into_iter().map(|node| (node.name.clone(), node)).collect();
+        let nodes = found
+            .into_iter()
+            .map(|node| (node.name.clone(), node))
+            .collect();
         found = place(nodes, &all.items);
     }
     Ok(found)
@@ -95,28 +102,44 @@ async fn control_plane_nodes(nodes: &Api<ApiNode>) -> kube::Result<ObjectList<Ap
     // A label selector cannot say "one or the other label", and masters are few among many nodes: ask for the label of
     // today first.
     let [today, before] = CONTROL_PLANE;
-    let list = nodes.list(&ListParams::default().labels(today).match_any()).await?;
+    let list = nodes
+        .list(&ListParams::default().labels(today).match_any())
+        .await?;
     if list.items.is_empty() {
-        return nodes.list(&ListParams::default().labels(before).match_any()).await;
+        return nodes
+            .list(&ListParams::default().labels(before).match_any())
+            .await;
     }
     Ok(list)
 }
 
 async fn control_plane_pods(pods: &Api<Pod>) -> kube::Result<ObjectList<Pod>> {
     let labels = "component in (etcd,kube-apiserver)";
-    pods.list(&ListParams::default().labels(labels).match_any()).await
+    pods.list(&ListParams::default().labels(labels).match_any())
+        .await
 }
 
 fn assemble(nodes: Vec<ApiNode>, pods: &[Pod]) -> Vec<Node> {
-    let nodes = nodes.into_iter().filter_map(bare_node).map(|node| (node.name.clone(), node));
+    let nodes = nodes
+        .into_iter()
+        .filter_map(bare_node)
+        .map(|node| (node.name.clone(), node));
     place(nodes.collect(), pods)
 }
 
 /// A node of which only the Node object is known.
 fn bare_node(node: ApiNode) -> Option<Node> {
     let status = node.status.unwrap_or_default();
-    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
-    let address = status.addresses.iter().flatten().find(|address| address.type_ == "InternalIP");
+    let ready = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Ready");
+    let address = status
+        .addresses
+        .iter()
+        .flatten()
+        .find(|address| address.type_ == "InternalIP");
     Some(Node {
         name: node.metadata.name?,
         etcd: Etcd::Absent {
@@ -217,25 +240,44 @@ mod tests {
         assert_eq!(found.len(), 2);
         let target = found[0].target().unwrap();
         assert_eq!(target.data_dir.to_str(), Some("/srv/etcd"));
-        assert_eq!(found[0].api.pod_waiting.as_deref(), Some("CrashLoopBackOff"));
+        assert_eq!(
+            found[0].api.pod_waiting.as_deref(),
+            Some("CrashLoopBackOff")
+        );
         assert_eq!(found[0].api.address.as_deref(), Some("10.0.0.1"));
         let exec = found[0].exec.as_ref().unwrap();
-        assert_eq!((exec.pod.as_str(), exec.container.as_str()), ("etcd-cp-1", "etcd"));
+        assert_eq!(
+            (exec.pod.as_str(), exec.container.as_str()),
+            ("etcd-cp-1", "etcd")
+        );
         // Inside the container its own paths count, not the node's.
         assert_eq!(exec.tls.as_ref().unwrap().ca, "/pki/ca.crt");
-        assert_eq!(found[1].etcd, Etcd::Absent { why: "no etcd pod on this node".into() });
+        assert_eq!(
+            found[1].etcd,
+            Etcd::Absent {
+                why: "no etcd pod on this node".into()
+            }
+        );
         assert_eq!(found[1].api.node_ready, Some(false));
     }
 
     #[test]
     fn an_apiserver_with_a_distant_etcd_is_recognised() {
         let servers = "--etcd-servers=https://10.9.0.1:2379,https://10.9.0.2:2379";
-        let apiserver = pod("kube-apiserver-cp-1", "cp-1", "kube-apiserver", &["kube-apiserver", servers]);
+        let apiserver = pod(
+            "kube-apiserver-cp-1",
+            "cp-1",
+            "kube-apiserver",
+            &["kube-apiserver", servers],
+        );
         let found = assemble(vec![node("cp-1", "True")], &[apiserver]);
         assert_eq!(
             found[0].etcd,
             Etcd::External {
-                servers: vec!["https://10.9.0.1:2379".into(), "https://10.9.0.2:2379".into()]
+                servers: vec![
+                    "https://10.9.0.1:2379".into(),
+                    "https://10.9.0.2:2379".into()
+                ]
             }
         );
     }
@@ -244,7 +286,12 @@ mod tests {
     fn an_etcd_whose_flags_cannot_be_read_says_why() {
         let found = assemble(
             vec![node("cp-1", "True")],
-            &[pod("etcd-cp-1", "cp-1", "etcd", &["sh", "-c", "etcd --name=a"])],
+            &[pod(
+                "etcd-cp-1",
+                "cp-1",
+                "etcd",
+                &["sh", "-c", "etcd --name=a"],
+            )],
         );
         let Etcd::Absent { why } = &found[0].etcd else {
             panic!("{:?}", found[0].etcd)

@@ -85,7 +85,11 @@ impl Session {
     }
 }
 
-async fn lock_cluster(cluster: &Cluster, what: &str, notices: &NoticeSink) -> Result<LeaseGuard, Error> {
+async fn lock_cluster(
+    cluster: &Cluster,
+    what: &str,
+    notices: &NoticeSink,
+) -> Result<LeaseGuard, Error> {
     let connection = &cluster.connection;
     let leases = Api::<Lease>::namespaced(connection.control.clone(), &connection.namespace);
     let object = Object::Lease {
@@ -142,7 +146,8 @@ async fn take(leases: &Api<Lease>, owner: &str, what: &str) -> Result<Lease, Ref
     match leases.replace(NAME, &PostParams::default(), &wanted).await {
         Ok(lease) => Ok(lease),
         Err(KubeError::Api(status)) if status.is_conflict() => Err(Refusal::Held(
-            Error::refused("somebody else has just begun another maintenance operation").hint("try again when that is done"),
+            Error::refused("somebody else has just begun another maintenance operation")
+                .hint("try again when that is done"),
         )),
         Err(error) => Err(Refusal::Api(error)),
     }
@@ -155,7 +160,13 @@ fn lease(owner: &str, what: &str, version: Option<String>) -> Lease {
         metadata: ObjectMeta {
             name: Some(NAME.into()),
             resource_version: version,
-            labels: Some([label("app.kubernetes.io/name"), label("app.kubernetes.io/managed-by")].into()),
+            labels: Some(
+                [
+                    label("app.kubernetes.io/name"),
+                    label("app.kubernetes.io/managed-by"),
+                ]
+                .into(),
+            ),
             annotations: Some([(DOING_ANNOTATION.to_owned(), what.to_owned())].into()),
             ..ObjectMeta::default()
         },
@@ -172,19 +183,32 @@ fn lease(owner: &str, what: &str, version: Option<String>) -> Lease {
 /// Who holds a Lease, as the error that says so; none when it is free.
 fn held_by(lease: &Lease, now: Timestamp) -> Option<Error> {
     let spec = lease.spec.as_ref()?;
-    let holder = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())?;
+    let holder = spec
+        .holder_identity
+        .as_deref()
+        .filter(|holder| !holder.is_empty())?;
     let renewed = spec.renew_time.as_ref()?.0;
     let valid = SignedDuration::from_secs(i64::from(spec.lease_duration_seconds?));
     let expires = renewed.checked_add(valid).ok()?;
     if expires <= now || owner::has_ended(holder) {
         return None;
     }
-    let doing = lease.metadata.annotations.as_ref().and_then(|all| all.get(DOING_ANNOTATION));
+    let doing = lease
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(DOING_ANNOTATION));
     let doing = doing.map_or("a maintenance operation", String::as_str);
     let since = spec.acquire_time.as_ref().map_or(renewed, |time| time.0);
     Some(
-        Error::refused(format!("{holder} is at work on this etcd: {doing}, since {}", seconds(since)))
-            .hint(format!("wait until it is done; if that process is gone, the lock lifts by itself at {}", seconds(expires))),
+        Error::refused(format!(
+            "{holder} is at work on this etcd: {doing}, since {}",
+            seconds(since)
+        ))
+        .hint(format!(
+            "wait until it is done; if that process is gone, the lock lifts by itself at {}",
+            seconds(expires)
+        )),
     )
 }
 
@@ -202,7 +226,9 @@ async fn renew(leases: Api<Lease>, mut held: Lease, notices: NoticeSink) {
         match leases.replace(NAME, &PostParams::default(), &held).await {
             Ok(renewed) => held = renewed,
             Err(KubeError::Api(status)) if status.is_conflict() || status.is_not_found() => {
-                notices(Notice::Warning("the lock was taken away: somebody else may work on this etcd now".into()));
+                notices(Notice::Warning(
+                    "the lock was taken away: somebody else may work on this etcd now".into(),
+                ));
                 return;
             }
             // It is valid for several tries more.
@@ -212,7 +238,9 @@ async fn renew(leases: Api<Lease>, mut held: Lease, notices: NoticeSink) {
 }
 
 fn lock_host(path: &Path, what: &str) -> Result<LeaseGuard, Error> {
-    let cannot = |error: std::io::Error| Error::failed(format!("the lock file {} cannot be used", path.display())).caused_by(error);
+    let cannot = |error: std::io::Error| {
+        Error::failed(format!("the lock file {} cannot be used", path.display())).caused_by(error)
+    };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(cannot)?;
     }
@@ -228,13 +256,22 @@ fn lock_host(path: &Path, what: &str) -> Result<LeaseGuard, Error> {
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             file.read_to_string(&mut holder).map_err(cannot)?;
-            return Err(Error::refused(format!("{} is at work on this etcd", holder.trim()))
-                .hint("wait until it is done; the lock lifts when that process ends"));
+            return Err(
+                Error::refused(format!("{} is at work on this etcd", holder.trim()))
+                    .hint("wait until it is done; the lock lifts when that process ends"),
+            );
         }
         Err(TryLockError::Error(error)) => return Err(cannot(error)),
     }
-    let text = format!("{}: {what}, since {}\n", owner::identity(), seconds(Timestamp::now()));
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+    let text = format!(
+        "{}: {what}, since {}\n",
+        owner::identity(),
+        seconds(Timestamp::now())
+    );
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(text.as_bytes()));
     written.map_err(cannot)?;
     Ok(LeaseGuard(Held::File(file)))
 }
@@ -252,8 +289,15 @@ mod tests {
         spec.renew_time = Some(MicroTime(since));
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let error = held_by(&held, at("2026-11-21T15:00:59Z")).unwrap();
-        assert_eq!(error.message, "jane@elsewhere/7 is at work on this etcd: defrag, since 2026-11-21T15:00:00Z");
-        assert!(error.hints[0].ends_with("2026-11-21T15:01:00Z"), "{:?}", error.hints);
+        assert_eq!(
+            error.message,
+            "jane@elsewhere/7 is at work on this etcd: defrag, since 2026-11-21T15:00:00Z"
+        );
+        assert!(
+            error.hints[0].ends_with("2026-11-21T15:01:00Z"),
+            "{:?}",
+            error.hints
+        );
         assert_eq!(error.kind.exit_code(), 5);
         assert!(held_by(&held, at("2026-11-21T15:01:00Z")).is_none());
     }
@@ -273,7 +317,10 @@ mod tests {
         let first = lock_host(&path, "defrag").unwrap();
         let error = lock_host(&path, "alarm disarm").unwrap_err();
         assert_eq!(error.kind.exit_code(), 5);
-        assert!(error.message.contains(&owner::identity()) && error.message.contains("defrag"), "{error}");
+        assert!(
+            error.message.contains(&owner::identity()) && error.message.contains("defrag"),
+            "{error}"
+        );
         drop(first);
         let _second = lock_host(&path, "alarm disarm").unwrap();
     }

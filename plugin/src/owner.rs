@@ -29,13 +29,18 @@ pub(crate) fn has_ended(identity: &str) -> bool {
         return false;
     };
     let numeric = !pid.is_empty() && pid.bytes().all(|digit| digit.is_ascii_digit());
-    host_name == host() && numeric && Path::new("/proc/self").exists() && !Path::new("/proc").join(pid).exists()
+    host_name == host()
+        && numeric
+        && Path::new("/proc/self").exists()
+        && !Path::new("/proc").join(pid).exists()
 }
 
 /// Eight hex digits that no other run has at the same time.
 pub(crate) fn run_id() -> String {
     // The standard library's hash keys are random in each process and differ at each call.
-    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    let random = std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish();
     format!("{:08x}", random & 0xffff_ffff)
 }
 

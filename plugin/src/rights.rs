@@ -43,12 +43,18 @@ mod tests {
     #[test]
     fn an_rbac_refusal_names_who_and_what() {
         let denied = Denied::parse(REFUSED).unwrap();
-        assert_eq!((denied.user, denied.verb, denied.resource), ("jane", "create", "jobs"));
+        assert_eq!(
+            (denied.user, denied.verb, denied.resource),
+            ("jane", "create", "jobs")
+        );
         assert!(grant(REFUSED).contains("--user=jane"));
     }
 
     #[test]
     fn a_refusal_by_admission_is_none() {
-        assert_eq!(Denied::parse("pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\""), None);
+        assert_eq!(
+            Denied::parse("pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\""),
+            None
+        );
     }
 }

@@ -27,7 +27,9 @@ pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration
         Operation::Status => Duration::from_secs(9),
         Operation::Members | Operation::AlarmList => Duration::from_secs(15),
         Operation::AlarmDisarm { .. } => Duration::from_secs(20),
-        Operation::Health { timeout_ms } => Duration::from_millis(*timeout_ms) + Duration::from_secs(8),
+        Operation::Health { timeout_ms } => {
+            Duration::from_millis(*timeout_ms) + Duration::from_secs(8)
+        }
         Operation::Defrag => 15 * MINUTE,
         Operation::SnapshotSave { .. } | Operation::Usage { .. } => 60 * MINUTE,
     };
@@ -73,13 +75,33 @@ mod tests {
     #[test]
     fn another_runner_takes_over_only_where_it_can_help() {
         let status = Operation::Status;
-        assert_eq!(after(Via::Job, RunErrorKind::NoController, &status), Some(Via::Pod));
-        assert_eq!(after(Via::Job, RunErrorKind::WritesRefused, &status), Some(Via::Exec));
-        assert_eq!(after(Via::Pod, RunErrorKind::AdmissionRefused, &status), Some(Via::Exec));
-        assert_eq!(after(Via::Job, RunErrorKind::NodeDown, &status), None, "exec needs the same kubelet");
+        assert_eq!(
+            after(Via::Job, RunErrorKind::NoController, &status),
+            Some(Via::Pod)
+        );
+        assert_eq!(
+            after(Via::Job, RunErrorKind::WritesRefused, &status),
+            Some(Via::Exec)
+        );
+        assert_eq!(
+            after(Via::Pod, RunErrorKind::AdmissionRefused, &status),
+            Some(Via::Exec)
+        );
+        assert_eq!(
+            after(Via::Job, RunErrorKind::NodeDown, &status),
+            None,
+            "exec needs the same kubelet"
+        );
         assert_eq!(after(Via::Exec, RunErrorKind::NoRights, &status), None);
         let usage = Operation::Usage { top: 10 };
-        assert_eq!(after(Via::Job, RunErrorKind::WritesRefused, &usage), None, "etcdctl cannot do it");
-        assert_eq!(after(Via::Job, RunErrorKind::NoController, &usage), Some(Via::Pod));
+        assert_eq!(
+            after(Via::Job, RunErrorKind::WritesRefused, &usage),
+            None,
+            "etcdctl cannot do it"
+        );
+        assert_eq!(
+            after(Via::Job, RunErrorKind::NoController, &usage),
+            Some(Via::Pod)
+        );
     }
 }

@@ -120,7 +120,9 @@ impl Session {
         let running: Vec<&Node> = work.iter().map(|(_, node)| *node).collect();
         let mut results = self.begin(&running, operation).await;
         while let Some((position, (via, result))) = results.next().await {
-            let Some((number, node)) = work.get(position) else { continue };
+            let Some((number, node)) = work.get(position) else {
+                continue;
+            };
             let outcome = Outcome {
                 node: node.name.clone(),
                 via: Some(via),
@@ -136,21 +138,40 @@ impl Session {
     }
 
     /// The apiserver was lost in between, and this host is one of the nodes: then it is asked directly.
-    async fn rescue_here(&self, ended: &mut [Outcome], operation: &Operation, told: &mut impl FnMut(&Outcome)) {
+    async fn rescue_here(
+        &self,
+        ended: &mut [Outcome],
+        operation: &Operation,
+        told: &mut impl FnMut(&Outcome),
+    ) {
         let lost = |outcome: &Outcome| {
-            outcome.via.is_none() || matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost)
+            outcome.via.is_none()
+                || matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost)
         };
         if matches!(self.ground, Ground::Host) || self.forced.is_some() || !ended.iter().all(lost) {
             return;
         }
-        let Some(here) = local::is_control_plane().then(local::host).and_then(Result::ok) else {
+        let Some(here) = local::is_control_plane()
+            .then(local::host)
+            .and_then(Result::ok)
+        else {
             return;
         };
-        if let Some(outcome) = ended.iter_mut().find(|outcome| outcome.node == here.name && outcome.via.is_some()) {
-            let why = outcome.result.as_ref().err().map(|error| error.message.clone()).unwrap_or_default();
+        if let Some(outcome) = ended
+            .iter_mut()
+            .find(|outcome| outcome.node == here.name && outcome.via.is_some())
+        {
+            let why = outcome
+                .result
+                .as_ref()
+                .err()
+                .map(|error| error.message.clone())
+                .unwrap_or_default();
             self.choose(Via::Local, &why);
             let begun = Instant::now();
-            outcome.result = self.run_here(&here, operation, runners::limit(operation, self.limit)).await;
+            outcome.result = self
+                .run_here(&here, operation, runners::limit(operation, self.limit))
+                .await;
             outcome.via = Some(Via::Local);
             outcome.took += begun.elapsed();
             told(outcome);
@@ -189,7 +210,11 @@ impl Session {
                             let round = std::sync::Arc::clone(&round);
                             results.push(boxed(async move {
                                 let first = round.run(node, &self.notices).await;
-                                (position, self.or_successor(cluster, node, operation, limit, via, first).await)
+                                (
+                                    position,
+                                    self.or_successor(cluster, node, operation, limit, via, first)
+                                        .await,
+                                )
                             }));
                         }
                     }
@@ -197,7 +222,11 @@ impl Session {
                         for (position, node) in nodes.iter().enumerate() {
                             let first = Err(error.clone());
                             results.push(boxed(async move {
-                                (position, self.or_successor(cluster, node, operation, limit, via, first).await)
+                                (
+                                    position,
+                                    self.or_successor(cluster, node, operation, limit, via, first)
+                                        .await,
+                                )
                             }));
                         }
                     }
@@ -237,7 +266,11 @@ impl Session {
                 _ => RunError {
                     message: format!("{}; through {next}: {}", why.message, error.message),
                     hint: why.hint.clone().or(error.hint),
-                    kind: if next == Via::Pod { error.kind } else { why.kind },
+                    kind: if next == Via::Pod {
+                        error.kind
+                    } else {
+                        why.kind
+                    },
                 },
             });
             if result.is_err() && next == Via::Exec {
@@ -248,7 +281,12 @@ impl Session {
         (via, result)
     }
 
-    async fn run_here(&self, node: &Node, operation: &Operation, limit: Duration) -> Result<Report, RunError> {
+    async fn run_here(
+        &self,
+        node: &Node,
+        operation: &Operation,
+        limit: Duration,
+    ) -> Result<Report, RunError> {
         let mut progress = |progress| {
             (self.notices)(Notice::Progress {
                 node: node.name.clone(),
@@ -297,7 +335,9 @@ impl Session {
     }
 }
 
-fn boxed<'a, T>(future: impl Future<Output = T> + Send + 'a) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+fn boxed<'a, T>(
+    future: impl Future<Output = T> + Send + 'a,
+) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
     Box::pin(future)
 }
 
@@ -308,7 +348,10 @@ fn without_etcd(node: &Node) -> Option<RunError> {
         Etcd::External { servers } => Some(
             RunError::new(
                 RunErrorKind::NoEtcd,
-                format!("its apiserver uses an etcd outside the cluster: {}", servers.join(", ")),
+                format!(
+                    "its apiserver uses an etcd outside the cluster: {}",
+                    servers.join(", ")
+                ),
             )
             .hint("kubectl etcd works on etcd that runs as static pods on the control-plane nodes"),
         ),

@@ -109,10 +109,10 @@ async fn without_kubeconfig(args: &ConnectionArgs) -> Result<Loaded, Error> {
         let (kubeconfig, origin) = read_file(Path::new(ADMIN_CONF))?;
         return from_kubeconfig(kubeconfig, origin, args).await;
     }
-    Err(
-        Error::usage("no kubeconfig: neither --kubeconfig, $KUBECONFIG nor ~/.kube/config is there")
-            .hint("kubectl etcd --kubeconfig FILE …, or as root on a control-plane node --via local"),
+    Err(Error::usage(
+        "no kubeconfig: neither --kubeconfig, $KUBECONFIG nor ~/.kube/config is there",
     )
+    .hint("kubectl etcd --kubeconfig FILE …, or as root on a control-plane node --via local"))
 }
 
 /// A kubeconfig that only flags fill.
@@ -169,7 +169,11 @@ fn put_flags_over(
         })?;
     let cluster_name = args.cluster.clone().unwrap_or(context.cluster);
     let user_name = args.user.clone().or(context.user);
-    let names: Vec<_> = kubeconfig.clusters.iter().map(|cluster| cluster.name.clone()).collect();
+    let names: Vec<_> = kubeconfig
+        .clusters
+        .iter()
+        .map(|cluster| cluster.name.clone())
+        .collect();
     let cluster = kubeconfig
         .clusters
         .iter_mut()
@@ -180,8 +184,16 @@ fn put_flags_over(
         })?;
     put_cluster_flags(cluster.cluster.get_or_insert_default(), args);
     if let Some(name) = &user_name {
-        let names: Vec<_> = kubeconfig.auth_infos.iter().map(|user| user.name.clone()).collect();
-        match kubeconfig.auth_infos.iter_mut().find(|user| &user.name == name) {
+        let names: Vec<_> = kubeconfig
+            .auth_infos
+            .iter()
+            .map(|user| user.name.clone())
+            .collect();
+        match kubeconfig
+            .auth_infos
+            .iter_mut()
+            .find(|user| &user.name == name)
+        {
             Some(user) => put_user_flags(user.auth_info.get_or_insert_default(), args),
             None => {
                 return Err(Error::usage(format!("{origin} has no user `{name}`"))
@@ -207,7 +219,11 @@ fn put_flags_over(
 fn put_cluster_flags(cluster: &mut Cluster, args: &ConnectionArgs) {
     if let Some(server) = &args.server {
         // kubectl takes an address without a scheme as well.
-        let scheme = if server.contains("://") { "" } else { "https://" };
+        let scheme = if server.contains("://") {
+            ""
+        } else {
+            "https://"
+        };
         cluster.server = Some(format!("{scheme}{server}"));
     }
     if let Some(path) = &args.certificate_authority {
@@ -291,7 +307,9 @@ users:
             context: Some("prod".into()),
             ..ConnectionArgs::default()
         };
-        let error = put_flags_over(&mut kubeconfig(), "FILE", &args).err().unwrap();
+        let error = put_flags_over(&mut kubeconfig(), "FILE", &args)
+            .err()
+            .unwrap();
         assert_eq!(error.message, "FILE has no context `prod`");
         assert_eq!(error.hints, ["choose with --context: one, broken"]);
         assert_eq!(error.kind.exit_code(), 2);
@@ -303,7 +321,9 @@ users:
             context: Some("broken".into()),
             ..ConnectionArgs::default()
         };
-        let error = put_flags_over(&mut kubeconfig(), "FILE", &args).err().unwrap();
+        let error = put_flags_over(&mut kubeconfig(), "FILE", &args)
+            .err()
+            .unwrap();
         assert_eq!(error.message, "FILE has no cluster `nosuch`");
     }
 
@@ -315,8 +335,13 @@ users:
             impersonate: Some("jane".into()),
             ..ConnectionArgs::default()
         };
-        let loaded = from_kubeconfig(kubeconfig(), "FILE".into(), &args).await.unwrap();
-        assert_eq!(loaded.config.cluster_url.to_string(), "https://10.0.0.2:6443/");
+        let loaded = from_kubeconfig(kubeconfig(), "FILE".into(), &args)
+            .await
+            .unwrap();
+        assert_eq!(
+            loaded.config.cluster_url.to_string(),
+            "https://10.0.0.2:6443/"
+        );
         assert!(loaded.config.accept_invalid_certs);
         assert!(loaded.config.root_cert.is_none());
         assert_eq!(loaded.config.auth_info.impersonate.as_deref(), Some("jane"));
@@ -329,7 +354,11 @@ users:
             .await
             .err()
             .unwrap();
-        assert!(error.chain().contains("/nowhere/ca.crt"), "{}", error.chain());
+        assert!(
+            error.chain().contains("/nowhere/ca.crt"),
+            "{}",
+            error.chain()
+        );
     }
 
     #[tokio::test]
@@ -339,8 +368,13 @@ users:
             token: Some("t".into()),
             ..ConnectionArgs::default()
         };
-        let loaded = from_kubeconfig(nameless(), "--server".into(), &args).await.unwrap();
-        assert_eq!(loaded.config.cluster_url.to_string(), "https://10.0.0.9:6443/");
+        let loaded = from_kubeconfig(nameless(), "--server".into(), &args)
+            .await
+            .unwrap();
+        assert_eq!(
+            loaded.config.cluster_url.to_string(),
+            "https://10.0.0.9:6443/"
+        );
         assert!(loaded.config.auth_info.token.is_some());
     }
 }

@@ -82,7 +82,9 @@ impl Verdict {
     pub(crate) fn into_error(self, server: &str) -> Error {
         let kind = match self {
             Self::WithoutEtcd { .. } | Self::Unreachable { .. } => ErrorKind::NothingReached,
-            Self::BadCredentials { .. } | Self::Forbidden { .. } | Self::Failed { .. } => ErrorKind::Failed,
+            Self::BadCredentials { .. } | Self::Forbidden { .. } | Self::Failed { .. } => {
+                ErrorKind::Failed
+            }
         };
         let error = Error::new(kind, self.describe(server));
         match self {
@@ -104,7 +106,10 @@ pub(crate) async fn readiness(client: &Client) -> Readiness {
         let response = client.send(request).await.ok()?;
         let status = response.status();
         let body = response.into_body().collect_bytes().await.ok()?;
-        Some(parse_readyz(status.as_u16(), &String::from_utf8_lossy(&body)))
+        Some(parse_readyz(
+            status.as_u16(),
+            &String::from_utf8_lossy(&body),
+        ))
     };
     match tokio::time::timeout(READYZ_LIMIT, answer).await {
         Ok(Some(readiness)) => readiness,
@@ -123,7 +128,10 @@ fn parse_readyz(status: u16, body: &str) -> Readiness {
         .filter_map(|line| line.split_whitespace().next())
         .map(str::to_owned)
         .collect();
-    if failed.iter().any(|check| check == "etcd" || check == "etcd-readiness") {
+    if failed
+        .iter()
+        .any(|check| check == "etcd" || check == "etcd-readiness")
+    {
         Readiness::EtcdFails
     } else if failed.is_empty() {
         Readiness::Unknown
@@ -138,7 +146,9 @@ pub(crate) fn judge(error: Option<&KubeError>, readiness: &Readiness) -> Verdict
         reason: match readiness {
             Readiness::EtcdFails => "/readyz says: etcd failed".into(),
             Readiness::NotReady(checks) => format!("not ready: {}", checks.join(", ")),
-            Readiness::Ready | Readiness::Unknown => "it accepts requests and does not answer them in time".into(),
+            Readiness::Ready | Readiness::Unknown => {
+                "it accepts requests and does not answer them in time".into()
+            }
         },
     };
     let Some(error) = error else {
@@ -188,7 +198,9 @@ pub(crate) fn judge(error: Option<&KubeError>, readiness: &Readiness) -> Verdict
 
 /// rustls' own words for a server or client certificate that is not accepted.
 fn certificate_trouble(reason: &str) -> bool {
-    ["invalid peer certificate", "received fatal alert"].iter().any(|words| reason.contains(words))
+    ["invalid peer certificate", "received fatal alert"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 /// An error with all its causes, each part once: kube's own text stops at `client error (Connect)`.
@@ -207,9 +219,12 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     for (position, part) in parts.iter().enumerate() {
         let below = parts.get(position + 1);
         let own = below.map_or(part.as_str(), |below| {
-            part.strip_suffix(below.as_str()).map_or(part.as_str(), |own| own.trim_end_matches([' ', ':']))
+            part.strip_suffix(below.as_str())
+                .map_or(part.as_str(), |own| own.trim_end_matches([' ', ':']))
         });
-        let own = own.trim_start_matches("ServiceError").trim_matches([' ', ':']);
+        let own = own
+            .trim_start_matches("ServiceError")
+            .trim_matches([' ', ':']);
         if !own.is_empty() && !kept.iter().any(|earlier| earlier.contains(own)) {
             kept.push(own.to_owned());
         }
@@ -233,7 +248,10 @@ mod tests {
 
     #[test]
     fn readyz_is_read() {
-        assert_eq!(parse_readyz(200, "[+]ping ok\nreadyz check passed\n"), Readiness::Ready);
+        assert_eq!(
+            parse_readyz(200, "[+]ping ok\nreadyz check passed\n"),
+            Readiness::Ready
+        );
         assert_eq!(parse_readyz(500, WITHOUT_ETCD), Readiness::EtcdFails);
         assert_eq!(
             parse_readyz(500, "[+]etcd ok\n[-]shutdown failed: reason withheld\n"),
@@ -244,14 +262,21 @@ mod tests {
 
     #[test]
     fn a_refusal_without_etcd_is_never_called_missing_rights() {
-        let refused = api(403, "nodes is forbidden: User \"kubernetes-admin\" cannot list", "Forbidden");
+        let refused = api(
+            403,
+            "nodes is forbidden: User \"kubernetes-admin\" cannot list",
+            "Forbidden",
+        );
         for readiness in [
             Readiness::EtcdFails,
             Readiness::NotReady(vec!["informer-sync".into()]),
             Readiness::Unknown,
         ] {
             let verdict = judge(Some(&refused), &readiness);
-            assert!(matches!(verdict, Verdict::WithoutEtcd { .. }), "{readiness:?}: {verdict:?}");
+            assert!(
+                matches!(verdict, Verdict::WithoutEtcd { .. }),
+                "{readiness:?}: {verdict:?}"
+            );
             assert_eq!(verdict.into_error("https://s").kind.exit_code(), 6);
         }
         let verdict = judge(Some(&refused), &Readiness::Ready);
@@ -262,7 +287,11 @@ mod tests {
     #[test]
     fn requests_that_are_held_mean_no_etcd() {
         assert!(judge(None, &Readiness::Unknown).means_no_apiserver());
-        let timeout = api(504, "the server was unable to return a response in the time allotted", "Timeout");
+        let timeout = api(
+            504,
+            "the server was unable to return a response in the time allotted",
+            "Timeout",
+        );
         assert!(judge(Some(&timeout), &Readiness::Unknown).means_no_apiserver());
     }
 
@@ -274,7 +303,10 @@ mod tests {
 
     #[test]
     fn a_wrong_token_is_said_to_be_one() {
-        let verdict = judge(Some(&api(401, "Unauthorized", "Unauthorized")), &Readiness::Ready);
+        let verdict = judge(
+            Some(&api(401, "Unauthorized", "Unauthorized")),
+            &Readiness::Ready,
+        );
         assert!(matches!(verdict, Verdict::BadCredentials { .. }));
         assert!(!verdict.means_no_apiserver());
     }

@@ -32,7 +32,11 @@ pub(super) fn is_etcd(pod: &Pod) -> bool {
     }
     let annotations = pod.metadata.annotations.as_ref();
     let is_static = annotations.is_some_and(|all| all.contains_key(MIRROR));
-    let named = pod.metadata.name.as_ref().is_some_and(|name| name.starts_with("etcd-"));
+    let named = pod
+        .metadata
+        .name
+        .as_ref()
+        .is_some_and(|name| name.starts_with("etcd-"));
     is_static && (named || etcd_container(pod).is_some())
 }
 
@@ -50,7 +54,10 @@ pub(super) fn put(node: &mut Node, pod: &Pod) {
     node.etcd = match target_from_pod(&facts) {
         Ok(target) => Etcd::Found(target),
         Err(error) => Etcd::Absent {
-            why: format!("the pod {} tells too little of its etcd: {error}", facts.pod),
+            why: format!(
+                "the pod {} tells too little of its etcd: {error}",
+                facts.pod
+            ),
         },
     };
 }
@@ -70,15 +77,24 @@ pub(super) fn external_servers(pod: &Pod) -> Option<Vec<String>> {
         .map(|server| server.trim().to_owned())
         .filter(|server| !server.is_empty())
         .collect();
-    let here = |server: &String| server.contains("://127.") || server.contains("://localhost") || server.contains("://[::1]");
+    let here = |server: &String| {
+        server.contains("://127.") || server.contains("://localhost") || server.contains("://[::1]")
+    };
     (!servers.is_empty() && !servers.iter().all(here)).then_some(servers)
 }
 
 fn exec_target(pod: &Pod) -> Option<ExecTarget> {
     let container = etcd_container(pod)?;
     let flags = flags(container)?;
-    let file = |flag| flags.get(flag).filter(|path| !path.is_empty()).map(str::to_owned);
-    let tls = file("cert-file").zip(file("key-file")).zip(file("trusted-ca-file"));
+    let file = |flag| {
+        flags
+            .get(flag)
+            .filter(|path| !path.is_empty())
+            .map(str::to_owned)
+    };
+    let tls = file("cert-file")
+        .zip(file("key-file"))
+        .zip(file("trusted-ca-file"));
     Some(ExecTarget {
         pod: pod.metadata.name.clone()?,
         container: container.name.clone(),

@@ -28,8 +28,14 @@ const DIGITS: usize = 20;
 pub(crate) async fn present(client: &Client, namespace: &str) -> kube::Result<BTreeSet<String>> {
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let labels = format!("app.kubernetes.io/name={APP},{COMPONENT_LABEL}={COMPONENT}");
-    let list = api.list_metadata(&ListParams::default().labels(&labels).match_any()).await?;
-    Ok(list.items.into_iter().filter_map(|item| item.metadata.name).collect())
+    let list = api
+        .list_metadata(&ListParams::default().labels(&labels).match_any())
+        .await?;
+    Ok(list
+        .items
+        .into_iter()
+        .filter_map(|item| item.metadata.name)
+        .collect())
 }
 
 /// What the plugin carries, by the names it has in a cluster.
@@ -70,7 +76,11 @@ pub(crate) async fn bring(
     Ok(!missing.is_empty())
 }
 
-async fn create(api: &Api<ConfigMap>, params: &PostParams, part: &ConfigMap) -> Result<(), RunError> {
+async fn create(
+    api: &Api<ConfigMap>,
+    params: &PostParams,
+    part: &ConfigMap,
+) -> Result<(), RunError> {
     match api.create(params, part).await {
         Ok(_) => Ok(()),
         // Somebody else's first run was faster.
@@ -106,7 +116,11 @@ fn config_map(carried: &Carried, number: usize, part: &[u8]) -> ConfigMap {
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(config_map_name(carried.digest, number)),
-            labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            labels: Some(
+                labels
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+            ),
             ..ObjectMeta::default()
         },
         binary_data: Some(data),
@@ -124,7 +138,12 @@ mod tests {
         let carried = crate::carried::carried();
         for (number, part) in carried.parts.iter().enumerate() {
             let config_map = config_map(&carried, number, part);
-            let bytes: usize = config_map.binary_data.unwrap().values().map(|value| value.0.len()).sum();
+            let bytes: usize = config_map
+                .binary_data
+                .unwrap()
+                .values()
+                .map(|value| value.0.len())
+                .sum();
             assert!(bytes <= 1 << 20, "part {number} has {bytes} bytes");
             assert!(is_part_name(config_map.metadata.name.as_deref().unwrap()));
         }

@@ -38,7 +38,10 @@ pub(crate) fn supports(operation: &Operation) -> bool {
 pub(crate) fn not_supported(operation: &Operation) -> RunError {
     RunError::new(
         RunErrorKind::NotSupportedByRunner,
-        format!("{} cannot be done by etcdctl inside the etcd pod", operation.name()),
+        format!(
+            "{} cannot be done by etcdctl inside the etcd pod",
+            operation.name()
+        ),
     )
     .hint("leave --via away, or run it on a control-plane node as root with --via local")
 }
@@ -66,12 +69,20 @@ pub(crate) async fn run_all(
     limit: Duration,
 ) -> Vec<Result<Report, RunError>> {
     if !supports(operation) {
-        return nodes.iter().map(|_| Err(not_supported(operation))).collect();
+        return nodes
+            .iter()
+            .map(|_| Err(not_supported(operation)))
+            .collect();
     }
     if *operation == Operation::Status {
         return status_of_all(connection, nodes, limit).await;
     }
-    join_all(nodes.iter().map(|node| run_one(connection, node, operation, limit))).await
+    join_all(
+        nodes
+            .iter()
+            .map(|node| run_one(connection, node, operation, limit)),
+    )
+    .await
 }
 
 /// Runs an operation on one node.
@@ -90,14 +101,20 @@ pub(crate) async fn run_one(
 
 /// Every node is asked for itself; the list of members and the alarms, which are the same everywhere, come from the
 /// first that tells them: each call starts a program on the node, and that is what takes the time.
-async fn status_of_all(connection: &Connection, nodes: &[&Node], limit: Duration) -> Vec<Result<Report, RunError>> {
+async fn status_of_all(
+    connection: &Connection,
+    nodes: &[&Node],
+    limit: Duration,
+) -> Vec<Result<Report, RunError>> {
     let own = join_all(nodes.iter().map(|node| async {
         let etcdctl = Etcdctl::new(connection, node, limit)?;
         operate::own_status(&etcdctl).await
     }));
     let lists = async {
         for (number, node) in nodes.iter().enumerate() {
-            let Ok(etcdctl) = Etcdctl::new(connection, node, limit) else { continue };
+            let Ok(etcdctl) = Etcdctl::new(connection, node, limit) else {
+                continue;
+            };
             if let Some(lists) = operate::lists(&etcdctl).await {
                 return Some((number, lists));
             }
@@ -105,10 +122,14 @@ async fn status_of_all(connection: &Connection, nodes: &[&Node], limit: Duration
         None
     };
     let (own, mut lists) = futures::join!(own, lists);
-    let teller = lists.as_ref().map(|(number, _)| nodes[*number].name.clone());
+    let teller = lists
+        .as_ref()
+        .map(|(number, _)| nodes[*number].name.clone());
     let mut reports = Vec::new();
     for (number, own) in own.into_iter().enumerate() {
-        let lists = lists.take_if(|(told_by, _)| *told_by == number).map(|(_, lists)| lists);
+        let lists = lists
+            .take_if(|(told_by, _)| *told_by == number)
+            .map(|(_, lists)| lists);
         let lists = lists.unwrap_or_else(|| operate::Lists::not_asked(teller.as_deref()));
         reports.push(own.map(|own| operate::status_report(own, lists)));
     }
@@ -117,9 +138,14 @@ async fn status_of_all(connection: &Connection, nodes: &[&Node], limit: Duration
 
 impl<'a> Etcdctl<'a> {
     fn new(connection: &'a Connection, node: &'a Node, limit: Duration) -> Result<Self, RunError> {
-        let target = node.target().ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this node"))?;
+        let target = node
+            .target()
+            .ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this node"))?;
         let exec = node.exec.as_ref().ok_or_else(|| {
-            RunError::new(RunErrorKind::NoEtcd, format!("{} has no etcd pod to run etcdctl in", node.name))
+            RunError::new(
+                RunErrorKind::NoEtcd,
+                format!("{} has no etcd pod to run etcdctl in", node.name),
+            )
         })?;
         Ok(Self {
             connection,
@@ -146,16 +172,25 @@ impl<'a> Etcdctl<'a> {
             Err(_) => {
                 return Err(RunError::new(
                     RunErrorKind::NodeDown,
-                    format!("the kubelet of {node} does not answer: the node is off, frozen or cut off"),
+                    format!(
+                        "the kubelet of {node} does not answer: the node is off, frozen or cut off"
+                    ),
                 ));
             }
         };
         match tokio::time::timeout(self.limit, stream.collect()).await {
             Err(_) => Err(RunError::new(
                 RunErrorKind::TimedOut,
-                format!("etcdctl in {} gave no answer within {} s", self.exec.pod, self.limit.as_secs()),
+                format!(
+                    "etcdctl in {} gave no answer within {} s",
+                    self.exec.pod,
+                    self.limit.as_secs()
+                ),
             )),
-            Ok(Err(error)) => Err(RunError::new(RunErrorKind::Lost, format!("exec in {}: {error}", self.exec.pod))),
+            Ok(Err(error)) => Err(RunError::new(
+                RunErrorKind::Lost,
+                format!("exec in {}: {error}", self.exec.pod),
+            )),
             Ok(Ok(output)) => match output.ending {
                 Ending::Success => Ok(Printed {
                     stdout: output.stdout,
@@ -172,7 +207,12 @@ impl<'a> Etcdctl<'a> {
 
     fn command(&self, arguments: &[&str]) -> Vec<String> {
         let seconds = self.limit.as_secs().max(2);
-        let url = self.target.client_urls.first().map(String::as_str).unwrap_or_default();
+        let url = self
+            .target
+            .client_urls
+            .first()
+            .map(String::as_str)
+            .unwrap_or_default();
         let mut command = vec![
             "etcdctl".to_owned(),
             format!("--endpoints={url}"),
@@ -203,7 +243,10 @@ fn exec_error(node: &str, error: &kube::Error) -> RunError {
 
 /// What the apiserver or the kubelet says about an exec that did not take place.
 fn exec_failure(node: &str, message: &str) -> RunError {
-    let kind = if message.contains("container not found") || message.contains("not running") || message.contains("not found") {
+    let kind = if message.contains("container not found")
+        || message.contains("not running")
+        || message.contains("not found")
+    {
         RunErrorKind::EtcdNotRunning
     } else if message.contains("dial tcp") || message.contains("error dialing backend") {
         RunErrorKind::NodeDown
@@ -218,7 +261,9 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let kind = match error.kind {
             RunErrorKind::OperationFailed(kind) => kind,
-            RunErrorKind::NodeDown | RunErrorKind::TimedOut | RunErrorKind::EtcdNotRunning => FailureKind::Unreachable,
+            RunErrorKind::NodeDown | RunErrorKind::TimedOut | RunErrorKind::EtcdNotRunning => {
+                FailureKind::Unreachable
+            }
             _ => FailureKind::Other,
         };
         let failure = Failure::new(kind, error.message);

@@ -118,7 +118,10 @@ impl Launch<'_> {
         mut seen: watch::Receiver<Seen>,
     ) -> Result<Started, RunError> {
         let object = self.create(assignment).await?;
-        match self.wait_for_start(&assignment.target.node, &object, &mut seen).await {
+        match self
+            .wait_for_start(&assignment.target.node, &object, &mut seen)
+            .await
+        {
             Ok(pod) => Ok(Started { object, pod, seen }),
             Err((error, pod)) => {
                 self.created.remove(&object).await;
@@ -145,11 +148,17 @@ impl Launch<'_> {
             match self.kind {
                 Kind::Job => {
                     let job = podspec::job(self.run, assignment, self.program);
-                    Api::<Job>::namespaced(client.clone(), namespace).create(&params, &job).await.map(drop)
+                    Api::<Job>::namespaced(client.clone(), namespace)
+                        .create(&params, &job)
+                        .await
+                        .map(drop)
                 }
                 Kind::Pod => {
                     let pod = podspec::pod(self.run, assignment, self.program);
-                    Api::<Pod>::namespaced(client.clone(), namespace).create(&params, &pod).await.map(drop)
+                    Api::<Pod>::namespaced(client.clone(), namespace)
+                        .create(&params, &pod)
+                        .await
+                        .map(drop)
                 }
             }
         };
@@ -158,7 +167,9 @@ impl Launch<'_> {
             loop {
                 match create().await {
                     // The names are ours: a try whose answer was lost has done it.
-                    Err(kube::Error::Api(status)) if tries > 1 && status.is_already_exists() => return Ok(()),
+                    Err(kube::Error::Api(status)) if tries > 1 && status.is_already_exists() => {
+                        return Ok(());
+                    }
                     Err(error) if tries < CREATE_TRIES && electing(&error) => {
                         tries += 1;
                         sleep(CREATE_PAUSE).await;
@@ -195,7 +206,12 @@ impl Launch<'_> {
         object: &Object,
         seen: &mut watch::Receiver<Seen>,
     ) -> Result<String, (RunError, Option<String>)> {
-        let mut deadline = Instant::now() + if self.kind == Kind::Job { POD_LIMIT } else { HEARD_LIMIT };
+        let mut deadline = Instant::now()
+            + if self.kind == Kind::Job {
+                POD_LIMIT
+            } else {
+                HEARD_LIMIT
+            };
         let mut last = Stage::Unheard;
         let mut name = None;
         let mut first_seen = None;
@@ -205,7 +221,10 @@ impl Launch<'_> {
                 Seen::Nothing => {}
                 Seen::Refused(error) => return Err((error, name)),
                 Seen::Gone => {
-                    let error = RunError::new(RunErrorKind::Lost, format!("the job's pod on {node} was deleted by somebody"));
+                    let error = RunError::new(
+                        RunErrorKind::Lost,
+                        format!("the job's pod on {node} was deleted by somebody"),
+                    );
                     return Err((error, name));
                 }
                 Seen::Pod(pod) => {
@@ -236,7 +255,8 @@ impl Launch<'_> {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err((lost(node), name)),
                 Err(_) => {
-                    let silent = last == Stage::Unheard && first_seen.is_some_and(|since| self.heard.overdue(since));
+                    let silent = last == Stage::Unheard
+                        && first_seen.is_some_and(|since| self.heard.overdue(since));
                     if silent || Instant::now() >= deadline {
                         let error = self.not_started(node, &last, name.as_deref(), object).await;
                         return Err((error, name));
@@ -254,15 +274,27 @@ impl Launch<'_> {
     }
 
     /// Why nothing started in time.
-    async fn not_started(&self, node: &str, last: &Stage, pod: Option<&str>, object: &Object) -> RunError {
+    async fn not_started(
+        &self,
+        node: &str,
+        last: &Stage,
+        pod: Option<&str>,
+        object: &Object,
+    ) -> RunError {
         match (last, pod) {
             (_, None) => self.without_pod(object).await,
             (Stage::Unheard, Some(_)) => RunError::new(
                 RunErrorKind::NodeDown,
-                format!("the kubelet of {node} does not take the pod: the node is off, frozen or cut off"),
+                format!(
+                    "the kubelet of {node} does not take the pod: the node is off, frozen or cut off"
+                ),
             ),
             (_, Some(pod)) => {
-                let why = self.warning(pod).await.map(|message| format!(": {message}")).unwrap_or_default();
+                let why = self
+                    .warning(pod)
+                    .await
+                    .map(|message| format!(": {message}"))
+                    .unwrap_or_default();
                 RunError::new(
                     RunErrorKind::PodNotStarted,
                     format!("the pod on {node} does not start{why}"),
@@ -280,16 +312,27 @@ impl Launch<'_> {
         }
         RunError::new(
             RunErrorKind::NoController,
-            format!("no Pod appeared for the Job within {} s: no controller-manager is at work", POD_LIMIT.as_secs_f32()),
+            format!(
+                "no Pod appeared for the Job within {} s: no controller-manager is at work",
+                POD_LIMIT.as_secs_f32()
+            ),
         )
     }
 
     /// The last complaint about an object of ours; none when there is none, or Events may not be read.
     async fn warning(&self, name: &str) -> Option<String> {
-        let events = Api::<Event>::namespaced(self.connection.control.clone(), &self.connection.namespace);
-        let params = ListParams::default().fields(&format!("involvedObject.name={name},type=Warning"));
-        let list = timeout(LAST_STATE_LIMIT, events.list(&params)).await.ok()?.ok()?;
-        list.items.into_iter().next_back().and_then(|event| event.message)
+        let events =
+            Api::<Event>::namespaced(self.connection.control.clone(), &self.connection.namespace);
+        let params =
+            ListParams::default().fields(&format!("involvedObject.name={name},type=Warning"));
+        let list = timeout(LAST_STATE_LIMIT, events.list(&params))
+            .await
+            .ok()?
+            .ok()?;
+        list.items
+            .into_iter()
+            .next_back()
+            .and_then(|event| event.message)
     }
 
     /// Follows a started operation to its report. The object stays.
@@ -324,10 +367,21 @@ impl Launch<'_> {
                 seen.changed().await.ok()?;
             }
         });
-        let how = ended.await.ok().flatten().unwrap_or_else(|| "it was ended".into());
-        let output = no_report.last_output.map(|text| format!(": {text}")).unwrap_or_default();
+        let how = ended
+            .await
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| "it was ended".into());
+        let output = no_report
+            .last_output
+            .map(|text| format!(": {text}"))
+            .unwrap_or_default();
         // FallbackToLogsOnError repeats the output in the termination message.
-        let output = if how.contains(output.trim_start_matches(": ")) { String::new() } else { output };
+        let output = if how.contains(output.trim_start_matches(": ")) {
+            String::new()
+        } else {
+            output
+        };
         RunError::new(
             RunErrorKind::Lost,
             format!("the job's program ended without a report ({how}){output}"),
@@ -336,5 +390,8 @@ impl Launch<'_> {
 }
 
 fn lost(node: &str) -> RunError {
-    RunError::new(RunErrorKind::Lost, format!("the job's pod on {node} was lost sight of"))
+    RunError::new(
+        RunErrorKind::Lost,
+        format!("the job's pod on {node} was lost sight of"),
+    )
 }

@@ -21,7 +21,10 @@ const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// Why not: no manifests, or not root.
 pub(crate) fn host() -> Result<Node, Error> {
     if !rustix::process::geteuid().is_root() {
-        return Err(Error::usage("working on this host needs root: etcd's keys are root's").hint("sudo kubectl etcd …"));
+        return Err(
+            Error::usage("working on this host needs root: etcd's keys are root's")
+                .hint("sudo kubectl etcd …"),
+        );
     }
     node_at(Path::new("/"))
 }
@@ -33,7 +36,8 @@ pub(crate) fn is_control_plane() -> bool {
 
 fn node_at(root: &Path) -> Result<Node, Error> {
     let host = host_at(root).map_err(|failure| {
-        Error::usage(format!("this host is not a control-plane node: {failure}")).hint("run it on a control-plane node")
+        Error::usage(format!("this host is not a control-plane node: {failure}"))
+            .hint("run it on a control-plane node")
     })?;
     for stray in &host.strays {
         tracing::warn!("{}: {}", stray.path.display(), stray.problem);
@@ -51,13 +55,21 @@ fn etcd_of(host: &Host) -> Result<Etcd, Error> {
     match (&host.etcd, &host.etcd_servers) {
         (Some(found), _) => match &found.target {
             Ok(target) => Ok(Etcd::Found(target.clone())),
-            Err(error) => Err(Error::failed(format!("{}: {error}", found.manifest.display()))),
+            Err(error) => Err(Error::failed(format!(
+                "{}: {error}",
+                found.manifest.display()
+            ))),
         },
-        (None, Some(servers)) => Ok(Etcd::External { servers: servers.clone() }),
+        (None, Some(servers)) => Ok(Etcd::External {
+            servers: servers.clone(),
+        }),
         (None, None) => {
             // A manifest that cannot be read may be etcd's.
-            let mut error = Error::usage(format!("this host has no etcd: no manifest in {} runs one", host.folder.display()))
-                .hint("run it on a control-plane node with an etcd of its own");
+            let mut error = Error::usage(format!(
+                "this host has no etcd: no manifest in {} runs one",
+                host.folder.display()
+            ))
+            .hint("run it on a control-plane node with an etcd of its own");
             for stray in &host.strays {
                 error = error.hint(format!("{}: {}", stray.path.display(), stray.problem));
             }
@@ -113,19 +125,31 @@ spec:
             std::fs::write(path, text).unwrap();
         };
         write("proc/sys/kernel/hostname", "CP-1\n");
-        assert!(node_at(root.path()).err().unwrap().message.contains("not a control-plane node"));
+        assert!(
+            node_at(root.path())
+                .err()
+                .unwrap()
+                .message
+                .contains("not a control-plane node")
+        );
         write("etc/kubernetes/manifests/.etcd.yaml", "half written");
         write("etc/kubernetes/manifests/other.yaml", "kind: [");
         let none = node_at(root.path()).err().unwrap();
         assert!(none.message.contains("has no etcd"), "{none}");
-        assert!(none.hints.iter().any(|hint| hint.contains("other.yaml")), "{none:?}");
+        assert!(
+            none.hints.iter().any(|hint| hint.contains("other.yaml")),
+            "{none:?}"
+        );
         write("etc/kubernetes/manifests/etcd.yaml", ETCD);
         let node = node_at(root.path()).unwrap();
         assert_eq!(node.name, "cp-1", "as kubelet registers it");
         let target = node.target().unwrap();
         assert_eq!(target.pod, "etcd-cp-1");
         assert_eq!(target.client_urls, ["http://127.0.0.1:2379"]);
-        write("etc/kubernetes/manifests/etcd.yaml", &format!("{ETCD}kind: Pod\n"));
+        write(
+            "etc/kubernetes/manifests/etcd.yaml",
+            &format!("{ETCD}kind: Pod\n"),
+        );
         assert!(node_at(root.path()).is_err(), "a key given twice");
     }
 }

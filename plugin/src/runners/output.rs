@@ -43,9 +43,13 @@ pub(crate) async fn report(
                 // "container is waiting to start", or the connection broke: the log begins anew with the next request,
                 // so nothing is lost.
                 refused += 1;
-                let lasting = matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404));
+                let lasting =
+                    matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404));
                 if lasting || since.elapsed() >= PATIENCE {
-                    return Err(super::trouble::api_error("reading the job's output", &error));
+                    return Err(super::trouble::api_error(
+                        "reading the job's output",
+                        &error,
+                    ));
                 }
                 tracing::debug!(%error, pod, "log not readable");
                 tokio::time::sleep((PAUSE * refused).min(LONGEST_PAUSE)).await;
@@ -129,11 +133,21 @@ mod tests {
     fn each_kind_of_line_is_told_apart() {
         let failure = Failure::new(FailureKind::NoQuorum, "no leader");
         let failed = said(&line(Event::Failed { failure }));
-        let Said::Failed(error) = failed else { panic!("{failed:?}") };
-        assert_eq!(error.kind, RunErrorKind::OperationFailed(FailureKind::NoQuorum));
-        assert_eq!(said("loader: out of memory"), Said::Foreign("loader: out of memory".into()));
+        let Said::Failed(error) = failed else {
+            panic!("{failed:?}")
+        };
+        assert_eq!(
+            error.kind,
+            RunErrorKind::OperationFailed(FailureKind::NoQuorum)
+        );
+        assert_eq!(
+            said("loader: out of memory"),
+            Said::Foreign("loader: out of memory".into())
+        );
         assert_eq!(said(""), Said::Nothing);
-        let Said::Failed(error) = said(r#"{"version":99,"event":{"type":"report"}}"#) else { panic!() };
+        let Said::Failed(error) = said(r#"{"version":99,"event":{"type":"report"}}"#) else {
+            panic!()
+        };
         assert_eq!(error.kind, RunErrorKind::OtherVersion);
         assert!(error.message.contains("update the plugin"), "{error}");
     }

@@ -8,8 +8,8 @@ use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::target::Target;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, HostPathVolumeSource, LocalObjectReference, Pod, PodSpec, PodTemplateSpec,
-    SecurityContext, Toleration, Volume, VolumeMount,
+    Container, EmptyDirVolumeSource, HostPathVolumeSource, LocalObjectReference, Pod, PodSpec,
+    PodTemplateSpec, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -50,11 +50,21 @@ pub(crate) struct Run {
 pub(crate) fn name(run: &Run, operation: &Operation, node: &str) -> String {
     let node: String = node
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
         .take(24)
         .collect();
     let node = node.trim_matches('-');
-    format!("{APP}-{}-{node}-{}", operation.name().replace(' ', "-"), run.id)
+    format!(
+        "{APP}-{}-{node}-{}",
+        operation.name().replace(' ', "-"),
+        run.id
+    )
 }
 
 /// The Job.
@@ -192,7 +202,10 @@ pub(crate) enum Needed {
 }
 
 fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
-    let tls = target.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]);
+    let tls = target
+        .tls
+        .iter()
+        .flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]);
     let mut needed: Vec<_> = tls.cloned().map(Needed::File).collect();
     match operation {
         Operation::Status => {
@@ -239,7 +252,11 @@ impl Files {
             Needed::Writable(path) => (path, Some("DirectoryOrCreate"), false),
             Needed::Scratch(path) => (path, None, false),
         };
-        if self.mounts.iter().any(|mount| Path::new(&mount.mount_path) == path) {
+        if self
+            .mounts
+            .iter()
+            .any(|mount| Path::new(&mount.mount_path) == path)
+        {
             // The certificate and the key may be one file.
             return;
         }
@@ -300,21 +317,34 @@ mod tests {
     }
 
     fn mounts(operation: Operation) -> Vec<(String, bool)> {
-        let pod = pod(&run(), &assignment(operation), &Program::Image {
-            reference: "x".into(),
-            pull_secrets: Vec::new(),
-        });
+        let pod = pod(
+            &run(),
+            &assignment(operation),
+            &Program::Image {
+                reference: "x".into(),
+                pull_secrets: Vec::new(),
+            },
+        );
         let container = pod.spec.unwrap().containers.remove(0);
         let mounts = container.volume_mounts.unwrap();
-        mounts.into_iter().map(|mount| (mount.mount_path, mount.read_only.unwrap())).collect()
+        mounts
+            .into_iter()
+            .map(|mount| (mount.mount_path, mount.read_only.unwrap()))
+            .collect()
     }
 
     #[test]
     fn only_what_is_needed_is_mounted_and_only_for_reading() {
-        let tls = [("/pki/ca.crt".to_owned(), true), ("/pki/both.pem".to_owned(), true)];
+        let tls = [
+            ("/pki/ca.crt".to_owned(), true),
+            ("/pki/both.pem".to_owned(), true),
+        ];
         assert_eq!(mounts(Operation::Members), tls);
         assert_eq!(mounts(Operation::Health { timeout_ms: 1 }), tls);
-        assert_eq!(mounts(Operation::Defrag).last(), Some(&("/var/lib/etcd".into(), true)));
+        assert_eq!(
+            mounts(Operation::Defrag).last(),
+            Some(&("/var/lib/etcd".into(), true))
+        );
         let status = mounts(Operation::Status);
         assert!(status.contains(&("/var/lib/etcd".into(), true)));
         assert!(status.iter().all(|(_, read_only)| *read_only), "{status:?}");
@@ -335,33 +365,51 @@ mod tests {
             name: "s.db".into(),
             hold_seconds: 60,
         };
-        let pod = pod(&run(), &assignment(operation), &Program::Image {
-            reference: "x".into(),
-            pull_secrets: Vec::new(),
-        });
+        let pod = pod(
+            &run(),
+            &assignment(operation),
+            &Program::Image {
+                reference: "x".into(),
+                pull_secrets: Vec::new(),
+            },
+        );
         let volumes = pod.spec.unwrap().volumes.unwrap();
         assert!(volumes.last().unwrap().empty_dir.is_some());
     }
 
     #[test]
     fn names_fit_a_label() {
-        let name = name(&run(), &Operation::AlarmDisarm {
-            alarm: etcd_operations::report::AlarmKind::NoSpace,
-            member: None,
-        }, "a-very-long-node-name.with.dots.example.com");
+        let name = name(
+            &run(),
+            &Operation::AlarmDisarm {
+                alarm: etcd_operations::report::AlarmKind::NoSpace,
+                member: None,
+            },
+            "a-very-long-node-name.with.dots.example.com",
+        );
         assert!(name.len() <= 63, "{name}");
-        assert_eq!(name, "kubectl-etcd-alarm-disarm-a-very-long-node-name-wi-1a2b3c4d");
+        assert_eq!(
+            name,
+            "kubectl-etcd-alarm-disarm-a-very-long-node-name-wi-1a2b3c4d"
+        );
     }
 
     #[test]
     fn the_job_is_pinned_privileged_and_bounded() {
-        let job = job(&run(), &assignment(Operation::Status), &Program::Image {
-            reference: "example.com/etcd-job:1".into(),
-            pull_secrets: vec!["pull".into()],
-        });
+        let job = job(
+            &run(),
+            &assignment(Operation::Status),
+            &Program::Image {
+                reference: "example.com/etcd-job:1".into(),
+                pull_secrets: vec!["pull".into()],
+            },
+        );
         let job = serde_json::to_value(&job).unwrap();
         let at = |path: &str| job.pointer(path).cloned().unwrap_or_default();
-        assert_eq!(at("/metadata/labels/app.kubernetes.io~1name"), "kubectl-etcd");
+        assert_eq!(
+            at("/metadata/labels/app.kubernetes.io~1name"),
+            "kubectl-etcd"
+        );
         assert_eq!(at("/metadata/labels/kubectl-etcd~1run"), "1a2b3c4d");
         assert_eq!(at("/spec/backoffLimit"), 0);
         assert_eq!(at("/spec/activeDeadlineSeconds"), 90);

@@ -96,20 +96,24 @@ impl Program {
         let Self::Carried(carried) = self else {
             return;
         };
-        let sources = carried.config_maps.iter().enumerate().map(|(number, name)| {
-            let mut keys = vec![part_key(number)];
-            if number == 0 {
-                keys.push(LOADER.into());
-            }
-            VolumeProjection {
-                config_map: Some(ConfigMapProjection {
-                    name: name.clone(),
-                    items: Some(keys.into_iter().map(same_path).collect()),
-                    ..ConfigMapProjection::default()
-                }),
-                ..VolumeProjection::default()
-            }
-        });
+        let sources = carried
+            .config_maps
+            .iter()
+            .enumerate()
+            .map(|(number, name)| {
+                let mut keys = vec![part_key(number)];
+                if number == 0 {
+                    keys.push(LOADER.into());
+                }
+                VolumeProjection {
+                    config_map: Some(ConfigMapProjection {
+                        name: name.clone(),
+                        items: Some(keys.into_iter().map(same_path).collect()),
+                        ..ConfigMapProjection::default()
+                    }),
+                    ..VolumeProjection::default()
+                }
+            });
         files.volumes.push(Volume {
             name: "carried".into(),
             projected: Some(ProjectedVolumeSource {
@@ -129,7 +133,8 @@ impl Program {
 
 impl CarriedProgram {
     fn loader_arguments(&self, own: impl IntoIterator<Item = String>) -> Vec<String> {
-        let parts = (0..self.config_maps.len()).map(|number| format!("{FOLDER}/{}", part_key(number)));
+        let parts =
+            (0..self.config_maps.len()).map(|number| format!("{FOLDER}/{}", part_key(number)));
         [self.digest.clone(), self.size_bytes.to_string()]
             .into_iter()
             .chain(parts)
@@ -160,7 +165,15 @@ mod tests {
         });
         assert_eq!(
             program.exec_command(["read".to_owned()])[..],
-            ["/carried/loader", &"ab".repeat(32), "12", "/carried/part-0", "/carried/part-1", "--", "read"]
+            [
+                "/carried/loader",
+                &"ab".repeat(32),
+                "12",
+                "/carried/part-0",
+                "/carried/part-1",
+                "--",
+                "read"
+            ]
         );
         let mut files = Files::default();
         program.mount(&mut files);

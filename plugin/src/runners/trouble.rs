@@ -1,6 +1,8 @@
 //! What keeps a pod from running, told from the API's words: the reasons people meet, by name.
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{
+    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod,
+};
 use kube::Error as KubeError;
 
 use crate::connection::chain;
@@ -30,7 +32,11 @@ pub(crate) fn stage(pod: &Pod) -> Stage {
         if state.running.is_some() || state.terminated.is_some() {
             return Stage::Started;
         }
-        if let Some(trouble) = state.waiting.as_ref().and_then(|waiting| waiting_trouble(pod, waiting)) {
+        if let Some(trouble) = state
+            .waiting
+            .as_ref()
+            .and_then(|waiting| waiting_trouble(pod, waiting))
+        {
             return Stage::Trouble(trouble);
         }
     }
@@ -58,8 +64,12 @@ fn waiting_trouble(pod: &Pod, waiting: &ContainerStateWaiting) -> Option<RunErro
     let reason = waiting.reason.as_deref()?;
     let message = waiting.message.as_deref().unwrap_or_default();
     let spec = pod.spec.as_ref();
-    let image = spec.and_then(|spec| spec.containers.first()?.image.as_deref()).unwrap_or("?");
-    let node = spec.and_then(|spec| spec.node_name.as_deref()).unwrap_or("?");
+    let image = spec
+        .and_then(|spec| spec.containers.first()?.image.as_deref())
+        .unwrap_or("?");
+    let node = spec
+        .and_then(|spec| spec.node_name.as_deref())
+        .unwrap_or("?");
     match reason {
         "ErrImageNeverPull" => Some(
             RunError::new(
@@ -89,7 +99,11 @@ pub(crate) fn ending(pod: &Pod) -> Option<String> {
     let container: &ContainerStatus = status.container_statuses.as_ref()?.first()?;
     let ended: &ContainerStateTerminated = container.state.as_ref()?.terminated.as_ref()?;
     let reason = ended.reason.as_deref().unwrap_or("ended");
-    let message = ended.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let message = ended
+        .message
+        .as_deref()
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
     let message = message.map(|text| format!(": {text}")).unwrap_or_default();
     Some(format!("{reason}, exit code {}{message}", ended.exit_code))
 }
@@ -99,7 +113,10 @@ pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
     let KubeError::Api(status) = error else {
         return RunError::new(
             RunErrorKind::ApiserverLost,
-            format!("{doing}: the apiserver does not answer any more: {}", chain(error)),
+            format!(
+                "{doing}: the apiserver does not answer any more: {}",
+                chain(error)
+            ),
         )
         .hint("as root on a control-plane node: --via local");
     };
@@ -109,7 +126,8 @@ pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
         return error;
     }
     if message.contains("etcdserver:") || status.code == 504 || status.code == 503 {
-        return said(RunErrorKind::ApiserverLost).hint("as root on a control-plane node: --via local");
+        return said(RunErrorKind::ApiserverLost)
+            .hint("as root on a control-plane node: --via local");
     }
     match status.code {
         401 => said(RunErrorKind::NoRights),
@@ -117,22 +135,29 @@ pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
             said(RunErrorKind::NoRights).hint(rights::grant(message))
         }
         403 => said(RunErrorKind::AdmissionRefused),
-        404 if message.contains("namespaces") => {
-            said(RunErrorKind::Other).hint("kubectl apply -f manifests/, or another namespace with -n")
-        }
+        404 if message.contains("namespaces") => said(RunErrorKind::Other)
+            .hint("kubectl apply -f manifests/, or another namespace with -n"),
         _ => said(RunErrorKind::Other),
     }
 }
 
 /// What a refusal means that is only known by its words: of a controller that may not create a Pod, say.
 pub(crate) fn refused(doing: &str, message: &str) -> RunError {
-    by_words(doing, message)
-        .unwrap_or_else(|| RunError::new(RunErrorKind::AdmissionRefused, format!("{doing}: {message}")))
+    by_words(doing, message).unwrap_or_else(|| {
+        RunError::new(
+            RunErrorKind::AdmissionRefused,
+            format!("{doing}: {message}"),
+        )
+    })
 }
 
 /// Whether etcd is electing a leader: the same request will be answered in a moment.
 pub(crate) fn electing(error: &KubeError) -> bool {
-    let passing = ["leader changed", "no leader", "etcdserver: request timed out"];
+    let passing = [
+        "leader changed",
+        "no leader",
+        "etcdserver: request timed out",
+    ];
     matches!(error, KubeError::Api(status) if passing.iter().any(|words| status.message.contains(words)))
 }
 
@@ -141,7 +166,8 @@ fn by_words(doing: &str, message: &str) -> Option<RunError> {
     let said = |kind| RunError::new(kind, format!("{doing}: {message}"));
     let has = |words: &str| message.contains(words);
     Some(if has("database space exceeded") {
-        said(RunErrorKind::WritesRefused).hint("kubectl etcd alarm list; kubectl etcd defrag; kubectl etcd alarm disarm")
+        said(RunErrorKind::WritesRefused)
+            .hint("kubectl etcd alarm list; kubectl etcd defrag; kubectl etcd alarm disarm")
     } else if has("exceeded quota") || has("failed quota") {
         said(RunErrorKind::QuotaExceeded).hint("use a namespace without a quota: -n kube-system")
     } else if has("violates PodSecurity") {
@@ -165,44 +191,75 @@ mod tests {
     use serde_json::json;
 
     fn pod(status: serde_json::Value) -> Pod {
-        let spec = json!({"nodeName": "cp-1", "containers": [{"name": "etcd-job", "image": "img:1"}]});
+        let spec =
+            json!({"nodeName": "cp-1", "containers": [{"name": "etcd-job", "image": "img:1"}]});
         serde_json::from_value(json!({"spec": spec, "status": status})).unwrap()
     }
 
     fn with_state(state: serde_json::Value) -> Pod {
-        pod(json!({"phase": "Pending", "startTime": "2026-11-21T14:00:00Z", "containerStatuses": [{
-            "name": "etcd-job", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state}]}))
+        pod(
+            json!({"phase": "Pending", "startTime": "2026-11-21T14:00:00Z", "containerStatuses": [{
+            "name": "etcd-job", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state}]}),
+        )
     }
 
     #[test]
     fn a_pod_nobody_took_is_told_from_one_that_starts() {
         assert_eq!(stage(&pod(json!({"phase": "Pending"}))), Stage::Unheard);
-        assert_eq!(stage(&pod(json!({"phase": "Pending", "startTime": "2026-11-21T14:00:00Z"}))), Stage::Starting);
-        assert_eq!(stage(&with_state(json!({"waiting": {"reason": "ContainerCreating"}}))), Stage::Starting);
+        assert_eq!(
+            stage(&pod(
+                json!({"phase": "Pending", "startTime": "2026-11-21T14:00:00Z"})
+            )),
+            Stage::Starting
+        );
+        assert_eq!(
+            stage(&with_state(
+                json!({"waiting": {"reason": "ContainerCreating"}})
+            )),
+            Stage::Starting
+        );
         assert_eq!(stage(&with_state(json!({"running": {}}))), Stage::Started);
     }
 
     #[test]
     fn a_missing_image_is_named() {
-        for reason in ["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"] {
-            let Stage::Trouble(error) = stage(&with_state(json!({"waiting": {"reason": reason}}))) else {
+        for reason in [
+            "ErrImageNeverPull",
+            "ErrImagePull",
+            "ImagePullBackOff",
+            "InvalidImageName",
+        ] {
+            let Stage::Trouble(error) = stage(&with_state(json!({"waiting": {"reason": reason}})))
+            else {
                 panic!("{reason}")
             };
             assert_eq!(error.kind, RunErrorKind::ImageMissing);
-            assert!(error.message.contains("img:1") && error.message.contains("cp-1"), "{error}");
+            assert!(
+                error.message.contains("img:1") && error.message.contains("cp-1"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn a_pod_the_node_refuses_says_why() {
-        let evicted = pod(json!({"phase": "Failed", "reason": "Evicted", "message": "node was low on memory"}));
-        let Stage::Trouble(error) = stage(&evicted) else { panic!() };
-        assert_eq!(error.message, "the node refused the pod: Evicted: node was low on memory");
+        let evicted = pod(
+            json!({"phase": "Failed", "reason": "Evicted", "message": "node was low on memory"}),
+        );
+        let Stage::Trouble(error) = stage(&evicted) else {
+            panic!()
+        };
+        assert_eq!(
+            error.message,
+            "the node refused the pod: Evicted: node was low on memory"
+        );
     }
 
     #[test]
     fn an_ended_container_tells_its_last_words() {
-        let ended = with_state(json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "boom\n"}}));
+        let ended = with_state(
+            json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "boom\n"}}),
+        );
         assert_eq!(stage(&ended), Stage::Started);
         assert_eq!(ending(&ended).unwrap(), "OOMKilled, exit code 137: boom");
     }
@@ -218,12 +275,19 @@ mod tests {
         assert_eq!(kind(403, rbac), RunErrorKind::NoRights);
         let quota = "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0";
         assert_eq!(kind(403, quota), RunErrorKind::QuotaExceeded);
-        let security = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": privileged";
+        let security =
+            "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": privileged";
         assert_eq!(kind(403, security), RunErrorKind::AdmissionRefused);
         let account = "pods \"x\" is forbidden: error looking up service account ns/default: serviceaccount \"default\" not found";
         assert_eq!(kind(403, account), RunErrorKind::AdmissionRefused);
-        assert_eq!(kind(500, "etcdserver: mvcc: database space exceeded"), RunErrorKind::WritesRefused);
-        assert_eq!(kind(500, "etcdserver: no leader"), RunErrorKind::ApiserverLost);
+        assert_eq!(
+            kind(500, "etcdserver: mvcc: database space exceeded"),
+            RunErrorKind::WritesRefused
+        );
+        assert_eq!(
+            kind(500, "etcdserver: no leader"),
+            RunErrorKind::ApiserverLost
+        );
         assert_eq!(kind(404, "namespaces \"x\" not found"), RunErrorKind::Other);
         let policy = "jobs.batch \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
         assert_eq!(kind(422, policy), RunErrorKind::AdmissionRefused);
@@ -233,6 +297,8 @@ mod tests {
     fn an_election_is_waited_for_and_a_full_database_is_not() {
         let error = |message: &str| KubeError::Api(Status::failure(message, "").boxed());
         assert!(electing(&error("etcdserver: leader changed")));
-        assert!(!electing(&error("etcdserver: mvcc: database space exceeded")));
+        assert!(!electing(&error(
+            "etcdserver: mvcc: database space exceeded"
+        )));
     }
 }

@@ -45,7 +45,12 @@ impl Drop for PodWatch {
 impl PodWatch {
     /// Begins to watch the Pods with this run's label. The first events are those of Pods that are already there, so
     /// nothing is missed whenever it begins.
-    pub(crate) fn begin(client: Client, namespace: &str, run: &str, nodes: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn begin(
+        client: Client,
+        namespace: &str,
+        run: &str,
+        nodes: impl Iterator<Item = String>,
+    ) -> Self {
         let mut seen = HashMap::new();
         let mut senders = HashMap::new();
         for node in nodes {
@@ -59,7 +64,8 @@ impl PodWatch {
             loop {
                 if let Err(error) = watch_once(&api, &labels, &senders).await {
                     // Only a lasting refusal counts: everything else may be better the next time.
-                    if matches!(&error, kube::Error::Api(status) if matches!(status.code, 401 | 403)) {
+                    if matches!(&error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
+                    {
                         let refused = Seen::Refused(api_error("watching the pods", &error));
                         for sender in senders.values() {
                             sender.send_replace(refused.clone());
@@ -85,7 +91,9 @@ async fn watch_once(
     labels: &str,
     senders: &HashMap<String, watch::Sender<Seen>>,
 ) -> kube::Result<()> {
-    let events = api.watch(&WatchParams::default().labels(labels), "0").await?;
+    let events = api
+        .watch(&WatchParams::default().labels(labels), "0")
+        .await?;
     pin_mut!(events);
     while let Some(event) = events.try_next().await? {
         match event {

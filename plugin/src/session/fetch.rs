@@ -60,13 +60,17 @@ impl Session {
         if via == Via::Exec {
             return Err(run_error(&node.name, &exec::not_supported(&operation)));
         }
-        let mut result = self.fetch(cluster, via, node, &operation, &mut destination).await;
+        let mut result = self
+            .fetch(cluster, via, node, &operation, &mut destination)
+            .await;
         if let Err(Trouble::Run(error)) = &result
             && self.forced.is_none()
             && runners::successor(via, error, &operation) == Some(Via::Pod)
         {
             self.choose(Via::Pod, &error.message);
-            result = self.fetch(cluster, Via::Pod, node, &operation, &mut destination).await;
+            result = self
+                .fetch(cluster, Via::Pod, node, &operation, &mut destination)
+                .await;
         }
         let report = result.map_err(|trouble| trouble.into_error(node, path))?;
         destination.complete(&report)?;
@@ -78,7 +82,10 @@ impl Session {
 
     /// On this host the operation itself makes the file and what describes it.
     async fn save_here(&self, node: &Node, path: &Path) -> Result<SnapshotReport, Error> {
-        let (folder, name) = match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
+        let (folder, name) = match (
+            path.parent(),
+            path.file_name().and_then(|name| name.to_str()),
+        ) {
             (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
             _ => return Err(Error::usage(format!("{} is no file name", path.display()))),
         };
@@ -117,17 +124,25 @@ impl Session {
             }
         };
         let work = async {
-            let report = async { launcher.report(&started, &mut saving).await.map_err(Trouble::Run) };
+            let report = async {
+                launcher
+                    .report(&started, &mut saving)
+                    .await
+                    .map_err(Trouble::Run)
+            };
             let mut told = Instant::now();
             let mut fetching = |done: u64| {
                 if told.elapsed() >= TELL {
                     told = Instant::now();
                     let total = total.load(Ordering::Relaxed).max(done);
-                    self.tell(node, Progress {
-                        step: "fetching".into(),
-                        done_bytes: done,
-                        total_bytes: (total > done).then_some(total),
-                    });
+                    self.tell(
+                        node,
+                        Progress {
+                            step: "fetching".into(),
+                            done_bytes: done,
+                            total_bytes: (total > done).then_some(total),
+                        },
+                    );
                 }
             };
             let bytes = receive(cluster, &started, destination, &mut fetching);
@@ -136,14 +151,21 @@ impl Session {
         let result = match timeout(limit, work).await {
             Ok(result) => result,
             Err(_) => Err(Trouble::Run(
-                RunError::new(RunErrorKind::TimedOut, format!("not done within {} s", limit.as_secs()))
-                    .hint("give it longer with --timeout"),
+                RunError::new(
+                    RunErrorKind::TimedOut,
+                    format!("not done within {} s", limit.as_secs()),
+                )
+                .hint("give it longer with --timeout"),
             )),
         };
         cluster.created.remove_soon(started.object.clone());
         let (report, whole) = result?;
         match report {
-            Report::Snapshot(report) if report.sha256 == whole.sha256 && report.size_bytes == whole.size_bytes => Ok(report),
+            Report::Snapshot(report)
+                if report.sha256 == whole.sha256 && report.size_bytes == whole.size_bytes =>
+            {
+                Ok(report)
+            }
             Report::Snapshot(report) => Err(Trouble::Run(RunError::new(
                 RunErrorKind::Lost,
                 format!(
@@ -151,7 +173,10 @@ impl Session {
                     whole.size_bytes, whole.sha256, report.size_bytes, report.sha256
                 ),
             ))),
-            _ => Err(Trouble::Run(RunError::new(RunErrorKind::Lost, "the job reported something else than a snapshot"))),
+            _ => Err(Trouble::Run(RunError::new(
+                RunErrorKind::Lost,
+                "the job reported something else than a snapshot",
+            ))),
         }
     }
 
@@ -183,8 +208,10 @@ impl Trouble {
         match self {
             Self::Run(error) => run_error(&node.name, &error),
             Self::Here(error) => file::not_stored(path, error),
-            Self::Stream(message) => Error::failed(format!("{}: fetching the snapshot: {message}", node.name))
-                .hint("keep it on the node instead: --on-node"),
+            Self::Stream(message) => {
+                Error::failed(format!("{}: fetching the snapshot: {message}", node.name))
+                    .hint("keep it on the node instead: --on-node")
+            }
         }
     }
 }
@@ -204,7 +231,9 @@ async fn receive(
         let before = receiver.verified();
         let error = match connect(cluster, started, &mut receiver, destination, told).await {
             Ok(()) => {
-                return receiver.finish().map_err(|error| Trouble::Stream(error.to_string()));
+                return receiver
+                    .finish()
+                    .map_err(|error| Trouble::Stream(error.to_string()));
             }
             Err(End::Here(error)) => return Err(Trouble::Here(error)),
             Err(End::Hopeless(message)) => return Err(Trouble::Stream(message)),
@@ -216,9 +245,16 @@ async fn receive(
             in_vain += 1;
         }
         if last_new.elapsed() >= PATIENCE {
-            return Err(Trouble::Stream(format!("{error}; nothing new came for {} s", PATIENCE.as_secs())));
+            return Err(Trouble::Stream(format!(
+                "{error}; nothing new came for {} s",
+                PATIENCE.as_secs()
+            )));
         }
-        tracing::debug!(error, verified = receiver.verified(), "fetching goes on with a new connection");
+        tracing::debug!(
+            error,
+            verified = receiver.verified(),
+            "fetching goes on with a new connection"
+        );
         sleep((PAUSE * in_vain).min(LONGEST_PAUSE)).await;
         receiver.reconnected();
     }
@@ -252,21 +288,36 @@ async fn connect(
     ];
     let connection = &cluster.connection;
     let command = cluster.program().exec_command(arguments);
-    let open = ExecStream::open(&connection.stream, &connection.namespace, &started.pod, CONTAINER, &command, true);
+    let open = ExecStream::open(
+        &connection.stream,
+        &connection.namespace,
+        &started.pod,
+        CONTAINER,
+        &command,
+        true,
+    );
     let mut stream = match timeout(OPEN_LIMIT, open).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-            let error = runners::trouble::api_error("fetching through exec", &kube::Error::Api(status));
+            let error =
+                runners::trouble::api_error("fetching through exec", &kube::Error::Api(status));
             return Err(End::Hopeless(error.message));
         }
         Ok(Err(error)) => return Err(End::Again(crate::connection::chain(&error))),
-        Err(_) => return Err(End::Again(format!("the reader did not start within {} s", OPEN_LIMIT.as_secs()))),
+        Err(_) => {
+            return Err(End::Again(format!(
+                "the reader did not start within {} s",
+                OPEN_LIMIT.as_secs()
+            )));
+        }
     };
     let mut complaints = Vec::new();
     loop {
         match stream.next().await {
             Ok(Frame::Stdout(bytes)) => {
-                let ended = receiver.push(&bytes, |part| destination.write(part)).map_err(judge)?;
+                let ended = receiver
+                    .push(&bytes, |part| destination.write(part))
+                    .map_err(judge)?;
                 told(receiver.verified());
                 if ended {
                     farewell(&mut stream).await;
@@ -281,7 +332,11 @@ async fn connect(
                     Ending::ExitCode(code) => format!("the reader ended with exit code {code}"),
                     Ending::Failure(message) => message,
                 };
-                return Err(End::Again(if complaints.is_empty() { how } else { format!("{how}: {complaints}") }));
+                return Err(End::Again(if complaints.is_empty() {
+                    how
+                } else {
+                    format!("{how}: {complaints}")
+                }));
             }
             Err(error) => return Err(End::Again(error.to_string())),
         }
@@ -300,7 +355,10 @@ fn judge(error: TransferError) -> End {
 /// Tells the reader that it may go. Its own end matters to nobody any more: all was checked.
 async fn farewell(stream: &mut ExecStream) {
     let goodbye = async {
-        stream.send(format!("{ACKNOWLEDGEMENT}\n").as_bytes()).await.ok()?;
+        stream
+            .send(format!("{ACKNOWLEDGEMENT}\n").as_bytes())
+            .await
+            .ok()?;
         while let Ok(frame) = stream.next().await {
             if let Frame::End(_) = frame {
                 return Some(());

@@ -49,7 +49,11 @@ impl Session {
         let server = match Connection::prepare(connection).await {
             Ok(server) => server,
             // Not even a kubeconfig: on a master that is no reason not to help.
-            Err(error) if fleet.via.is_none() && connection.kubeconfig.is_none() && local::is_control_plane() => {
+            Err(error)
+                if fleet.via.is_none()
+                    && connection.kubeconfig.is_none()
+                    && local::is_control_plane() =>
+            {
                 let why = error.chain();
                 return Self::instead_of_apiserver(fleet, notices, &why);
             }
@@ -109,8 +113,13 @@ impl Session {
         })
     }
 
-    fn instead_of_apiserver(fleet: &FleetArgs, notices: NoticeSink, why: &str) -> Result<Self, Error> {
-        let session = Self::on_this_host(fleet, NoticeSink::clone(&notices)).map_err(|error| error.hint(why.to_owned()))?;
+    fn instead_of_apiserver(
+        fleet: &FleetArgs,
+        notices: NoticeSink,
+        why: &str,
+    ) -> Result<Self, Error> {
+        let session = Self::on_this_host(fleet, NoticeSink::clone(&notices))
+            .map_err(|error| error.hint(why.to_owned()))?;
         notices(Notice::RunnerChosen {
             via: Via::Local,
             why: why.to_owned(),
@@ -179,7 +188,10 @@ async fn etcd_comes_back(connection: &Connection) -> bool {
 }
 
 /// What `/readyz` says, where that matters: a connection that was refused needs no second opinion.
-async fn readiness_for(error: &kube::Error, ready: tokio::task::JoinHandle<Readiness>) -> Readiness {
+async fn readiness_for(
+    error: &kube::Error,
+    ready: tokio::task::JoinHandle<Readiness>,
+) -> Readiness {
     match error {
         kube::Error::Api(_) => ready.await.unwrap_or(Readiness::Unknown),
         _ => {
@@ -191,10 +203,15 @@ async fn readiness_for(error: &kube::Error, ready: tokio::task::JoinHandle<Readi
 
 /// The nodes named, in the cluster's order.
 fn narrow(nodes: Vec<Node>, wanted: &[String]) -> Result<Vec<Node>, Error> {
-    if let Some(unknown) = wanted.iter().find(|name| !nodes.iter().any(|node| &&node.name == name)) {
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|name| !nodes.iter().any(|node| &&node.name == name))
+    {
         let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
-        return Err(Error::usage(format!("there is no control-plane node `{unknown}`"))
-            .hint(format!("the control-plane nodes are: {}", names.join(", "))));
+        return Err(
+            Error::usage(format!("there is no control-plane node `{unknown}`"))
+                .hint(format!("the control-plane nodes are: {}", names.join(", "))),
+        );
     }
     Ok(nodes
         .into_iter()
@@ -219,7 +236,11 @@ fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
             None => node.name.clone(),
         })
         .collect();
-    let hosts = if hosts.is_empty() { host.to_owned() } else { hosts.join(", ") };
+    let hosts = if hosts.is_empty() {
+        host.to_owned()
+    } else {
+        hosts.join(", ")
+    };
     error
         .hint("if the apiserver of another control-plane node answers: --server https://OTHER:6443")
         .hint(format!(
@@ -246,11 +267,21 @@ mod tests {
 
     #[test]
     fn an_unknown_node_names_those_there_are() {
-        let error = narrow(vec![node("cp-1"), node("cp-2")], &["cp-9".into()]).err().unwrap();
+        let error = narrow(vec![node("cp-1"), node("cp-2")], &["cp-9".into()])
+            .err()
+            .unwrap();
         assert_eq!(error.kind.exit_code(), 2);
         assert_eq!(error.hints, ["the control-plane nodes are: cp-1, cp-2"]);
-        assert_eq!(narrow(vec![node("cp-1"), node("cp-2")], &["cp-2".into()]).unwrap().len(), 1);
-        assert_eq!(narrow(vec![node("cp-1"), node("cp-2")], &[]).unwrap().len(), 2);
+        assert_eq!(
+            narrow(vec![node("cp-1"), node("cp-2")], &["cp-2".into()])
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(
+            narrow(vec![node("cp-1"), node("cp-2")], &[]).unwrap().len(),
+            2
+        );
     }
 
     #[test]
@@ -260,8 +291,16 @@ mod tests {
         };
         let error = where_to_go(lost(), "https://10.0.0.1:6443", &[]);
         assert_eq!(error.kind.exit_code(), 6);
-        assert!(error.hints[1].ends_with("--via local: 10.0.0.1"), "{:?}", error.hints);
+        assert!(
+            error.hints[1].ends_with("--via local: 10.0.0.1"),
+            "{:?}",
+            error.hints
+        );
         let error = where_to_go(lost(), "https://10.0.0.1:6443", &[node("cp-1")]);
-        assert!(error.hints[1].ends_with("cp-1 (10.0.0.7)"), "{:?}", error.hints);
+        assert!(
+            error.hints[1].ends_with("cp-1 (10.0.0.7)"),
+            "{:?}",
+            error.hints
+        );
     }
 }

@@ -58,7 +58,11 @@ impl<'a> Round<'a> {
         cluster.sweep_once();
         Ok(Self {
             cluster,
-            kind: if via == Via::Pod { Kind::Pod } else { Kind::Job },
+            kind: if via == Via::Pod {
+                Kind::Pod
+            } else {
+                Kind::Job
+            },
             run,
             watch,
             operation,
@@ -74,7 +78,11 @@ impl<'a> Round<'a> {
     }
 
     /// Runs it on one node and leaves the pod there.
-    pub(crate) async fn launch(&self, node: &Node, notices: &NoticeSink) -> Result<Launched, RunError> {
+    pub(crate) async fn launch(
+        &self,
+        node: &Node,
+        notices: &NoticeSink,
+    ) -> Result<Launched, RunError> {
         let (assignment, seen) = self.prepare(node)?;
         let notices = Arc::clone(notices);
         let name = node.name.clone();
@@ -84,14 +92,22 @@ impl<'a> Round<'a> {
                 progress,
             });
         };
-        self.launcher().to_report(&assignment, seen, &mut progress).await
+        self.launcher()
+            .to_report(&assignment, seen, &mut progress)
+            .await
     }
 
     /// What a launch on this node starts with.
     pub(crate) fn prepare(
         &self,
         node: &Node,
-    ) -> Result<(Assignment, tokio::sync::watch::Receiver<crate::runners::watching::Seen>), RunError> {
+    ) -> Result<
+        (
+            Assignment,
+            tokio::sync::watch::Receiver<crate::runners::watching::Seen>,
+        ),
+        RunError,
+    > {
         let target = node
             .target()
             .ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this node"))?;
@@ -131,8 +147,11 @@ impl Cluster {
             let carried = crate::carried::carried();
             let namespace = &self.connection.namespace;
             let present = self.present.clone().unwrap_or_default();
-            let brought = carry::bring(&self.connection.control, namespace, &carried, &present).await;
-            if self.present.is_none() && matches!(&brought, Err(error) if error.kind == RunErrorKind::NoRights) {
+            let brought =
+                carry::bring(&self.connection.control, namespace, &carried, &present).await;
+            if self.present.is_none()
+                && matches!(&brought, Err(error) if error.kind == RunErrorKind::NoRights)
+            {
                 // It could not be seen whether the parts are there: they may be, and what is missing more is then said.
                 return Ok(());
             }

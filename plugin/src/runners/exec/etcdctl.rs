@@ -95,9 +95,16 @@ struct HealthLine {
 }
 
 /// The account of one endpoint, of `endpoint status -w json`.
-pub(super) fn endpoint_status(stdout: &str, quota: Option<u64>, took_ms: u64) -> Result<EndpointStatus, Failure> {
+pub(super) fn endpoint_status(
+    stdout: &str,
+    quota: Option<u64>,
+    took_ms: u64,
+) -> Result<EndpointStatus, Failure> {
     let lines: Vec<EndpointStatusLine> = parse(stdout)?;
-    let line = lines.into_iter().next().ok_or_else(|| not_understood("an empty list"))?;
+    let line = lines
+        .into_iter()
+        .next()
+        .ok_or_else(|| not_understood("an empty list"))?;
     let body = line.status;
     let some_text = |text: String| (!text.is_empty()).then_some(text);
     Ok(EndpointStatus {
@@ -109,14 +116,20 @@ pub(super) fn endpoint_status(stdout: &str, quota: Option<u64>, took_ms: u64) ->
         db_size_bytes: body.db_size,
         db_in_use_bytes: (body.db_size_in_use > 0).then_some(body.db_size_in_use),
         // Told from 3.6 on; before, only the flag knows.
-        quota_bytes: (body.db_size_quota > 0).then_some(body.db_size_quota).or(quota),
+        quota_bytes: (body.db_size_quota > 0)
+            .then_some(body.db_size_quota)
+            .or(quota),
         leader: (body.leader != 0).then_some(MemberId(body.leader)),
         is_learner: body.is_learner,
         raft_term: body.raft_term,
         raft_index: body.raft_index,
         raft_applied_index: body.raft_applied_index,
         revision: body.header.revision,
-        errors: body.errors.into_iter().map(|error| error.trim().to_owned()).collect(),
+        errors: body
+            .errors
+            .into_iter()
+            .map(|error| error.trim().to_owned())
+            .collect(),
         downgrade_target: body
             .downgrade_info
             .enabled
@@ -165,10 +178,16 @@ pub(super) fn alarms(stdout: &str) -> Result<(Option<ClusterId>, Vec<Alarm>), Fa
 /// How long the linearizable read of `endpoint health` took, in microseconds.
 pub(super) fn health(stdout: &str) -> Result<u64, Failure> {
     let lines: Vec<HealthLine> = parse(stdout)?;
-    let line = lines.into_iter().next().ok_or_else(|| not_understood("an empty list"))?;
+    let line = lines
+        .into_iter()
+        .next()
+        .ok_or_else(|| not_understood("an empty list"))?;
     // With an alarm the read itself was answered; alarms are told apart from that.
     if !line.health && !line.error.starts_with("Active Alarm") {
-        return Err(Failure::new(kind_of(&line.error, FailureKind::NoQuorum), line.error));
+        return Err(Failure::new(
+            kind_of(&line.error, FailureKind::NoQuorum),
+            line.error,
+        ));
     }
     let took: jiff::SignedDuration = line.took.parse().map_err(|_| not_understood(&line.took))?;
     Ok(u64::try_from(took.as_micros()).unwrap_or_default())
@@ -176,7 +195,10 @@ pub(super) fn health(stdout: &str) -> Result<u64, Failure> {
 
 /// What etcdctl complains of. Its log lines come before the last one, `Error: …`.
 pub(super) fn failure(stderr: &str, code: i32) -> Failure {
-    let mut lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = stderr
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
     let named = lines.clone().find_map(|line| line.strip_prefix("Error: "));
     let logged = lines.clone().rev().find_map(|line| {
         let log: serde_json::Value = serde_json::from_str(line).ok()?;
@@ -187,16 +209,29 @@ pub(super) fn failure(stderr: &str, code: i32) -> Failure {
         (Some(named), Some(logged)) if !logged.contains(named) => format!("{named}: {logged}"),
         (Some(named), _) => named.to_owned(),
         (None, Some(logged)) => logged,
-        (None, None) => lines.next_back().map_or(format!("etcdctl ended with exit code {code}"), str::to_owned),
+        (None, None) => lines.next_back().map_or(
+            format!("etcdctl ended with exit code {code}"),
+            str::to_owned,
+        ),
     };
     Failure::new(kind_of(&message, FailureKind::Other), message)
 }
 
 fn kind_of(message: &str, timeout: FailureKind) -> FailureKind {
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if has(&["connection refused", "no such host", "connection error", "no route to host"]) {
+    if has(&[
+        "connection refused",
+        "no such host",
+        "connection error",
+        "no route to host",
+    ]) {
         FailureKind::Unreachable
-    } else if has(&["certificate", "handshake", "permission denied", "user name is empty"]) {
+    } else if has(&[
+        "certificate",
+        "handshake",
+        "permission denied",
+        "user name is empty",
+    ]) {
         FailureKind::Unauthorized
     } else if has(&["database space exceeded"]) {
         FailureKind::NoSpace
@@ -214,7 +249,10 @@ fn parse<'a, T: Deserialize<'a>>(stdout: &'a str) -> Result<T, Failure> {
 }
 
 fn not_understood(what: &str) -> Failure {
-    Failure::new(FailureKind::Other, format!("etcdctl's answer is not understood: {what}"))
+    Failure::new(
+        FailureKind::Other,
+        format!("etcdctl's answer is not understood: {what}"),
+    )
 }
 
 #[cfg(test)]

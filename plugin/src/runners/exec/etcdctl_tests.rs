@@ -4,7 +4,13 @@ use super::*;
 
 macro_rules! sample {
     ($version:literal, $what:literal) => {
-        include_str!(concat!("../../../tests/samples/etcdctl/", $version, "-", $what, ".json"))
+        include_str!(concat!(
+            "../../../tests/samples/etcdctl/",
+            $version,
+            "-",
+            $what,
+            ".json"
+        ))
     };
 }
 
@@ -31,7 +37,12 @@ macro_rules! samples {
 }
 
 fn all() -> [Samples; 4] {
-    [samples!("3.4"), samples!("3.5"), samples!("3.6"), samples!("3.7")]
+    [
+        samples!("3.4"),
+        samples!("3.5"),
+        samples!("3.6"),
+        samples!("3.7"),
+    ]
 }
 
 #[test]
@@ -40,12 +51,19 @@ fn status_of_every_line_is_read() {
         let status = endpoint_status(sample.status, None, 7).unwrap();
         assert!(status.version.starts_with(sample.version), "{status:?}");
         assert_eq!(status.leader, Some(status.member_id), "{status:?}");
-        assert!(status.db_size_bytes > 0 && status.db_in_use_bytes.unwrap() <= status.db_size_bytes);
+        assert!(
+            status.db_size_bytes > 0 && status.db_in_use_bytes.unwrap() <= status.db_size_bytes
+        );
         assert_eq!(status.errors.len(), 1, "{status:?}");
         assert!(status.errors[0].contains("NOSPACE"));
         assert!(status.revision > 0 && status.raft_term == 2 && status.raft_index == 10);
         let told = matches!(sample.version, "3.6" | "3.7");
-        assert_eq!(status.quota_bytes, told.then_some(200_000), "{}", sample.version);
+        assert_eq!(
+            status.quota_bytes,
+            told.then_some(200_000),
+            "{}",
+            sample.version
+        );
         assert_eq!(status.storage_version.is_some(), told);
         assert_eq!(status.downgrade_target, None);
     }
@@ -68,7 +86,13 @@ fn members_of_every_line_are_read() {
         assert!(list.members[0].started() && !list.members[0].is_learner);
         assert_eq!(list.members[0].client_urls.len(), 1);
         let list = members(sample.unstarted, Consistency::Linearizable).unwrap();
-        assert_eq!(list.members.iter().filter(|member| !member.started()).count(), 1);
+        assert_eq!(
+            list.members
+                .iter()
+                .filter(|member| !member.started())
+                .count(),
+            1
+        );
     }
 }
 
@@ -81,7 +105,8 @@ fn alarms_of_every_line_are_read() {
         assert_eq!(alarms[0].alarm, AlarmKind::NoSpace);
     }
     // This is all it prints when there are none.
-    let (_, none) = alarms(r#"{"header":{"cluster_id":1,"member_id":2,"revision":3,"raft_term":2}}"#).unwrap();
+    let (_, none) =
+        alarms(r#"{"header":{"cluster_id":1,"member_id":2,"revision":3,"raft_term":2}}"#).unwrap();
     assert!(none.is_empty());
 }
 
@@ -104,7 +129,15 @@ fn the_reason_is_taken_from_the_log_line() {
 
 #[test]
 fn anything_else_is_an_error_and_no_panic() {
-    for text in ["", "null", "[]", "[{}]", "{", "Error: unknown flag", "[{\"Endpoint\":1}]"] {
+    for text in [
+        "",
+        "null",
+        "[]",
+        "[{}]",
+        "{",
+        "Error: unknown flag",
+        "[{\"Endpoint\":1}]",
+    ] {
         assert!(endpoint_status(text, None, 0).is_err(), "{text}");
         assert!(health(text).is_err(), "{text}");
     }

@@ -6,11 +6,11 @@ use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::MemberId;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::{
-    Alarm, AlarmKind, AlarmReport, Consistency, DefragReport, EndpointStatus, HealthReport, MemberList, Report,
-    StatusReport,
+    Alarm, AlarmKind, AlarmReport, Consistency, DefragReport, EndpointStatus, HealthReport,
+    MemberList, Report, StatusReport,
 };
 
-use super::{Etcdctl, Printed, not_supported, etcdctl};
+use super::{Etcdctl, Printed, etcdctl, not_supported};
 use crate::outcome::{RunError, RunErrorKind};
 
 /// The lists that are the same on every member.
@@ -37,11 +37,16 @@ impl Lists {
 }
 
 /// Any operation but status.
-pub(super) async fn operate(etcdctl: &Etcdctl<'_>, operation: &Operation) -> Result<Report, RunError> {
+pub(super) async fn operate(
+    etcdctl: &Etcdctl<'_>,
+    operation: &Operation,
+) -> Result<Report, RunError> {
     match operation {
         Operation::Status => {
             let own = own_status(etcdctl).await?;
-            let lists = lists(etcdctl).await.unwrap_or_else(|| Lists::not_asked(None));
+            let lists = lists(etcdctl)
+                .await
+                .unwrap_or_else(|| Lists::not_asked(None));
             Ok(status_report(own, lists))
         }
         Operation::Members => members_report(etcdctl).await,
@@ -73,7 +78,9 @@ pub(super) async fn own_status(etcdctl: &Etcdctl<'_>) -> Result<Answer<EndpointS
     let printed = etcdctl.call(&["endpoint", "status", "-w", "json"]).await?;
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let quota = etcdctl.target.quota_bytes;
-    Ok(read(printed, |stdout| etcdctl::endpoint_status(stdout, quota, took_ms)))
+    Ok(read(printed, |stdout| {
+        etcdctl::endpoint_status(stdout, quota, took_ms)
+    }))
 }
 
 /// The list of members and the alarms; none when the members were not told either.
@@ -84,7 +91,9 @@ pub(super) async fn lists(etcdctl: &Etcdctl<'_>) -> Option<Lists> {
     let members = members.ok()?;
     members.ok()?;
     let alarms = match alarms {
-        Ok(printed) => read(printed, |stdout| etcdctl::alarms(stdout).map(|(_, alarms)| alarms)),
+        Ok(printed) => read(printed, |stdout| {
+            etcdctl::alarms(stdout).map(|(_, alarms)| alarms)
+        }),
         Err(error) => Answer::Failed(error.into()),
     };
     Some(Lists { members, alarms })
@@ -93,10 +102,17 @@ pub(super) async fn lists(etcdctl: &Etcdctl<'_>) -> Option<Lists> {
 /// The member's own view, which needs no quorum. Before 3.6 etcdctl can only ask the quorum.
 async fn own_members(etcdctl: &Etcdctl<'_>) -> Result<Answer<MemberList>, RunError> {
     if knows_consistency(etcdctl) {
-        let printed = etcdctl.call(&["member", "list", "--consistency=s", "-w", "json"]).await?;
-        let unknown = printed.failure.as_ref().is_some_and(|failure| failure.message.contains("unknown flag"));
+        let printed = etcdctl
+            .call(&["member", "list", "--consistency=s", "-w", "json"])
+            .await?;
+        let unknown = printed
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.message.contains("unknown flag"));
         if !unknown {
-            return Ok(read(printed, |stdout| etcdctl::members(stdout, Consistency::Serializable)));
+            return Ok(read(printed, |stdout| {
+                etcdctl::members(stdout, Consistency::Serializable)
+            }));
         }
     }
     quorums_members(etcdctl).await
@@ -104,14 +120,21 @@ async fn own_members(etcdctl: &Etcdctl<'_>) -> Result<Answer<MemberList>, RunErr
 
 async fn quorums_members(etcdctl: &Etcdctl<'_>) -> Result<Answer<MemberList>, RunError> {
     let printed = etcdctl.call(&["member", "list", "-w", "json"]).await?;
-    Ok(read(printed, |stdout| etcdctl::members(stdout, Consistency::Linearizable)))
+    Ok(read(printed, |stdout| {
+        etcdctl::members(stdout, Consistency::Linearizable)
+    }))
 }
 
 /// By the image's tag: a wrong guess costs one more call.
 fn knows_consistency(etcdctl: &Etcdctl<'_>) -> bool {
     let image = etcdctl.target.image.as_deref().unwrap_or_default();
-    let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag).trim_start_matches('v');
-    !["3.3.", "3.4.", "3.5."].iter().any(|old| tag.starts_with(old))
+    let tag = image
+        .rsplit_once(':')
+        .map_or("", |(_, tag)| tag)
+        .trim_start_matches('v');
+    !["3.3.", "3.4.", "3.5."]
+        .iter()
+        .any(|old| tag.starts_with(old))
 }
 
 async fn members_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
@@ -135,7 +158,9 @@ async fn health_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
         (told, _) => told.into(),
     };
     let alarms = match alarms {
-        Ok(printed) => read(printed, |stdout| etcdctl::alarms(stdout).map(|(_, alarms)| alarms)),
+        Ok(printed) => read(printed, |stdout| {
+            etcdctl::alarms(stdout).map(|(_, alarms)| alarms)
+        }),
         Err(error) => Answer::Failed(error.into()),
     };
     Ok(Report::Health(HealthReport {
@@ -165,9 +190,15 @@ async fn alarm_report(etcdctl: &Etcdctl<'_>) -> Result<AlarmReport, RunError> {
 }
 
 /// etcdctl takes all alarms back at once, so it is only used where these are the ones that are meant.
-async fn disarm(etcdctl: &Etcdctl<'_>, alarm: AlarmKind, member: Option<MemberId>) -> Result<Report, RunError> {
+async fn disarm(
+    etcdctl: &Etcdctl<'_>,
+    alarm: AlarmKind,
+    member: Option<MemberId>,
+) -> Result<Report, RunError> {
     let before = alarm_report(etcdctl).await?;
-    let meant = |raised: &&Alarm| raised.alarm == alarm && member.is_none_or(|member| raised.member_id == member);
+    let meant = |raised: &&Alarm| {
+        raised.alarm == alarm && member.is_none_or(|member| raised.member_id == member)
+    };
     let wanted: Vec<_> = before.alarms.iter().filter(meant).copied().collect();
     if wanted.is_empty() {
         return Ok(Report::AlarmDisarm(AlarmReport {
@@ -182,13 +213,20 @@ async fn disarm(etcdctl: &Etcdctl<'_>, alarm: AlarmKind, member: Option<MemberId
         )
         .hint("do it through a Job, or on a control-plane node as root with --via local"));
     }
-    if let Some(failure) = etcdctl.call(&["alarm", "disarm", "-w", "json"]).await?.failure {
+    if let Some(failure) = etcdctl
+        .call(&["alarm", "disarm", "-w", "json"])
+        .await?
+        .failure
+    {
         return Err(failure.into());
     }
     let after = alarm_report(etcdctl).await?;
     Ok(Report::AlarmDisarm(AlarmReport {
         cluster_id: before.cluster_id,
-        alarms: wanted.into_iter().filter(|alarm| !after.alarms.contains(alarm)).collect(),
+        alarms: wanted
+            .into_iter()
+            .filter(|alarm| !after.alarms.contains(alarm))
+            .collect(),
     }))
 }
 

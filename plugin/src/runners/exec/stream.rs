@@ -133,8 +133,13 @@ impl ExecStream {
         let mut message = Vec::with_capacity(bytes.len() + 1);
         message.push(STDIN);
         message.extend_from_slice(bytes);
-        let sent = tokio::time::timeout(self.idle_limit, self.outgoing.send(Message::Binary(message.into())));
-        sent.await.map_err(|_| StreamError::Stalled(self.idle_limit))?.map_err(broken)
+        let sent = tokio::time::timeout(
+            self.idle_limit,
+            self.outgoing.send(Message::Binary(message.into())),
+        );
+        sent.await
+            .map_err(|_| StreamError::Stalled(self.idle_limit))?
+            .map_err(broken)
     }
 
     /// Reads to the end and keeps all that was printed.
@@ -208,10 +213,19 @@ mod tests {
     fn the_status_frame_tells_the_exit_code() {
         let failed = br#"{"metadata":{},"status":"Failure","message":"command terminated with non-zero exit code","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"128"}]}}"#;
         assert_eq!(ending(failed), Ending::ExitCode(128));
-        assert_eq!(ending(br#"{"metadata":{},"status":"Success"}"#), Ending::Success);
+        assert_eq!(
+            ending(br#"{"metadata":{},"status":"Success"}"#),
+            Ending::Success
+        );
         let internal = br#"{"metadata":{},"status":"Failure","message":"container not found (\"etcd\")","reason":"InternalError","code":500}"#;
-        assert_eq!(ending(internal), Ending::Failure("container not found (\"etcd\")".into()));
-        assert_eq!(ending(b"plain words"), Ending::Failure("plain words".into()));
+        assert_eq!(
+            ending(internal),
+            Ending::Failure("container not found (\"etcd\")".into())
+        );
+        assert_eq!(
+            ending(b"plain words"),
+            Ending::Failure("plain words".into())
+        );
     }
 
     #[test]

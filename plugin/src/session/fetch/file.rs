@@ -37,7 +37,10 @@ impl Destination {
             .open(&part)
             .map_err(|error| not_stored(path, error))?;
         if file.try_lock().is_err() {
-            return Err(Error::refused(format!("another run is writing {}", part.display())));
+            return Err(Error::refused(format!(
+                "another run is writing {}",
+                part.display()
+            )));
         }
         Ok(Self {
             file,
@@ -78,12 +81,18 @@ impl Destination {
         // What describes it comes first: a snapshot that has its name is complete in every way.
         let result = describe(&part, &self.path, report)
             .and_then(|()| rename(&part, &described))
-            .and_then(|()| rename(&self.part, &self.path).inspect_err(|_| drop(std::fs::remove_file(&described))));
+            .and_then(|()| {
+                rename(&self.part, &self.path)
+                    .inspect_err(|_| drop(std::fs::remove_file(&described)))
+            });
         if result.is_err() {
             drop(std::fs::remove_file(&part));
         }
         result?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     }
 }
@@ -98,7 +107,12 @@ impl Drop for Destination {
 }
 
 fn describe(part: &Path, path: &Path, report: &SnapshotReport) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(part)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(part)?;
     let report = SnapshotReport {
         path: path.to_owned(),
         ..report.clone()
@@ -112,7 +126,11 @@ fn describe(part: &Path, path: &Path, report: &SnapshotReport) -> io::Result<()>
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         // A file system that cannot rename so (NFS among them): looking first is the best there is.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if to.symlink_metadata().is_err() => std::fs::rename(from, to),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS)
+            if to.symlink_metadata().is_err() =>
+        {
+            std::fs::rename(from, to)
+        }
         other => Ok(other?),
     }
 }
@@ -124,18 +142,27 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn is_there(path: &Path) -> Error {
-    Error::refused(format!("{} is there already, and nothing is ever overwritten", path.display()))
-        .hint("name another file, or move that one aside")
+    Error::refused(format!(
+        "{} is there already, and nothing is ever overwritten",
+        path.display()
+    ))
+    .hint("name another file, or move that one aside")
 }
 
 /// The error for a disk or folder that does not take the file.
 pub(super) fn not_stored(path: &Path, error: io::Error) -> Error {
     let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, or name a file on another disk",
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "name a file in a folder you may write to",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room, or name a file on another disk"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "name a file in a folder you may write to"
+        }
         _ => "name a file in another folder",
     };
-    Error::failed(format!("{} cannot be written", path.display())).caused_by(error).hint(hint)
+    Error::failed(format!("{} cannot be written", path.display()))
+        .caused_by(error)
+        .hint(hint)
 }
 
 #[cfg(test)]
@@ -166,7 +193,8 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let described: SnapshotReport =
-            serde_json::from_slice(&std::fs::read(folder.path().join("s.db.json")).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(folder.path().join("s.db.json")).unwrap())
+                .unwrap();
         assert_eq!(described.path, path);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
@@ -177,7 +205,10 @@ mod tests {
         let path = folder.path().join("s.db");
         let mut destination = Destination::create(&path).unwrap();
         destination.write(b"abc").unwrap();
-        assert!(Destination::create(&path).is_err(), "another run is writing it");
+        assert!(
+            Destination::create(&path).is_err(),
+            "another run is writing it"
+        );
         drop(destination);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
@@ -197,8 +228,16 @@ mod tests {
 
     #[test]
     fn an_unwritable_folder_is_named() {
-        let error = Destination::create(Path::new("/nowhere/at/all/s.db")).err().unwrap();
+        let error = Destination::create(Path::new("/nowhere/at/all/s.db"))
+            .err()
+            .unwrap();
         assert_eq!(error.kind.exit_code(), 1);
-        assert!(error.chain().contains("/nowhere/at/all/s.db cannot be written"), "{}", error.chain());
+        assert!(
+            error
+                .chain()
+                .contains("/nowhere/at/all/s.db cannot be written"),
+            "{}",
+            error.chain()
+        );
     }
 }
