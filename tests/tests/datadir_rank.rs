@@ -21,7 +21,15 @@ fn random(n: u64) -> u64 {
 
 fn start_all(line: &str, places: &[Place], dir: &Path) -> Result<Vec<Etcd>> {
     let binary = server(line)?;
-    let start = |place: &Place| Etcd::start(&binary, place, places, &dir.join(&place.name), &["--snapshot-count", "100"]);
+    let start = |place: &Place| {
+        Etcd::start(
+            &binary,
+            place,
+            places,
+            &dir.join(&place.name),
+            &["--snapshot-count", "100"],
+        )
+    };
     let mut etcds = places.iter().map(start).collect::<Result<Vec<_>>>()?;
     for etcd in &mut etcds {
         etcd.wait_ready()?;
@@ -32,7 +40,12 @@ fn start_all(line: &str, places: &[Place], dir: &Path) -> Result<Vec<Etcd>> {
 type Acknowledged = Arc<Mutex<Vec<String>>>;
 
 /// Writes through one member until told to stop, noting what was acknowledged.
-fn writer(port: u16, name: String, stop: Arc<AtomicBool>, acknowledged: Acknowledged) -> std::thread::JoinHandle<()> {
+fn writer(
+    port: u16,
+    name: String,
+    stop: Arc<AtomicBool>,
+    acknowledged: Acknowledged,
+) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         for i in 0.. {
             if stop.load(Ordering::Relaxed) {
@@ -72,7 +85,13 @@ fn load_and_kill(etcds: &mut [Etcd]) -> Vec<String> {
 }
 
 fn look(places: &[Place], dir: &Path) -> Result<Vec<DataDir>> {
-    let one = |place: &Place| Ok(inspect(&dir.join(&place.name), &InspectOptions::default(), &mut ignore)?);
+    let one = |place: &Place| {
+        Ok(inspect(
+            &dir.join(&place.name),
+            &InspectOptions::default(),
+            &mut ignore,
+        )?)
+    };
     places.iter().map(one).collect()
 }
 
@@ -80,7 +99,13 @@ fn look(places: &[Place], dir: &Path) -> Result<Vec<DataDir>> {
 fn keys_of(line: &str, place: &Place, data_dir: &Path) -> Result<HashMap<String, ()>> {
     commit_to_the_end(&data_dir.join("member/wal"))?;
     let alone = std::slice::from_ref(place);
-    let mut etcd = Etcd::start(&server(line)?, place, alone, data_dir, &["--force-new-cluster"])?;
+    let mut etcd = Etcd::start(
+        &server(line)?,
+        place,
+        alone,
+        data_dir,
+        &["--force-new-cluster"],
+    )?;
     etcd.wait_ready()?;
     Ok(etcd.keys()?.into_iter().map(|key| (key, ())).collect())
 }
@@ -92,21 +117,51 @@ fn round(line: &str, round: usize) -> Result<()> {
     let acknowledged = load_and_kill(&mut etcds);
     let dirs = look(&places, dir.path())?;
     for found in &dirs {
-        let starts = matches!(found.verdict, Verdict::Starts(_) | Verdict::StartsWithLoss(..));
-        assert!(starts, "{line}, round {round}: {}: {:?}", found.path.display(), found.verdict);
+        let starts = matches!(
+            found.verdict,
+            Verdict::Starts(_) | Verdict::StartsWithLoss(..)
+        );
+        assert!(
+            starts,
+            "{line}, round {round}: {}: {:?}",
+            found.path.display(),
+            found.verdict
+        );
     }
     // Any two of three are a majority. Which one is lost differs from round to round.
     let lost = usize::try_from(random(4)).unwrap_or(0);
-    let left: Vec<DataDir> = dirs.into_iter().enumerate().filter(|(i, _)| *i != lost).map(|(_, dir)| dir).collect();
+    let left: Vec<DataDir> = dirs
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| *i != lost)
+        .map(|(_, dir)| dir)
+        .collect();
     let comparison = rank(&left);
-    assert!(comparison.majority && comparison.voters == 3, "{comparison:?}");
+    assert!(
+        comparison.majority && comparison.voters == 3,
+        "{comparison:?}"
+    );
     let best = comparison.best().context("none is best")?;
     let best_dir: PathBuf = left[best.which].path.clone();
-    let place = places.iter().find(|place| best_dir.ends_with(&place.name)).context("whose?")?;
+    let place = places
+        .iter()
+        .find(|place| best_dir.ends_with(&place.name))
+        .context("whose?")?;
     let keys = keys_of(line, place, &best_dir)?;
-    let missing: Vec<&String> = acknowledged.iter().filter(|key| !keys.contains_key(*key)).collect();
-    assert!(missing.is_empty(), "{line}, round {round}: of {} acknowledged, missing {missing:?}\n{comparison:?}", acknowledged.len());
-    assert!(acknowledged.len() > 20, "the load was no load: {}", acknowledged.len());
+    let missing: Vec<&String> = acknowledged
+        .iter()
+        .filter(|key| !keys.contains_key(*key))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "{line}, round {round}: of {} acknowledged, missing {missing:?}\n{comparison:?}",
+        acknowledged.len()
+    );
+    assert!(
+        acknowledged.len() > 20,
+        "the load was no load: {}",
+        acknowledged.len()
+    );
     Ok(())
 }
 

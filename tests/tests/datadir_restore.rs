@@ -429,12 +429,19 @@ fn killed_at_any_moment_the_target_is_absent_or_complete() -> Result<()> {
     let target = dir.path().join("target");
     let start = || {
         let mut child = std::process::Command::new(std::env::current_exe()?);
-        child.args(["--ignored", "--exact", "restore_child"]).env(CHILD, dir.path());
-        child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        child
+            .args(["--ignored", "--exact", "restore_child"])
+            .env(CHILD, dir.path());
+        child
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
         Ok::<_, anyhow::Error>(child.spawn()?)
     };
     let began = std::time::Instant::now();
-    anyhow::ensure!(start()?.wait()?.success(), "the child does not restore at all");
+    anyhow::ensure!(
+        start()?.wait()?.success(),
+        "the child does not restore at all"
+    );
     let whole = began.elapsed();
     let (mut absent, mut complete) = (0, 0);
     const ROUNDS: u32 = 24;
@@ -452,10 +459,17 @@ fn killed_at_any_moment_the_target_is_absent_or_complete() -> Result<()> {
         }
         complete += 1;
         let found = inspect(&target, &InspectOptions::default(), &mut ignore)?;
-        assert!(matches!(found.verdict, Verdict::Starts(_)), "round {round}: {:?}", found.verdict);
+        assert!(
+            matches!(found.verdict, Verdict::Starts(_)),
+            "round {round}: {:?}",
+            found.verdict
+        );
         assert!(found.database.is_whole());
     }
-    assert!(absent > 3 && complete > 0, "{absent} absent, {complete} complete: the kills did not hit");
+    assert!(
+        absent > 3 && complete > 0,
+        "{absent} absent, {complete} complete: the kills did not hit"
+    );
     Ok(())
 }
 
@@ -466,7 +480,10 @@ impl SmallDisk {
     fn mount(at: &Path, size: &str) -> Result<Self> {
         std::fs::create_dir_all(at)?;
         let path = at.to_str().context("path")?;
-        run(Path::new("mount"), &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", path])?;
+        run(
+            Path::new("mount"),
+            &["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", path],
+        )?;
         Ok(Self(at.to_owned()))
     }
 }
@@ -487,9 +504,19 @@ fn a_full_disk_is_an_error_that_leaves_nothing() -> Result<()> {
         let disk = SmallDisk::mount(&dir.path().join(size), size)?;
         let target = [RestoreTarget::new("m1", disk.0.join("target"))];
         let failed = restore(&file, &target, &options, &mut ignore);
-        let Err(RestoreError::Files(etcd_datadir::Error::Io { source, .. })) = &failed else { panic!("{size}: {failed:?}") };
-        assert_eq!(source.kind(), std::io::ErrorKind::StorageFull, "{size}: {source}");
-        assert_eq!(std::fs::read_dir(&disk.0)?.count(), 0, "{size}: something was left");
+        let Err(RestoreError::Files(etcd_datadir::Error::Io { source, .. })) = &failed else {
+            panic!("{size}: {failed:?}")
+        };
+        assert_eq!(
+            source.kind(),
+            std::io::ErrorKind::StorageFull,
+            "{size}: {source}"
+        );
+        assert_eq!(
+            std::fs::read_dir(&disk.0)?.count(),
+            0,
+            "{size}: something was left"
+        );
     }
     Ok(())
 }
@@ -510,7 +537,13 @@ fn a_damaged_snapshot_is_refused_and_leaves_nothing() -> Result<()> {
         std::fs::write(&file, &bytes)?;
         let target = [RestoreTarget::new("m1", out.join("target"))];
         let refused = restore(&file, &target, &options, &mut ignore);
-        assert!(matches!(refused, Err(RestoreError::Files(etcd_datadir::Error::Damaged { .. }))), "byte {at}: {refused:?}");
+        assert!(
+            matches!(
+                refused,
+                Err(RestoreError::Files(etcd_datadir::Error::Damaged { .. }))
+            ),
+            "byte {at}: {refused:?}"
+        );
         assert_eq!(std::fs::read_dir(&out)?.count(), 0);
     }
     Ok(())
@@ -524,7 +557,9 @@ fn nothing_is_restored_over_a_directory() -> Result<()> {
     let data_dir = dir.path().join("data");
     std::fs::create_dir(&data_dir)?;
     let mut target = RestoreTarget::new("m1", &data_dir);
-    let again = |target: &RestoreTarget| restore(&file, std::slice::from_ref(target), &options, &mut ignore);
+    let again = |target: &RestoreTarget| {
+        restore(&file, std::slice::from_ref(target), &options, &mut ignore)
+    };
     assert!(matches!(again(&target), Err(RestoreError::Exists(_))));
     // A disk of its own has something in it already, only no member.
     std::fs::create_dir(data_dir.join("lost+found"))?;
@@ -532,7 +567,11 @@ fn nothing_is_restored_over_a_directory() -> Result<()> {
     target.wal_dir = Some(dir.path().join("wal"));
     again(&target)?;
     assert!(data_dir.join("member/snap/db").exists() && data_dir.join("lost+found").exists());
-    assert!(dir.path().join("wal/0000000000000000-0000000000000000.wal").exists());
+    assert!(
+        dir.path()
+            .join("wal/0000000000000000-0000000000000000.wal")
+            .exists()
+    );
     assert!(matches!(again(&target), Err(RestoreError::Exists(_))));
     Ok(())
 }

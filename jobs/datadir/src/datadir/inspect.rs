@@ -267,11 +267,11 @@ impl DataDir {
             .wal
             .as_ref()
             .map_or(&[][..], |wal| wal.changes.as_slice());
-        // What is older than the first segment is only in snapshots.
+        // What is older than the first segment, or was received as a snapshot, is only in snapshots.
         let from_start = self
             .wal
             .as_ref()
-            .is_some_and(|wal| wal.segments.first().is_some_and(|s| s.name.index <= 1));
+            .is_some_and(WalSummary::is_from_the_beginning);
         let recorded = self
             .wal
             .as_ref()

@@ -187,3 +187,7 @@ impl LogPosition {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "start_tests.rs"]
+mod tests;

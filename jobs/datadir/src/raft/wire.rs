@@ -205,7 +205,7 @@ mod tests {
                 let mut out = Vec::new();
                 put_varint(&mut out, value);
                 assert_eq!(varint(&out), Ok((value, out.len())));
-                assert_eq!(varint(&out[..out.len() - 1]).is_err(), true);
+                assert!(varint(&out[..out.len() - 1]).is_err());
             }
         }
     }

@@ -34,6 +34,9 @@ pub(super) fn create(path: &Path, bytes: u64) -> Result<File, Error> {
         .mode(0o600)
         .open(path)
         .map_err(|e| fail("create", e))?;
+    if bytes == 0 {
+        return Ok(file);
+    }
     match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::INTR) => Ok(file),
         Err(e) => Err(fail(&format!("reserve {bytes} bytes for"), e.into())),

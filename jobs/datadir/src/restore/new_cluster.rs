@@ -186,20 +186,25 @@ mod tests {
     }
 
     #[test]
-    fn the_wal_is_that_of_etcdutl_to_the_byte() {
-        let cluster = NewCluster::form(
-            &members("m1=http://127.0.0.1:12380"),
-            &Token::Given("etcd-cluster".to_owned()),
-        )
-        .unwrap();
-        let wal = cluster.wal(cluster.members[0].id);
+    fn the_wal_adds_each_member_and_commits_that() {
+        let cluster = NewCluster::form(&members("b=http://x:1,a=http://y:1"), &Token::Fresh).unwrap();
+        let me = cluster.members[1].id;
+        let wal = cluster.wal(me);
+        let name = crate::wal::SegmentName { sequence: 0, index: 0 };
         let bytes = wal.as_bytes();
-        assert_eq!(&bytes[..12], [4, 0, 0, 0, 0, 0, 0, 0x84, 8, 4, 0x10, 0]);
-        let state_and_snapshot = bytes.len() - (8 + 0x19 + 7) - (8 + 0x1d + 3);
-        assert_eq!(
-            &bytes[state_and_snapshot..][..8],
-            [0x19, 0, 0, 0, 0, 0, 0, 0x87]
+        let dir = std::path::Path::new("wal");
+        let read = crate::wal::read_segments(
+            dir,
+            &[(name, bytes.len() as u64)],
+            |_| Ok(bytes),
+            0,
+            &mut crate::progress::ignore,
         );
+        let read = read.unwrap().unwrap();
+        assert_eq!(read.metadata, Some(WalMetadata { member_id: me, cluster_id: cluster.id }));
+        assert_eq!((read.changes.len(), read.last, read.commit()), (2, cluster.position(), 2));
+        let newest = read.valid_snapshots().next_back().unwrap();
+        assert_eq!(newest.conf_state, Some(cluster.conf_state()));
     }
 
     #[test]

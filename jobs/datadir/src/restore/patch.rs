@@ -441,3 +441,7 @@ impl Work<'_, '_> {
         Ok(Some(first.key.to_vec()))
     }
 }
+
+#[cfg(test)]
+#[path = "patch_tests.rs"]
+mod tests;

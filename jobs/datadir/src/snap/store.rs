@@ -81,11 +81,9 @@ impl V2Store {
     pub fn decode(json: &[u8]) -> Result<Self, StoreError> {
         let store: Store =
             serde_json::from_slice(json).map_err(|e| StoreError::Json(e.to_string()))?;
-        let mut found = Self::default();
-        found.has_user_data = store
-            .root
-            .child("1")
-            .is_some_and(|node| node.children().next().is_some());
+        let users = store.root.child("1");
+        let has_user_data = users.is_some_and(|node| node.children().next().is_some());
+        let mut found = Self { has_user_data, ..Self::default() };
         let Some(cluster) = store.root.child("0") else {
             return Ok(found);
         };

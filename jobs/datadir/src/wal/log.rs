@@ -27,8 +27,8 @@ pub struct LoggedChange {
 
 /// A place where indexes are missing between two entries.
 ///
-/// It is harmless when etcd starts reading behind it: a member that received a snapshot from its leader goes on from
-/// the snapshot's index. Otherwise etcd refuses (`wal: slice bounds out of range`).
+/// It is harmless when etcd starts from a snapshot at `next - 1` or later: a member that received a snapshot from its
+/// leader goes on behind it. Otherwise etcd refuses (`wal: slice bounds out of range`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexJump {
     /// Last index before.
@@ -50,7 +50,7 @@ pub(super) struct Log {
     pub(super) terms: Vec<LogPosition>,
     pub(super) entries: u64,
     pub(super) first: Option<LogPosition>,
-    /// The last entry, or the snapshot that stands for it.
+    /// The last entry; before the first one, an index one below it.
     pub(super) last: LogPosition,
 }
 
@@ -100,9 +100,10 @@ impl Log {
         let position = entry.position;
         self.entries = self.entries.saturating_add(1);
         self.first.get_or_insert(position);
-        if position.index > self.last.index.saturating_add(1) && self.jumps.len() < MAX_JUMPS {
+        let after = self.last.index;
+        if position.index > after.saturating_add(1) && self.jumps.len() < MAX_JUMPS {
             self.jumps.push(IndexJump {
-                after: self.last.index,
+                after,
                 next: position.index,
             });
         }
@@ -157,10 +158,6 @@ impl Log {
     }
 
     fn snapshot(&mut self, snapshot: WalSnapshot) {
-        if snapshot.position.index > self.last.index {
-            self.begin_term(snapshot.position);
-            self.last = snapshot.position;
-        }
         if self.snapshots.len() >= MAX_SNAPSHOTS {
             self.snapshots.drain(..MAX_SNAPSHOTS / 2);
         }

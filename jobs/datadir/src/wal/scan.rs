@@ -33,7 +33,7 @@ pub struct WalSummary {
     pub snapshots: Vec<WalSnapshot>,
     /// Membership changes that are in the log at its end, committed or not.
     pub changes: Vec<LoggedChange>,
-    /// Indexes that are missing.
+    /// Indexes that are missing; harmless where a snapshot stands for them.
     pub jumps: Vec<IndexJump>,
     /// Where each term begins in the log at its end, by ascending index.
     pub terms: Vec<LogPosition>,
@@ -41,7 +41,7 @@ pub struct WalSummary {
     pub entries: u64,
     /// The first entry.
     pub first: Option<LogPosition>,
-    /// The end of the log: the last entry, or the snapshot that stands for it.
+    /// The last entry. When a snapshot was received from the leader and nothing written since, the snapshot is newer.
     pub last: LogPosition,
     /// The running CRC at the end of the log.
     pub crc: u32,
@@ -90,6 +90,18 @@ impl WalSummary {
         let after = self.terms.partition_point(|start| start.index <= index);
         let start = self.terms.get(after.checked_sub(1)?)?;
         (index <= self.last.index).then_some(start.term)
+    }
+
+    /// Whether every entry since the cluster began is here.
+    #[must_use]
+    pub fn is_from_the_beginning(&self) -> bool {
+        let begins = self.first.is_none_or(|first| first.index == 1);
+        begins
+            && self.jumps.is_empty()
+            && self
+                .segments
+                .first()
+                .is_some_and(|segment| segment.name.index == 0)
     }
 
     /// Highest index known to be committed.
