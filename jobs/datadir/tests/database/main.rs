@@ -1,5 +1,10 @@
 //! The database half of the library on databases made by hand, sound and damaged.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers as well"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
