@@ -13,6 +13,8 @@ mod connection;
 pub mod created;
 pub mod discovery;
 pub mod error;
+#[cfg(test)]
+mod fake;
 mod files;
 mod lease;
 mod names;

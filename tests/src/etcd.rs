@@ -36,9 +36,17 @@ impl Cluster {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        child.stdin.take().context("etcdctl has no standard input")?.write_all(value)?;
+        child
+            .stdin
+            .take()
+            .context("etcdctl has no standard input")?
+            .write_all(value)?;
         let done = child.wait_with_output()?;
-        ensure!(done.status.success(), "{key} is not taken: {}", String::from_utf8_lossy(&done.stderr).trim());
+        ensure!(
+            done.status.success(),
+            "{key} is not taken: {}",
+            String::from_utf8_lossy(&done.stderr).trim()
+        );
         Ok(())
     }
 
@@ -47,7 +55,11 @@ impl Cluster {
     /// # Errors
     /// When it does not answer.
     pub fn etcd_status(&self, node: &Node) -> Result<Value> {
-        let all: Value = serde_json::from_str(&self.etcdctl(node, ["endpoint", "status", "-w", "json"])?.success()?)?;
+        let all: Value = serde_json::from_str(
+            &self
+                .etcdctl(node, ["endpoint", "status", "-w", "json"])?
+                .success()?,
+        )?;
         Ok(all[0]["Status"].clone())
     }
 
@@ -60,7 +72,10 @@ impl Cluster {
             let revision = self.etcd_status(node)?["header"]["revision"].to_string();
             let compacted = self.etcdctl(node, ["compact", &revision, "--physical"])?;
             // The members after the first may have nothing new to compact.
-            ensure!(compacted.ok() || (number > 0 && compacted.stderr.contains("compacted")), "{compacted}");
+            ensure!(
+                compacted.ok() || (number > 0 && compacted.stderr.contains("compacted")),
+                "{compacted}"
+            );
         }
         Ok(())
     }

@@ -55,7 +55,9 @@ impl Workstation {
     #[must_use]
     pub fn always<S: AsRef<OsStr>>(&self, flags: impl IntoIterator<Item = S>) -> Self {
         let mut other = self.clone();
-        other.always.extend(flags.into_iter().map(|flag| flag.as_ref().to_owned()));
+        other
+            .always
+            .extend(flags.into_iter().map(|flag| flag.as_ref().to_owned()));
         other
     }
 
@@ -72,7 +74,9 @@ impl Workstation {
     pub fn files(&self) -> Result<Vec<String>> {
         let mut names = fs::read_dir(self.folder())?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .filter(|name: &Result<String>| !name.as_ref().is_ok_and(|name| name.starts_with(".run-")))
+            .filter(|name: &Result<String>| {
+                !name.as_ref().is_ok_and(|name| name.starts_with(".run-"))
+            })
             .collect::<Result<Vec<_>>>()?;
         names.sort();
         Ok(names)
@@ -97,7 +101,9 @@ impl Workstation {
     #[must_use]
     pub fn script_in_own_mounts(&self, script: &str) -> Command {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script]).arg(&self.plugin);
+        command
+            .args(["--mount", "sh", "-c", script])
+            .arg(&self.plugin);
         self.prepare(&mut command);
         command
     }
@@ -109,7 +115,10 @@ impl Workstation {
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HOME", self.folder())
             .env("USER", "tester")
-            .env("KUBECTL_ETCD_LOG", std::env::var_os("KUBECTL_ETCD_LOG").unwrap_or_else(|| "error".into()))
+            .env(
+                "KUBECTL_ETCD_LOG",
+                std::env::var_os("KUBECTL_ETCD_LOG").unwrap_or_else(|| "error".into()),
+            )
             .stdin(Stdio::null());
     }
 
@@ -139,7 +148,9 @@ impl Workstation {
 
     fn spawn(&self, command: &mut Command) -> Result<Running> {
         // Into files: nothing waits for a reader, and what was said so far can be read.
-        let said = tempfile::Builder::new().prefix(".run-").tempdir_in(self.folder())?;
+        let said = tempfile::Builder::new()
+            .prefix(".run-")
+            .tempdir_in(self.folder())?;
         let (stdout, stderr) = (said.path().join("stdout"), said.path().join("stderr"));
         let line = words(command);
         let child = command
@@ -147,7 +158,12 @@ impl Workstation {
             .stderr(File::create(stderr)?)
             .spawn()
             .with_context(|| format!("cannot start {line}"))?;
-        Ok(Running { line, child, said, begun: Instant::now() })
+        Ok(Running {
+            line,
+            child,
+            said,
+            begun: Instant::now(),
+        })
     }
 }
 
@@ -180,8 +196,19 @@ impl Running {
         if let Some(status) = self.child.try_wait()? {
             bail!("it ended before the signal: {status}\n{}", self.so_far());
         }
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process number")?;
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("no process number")?;
         Ok(kill_process(pid, signal)?)
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     /// What it has printed until now.
@@ -203,7 +230,12 @@ impl Running {
                 break status;
             }
             if Instant::now() >= end {
-                bail!("{} has not ended after {} s:\n{}", self.line, limit.as_secs(), self.so_far());
+                bail!(
+                    "{} has not ended after {} s:\n{}",
+                    self.line,
+                    limit.as_secs(),
+                    self.so_far()
+                );
             }
             std::thread::sleep(Duration::from_millis(5));
         };
@@ -214,7 +246,10 @@ impl Running {
             line: self.line.clone(),
             took: self.begun.elapsed(),
             output: Output {
-                code: status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1),
+                code: status
+                    .code()
+                    .or_else(|| status.signal().map(|signal| 128 + signal))
+                    .unwrap_or(-1),
                 stdout: read("stdout")?,
                 stderr: read("stderr")?,
             },
@@ -225,13 +260,28 @@ impl Running {
     ///
     /// # Errors
     /// When it ends before, or within the limit nothing comes of it.
-    pub fn until(&mut self, what: &str, limit: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    pub fn until(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut holds: impl FnMut() -> Result<bool>,
+    ) -> Result<()> {
         let begun = Instant::now();
         while !holds()? {
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended ({status}) before {what}:\n{}", self.line, self.so_far());
+                bail!(
+                    "{} ended ({status}) before {what}:\n{}",
+                    self.line,
+                    self.so_far()
+                );
             }
-            ensure!(begun.elapsed() < limit, "{}: no {what} after {} s:\n{}", self.line, limit.as_secs(), self.so_far());
+            ensure!(
+                begun.elapsed() < limit,
+                "{}: no {what} after {} s:\n{}",
+                self.line,
+                limit.as_secs(),
+                self.so_far()
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
         Ok(())
@@ -258,7 +308,13 @@ pub struct Answer {
 
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\nafter {:.2} s: {}", self.line, self.took.as_secs_f64(), self.output)
+        write!(
+            f,
+            "{}\nafter {:.2} s: {}",
+            self.line,
+            self.took.as_secs_f64(),
+            self.output
+        )
     }
 }
 
@@ -266,7 +322,11 @@ impl Answer {
     /// What a command printed that was run by other means, on a node for instance.
     #[must_use]
     pub fn of(line: &str, output: Output, took: Duration) -> Self {
-        Self { line: line.to_owned(), output, took }
+        Self {
+            line: line.to_owned(),
+            output,
+            took,
+        }
     }
 
     /// Itself, if it ended with this exit code.
@@ -274,7 +334,10 @@ impl Answer {
     /// # Errors
     /// Otherwise, with all it printed.
     pub fn code(self, code: i32) -> Result<Self> {
-        ensure!(self.output.code == code, "exit code {code} expected: {self}");
+        ensure!(
+            self.output.code == code,
+            "exit code {code} expected: {self}"
+        );
         Ok(self)
     }
 
@@ -283,7 +346,11 @@ impl Answer {
     /// # Errors
     /// Otherwise, with all it printed.
     pub fn within(self, limit: Duration) -> Result<Self> {
-        ensure!(self.took <= limit, "it took longer than {} s: {self}", limit.as_secs_f64());
+        ensure!(
+            self.took <= limit,
+            "it took longer than {} s: {self}",
+            limit.as_secs_f64()
+        );
         Ok(self)
     }
 
@@ -293,7 +360,10 @@ impl Answer {
     /// Otherwise, with all it printed.
     pub fn says(self, parts: &[&str]) -> Result<Self> {
         for part in parts {
-            ensure!(self.text().contains(part), "it does not say `{part}`: {self}");
+            ensure!(
+                self.text().contains(part),
+                "it does not say `{part}`: {self}"
+            );
         }
         Ok(self)
     }
@@ -305,7 +375,10 @@ impl Answer {
     pub fn says_none_of(self, parts: &[&str]) -> Result<Self> {
         let text = self.text().to_lowercase();
         for part in parts {
-            ensure!(!text.contains(&part.to_lowercase()), "it says `{part}`: {self}");
+            ensure!(
+                !text.contains(&part.to_lowercase()),
+                "it says `{part}`: {self}"
+            );
         }
         Ok(self)
     }
@@ -331,8 +404,21 @@ impl Cluster {
     /// # Errors
     /// When the apiserver cannot be asked.
     pub fn leftovers(&self) -> Result<Vec<String>> {
-        let args = ["get", "jobs,pods,leases", "-A", "-l", "app.kubernetes.io/name=kubectl-etcd", "-o", "name"];
-        Ok(self.kubectl(args)?.success()?.lines().map(str::to_owned).collect())
+        let args = [
+            "get",
+            "jobs,pods,leases",
+            "-A",
+            "-l",
+            "app.kubernetes.io/name=kubectl-etcd",
+            "-o",
+            "name",
+        ];
+        Ok(self
+            .kubectl(args)?
+            .success()?
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 
     /// Waits until a controller-manager is at work, and has been for long enough to have begun.
@@ -340,10 +426,20 @@ impl Cluster {
     /// # Errors
     /// When none is after the limit.
     pub fn wait_controllers(&self, limit: Duration) -> Result<()> {
-        let args = ["get", "lease", "kube-controller-manager", "-n", "kube-system", "-o", "json", "--request-timeout=5s"];
+        let args = [
+            "get",
+            "lease",
+            "kube-controller-manager",
+            "-n",
+            "kube-system",
+            "-o",
+            "json",
+            "--request-timeout=5s",
+        ];
         wait::until("a controller-manager at work", limit, || {
             let answer = self.kubectl(args).map_err(|error| format!("{error:#}"))?;
-            let lease: Value = serde_json::from_str(&answer.stdout).map_err(|_| answer.to_string())?;
+            let lease: Value =
+                serde_json::from_str(&answer.stdout).map_err(|_| answer.to_string())?;
             let ago = |field: &str| {
                 let time: jiff::Timestamp = lease["spec"][field].as_str()?.parse().ok()?;
                 Some(jiff::Timestamp::now().as_millisecond() - time.as_millisecond())
@@ -363,7 +459,11 @@ impl Cluster {
     pub fn wait_nothing_left(&self, limit: Duration) -> Result<()> {
         wait::until("nothing left in the cluster", limit, || {
             let left = self.leftovers().map_err(|error| format!("{error:#}"))?;
-            if left.is_empty() { Ok(()) } else { Err(left.join(", ")) }
+            if left.is_empty() {
+                Ok(())
+            } else {
+                Err(left.join(", "))
+            }
         })
     }
 }

@@ -122,7 +122,7 @@ fn read(bytes: Vec<u8>) {
     );
     match (by_file, streamed) {
         (Ok(by_file), Ok((streamed, _))) => {
-            assert_eq!(by_file, streamed, "two ways to the same usage")
+            assert_eq!(by_file, streamed, "two ways to the same usage");
         }
         other => panic!("verified, but not measured: {other:?}"),
     }

@@ -291,14 +291,11 @@ impl Job<'_> {
                 (None, None)
             };
             let outcome = self.check(db, chunks, found)?;
-            let digest = match hasher {
-                Some(hasher) => Some(
-                    hasher
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                ),
-                None => None,
-            };
+            let digest = hasher.map(|hasher| {
+                hasher
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
             Ok((outcome, digest))
         })
     }

@@ -90,6 +90,19 @@ pub(crate) struct Started {
     seen: watch::Receiver<Seen>,
 }
 
+#[cfg(test)]
+impl Started {
+    /// For tests of what happens after the start.
+    pub(crate) fn for_test(pod: &str) -> Self {
+        let (_, seen) = watch::channel(Seen::Nothing);
+        Self {
+            object: Object::Job("job".into()),
+            pod: pod.to_owned(),
+            seen,
+        }
+    }
+}
+
 impl Launch<'_> {
     /// Runs the assignment to its report. On an error everything that was created is removed again.
     pub(crate) async fn to_report(
@@ -308,7 +321,10 @@ impl Launch<'_> {
         if let Object::Job(name) = object
             && let Some(message) = self.warning(name).await
         {
-            return refused("creating the Pod", &message);
+            return refused(
+                "creating the Pod",
+                message.trim_start_matches("Error creating: "),
+            );
         }
         RunError::new(
             RunErrorKind::NoController,

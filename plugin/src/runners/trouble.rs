@@ -190,12 +190,20 @@ mod tests {
     use kube::core::Status;
     use serde_json::json;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "`json!` is written where it is used"
+    )]
     fn pod(status: serde_json::Value) -> Pod {
         let spec =
             json!({"nodeName": "cp-1", "containers": [{"name": "etcd-job", "image": "img:1"}]});
         serde_json::from_value(json!({"spec": spec, "status": status})).unwrap()
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "`json!` is written where it is used"
+    )]
     fn with_state(state: serde_json::Value) -> Pod {
         pod(
             json!({"phase": "Pending", "startTime": "2026-11-21T14:00:00Z", "containerStatuses": [{

@@ -370,3 +370,7 @@ async fn farewell(stream: &mut ExecStream) {
         tracing::debug!("the reader did not say goodbye");
     }
 }
+
+#[cfg(test)]
+#[path = "fetch/tests.rs"]
+mod tests;

@@ -55,7 +55,7 @@ impl Session {
                     && local::is_control_plane() =>
             {
                 let why = error.chain();
-                return Self::instead_of_apiserver(fleet, notices, &why);
+                return Self::instead_of_apiserver(fleet, &notices, &why);
             }
             Err(error) => return Err(error),
         };
@@ -65,7 +65,7 @@ impl Session {
                 let alone = verdict.means_no_apiserver() && fleet.via.is_none();
                 if alone && local::is_control_plane() {
                     let why = verdict.describe(&server.server);
-                    return Self::instead_of_apiserver(fleet, notices, &why);
+                    return Self::instead_of_apiserver(fleet, &notices, &why);
                 }
                 Err(where_to_go(verdict, &server.server, &known))
             }
@@ -115,10 +115,10 @@ impl Session {
 
     fn instead_of_apiserver(
         fleet: &FleetArgs,
-        notices: NoticeSink,
+        notices: &NoticeSink,
         why: &str,
     ) -> Result<Self, Error> {
-        let session = Self::on_this_host(fleet, NoticeSink::clone(&notices))
+        let session = Self::on_this_host(fleet, NoticeSink::clone(notices))
             .map_err(|error| error.hint(why.to_owned()))?;
         notices(Notice::RunnerChosen {
             via: Via::Local,
@@ -252,6 +252,7 @@ fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
 mod tests {
     use super::*;
     use crate::discovery::{ApiView, Etcd};
+    use crate::fake::{self, Reply};
 
     fn node(name: &str) -> Node {
         Node {
@@ -282,6 +283,89 @@ mod tests {
             narrow(vec![node("cp-1"), node("cp-2")], &[]).unwrap().len(),
             2
         );
+    }
+
+    async fn opened(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (Error, Duration) {
+        let server = fake::serve(handler).await;
+        let begun = std::time::Instant::now();
+        let fleet = FleetArgs::default();
+        let notices: NoticeSink = std::sync::Arc::new(|_| {});
+        let session =
+            Session::open(&fake::flags(server), &fleet, notices, Created::default()).await;
+        (session.err().unwrap(), begun.elapsed())
+    }
+
+    const ETCD_FAILS: &str = "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n";
+
+    #[tokio::test]
+    async fn an_apiserver_that_holds_every_request_is_recognised_in_seconds() {
+        let (error, took) = opened(|_| Reply::Hold).await;
+        assert_eq!(error.kind.exit_code(), 6);
+        assert!(
+            error.message.contains("has no working etcd behind it"),
+            "{error}"
+        );
+        assert!(took < Duration::from_secs(8), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_false_forbidden_is_never_called_missing_rights() {
+        let (error, _) = opened(|path| match path {
+            "/readyz?verbose" => Reply::Json(500, ETCD_FAILS.into()),
+            _ => fake::refused(
+                403,
+                "nodes is forbidden: User \"kubernetes-admin\" cannot list resource \"nodes\"",
+            ),
+        })
+        .await;
+        assert_eq!(error.kind.exit_code(), 6);
+        let said = format!("{} {:?}", error.chain(), error.hints).to_lowercase();
+        assert!(
+            !said.contains("rights") && !said.contains("forbidden"),
+            "{said}"
+        );
+        assert!(said.contains("--via local"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_true_forbidden_names_what_grants_it() {
+        let (error, _) = opened(|path| match path {
+            "/readyz?verbose" => Reply::Json(200, "ok".into()),
+            _ => fake::refused(403, "nodes is forbidden: User \"jane\" cannot list resource \"nodes\" in API group \"\""),
+        })
+        .await;
+        assert_eq!(error.kind.exit_code(), 1);
+        assert!(
+            error.message.contains("missing rights") && error.hints[0].contains("--user=jane"),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unavailable_answer_is_not_asked_for_again_for_minutes() {
+        let (error, took) = opened(|_| fake::refused(503, "etcdserver: no leader")).await;
+        assert_eq!(error.kind.exit_code(), 6);
+        assert!(took < Duration::from_secs(8), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_answers_does_not_hide_that_etcd_is_gone() {
+        let list = |kind: &str, items: serde_json::Value| {
+            Reply::Json(200, serde_json::json!({"kind": kind, "apiVersion": "v1", "metadata": {}, "items": items}).to_string())
+        };
+        let (error, took) = opened(move |path| match path {
+            "/readyz?verbose" => Reply::Json(500, ETCD_FAILS.into()),
+            path if path.contains("/nodes?") => list(
+                "NodeList",
+                serde_json::json!([{"metadata": {"name": "cp-1"}}]),
+            ),
+            path if path.contains("/pods?") => list("PodList", serde_json::json!([])),
+            _ => list("List", serde_json::json!([])),
+        })
+        .await;
+        assert_eq!(error.kind.exit_code(), 6);
+        assert!(error.hints[1].ends_with("cp-1"), "{:?}", error.hints);
+        assert!(took < Duration::from_secs(10), "{took:?}");
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Cluster {
             }
             Ok(())
         };
-        self.brought.get_or_try_init(bring).await.map(|()| ())
+        self.brought.get_or_try_init(bring).await.copied()
     }
 
     /// Removes what dead runs left, while this one waits for its pods anyway.

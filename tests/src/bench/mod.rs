@@ -3,6 +3,8 @@
 //! A benchmark is a function in a module of its own here, and one entry in [`ALL`]. It prints to the writer it is
 //! given: a table of medians, and against what they are measured.
 
+mod pairs;
+mod plugin;
 mod start;
 
 use std::io::Write;
@@ -22,11 +24,28 @@ pub struct Bench {
 }
 
 /// Every benchmark there is.
-pub const ALL: &[Bench] = &[Bench {
-    name: "start",
-    about: "what the start of a test cluster costs, from a checkpoint, and its removal; arguments: how many masters, runs",
-    run: start::run,
-}];
+pub const ALL: &[Bench] = &[
+    Bench {
+        name: "start",
+        about: "what the start of a test cluster costs, from a checkpoint, and its removal; arguments: how many masters, runs",
+        run: start::run,
+    },
+    Bench {
+        name: "status",
+        about: "status of three masters through Jobs and through exec, against a Job and an exec by hand; argument: runs",
+        run: plugin::status,
+    },
+    Bench {
+        name: "version",
+        about: "the plugin's start, against kubectl's; argument: runs",
+        run: plugin::start,
+    },
+    Bench {
+        name: "snapshot",
+        about: "a snapshot of 500 MiB to the workstation, against etcdctl and kubectl exec; argument: runs",
+        run: plugin::snapshot,
+    },
+];
 
 /// Finds a benchmark by name.
 ///

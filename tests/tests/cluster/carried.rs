@@ -11,8 +11,22 @@ use crate::three;
 
 fn parts_in(cluster: &Cluster) -> Result<Vec<String>> {
     let label = "app.kubernetes.io/component=program";
-    let list = cluster.kubectl(["get", "configmaps", "-n", "kube-system", "-l", label, "-o", "name"])?.success()?;
-    Ok(list.lines().map(|name| name.trim_start_matches("configmap/").to_owned()).collect())
+    let list = cluster
+        .kubectl([
+            "get",
+            "configmaps",
+            "-n",
+            "kube-system",
+            "-l",
+            label,
+            "-o",
+            "name",
+        ])?
+        .success()?;
+    Ok(list
+        .lines()
+        .map(|name| name.trim_start_matches("configmap/").to_owned())
+        .collect())
 }
 
 #[test]
@@ -32,17 +46,31 @@ fn the_program_stays_for_the_next_run_and_cleanup_removes_it_unless_something_ne
         });
         let file = me.folder().join("cron-job.json");
         fs::write(&file, cron_job.to_string())?;
-        let apply = |verb: &str| cluster.kubectl([verb.as_ref(), "-f".as_ref(), file.as_os_str()])?.success();
+        let apply = |verb: &str| {
+            cluster
+                .kubectl([verb.as_ref(), "-f".as_ref(), file.as_os_str()])?
+                .success()
+        };
         apply("create")?;
         let kept = me.etcd(["cleanup", "-o", "json"])?.code(0)?;
-        ensure!(checked(&kept)?["programs"].as_array().is_some_and(Vec::is_empty), "{kept}");
-        ensure!(parts_in(cluster)? == parts, "a program was removed that a CronJob needs");
+        ensure!(
+            checked(&kept)?["programs"]
+                .as_array()
+                .is_some_and(Vec::is_empty),
+            "{kept}"
+        );
+        ensure!(
+            parts_in(cluster)? == parts,
+            "a program was removed that a CronJob needs"
+        );
         apply("delete")?;
 
         let shown = me.etcd(["cleanup", "--dry-run"])?.code(0)?;
         let shown = shown.says(&[&parts[0], "would be removed"])?;
         ensure!(parts_in(cluster)? == parts, "{shown}");
-        me.etcd(["cleanup"])?.code(0)?.says(&[&parts[0], "removed"])?;
+        me.etcd(["cleanup"])?
+            .code(0)?
+            .says(&[&parts[0], "removed"])?;
         ensure!(parts_in(cluster)?.is_empty(), "{:?}", parts_in(cluster)?);
         // And it comes back by itself.
         me.etcd(["health"])?.code(0)?;

@@ -13,31 +13,68 @@ const NODES: [&str; 3] = ["m1", "m2", "m3"];
 #[test]
 fn status_tells_of_every_member_in_every_format() {
     three(|cluster, me| {
-        let answer = me.etcd(["status", "-o", "json"])?.code(0)?.says_none_of(&["via pod", "via exec"])?;
+        let answer = me
+            .etcd(["status", "-o", "json"])?
+            .code(0)?
+            .says_none_of(&["via pod", "via exec"])?;
         let status = checked(&answer)?;
-        ensure!(status["verdict"] == "healthy" && status["quorum"]["mayFail"] == 1, "{answer}");
-        ensure!(column(&status, "rows", "node") == NODES && column(&status, "rows", "via") == ["job"; 3], "{answer}");
+        ensure!(
+            status["verdict"] == "healthy" && status["quorum"]["mayFail"] == 1,
+            "{answer}"
+        );
+        ensure!(
+            column(&status, "rows", "node") == NODES
+                && column(&status, "rows", "via") == ["job"; 3],
+            "{answer}"
+        );
         let mut roles = column(&status, "rows", "role");
         roles.sort_unstable();
         ensure!(roles == ["follower", "follower", "leader"], "{answer}");
         let version = cluster.state().etcd.version().trim_start_matches('v');
         for node in NODES {
             let row = row(&status, "rows", node)?;
-            let number = |field: &str| row[field].as_u64().with_context(|| format!("{node} has no {field}: {answer}"));
-            ensure!(row["member"] == node && row["version"] == version && row["storageVersion"] == "3.6.0", "{answer}");
-            ensure!(number("dbSizeBytes")? >= number("dbInUseBytes")? && number("dbInUseBytes")? > 0, "{answer}");
-            ensure!(number("quotaBytes")? == 2 << 30 && row["quotaSource"] == "default", "{answer}");
-            ensure!(number("raftTerm")? > 0 && number("raftAppliedIndex")? > 0 && number("lag")? < 100, "{answer}");
+            let number = |field: &str| {
+                row[field]
+                    .as_u64()
+                    .with_context(|| format!("{node} has no {field}: {answer}"))
+            };
+            ensure!(
+                row["member"] == node
+                    && row["version"] == version
+                    && row["storageVersion"] == "3.6.0",
+                "{answer}"
+            );
+            ensure!(
+                number("dbSizeBytes")? >= number("dbInUseBytes")? && number("dbInUseBytes")? > 0,
+                "{answer}"
+            );
+            ensure!(
+                number("quotaBytes")? == 2 << 30 && row["quotaSource"] == "told",
+                "{answer}"
+            );
+            ensure!(
+                number("raftTerm")? > 0 && number("raftAppliedIndex")? > 0 && number("lag")? < 100,
+                "{answer}"
+            );
         }
 
         let table = me.etcd(["status"])?.code(0)?;
         let lines: Vec<&str> = table.output.stdout.lines().collect();
-        ensure!(lines.len() >= 5 && lines[0].starts_with("NODE") && lines[1].starts_with("m1"), "{table}");
-        table.says(&["healthy: 3 of 3 members healthy, quorum holds, one more may fail"])?;
-        let id = row(&status, "rows", "m2")?["memberId"].as_str().context("no id")?.to_owned();
-        me.etcd(["status", "-o", "wide"])?.code(0)?.says(&["MEMBER ID", "DOWNGRADE", &id])?;
+        ensure!(
+            lines.len() >= 5 && lines[0].starts_with("NODE") && lines[1].starts_with("m1"),
+            "{table}"
+        );
+        table.says(&["healthy: 3 of 3 members healthy, quorum holds, one may fail"])?;
+        let id = row(&status, "rows", "m2")?["memberId"]
+            .as_str()
+            .context("no id")?
+            .to_owned();
+        me.etcd(["status", "-o", "wide"])?
+            .code(0)?
+            .says(&["MEMBER ID", "DOWNGRADE", &id])?;
         let yaml = me.etcd(["status", "-o", "yaml"])?.code(0)?;
-        let yaml: serde_json::Value = serde_yaml::from_str(&yaml.output.stdout).context("no YAML")?;
+        let yaml: serde_json::Value =
+            serde_yaml::from_str(&yaml.output.stdout).context("no YAML")?;
         ensure!(yaml["rows"][1]["memberId"] == id.as_str(), "{yaml}");
         let names = me.etcd(["status", "-o", "name"])?.code(0)?;
         ensure!(names.output.stdout == "m1\nm2\nm3\n", "{names}");
@@ -50,12 +87,25 @@ fn members_health_alarms_usage_and_versions_are_told() {
     three(|cluster, me| {
         let members = me.etcd(["members", "-o", "json"])?.code(0)?;
         let list = checked(&members)?;
-        ensure!(list["whose"] == "quorum" && column(&list, "members", "node") == column(&list, "members", "name"), "{members}");
-        let theirs = cluster.etcdctl(cluster.node("m1")?, ["member", "list"])?.success()?;
+        ensure!(
+            list["whose"] == "quorum"
+                && column(&list, "members", "node") == column(&list, "members", "name"),
+            "{members}"
+        );
+        let theirs = cluster
+            .etcdctl(cluster.node("m1")?, ["member", "list"])?
+            .success()?;
         for id in column(&list, "members", "id") {
             ensure!(theirs.contains(id), "{id} is none of:\n{theirs}");
         }
-        let mut names: Vec<_> = me.etcd(["members", "-o", "name"])?.code(0)?.output.stdout.lines().map(str::to_owned).collect();
+        let mut names: Vec<_> = me
+            .etcd(["members", "-o", "name"])?
+            .code(0)?
+            .output
+            .stdout
+            .lines()
+            .map(str::to_owned)
+            .collect();
         names.sort();
         ensure!(names == NODES, "{names:?}");
 
@@ -64,24 +114,57 @@ fn members_health_alarms_usage_and_versions_are_told() {
         ensure!(column(&rows, "members", "node") == NODES, "{health}");
         for node in NODES {
             let row = row(&rows, "members", node)?;
-            ensure!(row["healthy"] == true && row["readUs"].as_u64().is_some_and(|us| us > 0), "{health}");
+            ensure!(
+                row["healthy"] == true && row["readUs"].as_u64().is_some_and(|us| us > 0),
+                "{health}"
+            );
         }
-        me.etcd(["health", "--wait", "30s"])?.code(0)?.says(&["healthy: 3 of 3 members"])?;
+        me.etcd(["health", "--wait", "30s"])?
+            .code(0)?
+            .says(&["healthy: 3 of 3 members"])?;
 
         let alarms = me.etcd(["alarm", "list", "-o", "json"])?.code(0)?;
-        ensure!(checked(&alarms)?["alarms"].as_array().is_some_and(Vec::is_empty), "{alarms}");
-        let disarmed = me.etcd(["alarm", "disarm", "--yes", "-o", "json"])?.code(0)?;
-        ensure!(checked(&disarmed)?["alarms"].as_array().is_some_and(Vec::is_empty), "{disarmed}");
+        ensure!(
+            checked(&alarms)?["alarms"]
+                .as_array()
+                .is_some_and(Vec::is_empty),
+            "{alarms}"
+        );
+        let disarmed = me
+            .etcd(["alarm", "disarm", "--yes", "-o", "json"])?
+            .code(0)?;
+        ensure!(
+            checked(&disarmed)?["alarms"]
+                .as_array()
+                .is_some_and(Vec::is_empty),
+            "{disarmed}"
+        );
 
         let usage = me.etcd(["usage", "-o", "json"])?.code(0)?;
         let told = checked(&usage)?;
-        ensure!(told["total"]["objects"].as_u64().is_some_and(|objects| objects > 20), "{usage}");
-        me.etcd(["usage", "--by", "namespace"])?.code(0)?.says(&["kube-system"])?;
+        ensure!(
+            told["total"]["objects"]
+                .as_u64()
+                .is_some_and(|objects| objects > 20),
+            "{usage}"
+        );
+        me.etcd(["usage", "--by", "namespace"])?
+            .code(0)?
+            .says(&["kube-system"])?;
 
         let version = me.etcd(["version", "-o", "json"])?.code(0)?;
         let told = checked(&version)?;
-        ensure!(column(&told, "etcd", "version") == [cluster.state().etcd.version().trim_start_matches('v'); 3], "{version}");
-        ensure!(told["job"]["sha256"].as_str().is_some_and(|digest| digest.len() == 64), "{version}");
+        ensure!(
+            column(&told, "etcd", "version")
+                == [cluster.state().etcd.version().trim_start_matches('v'); 3],
+            "{version}"
+        );
+        ensure!(
+            told["job"]["sha256"]
+                .as_str()
+                .is_some_and(|digest| digest.len() == 64),
+            "{version}"
+        );
         Ok(())
     });
 }
@@ -91,8 +174,14 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
     three(|cluster, me| {
         let planned = me.etcd(["defrag", "--dry-run", "-o", "json"])?.code(0)?;
         let plan = checked(&planned)?;
-        ensure!(plan["dryRun"] == true && column(&plan, "members", "state") == ["planned"; 3], "{planned}");
-        ensure!(column(&plan, "members", "role").last() == Some(&"leader"), "{planned}");
+        ensure!(
+            plan["dryRun"] == true && column(&plan, "members", "state") == ["planned"; 3],
+            "{planned}"
+        );
+        ensure!(
+            column(&plan, "members", "role").last() == Some(&"leader"),
+            "{planned}"
+        );
 
         me.etcd(["defrag"])?.code(5)?.says(&["--yes"])?;
 
@@ -107,12 +196,25 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
         let done = me.etcd(["defrag", "--yes", "-o", "json"])?.code(0)?;
         let told = checked(&done)?;
         ensure!(column(&told, "members", "state") == ["done"; 3], "{done}");
-        ensure!(column(&told, "members", "role").last() == Some(&"leader"), "{done}");
+        ensure!(
+            column(&told, "members", "role").last() == Some(&"leader"),
+            "{done}"
+        );
         for member in told["members"].as_array().context("no members")? {
-            let (before, after) = (member["beforeBytes"].as_u64(), member["afterBytes"].as_u64());
-            ensure!(before.zip(after).is_some_and(|(before, after)| after + (6 << 20) < before), "{done}");
+            let (before, after) = (
+                member["beforeBytes"].as_u64(),
+                member["afterBytes"].as_u64(),
+            );
+            ensure!(
+                before
+                    .zip(after)
+                    .is_some_and(|(before, after)| after + (6 << 20) < before),
+                "{done}"
+            );
         }
-        me.etcd(["defrag", "--yes", "--node", "m2"])?.code(0)?.says_none_of(&["m3"])?;
+        me.etcd(["defrag", "--yes", "--node", "m2"])?
+            .code(0)?
+            .says_none_of(&["m3"])?;
         Ok(())
     });
 }
@@ -137,7 +239,12 @@ fn kubectl_completes_commands_and_node_names() {
 }
 
 /// What kubectl itself offers behind `kubectl etcd WORDS`: the last line is a directive for the shell.
-fn complete(cluster: &Cluster, me: &Workstation, programs: &std::path::Path, words: &[&str]) -> Result<String> {
+fn complete(
+    cluster: &Cluster,
+    me: &Workstation,
+    programs: &std::path::Path,
+    words: &[&str],
+) -> Result<String> {
     process::success(
         Command::new(programs.join("kubectl"))
             .args(["__complete", "etcd"])

@@ -3,6 +3,8 @@
 //! A test that fails takes its cluster with it (journals are kept, see `Cluster`); the next one gets another. After each
 //! test nothing of the plugin's may be left in the cluster but the program it brought in.
 
+#![expect(clippy::print_stderr, reason = "measured times are shown")]
+
 mod carried;
 mod commands;
 mod interrupted;
@@ -35,28 +37,39 @@ fn three(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
         let done = whole(&cluster).and_then(|administrator| test(&cluster, &administrator));
         if let Err(error) = done.and_then(|()| cluster.wait_nothing_left(GONE)) {
             // While the cluster is held: so it is replaced.
-            panic!("{error:?}");
+            panic!("{error:#}");
         }
         anyhow::Ok(())
     };
     if let Err(error) = done() {
-        panic!("{error:?}");
+        panic!("{error:#}");
     }
 }
 
 fn whole(cluster: &Cluster) -> Result<Workstation> {
-    cluster.wait_controllers(Duration::from_secs(60)).context("the test before did not leave the cluster whole")?;
+    cluster
+        .wait_controllers(Duration::from_secs(60))
+        .context("the test before did not leave the cluster whole")?;
     Workstation::of(cluster)
 }
 
 /// The row of a node.
 fn row<'a>(answer: &'a Value, list: &str, node: &str) -> Result<&'a Value> {
-    let rows = answer[list].as_array().with_context(|| format!("no {list} in {answer}"))?;
-    rows.iter().find(|row| row["node"] == node).with_context(|| format!("no row of {node} in {answer}"))
+    let rows = answer[list]
+        .as_array()
+        .with_context(|| format!("no {list} in {answer}"))?;
+    rows.iter()
+        .find(|row| row["node"] == node)
+        .with_context(|| format!("no row of {node} in {answer}"))
 }
 
 /// A field of each row.
 fn column<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
-    let rows = answer[list].as_array().map(Vec::as_slice).unwrap_or_default();
-    rows.iter().map(|row| row[field].as_str().unwrap_or_default()).collect()
+    let rows = answer[list]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    rows.iter()
+        .map(|row| row[field].as_str().unwrap_or_default())
+        .collect()
 }

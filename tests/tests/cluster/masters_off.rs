@@ -13,29 +13,51 @@ const PROMISED: Duration = Duration::from_secs(10);
 
 /// The status that is promised for one dead master, asked right after it died.
 fn status_without(me: &Workstation, dead: &str) -> Result<Answer> {
-    let answer = me.etcd(["status", "-o", "json"])?.code(3)?.within(PROMISED)?;
+    let answer = me
+        .etcd(["status", "-o", "json"])?
+        .code(3)?
+        .within(PROMISED)?;
     let status = checked(&answer)?;
-    ensure!(status["verdict"] == "degraded" && status["quorum"]["healthyVoters"] == 2, "{answer}");
+    ensure!(
+        status["verdict"] == "degraded" && status["quorum"]["healthyVoters"] == 2,
+        "{answer}"
+    );
     let its = row(&status, "rows", dead)?;
-    ensure!(its["role"] == "down" && its["problem"]["short"].is_string(), "{answer}");
+    ensure!(
+        its["role"] == "down" && its["problem"]["short"].is_string(),
+        "{answer}"
+    );
     for other in ["m1", "m2", "m3"].iter().filter(|other| **other != dead) {
         let row = row(&status, "rows", other)?;
-        ensure!(row["dbSizeBytes"].is_u64() && row["seenFrom"].is_null(), "{other} was held up: {answer}");
+        ensure!(
+            row["dbSizeBytes"].is_u64() && row["seenFrom"].is_null(),
+            "{other} was held up: {answer}"
+        );
     }
     Ok(answer)
 }
 
 /// What the other commands say then.
 fn other_commands_without(me: &Workstation, dead: &str) -> Result<()> {
-    me.etcd(["status"])?.code(3)?.within(PROMISED)?.says(&["degraded: 2 of 3 members healthy, quorum holds, no further failure is tolerated"])?;
+    me.etcd(["status"])?.code(3)?.within(PROMISED)?.says(&[
+        "degraded: 2 of 3 members healthy, quorum holds, no further failure is tolerated",
+    ])?;
     let health = me.etcd(["health", "-o", "json"])?.code(3)?;
-    ensure!(row(&checked(&health)?, "members", dead)?["healthy"] == false, "{health}");
+    ensure!(
+        row(&checked(&health)?, "members", dead)?["healthy"] == false,
+        "{health}"
+    );
     let members = me.etcd(["members", "-o", "json"])?.code(0)?;
     let list = checked(&members)?;
-    ensure!(list["whose"] == "quorum" && list["members"].as_array().is_some_and(|all| all.len() == 3), "{members}");
+    ensure!(
+        list["whose"] == "quorum" && list["members"].as_array().is_some_and(|all| all.len() == 3),
+        "{members}"
+    );
     me.etcd(["alarm", "list"])?.code(0)?;
     me.etcd(["snapshot", "save", "two.db"])?.code(0)?;
-    me.etcd(["defrag", "--yes"])?.code(5)?.says(&["--allow-stall"])?;
+    me.etcd(["defrag", "--yes"])?
+        .code(5)?
+        .says(&["--allow-stall"])?;
     Ok(())
 }
 
@@ -44,7 +66,10 @@ fn one_master_off_is_told_within_ten_seconds() {
     three(|cluster, me| {
         let m3 = cluster.node("m3")?;
         m3.power_off()?;
-        eprintln!("status right after m3 lost its power: {:.1} s", status_without(me, "m3")?.took.as_secs_f64());
+        eprintln!(
+            "status right after m3 lost its power: {:.1} s",
+            status_without(me, "m3")?.took.as_secs_f64()
+        );
         other_commands_without(me, "m3")?;
         m3.power_on()?;
         cluster.wait_ready()
@@ -56,7 +81,10 @@ fn one_master_frozen_is_told_within_ten_seconds() {
     three(|cluster, me| {
         let m2 = cluster.node("m2")?;
         m2.freeze()?;
-        eprintln!("status right after m2 was frozen: {:.1} s", status_without(me, "m2")?.took.as_secs_f64());
+        eprintln!(
+            "status right after m2 was frozen: {:.1} s",
+            status_without(me, "m2")?.took.as_secs_f64()
+        );
         me.etcd(["health"])?.code(3)?.says(&["m2"])?;
         m2.thaw()?;
         cluster.wait_ready()?;
@@ -70,11 +98,19 @@ fn the_master_that_led_etcd_and_the_controllers_is_off_and_it_is_told_within_ten
         // Nobody turns Jobs into Pods for the first 15 s, and etcd elects.
         let leader = cluster.node(&controllers_leader(cluster)?)?;
         lead_etcd(cluster, leader)?;
-        let other = cluster.nodes().iter().find(|node| node.name() != leader.name()).context("no other master")?;
+        let other = cluster
+            .nodes()
+            .iter()
+            .find(|node| node.name() != leader.name())
+            .context("no other master")?;
         let me = me.always(["--context", other.name()]);
         leader.power_off()?;
         let answer = status_without(&me, leader.name())?;
-        eprintln!("status right after the leading {} lost its power: {:.1} s", leader.name(), answer.took.as_secs_f64());
+        eprintln!(
+            "status right after the leading {} lost its power: {:.1} s",
+            leader.name(),
+            answer.took.as_secs_f64()
+        );
         leader.power_on()?;
         cluster.wait_ready()
     });
@@ -83,14 +119,27 @@ fn the_master_that_led_etcd_and_the_controllers_is_off_and_it_is_told_within_ten
 /// The master whose controller-manager is at work.
 fn controllers_leader(cluster: &Cluster) -> Result<String> {
     let path = "jsonpath={.spec.holderIdentity}";
-    let holder = cluster.kubectl(["get", "lease", "kube-controller-manager", "-n", "kube-system", "-o", path])?.success()?;
+    let holder = cluster
+        .kubectl([
+            "get",
+            "lease",
+            "kube-controller-manager",
+            "-n",
+            "kube-system",
+            "-o",
+            path,
+        ])?
+        .success()?;
     Ok(holder.split_once('_').context("no holder")?.0.to_owned())
 }
 
 /// Makes the member on this node etcd's leader.
 fn lead_etcd(cluster: &Cluster, node: &Node) -> Result<()> {
     let list = cluster.etcdctl(node, ["member", "list"])?.success()?;
-    let line = list.lines().find(|line| line.contains(&format!(", {},", node.name()))).context("no such member")?;
+    let line = list
+        .lines()
+        .find(|line| line.contains(&format!(", {},", node.name())))
+        .context("no such member")?;
     let id = line.split(',').next().context("no id")?;
     for teller in cluster.nodes() {
         // Only the leader can be told; it may be the wanted one already.

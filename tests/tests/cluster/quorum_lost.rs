@@ -13,8 +13,16 @@ use crate::{row, three};
 pub(crate) fn on(node: &Node, words: &[&str]) -> Result<Answer> {
     let admin = "KUBECONFIG=/etc/kubernetes/admin.conf";
     let begun = Instant::now();
-    let output = node.run(["env", admin, "timeout", "120", "kubectl-etcd"].iter().chain(words))?;
-    Ok(Answer::of(&format!("on {}: kubectl-etcd {}", node.name(), words.join(" ")), output, begun.elapsed()))
+    let output = node.run(
+        ["env", admin, "timeout", "120", "kubectl-etcd"]
+            .iter()
+            .chain(words),
+    )?;
+    Ok(Answer::of(
+        &format!("on {}: kubectl-etcd {}", node.name(), words.join(" ")),
+        output,
+        begun.elapsed(),
+    ))
 }
 
 #[test]
@@ -31,8 +39,14 @@ fn without_quorum_everything_one_member_knows_is_told_and_nobody_is_said_to_lack
         // Liveness would replace the apiserver after 100 s; the new one refuses everybody.
         m1.kill(Component::Apiserver)?;
         wait::until("a false Forbidden", Duration::from_secs(60), || {
-            let refused = cluster.kubectl(["get", "nodes", "--request-timeout=2s"]).map_err(|error| format!("{error:#}"))?;
-            if refused.stderr.contains("Forbidden") { Ok(()) } else { Err(refused.to_string()) }
+            let refused = cluster
+                .kubectl(["get", "nodes", "--request-timeout=2s"])
+                .map_err(|error| format!("{error:#}"))?;
+            if refused.stderr.contains("Forbidden") {
+                Ok(())
+            } else {
+                Err(refused.to_string())
+            }
         })?;
         recognised(me, m1, "while its apiserver refuses everybody")?;
 
@@ -44,33 +58,70 @@ fn without_quorum_everything_one_member_knows_is_told_and_nobody_is_said_to_lack
 /// From the workstation it is said where to go, and on the node it is done there.
 fn recognised(me: &Workstation, m1: &Node, when: &str) -> Result<()> {
     let rights = ["rights", "forbidden", "rbac", "clusterrole"];
-    for command in [["status"].as_slice(), &["health"], &["snapshot", "save", "x.db"], &["alarm", "list"]] {
-        let answer = me.etcd(command)?.code(6)?.within(Duration::from_secs(15))?.says_none_of(&rights)?;
-        let answer = answer.says(&["no working etcd behind it", "--via local", &m1.ip().to_string()])?;
-        eprintln!("{command:?} from a workstation {when}: {:.1} s", answer.took.as_secs_f64());
+    for command in [
+        ["status"].as_slice(),
+        &["health"],
+        &["snapshot", "save", "x.db"],
+        &["alarm", "list"],
+    ] {
+        let answer = me
+            .etcd(command)?
+            .code(6)?
+            .within(Duration::from_secs(15))?
+            .says_none_of(&rights)?;
+        let answer = answer.says(&[
+            "no working etcd behind it",
+            "--via local",
+            &m1.ip().to_string(),
+        ])?;
+        eprintln!(
+            "{command:?} from a workstation {when}: {:.1} s",
+            answer.took.as_secs_f64()
+        );
     }
     ensure!(me.files()?.is_empty(), "{:?}", me.files()?);
-    let here = on(m1, &["status"])?.code(4)?.within(Duration::from_secs(25))?;
-    here.says(&["via local", "quorum lost"])?.says_none_of(&rights).map(drop)
+    let here = on(m1, &["status"])?
+        .code(4)?
+        .within(Duration::from_secs(25))?;
+    here.says(&["via local", "quorum lost"])?
+        .says_none_of(&rights)
+        .map(drop)
 }
 
 fn on_the_survivor(cluster: &Cluster, m1: &Node) -> Result<()> {
-    let status = on(m1, &["status", "--via", "local", "-o", "json"])?.code(4)?.within(Duration::from_secs(15))?;
+    let status = on(m1, &["status", "--via", "local", "-o", "json"])?
+        .code(4)?
+        .within(Duration::from_secs(15))?;
     let told = checked(&status)?;
-    ensure!(told["verdict"] == "quorum-lost" && told["quorum"]["voters"] == 3, "{status}");
+    ensure!(
+        told["verdict"] == "quorum-lost" && told["quorum"]["voters"] == 3,
+        "{status}"
+    );
     let own = row(&told, "rows", "m1")?;
-    ensure!(own["role"] == "no-leader" && own["dbSizeBytes"].is_u64() && own["revision"].is_u64(), "{status}");
+    ensure!(
+        own["role"] == "no-leader" && own["dbSizeBytes"].is_u64() && own["revision"].is_u64(),
+        "{status}"
+    );
     status.says(&["what each knows itself"])?;
 
     let members = on(m1, &["members", "--via", "local"])?.code(4)?;
     members.says(&["m1's own list, which may be out of date", "m2", "m3"])?;
-    on(m1, &["health", "--via", "local"])?.code(4)?.says(&["quorum lost"])?;
-    let alarms = on(m1, &["alarm", "list", "--via", "local"])?.code(4)?.within(Duration::from_secs(20))?;
+    on(m1, &["health", "--via", "local"])?
+        .code(4)?
+        .says(&["quorum lost"])?;
+    let alarms = on(m1, &["alarm", "list", "--via", "local"])?
+        .code(4)?
+        .within(Duration::from_secs(20))?;
     alarms.says(&["majority"])?;
-    let disarm = on(m1, &["alarm", "disarm", "--yes", "--via", "local"])?.within(Duration::from_secs(30))?;
+    let disarm =
+        on(m1, &["alarm", "disarm", "--yes", "--via", "local"])?.within(Duration::from_secs(30))?;
     disarm.code(4)?;
 
-    let saved = on(m1, &["snapshot", "save", "/root/alone.db", "--via", "local"])?.code(3)?;
+    let saved = on(
+        m1,
+        &["snapshot", "save", "/root/alone.db", "--via", "local"],
+    )?
+    .code(3)?;
     saved.says(&["the quorum is lost"])?;
     agrees_with_etcdutl(cluster, &m1.path("/root/alone.db"))?;
     on(m1, &["usage", "--via", "local"])?.code(0)?;

@@ -9,18 +9,44 @@ use crate::three;
 
 /// What a status says that does not change between two questions, and does not depend on how it is asked.
 fn lasting(status: &Value) -> Value {
-    let fields = ["node", "member", "memberId", "clusterId", "version", "storageVersion", "quotaBytes", "clientUrls", "peerUrls", "alarms", "problem"];
+    let fields = [
+        "node",
+        "member",
+        "memberId",
+        "clusterId",
+        "version",
+        "storageVersion",
+        "quotaBytes",
+        "clientUrls",
+        "peerUrls",
+        "alarms",
+        "problem",
+    ];
     let rows = status["rows"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Value> =
-        rows.iter().map(|row| fields.iter().map(|field| ((*field).to_owned(), row[field].clone())).collect()).collect();
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            fields
+                .iter()
+                .map(|field| ((*field).to_owned(), row[field].clone()))
+                .collect()
+        })
+        .collect();
     json!({ "verdict": status["verdict"], "quorum": status["quorum"], "rows": rows })
 }
 
 fn status_with(me: &Workstation, flags: &[&str]) -> Result<Value> {
     let answer = me.always(flags).etcd(["status", "-o", "json"])?.code(0)?;
     let status = checked(&answer)?;
-    let via = flags.iter().skip_while(|flag| **flag != "--via").nth(1).unwrap_or(&"job");
-    ensure!(crate::column(&status, "rows", "via") == [*via; 3], "{answer}");
+    let via = flags
+        .iter()
+        .skip_while(|flag| **flag != "--via")
+        .nth(1)
+        .unwrap_or(&"job");
+    ensure!(
+        crate::column(&status, "rows", "via") == [*via; 3],
+        "{answer}"
+    );
     Ok(lasting(&status))
 }
 
@@ -33,7 +59,12 @@ fn every_runner_tells_the_same() {
         }
         let image = image.reference.as_str();
         let job = status_with(me, &["--via", "job"])?;
-        for flags in [vec!["--via", "pod"], vec!["--via", "exec"], vec!["--image", image], vec!["--image", image, "--via", "pod"]] {
+        for flags in [
+            vec!["--via", "pod"],
+            vec!["--via", "exec"],
+            vec!["--image", image],
+            vec!["--image", image, "--via", "pod"],
+        ] {
             let other = status_with(me, &flags)?;
             ensure!(other == job, "{flags:?}:\n{other}\nthrough a Job:\n{job}");
         }
@@ -44,9 +75,13 @@ fn every_runner_tells_the_same() {
             me.etcd(["alarm", "list"])?.code(0)?;
             me.etcd(["defrag", "--yes", "--node", "m2,m3"])?.code(0)?;
         }
-        let saved = me.etcd(["snapshot", "save", "image.db", "--image", image])?.code(0)?;
+        let saved = me
+            .etcd(["snapshot", "save", "image.db", "--image", image])?
+            .code(0)?;
         ensure!(me.files()? == ["image.db", "image.db.json"], "{saved}");
-        me.etcd(["snapshot", "save", "no.db", "--via", "exec"])?.code(1)?.says(&["--via"])?;
+        me.etcd(["snapshot", "save", "no.db", "--via", "exec"])?
+            .code(1)?
+            .says(&["--via"])?;
         Ok(())
     });
 }
@@ -56,9 +91,16 @@ fn nodes_are_chosen_by_name_and_an_unknown_one_is_a_usage_error() {
     three(|_, me| {
         let one = me.etcd(["status", "--node", "m2", "-o", "name"])?.code(0)?;
         ensure!(one.output.stdout == "m2\n", "{one}");
-        let two = me.etcd(["health", "--node", "m3,m1", "-o", "json"])?.code(0)?;
-        ensure!(crate::column(&checked(&two)?, "members", "node") == ["m1", "m3"], "{two}");
-        me.etcd(["status", "--node", "m7"])?.code(2)?.says(&["m7", "m1, m2, m3"])?;
+        let two = me
+            .etcd(["health", "--node", "m3,m1", "-o", "json"])?
+            .code(0)?;
+        ensure!(
+            crate::column(&checked(&two)?, "members", "node") == ["m1", "m3"],
+            "{two}"
+        );
+        me.etcd(["status", "--node", "m7"])?
+            .code(2)?
+            .says(&["m7", "m1, m2, m3"])?;
         Ok(())
     });
 }
@@ -70,11 +112,19 @@ fn an_image_that_is_nowhere_is_named_and_etcdctl_takes_over() {
         // The pull has to fail, and it is not waited for longer than that takes.
         let forced = me.etcd(["status", "--image", image, "--via", "job"])?;
         let forced = forced.says(&[image])?.says_none_of(&["panicked"])?;
-        ensure!(forced.took.as_secs() <= 20 && forced.output.code != 0, "{forced}");
-        let status = me.etcd(["status", "--image", image])?.code(0)?.says(&["via exec", image])?;
+        ensure!(
+            forced.took.as_secs() <= 20 && forced.output.code != 0,
+            "{forced}"
+        );
+        let status = me
+            .etcd(["status", "--image", image])?
+            .code(0)?
+            .says(&["via exec", image])?;
         ensure!(status.took.as_secs() <= 30, "{status}");
         // etcdctl cannot do this one.
-        me.etcd(["snapshot", "save", "x.db", "--image", image])?.code(1)?.says(&[image, "--image"])?;
+        me.etcd(["snapshot", "save", "x.db", "--image", image])?
+            .code(1)?
+            .says(&[image, "--image"])?;
         ensure!(me.files()?.is_empty(), "{:?}", me.files()?);
         Ok(())
     });

@@ -17,15 +17,28 @@ fn without_an_apiserver_a_master_does_everything_itself_and_others_are_told_wher
         m1.install(me.plugin(), "kubectl-etcd")?;
         m1.stop(Component::Apiserver)?;
 
-        let elsewhere = me.etcd(["status"])?.code(6)?.within(Duration::from_secs(6))?;
+        let elsewhere = me
+            .etcd(["status"])?
+            .code(6)?
+            .within(Duration::from_secs(6))?;
         elsewhere.says(&["refused", "--via local", &m1.ip().to_string()])?;
         // Not root, not a master.
-        me.etcd(["status", "--via", "local"])?.code(2)?.says(&["not a control-plane node"])?;
+        me.etcd(["status", "--via", "local"])?
+            .code(2)?
+            .says(&["not a control-plane node"])?;
 
-        let status = on(m1, &["status", "-o", "json"])?.code(0)?.says(&["via local"])?;
+        let status = on(m1, &["status", "-o", "json"])?
+            .code(0)?
+            .says(&["via local"])?;
         let told: serde_json::Value = serde_json::from_str(&status.output.stdout)?;
-        ensure!(told["quorum"]["healthyVoters"] == 3 && crate::row(&told, "rows", "m1")?["via"] == "local", "{status}");
-        on(m1, &["status"])?.code(0)?.says(&["m1", "m2", "m3", "healthy: 3 of 3 members"])?;
+        ensure!(
+            told["quorum"]["healthyVoters"] == 3
+                && crate::row(&told, "rows", "m1")?["via"] == "local",
+            "{status}"
+        );
+        on(m1, &["status"])?
+            .code(0)?
+            .says(&["m1", "m2", "m3", "healthy: 3 of 3 members"])?;
         on(m1, &["members"])?.code(0)?.says(&["m2"])?;
         let health = on(m1, &["health", "-o", "json"])?.code(0)?;
         checked(&health)?;
@@ -38,7 +51,10 @@ fn without_an_apiserver_a_master_does_everything_itself_and_others_are_told_wher
         on(m1, &["version"])?.code(0)?;
         let defrag = on(m1, &["defrag", "--yes", "-o", "json"])?;
         ensure!(matches!(defrag.output.code, 0 | 3), "{defrag}");
-        ensure!(crate::column(&defrag.json()?, "members", "state").contains(&"done"), "{defrag}");
+        ensure!(
+            crate::column(&defrag.json()?, "members", "state").contains(&"done"),
+            "{defrag}"
+        );
 
         m1.start(Component::Apiserver)?;
         cluster.wait_ready()
@@ -51,14 +67,27 @@ fn without_controllers_bare_pods_do_it_and_one_line_says_so() {
         for node in cluster.nodes() {
             node.stop(Component::ControllerManager)?;
         }
-        let status = me.etcd(["status", "-o", "json"])?.code(0)?.within(Duration::from_secs(12))?;
-        ensure!(crate::column(&checked(&status)?, "rows", "via") == ["pod"; 3], "{status}");
+        let status = me
+            .etcd(["status", "-o", "json"])?
+            .code(0)?
+            .within(Duration::from_secs(12))?;
+        ensure!(
+            crate::column(&checked(&status)?, "rows", "via") == ["pod"; 3],
+            "{status}"
+        );
         let lines: Vec<&str> = status.output.stderr.lines().collect();
-        ensure!(lines.len() == 1 && lines[0].starts_with("via pod: no Pod appeared for the Job"), "{status}");
-        me.etcd(["snapshot", "save", "bare.db"])?.code(0)?.says(&["via pod"])?;
+        ensure!(
+            lines.len() == 1 && lines[0].starts_with("via pod: no Pod appeared for the Job"),
+            "{status}"
+        );
+        me.etcd(["snapshot", "save", "bare.db"])?
+            .code(0)?
+            .says(&["via pod"])?;
         agrees_with_etcdutl(cluster, &me.folder().join("bare.db"))?;
         // Told beforehand, it does not wait for a Pod.
-        me.etcd(["health", "--via", "pod"])?.code(0)?.within(Duration::from_secs(6))?;
+        me.etcd(["health", "--via", "pod"])?
+            .code(0)?
+            .within(Duration::from_secs(6))?;
         cluster.wait_nothing_left(crate::GONE)?;
         for node in cluster.nodes() {
             node.start(Component::ControllerManager)?;

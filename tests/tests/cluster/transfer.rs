@@ -18,8 +18,13 @@ const DATABASE_MIB: u64 = 110;
 /// Makes the database so large, once for a cluster.
 pub(crate) fn large_database(cluster: &Cluster) -> Result<()> {
     let m1 = cluster.node("m1")?;
-    let size = cluster.etcd_status(m1)?["dbSizeInUse"].as_u64().context("no size")? >> 20;
-    let value: Vec<u8> = (0..1_u32 << 18).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let size = cluster.etcd_status(m1)?["dbSizeInUse"]
+        .as_u64()
+        .context("no size")?
+        >> 20;
+    let value: Vec<u8> = (0..1_u32 << 18)
+        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
     for number in size..DATABASE_MIB {
         cluster.put(m1, &format!("testbed/large/{number}"), &value)?;
     }
@@ -27,20 +32,39 @@ pub(crate) fn large_database(cluster: &Cluster) -> Result<()> {
 }
 
 /// Waits until so much of a file has arrived.
-pub(crate) fn arrived(running: &mut Running, me: &Workstation, file: &str, bytes: u64) -> Result<()> {
+pub(crate) fn arrived(
+    running: &mut Running,
+    me: &Workstation,
+    file: &str,
+    bytes: u64,
+) -> Result<()> {
     let part = me.folder().join(format!("{file}.part"));
     let limit = Duration::from_secs(60);
-    running.until("part of the file", limit, || Ok(fs::metadata(&part).is_ok_and(|part| part.len() >= bytes)))
+    running.until("part of the file", limit, || {
+        Ok(fs::metadata(&part).is_ok_and(|part| part.len() >= bytes))
+    })
 }
 
 /// Does something in the middle of a transfer. The plugin is stopped meanwhile, so that it cannot be done before.
-fn in_the_middle(me: &Workstation, file: &str, from: &str, mib: u64, fault: impl FnOnce() -> Result<()>) -> Result<Running> {
+fn in_the_middle(
+    me: &Workstation,
+    file: &str,
+    from: &str,
+    mib: u64,
+    fault: impl FnOnce() -> Result<()>,
+) -> Result<Running> {
     let mut running = me.start(["snapshot", "save", file, "--node", from])?;
     meanwhile(&mut running, me, file, mib, fault)?;
     Ok(running)
 }
 
-fn meanwhile(running: &mut Running, me: &Workstation, file: &str, mib: u64, fault: impl FnOnce() -> Result<()>) -> Result<()> {
+fn meanwhile(
+    running: &mut Running,
+    me: &Workstation,
+    file: &str,
+    mib: u64,
+    fault: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     arrived(running, me, file, mib << 20)?;
     running.signal(Signal::STOP)?;
     let done = fault();
@@ -50,10 +74,21 @@ fn meanwhile(running: &mut Running, me: &Workstation, file: &str, mib: u64, faul
 
 /// Kills the program on the node that reads the file to us.
 fn kill_reader(node: &Node) -> Result<()> {
-    let readers: Vec<_> = node.processes().into_iter().filter(|process| process.args.iter().any(|arg| arg == "--offset")).collect();
-    ensure!(!readers.is_empty(), "nobody reads the file on {}", node.name());
+    let readers: Vec<_> = node
+        .processes()
+        .into_iter()
+        .filter(|process| process.args.iter().any(|arg| arg == "--offset"))
+        .collect();
+    ensure!(
+        !readers.is_empty(),
+        "nobody reads the file on {}",
+        node.name()
+    );
     for reader in readers {
-        let pid = i32::try_from(reader.pid).ok().and_then(Pid::from_raw).context("no process number")?;
+        let pid = i32::try_from(reader.pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("no process number")?;
         // It may have ended meanwhile.
         let _ = kill_process(pid, Signal::KILL);
     }
@@ -71,7 +106,11 @@ fn a_stream_cut_at_several_places_goes_on_and_the_file_is_whole() {
         }
         running.wait(LIMIT)?.code(0)?;
         agrees_with_etcdutl(cluster, &me.folder().join("cut.db"))?;
-        ensure!(me.files()? == ["cut.db", "cut.db.json"], "{:?}", me.files()?);
+        ensure!(
+            me.files()? == ["cut.db", "cut.db.json"],
+            "{:?}",
+            me.files()?
+        );
 
         // The node's cable is out for a moment.
         let running = in_the_middle(me, "cable.db", "m2", 20, || {
@@ -92,7 +131,8 @@ fn an_apiserver_that_dies_in_the_middle_is_waited_for_and_the_file_is_whole() {
         let m1 = cluster.node("m1")?;
         let running = in_the_middle(me, "api.db", "m2", 20, || m1.kill(Component::Apiserver))?;
         let answer = running.wait(LIMIT)?.code(0)?;
-        agrees_with_etcdutl(cluster, &me.folder().join("api.db")).with_context(|| answer.to_string())?;
+        agrees_with_etcdutl(cluster, &me.folder().join("api.db"))
+            .with_context(|| answer.to_string())?;
         cluster.wait_ready()
     });
 }
@@ -102,12 +142,17 @@ fn an_etcd_that_dies_in_the_middle_leaves_nothing_that_looks_like_a_snapshot() {
     three(|cluster, me| {
         large_database(cluster)?;
         let m3 = cluster.node("m3")?;
-        let answer = in_the_middle(me, "half.db", "m3", 2, || m3.kill(Component::Etcd))?.wait(LIMIT)?;
+        let answer =
+            in_the_middle(me, "half.db", "m3", 2, || m3.kill(Component::Etcd))?.wait(LIMIT)?;
         if answer.output.code == 0 {
             // All of it had left etcd before.
             agrees_with_etcdutl(cluster, &me.folder().join("half.db"))?;
         } else {
-            ensure!(me.files()?.is_empty(), "{:?} is left: {answer}", me.files()?);
+            ensure!(
+                me.files()?.is_empty(),
+                "{:?} is left: {answer}",
+                me.files()?
+            );
             answer.says(&["m3"])?;
         }
         cluster.wait_ready()

@@ -29,16 +29,32 @@ fn an_external_etcd_is_recognised_and_said_to_be_one() -> Result<()> {
     // The cluster's own etcd, data and all, moves to this machine.
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
-    process::run("cp", ["-a".as_ref(), m1.path("/var/lib/etcd").as_os_str(), data.as_os_str()])?;
+    process::run(
+        "cp",
+        [
+            "-a".as_ref(),
+            m1.path("/var/lib/etcd").as_os_str(),
+            data.as_os_str(),
+        ],
+    )?;
     let address = cluster.state().slot.gateway();
     let port = TcpListener::bind((address, 0))?.local_addr()?.port();
     let url = format!("http://{address}:{port}");
     let log = fs::File::create(folder.path().join("log"))?;
     let _elsewhere = Elsewhere(
         Command::new(parts::etcd_line(cluster.state().etcd)?.etcd)
-            .args(["--name=m1", "--listen-peer-urls=http://127.0.0.1:0", "--data-dir"])
+            .args([
+                "--name=m1",
+                "--listen-peer-urls=http://127.0.0.1:0",
+                "--data-dir",
+            ])
             .arg(&data)
-            .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
+            .args([
+                "--listen-client-urls",
+                &url,
+                "--advertise-client-urls",
+                &url,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -46,19 +62,41 @@ fn an_external_etcd_is_recognised_and_said_to_be_one() -> Result<()> {
     );
     let apiserver = m1.manifest(Component::Apiserver);
     let text = fs::read_to_string(&apiserver)?;
-    let changed = text.replace("--etcd-servers=https://127.0.0.1:2379", &format!("--etcd-servers={url}"));
-    ensure!(changed != text, "the manifest is not as kubeadm writes it:\n{text}");
+    let changed = text.replace(
+        "--etcd-servers=https://127.0.0.1:2379",
+        &format!("--etcd-servers={url}"),
+    );
+    ensure!(
+        changed != text,
+        "the manifest is not as kubeadm writes it:\n{text}"
+    );
     fs::write(&apiserver, changed)?;
     fs::rename(m1.manifest(Component::Etcd), m1.path("/root/etcd.yaml"))?;
 
     m1.power_on()?;
     let said = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-    cluster.wait_apiserver(m1, Duration::from_secs(90)).with_context(said)?;
-    wait::until("the etcd pod gone from the API", Duration::from_secs(90), || {
-        let pod = cluster.kubectl(["get", "pod", "etcd-m1", "-n", "kube-system"]).map_err(|error| format!("{error:#}"))?;
-        if pod.stderr.contains("NotFound") { Ok(()) } else { Err(pod.to_string()) }
-    })?;
-    for command in [["status"].as_slice(), &["health"], &["snapshot", "save", "s.db"]] {
+    cluster
+        .wait_apiserver(m1, Duration::from_secs(90))
+        .with_context(said)?;
+    wait::until(
+        "the etcd pod gone from the API",
+        Duration::from_secs(90),
+        || {
+            let pod = cluster
+                .kubectl(["get", "pod", "etcd-m1", "-n", "kube-system"])
+                .map_err(|error| format!("{error:#}"))?;
+            if pod.stderr.contains("NotFound") {
+                Ok(())
+            } else {
+                Err(pod.to_string())
+            }
+        },
+    )?;
+    for command in [
+        ["status"].as_slice(),
+        &["health"],
+        &["snapshot", "save", "s.db"],
+    ] {
         me.etcd(command)?.code(1)?.says(&["external etcd", &url])?;
     }
     ensure!(me.files()?.is_empty(), "{:?}", me.files()?);

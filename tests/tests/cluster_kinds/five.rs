@@ -12,8 +12,14 @@ fn five_masters_are_told_and_saved() -> Result<()> {
     let me = Workstation::of(&cluster)?;
     let answer = me.etcd(["status", "-o", "json"])?.code(0)?;
     let status = answer.json()?;
-    ensure!(column(&status, "rows", "node") == ["m1", "m2", "m3", "m4", "m5"], "{answer}");
-    ensure!(status["quorum"]["needed"] == 3 && status["quorum"]["mayFail"] == 2, "{answer}");
+    ensure!(
+        column(&status, "rows", "node") == ["m1", "m2", "m3", "m4", "m5"],
+        "{answer}"
+    );
+    ensure!(
+        status["quorum"]["needed"] == 3 && status["quorum"]["mayFail"] == 2,
+        "{answer}"
+    );
     me.etcd(["health"])?.code(0)?.says(&["5 of 5"])?;
     me.etcd(["snapshot", "save", "five.db"])?.code(0)?;
     agrees_with_etcdutl(&cluster, &me.folder().join("five.db"))?;

@@ -15,12 +15,26 @@ fn one_master_with(etcd: Etcd) -> Result<()> {
     for via in ["job", "exec"] {
         let answer = me.etcd(["status", "-o", "json", "--via", via])?.code(0)?;
         let status = answer.json()?;
-        ensure!(column(&status, "rows", "version") == [version] && column(&status, "rows", "role") == ["leader"], "{answer}");
-        ensure!(column(&status, "rows", "via") == [via] && status["quorum"]["mayFail"] == 0, "{answer}");
+        ensure!(
+            column(&status, "rows", "version") == [version]
+                && column(&status, "rows", "role") == ["leader"],
+            "{answer}"
+        );
+        ensure!(
+            column(&status, "rows", "via") == [via] && status["quorum"]["mayFail"] == 0,
+            "{answer}"
+        );
         let row = &status["rows"][0];
-        ensure!(row["dbInUseBytes"].as_u64().is_some_and(|bytes| bytes > 0) && row["quotaBytes"].is_u64(), "{answer}");
+        ensure!(
+            row["dbInUseBytes"].as_u64().is_some_and(|bytes| bytes > 0)
+                && row["quotaBytes"].is_u64(),
+            "{answer}"
+        );
         // Told from 3.6 on.
-        ensure!(row["storageVersion"].is_string() == (etcd != Etcd::V3_5), "{answer}");
+        ensure!(
+            row["storageVersion"].is_string() == (etcd != Etcd::V3_5),
+            "{answer}"
+        );
         let me = me.always(["--via", via]);
         me.etcd(["members"])?.code(0)?.says(&["m1", "voter"])?;
         me.etcd(["health"])?.code(0)?.says(&["1 of 1 member"])?;

@@ -334,7 +334,7 @@ impl DataDir {
                     why: why.to_string(),
                 }),
                 Ok(content) if content.store.has_user_data => {
-                    found.push(Finding::UserDataInV2Store)
+                    found.push(Finding::UserDataInV2Store);
                 }
                 Ok(_) => {}
             }

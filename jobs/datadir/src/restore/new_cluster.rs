@@ -187,10 +187,14 @@ mod tests {
 
     #[test]
     fn the_wal_adds_each_member_and_commits_that() {
-        let cluster = NewCluster::form(&members("b=http://x:1,a=http://y:1"), &Token::Fresh).unwrap();
+        let cluster =
+            NewCluster::form(&members("b=http://x:1,a=http://y:1"), &Token::Fresh).unwrap();
         let me = cluster.members[1].id;
         let wal = cluster.wal(me);
-        let name = crate::wal::SegmentName { sequence: 0, index: 0 };
+        let name = crate::wal::SegmentName {
+            sequence: 0,
+            index: 0,
+        };
         let bytes = wal.as_bytes();
         let dir = std::path::Path::new("wal");
         let read = crate::wal::read_segments(
@@ -201,8 +205,17 @@ mod tests {
             &mut crate::progress::ignore,
         );
         let read = read.unwrap().unwrap();
-        assert_eq!(read.metadata, Some(WalMetadata { member_id: me, cluster_id: cluster.id }));
-        assert_eq!((read.changes.len(), read.last, read.commit()), (2, cluster.position(), 2));
+        assert_eq!(
+            read.metadata,
+            Some(WalMetadata {
+                member_id: me,
+                cluster_id: cluster.id
+            })
+        );
+        assert_eq!(
+            (read.changes.len(), read.last, read.commit()),
+            (2, cluster.position(), 2)
+        );
         let newest = read.valid_snapshots().next_back().unwrap();
         assert_eq!(newest.conf_state, Some(cluster.conf_state()));
     }

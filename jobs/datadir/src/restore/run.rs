@@ -104,7 +104,7 @@ pub fn restore(
             None => {
                 outcome = Some(first_database(
                     &source, &input, &staged[i], &cluster, options, &mut meter,
-                )?)
+                )?);
             }
             Some((patched, status)) => {
                 copy_of_first(
@@ -205,7 +205,7 @@ impl Input {
             return Err(Error::damaged(source.name(), damage).into());
         }
         if !trailer {
-            if raw == RawDatabase::Refuse || source.size() % page_size != 0 {
+            if raw == RawDatabase::Refuse || !source.size().is_multiple_of(page_size) {
                 return Err(RestoreError::Raw {
                     file: source.name().to_owned(),
                 });

@@ -91,7 +91,7 @@ impl SnapFile {
             match field.number {
                 1 => {
                     stated = u32::try_from(field.varint()?)
-                        .map_err(|_| WireError::OutOfRange { field: 1 })?
+                        .map_err(|_| WireError::OutOfRange { field: 1 })?;
                 }
                 2 => data = field.bytes()?,
                 _ => {}

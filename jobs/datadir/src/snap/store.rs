@@ -83,7 +83,10 @@ impl V2Store {
             serde_json::from_slice(json).map_err(|e| StoreError::Json(e.to_string()))?;
         let users = store.root.child("1");
         let has_user_data = users.is_some_and(|node| node.children().next().is_some());
-        let mut found = Self { has_user_data, ..Self::default() };
+        let mut found = Self {
+            has_user_data,
+            ..Self::default()
+        };
         let Some(cluster) = store.root.child("0") else {
             return Ok(found);
         };
@@ -265,7 +268,7 @@ mod tests {
             (read.position, &read.conf_state, read.store.members.len()),
             (position, &conf_state, 3)
         );
-        let mut flipped = file.clone();
+        let mut flipped = file;
         flipped[200] ^= 1;
         assert!(matches!(
             SnapFile::decode(&flipped),
@@ -304,7 +307,7 @@ mod tests {
         fn a_changed_file_is_never_taken(at in any::<usize>(), value in any::<u8>()) {
             let file = SnapFile::encode(LogPosition { term: 1, index: 3 }, &ConfState::default(), &initial_store(&three()));
             let whole = SnapFile::decode(&file).unwrap();
-            let mut changed = file.clone();
+            let mut changed = file;
             let at = at % changed.len();
             changed[at] = value;
             prop_assert!(SnapFile::decode(&changed).map_or(true, |read| read == whole));

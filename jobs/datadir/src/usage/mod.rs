@@ -138,7 +138,7 @@ pub fn usage(
     let free_bytes = meta.high_water.saturating_sub(used) * page_size;
     Ok(tally.finish(
         options,
-        Sizes {
+        &Sizes {
             database_bytes: meta.database_size(),
             free_bytes,
             key_bytes: key_pages * page_size,

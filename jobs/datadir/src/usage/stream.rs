@@ -258,7 +258,7 @@ impl Notes {
         let mut seen = Bitmap::new(meta.high_water);
         // Two meta pages.
         let (mut used, mut buckets) = (2 + self.list_pages, Vec::new());
-        self.follow(meta.root, 0, meta, &mut seen, &mut |leaf, pages| {
+        self.follow(meta.root, 0, &mut seen, &mut |leaf, pages| {
             used += pages;
             if let Some(leaf) = leaf {
                 let page = u64::from(leaf.page);
@@ -281,7 +281,7 @@ impl Notes {
                 count(&bucket.changes);
                 continue;
             }
-            self.follow(bucket.root, 0, meta, &mut seen, &mut |leaf, pages| {
+            self.follow(bucket.root, 0, &mut seen, &mut |leaf, pages| {
                 used += pages;
                 if bucket.is_key {
                     key_pages += pages;
@@ -295,7 +295,7 @@ impl Notes {
             free_bytes: meta.high_water.saturating_sub(used) * page_size,
             key_bytes: key_pages * page_size,
         };
-        Ok(tally.finish(options, sizes))
+        Ok(tally.finish(options, &sizes))
     }
 
     /// Visits all pages below one: leaves with their note, branches without.
@@ -303,7 +303,6 @@ impl Notes {
         &self,
         page: u64,
         depth: usize,
-        meta: &Meta,
         seen: &mut Bitmap,
         visit: &mut dyn FnMut(Option<&LeafNote>, u64),
     ) -> Result<(), Damage> {
@@ -335,7 +334,7 @@ impl Notes {
         };
         visit(None, u64::from(branch.pages));
         for child in &branch.children {
-            self.follow(u64::from(*child), depth + 1, meta, seen, visit)?;
+            self.follow(u64::from(*child), depth + 1, seen, visit)?;
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn finish(&self, options: &UsageOptions, sizes: Sizes) -> Usage {
+    pub(super) fn finish(&self, options: &UsageOptions, sizes: &Sizes) -> Usage {
         let mut all = Amounts::default();
         let (mut resources, mut namespaces) = (Groups::default(), Groups::default());
         let (mut largest, mut history, mut revisions) = (

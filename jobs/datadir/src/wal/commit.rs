@@ -105,7 +105,15 @@ mod tests {
                 }
                 .to_string(),
             );
-            std::fs::write(&path, [bytes, &[0; 512][..usize::from(bytes.len() == whole.len()) * 512]].concat()).unwrap();
+            std::fs::write(
+                &path,
+                [
+                    bytes,
+                    &[0; 512][..usize::from(bytes.len() == whole.len()) * 512],
+                ]
+                .concat(),
+            )
+            .unwrap();
             assert_eq!(
                 commit_to_the_end(dir.path()).unwrap(),
                 LogPosition {

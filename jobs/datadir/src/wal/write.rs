@@ -119,7 +119,7 @@ impl WalWriter {
             Ok(()) => {}
             // As etcd's `preallocExtend`: not every file system can.
             Err(Errno::OPNOTSUPP | Errno::INTR) => {
-                file.set_len(SEGMENT_BYTES).map_err(|e| fail("extend", e))?
+                file.set_len(SEGMENT_BYTES).map_err(|e| fail("extend", e))?;
             }
             Err(e) => return Err(fail("reserve 64 MB for", e.into())),
         }

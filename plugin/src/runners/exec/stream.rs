@@ -208,6 +208,8 @@ fn ending(content: &[u8]) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Connection;
+    use crate::fake::{self, Reply, Step};
 
     #[test]
     fn the_status_frame_tells_the_exit_code() {
@@ -226,6 +228,72 @@ mod tests {
             ending(b"plain words"),
             Ending::Failure("plain words".into())
         );
+    }
+
+    async fn opened(steps: Vec<Step>) -> ExecStream {
+        let server = fake::serve(move |_| Reply::Exec(steps.clone())).await;
+        let connection = Connection::prepare(&fake::flags(server)).await.unwrap();
+        let command = ["etcdctl".to_owned()];
+        ExecStream::open(&connection.stream, "kube-system", "p", "c", &command, false)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn output_counts_only_with_a_status() {
+        let output = opened(vec![
+            Step::Send(1, b"out".to_vec()),
+            Step::Send(2, b"err".to_vec()),
+            fake::success(),
+        ]);
+        let output = output.await.collect().await.unwrap();
+        assert_eq!(
+            (
+                output.stdout.as_str(),
+                output.stderr.as_str(),
+                output.ending
+            ),
+            ("out", "err", Ending::Success)
+        );
+
+        for end in [Step::Close, Step::Drop] {
+            let mut cut = opened(vec![Step::Send(1, b"all there was".to_vec()), end]).await;
+            let error = cut.collect().await.err().unwrap();
+            assert!(
+                matches!(error, StreamError::Cut | StreamError::Broken(_)),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_stalls_is_given_up() {
+        let mut stalled = opened(vec![Step::Send(1, b"begun".to_vec()), Step::Stall]).await;
+        stalled.idle_limit = Duration::from_millis(200);
+        assert!(matches!(
+            stalled.collect().await,
+            Err(StreamError::Stalled(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_instead_of_a_stream_is_told_in_its_words() {
+        let server =
+            fake::serve(|_| fake::refused(403, "pods \"p\" is forbidden: no exec for you")).await;
+        let connection = Connection::prepare(&fake::flags(server)).await.unwrap();
+        let refused = ExecStream::open(
+            &connection.stream,
+            "kube-system",
+            "p",
+            "c",
+            &["x".to_owned()],
+            false,
+        )
+        .await;
+        let Err(kube::Error::Api(status)) = refused else {
+            panic!("not refused")
+        };
+        assert!(status.message.contains("no exec for you"));
     }
 
     #[test]

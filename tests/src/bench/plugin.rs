@@ -1,0 +1,307 @@
+//! What the plugin's everyday commands cost, beside what people type without it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::pairs::{Pair, quiet};
+use crate::{Cluster, Node, Spec, Workstation, parts};
+
+/// How often each is run when nothing is said.
+const RUNS: usize = 7;
+
+fn runs(args: &[String]) -> Result<usize> {
+    args.first().map_or(Ok(RUNS), |text| {
+        text.parse().context("the argument is how many runs")
+    })
+}
+
+fn kubectl(cluster: &Cluster, args: &[&str]) -> Result<()> {
+    cluster.kubectl(args)?.success().map(drop)
+}
+
+/// `status` of three masters through Jobs, against one Job made by hand.
+pub(super) fn status(args: &[String], out: &mut dyn Write) -> Result<()> {
+    let runs = runs(args)?;
+    let cluster = Cluster::start(Spec::masters(3))?;
+    let person = Workstation::of(&cluster)?;
+    // The first brings the program in.
+    person.etcd(["status"])?.code(0)?;
+    let job = person.folder().join("job.json");
+    std::fs::write(&job, hand_made_job(&cluster)?)?;
+    let job = job.to_string_lossy();
+    Pair {
+        ours: ("kubectl etcd status (three Jobs)", &mut || {
+            person.etcd(["status", "--via", "job"])?.code(0).map(drop)
+        }),
+        theirs: (
+            "kubectl create, wait for Complete, logs (one Job)",
+            &mut || {
+                kubectl(&cluster, &["create", "-f", &job])?;
+                kubectl(
+                    &cluster,
+                    &[
+                        "wait",
+                        "-n",
+                        "kube-system",
+                        "--for=condition=Complete",
+                        "job/by-hand",
+                        "--timeout=60s",
+                    ],
+                )?;
+                kubectl(&cluster, &["logs", "-n", "kube-system", "job/by-hand"])?;
+                kubectl(
+                    &cluster,
+                    &["delete", "-n", "kube-system", "job/by-hand", "--wait=true"],
+                )
+            },
+        ),
+        bar: 0.4,
+    }
+    .measure(
+        "status through Jobs (by hand: the deletion counts too, as ours does)",
+        runs,
+        out,
+    )?;
+    Pair {
+        ours: ("kubectl etcd status --via exec", &mut || {
+            person.etcd(["status", "--via", "exec"])?.code(0).map(drop)
+        }),
+        theirs: (
+            "kubectl exec etcd-m1 -- etcdctl endpoint status",
+            &mut || {
+                let mut args = vec!["exec", "-n", "kube-system", "etcd-m1", "--", "etcdctl"];
+                args.extend(ETCDCTL_FLAGS);
+                args.extend(["endpoint", "status"]);
+                kubectl(&cluster, &args)
+            },
+        ),
+        bar: 1.3,
+    }
+    .measure("status through exec", runs, out)
+}
+
+const PKI: &str = "/etc/kubernetes/pki/etcd";
+const ETCDCTL_FLAGS: [&str; 4] = [
+    "--endpoints=https://127.0.0.1:2379",
+    "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
+    "--cert=/etc/kubernetes/pki/etcd/server.crt",
+    "--key=/etc/kubernetes/pki/etcd/server.key",
+];
+
+/// A Job as one writes it by hand: etcd's own image, pinned to a master, etcdctl with the node's certificates.
+fn hand_made_job(cluster: &Cluster) -> Result<String> {
+    let path = "jsonpath={.spec.containers[0].image}";
+    let image = cluster
+        .kubectl(["get", "pod", "etcd-m1", "-n", "kube-system", "-o", path])?
+        .success()?;
+    let mut command = vec!["etcdctl"];
+    command.extend(ETCDCTL_FLAGS);
+    command.extend(["endpoint", "status"]);
+    let job = serde_json::json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "by-hand", "namespace": "kube-system"},
+        "spec": {"backoffLimit": 0, "template": {"spec": {
+            "nodeName": "m1", "hostNetwork": true, "restartPolicy": "Never",
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [{
+                "name": "etcdctl", "image": image.trim(), "imagePullPolicy": "Never", "command": command,
+                "volumeMounts": [{"name": "pki", "mountPath": PKI, "readOnly": true}],
+            }],
+            "volumes": [{"name": "pki", "hostPath": {"path": PKI}}],
+        }}},
+    });
+    Ok(serde_json::to_string(&job)?)
+}
+
+/// The plugin's start, against kubectl's own.
+pub(super) fn start(args: &[String], out: &mut dyn Write) -> Result<()> {
+    let runs = runs(args)?.max(20);
+    let (plugin, kubectl) = (parts::plugin()?, parts::kubectl()?);
+    Pair {
+        ours: ("kubectl-etcd version --client", &mut || {
+            quiet(Command::new(&plugin).args(["version", "--client"]))
+        }),
+        theirs: ("kubectl version --client", &mut || {
+            quiet(Command::new(&kubectl).args(["version", "--client"]))
+        }),
+        bar: 1.0,
+    }
+    .measure("start", runs, out)
+}
+
+/// How large the database is that is brought to the workstation.
+const SNAPSHOT_MIB: u64 = 500;
+
+/// A snapshot to the workstation, against etcdctl on the master and a copy out of a pod by kubectl exec.
+pub(super) fn snapshot(args: &[String], out: &mut dyn Write) -> Result<()> {
+    let runs = args.first().map_or(Ok(3), |text| {
+        text.parse().context("the argument is how many runs")
+    })?;
+    let cluster = Cluster::start(Spec::masters(3))?;
+    let person = Workstation::of(&cluster)?;
+    let m2 = cluster.node("m2")?;
+    fill(&cluster, SNAPSHOT_MIB)?;
+    person.etcd(["status"])?.code(0)?;
+    copier(&cluster)?;
+    let (ours, theirs) = (
+        person.folder().join("ours.db"),
+        person.folder().join("theirs.db"),
+    );
+    let mut peaks = Peaks::default();
+    Pair {
+        ours: ("kubectl etcd snapshot save", &mut || {
+            forget(&ours)?;
+            forget(&person.folder().join("ours.db.json"))?;
+            let mut running = person.start(["snapshot", "save", "ours.db", "--node", "m2"])?;
+            while !running.ended()? {
+                peaks.look(running.pid(), m2);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            running.wait(Duration::from_secs(180))?.code(0).map(drop)
+        }),
+        theirs: (
+            "etcdctl snapshot save on m2, then kubectl exec … cat",
+            &mut || {
+                forget(&theirs)?;
+                forget(&m2.path(BY_HAND))?;
+                cluster
+                    .etcdctl(
+                        m2,
+                        ["snapshot", "save", &m2.path(BY_HAND).to_string_lossy()],
+                    )?
+                    .success()?;
+                copy_out(&cluster, &theirs)
+            },
+        ),
+        bar: 1.0,
+    }
+    .measure(
+        &format!("snapshot of {SNAPSHOT_MIB} MiB to the workstation"),
+        runs,
+        out,
+    )?;
+    let size = std::fs::metadata(&ours)?.len();
+    anyhow::ensure!(
+        size == std::fs::metadata(&theirs)?.len(),
+        "the two files are not of one size"
+    );
+    Ok(writeln!(
+        out,
+        "  {} MiB; peak memory: plugin {} MiB, job {} MiB, aimed at 64 each",
+        size >> 20,
+        peaks.plugin_kib >> 10,
+        peaks.job_kib >> 10
+    )?)
+}
+
+/// Where the snapshot made by hand lies on the master.
+const BY_HAND: &str = "/var/lib/etcd/by-hand.db";
+
+fn forget(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Fills the database with values that do not compress, in keys of their own.
+fn fill(cluster: &Cluster, mib: u64) -> Result<()> {
+    let m1 = cluster.node("m1")?;
+    let value: Vec<u8> = (0..1_u32 << 18)
+        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
+    (0..mib).try_for_each(|number| cluster.put(m1, &format!("testbed/bench/{number}"), &value))
+}
+
+/// The most memory two processes were seen to have had, in KiB.
+#[derive(Default)]
+struct Peaks {
+    plugin_kib: u64,
+    job_kib: u64,
+}
+
+impl Peaks {
+    fn look(&mut self, plugin: u32, node: &Node) {
+        self.plugin_kib = self.plugin_kib.max(peak_kib(plugin));
+        for process in node.processes() {
+            if process
+                .args
+                .first()
+                .is_some_and(|program| program.ends_with("etcd-job"))
+            {
+                self.job_kib = self.job_kib.max(peak_kib(process.pid));
+            }
+        }
+    }
+}
+
+/// What the kernel says of a process that may be gone by now.
+fn peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
+}
+
+/// A pod on m2 that has nothing but the node's files, for `cat`: etcd's own image has none.
+fn copier(cluster: &Cluster) -> Result<()> {
+    let pod = serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "copier", "namespace": "kube-system"},
+        "spec": {
+            "nodeName": "m2", "tolerations": [{"operator": "Exists"}],
+            "containers": [{
+                "name": "copier", "image": parts::versions::PAUSE_IMAGE, "imagePullPolicy": "Never",
+                "volumeMounts": [
+                    {"name": "node", "mountPath": "/node", "readOnly": true},
+                    {"name": "etcd", "mountPath": "/etcd", "readOnly": true},
+                ],
+            }],
+            "volumes": [
+                {"name": "node", "hostPath": {"path": "/"}},
+                {"name": "etcd", "hostPath": {"path": "/var/lib/etcd"}},
+            ],
+        },
+    });
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), serde_json::to_vec(&pod)?)?;
+    kubectl(cluster, &["create", "-f", &file.path().to_string_lossy()])?;
+    kubectl(
+        cluster,
+        &[
+            "wait",
+            "-n",
+            "kube-system",
+            "--for=condition=Ready",
+            "pod/copier",
+            "--timeout=60s",
+        ],
+    )
+}
+
+fn copy_out(cluster: &Cluster, to: &Path) -> Result<()> {
+    let mut command = Command::new(cluster.kubectl_path());
+    command.arg("--kubeconfig").arg(cluster.kubeconfig()).args([
+        "exec",
+        "-n",
+        "kube-system",
+        "copier",
+        "--",
+    ]);
+    // The node's libraries are not where its `cat` looks for them.
+    command.args([
+        "/node/lib64/ld-linux-x86-64.so.2",
+        "--library-path",
+        "/node/lib/x86_64-linux-gnu",
+        "/node/bin/cat",
+    ]);
+    let done = command
+        .arg("/etcd/by-hand.db")
+        .stdout(std::fs::File::create(to)?)
+        .status()?;
+    anyhow::ensure!(done.success(), "kubectl exec … cat: {done}");
+    Ok(())
+}
