@@ -115,10 +115,6 @@ impl Workstation {
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HOME", self.folder())
             .env("USER", "tester")
-            .env(
-                "KUBECTL_ETCD_LOG",
-                std::env::var_os("KUBECTL_ETCD_LOG").unwrap_or_else(|| "error".into()),
-            )
             .stdin(Stdio::null());
     }
 

@@ -150,7 +150,7 @@ fn viewers_look_operators_do_everything_and_refusals_name_what_is_missing() {
                     "operators may run the rest",
                 )?;
                 refused(&viewer, &["usage"], "operators may run the rest")?;
-                refused(&viewer, &["status", "--via", "exec"], "pods/exec")?;
+                refused(&viewer, &["members", "--via", "exec"], "pods/exec")?;
                 ensure!(viewer.files()?.is_empty(), "{:?}", viewer.files()?);
 
                 operator.etcd(["alarm", "disarm", "--yes"])?.code(0)?;
