@@ -51,7 +51,7 @@ fn status_with(me: &Workstation, flags: &[&str]) -> Result<Value> {
 }
 
 #[test]
-#[ignore = "not seen to pass yet on the finished plugin: no time was left to run it to its end"]
+#[ignore = "fails: exec with --node asks no peers, so defrag counts the other members as down"]
 fn every_runner_tells_the_same() {
     three(|cluster, me| {
         let image = parts::job_image()?;
