@@ -36,7 +36,7 @@ pub(super) fn make(nodes: &[Node], kubernetes: Kubernetes, etcd: Etcd) -> Result
 }
 
 fn kubeadm(node: &Node, verb: &str, config: &str, more: &[&str]) -> Result<String> {
-    let path = "/root/kubeadm.yaml";
+    let path = "/var/tmp/kubeadm.yaml";
     fs::write(node.path(path), config)?;
     // Preflight checks look at this machine's kernel modules and at control groups of version 1.
     let args = [

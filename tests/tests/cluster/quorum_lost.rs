@@ -120,11 +120,11 @@ fn on_the_survivor(cluster: &Cluster, m1: &Node) -> Result<()> {
 
     let saved = on(
         m1,
-        &["snapshot", "save", "/root/alone.db", "--via", "local"],
+        &["snapshot", "save", "/var/tmp/alone.db", "--via", "local"],
     )?
     .code(3)?;
     saved.says(&["the quorum is lost"])?;
-    agrees_with_etcdutl(cluster, &m1.path("/root/alone.db"))?;
+    agrees_with_etcdutl(cluster, &m1.path("/var/tmp/alone.db"))?;
     on(m1, &["usage", "--via", "local"])?.code(0)?;
     on(m1, &["defrag", "--yes", "--via", "local", "--allow-stall"])?.says(&["m1"])?;
     Ok(())

@@ -44,9 +44,9 @@ fn without_an_apiserver_a_master_does_everything_itself_and_others_are_told_wher
         checked(&health)?;
         on(m1, &["alarm", "list"])?.code(0)?;
         on(m1, &["alarm", "disarm", "--yes"])?.code(0)?;
-        on(m1, &["snapshot", "save", "/root/local.db"])?.code(0)?;
-        agrees_with_etcdutl(cluster, &m1.path("/root/local.db"))?;
-        on(m1, &["snapshot", "save", "/root/local.db"])?.code(5)?;
+        on(m1, &["snapshot", "save", "/var/tmp/local.db"])?.code(0)?;
+        agrees_with_etcdutl(cluster, &m1.path("/var/tmp/local.db"))?;
+        on(m1, &["snapshot", "save", "/var/tmp/local.db"])?.code(5)?;
         on(m1, &["usage"])?.code(0)?.says(&["leases"])?;
         on(m1, &["version"])?.code(0)?;
         let defrag = on(m1, &["defrag", "--yes", "-o", "json"])?;

@@ -71,7 +71,7 @@ fn an_external_etcd_is_recognised_and_said_to_be_one() -> Result<()> {
         "the manifest is not as kubeadm writes it:\n{text}"
     );
     fs::write(&apiserver, changed)?;
-    fs::rename(m1.manifest(Component::Etcd), m1.path("/root/etcd.yaml"))?;
+    fs::rename(m1.manifest(Component::Etcd), m1.path("/var/tmp/etcd.yaml"))?;
 
     m1.power_on()?;
     let said = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
