@@ -10,7 +10,7 @@ use kube::{Client, Config};
 use crate::cli::ConnectionArgs;
 use crate::error::Error;
 
-pub(crate) use verdict::{Readiness, Verdict, chain, judge, readiness};
+pub(crate) use verdict::{Readiness, Refusals, Verdict, chain, judge, readiness};
 
 /// How long a TCP and TLS handshake may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::client::Body;
 use kube::{Client, Error as KubeError};
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 
@@ -114,6 +115,34 @@ pub(crate) async fn readiness(client: &Client) -> Readiness {
     match tokio::time::timeout(READYZ_LIMIT, answer).await {
         Ok(Some(readiness)) => readiness,
         Ok(None) | Err(_) => Readiness::Unknown,
+    }
+}
+
+/// How long a refusal is doubted when `/readyz` does not say whether the apiserver is ready.
+const DOUBT_LIMIT: Duration = Duration::from_secs(20);
+
+/// Refusals met in the middle of work whose right was there a moment ago. An apiserver that has just started forbids
+/// everything to everybody until it has read RBAC's rules from etcd.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    first: Option<Instant>,
+    /// How often one was met that was ready.
+    while_ready: u32,
+}
+
+impl Refusals {
+    /// Whether this error is a refusal to be believed: an apiserver that is ready gave it, and gave it again.
+    pub(crate) async fn believed(&mut self, client: &Client, error: &KubeError) -> bool {
+        if !matches!(error, KubeError::Api(status) if matches!(status.code, 401 | 403)) {
+            return false;
+        }
+        let first = *self.first.get_or_insert_with(Instant::now);
+        match readiness(client).await {
+            Readiness::Ready => self.while_ready += 1,
+            Readiness::EtcdFails | Readiness::NotReady(_) => self.first = None,
+            Readiness::Unknown => {}
+        }
+        self.while_ready > 1 || first.elapsed() >= DOUBT_LIMIT
     }
 }
 

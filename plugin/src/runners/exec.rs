@@ -100,7 +100,8 @@ pub(crate) async fn run_one(
 }
 
 /// Every node is asked for itself; the list of members and the alarms, which are the same everywhere, come from the
-/// first that tells them: each call starts a program on the node, and that is what takes the time.
+/// first that tells them: each call starts a program on the node, and that is what takes the time. Members on none of
+/// these nodes are asked from there too.
 async fn status_of_all(
     connection: &Connection,
     nodes: &[&Node],
@@ -121,17 +122,29 @@ async fn status_of_all(
         }
         None
     };
-    let (own, mut lists) = futures::join!(own, lists);
-    let teller = lists
-        .as_ref()
-        .map(|(number, _)| nodes[*number].name.clone());
+    let (own, lists) = futures::join!(own, lists);
+    let Some((teller, lists)) = lists else {
+        let report = |own| operate::status_report(own, operate::Lists::not_asked(None), Vec::new());
+        return own.into_iter().map(|own| own.map(report)).collect();
+    };
+    let asked: Vec<&str> = nodes
+        .iter()
+        .filter_map(|node| node.target())
+        .flat_map(|target| target.client_urls.iter().map(String::as_str))
+        .collect();
+    let mut peers = match Etcdctl::new(connection, nodes[teller], limit) {
+        Ok(etcdctl) => operate::peers(&etcdctl, &lists, &asked).await,
+        Err(_) => Vec::new(),
+    };
+    let name = nodes[teller].name.as_str();
+    let mut lists = Some(lists);
     let mut reports = Vec::new();
     for (number, own) in own.into_iter().enumerate() {
-        let lists = lists
-            .take_if(|(told_by, _)| *told_by == number)
-            .map(|(_, lists)| lists);
-        let lists = lists.unwrap_or_else(|| operate::Lists::not_asked(teller.as_deref()));
-        reports.push(own.map(|own| operate::status_report(own, lists)));
+        let (lists, peers) = match lists.take_if(|_| number == teller) {
+            Some(lists) => (lists, std::mem::take(&mut peers)),
+            None => (operate::Lists::not_asked(Some(name)), Vec::new()),
+        };
+        reports.push(own.map(|own| operate::status_report(own, lists, peers)));
     }
     reports
 }
@@ -157,7 +170,19 @@ impl<'a> Etcdctl<'a> {
 
     /// Runs etcdctl with these arguments. An exit code that is not 0 is the failure etcdctl names.
     async fn call(&self, arguments: &[&str]) -> Result<Printed, RunError> {
-        let command = self.command(arguments);
+        let url = self.target.client_urls.first();
+        self.call_at(url.map_or("", String::as_str), self.limit, arguments)
+            .await
+    }
+
+    /// As [`Etcdctl::call`], of the member that listens there.
+    async fn call_at(
+        &self,
+        url: &str,
+        limit: Duration,
+        arguments: &[&str],
+    ) -> Result<Printed, RunError> {
+        let command = self.command(url, limit, arguments);
         let open = ExecStream::open(
             &self.connection.stream,
             "kube-system",
@@ -178,13 +203,13 @@ impl<'a> Etcdctl<'a> {
                 ));
             }
         };
-        match tokio::time::timeout(self.limit, stream.collect()).await {
+        match tokio::time::timeout(limit, stream.collect()).await {
             Err(_) => Err(RunError::new(
                 RunErrorKind::TimedOut,
                 format!(
                     "etcdctl in {} gave no answer within {} s",
                     self.exec.pod,
-                    self.limit.as_secs()
+                    limit.as_secs()
                 ),
             )),
             Ok(Err(error)) => Err(RunError::new(
@@ -205,14 +230,8 @@ impl<'a> Etcdctl<'a> {
         }
     }
 
-    fn command(&self, arguments: &[&str]) -> Vec<String> {
-        let seconds = self.limit.as_secs().max(2);
-        let url = self
-            .target
-            .client_urls
-            .first()
-            .map(String::as_str)
-            .unwrap_or_default();
+    fn command(&self, url: &str, limit: Duration, arguments: &[&str]) -> Vec<String> {
+        let seconds = limit.as_secs().max(2);
         let mut command = vec![
             "etcdctl".to_owned(),
             format!("--endpoints={url}"),

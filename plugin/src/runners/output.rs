@@ -11,6 +11,7 @@ use kube::api::LogParams;
 use tokio::time::Instant;
 
 use super::podspec::CONTAINER;
+use crate::connection::Refusals;
 use crate::outcome::{RunError, RunErrorKind};
 
 /// The pause before the log is asked for again, times how often it was in vain; and the longest.
@@ -31,6 +32,8 @@ pub(crate) async fn report(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Result<Report, NoReport>, RunError> {
     let (mut refused, mut since) = (0, Instant::now());
+    let mut refusals = Refusals::default();
+    let client = pods.clone().into_client();
     loop {
         let begun = Instant::now();
         match follow(pods, pod, progress).await {
@@ -43,8 +46,8 @@ pub(crate) async fn report(
                 // "container is waiting to start", or the connection broke: the log begins anew with the next request,
                 // so nothing is lost.
                 refused += 1;
-                let lasting =
-                    matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404));
+                let gone = matches!(&error, kube::Error::Api(status) if status.code == 404);
+                let lasting = gone || refusals.believed(&client, &error).await;
                 if lasting || since.elapsed() >= PATIENCE {
                     return Err(super::trouble::api_error(
                         "reading the job's output",

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::podspec::RUN_LABEL;
 use super::trouble::api_error;
+use crate::connection::Refusals;
 use crate::outcome::RunError;
 
 /// The pause before a watch that ended is opened again.
@@ -58,14 +59,14 @@ impl PodWatch {
             senders.insert(node.clone(), sender);
             seen.insert(node, receiver);
         }
-        let api = Api::namespaced(client, namespace);
+        let api = Api::namespaced(client.clone(), namespace);
         let labels = format!("{RUN_LABEL}={run}");
         let task = tokio::spawn(async move {
+            let mut refusals = Refusals::default();
             loop {
                 if let Err(error) = watch_once(&api, &labels, &senders).await {
                     // Only a lasting refusal counts: everything else may be better the next time.
-                    if matches!(&error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
-                    {
+                    if refusals.believed(&client, &error).await {
                         let refused = Seen::Refused(api_error("watching the pods", &error));
                         for sender in senders.values() {
                             sender.send_replace(refused.clone());

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::round::Round;
 use super::{Cluster, Ground, Node, Notice, Session};
 use crate::cli::Via;
+use crate::connection::Refusals;
 use crate::error::Error;
 use crate::outcome::{RunError, RunErrorKind, run_error};
 use crate::runners::exec::stream::{Ending, ExecStream, Frame};
@@ -225,11 +226,20 @@ async fn receive(
 ) -> Result<Whole, Trouble> {
     let mut receiver = Receiver::new();
     destination.begin().map_err(Trouble::Here)?;
+    let mut refusals = Refusals::default();
     let mut in_vain = 0;
     let mut last_new = Instant::now();
     loop {
         let before = receiver.verified();
-        let error = match connect(cluster, started, &mut receiver, destination, told).await {
+        let connection = connect(
+            cluster,
+            started,
+            &mut receiver,
+            destination,
+            &mut refusals,
+            told,
+        );
+        let error = match connection.await {
             Ok(()) => {
                 return receiver
                     .finish()
@@ -276,6 +286,7 @@ async fn connect(
     started: &Started,
     receiver: &mut Receiver,
     destination: &mut Destination,
+    refusals: &mut Refusals,
     told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<(), End> {
     let path = format!("{SCRATCH}/snapshot/{NAME}");
@@ -298,10 +309,8 @@ async fn connect(
     );
     let mut stream = match timeout(OPEN_LIMIT, open).await {
         Ok(Ok(stream)) => stream,
-        // Once bytes have come, the right is there: an apiserver that has just started refuses everybody.
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 && receiver.verified() == 0 => {
-            let error =
-                runners::trouble::api_error("fetching through exec", &kube::Error::Api(status));
+        Ok(Err(error)) if refusals.believed(&connection.stream, &error).await => {
+            let error = runners::trouble::api_error("fetching through exec", &error);
             return Err(End::Hopeless(error.message));
         }
         Ok(Err(error)) => return Err(End::Again(crate::connection::chain(&error))),

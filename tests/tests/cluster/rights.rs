@@ -101,7 +101,6 @@ fn with_manifests(
 const LOOKING: [&[&str]; 4] = [&["status"], &["members"], &["health"], &["alarm", "list"]];
 
 #[test]
-#[ignore = "not seen to pass since what it asks of a viewer through exec was mended"]
 fn viewers_look_operators_do_everything_and_refusals_name_what_is_missing() {
     three(|cluster, me| {
         with_manifests(

@@ -51,7 +51,6 @@ fn status_with(me: &Workstation, flags: &[&str]) -> Result<Value> {
 }
 
 #[test]
-#[ignore = "fails: exec with --node asks no peers, so defrag counts the other members as down"]
 fn every_runner_tells_the_same() {
     three(|cluster, me| {
         let image = parts::job_image()?;

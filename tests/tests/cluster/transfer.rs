@@ -125,7 +125,6 @@ fn a_stream_cut_at_several_places_goes_on_and_the_file_is_whole() {
 }
 
 #[test]
-#[ignore = "fails: the restarted apiserver's false 403 is taken as final"]
 fn an_apiserver_that_dies_in_the_middle_is_waited_for_and_the_file_is_whole() {
     three(|cluster, me| {
         large_database(cluster)?;

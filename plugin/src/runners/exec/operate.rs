@@ -1,17 +1,21 @@
 //! Each operation as calls of etcdctl.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::MemberId;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::{
-    Alarm, AlarmKind, AlarmReport, Consistency, DefragReport, EndpointStatus, HealthReport,
-    MemberList, Report, StatusReport,
+    Alarm, AlarmKind, AlarmReport, Consistency, DefragReport, EndpointStatus, HealthReport, Member,
+    MemberList, PeerStatus, Report, StatusReport,
 };
+use futures::future::join_all;
 
 use super::{Etcdctl, Printed, etcdctl, not_supported};
 use crate::outcome::{RunError, RunErrorKind};
+
+/// How long a member on another node may take to answer: no longer than a Job gives it.
+const PEER_LIMIT: Duration = Duration::from_secs(3);
 
 /// The lists that are the same on every member.
 pub(super) struct Lists {
@@ -44,10 +48,17 @@ pub(super) async fn operate(
     match operation {
         Operation::Status => {
             let own = own_status(etcdctl).await?;
-            let lists = lists(etcdctl)
-                .await
-                .unwrap_or_else(|| Lists::not_asked(None));
-            Ok(status_report(own, lists))
+            let Some(lists) = lists(etcdctl).await else {
+                return Ok(status_report(own, Lists::not_asked(None), Vec::new()));
+            };
+            let asked: Vec<&str> = etcdctl
+                .target
+                .client_urls
+                .iter()
+                .map(String::as_str)
+                .collect();
+            let peers = peers(etcdctl, &lists, &asked).await;
+            Ok(status_report(own, lists, peers))
         }
         Operation::Members => members_report(etcdctl).await,
         Operation::Health { .. } => health_report(etcdctl).await,
@@ -58,15 +69,47 @@ pub(super) async fn operate(
     }
 }
 
-/// The report of a status: etcdctl sees no files, so there is no evidence, and asks nobody else.
-pub(super) fn status_report(own: Answer<EndpointStatus>, lists: Lists) -> Report {
+/// The report of a status: etcdctl sees no files, so there is no evidence.
+pub(super) fn status_report(
+    own: Answer<EndpointStatus>,
+    lists: Lists,
+    peers: Vec<PeerStatus>,
+) -> Report {
     Report::Status(StatusReport {
         own,
         members: lists.members,
         alarms: lists.alarms,
-        peers: Vec::new(),
+        peers,
         evidence: None,
     })
+}
+
+/// What the members answer that listen at none of these URLs: without them they would count as down. Where the etcd
+/// pod's certificate is not accepted there, that is the answer.
+pub(super) async fn peers(etcdctl: &Etcdctl<'_>, lists: &Lists, asked: &[&str]) -> Vec<PeerStatus> {
+    let others = lists.members.ok().into_iter().flat_map(|list| {
+        let asked_itself = |member: &&Member| {
+            let mut urls = member.client_urls.iter();
+            urls.any(|url| asked.contains(&url.as_str()))
+        };
+        list.members
+            .iter()
+            .filter(move |member| !asked_itself(member))
+    });
+    join_all(others.filter_map(|member| {
+        let url = member.client_urls.first()?;
+        Some(async move {
+            let begun = Instant::now();
+            let arguments = ["endpoint", "status", "-w", "json"];
+            let answer = match etcdctl.call_at(url, PEER_LIMIT, &arguments).await {
+                Ok(printed) => account(printed, None, begun),
+                Err(error) => Answer::Failed(error.into()),
+            };
+            let member_id = member.id;
+            PeerStatus { member_id, answer }
+        })
+    }))
+    .await
 }
 
 /// The member's own account.
@@ -76,11 +119,14 @@ pub(super) fn status_report(own: Answer<EndpointStatus>, lists: Lists) -> Report
 pub(super) async fn own_status(etcdctl: &Etcdctl<'_>) -> Result<Answer<EndpointStatus>, RunError> {
     let begun = Instant::now();
     let printed = etcdctl.call(&["endpoint", "status", "-w", "json"]).await?;
+    Ok(account(printed, etcdctl.target.quota_bytes, begun))
+}
+
+fn account(printed: Printed, quota: Option<u64>, begun: Instant) -> Answer<EndpointStatus> {
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let quota = etcdctl.target.quota_bytes;
-    Ok(read(printed, |stdout| {
+    read(printed, |stdout| {
         etcdctl::endpoint_status(stdout, quota, took_ms)
-    }))
+    })
 }
 
 /// The list of members and the alarms; none when the members were not told either.

@@ -138,7 +138,24 @@ async fn another_program_or_a_refusal_is_not_tried_again() {
     .await;
     let (whole, _) = fetched(&foreign).await;
     assert!(whole.unwrap_err().contains("does not begin as expected"));
-    let refused = cluster(|_| fake::refused(403, "pods \"pod\" is forbidden: User \"jane\" cannot create resource \"pods/exec\" in API group \"\"")).await;
+    let refused = cluster(|path| match path {
+        "/readyz?verbose" => Reply::Json(200, "readyz check passed".into()),
+        _ => fake::refused(403, "pods \"pod\" is forbidden: User \"jane\" cannot create resource \"pods/exec\" in API group \"\""),
+    }).await;
     let (whole, _) = fetched(&refused).await;
     assert!(whole.unwrap_err().contains("pods/exec"));
+}
+
+#[tokio::test]
+async fn a_refusal_by_an_apiserver_that_has_just_started_is_waited_out() {
+    let asked = AtomicUsize::new(0);
+    let started = cluster(move |path| match path {
+        "/readyz?verbose" => Reply::Json(500, "[-]informer-sync failed: reason withheld\n".into()),
+        _ if asked.fetch_add(1, Ordering::Relaxed) < 2 => {
+            fake::refused(403, "pods \"pod\" is forbidden: User \"kubernetes-admin\" cannot create resource \"pods/exec\" in API group \"\"")
+        }
+        path => Reply::Exec(steps(&stream(&content(), offset(path)), fake::success())),
+    })
+    .await;
+    assert!(fetched(&started).await.0.is_ok());
 }
