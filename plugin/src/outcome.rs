@@ -28,6 +28,8 @@ pub struct Outcome {
 pub enum RunErrorKind {
     /// The node's kubelet takes no pod and answers nothing: it is off, frozen or cut off.
     NodeDown,
+    /// The node's kubelet takes no pod, though the node is on: its etcd answers.
+    KubeletSilent,
     /// The node took the pod, but its container does not start.
     PodNotStarted,
     /// The image is not on the node and cannot be pulled.
@@ -130,6 +132,7 @@ pub type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
 pub(crate) fn run_error(node: &str, error: &RunError) -> Error {
     let kind = match error.kind {
         RunErrorKind::NodeDown
+        | RunErrorKind::KubeletSilent
         | RunErrorKind::EtcdNotRunning
         | RunErrorKind::ApiserverLost
         | RunErrorKind::OperationFailed(FailureKind::Unreachable) => ErrorKind::NothingReached,

@@ -130,6 +130,11 @@ impl Session {
                 result,
             };
             told(&outcome);
+            if let (Ground::Cluster(cluster), Ok(Report::Status(report))) =
+                (&self.ground, &outcome.result)
+            {
+                cluster.heard.peers(report);
+            }
             ended[*number] = Some(outcome);
         }
         let mut ended: Vec<Outcome> = ended.into_iter().flatten().collect();

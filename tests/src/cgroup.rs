@@ -89,6 +89,22 @@ impl Groups {
         Ok(())
     }
 
+    /// Limits the memory of what runs in the groups, pages of files it reads among it.
+    ///
+    /// # Errors
+    /// When this machine has no control group for memory.
+    pub fn limit_memory(&self, bytes: u64) -> Result<()> {
+        let file = self
+            .folders()
+            .flat_map(|folder| {
+                ["memory.max", "memory.limit_in_bytes"].map(|file| folder.join(file))
+            })
+            .find(|file| file.exists())
+            .context("no control group limits memory on this machine")?;
+        fs::write(&file, bytes.to_string())
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
+
     /// Shell lines by which the shell that runs them enters the groups.
     #[must_use]
     pub fn entering(&self) -> String {

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::{parts, wait};
@@ -249,7 +251,7 @@ impl Etcd {
         keys.map(|kv| {
             Ok(String::from_utf8(unbase64(
                 kv["key"].as_str().unwrap_or_default(),
-            ))?)
+            )?)?)
         })
         .collect()
     }
@@ -278,7 +280,7 @@ impl Etcd {
             &json!({"key": base64(key)}),
         )?;
         match answer["kvs"][0]["value"].as_str() {
-            Some(value) => Ok(Some(String::from_utf8(unbase64(value))?)),
+            Some(value) => Ok(Some(String::from_utf8(unbase64(value)?)?)),
             None if answer["kvs"][0].is_object() => Ok(Some(String::new())),
             None => Ok(None),
         }
@@ -474,6 +476,18 @@ pub fn put(port: u16, key: &str, value: &str) -> Result<u64> {
     number(&answer["header"]["revision"])
 }
 
+/// Puts several keys in one transaction: at most 128, or as many as `--max-txn-ops` allows.
+///
+/// # Errors
+/// When etcd does not answer, or answers with an error.
+pub fn put_all(port: u16, pairs: &[(String, &[u8])]) -> Result<()> {
+    let puts: Vec<Value> = pairs
+        .iter()
+        .map(|(key, value)| json!({"requestPut": {"key": base64(key), "value": base64(value)}}))
+        .collect();
+    post(port, "/v3/kv/txn", &json!({"success": puts})).map(drop)
+}
+
 /// What a GET answers.
 ///
 /// # Errors
@@ -494,38 +508,10 @@ pub fn post(port: u16, path: &str, body: &Value) -> Result<Value> {
     Ok(serde_json::from_str(&body)?)
 }
 
-const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn base64(text: &str) -> String {
-    let mut out = String::new();
-    for three in text.as_bytes().chunks(3) {
-        let bits =
-            three.iter().fold(0u32, |bits, &b| bits << 8 | u32::from(b)) << (8 * (3 - three.len()));
-        for i in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * i) & 63) as usize];
-            out.push(if i <= three.len() {
-                char::from(digit)
-            } else {
-                '='
-            });
-        }
-    }
-    out
+fn base64(bytes: impl AsRef<[u8]>) -> String {
+    BASE64_STANDARD.encode(bytes)
 }
 
-fn unbase64(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let (mut bits, mut n) = (0u32, 0);
-    for byte in text.bytes() {
-        let Some(digit) = DIGITS.iter().position(|&d| d == byte) else {
-            break;
-        };
-        bits = bits << 6 | u32::try_from(digit).unwrap_or(0);
-        n += 6;
-        if n >= 8 {
-            n -= 8;
-            out.push((bits >> n & 0xff) as u8);
-        }
-    }
-    out
+fn unbase64(text: &str) -> Result<Vec<u8>> {
+    Ok(BASE64_STANDARD.decode(text)?)
 }

@@ -59,6 +59,14 @@ pub fn checkpoints() -> Result<PathBuf> {
     folder("checkpoints")
 }
 
+/// Databases that benchmarks measure with, made once.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn benchmarks() -> Result<PathBuf> {
+    folder("benchmarks")
+}
+
 /// One folder for each cluster.
 ///
 /// # Errors

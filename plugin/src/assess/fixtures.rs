@@ -172,7 +172,7 @@ pub(crate) fn node(number: u64) -> Node {
     }
 }
 
-fn target(number: u64) -> Target {
+pub(crate) fn target(number: u64) -> Target {
     Target {
         node: format!("cp-{number}"),
         pod: format!("etcd-cp-{number}"),

@@ -1,10 +1,12 @@
 //! One operation on one node by a Job or a bare Pod: create, wait for its kubelet, read the report.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use etcd_operations::operation::Assignment;
-use etcd_operations::report::Report;
+use etcd_operations::report::{Member, Report, StatusReport};
+use etcd_operations::target::Target;
 use etcd_operations::wire::Progress;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -16,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::output::{self, NoReport};
 use super::podspec::{self, Run};
 use super::program::Program;
-use super::trouble::{Stage, api_error, electing, ending, refused, stage};
+use super::trouble::{Ending, Stage, api_error, electing, ending, refused, stage};
 use super::watching::Seen;
 use crate::connection::Connection;
 use crate::created::{Created, Object};
@@ -30,6 +32,8 @@ const POD_LIMIT: Duration = Duration::from_millis(2500);
 const HEARD_LIMIT: Duration = Duration::from_secs(6);
 /// How long it may take once another kubelet has spoken: they need about the same.
 const HEARD_AFTER_OTHERS: Duration = Duration::from_millis(3500);
+/// How long it may take when the node's etcd answers the others: then the node is on, and only its kubelet is slow.
+const HEARD_WHEN_ALIVE: Duration = Duration::from_secs(12);
 /// How often is looked whether others have spoken.
 const LOOK: Duration = Duration::from_millis(250);
 /// While etcd elects a leader requests fail: how often they are tried again, and after which pause.
@@ -48,19 +52,41 @@ pub(crate) enum Kind {
     Pod,
 }
 
-/// When a kubelet has last taken a pod of ours: whoever is silent for long after that is not merely slow.
+/// What else is known of the nodes while a kubelet is silent: is it merely slow?
 #[derive(Debug, Default)]
-pub(crate) struct Heard(Mutex<Option<Instant>>);
+pub(crate) struct Heard {
+    /// When a kubelet has last taken a pod of ours.
+    taken: Mutex<Option<Instant>>,
+    /// The peer URLs of members that have answered another node's job: their nodes are on.
+    alive: Mutex<BTreeSet<String>>,
+}
 
 impl Heard {
     fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether another one has spoken since, and so long ago that this one is overdue.
     fn overdue(&self, since: Instant) -> bool {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_some_and(|last| last >= since) && since.elapsed() >= HEARD_AFTER_OTHERS
+    }
+
+    /// Remembers which members a job has got an answer from.
+    pub(crate) fn peers(&self, report: &StatusReport) {
+        let members = report.members.ok().map_or(&[][..], |list| &list.members);
+        let answered = |member: &&Member| {
+            let mut peers = report.peers.iter();
+            peers.any(|peer| peer.member_id == member.id && peer.answer.ok().is_some())
+        };
+        let urls = members.iter().filter(answered).flat_map(|m| &m.peer_urls);
+        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        alive.extend(urls.cloned());
+    }
+
+    fn etcd_answers(&self, target: &Target) -> bool {
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        target.peer_urls.iter().any(|url| alive.contains(url))
     }
 }
 
@@ -132,13 +158,17 @@ impl Launch<'_> {
     ) -> Result<Started, RunError> {
         let object = self.create(assignment).await?;
         match self
-            .wait_for_start(&assignment.target.node, &object, &mut seen)
+            .wait_for_start(&assignment.target, &object, &mut seen)
             .await
         {
             Ok(pod) => Ok(Started { object, pod, seen }),
             Err((error, pod)) => {
                 self.created.remove(&object).await;
-                if let Some(pod) = pod.filter(|_| error.kind == RunErrorKind::NodeDown) {
+                let silent = matches!(
+                    error.kind,
+                    RunErrorKind::NodeDown | RunErrorKind::KubeletSilent
+                );
+                if let Some(pod) = pod.filter(|_| silent) {
                     // Its kubelet will not confirm the deletion, and the pod would stay for as long as the node is off.
                     self.created.remove(&Object::Pod(pod)).await;
                 }
@@ -215,10 +245,11 @@ impl Launch<'_> {
     /// The pod's name as soon as its container runs or has run; else the error and the pod's name, if there is a pod.
     async fn wait_for_start(
         &self,
-        node: &str,
+        target: &Target,
         object: &Object,
         seen: &mut watch::Receiver<Seen>,
     ) -> Result<String, (RunError, Option<String>)> {
+        let node = &target.node;
         let mut deadline = Instant::now()
             + if self.kind == Kind::Job {
                 POD_LIMIT
@@ -268,10 +299,18 @@ impl Launch<'_> {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err((lost(node), name)),
                 Err(_) => {
-                    let silent = last == Stage::Unheard
-                        && first_seen.is_some_and(|since| self.heard.overdue(since));
+                    let unheard = first_seen.filter(|_| last == Stage::Unheard);
+                    let silent = match unheard {
+                        Some(since) if self.heard.etcd_answers(target) => {
+                            deadline = since + HEARD_WHEN_ALIVE;
+                            false
+                        }
+                        Some(since) => self.heard.overdue(since),
+                        None => false,
+                    };
                     if silent || Instant::now() >= deadline {
-                        let error = self.not_started(node, &last, name.as_deref(), object).await;
+                        let pod = name.as_deref();
+                        let error = self.not_started(target, &last, pod, object).await;
                         return Err((error, name));
                     }
                 }
@@ -289,13 +328,21 @@ impl Launch<'_> {
     /// Why nothing started in time.
     async fn not_started(
         &self,
-        node: &str,
+        target: &Target,
         last: &Stage,
         pod: Option<&str>,
         object: &Object,
     ) -> RunError {
+        let node = &target.node;
         match (last, pod) {
             (_, None) => self.without_pod(object).await,
+            (Stage::Unheard, Some(_)) if self.heard.etcd_answers(target) => RunError::new(
+                RunErrorKind::KubeletSilent,
+                format!(
+                    "the kubelet of {node} does not take the pod within {} s, though etcd there answers: kubelet is stopped or very slow",
+                    HEARD_WHEN_ALIVE.as_secs()
+                ),
+            ),
             (Stage::Unheard, Some(_)) => RunError::new(
                 RunErrorKind::NodeDown,
                 format!(
@@ -357,12 +404,8 @@ impl Launch<'_> {
         started: &Started,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Report, RunError> {
-        let pods = Api::namespaced(self.connection.stream.clone(), &self.connection.namespace);
-        let read = timeout(self.limit, output::report(&pods, &started.pod, progress)).await;
-        match read {
-            Ok(Ok(Ok(report))) => Ok(report),
-            Ok(Ok(Err(no_report))) => Err(self.without_report(started, no_report).await),
-            Ok(Err(error)) => Err(error),
+        match timeout(self.limit, self.to_the_end(started, progress)).await {
+            Ok(ended) => ended,
             Err(_) => Err(RunError::new(
                 RunErrorKind::TimedOut,
                 format!("no report within {} s", self.limit.as_secs()),
@@ -371,38 +414,66 @@ impl Launch<'_> {
         }
     }
 
-    async fn without_report(&self, started: &Started, no_report: NoReport) -> RunError {
-        let mut seen = started.seen.clone();
+    async fn to_the_end(
+        &self,
+        started: &Started,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Report, RunError> {
+        let pods = Api::namespaced(self.connection.stream.clone(), &self.connection.namespace);
+        loop {
+            let NoReport { last_output } =
+                match output::report(&pods, &started.pod, progress).await? {
+                    Ok(report) => return Ok(report),
+                    Err(no_report) => no_report,
+                };
+            match started.ending().await {
+                // The log of a container that is just starting, or just removed, ends with the kubelet's excuse.
+                None => tracing::debug!(?last_output, "the log ended before its program"),
+                Some(ending) => {
+                    // The program leaves its last line where kubelet keeps it.
+                    let left = ending.message.as_deref().and_then(output::last_line);
+                    return left.unwrap_or_else(|| Err(without_report(&ending, last_output)));
+                }
+            }
+        }
+    }
+}
+
+impl Started {
+    /// How the container ended; none when it has not.
+    async fn ending(&self) -> Option<Ending> {
+        let mut seen = self.seen.clone();
         let ended = timeout(LAST_STATE_LIMIT, async {
             loop {
-                if let Seen::Pod(pod) = &*seen.borrow_and_update()
-                    && let Some(ending) = ending(pod)
-                {
-                    return Some(ending);
+                match &*seen.borrow_and_update() {
+                    Seen::Pod(pod) => {
+                        if let Some(ending) = ending(pod) {
+                            return ending;
+                        }
+                    }
+                    Seen::Gone | Seen::Refused(_) => return Ending::unknown(),
+                    Seen::Nothing => {}
                 }
-                seen.changed().await.ok()?;
+                if seen.changed().await.is_err() {
+                    return Ending::unknown();
+                }
             }
         });
-        let how = ended
-            .await
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| "it was ended".into());
-        let output = no_report
-            .last_output
-            .map(|text| format!(": {text}"))
-            .unwrap_or_default();
-        // FallbackToLogsOnError repeats the output in the termination message.
-        let output = if how.contains(output.trim_start_matches(": ")) {
-            String::new()
-        } else {
-            output
-        };
-        RunError::new(
-            RunErrorKind::Lost,
-            format!("the job's program ended without a report ({how}){output}"),
-        )
+        ended.await.ok()
     }
+}
+
+fn without_report(ending: &Ending, last_output: Option<String>) -> RunError {
+    let how = ending.to_string();
+    // FallbackToLogsOnError repeats the output in the termination message.
+    let output = last_output
+        .filter(|output| !how.contains(output.as_str()))
+        .map(|output| format!(": {output}"))
+        .unwrap_or_default();
+    RunError::new(
+        RunErrorKind::Lost,
+        format!("the job's program ended without a report ({how}){output}"),
+    )
 }
 
 fn lost(node: &str) -> RunError {
@@ -411,3 +482,7 @@ fn lost(node: &str) -> RunError {
         format!("the job's pod on {node} was lost sight of"),
     )
 }
+
+#[cfg(test)]
+#[path = "launch/tests.rs"]
+mod tests;

@@ -92,6 +92,15 @@ async fn follow(
     Ok(Ok(Err(NoReport { last_output })))
 }
 
+/// The report or failure in what a program left as its last words; none when it is something else.
+pub(crate) fn last_line(text: &str) -> Option<Result<Report, RunError>> {
+    match said(text.lines().next_back()?) {
+        Said::Report(report) => Some(Ok(*report)),
+        Said::Failed(error) => Some(Err(error)),
+        Said::Progress(_) | Said::Foreign(_) | Said::Nothing => None,
+    }
+}
+
 /// What one line says.
 #[derive(Debug, Clone, PartialEq)]
 enum Said {

@@ -93,19 +93,45 @@ fn waiting_trouble(pod: &Pod, waiting: &ContainerStateWaiting) -> Option<RunErro
     }
 }
 
-/// How the container ended, as a fragment: for a job that left no report.
-pub(crate) fn ending(pod: &Pod) -> Option<String> {
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    how: String,
+    /// What the program, or kubelet, left to say about it.
+    pub(crate) message: Option<String>,
+}
+
+impl Ending {
+    /// Of a container nobody can be asked about any more.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            how: "it was ended".to_owned(),
+            message: None,
+        }
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.how)?;
+        match &self.message {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How the container ended; none when it has not.
+pub(crate) fn ending(pod: &Pod) -> Option<Ending> {
     let status = pod.status.as_ref()?;
     let container: &ContainerStatus = status.container_statuses.as_ref()?.first()?;
     let ended: &ContainerStateTerminated = container.state.as_ref()?.terminated.as_ref()?;
     let reason = ended.reason.as_deref().unwrap_or("ended");
-    let message = ended
-        .message
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    let message = message.map(|text| format!(": {text}")).unwrap_or_default();
-    Some(format!("{reason}, exit code {}{message}", ended.exit_code))
+    let message = ended.message.as_deref().map(str::trim);
+    Some(Ending {
+        how: format!("{reason}, exit code {}", ended.exit_code),
+        message: message.filter(|text| !text.is_empty()).map(str::to_owned),
+    })
 }
 
 /// What an error of the API means to an operation. `doing` is a fragment such as `creating the Job`.
@@ -269,7 +295,10 @@ mod tests {
             json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": "boom\n"}}),
         );
         assert_eq!(stage(&ended), Stage::Started);
-        assert_eq!(ending(&ended).unwrap(), "OOMKilled, exit code 137: boom");
+        assert_eq!(
+            ending(&ended).unwrap().to_string(),
+            "OOMKilled, exit code 137: boom"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A benchmark is a function in a module of its own here, and one entry in [`ALL`]. It prints to the writer it is
 //! given: a table of medians, and against what they are measured.
 
+mod files;
 mod pairs;
 mod plugin;
 mod start;
@@ -44,6 +45,11 @@ pub const ALL: &[Bench] = &[
         name: "snapshot",
         about: "a snapshot of 500 MiB to the workstation, against etcdctl and kubectl exec; argument: runs",
         run: plugin::snapshot,
+    },
+    Bench {
+        name: "files",
+        about: "verify, restore and usage of a 2 GiB snapshot, cold, warm and in 256 MiB of memory, against etcdutl; arguments: MiB, runs",
+        run: files::run,
     },
 ];
 

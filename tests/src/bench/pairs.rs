@@ -31,16 +31,31 @@ impl Pair<'_> {
                 times.push(start.elapsed());
             }
         }
-        let (ours, theirs) = (Times::new(ours), Times::new(theirs));
+        Self::print(
+            title,
+            (self.ours.0, &Times::new(ours)),
+            (self.theirs.0, &Times::new(theirs)),
+            self.bar,
+            out,
+        )
+    }
+
+    /// Prints what was measured, and the ratio.
+    pub(super) fn print(
+        title: &str,
+        (our_name, ours): (&str, &Times),
+        (their_name, theirs): (&str, &Times),
+        bar: f64,
+        out: &mut dyn Write,
+    ) -> Result<()> {
         let ratio = ours.median().as_secs_f64() / theirs.median().as_secs_f64();
-        let word = if ratio <= self.bar { "met" } else { "MISSED" };
+        let word = if ratio <= bar { "met" } else { "MISSED" };
         writeln!(out, "{title}")?;
-        writeln!(out, "  {:<44} {ours}", self.ours.0)?;
-        writeln!(out, "  {:<44} {theirs}", self.theirs.0)?;
+        writeln!(out, "  {our_name:<44} {ours}")?;
+        writeln!(out, "  {their_name:<44} {theirs}")?;
         Ok(writeln!(
             out,
-            "  ratio {ratio:.2}, aimed at {:.2}: {word}",
-            self.bar
+            "  ratio {ratio:.3}, aimed at {bar:.3}: {word}"
         )?)
     }
 }
@@ -63,4 +78,12 @@ pub(super) fn quiet(command: &mut Command) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The most memory a process has had, by what the kernel says of it now, in KiB; 0 when it is gone.
+pub(super) fn peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
 }

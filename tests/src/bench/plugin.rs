@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::pairs::{Pair, quiet};
+use super::pairs::{Pair, peak_kib, quiet};
 use crate::{Cluster, Node, Spec, Workstation, parts};
 
 /// How often each is run when nothing is said.
@@ -237,14 +237,6 @@ impl Peaks {
             }
         }
     }
-}
-
-/// What the kernel says of a process that may be gone by now.
-fn peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
 }
 
 /// A pod on m2 that has nothing but the node's files, for `cat`: etcd's own image has none.

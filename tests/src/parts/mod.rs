@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use debian::ensure as system_packages;
-pub use plugin::{JobImage, PLUGIN_VARIABLE, job_image, plugin};
+pub use plugin::{JobImage, PLUGIN_VARIABLE, datadir_example, job_image, plugin};
 pub(crate) use store::clone_for_node;
 use versions::{CNI, CONTAINERD, Etcd, Kubernetes};
 

@@ -38,41 +38,47 @@ fn build_plugin() -> Result<PathBuf> {
             .canonicalize()
             .with_context(|| format!("{PLUGIN_VARIABLE} names no file: {}", path.display()));
     }
-    say("building the plugin (cargo, release)");
+    build("kubectl-etcd", "bin", &["-p", "kubectl-etcd"])
+}
+
+/// An example of the library for etcd's files, by its name, built like the plugin.
+///
+/// # Errors
+/// When the build fails.
+pub fn datadir_example(name: &str) -> Result<PathBuf> {
+    build(name, "example", &["-p", "etcd-datadir", "--example", name])
+}
+
+fn build(name: &str, kind: &str, what: &[&str]) -> Result<PathBuf> {
+    say(&format!("building {name} (cargo, release)"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let done = Command::new(cargo)
         .current_dir(workspace()?)
         // With --target, because procedural macros cannot be static.
-        .args([
-            "build",
-            "--release",
-            "--target",
-            TARGET,
-            "-p",
-            "kubectl-etcd",
-            "--message-format=json-render-diagnostics",
-        ])
+        .args(["build", "--release", "--locked", "--target", TARGET])
+        .arg("--message-format=json-render-diagnostics")
+        .args(what)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("cannot start cargo")?;
     if !done.status.success() {
-        bail!("the plugin does not build (cargo's messages are above)");
+        bail!("{name} does not build (cargo's messages are above)");
     }
-    executable(&String::from_utf8_lossy(&done.stdout), "kubectl-etcd")
-        .context("cargo did not say where the plugin is")
+    executable(&String::from_utf8_lossy(&done.stdout), name, kind)
+        .with_context(|| format!("cargo did not say where {name} is"))
 }
 
 /// Finds the program in cargo's messages.
-fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+fn executable(messages: &str, name: &str, kind: &str) -> Option<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .find_map(|message| {
             let target = message.get("target")?;
             let program = target.get("name")?.as_str()? == name
-                && target.get("kind")?.as_array()?.iter().any(|k| k == "bin");
+                && target.get("kind")?.as_array()?.iter().any(|k| k == kind);
             program
                 .then(|| message.get("executable")?.as_str().map(PathBuf::from))
                 .flatten()
@@ -135,9 +141,9 @@ mod tests {
 not json
 {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"kubectl-etcd"},"executable":"/target/kubectl-etcd"}"#;
         assert_eq!(
-            executable(messages, "kubectl-etcd"),
+            executable(messages, "kubectl-etcd", "bin"),
             Some(PathBuf::from("/target/kubectl-etcd"))
         );
-        assert_eq!(executable(messages, "other"), None);
+        assert_eq!(executable(messages, "other", "bin"), None);
     }
 }
