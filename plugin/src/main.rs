@@ -31,7 +31,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let ui = Ui::new();
-    let ended = match Cli::parse() {
+    let cli = Cli::parse();
+    let watching = matches!(&cli.command, Command::Status(args) if args.watches());
+    let ended = match cli {
         // Asked by scripts and prompts: no runtime, no client.
         Cli {
             command: Command::Version(args),
@@ -42,7 +44,9 @@ fn main() -> ExitCode {
     match ended {
         Ok(verdict) => ExitCode::from(verdict.exit_code()),
         Err(error) => {
-            ui.error(&error);
+            if !(watching && error.kind == ErrorKind::Interrupted) {
+                ui.error(&error);
+            }
             ExitCode::from(error.kind.exit_code())
         }
     }

@@ -302,6 +302,26 @@ fn an_alarm_is_told_of() -> Result<()> {
 }
 
 #[test]
+fn auth_that_is_on_is_told_of() -> Result<()> {
+    for line in ["3.4", "3.5", "3.6", "3.7"] {
+        let source = Source::new(line, &[])?;
+        fill(&source.etcd, 20, 100)?;
+        source.ctl(&["user", "add", "root:secret"])?;
+        source.ctl(&["auth", "enable"])?;
+        let file = source.dir.path().join("auth.snapshot");
+        let save = ["--user", "root:secret", "snapshot", "save", text(&file)?];
+        source.ctl(&save)?;
+        same_status(&file, Verdict::Reliable).context(line)?;
+        let auth = inspect(&FileSource::open(&file)?, "/registry", &mut ignore)?.auth;
+        ensure!(
+            (auth.enabled, auth.users, auth.roles) == (true, 1, 1),
+            "{line}: {auth:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn databases_of_other_page_sizes_are_read_as_etcdutl_reads_them() -> Result<()> {
     let dir = tempfile::tempdir()?;
     for (number, page_size) in [1024, 2048, 4096, 8192, 16384, 65536]

@@ -2,13 +2,17 @@
 //!
 //! Absent is not zero: what a version of etcd does not tell is `None` (3.5 tells no quota and no storage version).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
+
+/// `apiVersion` of everything written for programs to read. Within a version fields may be added; nothing is renamed,
+/// removed or given another meaning.
+pub const API_VERSION: &str = "kubectl-etcd.github.io/v1";
 
 /// What one operation gave back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -265,6 +269,35 @@ pub struct SnapshotReport {
     pub taken_at: Timestamp,
     /// How long it took to take and check, in milliseconds.
     pub took_ms: u64,
+}
+
+impl SnapshotReport {
+    /// The text of the file beside a snapshot that lies at this path, `NAME.json`: this report under an `apiVersion` and
+    /// the kind `SnapshotDescription`.
+    ///
+    /// # Errors
+    /// When the path is not UTF-8.
+    pub fn description(&self, path: &Path) -> serde_json::Result<Vec<u8>> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Description<'a> {
+            api_version: &'static str,
+            kind: &'static str,
+            #[serde(flatten)]
+            report: &'a SnapshotReport,
+        }
+        let report = &Self {
+            path: path.to_owned(),
+            ..self.clone()
+        };
+        let mut text = serde_json::to_vec_pretty(&Description {
+            api_version: API_VERSION,
+            kind: "SnapshotDescription",
+            report,
+        })?;
+        text.push(b'\n');
+        Ok(text)
+    }
 }
 
 /// What fills the database. Sizes are of keys and values as etcd stores them; page overhead is in `file_bytes` only.

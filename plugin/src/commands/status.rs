@@ -5,9 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Context, survey};
+use super::{Context, none_answered, survey};
 use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::error::{Error, Verdict};
+use crate::outcome::{Outcome, RunErrorKind};
 use crate::views::Format;
 
 const EXAMPLES: &str = "\
@@ -40,6 +41,13 @@ pub struct StatusArgs {
     fleet: FleetArgs,
 }
 
+impl StatusArgs {
+    /// Whether it goes on until Ctrl-C, which then is no interruption.
+    pub fn watches(&self) -> bool {
+        self.watch.is_some()
+    }
+}
+
 /// Shows how the cluster is, once or until interrupted.
 ///
 /// # Errors
@@ -48,7 +56,11 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
     let format = args.output.output;
     let Some(interval) = args.watch else {
         let session = context.open(&args.fleet).await?;
-        let (_, status) = survey(&session, &args.fleet).await;
+        let (outcomes, status) = survey(&session, &args.fleet).await;
+        let denied = |outcome: &Outcome| matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::NoRights);
+        if !outcomes.is_empty() && outcomes.iter().all(denied) {
+            return Err(none_answered(&outcomes));
+        }
         context.ui.show(&status, format)?;
         return Ok(status.verdict.verdict());
     };

@@ -24,9 +24,8 @@ use serde::Serialize;
 use crate::error::Error;
 use grid::Paint;
 
-/// `apiVersion` of everything printed as JSON or YAML. Within a version fields may be added; nothing is renamed, removed
-/// or given another meaning. The schemas are in `plugin/schemas`.
-pub const API_VERSION: &str = "kubectl-etcd.github.io/v1";
+/// `apiVersion` of everything printed as JSON or YAML. The schemas are in `plugin/schemas`.
+pub use etcd_operations::report::API_VERSION;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

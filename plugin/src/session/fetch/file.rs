@@ -113,12 +113,7 @@ fn describe(part: &Path, path: &Path, report: &SnapshotReport) -> io::Result<()>
         .truncate(true)
         .mode(0o600)
         .open(part)?;
-    let report = SnapshotReport {
-        path: path.to_owned(),
-        ..report.clone()
-    };
-    let mut text = serde_json::to_vec_pretty(&report)?;
-    text.push(b'\n');
+    let text = report.description(path)?;
     file.write_all(&text)?;
     file.sync_all()
 }
@@ -192,9 +187,10 @@ mod tests {
         destination.complete(&report()).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        let described: SnapshotReport =
-            serde_json::from_slice(&std::fs::read(folder.path().join("s.db.json")).unwrap())
-                .unwrap();
+        let described = std::fs::read(folder.path().join("s.db.json")).unwrap();
+        let kind: serde_json::Value = serde_json::from_slice(&described).unwrap();
+        assert_eq!(kind["kind"], "SnapshotDescription");
+        let described: SnapshotReport = serde_json::from_slice(&described).unwrap();
         assert_eq!(described.path, path);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }

@@ -130,9 +130,7 @@ pub(super) fn describe(path: &Path, report: &SnapshotReport) -> Result<(), Failu
         .custom_flags(nofollow())
         .open(&part)
         .and_then(|mut file| {
-            let mut text = serde_json::to_vec_pretty(report)?;
-            text.push(b'\n');
-            file.write_all(&text)?;
+            file.write_all(&report.description(path)?)?;
             file.sync_all()
         })
         .map_err(|error| trouble("write", &part, &error));
