@@ -206,21 +206,12 @@ fn a_life(line: &str) -> Result<()> {
     let (last, compacted) = (source.etcd.revision()?, now * 2 / 3);
     source.etcd.compact(compacted)?;
     fill(&source.etcd, 30, 50)?;
+    let revisions = [0, compacted + 1, last];
     let file = source.compare().context("compacted")?;
-    same_hashkv(
-        &file,
-        &source.etcd,
-        &source.etcdctl,
-        &[0, compacted + 1, last],
-    )?;
+    same_hashkv(&file, &source.etcd, &source.etcdctl, &revisions)?;
     source.etcd.defragment()?;
     let file = source.compare().context("defragmented")?;
-    same_hashkv(
-        &file,
-        &source.etcd,
-        &source.etcdctl,
-        &[0, compacted + 1, last],
-    )?;
+    same_hashkv(&file, &source.etcd, &source.etcdctl, &revisions)?;
     a_raw_copy(&mut source)?;
     bumped(&source, &file)
 }

@@ -43,6 +43,7 @@ mod check;
 mod crc;
 pub mod datadir;
 pub mod error;
+mod files;
 mod freelist;
 #[doc(hidden)]
 pub mod fuzz;

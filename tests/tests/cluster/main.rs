@@ -14,6 +14,8 @@ mod quorum_lost;
 mod rights;
 mod runners;
 mod schema;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod snapshots;
 mod stopped;
 mod together;
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use shared::{agrees_with_etcdutl, column};
 use testbed::{Cluster, Spec, Workstation, parts};
 
 /// How long what a run made may take to be gone once it has ended: the API removes Pods a moment after their Jobs.
@@ -61,15 +64,4 @@ fn row<'a>(answer: &'a Value, list: &str, node: &str) -> Result<&'a Value> {
     rows.iter()
         .find(|row| row["node"] == node)
         .with_context(|| format!("no row of {node} in {answer}"))
-}
-
-/// A field of each row.
-fn column<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a str> {
-    let rows = answer[list]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    rows.iter()
-        .map(|row| row[field].as_str().unwrap_or_default())
-        .collect()
 }

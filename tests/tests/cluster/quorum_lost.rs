@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use testbed::{Answer, Cluster, Component, Node, Workstation, wait};
 
+use crate::agrees_with_etcdutl;
 use crate::schema::checked;
-use crate::snapshots::agrees_with_etcdutl;
 use crate::{row, three};
 
 /// Runs the plugin on a node, as root.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use testbed::Component;
 
+use crate::agrees_with_etcdutl;
 use crate::quorum_lost::on;
 use crate::schema::checked;
-use crate::snapshots::agrees_with_etcdutl;
 use crate::three;
 
 #[test]

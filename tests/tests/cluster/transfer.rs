@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use testbed::workstation::Running;
 use testbed::{Cluster, Component, Node, Workstation};
 
-use crate::snapshots::agrees_with_etcdutl;
+use crate::agrees_with_etcdutl;
 use crate::three;
 
 const LIMIT: Duration = Duration::from_secs(170);

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::error::Damage;
+use crate::files::create_private;
 use crate::source::Source;
 use crate::stream::hex;
 
@@ -25,21 +26,17 @@ const FLUSH_EVERY: u64 = 128 << 20;
 /// Makes the file that the copy goes into, of mode 0600 and with all the space it needs: a full disk is noticed before
 /// anything is copied.
 pub(super) fn create(path: &Path, bytes: u64) -> Result<File, Error> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let fail = |action: &str, e| Error::io(&path.display().to_string(), action, e);
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| fail("create", e))?;
+    let file = create_private(path)?;
     if bytes == 0 {
         return Ok(file);
     }
     match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
         Ok(()) | Err(Errno::OPNOTSUPP | Errno::INTR) => Ok(file),
-        Err(e) => Err(fail(&format!("reserve {bytes} bytes for"), e.into())),
+        Err(e) => Err(Error::io(
+            &path.display().to_string(),
+            format!("reserve {bytes} bytes for"),
+            e.into(),
+        )),
     }
 }
 

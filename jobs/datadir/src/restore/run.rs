@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::files::create_private;
 use crate::ids::{ClusterId, MemberId};
 use crate::lock::{Holder, database_holder};
 use crate::progress::{OnProgress, Progress};
@@ -315,12 +315,7 @@ impl StagedMember {
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let fail = |action: &str, e| Error::io(&path.display().to_string(), action, e);
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| fail("create", e))?;
+    let mut file = create_private(path)?;
     file.write_all(bytes).map_err(|e| fail("write", e))?;
     file.sync_all().map_err(|e| fail("flush", e))
 }

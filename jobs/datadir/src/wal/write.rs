@@ -1,14 +1,13 @@
 //! Writing a first segment.
 
-use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use crate::Error;
+use crate::files::create_private;
 use crate::raft::{Entry, HardState};
 
 use super::frame::put_frame;
@@ -109,12 +108,7 @@ impl WalWriter {
     /// [`Error::Io`]; a full disk is noticed here and not when etcd first writes.
     pub fn write_to(&self, path: &Path) -> Result<(), Error> {
         let fail = |action: &str, e| Error::io(&path.display().to_string(), action, e);
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|e| fail("create", e))?;
+        let mut file = create_private(path)?;
         match fallocate(&file, FallocateFlags::empty(), 0, SEGMENT_BYTES) {
             Ok(()) => {}
             // As etcd's `preallocExtend`: not every file system can.
