@@ -34,6 +34,7 @@ pub mod node;
 pub mod parts;
 pub mod paths;
 pub mod process;
+pub mod samples;
 pub mod wait;
 pub mod workstation;
 

@@ -16,10 +16,11 @@ use crate::files::create_private;
 use crate::source::Source;
 use crate::stream::hex;
 
-/// Bytes of one buffer.
-const CHUNK: usize = 1 << 20;
+/// Bytes of one buffer. Larger writes are slower: the page cache looks for larger runs of free memory (6.6 s instead of
+/// 1.2 s for 2.6 GiB in writes of 1 MiB, on ext4 of Linux 6).
+const CHUNK: usize = 128 << 10;
 /// Buffers on their way between the reader and the hashing thread.
-const BUFFERS: usize = 6;
+const BUFFERS: usize = 16;
 /// Bytes between two flushes.
 const FLUSH_EVERY: u64 = 128 << 20;
 
@@ -42,7 +43,7 @@ pub(super) fn create(path: &Path, bytes: u64) -> Result<File, Error> {
 
 /// Copies the first `bytes` bytes. With `trailer`, their SHA-256 must be what the 32 bytes behind them say.
 ///
-/// `tell` is called with the bytes done after each MiB.
+/// `tell` is called with the bytes done after each buffer.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Damage::Checksum`] when the hash differs; whatever `tell` returns.

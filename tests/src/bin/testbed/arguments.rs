@@ -71,6 +71,11 @@ Examples:
         #[arg(trailing_var_arg = true)]
         arguments: Vec<String>,
     },
+    /// Leave data directories and snapshots of real etcds in a folder, to start fuzzing from
+    Samples {
+        /// Where
+        folder: std::path::PathBuf,
+    },
     /// List the disks that test clusters start from, make one or remove all
     Checkpoint {
         #[command(subcommand)]

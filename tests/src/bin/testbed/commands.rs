@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         } => {
             (bench::find(&name)?.run)(&arguments, &mut std::io::stdout())?;
         }
+        Command::Samples { folder } => testbed::samples::make(&folder)?,
         Command::Checkpoint { what: None } => checkpoints()?,
         Command::Checkpoint {
             what: Some(Checkpoint::Make(args)),
