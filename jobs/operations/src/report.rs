@@ -103,6 +103,15 @@ pub struct EndpointStatus {
     pub took_ms: u64,
 }
 
+impl EndpointStatus {
+    /// The alarms it knows of: every member tells all of them among its errors.
+    pub fn alarms(&self) -> impl Iterator<Item = Alarm> {
+        self.errors
+            .iter()
+            .filter_map(|error| Alarm::in_error(error))
+    }
+}
+
 /// Another member as seen from a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -199,6 +208,28 @@ pub struct Alarm {
     pub member_id: MemberId,
     /// Which.
     pub alarm: AlarmKind,
+}
+
+impl Alarm {
+    /// An alarm as etcd writes it among a member's errors: `memberID:13803658152347727308 alarm:NOSPACE ` (etcd
+    /// `maintenance.go`, the text form of the protobuf message; the id is decimal). None: another error.
+    pub fn in_error(error: &str) -> Option<Self> {
+        let mut member_id = None;
+        let mut alarm = None;
+        for word in error.split_whitespace() {
+            match word.split_once(':')? {
+                ("memberID", id) => member_id = id.parse().ok().map(MemberId),
+                ("alarm", "NOSPACE") => alarm = Some(AlarmKind::NoSpace),
+                ("alarm", "CORRUPT") => alarm = Some(AlarmKind::Corrupt),
+                ("alarm", _) => alarm = Some(AlarmKind::Unknown),
+                _ => return None,
+            }
+        }
+        Some(Self {
+            member_id: member_id?,
+            alarm: alarm?,
+        })
+    }
 }
 
 /// Alarms, and who answered.

@@ -201,8 +201,7 @@ fn alarms(
         .copied();
     let complained = accounts
         .values()
-        .flat_map(|account| account.status.errors.iter())
-        .filter_map(|error| alarm_in(error));
+        .flat_map(|account| account.status.alarms());
     let mut alarms: Vec<Alarm> = Vec::new();
     for alarm in told.chain(complained) {
         if !alarms.contains(&alarm) {
@@ -211,24 +210,4 @@ fn alarms(
     }
     alarms.sort_by_key(|alarm| (alarm.member_id, alarm.alarm != AlarmKind::Corrupt));
     alarms
-}
-
-/// An alarm as etcd writes it among a member's errors: `memberID:13803658152347727308 alarm:NOSPACE ` (etcd
-/// `maintenance.go`, the text form of the protobuf message; the id is decimal).
-pub(super) fn alarm_in(error: &str) -> Option<Alarm> {
-    let mut member_id = None;
-    let mut alarm = None;
-    for word in error.split_whitespace() {
-        match word.split_once(':')? {
-            ("memberID", id) => member_id = id.parse().ok().map(MemberId),
-            ("alarm", "NOSPACE") => alarm = Some(AlarmKind::NoSpace),
-            ("alarm", "CORRUPT") => alarm = Some(AlarmKind::Corrupt),
-            ("alarm", _) => alarm = Some(AlarmKind::Unknown),
-            _ => return None,
-        }
-    }
-    Some(Alarm {
-        member_id: member_id?,
-        alarm: alarm?,
-    })
 }

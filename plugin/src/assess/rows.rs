@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::ids::MemberId;
-use etcd_operations::report::{AlarmKind, EndpointStatus, Member, NodeEvidence};
+use etcd_operations::report::{Alarm, AlarmKind, EndpointStatus, Member, NodeEvidence};
 use etcd_operations::target::Target;
 
-use super::evidence::{Account, Evidence, alarm_in};
+use super::evidence::{Account, Evidence};
 use super::model::{Problem, QuotaSource, Role, Row};
 use super::{DEFAULT_QUOTA_BYTES, Scope};
 use crate::discovery::{Etcd, Node};
@@ -206,7 +206,8 @@ pub(crate) fn alarm_word(alarm: AlarmKind) -> &'static str {
 
 /// What a member complains of beside alarms, which have their own field, and having no leader, which its role says.
 fn complaints(status: &EndpointStatus) -> Vec<String> {
-    let already_said = |error: &&String| alarm_in(error).is_some() || error.contains("no leader");
+    let already_said =
+        |error: &&String| Alarm::in_error(error).is_some() || error.contains("no leader");
     status
         .errors
         .iter()

@@ -116,8 +116,10 @@ async fn status_of_all(
             let Ok(etcdctl) = Etcdctl::new(connection, node, limit) else {
                 continue;
             };
-            if let Some(lists) = operate::lists(&etcdctl).await {
-                return Some((number, lists));
+            match operate::lists(&etcdctl).await {
+                operate::Asked::Told(lists) => return Some((number, lists)),
+                operate::Asked::WithoutQuorum => return None,
+                operate::Asked::Silent => {}
             }
         }
         None
@@ -127,6 +129,8 @@ async fn status_of_all(
         let report = |own| operate::status_report(own, operate::Lists::not_asked(None), Vec::new());
         return own.into_iter().map(|own| own.map(report)).collect();
     };
+    let accounts = own.iter().filter_map(|own| own.as_ref().ok()?.ok());
+    let lists = lists.completed(accounts);
     let asked: Vec<&str> = nodes
         .iter()
         .filter_map(|node| node.target())
@@ -170,8 +174,13 @@ impl<'a> Etcdctl<'a> {
 
     /// Runs etcdctl with these arguments. An exit code that is not 0 is the failure etcdctl names.
     async fn call(&self, arguments: &[&str]) -> Result<Printed, RunError> {
+        self.call_within(self.limit, arguments).await
+    }
+
+    /// As [`Etcdctl::call`], in no more than this time.
+    async fn call_within(&self, limit: Duration, arguments: &[&str]) -> Result<Printed, RunError> {
         let url = self.target.client_urls.first();
-        self.call_at(url.map_or("", String::as_str), self.limit, arguments)
+        self.call_at(url.map_or("", String::as_str), limit, arguments)
             .await
     }
 

@@ -150,9 +150,10 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
         tokio::spawn(async move { readiness(&control).await })
     };
     let parts = async {
-        match &fleet.image {
-            Some(_) => None,
-            None => carry::present(client, &connection.namespace).await.ok(),
+        match (&fleet.image, fleet.via) {
+            // Nothing is carried then.
+            (Some(_), _) | (None, Some(Via::Exec)) => None,
+            (None, _) => carry::present(client, &connection.namespace).await.ok(),
         }
     };
     let answers = async { futures::join!(discover(client), parts) };

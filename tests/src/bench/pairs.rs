@@ -13,6 +13,8 @@ use super::Times;
 pub(super) struct Pair<'a> {
     pub(super) ours: (&'a str, &'a mut dyn FnMut() -> Result<()>),
     pub(super) theirs: (&'a str, &'a mut dyn FnMut() -> Result<()>),
+    /// What is to be done after each of theirs and is not measured.
+    pub(super) after: &'a mut dyn FnMut() -> Result<()>,
     /// The ratio of ours to theirs that is aimed at.
     pub(super) bar: f64,
 }
@@ -30,6 +32,7 @@ impl Pair<'_> {
                 work()?;
                 times.push(start.elapsed());
             }
+            (self.after)()?;
         }
         Self::print(
             title,
@@ -58,6 +61,11 @@ impl Pair<'_> {
             "  ratio {ratio:.3}, aimed at {bar:.3}: {word}"
         )?)
     }
+}
+
+/// For pairs that leave nothing to do.
+pub(super) fn nothing() -> Result<()> {
+    Ok(())
 }
 
 /// Runs a command that has to succeed and forgets what it prints.

@@ -17,10 +17,20 @@ use crate::outcome::{RunError, RunErrorKind};
 /// How long a member on another node may take to answer: no longer than a Job gives it.
 const PEER_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long the quorum may take for the list of members, before the member's own view is asked for.
+const QUORUM_LIMIT: Duration = Duration::from_secs(4);
+
 /// The lists that are the same on every member.
 pub(super) struct Lists {
     members: Answer<MemberList>,
-    alarms: Answer<Vec<Alarm>>,
+    alarms: Alarms,
+}
+
+/// From where the alarms are known.
+enum Alarms {
+    Told(Answer<Vec<Alarm>>),
+    /// The quorum has just answered, so what each member says of itself is all there is; a call less.
+    InAccounts,
 }
 
 impl Lists {
@@ -35,7 +45,36 @@ impl Lists {
         );
         Self {
             members: Answer::Failed(failure.clone()),
-            alarms: Answer::Failed(failure),
+            alarms: Alarms::Told(Answer::Failed(failure)),
+        }
+    }
+
+    /// The same with the alarms that are in these accounts, if they are nowhere else.
+    pub(super) fn completed<'a>(self, accounts: impl Iterator<Item = &'a EndpointStatus>) -> Self {
+        match self.alarms {
+            Alarms::Told(_) => self,
+            Alarms::InAccounts => {
+                let mut accounts = accounts.peekable();
+                let told = accounts.peek().is_some();
+                let mut alarms: Vec<Alarm> = Vec::new();
+                for alarm in accounts.flat_map(EndpointStatus::alarms) {
+                    if !alarms.contains(&alarm) {
+                        alarms.push(alarm);
+                    }
+                }
+                let alarms = if told {
+                    Answer::Ok(alarms)
+                } else {
+                    Answer::Failed(Failure::new(
+                        FailureKind::Other,
+                        "no member told its alarms",
+                    ))
+                };
+                Self {
+                    alarms: Alarms::Told(alarms),
+                    ..self
+                }
+            }
         }
     }
 }
@@ -48,9 +87,10 @@ pub(super) async fn operate(
     match operation {
         Operation::Status => {
             let own = own_status(etcdctl).await?;
-            let Some(lists) = lists(etcdctl).await else {
+            let Asked::Told(lists) = lists(etcdctl).await else {
                 return Ok(status_report(own, Lists::not_asked(None), Vec::new()));
             };
+            let lists = lists.completed(own.ok().into_iter());
             let asked: Vec<&str> = etcdctl
                 .target
                 .client_urls
@@ -78,7 +118,13 @@ pub(super) fn status_report(
     Report::Status(StatusReport {
         own,
         members: lists.members,
-        alarms: lists.alarms,
+        alarms: match lists.alarms {
+            Alarms::Told(alarms) => alarms,
+            Alarms::InAccounts => Answer::Failed(Failure::new(
+                FailureKind::Other,
+                "the alarms were not asked for",
+            )),
+        },
         peers,
         evidence: None,
     })
@@ -129,67 +175,111 @@ fn account(printed: Printed, quota: Option<u64>, begun: Instant) -> Answer<Endpo
     })
 }
 
-/// The list of members and the alarms; none when the members were not told either.
-pub(super) async fn lists(etcdctl: &Etcdctl<'_>) -> Option<Lists> {
-    let members = own_members(etcdctl);
-    let alarms = etcdctl.call(&["alarm", "list", "-w", "json"]);
-    let (members, alarms) = futures::join!(members, alarms);
-    let members = members.ok()?;
-    members.ok()?;
-    let alarms = match alarms {
-        Ok(printed) => read(printed, |stdout| {
-            etcdctl::alarms(stdout).map(|(_, alarms)| alarms)
-        }),
-        Err(error) => Answer::Failed(error.into()),
+/// What became of asking a member for the lists.
+pub(super) enum Asked {
+    Told(Lists),
+    /// Others cannot tell them either.
+    WithoutQuorum,
+    /// Another one may.
+    Silent,
+}
+
+/// The list of members and the alarms.
+pub(super) async fn lists(etcdctl: &Etcdctl<'_>) -> Asked {
+    let quorums = match quorums_members(etcdctl, QUORUM_LIMIT).await {
+        Ok(list) => list,
+        Err(_) => return Asked::Silent,
     };
-    Some(Lists { members, alarms })
-}
-
-/// The member's own view, which needs no quorum. Before 3.6 etcdctl can only ask the quorum.
-async fn own_members(etcdctl: &Etcdctl<'_>) -> Result<Answer<MemberList>, RunError> {
-    if knows_consistency(etcdctl) {
-        let printed = etcdctl
-            .call(&["member", "list", "--consistency=s", "-w", "json"])
-            .await?;
-        let unknown = printed
-            .failure
-            .as_ref()
-            .is_some_and(|failure| failure.message.contains("unknown flag"));
-        if !unknown {
-            return Ok(read(printed, |stdout| {
-                etcdctl::members(stdout, Consistency::Serializable)
-            }));
+    let failure = match quorums {
+        Answer::Ok(_) if asks_quorum(etcdctl) => {
+            return Asked::Told(Lists {
+                members: quorums,
+                alarms: Alarms::InAccounts,
+            });
         }
+        Answer::Ok(_) => {
+            let alarms = match etcdctl.call(&["alarm", "list", "-w", "json"]).await {
+                Ok(printed) => read(printed, |stdout| {
+                    etcdctl::alarms(stdout).map(|(_, alarms)| alarms)
+                }),
+                Err(error) => Answer::Failed(error.into()),
+            };
+            return Asked::Told(Lists {
+                members: quorums,
+                alarms: Alarms::Told(alarms),
+            });
+        }
+        Answer::Failed(failure) => failure,
+    };
+    match own_members(etcdctl).await {
+        Ok(Some(Answer::Ok(list))) => Asked::Told(Lists {
+            members: Answer::Ok(list),
+            alarms: Alarms::Told(Answer::Failed(failure)),
+        }),
+        _ if failure.kind == FailureKind::NoQuorum => Asked::WithoutQuorum,
+        _ => Asked::Silent,
     }
-    quorums_members(etcdctl).await
 }
 
-async fn quorums_members(etcdctl: &Etcdctl<'_>) -> Result<Answer<MemberList>, RunError> {
-    let printed = etcdctl.call(&["member", "list", "-w", "json"]).await?;
-    Ok(read(printed, |stdout| {
-        etcdctl::members(stdout, Consistency::Linearizable)
+/// The member's own view, which needs no quorum; none where etcdctl cannot be asked for it, before 3.6.
+async fn own_members(etcdctl: &Etcdctl<'_>) -> Result<Option<Answer<MemberList>>, RunError> {
+    if older(etcdctl, &["3.3.", "3.4.", "3.5."]) {
+        return Ok(None);
+    }
+    let printed = etcdctl
+        .call(&["member", "list", "--consistency=s", "-w", "json"])
+        .await?;
+    let unknown = printed
+        .failure
+        .as_ref()
+        .is_some_and(|failure| failure.message.contains("unknown flag"));
+    Ok((!unknown).then(|| {
+        read(printed, |stdout| {
+            etcdctl::members(stdout, Consistency::Serializable)
+        })
     }))
 }
 
-/// By the image's tag: a wrong guess costs one more call.
-fn knows_consistency(etcdctl: &Etcdctl<'_>) -> bool {
+async fn quorums_members(
+    etcdctl: &Etcdctl<'_>,
+    limit: Duration,
+) -> Result<Answer<MemberList>, RunError> {
+    let list = ["member", "list", "-w", "json"];
+    let printed = etcdctl.call_within(limit, &list).await?;
+    let consistency = if asks_quorum(etcdctl) {
+        Consistency::Linearizable
+    } else {
+        Consistency::Serializable
+    };
+    Ok(read(printed, |stdout| {
+        etcdctl::members(stdout, consistency)
+    }))
+}
+
+/// Whether `member list` asks the quorum unless told otherwise: from 3.5 on.
+fn asks_quorum(etcdctl: &Etcdctl<'_>) -> bool {
+    !older(etcdctl, &["3.3.", "3.4."])
+}
+
+/// By the image's tag; another one counts as new.
+fn older(etcdctl: &Etcdctl<'_>, lines: &[&str]) -> bool {
     let image = etcdctl.target.image.as_deref().unwrap_or_default();
     let tag = image
         .rsplit_once(':')
         .map_or("", |(_, tag)| tag)
         .trim_start_matches('v');
-    !["3.3.", "3.4.", "3.5."]
-        .iter()
-        .any(|old| tag.starts_with(old))
+    lines.iter().any(|line| tag.starts_with(line))
 }
 
 async fn members_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
-    if let Answer::Ok(list) = quorums_members(etcdctl).await? {
-        return Ok(Report::Members(list));
-    }
+    let failure = match quorums_members(etcdctl, etcdctl.limit).await? {
+        Answer::Ok(list) => return Ok(Report::Members(list)),
+        Answer::Failed(failure) => failure,
+    };
     match own_members(etcdctl).await? {
-        Answer::Ok(list) => Ok(Report::Members(list)),
-        Answer::Failed(failure) => Err(failure.into()),
+        Some(Answer::Ok(list)) => Ok(Report::Members(list)),
+        Some(Answer::Failed(failure)) => Err(failure.into()),
+        None => Err(failure.into()),
     }
 }
 
