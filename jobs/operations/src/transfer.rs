@@ -11,7 +11,8 @@
 //! | … | payload |
 //!
 //! Kinds: 0 data (an empty one says only that the sender is alive), 1 the end (offset is the file's size, payload its
-//! SHA-256), 2 the sender failed (payload a [`Failure`] as JSON). After the end the sender waits for [`ACKNOWLEDGEMENT`]
+//! SHA-256), 2 the sender failed (payload a [`Failure`] as JSON), 3 data compressed by zstd, of at most [`MAX_PAYLOAD`] bytes
+//! again: the way through kubelet and apiserver costs more than the compression, and a slow line much more. After the end the sender waits for [`ACKNOWLEDGEMENT`]
 //! before it exits: a remote program's last output is lost when it ends before all of it was drained.
 //!
 //! The format changes only with [`MAGIC`].
@@ -28,7 +29,7 @@ pub use receiver::{Receiver, Whole};
 use crate::failure::Failure;
 
 /// What a stream begins with; the digit is the format's version.
-pub const MAGIC: [u8; 8] = *b"KETCDX1\n";
+pub const MAGIC: [u8; 8] = *b"KETCDX2\n";
 
 /// The longest payload of a frame, in bytes.
 pub const MAX_PAYLOAD: usize = 1 << 20;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::Advice;
 
 use super::Times;
+use super::noise::Noise;
 use super::pairs::{Pair, peak_kib};
 use crate::cgroup::Groups;
 use crate::local::{Etcd, Place, put_all, server};
@@ -248,15 +249,10 @@ fn snapshot(mib: u64) -> Result<PathBuf> {
 fn fill(port: u16, bytes: u64) -> Result<()> {
     const RESOURCES: [&str; 5] = ["pods", "configmaps", "secrets", "events", "leases"];
     const BATCH: u64 = 100;
-    let (mut seed, mut written) = (1_u64, 0);
-    // xorshift: the same values in every run, which do not compress.
-    let mut next = move || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed
-    };
-    let pool: Vec<u8> = (0..1 << 19).flat_map(|_| next().to_le_bytes()).collect();
+    let (mut noise, mut written) = (Noise::new(), 0);
+    let pool: Vec<u8> = (0..1 << 19)
+        .flat_map(|_| noise.next().to_le_bytes())
+        .collect();
     let objects = bytes / (4 * 4096);
     // Neighbours in a transaction must be different objects.
     let mut object = 0;
@@ -265,8 +261,8 @@ fn fill(port: u16, bytes: u64) -> Result<()> {
         for _ in 0..BATCH {
             object = (object + 7919) % objects.max(BATCH + 1);
             let resource = RESOURCES[usize::try_from(object % 5)?];
-            let length = 1024 + usize::try_from(next() % 6144)?;
-            let from = usize::try_from(next() % (pool.len() - length) as u64)?;
+            let length = 1024 + usize::try_from(noise.next() % 6144)?;
+            let from = usize::try_from(noise.next() % (pool.len() - length) as u64)?;
             let key = format!("/registry/{resource}/ns-{}/object-{object:08}", object % 97);
             pairs.push((key, &pool[from..from + length]));
             written += length as u64;

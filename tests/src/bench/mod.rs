@@ -4,6 +4,7 @@
 //! given: a table of medians, and against what they are measured.
 
 mod files;
+mod noise;
 mod pairs;
 mod plugin;
 mod start;
@@ -43,7 +44,7 @@ pub const ALL: &[Bench] = &[
     },
     Bench {
         name: "snapshot",
-        about: "a snapshot of 500 MiB to the workstation, against etcdctl and kubectl exec; argument: runs",
+        about: "a snapshot of 500 MiB to the workstation, against etcdctl and kubectl exec; arguments: runs, noise (that does not compress)",
         run: plugin::snapshot,
     },
     Bench {

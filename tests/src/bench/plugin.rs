@@ -6,7 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
+use super::noise::Noise;
 use super::pairs::{Pair, nothing, peak_kib, quiet};
 use crate::{Cluster, Node, Spec, Workstation, parts};
 
@@ -150,13 +153,16 @@ const SNAPSHOT_MIB: u64 = 500;
 
 /// A snapshot to the workstation, against etcdctl on the master and a copy out of a pod by kubectl exec.
 pub(super) fn snapshot(args: &[String], out: &mut dyn Write) -> Result<()> {
-    let runs = args.first().map_or(Ok(3), |text| {
-        text.parse().context("the argument is how many runs")
+    let noise_only = args.iter().any(|word| word == "noise");
+    let runs = args.iter().find(|word| *word != "noise");
+    let runs = runs.map_or(Ok(3), |text| {
+        text.parse()
+            .context("the arguments are how many runs, and: noise")
     })?;
     let cluster = Cluster::start(Spec::masters(3))?;
     let person = Workstation::of(&cluster)?;
     let m2 = cluster.node("m2")?;
-    fill(&cluster, SNAPSHOT_MIB)?;
+    fill(&cluster, SNAPSHOT_MIB, noise_only)?;
     person.etcd(["status"])?.code(0)?;
     copier(&cluster)?;
     settle(&cluster)?;
@@ -194,7 +200,10 @@ pub(super) fn snapshot(args: &[String], out: &mut dyn Write) -> Result<()> {
         bar: 1.0,
     }
     .measure(
-        &format!("snapshot of {SNAPSHOT_MIB} MiB to the workstation"),
+        &format!(
+            "snapshot of {SNAPSHOT_MIB} MiB of {} to the workstation",
+            if noise_only { "noise" } else { "objects" }
+        ),
         runs,
         out,
     )?;
@@ -222,13 +231,29 @@ fn forget(file: &Path) -> Result<()> {
     }
 }
 
-/// Fills the database with values that do not compress, in keys of their own.
-fn fill(cluster: &Cluster, mib: u64) -> Result<()> {
+/// Fills the database with the cluster's own objects, over and over, in values of 1 MiB. A thirtieth of each is noise, as
+/// ids and times are; or all of it, so that nothing can be compressed.
+fn fill(cluster: &Cluster, mib: u64, noise_only: bool) -> Result<()> {
+    const VALUE: usize = 1 << 20;
     let m1 = cluster.node("m1")?;
-    let value: Vec<u8> = (0..1_u32 << 18)
-        .flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect();
-    (0..mib).try_for_each(|number| cluster.put(m1, &format!("testbed/bench/{number}"), &value))
+    let all = cluster.etcdctl(m1, ["get", "/registry/", "--prefix", "-w", "json"])?;
+    let all: serde_json::Value = serde_json::from_str(&all.success()?)?;
+    let mut objects = Vec::new();
+    for pair in all["kvs"].as_array().into_iter().flatten() {
+        objects.extend(BASE64_STANDARD.decode(pair["value"].as_str().unwrap_or_default())?);
+    }
+    let mut objects = objects.iter().copied().cycle();
+    let mut noise = Noise::new();
+    for number in 0..mib {
+        let mut value: Vec<u8> = objects.by_ref().take(VALUE).collect();
+        let every = if noise_only { 16 } else { 480 };
+        for block in value.chunks_exact_mut(every) {
+            block[..8].copy_from_slice(&noise.next().to_le_bytes());
+            block[8..16].copy_from_slice(&noise.next().to_le_bytes());
+        }
+        cluster.put(m1, &format!("testbed/bench/{number}"), &value)?;
+    }
+    Ok(())
 }
 
 /// The most memory two processes were seen to have had, in KiB.
@@ -299,7 +324,7 @@ fn copy_out(cluster: &Cluster, to: &Path) -> Result<()> {
     ]);
     // The node's libraries are not where its `cat` looks for them.
     command.args([
-        "/node/lib64/ld-linux-x86-64.so.2",
+        "/node/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
         "--library-path",
         "/node/lib/x86_64-linux-gnu",
         "/node/bin/cat",

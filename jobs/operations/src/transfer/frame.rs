@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use zstd::bulk::Compressor;
+
 use super::{MAGIC, MAX_PAYLOAD, TransferError};
 use crate::failure::Failure;
 
@@ -10,6 +12,14 @@ const LENGTH_BITS: u32 = 30;
 const DATA: u32 = 0;
 const END: u32 = 1;
 const FAILED: u32 = 2;
+const COMPRESSED: u32 = 3;
+
+/// Fast enough for one core beside everything else, and what the apiserver stores shrinks to a fraction all the same.
+const LEVEL: i32 = 1;
+/// What is shorter is not worth it.
+const LEAST_COMPRESSED: usize = 4096;
+/// How many frames go as they are after one that did not shrink by an eighth: the next will not either.
+const TRUSTED: u32 = 7;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +43,13 @@ pub enum Frame {
 }
 
 /// Writes a stream of frames.
-#[derive(Debug)]
 pub struct FrameWriter<W> {
     out: W,
     offset: u64,
+    compressor: Compressor<'static>,
+    compressed: Vec<u8>,
+    /// So many frames are not tried to compress.
+    as_they_are: u32,
 }
 
 impl<W: Write> FrameWriter<W> {
@@ -46,7 +59,13 @@ impl<W: Write> FrameWriter<W> {
     /// As writing.
     pub fn new(mut out: W, offset: u64) -> io::Result<Self> {
         out.write_all(&MAGIC)?;
-        Ok(Self { out, offset })
+        Ok(Self {
+            out,
+            offset,
+            compressor: Compressor::new(LEVEL)?,
+            compressed: Vec::new(),
+            as_they_are: 0,
+        })
     }
 
     /// The offset of the next byte.
@@ -63,10 +82,37 @@ impl<W: Write> FrameWriter<W> {
             return self.frame(DATA, bytes);
         }
         for part in bytes.chunks(MAX_PAYLOAD) {
-            self.frame(DATA, part)?;
+            if self.shrinks(part)? {
+                let compressed = std::mem::take(&mut self.compressed);
+                self.frame(COMPRESSED, &compressed)?;
+                self.compressed = compressed;
+            } else {
+                self.frame(DATA, part)?;
+            }
             self.offset += part.len() as u64;
         }
         Ok(())
+    }
+
+    /// Compresses it and says whether that is worth it.
+    fn shrinks(&mut self, part: &[u8]) -> io::Result<bool> {
+        if part.len() < LEAST_COMPRESSED {
+            return Ok(false);
+        }
+        if self.as_they_are > 0 {
+            self.as_they_are -= 1;
+            return Ok(false);
+        }
+        self.compressed.clear();
+        self.compressed
+            .reserve(zstd::zstd_safe::compress_bound(part.len()));
+        self.compressor
+            .compress_to_buffer(part, &mut self.compressed)?;
+        let shrinks = self.compressed.len() < part.len() / 8 * 7;
+        if !shrinks {
+            self.as_they_are = TRUSTED;
+        }
+        Ok(shrinks)
     }
 
     /// The end: everything up to the current offset was the file.
@@ -184,7 +230,7 @@ impl Decoder {
             offset: self.offset,
         };
         // Looked at before the checksum can be: a damaged length must not make us wait for what never comes.
-        if length > MAX_PAYLOAD || kind > FAILED {
+        if length > MAX_PAYLOAD {
             return Err(damaged);
         }
         let Some(payload) = rest.get(..length) else {
@@ -204,6 +250,10 @@ impl Decoder {
                 offset,
                 bytes: payload.to_vec(),
             },
+            COMPRESSED => Frame::Data {
+                offset,
+                bytes: zstd::bulk::decompress(payload, MAX_PAYLOAD).map_err(|_| damaged)?,
+            },
             END => Frame::End {
                 size: offset,
                 sha256: payload.try_into().map_err(|_| damaged)?,
@@ -211,9 +261,9 @@ impl Decoder {
             _ => Frame::Failed(failure(payload)),
         };
         *at += HEADER + length;
-        self.ended = kind != DATA;
-        if kind == DATA {
-            self.offset += length as u64;
+        match &frame {
+            Frame::Data { bytes, .. } => self.offset += bytes.len() as u64,
+            Frame::End { .. } | Frame::Failed(_) => self.ended = true,
         }
         Ok(Some(frame))
     }
@@ -322,10 +372,42 @@ mod tests {
         ));
     }
 
-    prop_compose! {
-        fn pieces()(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..8)) -> Vec<Vec<u8>> {
-            pieces
-        }
+    /// Some that are sent as they are, some that are compressed.
+    fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let plain = prop::collection::vec(any::<u8>(), 0..300);
+        let again = (prop::collection::vec(any::<u8>(), 1..40), 4100_usize..6000);
+        let again = again.prop_map(|(some, len)| some.into_iter().cycle().take(len).collect());
+        prop::collection::vec(prop_oneof![2 => plain, 1 => again], 0..8)
+    }
+
+    #[test]
+    fn what_repeats_is_sent_in_less_and_what_does_not_as_it_is() {
+        let text = "apiVersion: v1, kind: Pod\n".repeat(20_000);
+        let (bytes, _) = stream(&[text.clone().into_bytes()]);
+        assert!(bytes.len() < text.len() / 20, "{}", bytes.len());
+        let mut state = 1_u64;
+        let noise: Vec<u8> = (0..1 << 17)
+            .flat_map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state.to_le_bytes()
+            })
+            .collect();
+        let (bytes, _) = stream(std::slice::from_ref(&noise));
+        assert!(bytes.len() < noise.len() + 200, "{}", bytes.len());
+    }
+
+    #[test]
+    fn what_would_grow_beyond_a_frame_is_damage() {
+        let bomb = zstd::bulk::compress(&vec![0; MAX_PAYLOAD + 1], 1).unwrap();
+        let mut out = Vec::new();
+        let mut writer = FrameWriter::new(&mut out, 0).unwrap();
+        writer.frame(COMPRESSED, &bomb).unwrap();
+        assert!(matches!(
+            read([out.as_slice()]).2,
+            Some(TransferError::Damaged { offset: 0 })
+        ));
     }
 
     proptest! {
