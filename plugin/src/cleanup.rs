@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client};
 
-use crate::connection::chain;
+use crate::connection::{chain, clock};
 use crate::error::Error;
 use crate::owner;
 use crate::runners::carry;
@@ -107,7 +107,8 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
     let (job_list, pod_list) =
         futures::try_join!(jobs.list_metadata(&params), pods.list_metadata(&params))?;
     let delete = DeleteParams::background().grace_period(0);
-    let now = jiff::Timestamp::now();
+    // Without the apiserver's clock nobody's time is up.
+    let now = clock::ahead(client).await.map(clock::now);
     let mut cleaned = Cleaned::default();
     for meta in job_list.items.into_iter().map(|item| item.metadata) {
         let name = meta.name.clone().unwrap_or_default();
@@ -124,7 +125,7 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
         let name = meta.name.clone().unwrap_or_default();
         if let Some(deleted) = &meta.deletion_timestamp {
             // It goes by itself, unless its kubelet is dead and never confirms that.
-            if now.as_second() - deleted.0.as_second() < STUCK_SECONDS {
+            if now.is_none_or(|now| now.as_second() - deleted.0.as_second() < STUCK_SECONDS) {
                 continue;
             }
         } else if meta
@@ -149,17 +150,19 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
 
 /// Whether the run an object belongs to is over for certain: its process on this host has ended, or its time is up
 /// wherever it ran.
-fn is_dead(meta: &ObjectMeta, now: jiff::Timestamp) -> bool {
+fn is_dead(meta: &ObjectMeta, now: Option<jiff::Timestamp>) -> bool {
     let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
-    if annotation(OWNER_ANNOTATION).is_some_and(|owner| owner::has_ended(owner)) {
-        return true;
+    match annotation(OWNER_ANNOTATION) {
+        Some(owner) if owner::has_ended(owner) => return true,
+        Some(owner) if *owner == owner::identity() => return false,
+        Some(_) | None => {}
     }
     let deadline: Option<i64> =
         annotation(DEADLINE_ANNOTATION).and_then(|seconds| seconds.parse().ok());
-    let age = meta
-        .creation_timestamp
-        .as_ref()
-        .map(|time| now.as_second() - time.0.as_second());
+    let created = meta.creation_timestamp.as_ref();
+    let age = now
+        .zip(created)
+        .map(|(now, created)| now.as_second() - created.0.as_second());
     deadline
         .zip(age)
         .is_some_and(|(deadline, age)| age > deadline)
@@ -182,11 +185,21 @@ async fn unused_parts(
 ) -> kube::Result<Vec<String>> {
     let all = ListParams::default();
     let jobs = Api::<Job>::namespaced(client.clone(), namespace);
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={APP}"));
     let cron_jobs = Api::<CronJob>::namespaced(client.clone(), namespace);
     // Not from the cache: a Job made a moment ago counts.
     let present = carry::present(client, namespace).await?;
-    let (jobs, cron_jobs) = futures::try_join!(jobs.list(&all), cron_jobs.list(&all))?;
+    let (jobs, cron_jobs, pods) =
+        futures::try_join!(jobs.list(&all), cron_jobs.list(&all), pods.list(&ours))?;
     let mut used = BTreeSet::new();
+    // Those that are not a Job's; a Job's were just looked at, or go with it.
+    let alone = |pod: &Pod| pod.metadata.owner_references.is_none();
+    let pods = pods.items.into_iter().filter(alone);
+    used.extend(
+        pods.filter_map(|pod| pod.spec)
+            .flat_map(|spec| referred(&spec)),
+    );
     for job in jobs.items {
         if job
             .metadata
@@ -258,7 +271,13 @@ mod tests {
 
     #[test]
     fn a_run_is_dead_when_its_process_or_its_time_is_over() {
-        let now: jiff::Timestamp = "2026-11-21T15:00:00Z".parse().unwrap();
+        let now: Option<jiff::Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
+        let old = "2026-11-21T10:00:00Z";
+        assert!(
+            !is_dead(&meta(&owner::identity(), "50", old), now),
+            "whatever the clocks say, this run goes on"
+        );
+        assert!(!is_dead(&meta("me@elsewhere/1", "50", old), None));
         let elsewhere = "me@elsewhere/1";
         assert!(!is_dead(
             &meta(elsewhere, "70", "2026-11-21T14:59:00Z"),

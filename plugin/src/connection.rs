@@ -1,5 +1,6 @@
 //! The connection to the apiserver, and whether that apiserver can be used.
 
+pub(crate) mod clock;
 mod kubeconfig;
 mod verdict;
 

@@ -105,6 +105,12 @@ impl Created {
         self.lock().objects.is_empty()
     }
 
+    /// Whether nothing is under way either.
+    pub fn is_idle(&self) -> bool {
+        let inner = self.lock();
+        inner.objects.is_empty() && inner.removals.is_empty() && inner.chores.is_empty()
+    }
+
     /// With which client and in which namespace objects are created and removed.
     pub(crate) fn bind(&self, client: Client, namespace: String) {
         self.lock().access = Some((client, namespace));
@@ -132,15 +138,20 @@ impl Created {
     }
 
     async fn remove_stubbornly(&self, client: &Client, namespace: &str, object: &Object) {
+        let mut last = Deletion::Failed;
         for attempt in 0..TRIES {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
-            match delete(client, namespace, object).await {
+            last = delete(client, namespace, object).await;
+            match last {
                 Deletion::Done => return self.forget(object),
                 // Perhaps its creation is still under way.
                 Deletion::NotThere | Deletion::Failed => {}
             }
+        }
+        if last == Deletion::NotThere {
+            self.forget(object);
         }
     }
 

@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +14,7 @@ use kube::api::PostParams;
 use kube::{Api, Error as KubeError};
 use tokio::task::JoinHandle;
 
+use crate::connection::clock;
 use crate::created::{Created, Object};
 use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
@@ -39,6 +42,7 @@ enum Held {
         object: Object,
         created: Created,
         renewal: JoinHandle<()>,
+        lost: Arc<AtomicBool>,
     },
     File(#[expect(dead_code, reason = "held for its lock")] File),
     /// etcd takes no writes, and that is just what is to be repaired.
@@ -61,6 +65,7 @@ impl Drop for LeaseGuard {
             object,
             created,
             renewal,
+            ..
         } = &self.0
         {
             renewal.abort();
@@ -69,6 +74,13 @@ impl Drop for LeaseGuard {
                 created.remove_soon(object.clone());
             }
         }
+    }
+}
+
+impl LeaseGuard {
+    /// Whether somebody else has it by now: nothing more may be begun then.
+    pub fn is_lost(&self) -> bool {
+        matches!(&self.0, Held::Lease { lost, .. } if lost.load(Ordering::Relaxed))
     }
 }
 
@@ -98,11 +110,16 @@ async fn lock_cluster(
     };
     cluster.created.add(object.clone());
     match take(&leases, &cluster.owner, what).await {
-        Ok(lease) => Ok(LeaseGuard(Held::Lease {
-            object,
-            created: cluster.created.clone(),
-            renewal: tokio::spawn(renew(leases, lease, notices.clone())),
-        })),
+        Ok(taken) => {
+            let lost = Arc::new(AtomicBool::new(false));
+            let renewal = renew(leases, taken, notices.clone(), Arc::clone(&lost));
+            Ok(LeaseGuard(Held::Lease {
+                object,
+                created: cluster.created.clone(),
+                renewal: tokio::spawn(renewal),
+                lost,
+            }))
+        }
         Err(Refusal::Held(error)) => {
             cluster.created.forget(&object);
             Err(error)
@@ -129,22 +146,31 @@ enum Refusal {
     Api(KubeError),
 }
 
+/// The Lease, and by how much the clock its times are of is ahead of this host's.
+struct Taken {
+    lease: Lease,
+    ahead: SignedDuration,
+}
+
 /// Creates the Lease, or takes one over whose holder is gone.
-async fn take(leases: &Api<Lease>, owner: &str, what: &str) -> Result<Lease, Refusal> {
-    let wanted = lease(owner, what, None);
+async fn take(leases: &Api<Lease>, owner: &str, what: &str) -> Result<Taken, Refusal> {
+    let ahead = clock::ahead(&leases.clone().into_client()).await;
+    let ahead = ahead.unwrap_or_default();
+    let wanted = lease(owner, what, None, clock::now(ahead));
     match leases.create(&PostParams::default(), &wanted).await {
-        Ok(lease) => return Ok(lease),
+        Ok(lease) => return Ok(Taken { lease, ahead }),
         Err(KubeError::Api(status)) if status.is_already_exists() => {}
         Err(error) => return Err(Refusal::Api(error)),
     }
     let there = leases.get(NAME).await.map_err(Refusal::Api)?;
-    if let Some(error) = held_by(&there, Timestamp::now()) {
+    if let Some(error) = held_by(&there, clock::now(ahead)) {
         return Err(Refusal::Held(error));
     }
     // With the version that was seen: of two who find it free only one gets it.
-    let wanted = lease(owner, what, there.metadata.resource_version);
+    let version = there.metadata.resource_version;
+    let wanted = lease(owner, what, version, clock::now(ahead));
     match leases.replace(NAME, &PostParams::default(), &wanted).await {
-        Ok(lease) => Ok(lease),
+        Ok(lease) => Ok(Taken { lease, ahead }),
         Err(KubeError::Api(status)) if status.is_conflict() => Err(Refusal::Held(
             Error::refused("somebody else has just begun another maintenance operation")
                 .hint("try again when that is done"),
@@ -153,8 +179,8 @@ async fn take(leases: &Api<Lease>, owner: &str, what: &str) -> Result<Lease, Ref
     }
 }
 
-fn lease(owner: &str, what: &str, version: Option<String>) -> Lease {
-    let now = MicroTime(Timestamp::now());
+fn lease(owner: &str, what: &str, version: Option<String>, now: Timestamp) -> Lease {
+    let now = MicroTime(now);
     let label = |key: &str| (key.to_owned(), NAME.to_owned());
     Lease {
         metadata: ObjectMeta {
@@ -217,24 +243,39 @@ fn seconds(time: Timestamp) -> String {
 }
 
 /// Renews the Lease until it is dropped, or somebody else has it.
-async fn renew(leases: Api<Lease>, mut held: Lease, notices: NoticeSink) {
+async fn renew(leases: Api<Lease>, taken: Taken, notices: NoticeSink, lost: Arc<AtomicBool>) {
+    let Taken { lease, ahead } = taken;
+    let mut held = lease;
     loop {
         tokio::time::sleep(RENEW).await;
         if let Some(spec) = &mut held.spec {
-            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            spec.renew_time = Some(MicroTime(clock::now(ahead)));
         }
         match leases.replace(NAME, &PostParams::default(), &held).await {
             Ok(renewed) => held = renewed,
             Err(KubeError::Api(status)) if status.is_conflict() || status.is_not_found() => {
-                notices(Notice::Warning(
-                    "the lock was taken away: somebody else may work on this etcd now".into(),
-                ));
-                return;
+                match leases.get_opt(NAME).await {
+                    // An earlier try was done, and its answer got lost.
+                    Ok(Some(now)) if holder(&now) == holder(&held) => held = now,
+                    Ok(_) => {
+                        lost.store(true, Ordering::Relaxed);
+                        notices(Notice::Warning(
+                            "the lock was taken away: somebody else may work on this etcd now"
+                                .into(),
+                        ));
+                        return;
+                    }
+                    Err(error) => tracing::debug!(%error, "whose the lock is was not told"),
+                }
             }
             // It is valid for several tries more.
             Err(error) => tracing::debug!(%error, "the lock was not renewed"),
         }
     }
+}
+
+fn holder(lease: &Lease) -> Option<&str> {
+    lease.spec.as_ref()?.holder_identity.as_deref()
 }
 
 fn lock_host(path: &Path, what: &str) -> Result<LeaseGuard, Error> {
@@ -282,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_is_held_says_by_whom_and_until_when() {
-        let mut held = lease("jane@elsewhere/7", "defrag", None);
+        let mut held = lease("jane@elsewhere/7", "defrag", None, Timestamp::now());
         let since: Timestamp = "2026-11-21T15:00:00Z".parse().unwrap();
         let spec = held.spec.as_mut().unwrap();
         spec.acquire_time = Some(MicroTime(since));
@@ -304,9 +345,14 @@ mod tests {
 
     #[test]
     fn a_holder_that_ended_here_holds_nothing() {
-        let held = lease(&format!("jane@{}/4194999", owner::host()), "defrag", None);
+        let held = lease(
+            &format!("jane@{}/4194999", owner::host()),
+            "defrag",
+            None,
+            Timestamp::now(),
+        );
         assert!(held_by(&held, Timestamp::now()).is_none());
-        let held = lease(&owner::identity(), "defrag", None);
+        let held = lease(&owner::identity(), "defrag", None, Timestamp::now());
         assert!(held_by(&held, Timestamp::now()).is_some());
     }
 

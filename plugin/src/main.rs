@@ -74,7 +74,7 @@ async fn to_the_end(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
         ended = commands::run(&context, cli.command) => ended,
         signal = signalled() => Err(Error::new(ErrorKind::Interrupted, format!("interrupted by {signal}"))),
     };
-    if !created.is_empty() {
+    if !created.is_idle() {
         ui.end_progress();
         tokio::select! {
             () = created.remove_all(REMOVAL_LIMIT) => {}

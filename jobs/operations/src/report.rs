@@ -240,6 +240,9 @@ pub struct AlarmReport {
     pub cluster_id: ClusterId,
     /// The alarms.
     pub alarms: Vec<Alarm>,
+    /// Those that were taken back and came back at once, because what raised them is still so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub still_raised: Vec<Alarm>,
 }
 
 /// Whether a member does its work.
@@ -253,6 +256,9 @@ pub struct HealthReport {
     pub read_us: Answer<u64>,
     /// The alarms.
     pub alarms: Answer<Vec<Alarm>>,
+    /// The members by the list it has; none: not told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
 }
 
 /// What a defragmentation did.

@@ -1,8 +1,9 @@
 //! From the members' answers to a linearizable read to whether the cluster does its work.
 
 use etcd_operations::failure::FailureKind;
-use etcd_operations::report::{AlarmKind, HealthReport, Report};
+use etcd_operations::report::{AlarmKind, HealthReport, Member, Report};
 
+use super::Scope;
 use super::model::{Problem, VerdictWord};
 use super::rows::{alarm_word, failure_word, run_error_word};
 use crate::discovery::{Etcd, Node};
@@ -12,7 +13,7 @@ use crate::views::format::counted;
 use crate::views::health::{Health, HealthRow};
 
 /// Judges the answers to [`etcd_operations::operation::Operation::Health`].
-pub fn judge(nodes: &[Node], outcomes: &[Outcome]) -> Health {
+pub fn judge(nodes: &[Node], outcomes: &[Outcome], scope: Scope) -> Health {
     let rows: Vec<HealthRow> = nodes
         .iter()
         .map(|node| {
@@ -22,13 +23,51 @@ pub fn judge(nodes: &[Node], outcomes: &[Outcome]) -> Health {
             )
         })
         .collect();
-    let verdict = verdict(&rows, outcomes);
+    let elsewhere = match scope {
+        Scope::All => elsewhere(nodes, outcomes),
+        Scope::Named | Scope::ThisHost => Vec::new(),
+    };
+    let verdict = match verdict(&rows, outcomes) {
+        VerdictWord::Healthy if !elsewhere.is_empty() => VerdictWord::Degraded,
+        verdict => verdict,
+    };
     Health {
         api_version: API_VERSION,
         kind: "Health",
         verdict,
-        summary: summary(verdict, &rows),
+        summary: summary(verdict, &rows, scope, &elsewhere),
         members: rows,
+    }
+}
+
+/// The voters that are on none of the control-plane nodes, by name: one that is dead counts for the quorum all the same.
+fn elsewhere(nodes: &[Node], outcomes: &[Outcome]) -> Vec<String> {
+    let reports: Vec<&HealthReport> = outcomes.iter().filter_map(report).collect();
+    let lists = reports.iter().map(|report| &report.members);
+    let Some(list) = lists.max_by_key(|members| members.len()) else {
+        return Vec::new();
+    };
+    let here = |member: &&Member| {
+        reports
+            .iter()
+            .any(|report| report.member_id == Some(member.id))
+            || nodes.iter().filter_map(Node::target).any(|target| {
+                let mut urls = member.peer_urls.iter();
+                urls.any(|url| target.peer_urls.contains(url))
+            })
+    };
+    let name = |member: &Member| match member.name.as_str() {
+        "" => member.id.to_string(),
+        name => name.to_owned(),
+    };
+    let voters = list.iter().filter(|member| !member.is_learner);
+    voters.filter(|member| !here(member)).map(name).collect()
+}
+
+fn report(outcome: &Outcome) -> Option<&HealthReport> {
+    match &outcome.result {
+        Ok(Report::Health(report)) => Some(report),
+        Ok(_) | Err(_) => None,
     }
 }
 
@@ -107,12 +146,7 @@ fn problem(short: &str, detail: &str, hint: Option<&str>) -> Problem {
 }
 
 fn verdict(rows: &[HealthRow], outcomes: &[Outcome]) -> VerdictWord {
-    let reports = || {
-        outcomes.iter().filter_map(|outcome| match &outcome.result {
-            Ok(Report::Health(report)) => Some(report),
-            Ok(_) | Err(_) => None,
-        })
-    };
+    let reports = || outcomes.iter().filter_map(report);
     let corrupt = reports()
         .filter_map(|report| report.alarms.ok())
         .flatten()
@@ -145,14 +179,22 @@ fn verdict(rows: &[HealthRow], outcomes: &[Outcome]) -> VerdictWord {
     }
 }
 
-fn summary(verdict: VerdictWord, rows: &[HealthRow]) -> String {
+fn summary(verdict: VerdictWord, rows: &[HealthRow], scope: Scope, elsewhere: &[String]) -> String {
     let healthy = rows.iter().filter(|row| row.healthy).count();
-    let all = counted(rows.len(), "member");
+    let asked = if scope == Scope::All { "" } else { " asked" };
+    let all = counted(rows.len() + elsewhere.len(), "member") + asked;
     match verdict {
         VerdictWord::Healthy => {
             format!("healthy: {healthy} of {all} answer linearizable reads, no alarms")
         }
+        VerdictWord::Degraded if !elsewhere.is_empty() => format!(
+            "degraded: {healthy} of {all} healthy, the quorum holds; on no control-plane node of the cluster: {}",
+            elsewhere.join(", ")
+        ),
         VerdictWord::Degraded => format!("degraded: {healthy} of {all} healthy, the quorum holds"),
+        VerdictWord::QuorumLost if scope != Scope::All => format!(
+            "no quorum: none of {all} answers a linearizable read, and the others were not asked"
+        ),
         VerdictWord::QuorumLost if rows.len() == 1 => {
             "quorum lost: the member does not answer a linearizable read".to_owned()
         }
@@ -166,5 +208,59 @@ fn summary(verdict: VerdictWord, rows: &[HealthRow]) -> String {
             "nothing reached: the member does not answer".to_owned()
         }
         VerdictWord::NothingReached => format!("nothing reached: none of {all} answers"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assess::fixtures::{Cluster, id};
+    use crate::cli::Via;
+    use etcd_operations::failure::Answer;
+
+    fn answered(cluster: &Cluster, asked: usize, scope: Scope) -> Health {
+        let outcome = |number: u64| Outcome {
+            node: format!("cp-{number}"),
+            via: Some(Via::Job),
+            took: std::time::Duration::ZERO,
+            result: Ok(Report::Health(HealthReport {
+                member_id: Some(id(number)),
+                read_us: Answer::Ok(900),
+                alarms: Answer::Ok(Vec::new()),
+                members: cluster.members.clone(),
+            })),
+        };
+        let outcomes: Vec<Outcome> = (1..=asked as u64).map(outcome).collect();
+        judge(&cluster.nodes[..asked], &outcomes, scope)
+    }
+
+    #[test]
+    fn a_member_without_a_node_counts() {
+        let cluster = Cluster::of(3);
+        assert_eq!(
+            answered(&cluster, 3, Scope::All).verdict,
+            VerdictWord::Healthy
+        );
+        let health = answered(&cluster, 2, Scope::All);
+        assert_eq!(health.verdict, VerdictWord::Degraded);
+        assert!(
+            health
+                .summary
+                .starts_with("degraded: 2 of 3 members healthy")
+                && health.summary.ends_with(": cp-3"),
+            "{}",
+            health.summary
+        );
+    }
+
+    #[test]
+    fn of_some_nodes_only_what_was_asked_is_said() {
+        let health = answered(&Cluster::of(3), 1, Scope::Named);
+        assert_eq!(health.verdict, VerdictWord::Healthy);
+        assert!(
+            health.summary.contains("1 of 1 member asked"),
+            "{}",
+            health.summary
+        );
     }
 }

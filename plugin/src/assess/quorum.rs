@@ -2,6 +2,7 @@
 
 use etcd_operations::ids::MemberId;
 
+use super::Scope;
 use super::evidence::{Account, Evidence};
 use super::model::Quorum;
 use crate::discovery::Etcd;
@@ -55,7 +56,7 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
     };
     let healthy_voters = voters.iter().filter(|id| healthy(evidence, **id)).count();
     let needed = voter_count / 2 + 1;
-    let holds = (!evidence.reports.is_empty())
+    let holds = told(evidence, nodes_with_etcd)
         .then_some(voter_count > 0 && (evidence.quorum_answered || healthy_voters >= needed));
     Quorum {
         voters: voter_count,
@@ -70,6 +71,13 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
         },
         members_known,
     }
+}
+
+/// Whether enough was heard to judge the quorum: a member's account, or, where none gave one, the word of every node.
+fn told(evidence: &Evidence<'_>, nodes_with_etcd: usize) -> bool {
+    let every_node =
+        evidence.asked.scope == Scope::All && evidence.reports.len() >= nodes_with_etcd;
+    !evidence.accounts.is_empty() || every_node && !evidence.reports.is_empty()
 }
 
 /// A member is healthy when it answers, is of this cluster, and follows or is the leader of the newest term.

@@ -120,6 +120,28 @@ fn a_leader_that_is_alone_is_not_believed() {
 }
 
 #[test]
+fn a_node_asked_alone_whose_etcd_is_broken_says_nothing_of_the_quorum() {
+    let mut cluster = Cluster::of(1);
+    let (failure, evidence) = crash_loop();
+    cluster.stopped(1, failure, evidence);
+    cluster.scope = Scope::Named;
+    let status = cluster.assess();
+    assert_eq!(status.quorum.holds, None);
+    assert!(
+        !status.summary.contains("quorum lost"),
+        "{}",
+        status.summary
+    );
+    // Nor do those that could be asked, when others could not.
+    let mut cluster = Cluster::of(3);
+    let (failure, evidence) = crash_loop();
+    cluster.stopped(3, failure, evidence);
+    cluster.lost(1, node_down());
+    cluster.lost(2, node_down());
+    assert_eq!(cluster.assess().quorum.holds, None);
+}
+
+#[test]
 fn every_member_stopped_is_a_lost_quorum() {
     let mut cluster = Cluster::of(3);
     for number in 1..=3 {

@@ -98,6 +98,12 @@ fn summary(evidence: &Evidence<'_>, verdict: VerdictWord, quorum: Quorum) -> Str
                 if answering == 1 { "answers" } else { "answer" }
             )
         }
+        VerdictWord::NothingReached if !evidence.reports.is_empty() => {
+            let asked = counted(evidence.reports.len(), "node");
+            format!(
+                "nothing reached: etcd does not answer on {asked}; the other members could not be asked"
+            )
+        }
         VerdictWord::NothingReached => match evidence.asked.nodes.len() {
             0 => "nothing reached: there is no control-plane node to ask".to_owned(),
             1 => "nothing reached: the control-plane node gave no answer".to_owned(),

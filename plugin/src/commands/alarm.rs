@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use etcd_operations::operation::Operation;
 use etcd_operations::report::{Alarm, AlarmKind, AlarmReport, Report};
 
-use super::{Context, none_answered, run_error, survey};
+use super::{Context, answered_survey, none_answered, run_error, survey};
 use crate::assess::model::{Role, Row, Status};
 use crate::cli::{FleetArgs, OutputArgs};
 use crate::discovery::Node;
@@ -119,7 +119,7 @@ async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Error> {
 
 async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Error> {
     let session = context.open(&args.fleet).await?;
-    let (_, status) = survey(&session, &args.fleet).await;
+    let status = answered_survey(&session, &args.fleet).await?;
     let kind = match args.alarm {
         Which::Nospace => AlarmKind::NoSpace,
         Which::Corrupt => AlarmKind::Corrupt,
@@ -142,7 +142,7 @@ async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Erro
     let report = disarm_through(&session, through, kind).await?;
     let view = view(AlarmsKind::Disarmed, &report, &report.alarms, &status.rows);
     context.ui.show(&view, args.output.output)?;
-    Ok(Verdict::Healthy)
+    Ok(verdict(&report.still_raised))
 }
 
 async fn disarm_through(
@@ -207,7 +207,7 @@ fn warn_of_return(context: &Context<'_>, status: &Status) {
 }
 
 fn view(kind: AlarmsKind, report: &AlarmReport, alarms: &[Alarm], rows: &[Row]) -> Alarms {
-    let row = |alarm: &Alarm| {
+    let row = |alarm: &Alarm| -> AlarmRow {
         let id = alarm.member_id.to_string();
         let of = rows.iter().find(|row| row.member_id.as_ref() == Some(&id));
         AlarmRow {
@@ -217,11 +217,11 @@ fn view(kind: AlarmsKind, report: &AlarmReport, alarms: &[Alarm], rows: &[Row]) 
             member_id: id,
         }
     };
-    Alarms::new(
-        kind,
-        report.cluster_id.to_string(),
-        alarms.iter().map(row).collect(),
-    )
+    let cluster = report.cluster_id.to_string();
+    Alarms {
+        still_raised: report.still_raised.iter().map(row).collect(),
+        ..Alarms::new(kind, cluster, alarms.iter().map(row).collect())
+    }
 }
 
 fn verdict(alarms: &[Alarm]) -> Verdict {

@@ -1,17 +1,19 @@
 //! `kubectl etcd defrag`
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
-use super::{Context, node_named, run_error, survey};
+use super::{Context, answered_survey, node_named, run_error, survey};
 use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Status, VerdictWord};
 use crate::assess::order::{Step, defragmentation, stalls};
 use crate::cli::{FleetArgs, OutputArgs};
 use crate::error::{Error, ErrorKind, Verdict};
+use crate::lease::LeaseGuard;
 use crate::session::Session;
 use crate::views::defrag::{Defrag, DefragRow, State};
 use crate::views::format::{bytes, counted};
@@ -63,7 +65,7 @@ pub struct DefragArgs {
 /// When a safety check refuses, or at the first trouble; what was done until then is shown before.
 pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, Error> {
     let session = context.open(&args.fleet).await?;
-    let (_, status) = survey(&session, &args.fleet).await;
+    let status = answered_survey(&session, &args.fleet).await?;
     let steps = defragmentation(&status);
     if steps.is_empty() {
         return Err(Error::new(
@@ -79,8 +81,13 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
     }
     refuse_stall(&status, args.allow_stall)?;
     ask(context, &status, &steps, args.yes).await?;
-    let _lock = session.lock("defrag").await?;
-    let trouble = run(context, &session, &args.fleet, &status, &mut view)
+    let lock = session.lock("defrag").await?;
+    // The question may have stood for minutes, and somebody else may have been at work until now.
+    let status = answered_survey(&session, &args.fleet).await?;
+    let steps = the_same(&steps, defragmentation(&status))?;
+    refuse_stall(&status, args.allow_stall)?;
+    view = Defrag::planned(false, &steps);
+    let trouble = run(context, &session, &args.fleet, &status, &mut view, &lock)
         .await
         .err();
     context.ui.show(&view, args.output.output)?;
@@ -96,6 +103,20 @@ fn ending(complete: bool) -> Verdict {
     } else {
         Verdict::Degraded
     }
+}
+
+/// The steps as they are now: in which order may have changed, on which members not.
+fn the_same(asked: &[Step], now: Vec<Step>) -> Result<Vec<Step>, Error> {
+    let nodes = |steps: &[Step]| -> BTreeSet<String> {
+        steps.iter().map(|step| step.node.clone()).collect()
+    };
+    if nodes(asked) == nodes(&now) {
+        return Ok(now);
+    }
+    Err(
+        Error::refused("the cluster has changed since the plan was shown: nothing was done")
+            .hint("kubectl etcd status, then defrag again"),
+    )
 }
 
 /// One voter more or less busy must not cost the quorum. A cluster of one cannot avoid it; there the question says so.
@@ -151,9 +172,15 @@ async fn run(
     fleet: &FleetArgs,
     before: &Status,
     view: &mut Defrag,
+    lock: &LeaseGuard,
 ) -> Result<(), Error> {
     let last = view.members.len() - 1;
     for at in 0..view.members.len() {
+        if lock.is_lost() {
+            return Err(stopped(Error::failed(
+                "the lock was taken by somebody else, who may be at work on this etcd",
+            )));
+        }
         let row = &mut view.members[at];
         context.ui.say(&format!(
             "defragmenting {} ({})",
@@ -272,6 +299,17 @@ mod tests {
                 .unwrap()
                 .contains("2 of 3")
         );
+    }
+
+    #[test]
+    fn a_plan_holds_for_the_members_it_was_shown_for() {
+        let cluster = Cluster::of(3);
+        let asked = defragmentation(&cluster.assess());
+        assert!(the_same(&asked, asked.clone()).is_ok());
+        let mut changed = Cluster::of(3);
+        changed.lost(2, RunError::new(RunErrorKind::NodeDown, "off"));
+        let error = the_same(&asked, defragmentation(&changed.assess())).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Refused);
     }
 
     #[test]

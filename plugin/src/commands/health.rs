@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use etcd_operations::operation::Operation;
 
-use super::Context;
+use super::{Context, denied, none_answered, scope};
 use crate::assess::health::judge;
 use crate::cli::{FleetArgs, OutputArgs, parse_duration};
 use crate::discovery::Node;
-use crate::error::{Error, Verdict};
+use crate::error::{Error, ErrorKind, Verdict};
 use crate::views::health::Health;
 
 const EXAMPLES: &str = "\
@@ -57,7 +57,8 @@ pub async fn health(context: &Context<'_>, args: HealthArgs) -> Result<Verdict, 
                 context.ui.show(&health, args.output.output)?;
                 return Ok(health.verdict());
             }
-            Err(error) if over || error.kind == crate::error::ErrorKind::Usage => {
+            // Waiting grants no rights.
+            Err(error) if over || matches!(error.kind, ErrorKind::Usage | ErrorKind::Refused) => {
                 return Err(error);
             }
             Ok(health) => tell(context, &mut told, health.summary),
@@ -80,5 +81,9 @@ async fn once(context: &Context<'_>, args: &HealthArgs) -> Result<Health, Error>
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     let timeout_ms = u64::try_from(args.read_timeout.as_millis()).unwrap_or(u64::MAX);
     let outcomes = session.run(&nodes, &Operation::Health { timeout_ms }).await;
-    Ok(judge(session.nodes(), &outcomes))
+    if denied(&outcomes) {
+        return Err(none_answered(&outcomes));
+    }
+    let scope = scope(session.via(), &args.fleet);
+    Ok(judge(session.nodes(), &outcomes, scope))
 }

@@ -19,7 +19,7 @@ use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::created::Created;
 use crate::discovery::{Etcd, Node};
 use crate::error::{Error, ErrorKind, Verdict};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, RunErrorKind};
 use crate::session::Session;
 use crate::ui::Ui;
 use etcd_operations::operation::Operation;
@@ -123,6 +123,24 @@ pub(crate) async fn survey(session: &Session, fleet: &FleetArgs) -> (Vec<Outcome
         scope: scope(session.via(), fleet),
     });
     (outcomes, status)
+}
+
+/// Whether every node was out of reach because it is not allowed: no word about etcd then.
+pub(crate) fn denied(outcomes: &[Outcome]) -> bool {
+    let denied = |outcome: &Outcome| matches!(&outcome.result, Err(error) if matches!(error.kind, RunErrorKind::NoRights | RunErrorKind::AdmissionRefused));
+    !outcomes.is_empty() && outcomes.iter().all(denied)
+}
+
+/// As [`survey`], where nothing can be done unless a node gives an answer.
+///
+/// # Errors
+/// Why none does.
+pub(crate) async fn answered_survey(session: &Session, fleet: &FleetArgs) -> Result<Status, Error> {
+    let (outcomes, status) = survey(session, fleet).await;
+    if outcomes.iter().all(|outcome| outcome.result.is_err()) {
+        return Err(none_answered(&outcomes));
+    }
+    Ok(status)
 }
 
 /// Which of the nodes a session knows.

@@ -5,10 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Context, none_answered, survey};
+use super::{Context, denied, none_answered, survey};
 use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::error::{Error, Verdict};
-use crate::outcome::{Outcome, RunErrorKind};
 use crate::views::Format;
 
 const EXAMPLES: &str = "\
@@ -57,8 +56,7 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
     let Some(interval) = args.watch else {
         let session = context.open(&args.fleet).await?;
         let (outcomes, status) = survey(&session, &args.fleet).await;
-        let denied = |outcome: &Outcome| matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::NoRights);
-        if !outcomes.is_empty() && outcomes.iter().all(denied) {
+        if denied(&outcomes) {
             return Err(none_answered(&outcomes));
         }
         context.ui.show(&status, format)?;

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
-use super::{Context, node_named, run_error, survey};
+use super::{Context, answered_survey, node_named, run_error};
 use crate::assess::LAG_ENTRIES;
 use crate::assess::order::snapshot_sources;
 use crate::cli::{FleetArgs, OutputArgs};
@@ -62,7 +62,7 @@ pub enum By {
 /// When no member can give its database.
 pub async fn usage(context: &Context<'_>, args: UsageArgs) -> Result<Verdict, Error> {
     let session = context.open(&args.fleet).await?;
-    let (_, status) = survey(&session, &args.fleet).await;
+    let status = answered_survey(&session, &args.fleet).await?;
     // Read as a snapshot is: best from a follower, which the apiservers' leader does not feel.
     let node = snapshot_sources(&status, LAG_ENTRIES)
         .into_iter()

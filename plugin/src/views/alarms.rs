@@ -18,6 +18,9 @@ pub struct Alarms {
     pub cluster_id: String,
     /// The alarms.
     pub alarms: Vec<AlarmRow>,
+    /// Those that were taken back and came back at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub still_raised: Vec<AlarmRow>,
 }
 
 /// What became of the alarms.
@@ -55,6 +58,7 @@ impl Alarms {
             kind,
             cluster_id,
             alarms,
+            still_raised: Vec::new(),
         }
     }
 }
@@ -66,17 +70,32 @@ impl View for Alarms {
             .text("NODE")
             .text("MEMBER")
             .text("MEMBER ID");
-        for row in &self.alarms {
-            let tone = match self.kind {
-                AlarmsKind::Raised => Tone::Bad,
-                AlarmsKind::Disarmed => Tone::Plain,
-            };
+        let tone = match self.kind {
+            AlarmsKind::Raised => Tone::Bad,
+            AlarmsKind::Disarmed => Tone::Plain,
+        };
+        let back = self.still_raised.iter().map(|row| (row, Tone::Bad));
+        for (row, tone) in self.alarms.iter().map(|row| (row, tone)).chain(back) {
             grid.row(vec![
                 field(&row.alarm).tone(tone),
                 maybe(row.node.as_deref()),
                 maybe(row.member.as_deref()),
                 field(&row.member_id),
             ]);
+        }
+        if !self.still_raised.is_empty() {
+            let count = self.still_raised.len();
+            let back = if self.alarms.is_empty() {
+                "raised again at once".to_owned()
+            } else {
+                format!(
+                    "{} taken back, {count} raised again at once",
+                    self.alarms.len()
+                )
+            };
+            return grid.draw(paint)
+                + &back
+                + ": what raised it is still so; see kubectl etcd status\n";
         }
         match (self.kind, self.alarms.is_empty()) {
             (AlarmsKind::Raised, true) => "no alarm is raised\n".to_owned(),

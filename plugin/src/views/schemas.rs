@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::assess::fixtures::{Cluster, alarm};
-use crate::assess::{health, model::Status};
+use crate::assess::{Scope, health, model::Status};
 use crate::outcome::{RunError, RunErrorKind};
 use crate::views::{API_VERSION, Format, View, render};
 
@@ -97,7 +97,10 @@ fn a_schema_refuses_what_it_should() {
 fn health() {
     let cluster = Cluster::of(2);
     let outcomes = vec![];
-    check("Health", &[health::judge(&cluster.nodes, &outcomes)]);
+    check(
+        "Health",
+        &[health::judge(&cluster.nodes, &outcomes, Scope::All)],
+    );
 }
 
 #[test]
@@ -128,6 +131,11 @@ fn alarms() {
         "Alarms",
         &both.map(|kind| Alarms::new(kind, "e9".into(), vec![row.clone()])),
     );
+    let mut back = Alarms::new(AlarmsKind::Disarmed, "e9".into(), Vec::new());
+    back.still_raised.push(row);
+    let text = render(&back, Format::Table, crate::views::grid::Paint::Plain).unwrap();
+    assert!(text.contains("raised again at once"), "{text}");
+    check("Alarms", &[back]);
 }
 
 #[test]

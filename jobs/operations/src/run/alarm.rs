@@ -11,6 +11,7 @@ pub(super) async fn list(target: &Target, connector: &Connector) -> Result<Repor
     Ok(Report::AlarmList(AlarmReport {
         cluster_id: own.cluster_id,
         alarms: endpoint.alarms(QUORUM_LIMIT).await?,
+        still_raised: Vec::new(),
     }))
 }
 
@@ -29,12 +30,14 @@ pub(super) async fn disarm(
     for alarm in &alarms {
         endpoint.disarm(*alarm, QUORUM_LIMIT).await?;
     }
+    let mut still_raised = Vec::new();
     if !alarms.is_empty() {
         let still = endpoint.alarms(QUORUM_LIMIT).await?;
-        alarms.retain(|alarm| !still.contains(alarm));
+        (still_raised, alarms) = alarms.iter().partition(|alarm| still.contains(alarm));
     }
     Ok(Report::AlarmDisarm(AlarmReport {
         cluster_id: own.cluster_id,
         alarms,
+        still_raised,
     }))
 }

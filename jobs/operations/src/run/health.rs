@@ -23,17 +23,23 @@ pub(super) async fn health(
     Report::Health(match own {
         Ok((endpoint, own)) => {
             let left = limit.saturating_sub(begun.elapsed());
-            let (read, alarms) = join!(endpoint.linearizable_read(left), endpoint.alarms(left));
+            let (read, alarms, list) = join!(
+                endpoint.linearizable_read(left),
+                endpoint.alarms(left),
+                endpoint.members(left)
+            );
             HealthReport {
                 member_id: Some(own.member_id),
                 read_us: read.map(micros).into(),
                 alarms: alarms.into(),
+                members: list.map(|list| list.members).unwrap_or_default(),
             }
         }
         Err(failure) => HealthReport {
             member_id: None,
             read_us: Answer::Failed(failure.clone()),
             alarms: Answer::Failed(failure),
+            members: Vec::new(),
         },
     })
 }

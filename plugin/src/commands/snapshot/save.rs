@@ -12,7 +12,7 @@ use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Row, Status};
 use crate::assess::order::snapshot_sources;
 use crate::cli::{FleetArgs, NamedOutputArgs, Via};
-use crate::commands::{Context, node_named, run_error, survey};
+use crate::commands::{Context, answered_survey, node_named, run_error};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::session::Session;
@@ -68,7 +68,7 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
     // Before anything is asked of the cluster.
     let destination = destination(&args, &default_name(context))?;
     let session = context.open(&args.fleet).await?;
-    let (_, status) = survey(&session, &args.fleet).await;
+    let status = answered_survey(&session, &args.fleet).await?;
     let (row, node) = source(&session, &status)?;
     if row.role == Role::NoLeader {
         context.ui.warn(&format!(

@@ -286,7 +286,8 @@ async fn members_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
 async fn health_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
     let read_us = etcdctl.call(&["endpoint", "health", "-w", "json"]);
     let alarms = etcdctl.call(&["alarm", "list", "-w", "json"]);
-    let (read_us, alarms, own) = futures::join!(read_us, alarms, own_status(etcdctl));
+    let list = quorums_members(etcdctl, etcdctl.limit);
+    let (read_us, alarms, own, list) = futures::join!(read_us, alarms, own_status(etcdctl), list);
     // An unhealthy endpoint is exit code 1, with its line on standard output all the same.
     let printed = read_us?;
     let read_us = match (etcdctl::health(&printed.stdout), printed.failure) {
@@ -303,13 +304,21 @@ async fn health_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
         member_id: own.ok().and_then(|own| own.ok().map(|own| own.member_id)),
         read_us,
         alarms,
+        members: match list {
+            Ok(Answer::Ok(list)) => list.members,
+            Ok(Answer::Failed(_)) | Err(_) => Vec::new(),
+        },
     }))
 }
 
 async fn alarm_report(etcdctl: &Etcdctl<'_>) -> Result<AlarmReport, RunError> {
     let printed = etcdctl.call(&["alarm", "list", "-w", "json"]).await?;
     match read(printed, etcdctl::alarms) {
-        Answer::Ok((Some(cluster_id), alarms)) => Ok(AlarmReport { cluster_id, alarms }),
+        Answer::Ok((Some(cluster_id), alarms)) => Ok(AlarmReport {
+            cluster_id,
+            alarms,
+            still_raised: Vec::new(),
+        }),
         Answer::Ok((None, alarms)) => {
             // etcd 3.4 leaves the header out.
             let own = own_status(etcdctl).await?;
@@ -317,6 +326,7 @@ async fn alarm_report(etcdctl: &Etcdctl<'_>) -> Result<AlarmReport, RunError> {
                 Answer::Ok(own) => Ok(AlarmReport {
                     cluster_id: own.cluster_id,
                     alarms,
+                    still_raised: Vec::new(),
                 }),
                 Answer::Failed(failure) => Err(failure.into()),
             }
@@ -340,6 +350,7 @@ async fn disarm(
         return Ok(Report::AlarmDisarm(AlarmReport {
             cluster_id: before.cluster_id,
             alarms: Vec::new(),
+            still_raised: Vec::new(),
         }));
     }
     if wanted.len() != before.alarms.len() {
@@ -357,12 +368,13 @@ async fn disarm(
         return Err(failure.into());
     }
     let after = alarm_report(etcdctl).await?;
+    let (still_raised, alarms) = wanted
+        .into_iter()
+        .partition(|alarm| after.alarms.contains(alarm));
     Ok(Report::AlarmDisarm(AlarmReport {
         cluster_id: before.cluster_id,
-        alarms: wanted
-            .into_iter()
-            .filter(|alarm| !after.alarms.contains(alarm))
-            .collect(),
+        alarms,
+        still_raised,
     }))
 }
 

@@ -20,6 +20,7 @@ fn report() -> String {
     let report = Report::AlarmList(AlarmReport {
         cluster_id: etcd_operations::ids::ClusterId(7),
         alarms: Vec::new(),
+        still_raised: Vec::new(),
     });
     let line = serde_json::to_string(&Line::new(WireEvent::Report { report }));
     format!("{}\n", line.unwrap())

@@ -1,12 +1,12 @@
 //! The file a snapshot is fetched into: `FILE.part` until it is whole, 0600, never over a file that is there.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use etcd_operations::report::SnapshotReport;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 
 use crate::error::Error;
 
@@ -34,14 +34,22 @@ impl Destination {
             // Not before it is locked.
             .truncate(false)
             .mode(0o600)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&part)
             .map_err(|error| not_stored(path, error))?;
-        if file.try_lock().is_err() {
-            return Err(Error::refused(format!(
-                "another run is writing {}",
-                part.display()
-            )));
+        let others = || Error::refused(format!("another run is writing {}", part.display()));
+        file.try_lock().map_err(|_| others())?;
+        // Whoever had the lock before may have given this very file its name.
+        if path.symlink_metadata().is_ok() {
+            return Err(is_there(path));
         }
+        let is_ours = |found: Metadata| file.metadata().is_ok_and(|own| own.ino() == found.ino());
+        if !part.symlink_metadata().is_ok_and(is_ours) {
+            return Err(others());
+        }
+        // A part that was left may be readable for others.
+        file.set_permissions(Permissions::from_mode(0o600))
+            .map_err(|error| not_stored(path, error))?;
         Ok(Self {
             file,
             path: path.to_owned(),

@@ -1,8 +1,8 @@
 //! The file of a snapshot: made, locked, named when it is complete, gone when it is not.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,21 @@ impl Part {
             .open(&part)
             .map_err(|error| trouble("make", &part, &error))?;
         lock(&file, &part)?;
+        // Whoever had the lock before may have given this very file its name.
+        let inode = |path: &Path| path.symlink_metadata().map(|found| found.ino());
+        if path.symlink_metadata().is_ok() {
+            return Err(exists(&path));
+        }
+        let own = file.metadata().map(|found| found.ino());
+        if inode(&part).ok() != own.ok() {
+            let message = format!(
+                "another snapshot has just been written to {}",
+                part.display()
+            );
+            return Err(Failure::new(FailureKind::Refused, message));
+        }
+        let private = file.set_permissions(Permissions::from_mode(0o600));
+        private.map_err(|error| trouble("make private", &part, &error))?;
         let prepared = file.set_len(0).and_then(|()| file.metadata());
         let inode = prepared
             .map_err(|error| trouble("empty", &part, &error))?
@@ -236,6 +251,19 @@ mod tests {
         assert!(!folder.join("s.db.part").exists());
         let again = Part::create(&folder, "s.db", 1).unwrap_err();
         assert_eq!(again.kind, FailureKind::Refused);
+    }
+
+    #[test]
+    fn one_that_was_waited_for_and_has_its_name_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = Part::create(dir.path(), "s.db", 1).unwrap();
+        first.write(b"abc").unwrap();
+        let folder = dir.path().to_owned();
+        let second = std::thread::spawn(move || Part::create(&folder, "s.db", 1).err());
+        std::thread::sleep(Duration::from_millis(200));
+        first.complete().unwrap();
+        assert!(second.join().unwrap().is_some());
+        assert_eq!(std::fs::read(dir.path().join("s.db")).unwrap(), b"abc");
     }
 
     #[test]
