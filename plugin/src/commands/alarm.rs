@@ -105,7 +105,7 @@ async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Error> {
             Ok(Report::AlarmList(report)) => Some(report),
             Ok(_) | Err(_) => None,
         })
-        .ok_or_else(|| none_answered(&outcomes))?;
+        .ok_or_else(|| none_answered(&session, &outcomes))?;
     // Alarms carry ids alone; the names come from the members, which a list without alarms need not ask for.
     let rows = if report.alarms.is_empty() {
         Vec::new()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use etcd_operations::operation::Operation;
 
-use super::{Context, denied, none_answered, scope};
+use super::{Context, out_of_reach, scope};
 use crate::assess::health::judge;
 use crate::cli::{FleetArgs, OutputArgs, parse_duration};
 use crate::discovery::Node;
@@ -81,8 +81,8 @@ async fn once(context: &Context<'_>, args: &HealthArgs) -> Result<Health, Error>
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     let timeout_ms = u64::try_from(args.read_timeout.as_millis()).unwrap_or(u64::MAX);
     let outcomes = session.run(&nodes, &Operation::Health { timeout_ms }).await;
-    if denied(&outcomes) {
-        return Err(none_answered(&outcomes));
+    if let Some(error) = out_of_reach(&session, &outcomes) {
+        return Err(error);
     }
     let scope = scope(session.via(), &args.fleet);
     Ok(judge(session.nodes(), &outcomes, scope))

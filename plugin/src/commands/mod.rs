@@ -125,10 +125,20 @@ pub(crate) async fn survey(session: &Session, fleet: &FleetArgs) -> (Vec<Outcome
     (outcomes, status)
 }
 
-/// Whether every node was out of reach because it is not allowed: no word about etcd then.
-pub(crate) fn denied(outcomes: &[Outcome]) -> bool {
-    let denied = |outcome: &Outcome| matches!(&outcome.result, Err(error) if matches!(error.kind, RunErrorKind::NoRights | RunErrorKind::AdmissionRefused));
-    !outcomes.is_empty() && outcomes.iter().all(denied)
+/// Why no node could be asked, for reasons that are not etcd's: then there is no word about etcd to be had.
+pub(crate) fn out_of_reach(session: &Session, outcomes: &[Outcome]) -> Option<Error> {
+    let barred = |outcome: &Outcome| {
+        outcome.result.as_ref().is_err_and(|error| {
+            matches!(
+                error.kind,
+                RunErrorKind::NoRights
+                    | RunErrorKind::AdmissionRefused
+                    | RunErrorKind::ApiserverLost
+            )
+        })
+    };
+    let all = !outcomes.is_empty() && outcomes.iter().all(barred);
+    all.then(|| none_answered(session, outcomes))
 }
 
 /// As [`survey`], where nothing can be done unless a node gives an answer.
@@ -138,7 +148,7 @@ pub(crate) fn denied(outcomes: &[Outcome]) -> bool {
 pub(crate) async fn answered_survey(session: &Session, fleet: &FleetArgs) -> Result<Status, Error> {
     let (outcomes, status) = survey(session, fleet).await;
     if outcomes.iter().all(|outcome| outcome.result.is_err()) {
-        return Err(none_answered(&outcomes));
+        return Err(none_answered(session, &outcomes));
     }
     Ok(status)
 }
@@ -160,7 +170,10 @@ pub(crate) fn node_named<'a>(session: &'a Session, name: &str) -> Option<&'a Nod
 pub(crate) use crate::outcome::run_error;
 
 /// No node gave a report: the first one's reason, and how many there were. All reasons are told when they differ.
-pub(crate) fn none_answered(outcomes: &[Outcome]) -> Error {
+pub(crate) fn none_answered(session: &Session, outcomes: &[Outcome]) -> Error {
+    if let Some(error) = session.without_apiserver(outcomes) {
+        return error;
+    }
     let mut failed: Vec<Error> = outcomes
         .iter()
         .filter_map(|outcome| {

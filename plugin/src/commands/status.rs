@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Context, denied, none_answered, survey};
+use super::{Context, out_of_reach, survey};
 use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::error::{Error, Verdict};
 use crate::views::Format;
@@ -56,8 +56,8 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
     let Some(interval) = args.watch else {
         let session = context.open(&args.fleet).await?;
         let (outcomes, status) = survey(&session, &args.fleet).await;
-        if denied(&outcomes) {
-            return Err(none_answered(&outcomes));
+        if let Some(error) = out_of_reach(&session, &outcomes) {
+            return Err(error);
         }
         context.ui.show(&status, format)?;
         return Ok(status.verdict.verdict());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use super::{Cluster, Ground, Node, Notice, NoticeSink, Session};
+use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
 use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
 use crate::created::Created;
@@ -219,6 +219,33 @@ fn narrow(nodes: Vec<Node>, wanted: &[String]) -> Result<Vec<Node>, Error> {
         .into_iter()
         .filter(|node| wanted.is_empty() || wanted.contains(&node.name))
         .collect())
+}
+
+impl Session {
+    /// The apiserver was lost after it had been found, by all outcomes: that, and where to go.
+    pub(crate) fn without_apiserver(&self, outcomes: &[Outcome]) -> Option<Error> {
+        let cluster = self.cluster().ok()?;
+        let errors = outcomes.iter().map(|outcome| outcome.result.as_ref().err());
+        let errors: Vec<&RunError> = errors.collect::<Option<_>>()?;
+        let lost = |error: &&RunError| error.kind == RunErrorKind::ApiserverLost;
+        if errors.is_empty() || !errors.iter().all(lost) {
+            return None;
+        }
+        let reason = errors[0].message.clone();
+        let takes_requests = |error: &&RunError| {
+            error.message.contains("etcdserver:") || error.message.contains("takes the request")
+        };
+        let verdict = if errors.iter().any(takes_requests) {
+            Verdict::WithoutEtcd { reason }
+        } else {
+            Verdict::Unreachable { reason }
+        };
+        Some(where_to_go(
+            verdict,
+            &cluster.connection.server,
+            &self.nodes,
+        ))
+    }
 }
 
 /// The error for a workstation: which hosts to go to, and what to type there.

@@ -108,7 +108,7 @@ fn on_the_survivor(cluster: &Cluster, m1: &Node) -> Result<()> {
     members.says(&["m1's own list, which may be out of date", "m2", "m3"])?;
     on(m1, &["health", "--via", "local"])?
         .code(4)?
-        .says(&["quorum lost"])?;
+        .says(&["no quorum"])?;
     let alarms = on(m1, &["alarm", "list", "--via", "local"])?
         .code(4)?
         .within(Duration::from_secs(20))?;
