@@ -28,13 +28,31 @@ pub enum Holder {
 /// # Errors
 /// [`Error::Io`] when the file system knows no locks.
 pub fn database_holder(file: &File, name: &str) -> Result<Holder, Error> {
+    Ok(match share_database(file, name)? {
+        Some(_) => Holder::Nobody,
+        None => Holder::Etcd,
+    })
+}
+
+/// A shared lock on a database. As long as it is held, an etcd that starts on the database waits.
+#[derive(Debug)]
+pub struct SharedLock<'f>(&'f File);
+
+impl Drop for SharedLock<'_> {
+    fn drop(&mut self) {
+        // Whatever becomes of this, closing the file releases the lock.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Takes a shared lock on a database; `None` when somebody has it open for writing, as a running etcd has.
+///
+/// # Errors
+/// [`Error::Io`] when the file system knows no locks.
+pub fn share_database<'f>(file: &'f File, name: &str) -> Result<Option<SharedLock<'f>>, Error> {
     match file.try_lock_shared() {
-        Ok(()) => {
-            file.unlock()
-                .map_err(|e| Error::io(name, "release the lock of", e))?;
-            Ok(Holder::Nobody)
-        }
-        Err(TryLockError::WouldBlock) => Ok(Holder::Etcd),
+        Ok(()) => Ok(Some(SharedLock(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(e)) => Err(Error::io(name, "try the lock of", e)),
     }
 }
@@ -73,5 +91,17 @@ mod tests {
         drop(held);
         assert_eq!(database_holder(&looked_at, "db").unwrap(), Holder::Nobody);
         assert_eq!(segment_holder(&path).unwrap(), Holder::Nobody);
+    }
+
+    #[test]
+    fn a_shared_lock_keeps_etcd_out_until_it_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        let (etcd, ours) = (File::create(&path).unwrap(), File::open(&path).unwrap());
+        let shared = share_database(&ours, "db").unwrap();
+        assert!(shared.is_some() && etcd.try_lock().is_err());
+        drop(shared);
+        assert!(etcd.try_lock().is_ok());
+        assert!(share_database(&ours, "db").unwrap().is_none());
     }
 }

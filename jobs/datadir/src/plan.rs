@@ -71,6 +71,10 @@ impl Plan {
         let mut seen = HashSet::new();
         let root = db.root_bucket();
         plan.add(db, root, &mut seen, damage)?;
+        // What the walk for the buckets would only run into once more.
+        if let Some(found) = damage.pop() {
+            return Err(db.damaged(found));
+        }
         for bucket in db.buckets()? {
             plan.add(db, bucket, &mut seen, damage)?;
         }

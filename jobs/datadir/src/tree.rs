@@ -198,7 +198,7 @@ impl<'s> Database<'s> {
     /// Visits every element of a bucket in key order.
     ///
     /// Keys out of order and pages that bear the wrong number end it; so do cycles, by the depth they reach or by the
-    /// number of pages there can be. Memory: one page run for each level.
+    /// number of pages there can be. Memory: one page run, and the numbers of the children on each level.
     ///
     /// # Errors
     /// [`Error::Damaged`], and whatever `visit` returns.
@@ -206,6 +206,7 @@ impl<'s> Database<'s> {
         let mut walk = Walk {
             last_key: None,
             pages_left: self.meta.high_water,
+            run: Vec::new(),
         };
         if bucket.is_inline() {
             let leaf =
@@ -223,25 +224,45 @@ impl<'s> Database<'s> {
         walk: &mut Walk,
         visit: Visit<'_>,
     ) -> Result<(), Error> {
-        if depth >= MAX_DEPTH || walk.pages_left == 0 {
-            return Err(self.damaged(Damage::TooDeep {
-                page,
-                limit: MAX_DEPTH,
-            }));
-        }
-        walk.pages_left -= 1;
-        let mut run = Vec::new();
-        let header = self.read_run(page, from, &mut run)?;
-        if header.flags == LEAF {
+        // One run for all levels: a hostile file would have one of 64 MiB on each.
+        let mut run = std::mem::take(&mut walk.run);
+        let header = self.read_next(page, from, depth, &mut walk.pages_left, &mut run)?;
+        let children = if header.flags == LEAF {
             let leaf = Leaf::parse(page, &run).map_err(|damage| self.damaged(damage))?;
-            return self.visit_leaf(&leaf, walk, visit);
-        }
-        let branch = Branch::parse(page, &run).map_err(|damage| self.damaged(damage))?;
-        for element in branch.elements() {
-            let child = element.map_err(|damage| self.damaged(damage))?.child;
+            self.visit_leaf(&leaf, walk, visit)?;
+            Vec::new()
+        } else {
+            children(page, &run).map_err(|damage| self.damaged(damage))?
+        };
+        walk.run = run;
+        for child in children {
             self.walk_page(child, page, depth + 1, walk, visit)?;
         }
         Ok(())
+    }
+
+    /// Reads a run on the way down, and counts its pages: a sound tree has none of them twice.
+    fn read_next(
+        &mut self,
+        page: u64,
+        from: u64,
+        depth: usize,
+        pages_left: &mut u64,
+        run: &mut Vec<u8>,
+    ) -> Result<Header, Error> {
+        let too_deep = Damage::TooDeep {
+            page,
+            limit: MAX_DEPTH,
+        };
+        if depth >= MAX_DEPTH || *pages_left == 0 {
+            return Err(self.damaged(too_deep));
+        }
+        let header = self.read_run(page, from, run)?;
+        match pages_left.checked_sub(header.run_pages()) {
+            Some(left) => *pages_left = left,
+            None => return Err(self.damaged(too_deep)),
+        }
+        Ok(header)
     }
 
     fn visit_leaf(&self, leaf: &Leaf<'_>, walk: &mut Walk, visit: Visit<'_>) -> Result<(), Error> {
@@ -280,23 +301,11 @@ impl<'s> Database<'s> {
         let (mut pages, mut run) = (vec![(bucket.header.root, bucket.page, 0)], Vec::new());
         let mut left = self.meta.high_water;
         while let Some((page, from, depth)) = pages.pop() {
-            if depth >= MAX_DEPTH || left == 0 {
-                return Err(self.damaged(Damage::TooDeep {
-                    page,
-                    limit: MAX_DEPTH,
-                }));
-            }
-            left -= 1;
-            let header = self.read_run(page, from, &mut run)?;
+            let header = self.read_next(page, from, depth, &mut left, &mut run)?;
             visit(&header);
             if header.flags == BRANCH {
-                let children: Result<Vec<_>, _> = Branch::parse(page, &run).and_then(|branch| {
-                    branch
-                        .elements()
-                        .map(|e| e.map(|e| (e.child, page, depth + 1)))
-                        .collect()
-                });
-                pages.append(&mut children.map_err(|damage| self.damaged(damage))?);
+                let children = children(page, &run).map_err(|damage| self.damaged(damage))?;
+                pages.extend(children.into_iter().map(|child| (child, page, depth + 1)));
             }
         }
         Ok(())
@@ -369,6 +378,16 @@ impl Entry<'_> {
 struct Walk {
     last_key: Option<Vec<u8>>,
     pages_left: u64,
+    run: Vec<u8>,
+}
+
+/// The numbers of a branch page's children.
+fn children(page: u64, run: &[u8]) -> Result<Vec<u64>, Damage> {
+    let branch = Branch::parse(page, run)?;
+    branch
+        .elements()
+        .map(|element| element.map(|element| element.child))
+        .collect()
 }
 
 fn parse_bucket(entry: &Entry<'_>) -> Result<Bucket, Error> {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use etcd_datadir::datadir::{DataDir, InspectOptions, inspect as inspect_dir, rank};
 
 use crate::cli::OutputArgs;
-use crate::error::{Error, Verdict};
+use crate::error::{Error, ErrorKind, Verdict};
 use crate::files;
 use crate::ui::Ui;
 use crate::views::datadirs::{DataDirs, Fitness};
@@ -21,7 +21,7 @@ Examples:
 
 Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it,
 4 it can only be restored from, or not even that.
-With --compare: 0 there is one to go on from, 4 there is none.";
+With --compare: 0 there is one to go on from, 4 there is none, 1 one cannot be read (the others are ranked).";
 
 /// Look into etcd's data directories while no etcd runs on them
 #[derive(Debug, Args)]
@@ -60,23 +60,45 @@ struct InspectArgs {
 /// Looks at directories.
 ///
 /// # Errors
-/// When one cannot be read.
+/// When one cannot be read; with `--compare`, after the others were ranked.
 pub async fn datadir(ui: &Ui, args: DatadirArgs) -> Result<Verdict, Error> {
     let Action::Inspect(args) = args.action;
     if args.wal_dir.is_some() && args.dirs.len() > 1 {
         return Err(Error::usage("--wal-dir goes with one directory"));
     }
+    if args.compare {
+        return compare(ui, &args).await;
+    }
     let mut found = Vec::new();
     for dir in &args.dirs {
         found.push(one(ui, dir, &args).await?);
     }
-    let view = if args.compare {
-        DataDirs::compared(&found, &rank(&found))
-    } else {
-        DataDirs::inspected(&found)
-    };
+    let view = DataDirs::inspected(&found);
     ui.show(&view, args.output.output)?;
     Ok(verdict(&view))
+}
+
+/// Ranks what can be read, whatever becomes of one.
+async fn compare(ui: &Ui, args: &InspectArgs) -> Result<Verdict, Error> {
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for dir in &args.dirs {
+        match one(ui, dir, args).await {
+            Ok(dir) => found.push(dir),
+            Err(error) if error.kind == ErrorKind::Interrupted => return Err(error),
+            Err(error) => unreadable.push((dir.display().to_string(), error.chain())),
+        }
+    }
+    let mut view = DataDirs::compared(&found, &rank(&found));
+    let all_read = unreadable.is_empty();
+    for (path, why) in unreadable {
+        view = view.and_unreadable(path, &why);
+    }
+    ui.show(&view, args.output.output)?;
+    if all_read {
+        Ok(verdict(&view))
+    } else {
+        Err(Error::failed("not every directory could be read"))
+    }
 }
 
 async fn one(ui: &Ui, dir: &Path, args: &InspectArgs) -> Result<DataDir, Error> {
@@ -103,7 +125,9 @@ fn verdict(view: &DataDirs) -> Verdict {
     let worst = |fitness: Fitness| match fitness {
         Fitness::Starts => Verdict::Healthy,
         Fitness::Running | Fitness::StartsWithLoss | Fitness::Empty => Verdict::Degraded,
-        Fitness::RestoreFrom | Fitness::BeyondUse => Verdict::QuorumLostOrDamaged,
+        Fitness::RestoreFrom | Fitness::BeyondUse | Fitness::Unreadable => {
+            Verdict::QuorumLostOrDamaged
+        }
     };
     view.directories
         .iter()

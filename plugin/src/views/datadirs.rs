@@ -81,7 +81,7 @@ pub struct Directory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fitness {
-    /// An etcd runs on it.
+    /// An etcd runs on it, or wrote to it while it was read.
     Running,
     /// There is no member in it.
     Empty,
@@ -93,6 +93,8 @@ pub enum Fitness {
     RestoreFrom,
     /// Neither.
     BeyondUse,
+    /// It could not be read.
+    Unreadable,
 }
 
 /// What a comparison comes to.
@@ -106,8 +108,11 @@ pub struct Comparison {
     pub summary: String,
     /// How many voting members the cluster has, as the best one knows.
     pub voters: usize,
-    /// Whether the usable directories are a majority of the voters: only then no acknowledged write is missing for sure.
+    /// Whether the directories with all their member ever confirmed are those of a majority of the voters: only then no
+    /// acknowledged write is missing for sure.
     pub majority: bool,
+    /// What else the comparison has to say.
+    pub notes: Vec<String>,
 }
 
 impl DataDirs {
@@ -134,12 +139,12 @@ impl DataDirs {
         let summary = match &best {
             Some(best) if ranking.majority => {
                 format!(
-                    "go on from {best}: a majority of {} voters was compared, it has every acknowledged write",
+                    "go on from {best}: whole logs of a majority of {} voters were compared, it has every acknowledged write",
                     ranking.voters
                 )
             }
             Some(best) => format!(
-                "go on from {best}: but fewer than a majority of {} voters can be used, writes that only the others had may be missing",
+                "go on from {best}: but there are whole logs of fewer than a majority of {} voters, writes that only the others had may be missing",
                 ranking.voters
             ),
             None if ranking.clusters.len() > 1 => {
@@ -156,6 +161,7 @@ impl DataDirs {
             summary,
             voters: ranking.voters,
             majority: ranking.majority,
+            notes: notes(found, ranking),
         };
         Self {
             api_version: API_VERSION,
@@ -163,6 +169,51 @@ impl DataDirs {
             directories,
             comparison: Some(comparison),
         }
+    }
+
+    /// With a directory that could not be read; it comes last.
+    pub fn and_unreadable(mut self, path: String, why: &str) -> Self {
+        self.directories.push(unreadable(path, why));
+        self
+    }
+}
+
+fn notes(found: &[DataDir], ranking: &Ranking) -> Vec<String> {
+    let twice = ranking
+        .given_twice
+        .iter()
+        .map(|id| format!("several of these are of member {id}: they count once"));
+    // Alone, it is compared with nothing.
+    let compared = found.iter().filter(|dir| dir.reach().is_some()).count() > 1;
+    let unknown = ranking.of_unknown_cluster.iter().filter(|_| compared);
+    let unknown = unknown.map(|&which| {
+        format!(
+            "{} does not say which cluster it is of: it cannot be told whether it belongs to the others",
+            found[which].path.display()
+        )
+    });
+    twice.chain(unknown).collect()
+}
+
+fn unreadable(path: String, why: &str) -> Directory {
+    Directory {
+        path,
+        verdict: Fitness::Unreadable,
+        summary: format!("unreadable: {why}"),
+        member_id: None,
+        member: None,
+        cluster_id: None,
+        members: Vec::new(),
+        members_agree: false,
+        last_term: None,
+        last_index: None,
+        commit: None,
+        consistent_index: None,
+        revision: None,
+        db_bytes: None,
+        cluster_version: None,
+        losses: Vec::new(),
+        findings: Vec::new(),
     }
 }
 
@@ -207,7 +258,7 @@ fn judged(dir: &DataDir) -> (Fitness, String, Vec<String>) {
     match &dir.verdict {
         Verdict::Running => (
             Fitness::Running,
-            "an etcd runs on it: what was read may be of no single moment".to_owned(),
+            "an etcd runs on it, or it was changed while it was read: what was read may be of no single moment".to_owned(),
             Vec::new(),
         ),
         Verdict::Empty => (
@@ -228,11 +279,18 @@ fn judged(dir: &DataDir) -> (Fitness, String, Vec<String>) {
                 losses,
             )
         }
-        Verdict::RestoreFrom(why) => (
-            Fitness::RestoreFrom,
-            format!("etcd does not start from it, but its database can be restored from: {why}"),
-            Vec::new(),
-        ),
+        Verdict::RestoreFrom(why) => {
+            let database = if dir.database.is_whole() {
+                "its database can be restored from"
+            } else {
+                "its database, which was not checked, can be read and restored from"
+            };
+            (
+                Fitness::RestoreFrom,
+                format!("etcd does not start from it, but {database}: {why}"),
+                Vec::new(),
+            )
+        }
         Verdict::BeyondUse(why) => {
             let database = match &dir.database {
                 DatabaseState::Unreadable(error) => format!("; {error}"),
@@ -279,6 +337,9 @@ impl View for DataDirs {
         }
         if let Some(comparison) = &self.comparison {
             text.push_str(&format!("{}\n", comparison.summary));
+            for note in &comparison.notes {
+                text.push_str(&format!("  {}\n", clean(note)));
+            }
         }
         text
     }
@@ -292,6 +353,7 @@ fn row(dir: &Directory, wide: bool) -> Vec<Field> {
         Fitness::StartsWithLoss => ("starts with loss", Tone::Warn),
         Fitness::RestoreFrom => ("restore from it", Tone::Bad),
         Fitness::BeyondUse => ("beyond use", Tone::Bad),
+        Fitness::Unreadable => ("unreadable", Tone::Bad),
     };
     let mut fields = vec![
         field(&dir.path),

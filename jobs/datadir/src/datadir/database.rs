@@ -43,6 +43,20 @@ impl DatabaseState {
                 .is_some_and(|check| check.verdict == Verdict::NoTrailer)
         })
     }
+
+    /// Whether it can be read and nothing is known to be wrong with it: it is whole, or was not walked.
+    #[must_use]
+    pub fn seems_whole(&self) -> bool {
+        let unchecked = |facts: &DatabaseFacts| facts.check.is_none();
+        self.is_whole() || self.facts().is_some_and(unchecked)
+    }
+
+    /// What was found on the walk that makes it unreliable.
+    pub(super) fn fatal(&self) -> Option<String> {
+        let check = self.facts()?.check.as_ref()?;
+        let finding = check.findings.iter().find(|finding| finding.fatal)?;
+        Some(finding.damage.to_string())
+    }
 }
 
 /// What a database says of itself.
@@ -74,7 +88,7 @@ impl DatabaseFacts {
 
 /// A database received from the leader, `<index>.snap.db`. etcd puts it in the place of its own when a snapshot of this
 /// index is newer than what its own holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ReceivedDatabase {
     /// Where it is.
     pub path: PathBuf,
@@ -82,6 +96,8 @@ pub struct ReceivedDatabase {
     pub index: u64,
     /// Length of the file in bytes.
     pub size_bytes: u64,
+    /// What it says of itself; `None` unless etcd would take it.
+    pub content: Option<DatabaseState>,
 }
 
 impl ReceivedDatabase {
@@ -106,6 +122,7 @@ impl ReceivedDatabase {
                 path: entry.path(),
                 index,
                 size_bytes,
+                content: None,
             });
         }
         found.sort_unstable_by_key(|received| received.index);
@@ -126,7 +143,8 @@ pub(super) fn read(
     }
     match FileSource::open(path).and_then(|source| facts(&source, walk, on_progress)) {
         Ok(facts) => Ok(DatabaseState::Readable(Box::new(facts))),
-        Err(Error::Cancelled) => Err(Error::Cancelled),
+        // A disk that fails, or a file that may not be read, says nothing about the database.
+        Err(error @ (Error::Io { .. } | Error::Cancelled)) => Err(error),
         Err(error) => Ok(DatabaseState::Unreadable(error)),
     }
 }

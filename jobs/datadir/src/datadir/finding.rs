@@ -78,6 +78,14 @@ pub enum Refusal {
     /// The database is damaged.
     #[error("the database is damaged: {0}")]
     DatabaseDamaged(String),
+    /// The database received from the leader, which etcd would take, is damaged or another one.
+    #[error("the database received from the leader, {}, is damaged: {why}", path.display())]
+    ReceivedDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The cluster removed this member; it starts and ends at once.
     #[error("member {0} was removed from the cluster: etcd would end at once")]
     Removed(MemberId),
@@ -148,6 +156,9 @@ pub enum Finding {
     /// The database was not walked.
     #[error("the database was not checked")]
     DatabaseNotChecked,
+    /// The database that etcd will take was not walked.
+    #[error("the database received with the snapshot at index {0} was not checked")]
+    ReceivedNotChecked(u64),
     /// What was seen behind damage.
     #[error("behind the damage the WAL went on to {0}")]
     WentOnTo(LogPosition),

@@ -1,5 +1,6 @@
 //! Looking at one directory.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -31,7 +32,7 @@ pub struct InspectOptions {
 /// What the directory is good for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// An etcd runs on it. What was read may be of no single moment.
+    /// An etcd runs on it, or it was changed while it was read. What was read may be of no single moment.
     Running,
     /// There is no member in it: etcd would begin a new one.
     Empty,
@@ -39,7 +40,8 @@ pub enum Verdict {
     Starts(Start),
     /// etcd starts, but something is gone.
     StartsWithLoss(Start, Vec<Loss>),
-    /// etcd does not start, or must not; the database is whole and a new cluster can be restored from it.
+    /// etcd does not start, or must not; the database is whole, or can be read and was not checked, and a new cluster
+    /// can be restored from it.
     RestoreFrom(Refusal),
     /// Neither.
     BeyondUse(Refusal),
@@ -128,6 +130,7 @@ pub fn inspect(
     std::fs::read_dir(data_dir)
         .map_err(|e| Error::io(&data_dir.display().to_string(), "list", e))?;
 
+    let before = Moment::of(&database_path, &wal_dir)?;
     let running = is_running(&database_path, &wal_dir)?;
     let wal = read_wal(&wal_dir, on_progress)?;
     let snaps = read_snaps(&snap_dir)?;
@@ -150,7 +153,12 @@ pub fn inspect(
         verdict: Verdict::Empty,
         findings: Vec::new(),
     };
+    found.read_received(walk, on_progress)?;
     found.membership = found.compare_members();
+    // Reading takes minutes, in which an etcd may have been started.
+    let running = running
+        || is_running(&found.database_path, &found.wal_dir)?
+        || Moment::of(&found.database_path, &found.wal_dir)? != before;
     found.verdict = if running {
         Verdict::Running
     } else {
@@ -160,6 +168,47 @@ pub fn inspect(
     Ok(found)
 }
 
+/// The state of the database and of the last segment, which tells whether somebody wrote.
+#[derive(Debug, PartialEq, Eq)]
+struct Moment(Vec<(PathBuf, Option<FileState>)>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct FileState {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Moment {
+    fn of(database: &Path, wal_dir: &Path) -> Result<Self, Error> {
+        let files = [Some(database.to_owned()), last_segment(wal_dir)];
+        let look = |path: PathBuf| FileState::of(&path).map(|state| (path, state));
+        let states: Result<_, _> = files.into_iter().flatten().map(look).collect();
+        states.map(Self)
+    }
+}
+
+impl FileState {
+    fn of(path: &Path) -> Result<Option<Self>, Error> {
+        match path.metadata() {
+            Ok(found) => Ok(Some(Self {
+                device: found.dev(),
+                inode: found.ino(),
+                size: found.len(),
+                modified: (found.mtime(), found.mtime_nsec()),
+            })),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io(&path.display().to_string(), "look at", e)),
+        }
+    }
+}
+
+fn last_segment(wal_dir: &Path) -> Option<PathBuf> {
+    let names = crate::wal::list_segments(wal_dir).ok()?;
+    Some(wal_dir.join(names.last()?.to_string()))
+}
+
 /// The database first: an etcd that starts locks it before it opens the WAL.
 fn is_running(database: &Path, wal_dir: &Path) -> Result<bool, Error> {
     if let Ok(source) = FileSource::open(database)
@@ -167,11 +216,8 @@ fn is_running(database: &Path, wal_dir: &Path) -> Result<bool, Error> {
     {
         return Ok(true);
     }
-    match crate::wal::list_segments(wal_dir)
-        .ok()
-        .and_then(|names| names.last().copied())
-    {
-        Some(last) => Ok(segment_holder(&wal_dir.join(last.to_string()))? == Holder::Etcd),
+    match last_segment(wal_dir) {
+        Some(last) => Ok(segment_holder(&last)? == Holder::Etcd),
         None => Ok(false),
     }
 }
@@ -191,6 +237,18 @@ fn read_snaps(snap_dir: &Path) -> Result<Vec<SnapFound>, Error> {
 }
 
 impl DataDir {
+    /// Looks at the received databases that etcd would take.
+    fn read_received(&mut self, walk: bool, on_progress: OnProgress<'_>) -> Result<(), Error> {
+        let Some(wal) = &self.wal else { return Ok(()) };
+        let wanted = self.parts(wal).wants_received();
+        for received in &mut self.received {
+            if wanted.contains(&received.index) {
+                received.content = Some(database::read(&received.path, walk, on_progress)?);
+            }
+        }
+        Ok(())
+    }
+
     fn parts<'p>(&'p self, wal: &'p WalSummary) -> Parts<'p> {
         Parts {
             wal,
@@ -240,9 +298,9 @@ impl DataDir {
         }
     }
 
-    /// What is left when etcd does not start: the database, if it is whole.
+    /// What is left when etcd does not start: the database, unless it is known not to be whole.
     fn without_start(&self, refusal: Refusal) -> Verdict {
-        match self.database.is_whole() {
+        match self.database.seems_whole() {
             true => Verdict::RestoreFrom(refusal),
             false => Verdict::BeyondUse(refusal),
         }
@@ -345,6 +403,9 @@ impl DataDir {
                 .iter()
                 .map(|d| Finding::Membership(d.to_string())),
         );
+        if unchecked && self.database.facts().is_some() {
+            found.push(Finding::DatabaseNotChecked);
+        }
         let Some(wal) = &self.wal else { return found };
         let to = self.final_index();
         let pending = wal
@@ -364,6 +425,9 @@ impl DataDir {
             }
             if start.takes_received {
                 found.push(Finding::TakesReceived(start.snapshot.index));
+                if unchecked {
+                    found.push(Finding::ReceivedNotChecked(start.snapshot.index));
+                }
             }
             let other = self.rule().other();
             if let Err(refusal) = self.parts(wal).start(other) {
@@ -372,9 +436,6 @@ impl DataDir {
                     other.releases()
                 )));
             }
-        }
-        if unchecked && self.database.facts().is_some() {
-            found.push(Finding::DatabaseNotChecked);
         }
         found
     }

@@ -7,10 +7,12 @@
 //! than a majority of the members at hand, a write may have been acknowledged by the others only.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
-use crate::ids::ClusterId;
+use crate::ids::{ClusterId, MemberId};
 use crate::raft::LogPosition;
 
+use super::finding::Loss;
 use super::inspect::{DataDir, Verdict};
 
 /// A directory's place.
@@ -31,15 +33,21 @@ pub struct Ranked {
 /// Directories in the order to go on from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
-    /// Best first; those that cannot be used come last.
+    /// Best first; those that do not say which cluster they are of come behind those that do, and last those that
+    /// cannot be used.
     pub order: Vec<Ranked>,
     /// The clusters they belong to. With more than one the order means nothing.
     pub clusters: Vec<ClusterId>,
     /// How many voting members the cluster has, as the best one knows.
     pub voters: usize,
-    /// Whether the directories that can be used are a majority of the voters. If not, writes may have been
-    /// acknowledged that none of them has.
+    /// Whether the directories that have all their member ever confirmed are those of a majority of the voters. If
+    /// not, writes may have been acknowledged that none of them has.
     pub majority: bool,
+    /// Those that do not say which cluster they are of, from 0 as given: whether they belong to the others cannot be
+    /// told.
+    pub of_unknown_cluster: Vec<usize>,
+    /// Members of which several directories were given.
+    pub given_twice: Vec<MemberId>,
 }
 
 impl Comparison {
@@ -65,6 +73,8 @@ pub fn rank(dirs: &[DataDir]) -> Comparison {
         let dir = &dirs[ranked.which];
         let preference = (ranked.commit, ranked.consistent_index, ranked.revision);
         (
+            ranked.reach.is_none(),
+            dir.cluster_id.is_none(),
             Reverse(ranked.reach),
             effort(&dir.verdict),
             Reverse(preference),
@@ -74,15 +84,53 @@ pub fn rank(dirs: &[DataDir]) -> Comparison {
     let mut clusters: Vec<ClusterId> = dirs.iter().filter_map(|dir| dir.cluster_id).collect();
     clusters.sort_unstable();
     clusters.dedup();
-    let voters = order.first().map_or(0, |best| voters(&dirs[best.which]));
-    let usable = |ranked: &&Ranked| ranked.reach.is_some() && !is_learner(&dirs[ranked.which]);
-    let majority = voters > 0 && order.iter().filter(usable).count() > voters / 2;
+    let best = order.first().map(|best| &dirs[best.which]);
+    let voters = best.map(voters).unwrap_or_default();
+    let complete: BTreeSet<MemberId> = dirs
+        .iter()
+        .filter(|dir| dir.cluster_id.is_some() && has_all_it_confirmed(&dir.verdict))
+        .filter(|dir| best.is_some_and(|best| best.cluster_id == dir.cluster_id))
+        .filter_map(|dir| dir.member_id)
+        .filter(|id| voters.contains(id))
+        .collect();
+    let of_unknown_cluster = dirs.iter().enumerate();
     Comparison {
         order,
         clusters,
-        voters,
-        majority,
+        voters: voters.len(),
+        majority: complete.len() > voters.len() / 2,
+        of_unknown_cluster: of_unknown_cluster
+            .filter(|(_, dir)| dir.cluster_id.is_none() && dir.reach().is_some())
+            .map(|(which, _)| which)
+            .collect(),
+        given_twice: given_twice(dirs),
     }
+}
+
+/// Whether all that the member ever confirmed is in the directory: an entry in a torn last record was not confirmed, but
+/// the database alone lacks the log's end, and what is behind a hole may have been confirmed.
+fn has_all_it_confirmed(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Starts(_) => true,
+        Verdict::StartsWithLoss(_, losses) => losses
+            .iter()
+            .all(|loss| matches!(loss, Loss::TornRecord { .. })),
+        Verdict::RestoreFrom(_) | Verdict::Running | Verdict::Empty | Verdict::BeyondUse(_) => {
+            false
+        }
+    }
+}
+
+fn given_twice(dirs: &[DataDir]) -> Vec<MemberId> {
+    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for dir in dirs {
+        if let (Some(cluster), Some(member)) = (dir.cluster_id, dir.member_id)
+            && !seen.insert((cluster, member))
+        {
+            twice.insert(member);
+        }
+    }
+    twice.into_iter().collect()
 }
 
 fn place(which: usize, dir: &DataDir) -> Ranked {
@@ -105,14 +153,12 @@ fn effort(verdict: &Verdict) -> u8 {
     }
 }
 
-fn voters(dir: &DataDir) -> usize {
-    let views = &dir.membership.views;
-    views.first().map_or(0, |(_, view)| {
-        view.members
-            .values()
-            .filter(|member| !member.is_learner)
-            .count()
-    })
+fn voters(dir: &DataDir) -> BTreeSet<MemberId> {
+    let Some((_, view)) = dir.membership.views.first() else {
+        return BTreeSet::new();
+    };
+    let voters = view.members.iter().filter(|(_, m)| !m.is_learner);
+    voters.map(|(id, _)| *id).collect()
 }
 
 fn is_learner(dir: &DataDir) -> bool {
@@ -125,3 +171,7 @@ fn is_learner(dir: &DataDir) -> bool {
             .is_some_and(|member| member.is_learner)
     })
 }
+
+#[cfg(test)]
+#[path = "rank_tests.rs"]
+mod tests;

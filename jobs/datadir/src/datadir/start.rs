@@ -141,39 +141,75 @@ impl Parts<'_> {
         };
         let missing = matches!(self.database, DatabaseState::Missing);
         let takes_received = snapshot.index > consistent_index;
-        if takes_received
-            && !self
-                .received
-                .iter()
-                .any(|received| received.index == snapshot.index)
-        {
+        let consistent_index = if takes_received {
             let behind = Refusal::DatabaseBehind {
                 consistent_index,
                 snapshot: snapshot.index,
             };
-            return Err(if missing {
+            let without = if missing {
                 Refusal::DatabaseMissing
             } else {
                 behind
-            });
-        }
+            };
+            self.received_with(snapshot.index).ok_or(without)??
+        } else {
+            consistent_index
+        };
         if consistent_index > last.index {
             return Err(Refusal::DatabaseAhead {
                 consistent_index,
                 last,
             });
         }
-        if !takes_received
-            && let Some(check) = self.database.facts().and_then(|facts| facts.check.as_ref())
-            && let Some(finding) = check.findings.iter().find(|finding| finding.fatal)
-        {
-            return Err(Refusal::DatabaseDamaged(finding.damage.to_string()));
+        // etcd opens its own database first, even when it then takes the received one.
+        if let Some(why) = self.database.fatal() {
+            return Err(Refusal::DatabaseDamaged(why));
         }
         Ok(Start {
             snapshot,
             rebuilds_database: missing && !takes_received,
             takes_received,
         })
+    }
+
+    /// Up to where the database received with the snapshot at this index goes, or what is wrong with it; `None` when
+    /// there is none.
+    fn received_with(&self, index: u64) -> Option<Result<u64, Refusal>> {
+        let here = |received: &&ReceivedDatabase| received.index == index;
+        let received = self.received.iter().find(here)?;
+        let content = received.content.as_ref()?;
+        let damaged = |why| Refusal::ReceivedDamaged {
+            path: received.path.clone(),
+            why,
+        };
+        let reach = match content {
+            DatabaseState::Missing => return None,
+            DatabaseState::Unreadable(error) => return Some(Err(damaged(error.to_string()))),
+            DatabaseState::Readable(facts) => facts.consistent_index(),
+        };
+        if let Some(why) = content.fatal() {
+            return Some(Err(damaged(why)));
+        }
+        if reach < index {
+            let why = format!(
+                "it has applied entries up to {reach} only, and the snapshot is at {index}"
+            );
+            return Some(Err(damaged(why)));
+        }
+        Some(Ok(reach))
+    }
+
+    /// Indexes of the snapshots whose received database etcd would take, by the one rule or the other.
+    pub(super) fn wants_received(&self) -> Vec<u64> {
+        let consistent_index = self
+            .database
+            .facts()
+            .map_or(0, |facts| facts.consistent_index());
+        [StartRule::UpTo36, StartRule::From37]
+            .map(|rule| self.snapshot(rule).index)
+            .into_iter()
+            .filter(|index| *index > consistent_index)
+            .collect()
     }
 }
 

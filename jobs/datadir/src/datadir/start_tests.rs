@@ -166,22 +166,58 @@ fn a_database_older_than_the_snapshot_is_refused_unless_the_leader_sent_one() {
         start(&wal, &snaps, &DatabaseState::Missing, StartRule::UpTo36),
         Err(Refusal::DatabaseMissing)
     );
+    assert_eq!(start_with(&wal, &database(5), database(50)), Ok(true));
+}
+
+/// Whether etcd takes the database received with the snapshot at index 50.
+fn start_with(
+    wal: &WalSummary,
+    own: &DatabaseState,
+    received: DatabaseState,
+) -> Result<bool, Refusal> {
     let received = [ReceivedDatabase {
         path: "x.snap.db".into(),
         index: 50,
         size_bytes: 1,
+        content: Some(received),
     }];
     let parts = Parts {
-        wal: &wal,
-        snaps: &snaps,
-        database: &database(5),
+        wal,
+        snaps: &[snap_file(50)],
+        database: own,
         received: &received,
     };
-    assert_eq!(
-        parts
-            .start(StartRule::UpTo36)
-            .map(|start| start.takes_received),
-        Ok(true)
+    assert_eq!(parts.wants_received(), [50, 50]);
+    let started = parts.start(StartRule::UpTo36);
+    started.map(|start| start.takes_received)
+}
+
+/// A database with this consistent index that was walked: a leaf in it was overwritten.
+fn damaged(consistent_index: u64) -> DatabaseState {
+    let DatabaseState::Readable(mut facts) = database(consistent_index) else {
+        panic!("it is readable")
+    };
+    let source = crate::source::MemorySource::new("db", vec![0; 8192]);
+    let check = crate::verify::verify(&source, &Default::default(), None, &mut ignore).unwrap();
+    facts.check = Some(check);
+    DatabaseState::Readable(facts)
+}
+
+#[test]
+fn a_received_database_that_is_damaged_or_too_old_is_refused() {
+    let wal = after_a_received_snapshot();
+    let unreadable = DatabaseState::Unreadable(crate::Error::Cancelled);
+    for bad in [unreadable, database(49), damaged(50)] {
+        let found = start_with(&wal, &database(5), bad);
+        assert!(
+            matches!(found, Err(Refusal::ReceivedDamaged { .. })),
+            "{found:?}"
+        );
+    }
+    let found = start_with(&wal, &damaged(5), database(50));
+    assert!(
+        matches!(found, Err(Refusal::DatabaseDamaged(_))),
+        "{found:?}"
     );
 }
 

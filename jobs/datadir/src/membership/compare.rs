@@ -90,7 +90,7 @@ impl View {
     pub fn follow(&mut self, changes: &[LoggedChange], after: u64, to: u64) {
         let within = changes
             .iter()
-            .filter(|change| (after + 1..=to).contains(&change.position.index));
+            .filter(|change| change.position.index > after && change.position.index <= to);
         for change in within.flat_map(|change| &change.changes) {
             self.carry_out(change);
         }
@@ -350,6 +350,14 @@ mod tests {
             voter_in: Source::Snap,
         };
         assert!(found.contains(&role));
+    }
+
+    #[test]
+    fn an_index_as_large_as_can_be_is_no_overflow() {
+        let mut view = View::default();
+        let change = logged(u64::MAX, ConfChangeKind::AddVoter, 3, "{}");
+        view.follow(&[change], u64::MAX, u64::MAX);
+        assert_eq!(view, View::default());
     }
 
     #[test]

@@ -193,6 +193,17 @@ pub enum OptionsError {
     /// Two directories for one member, or one for two.
     #[error("member {0:?} or its directory is given twice")]
     DuplicateTarget(String),
+    /// A directory for a WAL outside of the data directories that is not outside of them, or not one of its own.
+    #[error(
+        "{} is to be the WAL's directory, but it is the same as {}, or the one is in the other", wal_dir.display(),
+        other.display()
+    )]
+    WalDirNotApart {
+        /// The WAL's directory.
+        wal_dir: PathBuf,
+        /// A data directory, or another WAL's directory.
+        other: PathBuf,
+    },
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::Error;
 use crate::files::create_private;
 use crate::ids::{ClusterId, MemberId};
-use crate::lock::{Holder, database_holder};
+use crate::lock::{SharedLock, share_database};
 use crate::progress::{OnProgress, Progress};
 use crate::source::{FileSource, Source};
 use crate::status::Status;
@@ -86,7 +86,7 @@ pub fn restore(
     let cluster = NewCluster::form(&options.members, &options.token)?;
     let ids = check_targets(targets, &cluster)?;
     let source = FileSource::open(snapshot)?;
-    let input = Input::open(&source, options.raw)?;
+    let mut input = Input::open(&source, options.raw)?;
     let total = input.database_bytes * 2 * targets.len() as u64;
     let mut meter = Meter {
         on_progress,
@@ -103,7 +103,7 @@ pub fn restore(
         match &outcome {
             None => {
                 outcome = Some(first_database(
-                    &source, &input, &staged[i], &cluster, options, &mut meter,
+                    &source, &mut input, &staged[i], &cluster, options, &mut meter,
                 )?);
             }
             Some((patched, status)) => {
@@ -150,13 +150,14 @@ fn check_targets(
     if targets.is_empty() {
         return Err(OptionsError::NoTarget);
     }
+    check_wal_dirs(targets)?;
     let mut ids = Vec::new();
     for (i, target) in targets.iter().enumerate() {
         let member = cluster
             .member(&target.member)
             .ok_or_else(|| OptionsError::UnknownMember(target.member.clone()))?;
         let twice = |other: &RestoreTarget| {
-            other.member == target.member || other.data_dir == target.data_dir
+            other.member == target.member || plain(&other.data_dir) == plain(&target.data_dir)
         };
         if targets[..i].iter().any(twice) {
             return Err(OptionsError::DuplicateTarget(target.member.clone()));
@@ -164,6 +165,46 @@ fn check_targets(
         ids.push(member.id);
     }
     Ok(ids)
+}
+
+/// Checks that each WAL's directory is apart from all others. Otherwise the one that gets its name first would make the
+/// other one's name taken, and stay behind.
+fn check_wal_dirs(targets: &[RestoreTarget]) -> Result<(), OptionsError> {
+    for (i, target) in targets.iter().enumerate() {
+        let Some(wal_dir) = &target.wal_dir else {
+            continue;
+        };
+        let data_dirs = targets.iter().map(|other| &other.data_dir);
+        let others = targets[..i].iter().filter_map(|o| o.wal_dir.as_ref());
+        if let Some(other) = data_dirs.chain(others).find(|o| touch(wal_dir, o)) {
+            return Err(OptionsError::WalDirNotApart {
+                wal_dir: wal_dir.clone(),
+                other: other.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether two directories are the same, or one is in the other, as far as their paths tell.
+fn touch(a: &Path, b: &Path) -> bool {
+    let (a, b) = (plain(a), plain(b));
+    a.starts_with(&b) || b.starts_with(&a)
+}
+
+/// A path from the root on, without `.` and `..`; symbolic links are not followed.
+fn plain(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut plain = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 fn restored(target: &RestoreTarget, id: MemberId, cluster: &NewCluster) -> RestoredMember {
@@ -186,17 +227,20 @@ fn restored(target: &RestoreTarget, id: MemberId, cluster: &NewCluster) -> Resto
 }
 
 /// What is known of the source before it is copied.
-struct Input {
+struct Input<'s> {
     database_bytes: u64,
     trailer: bool,
+    /// Keeps etcd out of a raw database until it is copied.
+    lock: Option<SharedLock<'s>>,
 }
 
-impl Input {
-    fn open(source: &FileSource, raw: RawDatabase) -> Result<Self, RestoreError> {
+impl<'s> Input<'s> {
+    fn open(source: &'s FileSource, raw: RawDatabase) -> Result<Self, RestoreError> {
         let db = Database::open(source)?;
         let database_bytes = db.meta().database_size();
         let page_size = u64::from(db.meta().page_size);
         let trailer = has_trailer(source.size());
+        let mut lock = None;
         if trailer && source.size() != database_bytes + TRAILER_LEN {
             let damage = crate::Damage::ExtraBytes {
                 size: source.size(),
@@ -210,7 +254,8 @@ impl Input {
                     file: source.name().to_owned(),
                 });
             }
-            if database_holder(source.file(), source.name())? != Holder::Nobody {
+            lock = share_database(source.file(), source.name())?;
+            if lock.is_none() {
                 return Err(RestoreError::InUse {
                     file: source.name().to_owned(),
                 });
@@ -219,6 +264,7 @@ impl Input {
         Ok(Self {
             database_bytes,
             trailer,
+            lock,
         })
     }
 }
@@ -304,12 +350,17 @@ impl StagedMember {
         sync_dir(self.data.path())
     }
 
-    /// The WAL gets its name first: a data directory without a WAL would be taken for a member that never ran.
-    fn name(self) -> Result<(), RestoreError> {
-        if let Some(wal) = self.wal {
+    /// The WAL gets its name first: a data directory without a WAL would be taken for a member that never ran. It loses
+    /// it again when the data directory cannot have its own.
+    fn name(mut self) -> Result<(), RestoreError> {
+        if let Some(wal) = &mut self.wal {
             wal.name()?;
         }
-        self.data.name()
+        let named = self.data.name();
+        if let (Err(_), Some(wal)) = (&named, &mut self.wal) {
+            wal.take_back();
+        }
+        named
     }
 }
 
@@ -323,7 +374,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// Copies the source, patches the copy and reads it back.
 fn first_database(
     source: &FileSource,
-    input: &Input,
+    input: &mut Input<'_>,
     staged: &StagedMember,
     cluster: &NewCluster,
     options: &RestoreOptions,
@@ -340,6 +391,7 @@ fn first_database(
         input.trailer,
         &mut |done| meter.tell(done),
     )?;
+    input.lock = None;
     meter.step_done(bytes);
     let patch = Patch {
         members: &cluster.members,
@@ -366,7 +418,7 @@ fn copy_of_first(
     first: &StagedMember,
     other: &StagedMember,
     (patched, status): (&Patched, &Status),
-    input: &Input,
+    input: &Input<'_>,
     meter: &mut Meter<'_>,
 ) -> Result<(), RestoreError> {
     let (from, path) = (first.database(), other.database());
@@ -431,5 +483,66 @@ fn read_back(
             let damage = damage.unwrap_or(crate::Damage::NoMeta);
             Err(Error::damaged(source, damage).into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restore::NewMember;
+
+    fn cluster() -> NewCluster {
+        let members = NewMember::parse_list("a=http://a:1,b=http://b:1").unwrap();
+        NewCluster::form(&members, &super::super::Token::Fresh).unwrap()
+    }
+
+    fn target(member: &str, data_dir: &Path, wal_dir: Option<PathBuf>) -> RestoreTarget {
+        RestoreTarget {
+            wal_dir,
+            ..RestoreTarget::new(member, data_dir)
+        }
+    }
+
+    #[test]
+    fn a_wal_directory_must_be_apart_from_all_others() {
+        for (wal_dir, apart) in [
+            ("d/a", false),
+            ("./d/x/../a/", false),
+            ("d/a/wal", false),
+            ("d/b/wal", false),
+            ("d", false),
+            ("/", false),
+            ("d/b-wal", false),
+            ("d/a-wal", true),
+        ] {
+            let targets = [
+                target("b", Path::new("d/b"), Some("d/b-wal".into())),
+                target("a", Path::new("d/a"), Some(wal_dir.into())),
+            ];
+            let found = check_targets(&targets, &cluster());
+            let refused = matches!(found, Err(OptionsError::WalDirNotApart { .. }));
+            assert_eq!(refused, !apart, "{wal_dir}: {found:?}");
+        }
+        let twice = [
+            target("a", Path::new("d/a"), None),
+            target("b", Path::new("./d/b/../a"), None),
+        ];
+        let found = check_targets(&twice, &cluster());
+        assert_eq!(found, Err(OptionsError::DuplicateTarget("b".to_owned())));
+    }
+
+    #[test]
+    fn a_wal_loses_its_name_when_the_data_directory_gets_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, wal) = (dir.path().join("etcd"), dir.path().join("wal"));
+        let target = target("a", &data, Some(wal));
+        let cluster = cluster();
+        let id = cluster.member("a").unwrap().id;
+        let staged = StagedMember::new(&target, id, &cluster).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        assert!(matches!(staged.name(), Err(RestoreError::Exists(_))));
+        let left = std::fs::read_dir(dir.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [data]);
     }
 }

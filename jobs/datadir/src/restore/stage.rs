@@ -19,6 +19,8 @@ pub(super) struct Stage {
     dir: PathBuf,
     target: PathBuf,
     named: bool,
+    /// The target's parent and those above it, up to the first one that was there before, topmost first.
+    parents: Vec<PathBuf>,
 }
 
 impl Stage {
@@ -29,6 +31,7 @@ impl Stage {
             return Err(RestoreError::Exists(target.to_owned()));
         }
         let parent = within.map_or_else(|| parent_of(target), Path::to_owned);
+        let parents = new_parents(&parent_of(target));
         make_all(&parent)?;
         let name = target
             .file_name()
@@ -40,6 +43,7 @@ impl Stage {
             dir,
             target: target.to_owned(),
             named: false,
+            parents,
         })
     }
 
@@ -55,8 +59,9 @@ impl Stage {
         Ok(path)
     }
 
-    /// Gives it its name and flushes that. Nothing is replaced: if the name was taken meanwhile, it is an error.
-    pub(super) fn name(mut self) -> Result<(), RestoreError> {
+    /// Gives it its name and flushes that, with the names of the parents that were made. Nothing is replaced: if the
+    /// name was taken meanwhile, it is an error.
+    pub(super) fn name(&mut self) -> Result<(), RestoreError> {
         match renameat_with(CWD, &self.dir, CWD, &self.target, RenameFlags::NOREPLACE) {
             Ok(()) => {}
             // A file system without this flag: rename(2) still replaces nothing but an empty directory.
@@ -70,8 +75,19 @@ impl Stage {
             Err(e) => return Err(rename_error(&self.target, e.into()).into()),
         }
         self.named = true;
-        sync_dir(&parent_of(&self.target))?;
-        Ok(())
+        let flushed = self.parents.iter().try_for_each(|dir| sync_dir(dir));
+        if flushed.is_err() {
+            self.take_back();
+        }
+        Ok(flushed?)
+    }
+
+    /// Takes the name away again, so that the directory is removed with this.
+    pub(super) fn take_back(&mut self) {
+        // If not even this can be done, the target stays: it is whole, and nobody is told that it is there.
+        if self.named && std::fs::rename(&self.target, &self.dir).is_ok() {
+            self.named = false;
+        }
     }
 }
 
@@ -98,6 +114,23 @@ pub(super) fn parent_of(path: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// A directory and those above it, up to the first one that is there, topmost first: their names have to be flushed when
+/// they are made.
+fn new_parents(dir: &Path) -> Vec<PathBuf> {
+    let mut found = vec![dir.to_owned()];
+    while let Some(top) = found.last()
+        && !top.exists()
+    {
+        let above = parent_of(top);
+        if found.contains(&above) {
+            break;
+        }
+        found.push(above);
+    }
+    found.reverse();
+    found
 }
 
 fn make(path: &Path) -> Result<(), Error> {
@@ -137,15 +170,41 @@ mod tests {
     }
 
     #[test]
+    fn parents_that_are_made_are_flushed_in_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path();
+        let stage = Stage::new(&base.join("a/b/etcd"), None).unwrap();
+        let expected = [base.to_owned(), base.join("a"), base.join("a/b")];
+        assert_eq!(stage.parents, expected);
+        let stage = Stage::new(&base.join("a/b/other"), None).unwrap();
+        assert_eq!(stage.parents, [base.join("a/b")]);
+        let relative = new_parents(Path::new("none/x"));
+        assert_eq!(relative, [".", "none", "none/x"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_name_can_be_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("etcd");
+        let mut stage = Stage::new(&target, None).unwrap();
+        stage.name().unwrap();
+        assert!(target.is_dir());
+        stage.take_back();
+        drop(stage);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_finished_stage_replaces_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("etcd");
-        let (first, second) = (
+        let (mut first, mut second) = (
             Stage::new(&target, None).unwrap(),
             Stage::new(&target, None).unwrap(),
         );
         first.name().unwrap();
         assert!(matches!(second.name(), Err(RestoreError::Exists(_))));
+        drop(second);
         assert!(matches!(
             Stage::new(&target, None),
             Err(RestoreError::Exists(_))

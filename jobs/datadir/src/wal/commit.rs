@@ -10,7 +10,7 @@ use crate::progress::ignore;
 use crate::raft::{HardState, LogPosition};
 
 use super::write::WalWriter;
-use super::{Tail, read_wal};
+use super::{Tail, WalSummary, read_wal};
 
 /// Writes into a WAL that everything in it is committed; gives the end of the log.
 ///
@@ -35,7 +35,7 @@ pub fn commit_to_the_end(wal_dir: &Path) -> Result<LogPosition, Error> {
     if let Some(damage) = &wal.damage {
         return Err(refused(format!("the WAL is damaged: {damage}")));
     }
-    if !wal.jumps.is_empty() && wal.valid_snapshots().next_back().is_none() {
+    if has_gap(&wal) {
         return Err(refused("entries are missing in the WAL".to_owned()));
     }
     let Some(last) = wal.segments.last() else {
@@ -69,12 +69,68 @@ pub fn commit_to_the_end(wal_dir: &Path) -> Result<LogPosition, Error> {
     Ok(wal.last)
 }
 
+/// Whether entries are missing that no snapshot stands for; the last snapshot is what a start begins with at the latest.
+fn has_gap(wal: &WalSummary) -> bool {
+    let snapshot = wal.valid_snapshots().next_back();
+    let snapshot = snapshot.map_or(0, |snapshot| snapshot.position.index);
+    wal.jumps
+        .iter()
+        .any(|jump| jump.next > snapshot.saturating_add(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::{ClusterId, MemberId};
     use crate::raft::{Entry, EntryKind};
-    use crate::wal::{SegmentName, WalMetadata};
+    use crate::wal::{SegmentName, WalMetadata, WalSnapshot};
+
+    fn first_segment() -> String {
+        SegmentName {
+            sequence: 0,
+            index: 0,
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn a_gap_behind_the_last_snapshot_is_refused() {
+        for (snapshot, refused) in [(2, true), (6, false)] {
+            let mut writer = WalWriter::new(&WalMetadata {
+                member_id: MemberId(1),
+                cluster_id: ClusterId(2),
+            });
+            let at = |index| LogPosition { term: 1, index };
+            let entries = |writer: &mut WalWriter, indexes: std::ops::RangeInclusive<u64>| {
+                for index in indexes {
+                    writer.entry(&Entry {
+                        kind: EntryKind::Normal,
+                        position: at(index),
+                        data: b"x",
+                    });
+                }
+            };
+            entries(&mut writer, 1..=3);
+            writer.snapshot(&WalSnapshot {
+                position: at(snapshot),
+                conf_state: None,
+            });
+            writer.hard_state(&HardState {
+                term: 1,
+                vote: 1,
+                commit: 6,
+            });
+            entries(&mut writer, 7..=8);
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join(first_segment()), writer.as_bytes()).unwrap();
+            let done = commit_to_the_end(dir.path());
+            assert_eq!(
+                matches!(done, Err(Error::Refused { .. })),
+                refused,
+                "{done:?}"
+            );
+        }
+    }
 
     #[test]
     fn everything_is_committed_afterwards_whatever_the_tail() {
@@ -98,13 +154,7 @@ mod tests {
         let whole = writer.as_bytes();
         for (bytes, last) in [(whole, 4), (&whole[..whole.len() - 3], 3)] {
             let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join(
-                SegmentName {
-                    sequence: 0,
-                    index: 0,
-                }
-                .to_string(),
-            );
+            let path = dir.path().join(first_segment());
             std::fs::write(
                 &path,
                 [

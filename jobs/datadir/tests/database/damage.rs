@@ -3,17 +3,19 @@
 use crate::support::Numbers;
 use crate::support::bolt::{Shape, build, with_trailer};
 use crate::support::model::{History, Model};
+use etcd_datadir::Error;
 use etcd_datadir::error::Damage;
 use etcd_datadir::hash::hashkv;
 use etcd_datadir::inspect::inspect;
 use etcd_datadir::page::{Header, Meta};
 use etcd_datadir::progress::ignore;
-use etcd_datadir::source::MemorySource;
+use etcd_datadir::source::{MemorySource, Source};
+use etcd_datadir::tree::Database;
 use etcd_datadir::usage::{UsageOptions, UsageStream, usage};
 use etcd_datadir::verify::{Sha256State, Verdict, Verification, VerifyOptions, verify};
 use proptest::prelude::*;
 
-fn database() -> Vec<u8> {
+pub(super) fn database() -> Vec<u8> {
     let history = History {
         changes: 220,
         keys: 60,
@@ -542,4 +544,72 @@ proptest! {
         mixed.resize(database.len(), 0);
         read_all(with_trailer(mixed));
     }
+}
+
+/// Counts what is read of a file.
+struct Counting {
+    inner: MemorySource,
+    read: std::sync::atomic::AtomicUsize,
+}
+
+impl Source for Counting {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), Error> {
+        self.read
+            .fetch_add(buf.len(), std::sync::atomic::Ordering::Relaxed);
+        self.inner.read_exact_at(buf, offset)
+    }
+}
+
+#[test]
+fn a_cycle_of_long_runs_ends_when_they_are_longer_than_the_database() {
+    const PAGES: usize = 1000;
+    let mut file = vec![0; PAGES * PAGE];
+    for txid in [8u64, 7] {
+        let meta = Meta {
+            page_size: 4096,
+            flags: 0,
+            root: 3,
+            sequence: 0,
+            freelist: None,
+            high_water: PAGES as u64,
+            txid,
+        };
+        let at = usize::try_from(txid % 2).unwrap() * PAGE;
+        file[at..at + 80].copy_from_slice(&meta.encode());
+    }
+    let branch = Header {
+        id: 3,
+        flags: etcd_datadir::page::BRANCH,
+        count: 1,
+        overflow: 900,
+    };
+    file[3 * PAGE..3 * PAGE + 16].copy_from_slice(&branch.encode());
+    // Its only child is itself.
+    file[3 * PAGE + 16..3 * PAGE + 20].copy_from_slice(&16u32.to_le_bytes());
+    file[3 * PAGE + 24] = 3;
+    let source = Counting {
+        inner: MemorySource::new("cycle", file),
+        read: 0.into(),
+    };
+    let found = Database::open(&source).unwrap().buckets();
+    assert!(
+        matches!(
+            found,
+            Err(Error::Damaged {
+                damage: Damage::TooDeep { .. },
+                ..
+            })
+        ),
+        "{found:?}"
+    );
+    let read = source.read.into_inner();
+    assert!(read < 3 * PAGES * PAGE, "{read} bytes");
 }

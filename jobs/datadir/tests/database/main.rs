@@ -9,4 +9,5 @@
 mod support;
 
 mod damage;
+mod dirs;
 mod equal;
