@@ -70,7 +70,7 @@ fn without_controllers_bare_pods_do_it_and_one_line_says_so() {
         let status = me
             .etcd(["status", "-o", "json"])?
             .code(0)?
-            .within(Duration::from_secs(12))?;
+            .within(Duration::from_secs(20))?;
         ensure!(
             crate::column(&checked(&status)?, "rows", "via") == ["pod"; 3],
             "{status}"
