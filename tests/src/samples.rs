@@ -25,6 +25,8 @@ pub fn make(folder: &Path) -> Result<()> {
         etcd.wait_ready()?;
         fill(&etcd, 40, 60)?;
         etcd.snapshot(&etcdctl, &folder.join(format!("{line}.snapshot")))?;
+        etcd.kill();
+        std::fs::remove_file(&etcd.log)?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ fn it_tells_its_versions() {
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told["program"], "etcd-job");
     assert_eq!(told["reportFormat"], 1);
-    assert_eq!(told["transferFormat"], "KETCDX1");
+    assert_eq!(told["transferFormat"], "KETCDX2");
 }
 
 #[test]

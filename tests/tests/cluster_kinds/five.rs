@@ -1,16 +1,24 @@
 //! Five masters.
 
 use anyhow::{Result, ensure};
-use testbed::{Cluster, Spec, Workstation};
+use testbed::{Cluster, Spec, Workstation, wait};
 
 use crate::{agrees_with_etcdutl, column};
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(120);
 
 #[test]
 fn five_masters_are_told_and_saved() -> Result<()> {
     let cluster = Cluster::start(Spec::masters(5))?;
     cluster.wait_controllers(std::time::Duration::from_secs(60))?;
     let me = Workstation::of(&cluster)?;
-    let answer = me.etcd(["status", "-o", "json"])?.code(0)?;
+    // Five kubelets that have just started share this machine.
+    me.etcd(["health", "--wait", "3m"])?.code(0)?;
+    let answer = wait::until("all five to answer themselves", SOON, || {
+        let answer = me.etcd(["status", "-o", "json"]);
+        let answer = answer.map_err(|error| format!("{error:#}"))?;
+        answer.code(0).map_err(|error| format!("{error:#}"))
+    })?;
     let status = answer.json()?;
     ensure!(
         column(&status, "rows", "node") == ["m1", "m2", "m3", "m4", "m5"],
