@@ -30,8 +30,8 @@ pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration
         Operation::Health { timeout_ms } => {
             Duration::from_millis(*timeout_ms) + Duration::from_secs(8)
         }
-        Operation::Defrag => 15 * MINUTE,
-        Operation::SnapshotSave { .. } | Operation::Usage { .. } => 60 * MINUTE,
+        // The job itself gives a large database on a slow disk up to 45 minutes.
+        Operation::Defrag | Operation::SnapshotSave { .. } | Operation::Usage { .. } => 60 * MINUTE,
     };
     wanted.filter(|wanted| !wanted.is_zero()).unwrap_or(usual)
 }

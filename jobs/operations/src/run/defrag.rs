@@ -21,6 +21,9 @@ const SPARE_BYTES: u64 = 32 << 20;
 /// How often the progress is looked at.
 const STEP: Duration = Duration::from_secs(1);
 
+/// How long the member may take to tell its size afterwards.
+const AFTER_LIMIT: Duration = Duration::from_secs(15);
+
 pub(super) async fn defrag(
     target: &Target,
     connector: &Connector,
@@ -51,7 +54,8 @@ pub(super) async fn defrag(
         }
     }
     let took = begun.elapsed();
-    let after = endpoint.status(OWN_LIMIT).await?;
+    // It is done, whatever comes now: a member that has been busy for long may need a moment.
+    let after = endpoint.status(AFTER_LIMIT).await?;
     Ok(Report::Defrag(DefragReport {
         member_id: before.member_id,
         before_bytes: before.db_size_bytes,
