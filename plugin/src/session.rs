@@ -15,7 +15,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use crate::cli::Via;
-use crate::connection::Connection;
+use crate::connection::{Connection, Readiness, readiness};
 use crate::created::Created;
 pub use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::Error;
@@ -89,16 +89,33 @@ impl Session {
     ///
     /// Dropping the future leaves what was created to [`Created::remove_all`].
     pub async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
-        self.run_each(nodes, operation, |_| {}).await
+        let ended = self.run_once(nodes, operation).await;
+        let looks = matches!(
+            operation,
+            Operation::Status
+                | Operation::Members
+                | Operation::Health { .. }
+                | Operation::AlarmList
+        );
+        if looks && self.is_back(&ended).await {
+            return self.run_once(nodes, operation).await;
+        }
+        ended
     }
 
-    /// As [`Session::run`], telling each outcome the moment it is there.
-    pub async fn run_each(
-        &self,
-        nodes: &[&Node],
-        operation: &Operation,
-        mut told: impl FnMut(&Outcome),
-    ) -> Vec<Outcome> {
+    /// Whether the apiserver was lost for every node and is in order again: etcd has elected another leader, say.
+    async fn is_back(&self, ended: &[Outcome]) -> bool {
+        let lost = |outcome: &Outcome| matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost);
+        match self.cluster() {
+            Ok(cluster) if !ended.is_empty() && ended.iter().all(lost) => {
+                readiness(&cluster.connection.control).await == Readiness::Ready
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// One try of it.
+    async fn run_once(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
         let begun = Instant::now();
         let mut ended: Vec<Option<Outcome>> = nodes.iter().map(|_| None).collect();
         let mut work: Vec<(usize, &Node)> = Vec::new();
@@ -112,7 +129,6 @@ impl Session {
                         took: begun.elapsed(),
                         result: Err(error),
                     };
-                    told(&outcome);
                     ended[number] = Some(outcome);
                 }
             }
@@ -129,7 +145,6 @@ impl Session {
                 took: begun.elapsed(),
                 result,
             };
-            told(&outcome);
             if let (Ground::Cluster(cluster), Ok(Report::Status(report))) =
                 (&self.ground, &outcome.result)
             {
@@ -138,17 +153,12 @@ impl Session {
             ended[*number] = Some(outcome);
         }
         let mut ended: Vec<Outcome> = ended.into_iter().flatten().collect();
-        self.rescue_here(&mut ended, operation, &mut told).await;
+        self.rescue_here(&mut ended, operation).await;
         ended
     }
 
     /// The apiserver was lost in between, and this host is one of the nodes: then it is asked directly.
-    async fn rescue_here(
-        &self,
-        ended: &mut [Outcome],
-        operation: &Operation,
-        told: &mut impl FnMut(&Outcome),
-    ) {
+    async fn rescue_here(&self, ended: &mut [Outcome], operation: &Operation) {
         let lost = |outcome: &Outcome| {
             outcome.via.is_none()
                 || matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost)
@@ -179,7 +189,6 @@ impl Session {
                 .await;
             outcome.via = Some(Via::Local);
             outcome.took += begun.elapsed();
-            told(outcome);
         }
     }
 

@@ -9,7 +9,7 @@ use testbed::workstation::Running;
 use testbed::{Cluster, Workstation};
 
 use crate::transfer::{arrived, large_database};
-use crate::{GONE, three};
+use crate::{GONE, agrees_with_etcdutl, three};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -213,7 +213,8 @@ fn an_interrupted_snapshot_leaves_no_file_and_a_killed_one_nothing_that_looks_li
     });
 }
 
-/// On the node, too, what an interrupted run leaves has another name.
+/// On the node, too, what an interrupted run leaves has another name, unless it was done before it heard of it: then it
+/// is whole.
 fn kept_on_the_node(cluster: &Cluster, me: &Workstation) -> Result<()> {
     let folder = "/var/lib/interrupted";
     let m2 = cluster.node("m2")?;
@@ -232,6 +233,15 @@ fn kept_on_the_node(cluster: &Cluster, me: &Workstation) -> Result<()> {
     interrupt(running)?;
     cluster.wait_nothing_left(GONE)?;
     let left = files();
-    ensure!(left.iter().all(|name| name.ends_with(".part")), "{left:?}");
+    for name in left.iter().filter(|name| name.ends_with(".db")) {
+        agrees_with_etcdutl(cluster, &m2.path(folder).join(name))?;
+    }
+    let others = |name: &&String| !name.ends_with(".part") && !name.ends_with(".db");
+    ensure!(
+        left.iter()
+            .filter(others)
+            .all(|name| name.ends_with(".db.json")),
+        "{left:?}"
+    );
     Ok(())
 }
