@@ -26,6 +26,8 @@ use crate::outcome::{RunError, RunErrorKind};
 
 /// How long the request to create may take. An apiserver that has lost its etcd keeps it for longer.
 const CREATE_LIMIT: Duration = Duration::from_secs(5);
+/// After which it is sent again.
+const CREATE_TRY_LIMIT: Duration = Duration::from_secs(2);
 /// How long after a Job its Pod may come. A controller-manager needs 0.1 s.
 const POD_LIMIT: Duration = Duration::from_millis(2500);
 /// How long a kubelet may take to say its first word about a pod bound to its node.
@@ -208,7 +210,12 @@ impl Launch<'_> {
         let request = async {
             let mut tries = 1;
             loop {
-                match create().await {
+                // A request on its way while the leader was lost is never answered; the next one is.
+                let Ok(ended) = timeout(CREATE_TRY_LIMIT, create()).await else {
+                    tries += 1;
+                    continue;
+                };
+                match ended {
                     // The names are ours: a try whose answer was lost has done it.
                     Err(kube::Error::Api(status)) if tries > 1 && status.is_already_exists() => {
                         return Ok(());
