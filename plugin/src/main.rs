@@ -17,6 +17,8 @@ use tracing_subscriber::EnvFilter;
 
 /// How long removing what a run made in the cluster may take at its end.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
+/// The same when there was nobody to be reached: whoever waits then has more to do.
+const REMOVAL_LIMIT_WHEN_LOST: Duration = Duration::from_secs(3);
 /// How long work on files may take to notice that it is to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -76,8 +78,14 @@ async fn to_the_end(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
     };
     if !created.is_idle() {
         ui.end_progress();
+        let lost = matches!(&ended, Err(error) if error.kind == ErrorKind::NothingReached);
+        let limit = if lost {
+            REMOVAL_LIMIT_WHEN_LOST
+        } else {
+            REMOVAL_LIMIT
+        };
         tokio::select! {
-            () = created.remove_all(REMOVAL_LIMIT) => {}
+            () = created.remove_all(limit) => {}
             // A second Ctrl-C: now.
             _ = signalled() => {}
         }

@@ -24,6 +24,9 @@ use crate::runners::program::Program;
 use crate::runners::{self, exec, local};
 use round::Round;
 
+/// How long an apiserver that is in order again may take to say so.
+const READY_AGAIN_LIMIT: Duration = Duration::from_millis(1500);
+
 /// The way to the nodes, found once for a command.
 pub struct Session {
     nodes: Vec<Node>,
@@ -108,7 +111,9 @@ impl Session {
         let lost = |outcome: &Outcome| matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost);
         match self.cluster() {
             Ok(cluster) if !ended.is_empty() && ended.iter().all(lost) => {
-                readiness(&cluster.connection.control).await == Readiness::Ready
+                let ready = readiness(&cluster.connection.control);
+                let ready = tokio::time::timeout(READY_AGAIN_LIMIT, ready).await;
+                ready == Ok(Readiness::Ready)
             }
             Ok(_) | Err(_) => false,
         }
