@@ -33,6 +33,8 @@ impl Verdict {
 pub enum ErrorKind {
     /// It was tried and failed.
     Failed,
+    /// The user's rights, or who the kubeconfig says the user is, do not suffice: trying again changes nothing.
+    NotAllowed,
     /// What was typed cannot be meant.
     Usage,
     /// It could not be done because the cluster is degraded.
@@ -51,7 +53,7 @@ impl ErrorKind {
     /// The process's exit code.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Failed => 1,
+            Self::Failed | Self::NotAllowed => 1,
             Self::Usage => 2,
             Self::Degraded => 3,
             Self::QuorumLostOrDamaged => 4,

@@ -143,10 +143,10 @@ pub(crate) fn run_error(node: &str, error: &RunError) -> Error {
             ErrorKind::Refused
         }
         RunErrorKind::OperationFailed(FailureKind::Interrupted) => ErrorKind::Interrupted,
+        RunErrorKind::NoRights => ErrorKind::NotAllowed,
         RunErrorKind::PodNotStarted
         | RunErrorKind::ImageMissing
         | RunErrorKind::QuotaExceeded
-        | RunErrorKind::NoRights
         | RunErrorKind::WritesRefused
         | RunErrorKind::NoController
         | RunErrorKind::NotSupportedByRunner

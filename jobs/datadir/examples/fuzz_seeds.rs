@@ -1,9 +1,10 @@
 //! Makes seeds for the fuzz targets out of real files: `fuzz_seeds CORPUS_DIR PATH…`, a path being a snapshot, a database
 //! or a data directory.
 //!
-//! The segments of a directory's WAL become seeds of `wal`, its `.snap` files of `snap`. Each database becomes a seed of `database_file`; its pages, the root's number first, one of `database_tree`; each of
-//! its records in small buckets, and some of the bucket `key`, one of `record`. Only files with pages of 1024 bytes
-//! give trees the target can read; other page sizes still give it pages to mix.
+//! The segments of a directory's WAL become seeds of `wal`, its `.snap` files of `snap`. Each database becomes a seed of
+//! `database_file`; its pages, the root's number first, one of `database_tree`; each of its records in small buckets, and
+//! some of the bucket `key`, one of `record`. Only files with pages of 1024 bytes give trees the target can read; other
+//! page sizes still give it pages to mix.
 
 use std::error::Error;
 use std::fs;

@@ -57,15 +57,20 @@ pub async fn health(context: &Context<'_>, args: HealthArgs) -> Result<Verdict, 
                 context.ui.show(&health, args.output.output)?;
                 return Ok(health.verdict());
             }
-            // Waiting grants no rights.
-            Err(error) if over || matches!(error.kind, ErrorKind::Usage | ErrorKind::Refused) => {
-                return Err(error);
-            }
+            Err(error) if over || !may_pass(error.kind) => return Err(error),
             Ok(health) => tell(context, &mut told, health.summary),
             Err(error) => tell(context, &mut told, error.chain()),
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether it may be better later: waiting grants no rights.
+fn may_pass(kind: ErrorKind) -> bool {
+    !matches!(
+        kind,
+        ErrorKind::Usage | ErrorKind::Refused | ErrorKind::NotAllowed
+    )
 }
 
 /// While waiting, only what is new is said.
@@ -86,4 +91,20 @@ async fn once(context: &Context<'_>, args: &HealthArgs) -> Result<Health, Error>
     }
     let scope = scope(session.via(), &args.fleet);
     Ok(judge(session.nodes(), &outcomes, scope))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{RunError, RunErrorKind, run_error};
+
+    #[test]
+    fn only_what_time_can_heal_is_waited_for() {
+        let kind = |kind| run_error("cp-1", &RunError::new(kind, "")).kind;
+        assert!(may_pass(kind(RunErrorKind::NodeDown)));
+        assert!(may_pass(kind(RunErrorKind::ApiserverLost)));
+        assert!(!may_pass(kind(RunErrorKind::NoRights)));
+        assert!(!may_pass(kind(RunErrorKind::AdmissionRefused)));
+        assert_eq!(kind(RunErrorKind::NoRights).exit_code(), 1);
+    }
 }

@@ -83,9 +83,8 @@ impl Verdict {
     pub(crate) fn into_error(self, server: &str) -> Error {
         let kind = match self {
             Self::WithoutEtcd { .. } | Self::Unreachable { .. } => ErrorKind::NothingReached,
-            Self::BadCredentials { .. } | Self::Forbidden { .. } | Self::Failed { .. } => {
-                ErrorKind::Failed
-            }
+            Self::BadCredentials { .. } | Self::Forbidden { .. } => ErrorKind::NotAllowed,
+            Self::Failed { .. } => ErrorKind::Failed,
         };
         let error = Error::new(kind, self.describe(server));
         match self {

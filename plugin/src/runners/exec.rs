@@ -126,11 +126,10 @@ async fn status_of_all(
     };
     let (own, lists) = futures::join!(own, lists);
     let Some((teller, lists)) = lists else {
-        let report = |own| operate::status_report(own, operate::Lists::not_asked(None), Vec::new());
+        let report =
+            |own| operate::status_report(own, operate::Shared::not_asked(None), Vec::new());
         return own.into_iter().map(|own| own.map(report)).collect();
     };
-    let accounts = own.iter().filter_map(|own| own.as_ref().ok()?.ok());
-    let lists = lists.completed(accounts);
     let asked: Vec<&str> = nodes
         .iter()
         .filter_map(|node| node.target())
@@ -141,14 +140,15 @@ async fn status_of_all(
         Err(_) => Vec::new(),
     };
     let name = nodes[teller].name.as_str();
-    let mut lists = Some(lists);
+    let accounts = own.iter().filter_map(|own| own.as_ref().ok()?.ok());
+    let mut shared = Some(lists.with(accounts));
     let mut reports = Vec::new();
     for (number, own) in own.into_iter().enumerate() {
-        let (lists, peers) = match lists.take_if(|_| number == teller) {
-            Some(lists) => (lists, std::mem::take(&mut peers)),
-            None => (operate::Lists::not_asked(Some(name)), Vec::new()),
+        let (shared, peers) = match shared.take_if(|_| number == teller) {
+            Some(shared) => (shared, std::mem::take(&mut peers)),
+            None => (operate::Shared::not_asked(Some(name)), Vec::new()),
         };
-        reports.push(own.map(|own| operate::status_report(own, lists, peers)));
+        reports.push(own.map(|own| operate::status_report(own, shared, peers)));
     }
     reports
 }

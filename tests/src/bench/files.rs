@@ -60,7 +60,7 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
 
     let status = ["snapshot", "status"].map(OsStr::new);
     let verify = ["snapshot", "verify"].map(OsStr::new);
-    let bench = Bench {
+    let work = Work {
         file: &file,
         target: file.with_extension("restored"),
     };
@@ -74,7 +74,7 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
             Measured::new(&ours, &verify),
             Measured::new(&etcdutl, &status),
         ];
-        bench.pair(title, cache, &pair, (runs, bar), out)?;
+        work.pair(title, cache, &pair, (runs, bar), out)?;
     }
     let flags = ["--no-sha", "--no-records"].map(OsStr::new);
     let pair = [
@@ -82,9 +82,9 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
         Measured::new(&etcdutl, &status),
     ];
     let title = "verify with no more checks than etcdutl's, warm cache";
-    bench.pair(title, Cache::Warm, &pair, (runs, 0.5), out)?;
+    work.pair(title, Cache::Warm, &pair, (runs, 0.5), out)?;
     let restore = ["snapshot", "restore", "--data-dir"].map(OsStr::new);
-    let restore = [&restore[..], &[bench.target.as_os_str()]].concat();
+    let restore = [&restore[..], &[work.target.as_os_str()]].concat();
     let pair = || {
         [
             Measured::new(&ours, &restore),
@@ -92,25 +92,26 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
         ]
     };
     let title = "restore, warm cache";
-    bench.pair(title, Cache::Warm, &pair(), (runs, 0.5), out)?;
-    bench.usage(&ours, runs, out)?;
+    work.pair(title, Cache::Warm, &pair(), (runs, 0.5), out)?;
+    work.usage(&ours, runs, out)?;
     let title = "restore, in 256 MiB of memory";
-    bench.pair(title, Cache::Small, &pair(), (1, 1.0 / 20.0), out)?;
+    work.pair(title, Cache::Small, &pair(), (1, 1.0 / 20.0), out)?;
     let pair = [
         Measured::new(&ours, &verify),
         Measured::new(&etcdutl, &status),
     ];
     let title = "verify, in 256 MiB of memory";
-    bench.pair(title, Cache::Small, &pair, (1, 1.0 / 20.0), out)
+    work.pair(title, Cache::Small, &pair, (1, 1.0 / 20.0), out)
 }
 
-struct Bench<'a> {
+/// What is done to the snapshot, and with what is left of it.
+struct Work<'a> {
     file: &'a Path,
     /// Where restores go.
     target: PathBuf,
 }
 
-impl Bench<'_> {
+impl Work<'_> {
     fn pair(
         &self,
         title: &str,

@@ -20,20 +20,13 @@ const PEER_LIMIT: Duration = Duration::from_secs(3);
 /// How long the quorum may take for the list of members, before the member's own view is asked for.
 const QUORUM_LIMIT: Duration = Duration::from_secs(4);
 
-/// The lists that are the same on every member.
-pub(super) struct Lists {
+/// What is the same on every member, as one of them has told it.
+pub(super) struct Shared {
     members: Answer<MemberList>,
-    alarms: Alarms,
+    alarms: Answer<Vec<Alarm>>,
 }
 
-/// From where the alarms are known.
-enum Alarms {
-    Told(Answer<Vec<Alarm>>),
-    /// The quorum has just answered, so what each member says of itself is all there is; a call less.
-    InAccounts,
-}
-
-impl Lists {
+impl Shared {
     /// For nodes that were not asked, since another one has told.
     pub(super) fn not_asked(teller: Option<&str>) -> Self {
         let failure = Failure::new(
@@ -45,38 +38,43 @@ impl Lists {
         );
         Self {
             members: Answer::Failed(failure.clone()),
-            alarms: Alarms::Told(Answer::Failed(failure)),
+            alarms: Answer::Failed(failure),
         }
     }
+}
 
-    /// The same with the alarms that are in these accounts, if they are nowhere else.
-    pub(super) fn completed<'a>(self, accounts: impl Iterator<Item = &'a EndpointStatus>) -> Self {
-        match self.alarms {
-            Alarms::Told(_) => self,
-            Alarms::InAccounts => {
-                let mut accounts = accounts.peekable();
-                let told = accounts.peek().is_some();
-                let mut alarms: Vec<Alarm> = Vec::new();
-                for alarm in accounts.flat_map(EndpointStatus::alarms) {
-                    if !alarms.contains(&alarm) {
-                        alarms.push(alarm);
-                    }
-                }
-                let alarms = if told {
-                    Answer::Ok(alarms)
-                } else {
-                    Answer::Failed(Failure::new(
-                        FailureKind::Other,
-                        "no member told its alarms",
-                    ))
-                };
-                Self {
-                    alarms: Alarms::Told(alarms),
-                    ..self
-                }
-            }
+/// The list of members, and the alarms unless each member tells them in its own account.
+pub(super) struct Lists {
+    members: MemberList,
+    /// None: the quorum has just answered, so the accounts have them all; a call less.
+    alarms: Option<Answer<Vec<Alarm>>>,
+}
+
+impl Lists {
+    /// With the alarms of these accounts, where they are nowhere else.
+    pub(super) fn with<'a>(self, accounts: impl Iterator<Item = &'a EndpointStatus>) -> Shared {
+        Shared {
+            members: Answer::Ok(self.members),
+            alarms: self.alarms.unwrap_or_else(|| alarms_in(accounts)),
         }
     }
+}
+
+fn alarms_in<'a>(accounts: impl Iterator<Item = &'a EndpointStatus>) -> Answer<Vec<Alarm>> {
+    let mut accounts = accounts.peekable();
+    if accounts.peek().is_none() {
+        return Answer::Failed(Failure::new(
+            FailureKind::Other,
+            "no member told its alarms",
+        ));
+    }
+    let mut alarms: Vec<Alarm> = Vec::new();
+    for alarm in accounts.flat_map(EndpointStatus::alarms) {
+        if !alarms.contains(&alarm) {
+            alarms.push(alarm);
+        }
+    }
+    Answer::Ok(alarms)
 }
 
 /// Any operation but status.
@@ -88,9 +86,8 @@ pub(super) async fn operate(
         Operation::Status => {
             let own = own_status(etcdctl).await?;
             let Asked::Told(lists) = lists(etcdctl).await else {
-                return Ok(status_report(own, Lists::not_asked(None), Vec::new()));
+                return Ok(status_report(own, Shared::not_asked(None), Vec::new()));
             };
-            let lists = lists.completed(own.ok().into_iter());
             let asked: Vec<&str> = etcdctl
                 .target
                 .client_urls
@@ -98,7 +95,8 @@ pub(super) async fn operate(
                 .map(String::as_str)
                 .collect();
             let peers = peers(etcdctl, &lists, &asked).await;
-            Ok(status_report(own, lists, peers))
+            let shared = lists.with(own.ok().into_iter());
+            Ok(status_report(own, shared, peers))
         }
         Operation::Members => members_report(etcdctl).await,
         Operation::Health { .. } => health_report(etcdctl).await,
@@ -112,19 +110,13 @@ pub(super) async fn operate(
 /// The report of a status: etcdctl sees no files, so there is no evidence.
 pub(super) fn status_report(
     own: Answer<EndpointStatus>,
-    lists: Lists,
+    shared: Shared,
     peers: Vec<PeerStatus>,
 ) -> Report {
     Report::Status(StatusReport {
         own,
-        members: lists.members,
-        alarms: match lists.alarms {
-            Alarms::Told(alarms) => alarms,
-            Alarms::InAccounts => Answer::Failed(Failure::new(
-                FailureKind::Other,
-                "the alarms were not asked for",
-            )),
-        },
+        members: shared.members,
+        alarms: shared.alarms,
         peers,
         evidence: None,
     })
@@ -133,16 +125,12 @@ pub(super) fn status_report(
 /// What the members answer that listen at none of these URLs: without them they would count as down. Where the etcd
 /// pod's certificate is not accepted there, that is the answer.
 pub(super) async fn peers(etcdctl: &Etcdctl<'_>, lists: &Lists, asked: &[&str]) -> Vec<PeerStatus> {
-    let others = lists.members.ok().into_iter().flat_map(|list| {
-        let asked_itself = |member: &&Member| {
-            let mut urls = member.client_urls.iter();
-            urls.any(|url| asked.contains(&url.as_str()))
-        };
-        list.members
-            .iter()
-            .filter(move |member| !asked_itself(member))
-    });
-    join_all(others.filter_map(|member| {
+    let asked_itself = |member: &&Member| {
+        let mut urls = member.client_urls.iter();
+        urls.any(|url| asked.contains(&url.as_str()))
+    };
+    let members = lists.members.members.iter();
+    join_all(members.filter(|m| !asked_itself(m)).filter_map(|member| {
         let url = member.client_urls.first()?;
         Some(async move {
             let begun = Instant::now();
@@ -191,33 +179,31 @@ pub(super) async fn lists(etcdctl: &Etcdctl<'_>) -> Asked {
         Err(_) => return Asked::Silent,
     };
     let failure = match quorums {
-        Answer::Ok(_) if asks_quorum(etcdctl) => {
-            return Asked::Told(Lists {
-                members: quorums,
-                alarms: Alarms::InAccounts,
-            });
-        }
-        Answer::Ok(_) => {
-            let alarms = match etcdctl.call(&["alarm", "list", "-w", "json"]).await {
-                Ok(printed) => read(printed, |stdout| {
-                    etcdctl::alarms(stdout).map(|(_, alarms)| alarms)
-                }),
-                Err(error) => Answer::Failed(error.into()),
+        Answer::Ok(members) => {
+            let alarms = match asks_quorum(etcdctl) {
+                true => None,
+                false => Some(listed_alarms(etcdctl).await),
             };
-            return Asked::Told(Lists {
-                members: quorums,
-                alarms: Alarms::Told(alarms),
-            });
+            return Asked::Told(Lists { members, alarms });
         }
         Answer::Failed(failure) => failure,
     };
     match own_members(etcdctl).await {
-        Ok(Some(Answer::Ok(list))) => Asked::Told(Lists {
-            members: Answer::Ok(list),
-            alarms: Alarms::Told(Answer::Failed(failure)),
+        Ok(Some(Answer::Ok(members))) => Asked::Told(Lists {
+            members,
+            alarms: Some(Answer::Failed(failure)),
         }),
         _ if failure.kind == FailureKind::NoQuorum => Asked::WithoutQuorum,
         _ => Asked::Silent,
+    }
+}
+
+async fn listed_alarms(etcdctl: &Etcdctl<'_>) -> Answer<Vec<Alarm>> {
+    match etcdctl.call(&["alarm", "list", "-w", "json"]).await {
+        Ok(printed) => read(printed, |stdout| {
+            etcdctl::alarms(stdout).map(|(_, alarms)| alarms)
+        }),
+        Err(error) => Answer::Failed(error.into()),
     }
 }
 
@@ -285,7 +271,7 @@ async fn members_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
 
 async fn health_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
     let read_us = etcdctl.call(&["endpoint", "health", "-w", "json"]);
-    let alarms = etcdctl.call(&["alarm", "list", "-w", "json"]);
+    let alarms = listed_alarms(etcdctl);
     let list = quorums_members(etcdctl, etcdctl.limit);
     let (read_us, alarms, own, list) = futures::join!(read_us, alarms, own_status(etcdctl), list);
     // An unhealthy endpoint is exit code 1, with its line on standard output all the same.
@@ -293,12 +279,6 @@ async fn health_report(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
     let read_us = match (etcdctl::health(&printed.stdout), printed.failure) {
         (Err(_), Some(failure)) if printed.stdout.trim().is_empty() => Answer::Failed(failure),
         (told, _) => told.into(),
-    };
-    let alarms = match alarms {
-        Ok(printed) => read(printed, |stdout| {
-            etcdctl::alarms(stdout).map(|(_, alarms)| alarms)
-        }),
-        Err(error) => Answer::Failed(error.into()),
     };
     Ok(Report::Health(HealthReport {
         member_id: own.ok().and_then(|own| own.ok().map(|own| own.member_id)),
