@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -11,12 +12,15 @@ use kube::{Api, Client};
 use crate::connection::{chain, clock};
 use crate::error::Error;
 use crate::owner;
-use crate::runners::carry;
+use crate::runners::carry::{self, Parts};
 use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, OWNER_ANNOTATION, RUN_LABEL};
 use crate::session::Session;
 
 /// A pod whose deletion is not confirmed so long after its time is removed from the API alone.
 const STUCK_SECONDS: i64 = 60;
+
+/// For so long after a part was brought its first Jobs may be on their way: only `cleanup` removes it then.
+const YOUNG_SECONDS: i64 = 600;
 
 /// What a cleanup removed, and what it left alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -59,7 +63,7 @@ impl Session {
             .await
             .map_err(failed)?;
         let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-        for name in unused {
+        for name in unused.into_keys() {
             if !dry_run {
                 ignore_missing(api.delete(&name, &DeleteParams::default()).await)
                     .map_err(failed)?;
@@ -78,7 +82,8 @@ pub(crate) async fn remove_dead_runs(client: &Client, namespace: &str) -> Vec<St
         .unwrap_or_default()
 }
 
-/// Removes the parts of other versions than `keep` that nothing refers to; errors are for the next time.
+/// Removes the parts of other versions than `keep` that nothing refers to and nobody has just brought; errors are for
+/// the next time.
 pub(crate) async fn remove_old_parts(
     client: &Client,
     namespace: &str,
@@ -88,13 +93,25 @@ pub(crate) async fn remove_old_parts(
         return Vec::new();
     };
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    let now = clock::ahead(client).await.map(clock::now);
     let mut removed = Vec::new();
-    for name in unused.into_iter().filter(|name| !keep.contains(name)) {
+    for (name, brought) in unused {
+        if keep.contains(&name) || is_young(brought, now) {
+            continue;
+        }
         if api.delete(&name, &DeleteParams::default()).await.is_ok() {
             removed.push(name);
         }
     }
     removed
+}
+
+/// Whether somebody may be about to use a part. Without a clock everything is young.
+fn is_young(brought: Option<Timestamp>, now: Option<Timestamp>) -> bool {
+    let age = now
+        .zip(brought)
+        .map(|(now, brought)| now.as_second() - brought.as_second());
+    age.is_none_or(|age| age < YOUNG_SECONDS)
 }
 
 async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Result<Cleaned> {
@@ -150,7 +167,7 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
 
 /// Whether the run an object belongs to is over for certain: its process on this host has ended, or its time is up
 /// wherever it ran.
-fn is_dead(meta: &ObjectMeta, now: Option<jiff::Timestamp>) -> bool {
+fn is_dead(meta: &ObjectMeta, now: Option<Timestamp>) -> bool {
     let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
     match annotation(OWNER_ANNOTATION) {
         Some(owner) if owner::has_ended(owner) => return true,
@@ -182,7 +199,7 @@ async fn unused_parts(
     client: &Client,
     namespace: &str,
     gone_jobs: &[String],
-) -> kube::Result<Vec<String>> {
+) -> kube::Result<Parts> {
     let all = ListParams::default();
     let jobs = Api::<Job>::namespaced(client.clone(), namespace);
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
@@ -227,7 +244,7 @@ async fn unused_parts(
     }
     Ok(present
         .into_iter()
-        .filter(|name| carry::is_part_name(name) && !used.contains(name))
+        .filter(|(name, _)| carry::is_part_name(name) && !used.contains(name))
         .collect())
 }
 
@@ -271,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_run_is_dead_when_its_process_or_its_time_is_over() {
-        let now: Option<jiff::Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
+        let now: Option<Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
         let old = "2026-11-21T10:00:00Z";
         assert!(
             !is_dead(&meta(&owner::identity(), "50", old), now),
@@ -291,6 +308,18 @@ mod tests {
         let ended = format!("me@{}/4194999", owner::host());
         assert!(is_dead(&meta(&ended, "90", "2026-11-21T14:59:00Z"), now));
         assert!(!is_dead(&ObjectMeta::default(), now), "unknown is not dead");
+    }
+
+    #[test]
+    fn what_somebody_may_be_about_to_use_is_young() {
+        let at = |time: &str| time.parse::<Timestamp>().ok();
+        let now = at("2026-11-21T15:00:00Z");
+        assert!(is_young(at("2026-11-21T14:59:00Z"), now));
+        assert!(!is_young(at("2026-11-21T14:40:00Z"), now));
+        assert!(
+            is_young(at("2026-11-21T14:40:00Z"), None),
+            "without a clock nobody knows"
+        );
     }
 
     #[test]

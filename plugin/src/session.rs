@@ -21,7 +21,7 @@ pub use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::Error;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::runners::program::Program;
-use crate::runners::{self, exec, local};
+use crate::runners::{self, carry, exec, local};
 use round::Round;
 
 /// How long an apiserver that is in order again may take to say so.
@@ -52,7 +52,7 @@ pub(crate) struct Cluster {
     pub(crate) owner: String,
     program: Program,
     /// The parts of carried programs that were in the namespace at the beginning; none: that could not be told.
-    present: Option<std::collections::BTreeSet<String>>,
+    present: Option<carry::Parts>,
     /// Whether the program has been brought in.
     brought: tokio::sync::OnceCell<()>,
     swept: std::sync::Once,

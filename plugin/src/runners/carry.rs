@@ -1,8 +1,9 @@
 //! Bringing the carried program into the cluster: immutable ConfigMaps named by its digest, put there once per version.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -21,11 +22,14 @@ const COMPONENT: &str = "program";
 /// The digits of the digest that stand in names: enough to tell versions apart; the loader checks the whole digest.
 const DIGITS: usize = 20;
 
-/// The names of the carried parts of all versions that are in the namespace, from the apiserver's cache.
+/// Carried parts in a cluster: their names, and when they were brought, by the apiserver's clock.
+pub(crate) type Parts = BTreeMap<String, Option<Timestamp>>;
+
+/// The carried parts of all versions that are in the namespace, from the apiserver's cache.
 ///
 /// # Errors
 /// What the apiserver says.
-pub(crate) async fn present(client: &Client, namespace: &str) -> kube::Result<BTreeSet<String>> {
+pub(crate) async fn present(client: &Client, namespace: &str) -> kube::Result<Parts> {
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let labels = format!("app.kubernetes.io/name={APP},{COMPONENT_LABEL}={COMPONENT}");
     let list = api
@@ -34,7 +38,8 @@ pub(crate) async fn present(client: &Client, namespace: &str) -> kube::Result<BT
     Ok(list
         .items
         .into_iter()
-        .filter_map(|item| item.metadata.name)
+        .map(|item| item.metadata)
+        .filter_map(|meta| Some((meta.name?, meta.creation_timestamp.map(|time| time.0))))
         .collect())
 }
 
@@ -61,14 +66,14 @@ pub(crate) async fn bring(
     client: &Client,
     namespace: &str,
     carried: &Carried,
-    present: &BTreeSet<String>,
+    present: &Parts,
 ) -> Result<bool, RunError> {
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let missing: Vec<_> = carried
         .parts
         .iter()
         .enumerate()
-        .filter(|(number, _)| !present.contains(&config_map_name(carried.digest, *number)))
+        .filter(|(number, _)| !present.contains_key(&config_map_name(carried.digest, *number)))
         .map(|(number, part)| config_map(carried, number, part))
         .collect();
     let params = PostParams::default();

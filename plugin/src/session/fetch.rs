@@ -90,6 +90,19 @@ impl Session {
             (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
             _ => return Err(Error::usage(format!("{} is no file name", path.display()))),
         };
+        self.keep_snapshot(node, folder, name).await
+    }
+
+    /// Takes a snapshot of this node's member that stays on the node, with `NAME.json` beside it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then.
+    pub async fn keep_snapshot(
+        &self,
+        node: &Node,
+        folder: PathBuf,
+        name: String,
+    ) -> Result<SnapshotReport, Error> {
         let operation = Operation::SnapshotSave {
             folder,
             name,
@@ -99,7 +112,10 @@ impl Session {
         match outcomes.into_iter().next().map(|outcome| outcome.result) {
             Some(Ok(Report::Snapshot(report))) => Ok(report),
             Some(Err(error)) => Err(run_error(&node.name, &error)),
-            Some(Ok(_)) | None => Err(Error::failed("no report of the snapshot")),
+            Some(Ok(_)) | None => Err(Error::failed(format!(
+                "{}: no report of the snapshot",
+                node.name
+            ))),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Finding the apiserver, or doing without it.
 
-use std::collections::BTreeSet;
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// What the apiserver told.
 struct Found {
     nodes: Vec<Node>,
-    present: Option<BTreeSet<String>>,
+    present: Option<carry::Parts>,
 }
 
 impl Session {

@@ -118,19 +118,10 @@ fn the_master_that_led_etcd_and_the_controllers_is_off_and_it_is_told_within_ten
 
 /// The master whose controller-manager is at work.
 fn controllers_leader(cluster: &Cluster) -> Result<String> {
-    let path = "jsonpath={.spec.holderIdentity}";
-    let holder = cluster
-        .kubectl([
-            "get",
-            "lease",
-            "kube-controller-manager",
-            "-n",
-            "kube-system",
-            "-o",
-            path,
-        ])?
-        .success()?;
-    Ok(holder.split_once('_').context("no holder")?.0.to_owned())
+    let lease = cluster.controllers_lease()?;
+    let holder = lease["holderIdentity"].as_str().context("no holder")?;
+    let (node, _) = holder.split_once('_').context("a holder without a node")?;
+    Ok(node.to_owned())
 }
 
 /// Makes the member on this node etcd's leader.

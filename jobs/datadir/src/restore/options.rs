@@ -190,18 +190,15 @@ pub enum OptionsError {
     /// A directory for somebody who is not a member.
     #[error("{0:?} is not among the members of the new cluster")]
     UnknownMember(String),
-    /// Two directories for one member, or one for two.
-    #[error("member {0:?} or its directory is given twice")]
+    /// Two directories for one member.
+    #[error("member {0:?} is given twice")]
     DuplicateTarget(String),
-    /// A directory for a WAL outside of the data directories that is not outside of them, or not one of its own.
-    #[error(
-        "{} is to be the WAL's directory, but it is the same as {}, or the one is in the other", wal_dir.display(),
-        other.display()
-    )]
-    WalDirNotApart {
-        /// The WAL's directory.
-        wal_dir: PathBuf,
-        /// A data directory, or another WAL's directory.
+    /// Directories to be made that are not each one's own.
+    #[error("{} and {} are the same directory, or one is in the other", dir.display(), other.display())]
+    NotApart {
+        /// A data directory, or a WAL's.
+        dir: PathBuf,
+        /// Another one, given before it.
         other: PathBuf,
     },
 }

@@ -150,16 +150,13 @@ fn check_targets(
     if targets.is_empty() {
         return Err(OptionsError::NoTarget);
     }
-    check_wal_dirs(targets)?;
+    check_apart(targets)?;
     let mut ids = Vec::new();
     for (i, target) in targets.iter().enumerate() {
         let member = cluster
             .member(&target.member)
             .ok_or_else(|| OptionsError::UnknownMember(target.member.clone()))?;
-        let twice = |other: &RestoreTarget| {
-            other.member == target.member || plain(&other.data_dir) == plain(&target.data_dir)
-        };
-        if targets[..i].iter().any(twice) {
+        if targets[..i].iter().any(|o| o.member == target.member) {
             return Err(OptionsError::DuplicateTarget(target.member.clone()));
         }
         ids.push(member.id);
@@ -167,21 +164,21 @@ fn check_targets(
     Ok(ids)
 }
 
-/// Checks that each WAL's directory is apart from all others. Otherwise the one that gets its name first would make the
-/// other one's name taken, and stay behind.
-fn check_wal_dirs(targets: &[RestoreTarget]) -> Result<(), OptionsError> {
-    for (i, target) in targets.iter().enumerate() {
-        let Some(wal_dir) = &target.wal_dir else {
-            continue;
-        };
-        let data_dirs = targets.iter().map(|other| &other.data_dir);
-        let others = targets[..i].iter().filter_map(|o| o.wal_dir.as_ref());
-        if let Some(other) = data_dirs.chain(others).find(|o| touch(wal_dir, o)) {
-            return Err(OptionsError::WalDirNotApart {
-                wal_dir: wal_dir.clone(),
-                other: other.clone(),
+/// Checks that each directory is apart from all others. Otherwise the one that gets its name first would make the other
+/// one's name taken, and stay behind.
+fn check_apart(targets: &[RestoreTarget]) -> Result<(), OptionsError> {
+    let dirs = targets
+        .iter()
+        .flat_map(|target| std::iter::once(&target.data_dir).chain(&target.wal_dir));
+    let mut before: Vec<&PathBuf> = Vec::new();
+    for dir in dirs {
+        if let Some(other) = before.iter().find(|other| touch(dir, other)) {
+            return Err(OptionsError::NotApart {
+                dir: dir.clone(),
+                other: (*other).clone(),
             });
         }
+        before.push(dir);
     }
     Ok(())
 }
@@ -504,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wal_directory_must_be_apart_from_all_others() {
+    fn each_directory_must_be_apart_from_all_others() {
         for (wal_dir, apart) in [
             ("d/a", false),
             ("./d/x/../a/", false),
@@ -520,15 +517,26 @@ mod tests {
                 target("a", Path::new("d/a"), Some(wal_dir.into())),
             ];
             let found = check_targets(&targets, &cluster());
-            let refused = matches!(found, Err(OptionsError::WalDirNotApart { .. }));
+            let refused = matches!(found, Err(OptionsError::NotApart { .. }));
             assert_eq!(refused, !apart, "{wal_dir}: {found:?}");
+        }
+        for data_dir in ["./d/b/../a", "d", "d/a/member/b"] {
+            let targets = [
+                target("a", Path::new("d/a"), None),
+                target("b", Path::new(data_dir), None),
+            ];
+            let found = check_targets(&targets, &cluster());
+            assert!(
+                matches!(found, Err(OptionsError::NotApart { .. })),
+                "{data_dir}: {found:?}"
+            );
         }
         let twice = [
             target("a", Path::new("d/a"), None),
-            target("b", Path::new("./d/b/../a"), None),
+            target("a", Path::new("d/b"), None),
         ];
         let found = check_targets(&twice, &cluster());
-        assert_eq!(found, Err(OptionsError::DuplicateTarget("b".to_owned())));
+        assert_eq!(found, Err(OptionsError::DuplicateTarget("a".to_owned())));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `kubectl etcd snapshot restore`
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 use etcd_datadir::restore::{
@@ -130,10 +130,11 @@ fn meaning(args: &RestoreArgs) -> Result<(RestoreOptions, Vec<RestoreTarget>), E
         ..RestoreTarget::new(name, dir)
     };
     let targets = if args.all_members {
-        members
-            .iter()
-            .map(|member| target(&member.name, args.data_dir.join(&member.name)))
-            .collect()
+        let own = |member: &NewMember| {
+            let dir = folder_of(&args.data_dir, &member.name)?;
+            Ok(target(&member.name, dir))
+        };
+        members.iter().map(own).collect::<Result<_, Error>>()?
     } else {
         vec![target(&args.name, args.data_dir.clone())]
     };
@@ -159,6 +160,17 @@ fn meaning(args: &RestoreArgs) -> Result<(RestoreOptions, Vec<RestoreTarget>), E
     Ok((options, targets))
 }
 
+/// DIR/NAME, and nowhere else: etcd takes any text for a name.
+fn folder_of(dir: &Path, name: &str) -> Result<PathBuf, Error> {
+    let mut parts = Path::new(name).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(only)), None) if only == name => Ok(dir.join(only)),
+        _ => Err(Error::usage(format!(
+            "no directory can be named {name:?} as that member is: restore it without --all-members"
+        ))),
+    }
+}
+
 fn refusal(error: RestoreError) -> Error {
     let message = error.to_string();
     match error {
@@ -173,5 +185,19 @@ fn refusal(error: RestoreError) -> Error {
         }
         RestoreError::UnknownStorageVersion { .. } | RestoreError::BumpTooLarge { .. } => Error::failed(message),
         RestoreError::ReadBack { .. } => Error::new(ErrorKind::Failed, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_members_name_names_a_folder_in_the_one_given_or_none() {
+        let dir = Path::new("/restored");
+        assert_eq!(folder_of(dir, "cp-1").unwrap(), Path::new("/restored/cp-1"));
+        for name in ["", ".", "..", "../x", "/etc", "a/b", "a/"] {
+            assert!(folder_of(dir, name).is_err(), "{name:?}");
+        }
     }
 }

@@ -4,15 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::{Report, SnapshotReport};
 use jiff::Timestamp;
 
 use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Row, Status};
 use crate::assess::order::snapshot_sources;
-use crate::cli::{FleetArgs, NamedOutputArgs, Via};
-use crate::commands::{Context, answered_survey, node_named, run_error};
+use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::commands::{Context, answered_survey, node_named};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::session::Session;
@@ -78,11 +76,10 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
     }
     let begun = Instant::now();
     let (report, local) = match destination {
-        Destination::Here(file) if session.via() == Via::Local => {
-            (here(&session, node, &file).await?, Some(file))
-        }
         Destination::Here(file) => (session.save_snapshot(node, &file).await?, Some(file)),
-        Destination::Node { folder, name } => (on_node(&session, node, folder, name).await?, None),
+        Destination::Node { folder, name } => {
+            (session.keep_snapshot(node, folder, name).await?, None)
+        }
     };
     let view = Snapshot::new(&report, &node.name, local.as_deref(), begun.elapsed());
     context.ui.show(&view, args.output.output)?;
@@ -111,40 +108,6 @@ fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a 
             }
             error.hint("kubectl etcd status shows why")
         })
-}
-
-/// Without an apiserver this host is the node: the file is saved where it is wanted, by the same code.
-async fn here(session: &Session, node: &Node, file: &Path) -> Result<SnapshotReport, Error> {
-    let (folder, name) = match (
-        file.parent(),
-        file.file_name().and_then(|name| name.to_str()),
-    ) {
-        (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
-        _ => return Err(Error::usage(format!("{} is no file name", file.display()))),
-    };
-    on_node(session, node, folder, name).await
-}
-
-async fn on_node(
-    session: &Session,
-    node: &Node,
-    folder: PathBuf,
-    name: String,
-) -> Result<SnapshotReport, Error> {
-    let operation = Operation::SnapshotSave {
-        folder,
-        name,
-        hold_seconds: 0,
-    };
-    let outcomes = session.run(&[node], &operation).await;
-    match outcomes.into_iter().next().map(|outcome| outcome.result) {
-        Some(Ok(Report::Snapshot(report))) => Ok(report),
-        Some(Err(error)) => Err(run_error(&node.name, &error)),
-        Some(Ok(_)) | None => Err(Error::failed(format!(
-            "{}: no answer to what was asked",
-            node.name
-        ))),
-    }
 }
 
 fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error> {

@@ -1,6 +1,5 @@
 //! The fetch against every way in which a stream can end.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, Once};
 
@@ -57,7 +56,7 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
             reference: "x".into(),
             pull_secrets: Vec::new(),
         },
-        present: Some(BTreeSet::new()),
+        present: Some(Default::default()),
         brought: OnceCell::new(),
         swept: Once::new(),
         heard: Heard::default(),
