@@ -34,6 +34,20 @@ pub struct Target {
     pub image: Option<String>,
 }
 
+impl Target {
+    /// Where the member is reached from other nodes; none when it listens on loopback only.
+    pub fn url_beyond_the_node(&self) -> Option<&str> {
+        let mut urls = self.client_urls.iter();
+        urls.find(|url| !is_loopback(url)).map(String::as_str)
+    }
+}
+
+/// Whether a URL leads to the host it is used on.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    host.starts_with("127.") || host.starts_with("localhost:") || host.starts_with("[::1]:")
+}
+
 /// Certificate files on the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::{FlagError, Flags, base_name, parts};
 use crate::failure::{Failure, FailureKind};
-use crate::target::{Target, TlsFiles};
+use crate::target::{Target, TlsFiles, is_loopback};
 
 /// What a target is made from: an etcd pod, taken from the API or from a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -243,11 +243,6 @@ fn reachable(url: &str) -> Option<String> {
         other => other,
     };
     Some(format!("{scheme}://{host}:{port}"))
-}
-
-fn is_loopback(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    host.starts_with("127.") || host.starts_with("localhost:") || host.starts_with("[::1]:")
 }
 
 /// Where a path inside the container lies on the node: through the mount with the longest path that leads to it.

@@ -94,20 +94,22 @@ struct HealthLine {
     error: String,
 }
 
-/// The account of one endpoint, of `endpoint status -w json`.
-pub(super) fn endpoint_status(
+/// The accounts of the endpoints that answered, of `endpoint status -w json`. The quota is told from etcd 3.6 on.
+pub(super) fn endpoint_statuses(
     stdout: &str,
-    quota: Option<u64>,
     took_ms: u64,
-) -> Result<EndpointStatus, Failure> {
+) -> Result<Vec<EndpointStatus>, Failure> {
     let lines: Vec<EndpointStatusLine> = parse(stdout)?;
-    let line = lines
+    Ok(lines
         .into_iter()
-        .next()
-        .ok_or_else(|| not_understood("an empty list"))?;
+        .map(|line| endpoint_status(line, took_ms))
+        .collect())
+}
+
+fn endpoint_status(line: EndpointStatusLine, took_ms: u64) -> EndpointStatus {
     let body = line.status;
     let some_text = |text: String| (!text.is_empty()).then_some(text);
-    Ok(EndpointStatus {
+    EndpointStatus {
         endpoint: line.endpoint,
         cluster_id: ClusterId(body.header.cluster_id),
         member_id: MemberId(body.header.member_id),
@@ -115,10 +117,7 @@ pub(super) fn endpoint_status(
         storage_version: some_text(body.storage_version),
         db_size_bytes: body.db_size,
         db_in_use_bytes: (body.db_size_in_use > 0).then_some(body.db_size_in_use),
-        // Told from 3.6 on; before, only the flag knows.
-        quota_bytes: (body.db_size_quota > 0)
-            .then_some(body.db_size_quota)
-            .or(quota),
+        quota_bytes: (body.db_size_quota > 0).then_some(body.db_size_quota),
         leader: (body.leader != 0).then_some(MemberId(body.leader)),
         is_learner: body.is_learner,
         raft_term: body.raft_term,
@@ -136,7 +135,7 @@ pub(super) fn endpoint_status(
             .then_some(body.downgrade_info.target_version)
             .and_then(some_text),
         took_ms,
-    })
+    }
 }
 
 /// The raft term of `endpoint status`'s header is the member's own; a list carries no more than ids.
@@ -248,7 +247,7 @@ fn parse<'a, T: Deserialize<'a>>(stdout: &'a str) -> Result<T, Failure> {
     serde_json::from_str(stdout.trim()).map_err(|error| not_understood(&error.to_string()))
 }
 
-fn not_understood(what: &str) -> Failure {
+pub(super) fn not_understood(what: &str) -> Failure {
     Failure::new(
         FailureKind::Other,
         format!("etcdctl's answer is not understood: {what}"),

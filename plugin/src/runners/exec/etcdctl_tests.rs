@@ -48,7 +48,7 @@ fn all() -> [Samples; 4] {
 #[test]
 fn status_of_every_line_is_read() {
     for sample in all() {
-        let status = endpoint_status(sample.status, None, 7).unwrap();
+        let status = endpoint_statuses(sample.status, 7).unwrap().remove(0);
         assert!(status.version.starts_with(sample.version), "{status:?}");
         assert_eq!(status.leader, Some(status.member_id), "{status:?}");
         assert!(
@@ -70,15 +70,9 @@ fn status_of_every_line_is_read() {
 }
 
 #[test]
-fn the_flag_tells_the_quota_where_etcd_does_not() {
-    let status = endpoint_status(sample!("3.5", "status"), Some(1 << 30), 0).unwrap();
-    assert_eq!(status.quota_bytes, Some(1 << 30));
-}
-
-#[test]
 fn members_of_every_line_are_read() {
     for sample in all() {
-        let status = endpoint_status(sample.status, None, 0).unwrap();
+        let status = endpoint_statuses(sample.status, 0).unwrap().remove(0);
         let list = members(sample.members, Consistency::Serializable).unwrap();
         assert_eq!(list.cluster_id, status.cluster_id, "{}", sample.version);
         assert_eq!(list.answered_by, status.member_id);
@@ -132,14 +126,14 @@ fn anything_else_is_an_error_and_no_panic() {
     for text in [
         "",
         "null",
-        "[]",
         "[{}]",
         "{",
         "Error: unknown flag",
         "[{\"Endpoint\":1}]",
     ] {
-        assert!(endpoint_status(text, None, 0).is_err(), "{text}");
+        assert!(endpoint_statuses(text, 0).is_err(), "{text}");
         assert!(health(text).is_err(), "{text}");
     }
+    assert!(health("[]").is_err());
     assert!(members("[]", Consistency::Serializable).is_err());
 }

@@ -9,6 +9,7 @@ use etcd_operations::report::{
     Alarm, AlarmKind, AlarmReport, Consistency, DefragReport, EndpointStatus, HealthReport, Member,
     MemberList, PeerStatus, Report, StatusReport,
 };
+use etcd_operations::target::Target;
 use futures::future::join_all;
 
 use super::{Etcdctl, Printed, etcdctl, not_supported};
@@ -156,10 +157,56 @@ pub(super) async fn own_status(etcdctl: &Etcdctl<'_>) -> Result<Answer<EndpointS
     Ok(account(printed, etcdctl.target.quota_bytes, begun))
 }
 
+/// The members' own accounts, by one call from this node; none for those that it does not hear.
+pub(super) async fn accounts(
+    etcdctl: &Etcdctl<'_>,
+    targets: &[Option<&Target>],
+) -> Vec<Option<EndpointStatus>> {
+    let urls = targets.iter().flatten();
+    let urls: Vec<_> = urls.filter_map(|t| t.url_beyond_the_node()).collect();
+    let begun = Instant::now();
+    let arguments = ["endpoint", "status", "-w", "json"];
+    let printed = etcdctl
+        .call_at(&urls.join(","), etcdctl.limit, &arguments)
+        .await;
+    // A failure is of those that were not heard; what the others said stands in the output all the same.
+    let heard = printed
+        .ok()
+        .and_then(|printed| etcdctl::endpoint_statuses(&printed.stdout, took_ms(begun)).ok())
+        .unwrap_or_default();
+    let account = |target: &&Target| its_own(target, &heard);
+    targets
+        .iter()
+        .map(|target| target.as_ref().and_then(account))
+        .collect()
+}
+
+/// What was heard at this member's address, unless that address is a balancer's and so nobody's own.
+fn its_own(target: &Target, heard: &[EndpointStatus]) -> Option<EndpointStatus> {
+    let url = target.url_beyond_the_node()?;
+    let status = heard.iter().find(|status| status.endpoint == url)?;
+    let same = heard.iter().filter(|s| s.member_id == status.member_id);
+    (same.count() == 1).then(|| with_quota(status.clone(), target.quota_bytes))
+}
+
+/// etcd before 3.6 does not tell its quota, only its flags do.
+fn with_quota(status: EndpointStatus, by_flags: Option<u64>) -> EndpointStatus {
+    EndpointStatus {
+        quota_bytes: status.quota_bytes.or(by_flags),
+        ..status
+    }
+}
+
+fn took_ms(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 fn account(printed: Printed, quota: Option<u64>, begun: Instant) -> Answer<EndpointStatus> {
-    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     read(printed, |stdout| {
-        etcdctl::endpoint_status(stdout, quota, took_ms)
+        let statuses = etcdctl::endpoint_statuses(stdout, took_ms(begun))?;
+        let status = statuses.into_iter().next();
+        let status = status.ok_or_else(|| etcdctl::not_understood("an empty list"))?;
+        Ok(with_quota(status, quota))
     })
 }
 
@@ -364,7 +411,7 @@ async fn defrag(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
     if let Some(failure) = etcdctl.call(&["defrag"]).await?.failure {
         return Err(failure.into());
     }
-    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took_ms = took_ms(begun);
     let after = answered(own_status(etcdctl).await?)?;
     Ok(Report::Defrag(DefragReport {
         member_id: before.member_id,
@@ -385,5 +432,39 @@ fn read<T>(printed: Printed, parse: impl FnOnce(&str) -> Result<T, Failure>) -> 
     match printed.failure {
         Some(failure) => Answer::Failed(failure),
         None => parse(&printed.stdout).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn target(url: &str) -> Target {
+        serde_json::from_value(json!({
+            "node": "n", "pod": "etcd-n", "memberName": "n", "peerUrls": [], "dataDir": "/d",
+            "clientUrls": ["https://127.0.0.1:2379", url], "quotaBytes": 1 << 30,
+        }))
+        .unwrap()
+    }
+
+    fn heard(ids: [u64; 2]) -> Vec<EndpointStatus> {
+        let line = |(n, id): (usize, u64)| json!({"Endpoint": format!("https://10.0.0.{n}:2379"), "Status": {"header": {"member_id": id}, "version": "3.5.1"}});
+        let lines: Vec<_> = ids.into_iter().enumerate().map(line).collect();
+        etcdctl::endpoint_statuses(&json!(lines).to_string(), 1).unwrap()
+    }
+
+    #[test]
+    fn each_member_gets_its_own_account_and_the_quota_of_its_flags() {
+        let account = its_own(&target("https://10.0.0.1:2379"), &heard([7, 8])).unwrap();
+        assert_eq!(account.member_id, MemberId(8));
+        assert_eq!(account.quota_bytes, Some(1 << 30));
+        assert!(its_own(&target("https://10.0.0.9:2379"), &heard([7, 8])).is_none());
+        assert!(
+            its_own(&target("https://10.0.0.1:2379"), &heard([7, 7])).is_none(),
+            "one member answers at two addresses"
+        );
+        let only_here = target("https://localhost:2379");
+        assert!(its_own(&only_here, &heard([7, 8])).is_none());
     }
 }
