@@ -171,6 +171,15 @@ pub struct FleetArgs {
     /// Only on this control-plane node; may be given several times
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     pub node: Vec<String>,
+    /// By which runner.
+    #[command(flatten)]
+    pub way: WayArgs,
+}
+
+/// By which runner a command works.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = FLEET)]
+pub struct WayArgs {
     /// Force the way to the nodes instead of choosing the one that works
     #[arg(long, value_name = "RUNNER", value_enum)]
     pub via: Option<Via>,

@@ -27,22 +27,24 @@ pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration
         Operation::Status => Duration::from_secs(9),
         Operation::Members | Operation::AlarmList => Duration::from_secs(15),
         Operation::AlarmDisarm { .. } => Duration::from_secs(20),
+        Operation::SnapshotList { .. } => Duration::from_secs(15),
+        Operation::SnapshotDelete { .. } | Operation::SnapshotPrune { .. } => MINUTE,
         Operation::Health { timeout_ms } => {
             Duration::from_millis(*timeout_ms) + Duration::from_secs(8)
         }
         // The job itself gives a large database on a slow disk up to 45 minutes.
-        Operation::Defrag | Operation::SnapshotSave { .. } | Operation::Usage { .. } => 60 * MINUTE,
+        Operation::Defrag
+        | Operation::SnapshotSave { .. }
+        | Operation::SnapshotVerify { .. }
+        | Operation::SnapshotSend { .. }
+        | Operation::Usage { .. } => 60 * MINUTE,
     };
     wanted.filter(|wanted| !wanted.is_zero()).unwrap_or(usual)
 }
 
 /// After how long the cluster itself ends a run, whatever became of the plugin.
 pub(crate) fn deadline(operation: &Operation, limit: Duration) -> Duration {
-    let held = match operation {
-        Operation::SnapshotSave { hold_seconds, .. } => Duration::from_secs(*hold_seconds),
-        _ => Duration::ZERO,
-    };
-    limit + held + DEADLINE_AFTER
+    limit + Duration::from_secs(operation.hold_seconds()) + DEADLINE_AFTER
 }
 
 /// The runner that may succeed where this one failed for this reason.

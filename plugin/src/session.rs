@@ -19,6 +19,7 @@ use crate::connection::{Connection, Readiness, readiness};
 use crate::created::Created;
 pub use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::Error;
+use crate::outcome::run_error;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::runners::program::Program;
 use crate::runners::{self, carry, exec, local};
@@ -99,11 +100,25 @@ impl Session {
                 | Operation::Members
                 | Operation::Health { .. }
                 | Operation::AlarmList
+                | Operation::SnapshotList { .. }
         );
         if looks && self.is_back(&ended).await {
             return self.run_once(nodes, operation).await;
         }
         ended
+    }
+
+    /// Does one operation on one node.
+    ///
+    /// # Errors
+    /// Why there is no report.
+    pub async fn ask(&self, node: &Node, operation: &Operation) -> Result<Report, Error> {
+        let outcomes = self.run(&[node], operation).await;
+        match outcomes.into_iter().next().map(|outcome| outcome.result) {
+            Some(Ok(report)) => Ok(report),
+            Some(Err(error)) => Err(run_error(&node.name, &error)),
+            None => Err(unexpected(&node.name, operation)),
+        }
     }
 
     /// Whether the apiserver was lost for every node and is in order again: etcd has elected another leader, say.
@@ -352,6 +367,12 @@ impl Session {
     pub(crate) fn notices(&self) -> &NoticeSink {
         &self.notices
     }
+}
+
+/// The error of a report that is not what was asked for.
+pub(crate) fn unexpected(node: &str, operation: &Operation) -> Error {
+    let what = operation.name();
+    Error::failed(format!("{node}: {what} gave no answer that fits"))
 }
 
 fn boxed<'a, T>(

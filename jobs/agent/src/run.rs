@@ -81,12 +81,10 @@ async fn assigned(assignment: &str) -> ExitCode {
 
 /// Stays, so that the file can be fetched from this container.
 async fn hold(operation: &Operation, stop: &mut Stop) {
-    if let Operation::SnapshotSave { hold_seconds, .. } = operation {
-        let over = tokio::time::sleep(Duration::from_secs(*hold_seconds));
-        tokio::select! {
-            () = over => {}
-            () = stop.asked() => {}
-        }
+    let over = tokio::time::sleep(Duration::from_secs(operation.hold_seconds()));
+    tokio::select! {
+        () = over => {}
+        () = stop.asked() => {}
     }
 }
 

@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod failure;
 pub mod flags;
 pub mod ids;
+pub mod kept;
 pub mod local;
 pub mod operation;
 pub mod report;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::MemberId;
+use crate::kept::name::SnapshotName;
+use crate::kept::retention::Rules;
 use crate::report::AlarmKind;
 use crate::target::Target;
 
@@ -47,6 +49,43 @@ pub enum Operation {
         /// Stay for so many seconds after the report, so that the file can be fetched; 0: end at once.
         hold_seconds: u64,
     },
+    /// The snapshots that are kept in a folder of the node.
+    SnapshotList {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Reads all of a kept snapshot again and notes in its description what was found.
+    SnapshotVerify {
+        /// The folder.
+        folder: PathBuf,
+        /// Its name there.
+        name: SnapshotName,
+    },
+    /// Says what a kept snapshot is, and stays so that it can be fetched.
+    SnapshotSend {
+        /// The folder.
+        folder: PathBuf,
+        /// Its name there.
+        name: SnapshotName,
+        /// For so many seconds.
+        hold_seconds: u64,
+    },
+    /// Removes kept snapshots, each with its description.
+    SnapshotDelete {
+        /// The folder.
+        folder: PathBuf,
+        /// Their names there.
+        names: Vec<SnapshotName>,
+    },
+    /// Says which kept snapshots no rule keeps, and removes those of them that are named.
+    SnapshotPrune {
+        /// The folder.
+        folder: PathBuf,
+        /// What to keep.
+        rules: Rules,
+        /// What may be removed: what somebody was shown. What the rules keep by now stays all the same.
+        remove: Vec<SnapshotName>,
+    },
     /// What fills the database, from a snapshot stream that is stored nowhere.
     Usage {
         /// How many of the largest objects, namespaces and resources are named.
@@ -65,7 +104,22 @@ impl Operation {
             Self::AlarmDisarm { .. } => "alarm disarm",
             Self::Defrag => "defrag",
             Self::SnapshotSave { .. } => "snapshot save",
+            Self::SnapshotList { .. } => "snapshot list",
+            Self::SnapshotVerify { .. } => "snapshot verify",
+            Self::SnapshotSend { .. } => "snapshot get",
+            Self::SnapshotDelete { .. } => "snapshot delete",
+            Self::SnapshotPrune { .. } => "snapshot prune",
             Self::Usage { .. } => "usage",
+        }
+    }
+
+    /// For how many seconds a job stays after its report, so that a file can be fetched from it.
+    pub fn hold_seconds(&self) -> u64 {
+        match self {
+            Self::SnapshotSave { hold_seconds, .. } | Self::SnapshotSend { hold_seconds, .. } => {
+                *hold_seconds
+            }
+            _ => 0,
         }
     }
 }

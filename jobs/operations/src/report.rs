@@ -2,7 +2,13 @@
 //!
 //! Absent is not zero: what a version of etcd does not tell is `None` (3.5 tells no quota and no storage version).
 
-use std::path::{Path, PathBuf};
+mod kept;
+
+use std::path::PathBuf;
+
+pub use kept::{
+    Checked, Fate, KeptList, KeptSnapshot, KeptState, PruneReport, PrunedSnapshot, RemovedSnapshots,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,10 +23,6 @@ pub const API_VERSION: &str = "kubectl-etcd.github.io/v1";
 /// What one operation gave back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "report", rename_all = "kebab-case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of it in a process, and a box would be in every match"
-)]
 pub enum Report {
     /// Of [`crate::operation::Operation::Status`].
     Status(StatusReport),
@@ -36,6 +38,16 @@ pub enum Report {
     Defrag(DefragReport),
     /// Of [`crate::operation::Operation::SnapshotSave`].
     Snapshot(SnapshotReport),
+    /// Of [`crate::operation::Operation::SnapshotList`].
+    SnapshotList(KeptList),
+    /// Of [`crate::operation::Operation::SnapshotVerify`]: what it is now known to be.
+    SnapshotVerify(KeptSnapshot),
+    /// Of [`crate::operation::Operation::SnapshotSend`]: what is sent.
+    SnapshotSend(KeptSnapshot),
+    /// Of [`crate::operation::Operation::SnapshotDelete`].
+    SnapshotDelete(RemovedSnapshots),
+    /// Of [`crate::operation::Operation::SnapshotPrune`].
+    SnapshotPrune(PruneReport),
     /// Of [`crate::operation::Operation::Usage`].
     Usage(UsageReport),
 }
@@ -306,35 +318,6 @@ pub struct SnapshotReport {
     pub taken_at: Timestamp,
     /// How long it took to take and check, in milliseconds.
     pub took_ms: u64,
-}
-
-impl SnapshotReport {
-    /// The text of the file beside a snapshot that lies at this path, `NAME.json`: this report under an `apiVersion` and
-    /// the kind `SnapshotDescription`.
-    ///
-    /// # Errors
-    /// When the path is not UTF-8.
-    pub fn description(&self, path: &Path) -> serde_json::Result<Vec<u8>> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Description<'a> {
-            api_version: &'static str,
-            kind: &'static str,
-            #[serde(flatten)]
-            report: &'a SnapshotReport,
-        }
-        let report = &Self {
-            path: path.to_owned(),
-            ..self.clone()
-        };
-        let mut text = serde_json::to_vec_pretty(&Description {
-            api_version: API_VERSION,
-            kind: "SnapshotDescription",
-            report,
-        })?;
-        text.push(b'\n');
-        Ok(text)
-    }
 }
 
 /// What fills the database. Sizes are of keys and values as etcd stores them; page overhead is in `file_bytes` only.

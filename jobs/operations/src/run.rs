@@ -1,8 +1,10 @@
 //! Doing what an assignment says: one entry for the job's program and for the plugin on a control-plane node.
 
 mod alarm;
+mod blocking;
 mod defrag;
 mod health;
+mod kept;
 mod members;
 mod snapshot;
 mod status;
@@ -112,6 +114,15 @@ pub async fn run(
                 };
                 snapshot::save(target, &connector?, &save, events).await
             }
+            Operation::SnapshotList { folder } => kept::list(folder),
+            Operation::SnapshotVerify { folder, name } => kept::verify(folder, name, events).await,
+            Operation::SnapshotSend { folder, name, .. } => kept::send(folder, name),
+            Operation::SnapshotDelete { folder, names } => kept::delete(folder, names),
+            Operation::SnapshotPrune {
+                folder,
+                rules,
+                remove,
+            } => kept::prune(folder, rules, remove),
             Operation::Usage { top } => usage::usage(target, &connector?, *top, events).await,
         }
     });

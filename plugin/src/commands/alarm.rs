@@ -4,12 +4,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use etcd_operations::operation::Operation;
 use etcd_operations::report::{Alarm, AlarmKind, AlarmReport, Report};
 
-use super::{Context, answered_survey, none_answered, run_error, survey};
+use super::{Context, answered_survey, none_answered, survey};
 use crate::assess::model::{Role, Row, Status};
 use crate::cli::{FleetArgs, OutputArgs};
 use crate::discovery::Node;
 use crate::error::{Error, Verdict};
-use crate::session::Session;
+use crate::session::{Session, unexpected};
 use crate::views::alarms::{AlarmRow, Alarms, AlarmsKind};
 use crate::views::format::{bytes, percent};
 
@@ -150,22 +150,13 @@ async fn disarm_through(
     node: &Node,
     alarm: AlarmKind,
 ) -> Result<AlarmReport, Error> {
-    let outcomes = session
-        .run(
-            &[node],
-            &Operation::AlarmDisarm {
-                alarm,
-                member: None,
-            },
-        )
-        .await;
-    match outcomes.into_iter().next().map(|outcome| outcome.result) {
-        Some(Ok(Report::AlarmDisarm(report))) => Ok(report),
-        Some(Err(error)) => Err(run_error(&node.name, &error)),
-        Some(Ok(_)) | None => Err(Error::failed(format!(
-            "{}: no answer to what was asked",
-            node.name
-        ))),
+    let operation = Operation::AlarmDisarm {
+        alarm,
+        member: None,
+    };
+    match session.ask(node, &operation).await? {
+        Report::AlarmDisarm(report) => Ok(report),
+        _ => Err(unexpected(&node.name, &operation)),
     }
 }
 

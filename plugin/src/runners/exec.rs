@@ -34,7 +34,13 @@ pub(crate) fn supports(operation: &Operation) -> bool {
         | Operation::AlarmList
         | Operation::AlarmDisarm { .. }
         | Operation::Defrag => true,
-        Operation::SnapshotSave { .. } | Operation::Usage { .. } => false,
+        Operation::SnapshotSave { .. }
+        | Operation::SnapshotList { .. }
+        | Operation::SnapshotVerify { .. }
+        | Operation::SnapshotSend { .. }
+        | Operation::SnapshotDelete { .. }
+        | Operation::SnapshotPrune { .. }
+        | Operation::Usage { .. } => false,
     }
 }
 

@@ -202,29 +202,40 @@ pub(crate) enum Needed {
 }
 
 fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
-    let tls = target
-        .tls
-        .iter()
-        .flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]);
-    let mut needed: Vec<_> = tls.cloned().map(Needed::File).collect();
+    let with_etcd = |mut more: Vec<Needed>| {
+        let tls = target
+            .tls
+            .iter()
+            .flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]);
+        let mut needed: Vec<_> = tls.cloned().map(Needed::File).collect();
+        needed.append(&mut more);
+        needed
+    };
+    let data = || Needed::Folder(target.data_dir.clone());
     match operation {
         Operation::Status => {
-            needed.push(Needed::Folder(target.data_dir.clone()));
-            needed.extend(LOG_FOLDERS.map(|folder| Needed::FolderOrNone(folder.into())));
+            let logs = LOG_FOLDERS.map(|folder| Needed::FolderOrNone(folder.into()));
+            with_etcd([data()].into_iter().chain(logs).collect())
         }
         Operation::SnapshotSave { folder, .. } if folder.starts_with(SCRATCH) => {
-            needed.push(Needed::Scratch(SCRATCH.into()));
+            with_etcd(vec![Needed::Scratch(SCRATCH.into())])
         }
-        Operation::SnapshotSave { folder, .. } => needed.push(Needed::Writable(around(folder))),
+        Operation::SnapshotSave { folder, .. } => with_etcd(vec![Needed::Writable(around(folder))]),
         // It looks whether the disk has room for the copy etcd writes, and how far that is.
-        Operation::Defrag => needed.push(Needed::Folder(target.data_dir.clone())),
+        Operation::Defrag => with_etcd(vec![data()]),
         Operation::Usage { .. }
         | Operation::Members
         | Operation::Health { .. }
         | Operation::AlarmList
-        | Operation::AlarmDisarm { .. } => {}
+        | Operation::AlarmDisarm { .. } => with_etcd(Vec::new()),
+        // What lies on the node already: neither etcd nor its certificates have to be there.
+        Operation::SnapshotList { folder } | Operation::SnapshotSend { folder, .. } => {
+            vec![Needed::FolderOrNone(around(folder))]
+        }
+        Operation::SnapshotVerify { folder, .. }
+        | Operation::SnapshotDelete { folder, .. }
+        | Operation::SnapshotPrune { folder, .. } => vec![Needed::Writable(around(folder))],
     }
-    needed
 }
 
 /// What to mount for a folder that the operation makes itself, 0700, when it is missing: kubelet would make it open to all.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::{Report, SnapshotReport};
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole};
@@ -51,26 +52,71 @@ impl Session {
             Ground::Cluster(cluster) => cluster,
             Ground::Host => return self.save_here(node, path).await,
         };
-        let mut destination = Destination::create(path)?;
         let operation = Operation::SnapshotSave {
             folder: PathBuf::from(SCRATCH).join("snapshot"),
             name: NAME.into(),
             hold_seconds: HOLD.as_secs(),
         };
-        let via = self.via_for(&operation);
+        let there = format!("{SCRATCH}/snapshot/{NAME}");
+        self.bring(cluster, node, &operation, &there, path).await
+    }
+
+    /// Brings a snapshot that is kept on this node to a file here, which must not be there yet.
+    ///
+    /// # Errors
+    /// As [`Session::save_snapshot`].
+    pub async fn get_snapshot(
+        &self,
+        node: &Node,
+        folder: &Path,
+        name: &SnapshotName,
+        path: &Path,
+    ) -> Result<SnapshotReport, Error> {
+        let there = name.path_in(folder).display().to_string();
+        let Ground::Cluster(cluster) = &self.ground else {
+            return Err(
+                Error::refused(format!("{there} is on this host: no need to fetch it"))
+                    .hint(format!("cp -p {there} {there}.json {}", path.display())),
+            );
+        };
+        let operation = Operation::SnapshotSend {
+            folder: folder.to_owned(),
+            name: name.clone(),
+            hold_seconds: HOLD.as_secs(),
+        };
+        self.bring(cluster, node, &operation, &there, path).await
+    }
+
+    /// Runs an operation that makes or finds a snapshot at this path there, and brings it here.
+    async fn bring(
+        &self,
+        cluster: &Cluster,
+        node: &Node,
+        operation: &Operation,
+        there: &str,
+        path: &Path,
+    ) -> Result<SnapshotReport, Error> {
+        let mut destination = Destination::create(path)?;
+        let via = self.via_for(operation);
         if via == Via::Exec {
-            return Err(run_error(&node.name, &exec::not_supported(&operation)));
+            return Err(run_error(&node.name, &exec::not_supported(operation)));
         }
         let mut result = self
-            .fetch(cluster, via, node, &operation, &mut destination)
+            .fetch(cluster, via, node, (operation, there), &mut destination)
             .await;
         if let Err(Trouble::Run(error)) = &result
             && self.forced.is_none()
-            && runners::successor(via, error, &operation) == Some(Via::Pod)
+            && runners::successor(via, error, operation) == Some(Via::Pod)
         {
             self.choose(Via::Pod, &error.message);
             result = self
-                .fetch(cluster, Via::Pod, node, &operation, &mut destination)
+                .fetch(
+                    cluster,
+                    Via::Pod,
+                    node,
+                    (operation, there),
+                    &mut destination,
+                )
                 .await;
         }
         let report = result.map_err(|trouble| trouble.into_error(node, path))?;
@@ -108,14 +154,9 @@ impl Session {
             name,
             hold_seconds: 0,
         };
-        let outcomes = self.run(&[node], &operation).await;
-        match outcomes.into_iter().next().map(|outcome| outcome.result) {
-            Some(Ok(Report::Snapshot(report))) => Ok(report),
-            Some(Err(error)) => Err(run_error(&node.name, &error)),
-            Some(Ok(_)) | None => Err(Error::failed(format!(
-                "{}: no report of the snapshot",
-                node.name
-            ))),
+        match self.ask(node, &operation).await? {
+            Report::Snapshot(report) => Ok(report),
+            _ => Err(super::unexpected(&node.name, &operation)),
         }
     }
 
@@ -124,7 +165,7 @@ impl Session {
         cluster: &Cluster,
         via: Via,
         node: &Node,
-        operation: &Operation,
+        (operation, there): (&Operation, &str),
         destination: &mut Destination,
     ) -> Result<SnapshotReport, Trouble> {
         let limit = runners::limit(operation, self.limit);
@@ -162,7 +203,7 @@ impl Session {
                     );
                 }
             };
-            let bytes = receive(cluster, &started, destination, &mut fetching);
+            let bytes = receive(cluster, (&started, there), destination, &mut fetching);
             futures::try_join!(report, bytes)
         };
         let result = match timeout(limit, work).await {
@@ -177,24 +218,27 @@ impl Session {
         };
         cluster.created.remove_soon(started.object.clone());
         let (report, whole) = result?;
-        match report {
-            Report::Snapshot(report)
-                if report.sha256 == whole.sha256 && report.size_bytes == whole.size_bytes =>
-            {
-                Ok(report)
-            }
-            Report::Snapshot(report) => Err(Trouble::Run(RunError::new(
-                RunErrorKind::Lost,
-                format!(
-                    "what was fetched ({} bytes, sha256 {}) is not what was checked on the node ({} bytes, sha256 {})",
-                    whole.size_bytes, whole.sha256, report.size_bytes, report.sha256
-                ),
-            ))),
-            _ => Err(Trouble::Run(RunError::new(
+        let described = match report {
+            Report::Snapshot(report) => Some(report),
+            Report::SnapshotSend(kept) => kept.snapshot,
+            _ => None,
+        };
+        let Some(report) = described else {
+            return Err(Trouble::Run(RunError::new(
                 RunErrorKind::Lost,
                 "the job reported something else than a snapshot",
-            ))),
+            )));
+        };
+        if report.sha256 == whole.sha256 && report.size_bytes == whole.size_bytes {
+            return Ok(report);
         }
+        Err(Trouble::Run(RunError::new(
+            RunErrorKind::Lost,
+            format!(
+                "what was fetched ({} bytes, sha256 {}) is not what was checked on the node ({} bytes, sha256 {})",
+                whole.size_bytes, whole.sha256, report.size_bytes, report.sha256
+            ),
+        )))
     }
 
     fn tell(&self, node: &Node, progress: Progress) {
@@ -236,7 +280,7 @@ impl Trouble {
 /// Takes the file in, over as many connections as it takes.
 async fn receive(
     cluster: &Cluster,
-    started: &Started,
+    (started, there): (&Started, &str),
     destination: &mut Destination,
     told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Whole, Trouble> {
@@ -249,7 +293,7 @@ async fn receive(
         let before = receiver.verified();
         let connection = connect(
             cluster,
-            started,
+            (started, there),
             &mut receiver,
             destination,
             &mut refusals,
@@ -299,17 +343,16 @@ enum End {
 /// One connection, from the last verified byte on.
 async fn connect(
     cluster: &Cluster,
-    started: &Started,
+    (started, there): (&Started, &str),
     receiver: &mut Receiver,
     destination: &mut Destination,
     refusals: &mut Refusals,
     told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<(), End> {
-    let path = format!("{SCRATCH}/snapshot/{NAME}");
     let arguments = [
         "read".to_owned(),
         "--path".to_owned(),
-        path,
+        there.to_owned(),
         "--offset".to_owned(),
         receiver.verified().to_string(),
     ];

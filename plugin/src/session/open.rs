@@ -43,14 +43,14 @@ impl Session {
         notices: NoticeSink,
         created: Created,
     ) -> Result<Self, Error> {
-        if fleet.via == Some(Via::Local) {
+        if fleet.way.via == Some(Via::Local) {
             return Self::on_this_host(fleet, notices);
         }
         let server = match Connection::prepare(connection).await {
             Ok(server) => server,
             // Not even a kubeconfig: on a master that is no reason not to help.
             Err(error)
-                if fleet.via.is_none()
+                if fleet.way.via.is_none()
                     && connection.kubeconfig.is_none()
                     && local::is_control_plane() =>
             {
@@ -62,7 +62,7 @@ impl Session {
         match ask(&server, fleet).await {
             Ok(found) => Self::in_cluster(server, found, fleet, created, notices),
             Err((verdict, known)) => {
-                let alone = verdict.means_no_apiserver() && fleet.via.is_none();
+                let alone = verdict.means_no_apiserver() && fleet.way.via.is_none();
                 if alone && local::is_control_plane() {
                     let why = verdict.describe(&server.server);
                     return Self::instead_of_apiserver(fleet, &notices, &why);
@@ -80,10 +80,10 @@ impl Session {
         notices: NoticeSink,
     ) -> Result<Self, Error> {
         created.bind(connection.control.clone(), connection.namespace.clone());
-        let program = match &fleet.image {
+        let program = match &fleet.way.image {
             Some(reference) => Program::Image {
                 reference: reference.clone(),
-                pull_secrets: fleet.image_pull_secret.clone(),
+                pull_secrets: fleet.way.image_pull_secret.clone(),
             },
             None => Program::Carried(carry::program(&crate::carried::carried())),
         };
@@ -106,9 +106,9 @@ impl Session {
                 swept: Once::new(),
                 heard: Heard::default(),
             })),
-            forced: fleet.via,
+            forced: fleet.way.via,
             chosen: Mutex::new(None),
-            limit: fleet.timeout,
+            limit: fleet.way.timeout,
             notices,
         })
     }
@@ -134,7 +134,7 @@ impl Session {
             ground: Ground::Host,
             forced: Some(Via::Local),
             chosen: Mutex::new(None),
-            limit: fleet.timeout,
+            limit: fleet.way.timeout,
             notices,
         })
     }
@@ -149,7 +149,7 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
         tokio::spawn(async move { readiness(&control).await })
     };
     let parts = async {
-        match (&fleet.image, fleet.via) {
+        match (&fleet.way.image, fleet.way.via) {
             // Nothing is carried then.
             (Some(_), _) | (None, Some(Via::Exec)) => None,
             (None, _) => carry::present(client, &connection.namespace).await.ok(),

@@ -8,6 +8,7 @@ pub mod format;
 pub mod grid;
 pub mod health;
 pub mod inspection;
+pub mod kept;
 pub mod members;
 pub mod restore;
 #[cfg(test)]

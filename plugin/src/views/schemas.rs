@@ -175,6 +175,16 @@ fn snapshot() {
 }
 
 #[test]
+fn kept() {
+    use crate::views::kept::{Deleted, tests};
+    check("SnapshotList", &[tests::list()]);
+    check("SnapshotPrune", &[tests::prune()]);
+    let mut deleted = Deleted::new();
+    deleted.add("cp-1", &["a.db".parse().unwrap()]);
+    check("SnapshotDeletion", &[deleted]);
+}
+
+#[test]
 fn version() {
     check(
         "Version",

@@ -50,6 +50,9 @@ pub struct Snapshot {
     pub taken_at: String,
     /// How long all of it took, in milliseconds.
     pub took_ms: u64,
+    #[serde(skip)]
+    #[schemars(skip)]
+    fetched: bool,
 }
 
 impl Snapshot {
@@ -73,6 +76,15 @@ impl Snapshot {
             total_keys: report.total_keys,
             taken_at: report.taken_at.to_string(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            fetched: false,
+        }
+    }
+
+    /// One that was kept on the node and now lies in `file` on this host as well.
+    pub fn fetched(report: &SnapshotReport, node: &str, file: &Path, took: Duration) -> Self {
+        Self {
+            fetched: true,
+            ..Self::new(report, node, Some(file), took)
         }
     }
 }
@@ -84,8 +96,13 @@ impl View for Snapshot {
         } else {
             self.path.clone()
         };
+        let (verb, checked) = if self.fetched {
+            ("fetched", "the same, by its sha256, that was checked there")
+        } else {
+            ("saved", "sha256, size and every page checked")
+        };
         let mut text = format!(
-            "saved {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; sha256, size and every page checked\n",
+            "{verb} {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}\n",
             clean(&place),
             bytes(self.size_bytes),
             self.node,

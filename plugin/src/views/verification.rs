@@ -1,6 +1,8 @@
 //! How checked snapshots are shown.
 
+use etcd_datadir::stream::TRAILER_LEN;
 use etcd_datadir::verify::{Sha256State, Verdict};
+use etcd_operations::report::{KeptSnapshot, KeptState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -156,6 +158,30 @@ impl VerifiedFile {
                 .map(|finding| finding.damage.to_string())
                 .collect(),
             findings_left_out: found.findings_left_out,
+        }
+    }
+
+    /// One that was checked where it is kept.
+    pub fn kept(file: String, kept: &KeptSnapshot) -> Self {
+        let (verdict, summary) = match &kept.state {
+            KeptState::Verified { .. } => (FileVerdict::Reliable, "whole and undamaged".to_owned()),
+            KeptState::Damaged { what } => (FileVerdict::Damaged, format!("damaged: {what}")),
+            KeptState::Unknown { why } => (FileVerdict::NotFullyChecked, why.clone()),
+        };
+        let good = verdict == FileVerdict::Reliable;
+        let described = kept.snapshot.as_ref().filter(|_| good);
+        Self {
+            verdict,
+            size_bytes: Some(kept.size_bytes),
+            sha256: good.then_some(Trailer::Good),
+            etcdutl: described.map(|snapshot| Etcdutl {
+                hash: snapshot.hash,
+                revision: u64::try_from(snapshot.revision).unwrap_or_default(),
+                total_key: snapshot.total_keys,
+                total_size: snapshot.size_bytes.saturating_sub(TRAILER_LEN),
+                version: snapshot.storage_version.clone().unwrap_or_default(),
+            }),
+            ..Self::unreadable(file, summary)
         }
     }
 

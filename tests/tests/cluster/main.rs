@@ -8,6 +8,7 @@
 mod carried;
 mod commands;
 mod interrupted;
+mod kept;
 mod masters_off;
 mod obstacles;
 mod quorum_lost;

@@ -17,6 +17,8 @@ use super::Events;
 use super::stream::receive;
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
+use crate::kept::description::Description;
+use crate::kept::files::Replace;
 use crate::report::{EndpointStatus, Report, SnapshotReport};
 use crate::target::Target;
 use part::Part;
@@ -49,10 +51,13 @@ pub(super) async fn save(
     let checked = receive(&endpoint, "saving", events, store).await?;
     let report = report(&own, &path, checked, taken_at, begun.elapsed())?;
     if save.describe {
-        part::describe(&path, &report).map_err(|failure| {
-            let message = format!("the snapshot {} is complete, but {failure}", path.display());
-            Failure { message, ..failure }
-        })?;
+        let description = Description::new(&report, &path);
+        description
+            .store(&path, Replace::Nothing)
+            .map_err(|failure| {
+                let message = format!("the snapshot {} is complete, but {failure}", path.display());
+                Failure { message, ..failure }
+            })?;
     }
     Ok(Report::Snapshot(report))
 }

@@ -1,87 +1,23 @@
 //! A snapshot as it comes from etcd, handed to a thread that works on it; progress and stopping in between.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
 
 use super::Events;
+use super::blocking::{self, Flow, stopped};
 use crate::client::{Endpoint, Needs};
 use crate::failure::{Failure, FailureKind};
-use crate::wire::Progress;
 
 /// How long etcd may be silent in the middle of a snapshot.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
-
-/// How often progress is told.
-const STEP: Duration = Duration::from_millis(250);
 
 /// How much is collected before it is handed on; messages are 32 KiB and less.
 const PIECE_BYTES: usize = 512 << 10;
 
 /// How many pieces may wait for the thread.
 const PIECES: usize = 8;
-
-/// What the thread and its owner both see: how far it is, and whether it shall stop.
-#[derive(Debug)]
-pub(super) struct Flow {
-    stopped: AtomicBool,
-    step: Mutex<&'static str>,
-    done: AtomicU64,
-    total: AtomicU64,
-}
-
-impl Flow {
-    fn new(step: &'static str) -> Self {
-        Self {
-            stopped: AtomicBool::new(false),
-            step: Mutex::new(step),
-            done: AtomicU64::new(0),
-            total: AtomicU64::new(0),
-        }
-    }
-
-    /// Another kind of work begins, over as many bytes.
-    pub(super) fn enter(&self, step: &'static str) {
-        self.done.store(0, Relaxed);
-        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
-    }
-
-    /// So many bytes of the step are done.
-    pub(super) fn reached(&self, bytes: u64) {
-        self.done.store(bytes, Relaxed);
-    }
-
-    /// Whether nobody wants the result any more.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stopped.load(Relaxed)
-    }
-
-    /// The failure of who is stopped.
-    pub(super) fn check_stopped(&self) -> Result<(), Failure> {
-        if self.is_stopped() {
-            Err(stopped())
-        } else {
-            Ok(())
-        }
-    }
-
-    fn progress(&self) -> Progress {
-        let step = *self.step.lock().unwrap_or_else(PoisonError::into_inner);
-        Progress {
-            step: step.to_owned(),
-            done_bytes: self.done.load(Relaxed),
-            total_bytes: Some(self.total.load(Relaxed)).filter(|total| *total > 0),
-        }
-    }
-}
-
-fn stopped() -> Failure {
-    Failure::new(FailureKind::Interrupted, "the snapshot was stopped")
-}
 
 /// What comes over from the connection.
 enum Piece {
@@ -107,18 +43,6 @@ impl Pieces {
     }
 }
 
-/// A thread that is told to stop when nobody waits for it any more. It sees that between two pieces.
-struct Working<T> {
-    thread: JoinHandle<Result<T, Failure>>,
-    flow: Arc<Flow>,
-}
-
-impl<T> Drop for Working<T> {
-    fn drop(&mut self) {
-        self.flow.stopped.store(true, Relaxed);
-    }
-}
-
 /// Takes a snapshot and gives it to `work` on a thread of its own. `step` is what that is called at its beginning.
 ///
 /// # Errors
@@ -131,14 +55,9 @@ pub(super) async fn receive<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let (sender, receiver) = mpsc::channel(PIECES);
     let flow = Arc::new(Flow::new(step));
-    let mut working = Working {
-        thread: tokio::task::spawn_blocking({
-            let flow = Arc::clone(&flow);
-            move || work(Pieces(receiver), &flow)
-        }),
-        flow,
-    };
-    let mut stream = std::pin::pin!(stream(endpoint, sender, &working.flow));
+    let mut stream = std::pin::pin!(stream(endpoint, sender, &flow));
+    let job = move |flow: &Flow| work(Pieces(receiver), flow);
+    let mut working = std::pin::pin!(blocking::work(Arc::clone(&flow), events, job));
     let mut streaming = true;
     // The thread may end first: the disk is full, or it has seen that this is no snapshot.
     loop {
@@ -149,20 +68,9 @@ pub(super) async fn receive<T: Send + 'static>(
                     return Err(failure);
                 }
             }
-            result = &mut working.thread => return joined(result),
-            () = tokio::time::sleep(STEP) => events(working.flow.progress()),
+            result = &mut working => return result,
         }
     }
-}
-
-fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
-    let gone = |error| {
-        Failure::new(
-            FailureKind::Other,
-            format!("work on the snapshot ended: {error}"),
-        )
-    };
-    result.map_err(gone)?
 }
 
 enum Streaming {
@@ -197,7 +105,7 @@ async fn stream(
         let (blob, remaining) = (message.blob(), message.remaining_bytes());
         // The first message tells the size. (The trailer's 32 bytes are not in it, and do not show.)
         let total = remaining.saturating_add(blob.len() as u64);
-        flow.total.compare_exchange(0, total, Relaxed, Relaxed).ok();
+        flow.of(total);
         // etcd ignores its own error when it cannot read a page, and goes on like this for ever (3.4 to 3.7).
         empty = if blob.is_empty() && remaining > 0 {
             empty + 1

@@ -3,7 +3,8 @@
 use etcd_datadir::stream::Received;
 use etcd_datadir::usage::{Amounts, Usage, UsageOptions, UsageStream};
 
-use super::stream::{Flow, Pieces, receive};
+use super::blocking::Flow;
+use super::stream::{Pieces, receive};
 use super::{Events, trouble_with_data};
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::Failure;

@@ -1,6 +1,7 @@
 //! `kubectl etcd snapshot`
 
 pub mod inspect;
+pub mod kept;
 pub mod restore;
 pub mod save;
 pub mod usage;
@@ -19,9 +20,12 @@ Examples:
   # Is that file still what etcd sent?
   kubectl etcd snapshot verify etcd-prod-2026-11-21T150000Z.db
 
-`verify`, `inspect`, `usage` and `restore` need no cluster.";
+  # Which snapshots are kept on the control-plane nodes?
+  kubectl etcd snapshot list
 
-/// Take snapshots, and check, look into and restore them
+`verify`, `inspect`, `usage` and `restore` of files need no cluster.";
+
+/// Take snapshots, keep them, and check, look into and restore them
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SnapshotArgs {
@@ -32,6 +36,10 @@ pub struct SnapshotArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     Save(save::SaveArgs),
+    List(kept::list::ListArgs),
+    Get(kept::get::GetArgs),
+    Delete(kept::delete::DeleteArgs),
+    Prune(kept::prune::PruneArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
     Usage(usage::UsageArgs),
@@ -45,7 +53,11 @@ enum Action {
 pub async fn snapshot(context: &Context<'_>, args: SnapshotArgs) -> Result<Verdict, Error> {
     match args.action {
         Action::Save(args) => save::save(context, args).await,
-        Action::Verify(args) => verify::verify(context.ui, args).await,
+        Action::List(args) => kept::list::list(context, args).await,
+        Action::Get(args) => kept::get::get(context, args).await,
+        Action::Delete(args) => kept::delete::delete(context, args).await,
+        Action::Prune(args) => kept::prune::prune(context, args).await,
+        Action::Verify(args) => verify::verify(context, args).await,
         Action::Inspect(args) => inspect::inspect(context.ui, args).await,
         Action::Usage(args) => usage::usage(context.ui, args).await,
         Action::Restore(args) => restore::restore(context.ui, args).await,

@@ -4,20 +4,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use etcd_operations::kept::{FOLDER, description::Description};
 use jiff::Timestamp;
 
 use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Row, Status};
 use crate::assess::order::snapshot_sources;
 use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::commands::snapshot::kept::full_path;
 use crate::commands::{Context, answered_survey, node_named};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::session::Session;
 use crate::views::snapshot::Snapshot;
-
-/// Where snapshots are kept on a node unless another folder is named.
-const ON_NODE: &str = "/var/lib/etcd-snapshots";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,7 +42,7 @@ pub struct SaveArgs {
     #[arg(value_name = "FILE", conflicts_with = "on_node")]
     file: Option<PathBuf>,
     /// Keep it on the node, in this folder or in /var/lib/etcd-snapshots
-    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = ON_NODE)]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = FOLDER)]
     on_node: Option<PathBuf>,
     #[command(flatten)]
     output: NamedOutputArgs,
@@ -112,24 +111,26 @@ fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a 
 
 fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error> {
     if let Some(folder) = &args.on_node {
-        if !folder.is_absolute() {
-            return Err(Error::usage(format!(
-                "--on-node={} is not a full path: it names a folder on the node",
-                folder.display()
-            )));
-        }
         return Ok(Destination::Node {
-            folder: folder.clone(),
+            folder: full_path(folder, "--on-node")?,
             name: default_name.to_owned(),
         });
     }
-    let wanted = args.file.clone().unwrap_or_else(|| PathBuf::from("."));
+    free_file(args.file.as_deref(), default_name).map(Destination::Here)
+}
+
+/// The file that is meant by a file, a folder or nothing: a full path at which there is nothing yet.
+///
+/// # Errors
+/// When something is there already, or the folder cannot be used.
+pub(super) fn free_file(wanted: Option<&Path>, default_name: &str) -> Result<PathBuf, Error> {
+    let wanted = wanted.unwrap_or(Path::new("."));
     let file = if wanted.is_dir() {
         wanted.join(default_name)
     } else {
-        wanted
+        wanted.to_owned()
     };
-    for taken in [&file, &described(&file)] {
+    for taken in [&file, &Description::path_of(&file)] {
         if taken.symlink_metadata().is_ok() {
             return Err(Error::refused(format!(
                 "{} is there already, and nothing is ever overwritten",
@@ -148,14 +149,7 @@ fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error
     let name = file
         .file_name()
         .ok_or_else(|| Error::usage(format!("{} is no file name", file.display())))?;
-    Ok(Destination::Here(folder.join(name)))
-}
-
-/// The file that says what a snapshot is.
-fn described(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".json");
-    name.into()
+    Ok(folder.join(name))
 }
 
 /// `etcd-CONTEXT-TIME.db`: names in kubeconfigs may be anything, file names should not.

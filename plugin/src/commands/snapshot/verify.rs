@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use etcd_datadir::source::FileSource;
 use etcd_datadir::verify::{VerifyOptions, verify as verify_file};
+use etcd_operations::operation::Operation;
+use etcd_operations::report::Report;
 
-use crate::cli::NamedOutputArgs;
+use super::kept::{FolderArgs, KeptRef, node, open};
+use crate::cli::{NamedOutputArgs, WayArgs};
+use crate::commands::Context;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::files;
+use crate::session::{Session, unexpected};
 use crate::ui::Ui;
 use crate::views::verification::{FileVerdict, Verification, VerifiedFile};
 
@@ -16,6 +21,9 @@ const EXAMPLES: &str = "\
 Examples:
   # May these be relied on?
   kubectl etcd snapshot verify /backup/*.db
+
+  # One that is kept on a control-plane node, where it lies
+  kubectl etcd snapshot verify cp-1/etcd-prod-2026-11-21T150000Z.db
 
   # Keep the newest good one
   kubectl etcd snapshot verify -o name /backup/*.db | tail -1
@@ -29,23 +37,42 @@ Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be c
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// Snapshots to check
+    /// Snapshots to check: files, or NODE/NAME for one that is kept on a node (when there is no such file)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
+    kept: FolderArgs,
+    #[command(flatten)]
     output: NamedOutputArgs,
+    #[command(flatten)]
+    way: WayArgs,
 }
 
 /// Checks each file; shows all, whatever becomes of one.
 ///
 /// # Errors
 /// When it is interrupted.
-pub async fn verify(ui: &Ui, args: VerifyArgs) -> Result<Verdict, Error> {
+pub async fn verify(context: &Context<'_>, args: VerifyArgs) -> Result<Verdict, Error> {
+    let folder = args.kept.folder()?;
+    let kept: Vec<KeptRef> = args
+        .files
+        .iter()
+        .filter_map(|path| kept_ref(path))
+        .collect();
+    let session = if kept.is_empty() {
+        None
+    } else {
+        Some(open(context, &args.way, &kept).await?)
+    };
     let mut view = Verification::new();
     for path in &args.files {
-        view.files.push(one(ui, path).await?);
+        let verified = match (kept_ref(path), &session) {
+            (Some(one), Some(session)) => on_node(session, &folder, &one).await?,
+            _ => one(context.ui, path).await?,
+        };
+        view.files.push(verified);
     }
-    ui.show(&view, args.output.output)?;
+    context.ui.show(&view, args.output.output)?;
     let any = |verdict| view.files.iter().any(|file| file.verdict == verdict);
     if any(FileVerdict::Unreadable) {
         return Err(Error::failed("not every file could be read"));
@@ -57,6 +84,36 @@ pub async fn verify(ui: &Ui, args: VerifyArgs) -> Result<Verdict, Error> {
     } else {
         Verdict::Healthy
     })
+}
+
+/// What a path means that is no file's here: a snapshot on a node.
+fn kept_ref(path: &Path) -> Option<KeptRef> {
+    if path.symlink_metadata().is_ok() {
+        return None;
+    }
+    path.to_str()?.parse().ok()
+}
+
+/// Checks one where it is kept, and notes there what was found.
+async fn on_node(
+    session: &Session,
+    folder: &Path,
+    snapshot: &KeptRef,
+) -> Result<VerifiedFile, Error> {
+    let name = snapshot.to_string();
+    let operation = Operation::SnapshotVerify {
+        folder: folder.to_owned(),
+        name: snapshot.name.clone(),
+    };
+    match session
+        .ask(node(session, &snapshot.node)?, &operation)
+        .await
+    {
+        Ok(Report::SnapshotVerify(kept)) => Ok(VerifiedFile::kept(name, &kept)),
+        Ok(_) => Err(unexpected(&snapshot.node, &operation)),
+        Err(error) if error.kind == ErrorKind::Interrupted => Err(error),
+        Err(error) => Ok(VerifiedFile::unreadable(name, error.chain())),
+    }
 }
 
 async fn one(ui: &Ui, path: &Path) -> Result<VerifiedFile, Error> {

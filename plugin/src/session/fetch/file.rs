@@ -5,6 +5,7 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use etcd_operations::kept::description::Description;
 use etcd_operations::report::SnapshotReport;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 
@@ -121,7 +122,7 @@ fn describe(part: &Path, path: &Path, report: &SnapshotReport) -> io::Result<()>
         .truncate(true)
         .mode(0o600)
         .open(part)?;
-    let text = report.description(path)?;
+    let text = Description::new(report, path).text()?;
     file.write_all(&text)?;
     file.sync_all()
 }

@@ -1,15 +1,15 @@
 //! The file of a snapshot: made, locked, named when it is complete, gone when it is not.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
+use rustix::fs::statvfs;
 
 use crate::failure::{Failure, FailureKind};
-use crate::report::SnapshotReport;
+use crate::kept::files::{exists, name, nofollow, sync_folder_of, trouble};
 use crate::transfer::part_of;
 
 /// Room beside what etcd says of its size: it grows meanwhile.
@@ -127,39 +127,8 @@ impl Part {
             .map_err(|error| trouble("flush", &self.removal.part, &error))?;
         // From here on nothing of that name is ours to remove.
         name(&self.removal.part, &self.path)?;
-        sync_folder(&self.path)
+        sync_folder_of(&self.path)
     }
-}
-
-/// Stores the report beside a snapshot, `NAME.json`.
-pub(super) fn describe(path: &Path, report: &SnapshotReport) -> Result<(), Failure> {
-    let mut json = path.as_os_str().to_owned();
-    json.push(".json");
-    let json = PathBuf::from(json);
-    let part = part_of(&json);
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nofollow())
-        .open(&part)
-        .and_then(|mut file| {
-            file.write_all(&report.description(path)?)?;
-            file.sync_all()
-        })
-        .map_err(|error| trouble("write", &part, &error));
-    let done = written
-        .and_then(|()| name(&part, &json))
-        .and_then(|()| sync_folder(&json));
-    if done.is_err() {
-        std::fs::remove_file(&part).ok();
-    }
-    done
-}
-
-fn nofollow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), Failure> {
@@ -172,25 +141,6 @@ fn lock(file: &File, path: &Path) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
-}
-
-fn name(part: &Path, path: &Path) -> Result<(), Failure> {
-    match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::EXIST) => Err(exists(path)),
-        // A file system without this kind of rename: the name was free a moment ago.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            std::fs::rename(part, path).map_err(|error| trouble("name", path, &error))
-        }
-        Err(error) => Err(trouble("name", path, &error.into())),
-    }
-}
-
-fn sync_folder(path: &Path) -> Result<(), Failure> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| trouble("flush", folder, &error))
 }
 
 fn room_for(folder: &Path, bytes: u64) -> Result<(), Failure> {
@@ -208,26 +158,6 @@ fn room_for(folder: &Path, bytes: u64) -> Result<(), Failure> {
         needed - free
     );
     Err(Failure::new(FailureKind::NoSpace, message).hint(hint))
-}
-
-fn exists(path: &Path) -> Failure {
-    let message = format!(
-        "{} is there already, and nothing is overwritten",
-        path.display()
-    );
-    Failure::new(FailureKind::Refused, message).hint("choose another name")
-}
-
-fn trouble(action: &str, path: &Path, error: &io::Error) -> Failure {
-    let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureKind::NoSpace,
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => FailureKind::Missing,
-        _ => FailureKind::Other,
-    };
-    Failure::new(
-        kind,
-        format!("could not {action} {}: {error}", path.display()),
-    )
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! The thread that stores a snapshot: hash and write what comes, check the tree, name the file.
 
-use std::ops::ControlFlow;
-
-use etcd_datadir::source::FileSource;
 use etcd_datadir::status::Status;
 use etcd_datadir::stream::{Received, SnapshotChecker};
-use etcd_datadir::verify::{Verdict, VerifyOptions, verify};
+use etcd_datadir::verify::{Verdict, VerifyOptions};
 
-use super::super::stream::{Flow, Pieces};
+use super::super::blocking::{Flow, fatal, read_through};
+use super::super::stream::Pieces;
 use super::super::trouble_with_data;
 use super::part::Part;
 use crate::failure::{Failure, FailureKind};
@@ -42,30 +40,15 @@ pub(super) fn store(mut part: Part, mut pieces: Pieces, flow: &Flow) -> Result<C
 
 /// Walks the tree and decodes every record. The sha256 was checked on the way in.
 fn check(part: &Part, flow: &Flow) -> Result<Status, Failure> {
-    let source =
-        FileSource::open(part.current_path()).map_err(|error| trouble_with_data(&error))?;
     let options = VerifyOptions {
         sha256: false,
         ..VerifyOptions::default()
     };
-    let mut on_progress = |progress: etcd_datadir::progress::Progress| {
-        flow.reached(progress.done);
-        if flow.is_stopped() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    };
-    let found = verify(&source, &options, None, &mut on_progress)
-        .map_err(|error| trouble_with_data(&error))?;
-    let finding = found.findings.iter().find(|finding| finding.fatal);
-    match (finding, found.verdict, found.status) {
+    let found = read_through(part.current_path(), &options, flow)?;
+    match (fatal(&found), found.verdict, found.status) {
         (None, Verdict::Reliable | Verdict::NotFullyChecked, Some(status)) => Ok(status),
-        (finding, ..) => {
-            let what = finding.map_or_else(
-                || "its pages cannot be read".to_owned(),
-                |finding| finding.damage.to_string(),
-            );
+        (what, ..) => {
+            let what = what.unwrap_or_else(|| "its pages cannot be read".to_owned());
             let message = format!("etcd sent a snapshot of a damaged database: {what}");
             let hint = "take the snapshot from another member, and replace this one";
             Err(Failure::new(FailureKind::Corrupt, message).hint(hint))

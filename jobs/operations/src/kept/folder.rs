@@ -1,0 +1,189 @@
+//! A folder of kept snapshots: what lies there, and taking one away.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::description::Description;
+use super::files::{sync_folder_of, trouble};
+use super::name::SnapshotName;
+use super::retention::{self, Reason, Rules};
+use crate::failure::{Failure, FailureKind};
+use crate::report::{Checked, KeptSnapshot, KeptState, PrunedSnapshot};
+
+/// How snapshots' files end. Others are listed only when something describes them.
+const ENDINGS: [&str; 1] = [".db"];
+
+/// The snapshots in a folder, by name; none when it is not there.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<KeptSnapshot>, Failure> {
+    let unreadable = |error| trouble("read", folder, &error);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut kept = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        match look(folder, name) {
+            Ok(Some(snapshot)) => kept.push(snapshot),
+            Ok(None) => {}
+            // It was removed since the folder was read.
+            Err(failure) if failure.kind == FailureKind::Missing => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    kept.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(kept)
+}
+
+/// One snapshot.
+///
+/// # Errors
+/// [`FailureKind::Missing`] when there is no such file; [`FailureKind::Refused`] when it is no file.
+pub(crate) fn find(folder: &Path, name: &SnapshotName) -> Result<KeptSnapshot, Failure> {
+    look(folder, name.clone())?.ok_or_else(|| {
+        let path = name.path_in(folder);
+        let message = format!("{} is not a snapshot of kubectl etcd", path.display());
+        Failure::new(FailureKind::Refused, message)
+    })
+}
+
+/// None: it is no snapshot.
+fn look(folder: &Path, name: SnapshotName) -> Result<Option<KeptSnapshot>, Failure> {
+    let path = name.path_in(folder);
+    let found = path
+        .symlink_metadata()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => missing(&path),
+            _ => trouble("look at", &path, &error),
+        })?;
+    if !found.is_file() {
+        return Ok(None);
+    }
+    let description = Description::beside(&path);
+    let ours = ENDINGS.iter().any(|end| name.as_str().ends_with(end));
+    if !ours && !matches!(description, Ok(Some(_))) {
+        return Ok(None);
+    }
+    let size_bytes = found.len();
+    let state = state(size_bytes, &description);
+    Ok(Some(KeptSnapshot {
+        name,
+        size_bytes,
+        snapshot: description.ok().flatten().map(|d| d.snapshot),
+        state,
+    }))
+}
+
+fn state(size: u64, description: &Result<Option<Description>, Failure>) -> KeptState {
+    let unknown = |why: String| KeptState::Unknown { why };
+    let description = match description {
+        Ok(Some(description)) => description,
+        Ok(None) => return unknown("nothing describes it".to_owned()),
+        Err(failure) => return unknown(failure.message.clone()),
+    };
+    if size != description.snapshot.size_bytes {
+        let described = description.snapshot.size_bytes;
+        return KeptState::Damaged {
+            what: format!("it has {size} bytes, and had {described} when it was taken"),
+        };
+    }
+    match &description.checked {
+        None => KeptState::Verified {
+            at: description.snapshot.taken_at,
+            how: Checked::WhileSaving,
+        },
+        Some(check) => match &check.damage {
+            None => KeptState::Verified {
+                at: check.at,
+                how: Checked::Again,
+            },
+            Some(what) => KeptState::Damaged { what: what.clone() },
+        },
+    }
+}
+
+/// Whether a snapshot is ours to remove: only what is described is.
+///
+/// # Errors
+/// That it is not.
+pub(crate) fn check_ours(folder: &Path, name: &SnapshotName) -> Result<(), Failure> {
+    let path = name.path_in(folder);
+    if Description::beside(&path)?.is_some() {
+        return Ok(());
+    }
+    let message = match path.symlink_metadata() {
+        Ok(_) => format!(
+            "nothing describes {}: it is not ours to remove",
+            path.display()
+        ),
+        Err(_) => return Err(missing(&path)),
+    };
+    Err(Failure::new(FailureKind::Refused, message).hint("rm on the node removes it"))
+}
+
+fn missing(path: &Path) -> Failure {
+    Failure::new(
+        FailureKind::Missing,
+        format!("{} is not there", path.display()),
+    )
+    .hint("kubectl etcd snapshot list")
+}
+
+/// Takes a snapshot away, and then what describes it.
+///
+/// # Errors
+/// As [`check_ours`], or when the disk does not.
+pub(crate) fn remove(folder: &Path, name: &SnapshotName) -> Result<(), Failure> {
+    check_ours(folder, name)?;
+    let path = name.path_in(folder);
+    // In this order: what is left of a removal that was stopped is never a file that nobody knows.
+    for gone in [path.clone(), Description::path_of(&path)] {
+        match fs::remove_file(&gone) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(trouble("remove", &gone, &error));
+            }
+            _ => {}
+        }
+    }
+    sync_folder_of(&path)
+}
+
+/// Which of these may go by the rules, and why the others stay, newest first. The snapshots of each cluster are looked
+/// at by themselves: those of an old one do not make room for those of the new one.
+pub(crate) fn plan(kept: &[KeptSnapshot], rules: &Rules, now: Timestamp) -> Vec<PrunedSnapshot> {
+    let mut clusters: BTreeMap<_, Vec<(Timestamp, &KeptSnapshot)>> = BTreeMap::new();
+    let mut planned = Vec::new();
+    for one in kept {
+        match (&one.state, &one.snapshot) {
+            (KeptState::Verified { .. }, Some(snapshot)) => clusters
+                .entry(snapshot.cluster_id)
+                .or_default()
+                .push((snapshot.taken_at, one)),
+            _ => planned.push(PrunedSnapshot::untouched(one)),
+        }
+    }
+    for mut of_one in clusters.into_values() {
+        of_one.sort_by_key(|(taken_at, _)| *taken_at);
+        let taken: Vec<_> = of_one.iter().map(|(taken_at, _)| *taken_at).collect();
+        let reasons: Vec<Vec<Reason>> = retention::decide(&taken, rules, now);
+        let judged = of_one.iter().zip(reasons).rev();
+        planned.extend(judged.map(|((_, one), reasons)| PrunedSnapshot::judged(one, reasons)));
+    }
+    planned
+}
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

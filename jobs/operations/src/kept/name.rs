@@ -1,0 +1,124 @@
+//! The name of a kept snapshot.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest name, in bytes: room for `.json.part` within the 255 that file systems take.
+const LONGEST: usize = 200;
+
+/// A file's name that means the same in a folder, in a shell, in a table and on a command line: letters, digits, `.`, `_`
+/// and `-`, beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SnapshotName(String);
+
+/// Why a text is not a snapshot's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a snapshot's name: letters, digits, `.`, `_` and `-`, not ending in .json or .part"
+)]
+pub struct NameError(String);
+
+impl SnapshotName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The snapshot of this name in a folder.
+    pub fn path_in(&self, folder: &Path) -> PathBuf {
+        folder.join(&self.0)
+    }
+}
+
+impl FromStr for SnapshotName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let first = text.bytes().next();
+        let good = first.is_some_and(|b| b.is_ascii_alphanumeric())
+            && text.len() <= LONGEST
+            && text.bytes().all(plain)
+            // What describes one, and what is not complete.
+            && ![".json", ".part"].iter().any(|end| text.ends_with(end));
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError(text.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for SnapshotName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<SnapshotName> for String {
+    fn from(name: SnapshotName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for SnapshotName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_from_outside_lead_nowhere_else() {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "../x.db",
+            "a/b",
+            "/etc/passwd",
+            ".hidden",
+            "-rf",
+            "a b",
+            "a\nb",
+            "a\0",
+            "ä.db",
+            "x.json",
+            "x.db.part",
+            "$(x)",
+        ] {
+            assert!(bad.parse::<SnapshotName>().is_err(), "{bad:?}");
+            let json = serde_json::to_string(bad).unwrap();
+            assert!(
+                serde_json::from_str::<SnapshotName>(&json).is_err(),
+                "{bad:?}"
+            );
+        }
+        assert!("x".repeat(201).parse::<SnapshotName>().is_err());
+        for good in ["etcd-prod-2026-11-20T210000Z.db", "a", "1_2.tar.zst"] {
+            assert_eq!(good.parse::<SnapshotName>().unwrap().as_str(), good);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_a_name_is_one_file_in_the_folder(text in ".{0,40}") {
+            if let Ok(name) = text.parse::<SnapshotName>() {
+                let path = name.path_in(Path::new("/kept"));
+                prop_assert_eq!(path.parent(), Some(Path::new("/kept")));
+                prop_assert_eq!(path.file_name().and_then(|n| n.to_str()), Some(text.as_str()));
+            }
+        }
+    }
+}

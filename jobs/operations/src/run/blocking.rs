@@ -1,0 +1,159 @@
+//! Work on files: on a thread of its own, with progress, told to stop when nobody waits for it any more.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use etcd_datadir::source::FileSource;
+use etcd_datadir::verify::{Verification, VerifyOptions, verify};
+use tokio::task::{JoinError, JoinHandle};
+
+use super::{Events, trouble_with_data};
+use crate::failure::{Failure, FailureKind};
+use crate::wire::Progress;
+
+/// How often progress is told.
+const STEP: Duration = Duration::from_millis(250);
+
+/// What the thread and its owner both see: how far it is, and whether it shall stop.
+#[derive(Debug)]
+pub(super) struct Flow {
+    stopped: AtomicBool,
+    step: Mutex<&'static str>,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Flow {
+    /// Work that begins with this step.
+    pub(super) fn new(step: &'static str) -> Self {
+        Self {
+            stopped: AtomicBool::new(false),
+            step: Mutex::new(step),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+        }
+    }
+
+    /// Each step is over so many bytes. What was said first counts.
+    pub(super) fn of(&self, bytes: u64) {
+        self.total.compare_exchange(0, bytes, Relaxed, Relaxed).ok();
+    }
+
+    /// Another kind of work begins, over as many bytes.
+    pub(super) fn enter(&self, step: &'static str) {
+        self.done.store(0, Relaxed);
+        *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
+    }
+
+    /// So many bytes of the step are done.
+    pub(super) fn reached(&self, bytes: u64) {
+        self.done.store(bytes, Relaxed);
+    }
+
+    /// Whether nobody wants the result any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
+    }
+
+    /// The failure of who is stopped.
+    pub(super) fn check_stopped(&self) -> Result<(), Failure> {
+        if self.is_stopped() {
+            Err(stopped())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        let step = *self.step.lock().unwrap_or_else(PoisonError::into_inner);
+        Progress {
+            step: step.to_owned(),
+            done_bytes: self.done.load(Relaxed),
+            total_bytes: Some(self.total.load(Relaxed)).filter(|total| *total > 0),
+        }
+    }
+}
+
+/// The failure of work that was told to stop.
+pub(super) fn stopped() -> Failure {
+    Failure::new(FailureKind::Interrupted, "the snapshot was stopped")
+}
+
+/// A thread that is told to stop when nobody waits for it any more. It sees that when it looks at its [`Flow`].
+struct Working<T> {
+    thread: JoinHandle<Result<T, Failure>>,
+    flow: Arc<Flow>,
+}
+
+impl<T> Drop for Working<T> {
+    fn drop(&mut self) {
+        self.flow.stopped.store(true, Relaxed);
+    }
+}
+
+/// Does work on a thread of its own, and tells how far it is.
+///
+/// # Errors
+/// What the work says.
+pub(super) async fn work<T: Send + 'static>(
+    flow: Arc<Flow>,
+    events: &mut Events<'_>,
+    job: impl FnOnce(&Flow) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let mut working = Working {
+        thread: tokio::task::spawn_blocking({
+            let flow = Arc::clone(&flow);
+            move || job(&flow)
+        }),
+        flow,
+    };
+    loop {
+        tokio::select! {
+            result = &mut working.thread => return joined(result),
+            () = tokio::time::sleep(STEP) => events(working.flow.progress()),
+        }
+    }
+}
+
+fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
+    let gone = |error| {
+        Failure::new(
+            FailureKind::Other,
+            format!("work on the snapshot ended: {error}"),
+        )
+    };
+    result.map_err(gone)?
+}
+
+/// Reads a snapshot's file as thoroughly as the options say. Damage is in what is given back.
+///
+/// # Errors
+/// When the disk fails, or the work was stopped.
+pub(super) fn read_through(
+    path: &Path,
+    options: &VerifyOptions,
+    flow: &Flow,
+) -> Result<Verification, Failure> {
+    let source = FileSource::open(path).map_err(|error| trouble_with_data(&error))?;
+    let mut on_progress = |progress: etcd_datadir::progress::Progress| {
+        flow.of(progress.total);
+        flow.reached(progress.done);
+        if flow.is_stopped() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    verify(&source, options, None, &mut on_progress).map_err(|error| trouble_with_data(&error))
+}
+
+/// The first thing that makes a snapshot unreliable.
+pub(super) fn fatal(found: &Verification) -> Option<String> {
+    let mut findings = found.findings.iter();
+    let fatal = findings.find(|finding| finding.fatal)?;
+    Some(fatal.damage.to_string())
+}

@@ -1,0 +1,115 @@
+//! Snapshots that are kept on the node. They need no etcd.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use etcd_datadir::verify::{Sha256State, Verdict, Verification, VerifyOptions};
+use jiff::Timestamp;
+
+use super::Events;
+use super::blocking::{Flow, fatal, read_through, work};
+use crate::failure::{Failure, FailureKind};
+use crate::kept::description::{Check, Description};
+use crate::kept::files::Replace;
+use crate::kept::folder;
+use crate::kept::name::SnapshotName;
+use crate::kept::retention::Rules;
+use crate::report::{
+    Fate, KeptList, KeptState, PruneReport, RemovedSnapshots, Report, SnapshotReport,
+};
+
+pub(super) fn list(folder: &Path) -> Result<Report, Failure> {
+    Ok(Report::SnapshotList(KeptList {
+        folder: folder.to_owned(),
+        snapshots: folder::list(folder)?,
+    }))
+}
+
+/// What is sent is what the description says it is: who receives it compares.
+pub(super) fn send(folder: &Path, name: &SnapshotName) -> Result<Report, Failure> {
+    let found = folder::find(folder, name)?;
+    let why = match &found.state {
+        KeptState::Verified { .. } => return Ok(Report::SnapshotSend(found)),
+        KeptState::Damaged { what } => format!("is damaged: {what}"),
+        KeptState::Unknown { why } => format!("cannot be relied on: {why}"),
+    };
+    let message = format!("{} {why}", name.path_in(folder).display());
+    Err(Failure::new(FailureKind::Refused, message).hint("scp copies it as it is"))
+}
+
+/// Reads all of it again. What is found is noted beside it, so that lists and rules know.
+pub(super) async fn verify(
+    folder: &Path,
+    name: &SnapshotName,
+    events: &mut Events<'_>,
+) -> Result<Report, Failure> {
+    // Before gigabytes are read: that there is something to compare with.
+    folder::find(folder, name)?;
+    let path = name.path_in(folder);
+    let Some(described) = Description::beside(&path)? else {
+        let message = format!("nothing describes {}", path.display());
+        return Err(Failure::new(FailureKind::Refused, message)
+            .hint("as root on the node: kubectl-etcd snapshot verify FILE"));
+    };
+    let file = path.clone();
+    let job = move |flow: &Flow| read_through(&file, &VerifyOptions::default(), flow);
+    let flow = Arc::new(Flow::new("verifying"));
+    let found = work(flow, events, job).await?;
+    let check = Check {
+        at: Timestamp::now(),
+        damage: damage(&described.snapshot, &found),
+    };
+    let described = described.checked_again(check);
+    described.store(&path, Replace::OwnFile)?;
+    Ok(Report::SnapshotVerify(folder::find(folder, name)?))
+}
+
+/// What is wrong with a snapshot; also, that it is another one than is described.
+fn damage(described: &SnapshotReport, found: &Verification) -> Option<String> {
+    if found.verdict != Verdict::Reliable {
+        let of_sha256 = || match found.sha256 {
+            Sha256State::Wrong { .. } => "its sha256 is not the one etcd wrote at its end",
+            _ => "its sha256 is missing, so that not all of it can be checked",
+        };
+        return Some(fatal(found).unwrap_or_else(|| of_sha256().to_owned()));
+    }
+    let same = found.file_size == described.size_bytes
+        && found.status.as_ref().is_some_and(|status| {
+            status.hash == described.hash
+                && i64::try_from(status.revision) == Ok(described.revision)
+        });
+    (!same).then(|| "it is a whole snapshot, but not the one that is described".to_owned())
+}
+
+pub(super) fn delete(folder: &Path, names: &[SnapshotName]) -> Result<Report, Failure> {
+    // All or none, as far as can be known before.
+    for name in names {
+        folder::check_ours(folder, name)?;
+    }
+    for name in names {
+        folder::remove(folder, name)?;
+    }
+    Ok(Report::SnapshotDelete(RemovedSnapshots {
+        removed: names.to_vec(),
+    }))
+}
+
+pub(super) fn prune(
+    folder: &Path,
+    rules: &Rules,
+    remove: &[SnapshotName],
+) -> Result<Report, Failure> {
+    if rules.are_none() {
+        let message = "no rule says what to keep";
+        return Err(Failure::new(FailureKind::Refused, message).hint("such as --keep-last 7"));
+    }
+    let snapshots = folder::plan(&folder::list(folder)?, rules, Timestamp::now());
+    let mut removed = Vec::new();
+    for snapshot in &snapshots {
+        if snapshot.fate == Fate::Goes && remove.contains(&snapshot.name) {
+            folder::remove(folder, &snapshot.name)?;
+            removed.push(snapshot.name.clone());
+        }
+    }
+    Ok(Report::SnapshotPrune(PruneReport { snapshots, removed }))
+}

@@ -1,0 +1,117 @@
+//! `kubectl etcd snapshot list`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use etcd_operations::kept::folder;
+use etcd_operations::operation::Operation;
+use etcd_operations::report::{KeptSnapshot, Report};
+use jiff::Timestamp;
+
+use super::FolderArgs;
+use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::commands::{Context, out_of_reach};
+use crate::discovery::Node;
+use crate::error::{Error, ErrorKind, Verdict};
+use crate::outcome::Outcome;
+use crate::session::unexpected;
+use crate::views::kept::{Place, SnapshotList};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Which snapshots lie on the control-plane nodes, and may they be relied on?
+  kubectl etcd snapshot list
+
+  # Those in a folder of this host as well
+  kubectl etcd snapshot list /backup
+
+  # The newest on each node
+  kubectl etcd snapshot list -o name | sort -t/ -k1,1 -k2,2r | sort -u -t/ -k1,1
+
+A snapshot is verified when all of it was read and found to be what etcd sent: while it was saved,
+and again by `kubectl etcd snapshot verify NODE/NAME`.
+Exit codes: 0 all seen and nothing damaged, 3 a node could not be asked or a snapshot is damaged.";
+
+/// List the snapshots that are kept on control-plane nodes
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ListArgs {
+    /// Folder of this host to list as well
+    #[arg(value_name = "FOLDER")]
+    here: Option<PathBuf>,
+    #[command(flatten)]
+    kept: FolderArgs,
+    #[command(flatten)]
+    output: NamedOutputArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// Asks all nodes at once; one that does not answer has a row that says so.
+///
+/// # Errors
+/// When no node could be asked, or the folder of this host cannot be read.
+pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Error> {
+    let folder = args.kept.folder()?;
+    let mut view = SnapshotList::new(&folder, Timestamp::now());
+    if let Some(here) = &args.here {
+        let kept = folder::list(here).map_err(|failure| Error::failed(failure.message))?;
+        if kept.is_empty() {
+            context
+                .ui
+                .say(&format!("no snapshot in {}", here.display()));
+        }
+        view.add(&Place::Here(here), &kept);
+    }
+    let asked = ask_nodes(context, &args.fleet, folder, &mut view).await;
+    match &asked {
+        Ok(()) => {}
+        // What lies here is worth showing all the same.
+        Err(error) if args.here.is_some() && error.kind != ErrorKind::Interrupted => {
+            context.ui.warn(&format!(
+                "the control-plane nodes were not asked: {}",
+                error.message
+            ));
+        }
+        Err(_) => return asked.map(|()| Verdict::Healthy),
+    }
+    let whole = asked.is_ok() && view.is_whole();
+    view.finish();
+    context.ui.show(&view, args.output.output)?;
+    Ok(if whole {
+        Verdict::Healthy
+    } else {
+        Verdict::Degraded
+    })
+}
+
+async fn ask_nodes(
+    context: &Context<'_>,
+    fleet: &FleetArgs,
+    folder: PathBuf,
+    view: &mut SnapshotList,
+) -> Result<(), Error> {
+    let session = context.open(fleet).await?;
+    let nodes: Vec<&Node> = session.nodes().iter().collect();
+    let operation = Operation::SnapshotList { folder };
+    let outcomes = session.run(&nodes, &operation).await;
+    if let Some(error) = out_of_reach(&session, &outcomes) {
+        return Err(error);
+    }
+    for outcome in &outcomes {
+        let place = Place::Node(&outcome.node);
+        match kept(outcome, &operation) {
+            Ok(kept) => view.add(&place, kept),
+            Err(why) => view.unknown(&outcome.node, why),
+        }
+    }
+    Ok(())
+}
+
+fn kept<'a>(outcome: &'a Outcome, operation: &Operation) -> Result<&'a [KeptSnapshot], String> {
+    match &outcome.result {
+        Ok(Report::SnapshotList(list)) => Ok(&list.snapshots),
+        Ok(_) => Err(unexpected(&outcome.node, operation).message),
+        Err(error) => Err(error.message.clone()),
+    }
+}

@@ -1,0 +1,175 @@
+//! `kubectl etcd snapshot prune`
+
+use std::time::Duration;
+
+use clap::Args;
+use etcd_operations::kept::name::SnapshotName;
+use etcd_operations::kept::retention::Rules;
+use etcd_operations::operation::Operation;
+use etcd_operations::report::{Fate, PruneReport, Report};
+use jiff::Timestamp;
+
+use super::FolderArgs;
+use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
+use crate::commands::{Context, node_named, none_answered};
+use crate::discovery::Node;
+use crate::error::{Error, Verdict};
+use crate::session::unexpected;
+use crate::views::format::{bytes, counted};
+use crate::views::kept::Prune;
+
+const EXAMPLES: &str = "\
+Examples:
+  # What would go, and which rule keeps what stays?
+  kubectl etcd snapshot prune --keep-last 7 --keep-daily 14 --keep-weekly 8 --dry-run
+
+  # In a script
+  kubectl etcd snapshot prune --keep-within 48h --keep-daily 14 --yes
+
+Each node's folder is looked at by itself. A snapshot stays when any rule keeps it, and the newest
+verified one always. Only snapshots that are described and verified are counted and removed; all
+else is left alone. Days and weeks are those of UTC; ages count from the newest snapshot.
+Exit codes: 0 done, 3 a node could not be asked, 5 not confirmed.";
+
+/// Remove kept snapshots that no rule keeps
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PruneArgs {
+    #[command(flatten)]
+    rules: RuleArgs,
+    /// Only show what would be removed
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask for confirmation
+    #[arg(short = 'y', long)]
+    yes: bool,
+    #[command(flatten)]
+    kept: FolderArgs,
+    #[command(flatten)]
+    output: NamedOutputArgs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// What to keep.
+#[derive(Debug, Clone, Copy, Args)]
+#[group(required = true, multiple = true)]
+pub struct RuleArgs {
+    /// Keep the newest N
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_last: Option<u32>,
+    /// Keep the newest of each day, for N days that have one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_daily: Option<u32>,
+    /// Keep the newest of each week, for N weeks that have one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_weekly: Option<u32>,
+    /// Keep all that are no older than so long, counted from the newest
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    keep_within: Option<Duration>,
+}
+
+impl RuleArgs {
+    fn rules(self) -> Rules {
+        Rules {
+            last: self.keep_last.unwrap_or_default(),
+            daily: self.keep_daily.unwrap_or_default(),
+            weekly: self.keep_weekly.unwrap_or_default(),
+            within_seconds: self.keep_within.unwrap_or_default().as_secs(),
+        }
+    }
+}
+
+/// Plans on each node, asks, and removes what was shown.
+///
+/// # Errors
+/// When no node can be asked or the answer is no.
+pub async fn prune(context: &Context<'_>, args: PruneArgs) -> Result<Verdict, Error> {
+    let (folder, rules) = (args.kept.folder()?, args.rules.rules());
+    let session = context.open(&args.fleet).await?;
+    let operation = |remove: Vec<SnapshotName>| Operation::SnapshotPrune {
+        folder: folder.clone(),
+        rules,
+        remove,
+    };
+    let mut view = Prune::new(args.dry_run, Timestamp::now());
+    let nodes: Vec<&Node> = session.nodes().iter().collect();
+    let outcomes = session.run(&nodes, &operation(Vec::new())).await;
+    if outcomes.iter().all(|outcome| outcome.result.is_err()) {
+        return Err(none_answered(&session, &outcomes));
+    }
+    let mut planned: Vec<(&Node, PruneReport)> = Vec::new();
+    for outcome in outcomes {
+        match (node_named(&session, &outcome.node), outcome.result) {
+            (Some(node), Ok(Report::SnapshotPrune(report))) => planned.push((node, report)),
+            (_, Ok(_)) => return Err(unexpected(&outcome.node, &operation(Vec::new()))),
+            (_, Err(error)) => view.unknown(&outcome.node, error.message),
+        }
+    }
+    let whole = |view: &Prune| {
+        if view.unreached.is_empty() {
+            Verdict::Healthy
+        } else {
+            Verdict::Degraded
+        }
+    };
+    if args.dry_run || planned.iter().all(|(_, report)| going(report).is_empty()) {
+        for (node, report) in &planned {
+            view.add(&node.name, report);
+        }
+        context.ui.show(&view, args.output.output)?;
+        return Ok(whole(&view));
+    }
+    ask(context, &planned, args.yes).await?;
+    for (node, report) in &planned {
+        let names = going(report);
+        if names.is_empty() {
+            view.add(&node.name, report);
+            continue;
+        }
+        let operation = operation(names);
+        let trouble = match session.ask(node, &operation).await {
+            Ok(Report::SnapshotPrune(done)) => {
+                view.add(&node.name, &done);
+                continue;
+            }
+            Ok(_) => unexpected(&node.name, &operation),
+            Err(error) => error,
+        };
+        context.ui.show(&view, args.output.output)?;
+        return Err(trouble);
+    }
+    context.ui.show(&view, args.output.output)?;
+    Ok(whole(&view))
+}
+
+fn going(report: &PruneReport) -> Vec<SnapshotName> {
+    let going = report.snapshots.iter().filter(|one| one.fate == Fate::Goes);
+    going.map(|one| one.name.clone()).collect()
+}
+
+async fn ask(
+    context: &Context<'_>,
+    planned: &[(&Node, PruneReport)],
+    yes: bool,
+) -> Result<(), Error> {
+    let going = planned.iter().flat_map(|(node, report)| {
+        let going = report.snapshots.iter().filter(|one| one.fate == Fate::Goes);
+        going.map(move |one| (node, one))
+    });
+    let going: Vec<_> = going.collect();
+    if !yes {
+        for (node, one) in &going {
+            context.ui.say(&format!(
+                "{}/{} ({})",
+                node.name,
+                one.name,
+                bytes(one.size_bytes)
+            ));
+        }
+    }
+    let sizes = going.iter().map(|(_, one)| one.size_bytes).sum();
+    let number = counted(going.len(), "snapshot");
+    let question = format!("Remove {number} ({}) for good?", bytes(sizes));
+    context.ui.confirm(&question, yes).await
+}

@@ -1,0 +1,591 @@
+//! How snapshots that are kept on nodes are shown.
+
+use std::path::Path;
+use std::time::Duration;
+
+use etcd_operations::kept::name::SnapshotName;
+use etcd_operations::kept::retention::Reason;
+use etcd_operations::report::{
+    Checked, Fate, KeptSnapshot, KeptState, PruneReport, PrunedSnapshot,
+};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::views::format::{age, bytes, counted, revision};
+use crate::views::grid::{Field, Grid, Paint, Tone, field, maybe, painted};
+use crate::views::{API_VERSION, View};
+
+/// Where a snapshot lies.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// On this node.
+    Node(&'a str),
+    /// In this folder of this host.
+    Here(&'a Path),
+}
+
+/// The snapshots that are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotList {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// `SnapshotList`.
+    pub kind: &'static str,
+    /// The folder on the nodes.
+    pub folder: String,
+    /// The snapshots: those of this host, then by node and age, the newest first.
+    pub snapshots: Vec<ListedSnapshot>,
+    /// The nodes whose snapshots are not known.
+    pub unreached: Vec<Unreached>,
+    /// The newest verified one on a node, as `NODE/NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_verified: Option<String>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    now: Timestamp,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedSnapshot {
+    /// The node; absent: it lies on this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The file's name.
+    pub name: String,
+    /// The folder it lies in.
+    pub folder: String,
+    /// The file's size in bytes.
+    pub size_bytes: u64,
+    /// Whether it may be relied on.
+    pub state: SnapshotState,
+    /// When it was last read to the last byte and found whole (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
+    /// On which occasion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<VerifiedHow>,
+    /// What is wrong, or why nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// When it was begun (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<String>,
+    /// Its revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// etcd's version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd_version: Option<String>,
+    /// The cluster's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+    /// sha256 of the whole file, as described.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    taken: Option<Timestamp>,
+}
+
+/// Whether a snapshot may be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SnapshotState {
+    /// All of it was read and found to be what etcd sent.
+    Verified,
+    /// It is not what it was.
+    Damaged,
+    /// There is no telling.
+    Unknown,
+}
+
+/// On which occasion a snapshot was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum VerifiedHow {
+    /// While it was saved.
+    WhileSaving,
+    /// Read again later.
+    Again,
+}
+
+/// A node that could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unreached {
+    /// The node.
+    pub node: String,
+    /// Why.
+    pub problem: String,
+}
+
+impl SnapshotList {
+    /// A list without snapshots.
+    pub fn new(folder: &Path, now: Timestamp) -> Self {
+        Self {
+            api_version: API_VERSION,
+            kind: "SnapshotList",
+            folder: folder.display().to_string(),
+            snapshots: Vec::new(),
+            unreached: Vec::new(),
+            newest_verified: None,
+            now,
+        }
+    }
+
+    /// What lies in one place.
+    pub fn add(&mut self, place: &Place<'_>, kept: &[KeptSnapshot]) {
+        let (node, folder) = match place {
+            Place::Node(node) => (Some((*node).to_owned()), self.folder.clone()),
+            Place::Here(folder) => (None, folder.display().to_string()),
+        };
+        let of_place = kept
+            .iter()
+            .map(|one| ListedSnapshot::new(node.clone(), folder.clone(), one));
+        self.snapshots.extend(of_place);
+    }
+
+    /// A node whose snapshots are not known.
+    pub fn unknown(&mut self, node: &str, problem: String) {
+        self.unreached.push(Unreached {
+            node: node.to_owned(),
+            problem,
+        });
+    }
+
+    /// Puts them in order.
+    pub fn finish(&mut self) {
+        self.snapshots.sort_by_key(|one| {
+            (
+                one.node.clone(),
+                std::cmp::Reverse(one.taken),
+                one.name.clone(),
+            )
+        });
+        self.newest_verified = self.newest().map(ListedSnapshot::reference);
+    }
+
+    /// Whether all nodes were asked and nothing is damaged.
+    pub fn is_whole(&self) -> bool {
+        let damaged = |one: &ListedSnapshot| one.state == SnapshotState::Damaged;
+        self.unreached.is_empty() && !self.snapshots.iter().any(damaged)
+    }
+
+    /// The newest verified one on a node. One of a time that has not come is not known to be new.
+    fn newest(&self) -> Option<&ListedSnapshot> {
+        let known = self.snapshots.iter().filter(|one| {
+            one.state == SnapshotState::Verified
+                && one.node.is_some()
+                && one.taken.is_some_and(|taken| taken <= self.now)
+        });
+        known.max_by_key(|one| one.taken)
+    }
+
+    fn summary(&self) -> String {
+        match self.newest() {
+            Some(newest) => format!(
+                "newest verified: {}, taken {} ago, revision {}",
+                newest.reference(),
+                self.age_of(newest.taken).unwrap_or_default(),
+                newest.revision.map(revision).unwrap_or_default()
+            ),
+            None if self.unreached.is_empty() => "no verified snapshot is kept".to_owned(),
+            None => "no verified snapshot is known".to_owned(),
+        }
+    }
+
+    fn age_of(&self, time: Option<Timestamp>) -> Option<String> {
+        age_at(self.now, time)
+    }
+}
+
+/// How long ago something was; what is in the future is said to be.
+fn age_at(now: Timestamp, time: Option<Timestamp>) -> Option<String> {
+    let passed = now.duration_since(time?);
+    Some(Duration::try_from(passed).map_or_else(|_| "in the future".to_owned(), age))
+}
+
+impl ListedSnapshot {
+    fn new(node: Option<String>, folder: String, kept: &KeptSnapshot) -> Self {
+        let snapshot = kept.snapshot.as_ref();
+        let (state, verified, problem) = match &kept.state {
+            KeptState::Verified { at, how } => (SnapshotState::Verified, Some((at, how)), None),
+            KeptState::Damaged { what } => (SnapshotState::Damaged, None, Some(what.clone())),
+            KeptState::Unknown { why } => (SnapshotState::Unknown, None, Some(why.clone())),
+        };
+        Self {
+            node,
+            folder,
+            name: kept.name.to_string(),
+            size_bytes: kept.size_bytes,
+            state,
+            verified_at: verified.map(|(at, _)| at.to_string()),
+            verified: verified.map(|(_, how)| match how {
+                Checked::WhileSaving => VerifiedHow::WhileSaving,
+                Checked::Again => VerifiedHow::Again,
+            }),
+            problem,
+            taken_at: snapshot.map(|snapshot| snapshot.taken_at.to_string()),
+            revision: snapshot.map(|snapshot| snapshot.revision),
+            etcd_version: snapshot.map(|snapshot| snapshot.etcd_version.clone()),
+            cluster_id: snapshot.map(|snapshot| snapshot.cluster_id.to_string()),
+            sha256: snapshot.map(|snapshot| snapshot.sha256.clone()),
+            taken: snapshot.map(|snapshot| snapshot.taken_at),
+        }
+    }
+
+    /// `NODE/NAME`, or the path on this host.
+    fn reference(&self) -> String {
+        match &self.node {
+            Some(node) => format!("{node}/{}", self.name),
+            None => Path::new(&self.folder)
+                .join(&self.name)
+                .display()
+                .to_string(),
+        }
+    }
+
+    fn state_field(&self, now: Timestamp) -> Field {
+        let again = || {
+            let at = self.verified_at.as_deref()?.parse().ok();
+            Some(format!("again, {} ago", age_at(now, at)?))
+        };
+        match (self.state, self.verified) {
+            (SnapshotState::Verified, Some(VerifiedHow::Again)) => maybe(again()).tone(Tone::Good),
+            (SnapshotState::Verified, _) => field("while saving").tone(Tone::Good),
+            (SnapshotState::Damaged, _) => field("damaged").tone(Tone::Bad),
+            (SnapshotState::Unknown, _) => field("unknown").tone(Tone::Warn),
+        }
+    }
+}
+
+impl View for SnapshotList {
+    fn table(&self, wide: bool, paint: Paint) -> String {
+        let mut grid = Grid::new()
+            .text("NODE")
+            .text("NAME")
+            .number("AGE")
+            .number("REVISION")
+            .number("SIZE")
+            .text("VERIFIED");
+        if wide {
+            grid = grid
+                .text("ETCD")
+                .text("CLUSTER ID")
+                .text("FOLDER")
+                .text("SHA256");
+        }
+        for one in &self.snapshots {
+            let mut fields = vec![
+                maybe(one.node.clone()),
+                field(one.name.as_str()),
+                maybe(self.age_of(one.taken)),
+                maybe(one.revision.map(revision)),
+                field(bytes(one.size_bytes)),
+                one.state_field(self.now),
+            ];
+            if wide {
+                fields.push(maybe(one.etcd_version.clone()));
+                fields.push(maybe(one.cluster_id.clone()));
+                fields.push(field(one.folder.as_str()));
+                fields.push(maybe(one.sha256.clone()));
+            }
+            grid.row(fields);
+        }
+        for node in &self.unreached {
+            let columns = if wide { 10 } else { 6 };
+            let mut fields = vec![field(""); columns];
+            fields[0] = field(node.node.as_str());
+            fields[5] = field("unknown").tone(Tone::Warn);
+            grid.row(fields);
+        }
+        let mut text = if self.snapshots.is_empty() && self.unreached.is_empty() {
+            String::new()
+        } else {
+            grid.draw(paint)
+        };
+        let tone = if self.newest_verified.is_some() {
+            Tone::Good
+        } else {
+            Tone::Warn
+        };
+        text.push_str(&painted(&self.summary(), tone, paint));
+        text.push('\n');
+        for one in &self.snapshots {
+            if let Some(problem) = &one.problem {
+                let word = match one.state {
+                    SnapshotState::Damaged => "damaged: ",
+                    SnapshotState::Verified | SnapshotState::Unknown => "",
+                };
+                text.push_str(&format!("{}: {word}{problem}\n", one.reference()));
+            }
+        }
+        for node in &self.unreached {
+            text.push_str(&format!(
+                "{}: its snapshots are not known: {}\n",
+                node.node, node.problem
+            ));
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.snapshots
+            .iter()
+            .map(ListedSnapshot::reference)
+            .collect()
+    }
+}
+
+/// What was removed on request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Deleted {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// `SnapshotDeletion`.
+    pub kind: &'static str,
+    /// What was removed, as `NODE/NAME`.
+    pub removed: Vec<String>,
+}
+
+impl Default for Deleted {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deleted {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            api_version: API_VERSION,
+            kind: "SnapshotDeletion",
+            removed: Vec::new(),
+        }
+    }
+
+    /// What a node removed.
+    pub fn add(&mut self, node: &str, names: &[SnapshotName]) {
+        let names = names.iter().map(|name| format!("{node}/{name}"));
+        self.removed.extend(names);
+    }
+}
+
+impl View for Deleted {
+    fn table(&self, _wide: bool, _paint: Paint) -> String {
+        self.removed
+            .iter()
+            .map(|name| format!("{name} removed\n"))
+            .collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.removed.clone()
+    }
+}
+
+/// What rules say of kept snapshots, and what was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Prune {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// `SnapshotPrune`.
+    pub kind: &'static str,
+    /// Whether it was only asked what would be done.
+    pub dry_run: bool,
+    /// The snapshots: those that are not judged, then the newest first.
+    pub snapshots: Vec<Judged>,
+    /// The nodes that could not be asked.
+    pub unreached: Vec<Unreached>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    now: Timestamp,
+}
+
+/// A snapshot and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Judged {
+    /// The node.
+    pub node: String,
+    /// The file's name.
+    pub name: String,
+    /// The file's size in bytes.
+    pub size_bytes: u64,
+    /// When it was begun (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<String>,
+    /// What becomes of it.
+    pub fate: JudgedFate,
+    /// The rules that keep it: `newest`, `last`, `daily`, `weekly`, `within`, `in-future`.
+    pub kept_by: Vec<String>,
+    /// Why it is left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    #[serde(skip)]
+    #[schemars(skip)]
+    taken: Option<Timestamp>,
+}
+
+/// What becomes of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum JudgedFate {
+    /// A rule keeps it.
+    Stays,
+    /// No rule keeps it: it is removed, or would be with `dryRun`.
+    Goes,
+    /// It was removed.
+    Removed,
+    /// It is not verified, or not ours.
+    LeftAlone,
+}
+
+impl Prune {
+    /// Of no snapshots yet.
+    pub fn new(dry_run: bool, now: Timestamp) -> Self {
+        Self {
+            api_version: API_VERSION,
+            kind: "SnapshotPrune",
+            dry_run,
+            snapshots: Vec::new(),
+            unreached: Vec::new(),
+            now,
+        }
+    }
+
+    /// What a node said.
+    pub fn add(&mut self, node: &str, report: &PruneReport) {
+        let judged = |one: &PrunedSnapshot| {
+            let removed = report.removed.contains(&one.name);
+            let (fate, kept_by, problem) = match &one.fate {
+                Fate::Stays { reasons } => {
+                    let words = reasons.iter().map(|reason| word(*reason).to_owned());
+                    (JudgedFate::Stays, words.collect(), None)
+                }
+                Fate::Goes if removed => (JudgedFate::Removed, Vec::new(), None),
+                Fate::Goes => (JudgedFate::Goes, Vec::new(), None),
+                Fate::Untouched { why } => (JudgedFate::LeftAlone, Vec::new(), Some(why.clone())),
+            };
+            Judged {
+                node: node.to_owned(),
+                name: one.name.to_string(),
+                size_bytes: one.size_bytes,
+                taken_at: one.taken_at.map(|at| at.to_string()),
+                fate,
+                kept_by,
+                problem,
+                taken: one.taken_at,
+            }
+        };
+        self.snapshots.extend(report.snapshots.iter().map(judged));
+    }
+
+    /// A node that could not be asked.
+    pub fn unknown(&mut self, node: &str, problem: String) {
+        self.unreached.push(Unreached {
+            node: node.to_owned(),
+            problem,
+        });
+    }
+
+    fn with(&self, fate: JudgedFate) -> (usize, u64) {
+        let of = self.snapshots.iter().filter(|one| one.fate == fate);
+        of.fold((0, 0), |(n, size), one| (n + 1, size + one.size_bytes))
+    }
+
+    fn summary(&self) -> String {
+        let (going, going_bytes) = self.with(JudgedFate::Goes);
+        let (removed, removed_bytes) = self.with(JudgedFate::Removed);
+        let (stay, _) = self.with(JudgedFate::Stays);
+        let stay = format!("{} kept", counted(stay, "snapshot"));
+        if removed > 0 {
+            format!(
+                "{} removed ({}), {stay}",
+                counted(removed, "snapshot"),
+                bytes(removed_bytes)
+            )
+        } else if going > 0 {
+            format!(
+                "{} would be removed ({}), {stay}",
+                counted(going, "snapshot"),
+                bytes(going_bytes)
+            )
+        } else {
+            format!("nothing to remove, {stay}")
+        }
+    }
+}
+
+fn word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Newest => "newest",
+        Reason::Last => "last",
+        Reason::Daily => "daily",
+        Reason::Weekly => "weekly",
+        Reason::Within => "within",
+        Reason::InFuture => "in-future",
+    }
+}
+
+impl View for Prune {
+    fn table(&self, _wide: bool, paint: Paint) -> String {
+        let mut grid = Grid::new()
+            .text("NODE")
+            .text("NAME")
+            .number("AGE")
+            .number("SIZE")
+            .text("KEPT BY");
+        for one in &self.snapshots {
+            let fate = match one.fate {
+                JudgedFate::Stays => field(one.kept_by.join(", ")),
+                JudgedFate::Goes => field("no rule").tone(Tone::Warn),
+                JudgedFate::Removed => field("removed").tone(Tone::Warn),
+                JudgedFate::LeftAlone => field("left alone").tone(Tone::Dim),
+            };
+            grid.row(vec![
+                field(one.node.as_str()),
+                field(one.name.as_str()),
+                maybe(age_at(self.now, one.taken)),
+                field(bytes(one.size_bytes)),
+                fate,
+            ]);
+        }
+        let mut text = if self.snapshots.is_empty() {
+            String::new()
+        } else {
+            grid.draw(paint)
+        };
+        text.push_str(&self.summary());
+        text.push('\n');
+        for one in &self.snapshots {
+            if let Some(problem) = &one.problem {
+                text.push_str(&format!(
+                    "{}/{}: left alone: {problem}\n",
+                    one.node, one.name
+                ));
+            }
+        }
+        for node in &self.unreached {
+            text.push_str(&format!("{}: not asked: {}\n", node.node, node.problem));
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        let gone = |one: &&Judged| matches!(one.fate, JudgedFate::Goes | JudgedFate::Removed);
+        let gone = self.snapshots.iter().filter(gone);
+        gone.map(|one| format!("{}/{}", one.node, one.name))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "kept_tests.rs"]
+pub(crate) mod tests;
