@@ -55,12 +55,19 @@ pub(super) async fn verify(
     let job = move |flow: &Flow| read_through(&file, &VerifyOptions::default(), flow);
     let flow = Arc::new(Flow::new("verifying"));
     let found = work(flow, events, job).await?;
+    let damage = damage(&described.snapshot, &found);
+    let verdict = damage.clone().unwrap_or_else(|| "whole".to_owned());
     let check = Check {
         at: Timestamp::now(),
-        damage: damage(&described.snapshot, &found),
+        damage,
     };
-    let described = described.checked_again(check);
-    described.store(&path, Replace::OwnFile)?;
+    let noted = described
+        .checked_again(check)
+        .store(&path, Replace::OwnFile);
+    noted.map_err(|failure| {
+        let message = format!("it was read ({verdict}), which could not be noted: {failure}");
+        Failure { message, ..failure }
+    })?;
     Ok(Report::SnapshotVerify(folder::find(folder, name)?))
 }
 
