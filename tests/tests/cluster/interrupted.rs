@@ -85,7 +85,10 @@ fn ctrl_c_in_the_middle_of_any_command_leaves_no_job() {
             ensure!(left.is_empty(), "after Ctrl-C in {command:?}: {left:?}");
         }
         m3.thaw()?;
-        cluster.wait_ready()
+        cluster.wait_ready()?;
+        // Where m3 led etcd it may pass on now what it was asked for before it froze: a Job that was sent again, done with
+        // and removed long ago is then made once more. Nobody can take that back beforehand; the next run does.
+        me.etcd(["cleanup"])?.code(0).map(drop)
     });
 }
 
