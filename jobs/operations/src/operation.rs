@@ -113,6 +113,15 @@ impl Operation {
         }
     }
 
+    /// The snapshot's file that can be fetched from a job while it stays.
+    pub fn held_file(&self) -> Option<PathBuf> {
+        match self {
+            Self::SnapshotSave { folder, name, .. } => Some(folder.join(name)),
+            Self::SnapshotSend { folder, name, .. } => Some(name.path_in(folder)),
+            _ => None,
+        }
+    }
+
     /// For how many seconds a job stays after its report, so that a file can be fetched from it.
     pub fn hold_seconds(&self) -> u64 {
         match self {

@@ -7,14 +7,14 @@ use clap::Args;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
-use super::{Context, answered_survey, node_named, run_error, survey};
+use super::{Context, answered_survey, node_named, survey};
 use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Status, VerdictWord};
 use crate::assess::order::{Step, defragmentation, stalls};
 use crate::cli::{FleetArgs, OutputArgs};
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::lease::LeaseGuard;
-use crate::session::Session;
+use crate::session::{Session, unexpected};
 use crate::views::defrag::{Defrag, DefragRow, State};
 use crate::views::format::{bytes, counted};
 
@@ -209,9 +209,8 @@ async fn one(session: &Session, row: &mut DefragRow) -> Result<(), Error> {
     let node = node_named(session, &row.node).ok_or_else(|| {
         Error::failed(format!("{} is no longer a node of this cluster", row.node))
     })?;
-    let outcomes = session.run(&[node], &Operation::Defrag).await;
-    match outcomes.into_iter().next().map(|outcome| outcome.result) {
-        Some(Ok(Report::Defrag(report))) => {
+    match session.ask(node, &Operation::Defrag).await? {
+        Report::Defrag(report) => {
             row.state = State::Done;
             row.member_id = Some(report.member_id.to_string());
             row.before_bytes = report.before_bytes;
@@ -219,11 +218,7 @@ async fn one(session: &Session, row: &mut DefragRow) -> Result<(), Error> {
             row.took_ms = Some(report.took_ms);
             Ok(())
         }
-        Some(Err(error)) => Err(run_error(&row.node, &error)),
-        Some(Ok(_)) | None => Err(Error::failed(format!(
-            "{}: no answer to what was asked",
-            row.node
-        ))),
+        _ => Err(unexpected(&row.node, &Operation::Defrag)),
     }
 }
 

@@ -4,11 +4,12 @@ use clap::{Args, ValueEnum};
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
-use super::{Context, answered_survey, node_named, run_error};
+use super::{Context, answered_survey, node_named};
 use crate::assess::LAG_ENTRIES;
 use crate::assess::order::snapshot_sources;
 use crate::cli::{FleetArgs, OutputArgs};
 use crate::error::{Error, ErrorKind, Verdict};
+use crate::session::unexpected;
 use crate::views::usage::Usage;
 
 const EXAMPLES: &str = "\
@@ -73,24 +74,15 @@ pub async fn usage(context: &Context<'_>, args: UsageArgs) -> Result<Verdict, Er
                 format!("no member can be read: {}", status.summary),
             )
         })?;
-    let outcomes = session
-        .run(
-            &[node],
-            &Operation::Usage {
-                top: args.shown.top,
-            },
-        )
-        .await;
-    match outcomes.into_iter().next().map(|outcome| outcome.result) {
-        Some(Ok(Report::Usage(report))) => {
+    let operation = Operation::Usage {
+        top: args.shown.top,
+    };
+    match session.ask(node, &operation).await? {
+        Report::Usage(report) => {
             let view = Usage::of_member(node.name.clone(), &report, args.shown.by, args.shown.top);
             context.ui.show(&view, args.output.output)?;
             Ok(Verdict::Healthy)
         }
-        Some(Err(error)) => Err(run_error(&node.name, &error)),
-        Some(Ok(_)) | None => Err(Error::failed(format!(
-            "{}: no answer to what was asked",
-            node.name
-        ))),
+        _ => Err(unexpected(&node.name, &operation)),
     }
 }

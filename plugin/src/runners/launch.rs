@@ -118,19 +118,6 @@ pub(crate) struct Started {
     seen: watch::Receiver<Seen>,
 }
 
-#[cfg(test)]
-impl Started {
-    /// For tests of what happens after the start.
-    pub(crate) fn for_test(pod: &str) -> Self {
-        let (_, seen) = watch::channel(Seen::Nothing);
-        Self {
-            object: Object::Job("job".into()),
-            pod: pod.to_owned(),
-            seen,
-        }
-    }
-}
-
 impl Launch<'_> {
     /// Runs the assignment to its report. On an error everything that was created is removed again.
     pub(crate) async fn to_report(

@@ -20,7 +20,6 @@ use crate::connection::Refusals;
 use crate::error::Error;
 use crate::outcome::{RunError, RunErrorKind, run_error};
 use crate::runners::exec::stream::{Ending, ExecStream, Frame};
-use crate::runners::launch::Started;
 use crate::runners::podspec::{CONTAINER, SCRATCH};
 use crate::runners::{self, exec};
 use file::Destination;
@@ -57,8 +56,7 @@ impl Session {
             name: NAME.into(),
             hold_seconds: HOLD.as_secs(),
         };
-        let there = format!("{SCRATCH}/snapshot/{NAME}");
-        self.bring(cluster, node, &operation, &there, path).await
+        self.bring(cluster, node, &operation, path).await
     }
 
     /// Brings a snapshot that is kept on this node to a file here, which must not be there yet.
@@ -84,16 +82,15 @@ impl Session {
             name: name.clone(),
             hold_seconds: HOLD.as_secs(),
         };
-        self.bring(cluster, node, &operation, &there, path).await
+        self.bring(cluster, node, &operation, path).await
     }
 
-    /// Runs an operation that makes or finds a snapshot at this path there, and brings it here.
+    /// Runs an operation that holds a snapshot there, and brings it here.
     async fn bring(
         &self,
         cluster: &Cluster,
         node: &Node,
         operation: &Operation,
-        there: &str,
         path: &Path,
     ) -> Result<SnapshotReport, Error> {
         let mut destination = Destination::create(path)?;
@@ -102,7 +99,7 @@ impl Session {
             return Err(run_error(&node.name, &exec::not_supported(operation)));
         }
         let mut result = self
-            .fetch(cluster, via, node, (operation, there), &mut destination)
+            .fetch(cluster, via, node, operation, &mut destination)
             .await;
         if let Err(Trouble::Run(error)) = &result
             && self.forced.is_none()
@@ -110,13 +107,7 @@ impl Session {
         {
             self.choose(Via::Pod, &error.message);
             result = self
-                .fetch(
-                    cluster,
-                    Via::Pod,
-                    node,
-                    (operation, there),
-                    &mut destination,
-                )
+                .fetch(cluster, Via::Pod, node, operation, &mut destination)
                 .await;
         }
         let report = result.map_err(|trouble| trouble.into_error(node, path))?;
@@ -165,7 +156,7 @@ impl Session {
         cluster: &Cluster,
         via: Via,
         node: &Node,
-        (operation, there): (&Operation, &str),
+        operation: &Operation,
         destination: &mut Destination,
     ) -> Result<SnapshotReport, Trouble> {
         let limit = runners::limit(operation, self.limit);
@@ -173,6 +164,11 @@ impl Session {
         let (assignment, seen) = round.prepare(node)?;
         let launcher = round.launcher();
         let started = launcher.start(&assignment, seen).await?;
+        let file = operation.held_file().unwrap_or_default();
+        let held = Held {
+            pod: &started.pod,
+            file: &file,
+        };
         let total = AtomicU64::new(0);
         let mut saving = |progress: Progress| {
             total.store(progress.total_bytes.unwrap_or(0), Ordering::Relaxed);
@@ -203,7 +199,7 @@ impl Session {
                     );
                 }
             };
-            let bytes = receive(cluster, (&started, there), destination, &mut fetching);
+            let bytes = receive(cluster, held, destination, &mut fetching);
             futures::try_join!(report, bytes)
         };
         let result = match timeout(limit, work).await {
@@ -277,10 +273,17 @@ impl Trouble {
     }
 }
 
+/// A file on a node, and the pod that stays so that it can be fetched.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    pod: &'a str,
+    file: &'a Path,
+}
+
 /// Takes the file in, over as many connections as it takes.
 async fn receive(
     cluster: &Cluster,
-    (started, there): (&Started, &str),
+    held: Held<'_>,
     destination: &mut Destination,
     told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Whole, Trouble> {
@@ -293,7 +296,7 @@ async fn receive(
         let before = receiver.verified();
         let connection = connect(
             cluster,
-            (started, there),
+            held,
             &mut receiver,
             destination,
             &mut refusals,
@@ -343,7 +346,7 @@ enum End {
 /// One connection, from the last verified byte on.
 async fn connect(
     cluster: &Cluster,
-    (started, there): (&Started, &str),
+    held: Held<'_>,
     receiver: &mut Receiver,
     destination: &mut Destination,
     refusals: &mut Refusals,
@@ -352,7 +355,7 @@ async fn connect(
     let arguments = [
         "read".to_owned(),
         "--path".to_owned(),
-        there.to_owned(),
+        held.file.display().to_string(),
         "--offset".to_owned(),
         receiver.verified().to_string(),
     ];
@@ -361,7 +364,7 @@ async fn connect(
     let open = ExecStream::open(
         &connection.stream,
         &connection.namespace,
-        &started.pod,
+        held.pod,
         CONTAINER,
         &command,
         true,

@@ -1,9 +1,10 @@
 //! Files that only root may read, which get their names when they are complete.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -19,33 +20,67 @@ pub(crate) enum Replace {
     OwnFile,
 }
 
+/// How long the lock may be in other hands: a reader takes it for a moment to see whether we live.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Opens `NAME.part`, empty, 0600 and locked for as long as it is open. One that a dead process left is taken over.
+pub(crate) fn open_part(part: &Path) -> Result<File, Failure> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        // Not before it is locked: somebody may be writing it.
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nofollow())
+        .open(part)
+        .map_err(|error| trouble("make", part, &error))?;
+    lock(&file, part)?;
+    // Whoever had the lock before may have given this very file its name.
+    let is_ours = |found: Metadata| file.metadata().is_ok_and(|own| own.ino() == found.ino());
+    if !part.symlink_metadata().is_ok_and(is_ours) {
+        let message = format!("another run has just written {}", part.display());
+        return Err(Failure::new(FailureKind::Refused, message));
+    }
+    file.set_permissions(Permissions::from_mode(0o600))
+        .and_then(|()| file.set_len(0))
+        .and_then(|()| file.rewind())
+        .map_err(|error| trouble("empty", part, &error))?;
+    Ok(file)
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while file.try_lock().is_err() {
+        if begun.elapsed() >= LOCK_PATIENCE {
+            let message = format!("another snapshot is being written to {}", path.display());
+            return Err(Failure::new(FailureKind::Refused, message));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 /// Writes a small file, 0600, by way of `PATH.part`, onto the disk.
 pub(crate) fn write(path: &Path, text: &[u8], replace: Replace) -> Result<(), Failure> {
     let part = part_of(path);
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .custom_flags(nofollow())
-        .open(&part)
-        .and_then(|mut file| {
-            file.write_all(text)?;
-            file.sync_all()
-        })
-        .map_err(|error| trouble("write", &part, &error));
-    let done = written
+    let mut file = open_part(&part)?;
+    let named = file
+        .write_all(text)
+        .and_then(|()| file.sync_all())
+        .map_err(|error| trouble("write", &part, &error))
         .and_then(|()| match replace {
             Replace::Nothing => name(&part, path),
             Replace::OwnFile => {
                 std::fs::rename(&part, path).map_err(|error| trouble("name", path, &error))
             }
-        })
-        .and_then(|()| sync_folder_of(path));
-    if done.is_err() {
+        });
+    if named.is_err() {
+        // It is locked, so it is nobody else's.
         std::fs::remove_file(&part).ok();
     }
-    done
+    named?;
+    sync_folder_of(path)
 }
 
 /// Gives a complete file its name; never over a file that is there.
@@ -92,4 +127,30 @@ pub(crate) fn trouble(action: &str, path: &Path, error: &io::Error) -> Failure {
         kind,
         format!("could not {action} {}: {error}", path.display()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_who_write_one_file_never_mix_and_leave_no_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.json");
+        let texts: Vec<Vec<u8>> = (1..9).map(|n: u8| vec![n; 1000 * usize::from(n)]).collect();
+        std::thread::scope(|scope| {
+            for text in &texts {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        // One that comes too late is refused; what is there is whole all the same.
+                        write(&path, text, Replace::OwnFile).ok();
+                        let found = std::fs::read(&path).unwrap_or_default();
+                        assert!(found.is_empty() || texts.contains(&found));
+                    }
+                });
+            }
+        });
+        assert!(texts.contains(&std::fs::read(&path).unwrap()));
+        assert!(!dir.path().join("x.json.part").exists());
+    }
 }

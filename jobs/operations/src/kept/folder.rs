@@ -35,12 +35,9 @@ pub fn list(folder: &Path) -> Result<Vec<KeptSnapshot>, Failure> {
         let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        match look(folder, name) {
-            Ok(Some(snapshot)) => kept.push(snapshot),
-            Ok(None) => {}
-            // It was removed since the folder was read.
-            Err(failure) if failure.kind == FailureKind::Missing => {}
-            Err(failure) => return Err(failure),
+        // One that is gone was removed since the folder was read.
+        if let Looked::Snapshot(snapshot) = look(folder, name)? {
+            kept.push(*snapshot);
         }
     }
     kept.sort_by(|a, b| a.name.cmp(&b.name));
@@ -52,38 +49,48 @@ pub fn list(folder: &Path) -> Result<Vec<KeptSnapshot>, Failure> {
 /// # Errors
 /// [`FailureKind::Missing`] when there is no such file; [`FailureKind::Refused`] when it is no file.
 pub(crate) fn find(folder: &Path, name: &SnapshotName) -> Result<KeptSnapshot, Failure> {
-    look(folder, name.clone())?.ok_or_else(|| {
-        let path = name.path_in(folder);
-        let message = format!("{} is not a snapshot of kubectl etcd", path.display());
-        Failure::new(FailureKind::Refused, message)
-    })
+    let path = name.path_in(folder);
+    match look(folder, name.clone())? {
+        Looked::Snapshot(snapshot) => Ok(*snapshot),
+        Looked::Gone => Err(missing(&path)),
+        Looked::Foreign => Err(Failure::new(
+            FailureKind::Refused,
+            format!("{} is not a snapshot of kubectl etcd", path.display()),
+        )),
+    }
 }
 
-/// None: it is no snapshot.
-fn look(folder: &Path, name: SnapshotName) -> Result<Option<KeptSnapshot>, Failure> {
+/// What there is under a name.
+enum Looked {
+    Snapshot(Box<KeptSnapshot>),
+    /// Something that is no snapshot.
+    Foreign,
+    Gone,
+}
+
+fn look(folder: &Path, name: SnapshotName) -> Result<Looked, Failure> {
     let path = name.path_in(folder);
-    let found = path
-        .symlink_metadata()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => missing(&path),
-            _ => trouble("look at", &path, &error),
-        })?;
+    let found = match path.symlink_metadata() {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Looked::Gone),
+        Err(error) => return Err(trouble("look at", &path, &error)),
+    };
     if !found.is_file() {
-        return Ok(None);
+        return Ok(Looked::Foreign);
     }
     let description = Description::beside(&path);
     let ours = ENDINGS.iter().any(|end| name.as_str().ends_with(end));
     if !ours && !matches!(description, Ok(Some(_))) {
-        return Ok(None);
+        return Ok(Looked::Foreign);
     }
     let size_bytes = found.len();
     let state = state(size_bytes, &description);
-    Ok(Some(KeptSnapshot {
+    Ok(Looked::Snapshot(Box::new(KeptSnapshot {
         name,
         size_bytes,
         snapshot: description.ok().flatten().map(|d| d.snapshot),
         state,
-    }))
+    })))
 }
 
 fn state(size: u64, description: &Result<Option<Description>, Failure>) -> KeptState {

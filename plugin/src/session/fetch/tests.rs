@@ -67,14 +67,11 @@ async fn fetched(cluster: &Cluster) -> (Result<Whole, String>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.db");
     let mut destination = Destination::create(&path).unwrap();
-    let started = Started::for_test("pod");
-    let whole = receive(
-        cluster,
-        (&started, "/kubectl-etcd/snapshot/snapshot.db"),
-        &mut destination,
-        &mut |_| {},
-    )
-    .await;
+    let held = Held {
+        pod: "pod",
+        file: Path::new("/kubectl-etcd/snapshot/snapshot.db"),
+    };
+    let whole = receive(cluster, held, &mut destination, &mut |_| {}).await;
     let whole = whole.map_err(|trouble| match trouble {
         Trouble::Run(error) => error.message,
         Trouble::Here(error) => error.to_string(),

@@ -1,22 +1,18 @@
 //! The file of a snapshot: made, locked, named when it is complete, gone when it is not.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use rustix::fs::statvfs;
 
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{exists, name, nofollow, sync_folder_of, trouble};
+use crate::kept::files::{exists, name, open_part, sync_folder_of, trouble};
 use crate::transfer::part_of;
 
 /// Room beside what etcd says of its size: it grows meanwhile.
 const SPARE_BYTES: u64 = 16 << 20;
-
-/// How long the lock may be in other hands: a reader takes it for a moment to see whether we live.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A snapshot's file that has no name yet. Dropped before it has one, it is removed.
 #[derive(Debug)]
@@ -62,40 +58,20 @@ impl Part {
             return Err(exists(&path));
         }
         let part = part_of(&path);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            // Not before it is locked: somebody may be writing it.
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(nofollow())
-            .open(&part)
-            .map_err(|error| trouble("make", &part, &error))?;
-        lock(&file, &part)?;
-        // Whoever had the lock before may have given this very file its name.
-        let inode = |path: &Path| path.symlink_metadata().map(|found| found.ino());
+        let file = open_part(&part)?;
+        let inode = file
+            .metadata()
+            .map_err(|error| trouble("look at", &part, &error))?
+            .ino();
+        let removal = Removal { part, inode };
+        // Whoever had the lock before may have given the name to another file.
         if path.symlink_metadata().is_ok() {
             return Err(exists(&path));
         }
-        let own = file.metadata().map(|found| found.ino());
-        if inode(&part).ok() != own.ok() {
-            let message = format!(
-                "another snapshot has just been written to {}",
-                part.display()
-            );
-            return Err(Failure::new(FailureKind::Refused, message));
-        }
-        let private = file.set_permissions(Permissions::from_mode(0o600));
-        private.map_err(|error| trouble("make private", &part, &error))?;
-        let prepared = file.set_len(0).and_then(|()| file.metadata());
-        let inode = prepared
-            .map_err(|error| trouble("empty", &part, &error))?
-            .ino();
         Ok(Self {
             file,
             path,
-            removal: Removal { part, inode },
+            removal,
         })
     }
 
@@ -131,18 +107,6 @@ impl Part {
     }
 }
 
-fn lock(file: &File, path: &Path) -> Result<(), Failure> {
-    let begun = Instant::now();
-    while file.try_lock().is_err() {
-        if begun.elapsed() >= LOCK_PATIENCE {
-            let message = format!("another snapshot is being written to {}", path.display());
-            return Err(Failure::new(FailureKind::Refused, message));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
 fn room_for(folder: &Path, bytes: u64) -> Result<(), Failure> {
     let place = statvfs(folder).map_err(|error| trouble("look at", folder, &error.into()))?;
     let free = place.f_bavail.saturating_mul(place.f_frsize);
@@ -162,6 +126,8 @@ fn room_for(folder: &Path, bytes: u64) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use clap::Args;
 use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::kept::retention::Rules;
 use etcd_operations::operation::Operation;
-use etcd_operations::report::{Fate, PruneReport, Report};
+use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot, Report};
 use jiff::Timestamp;
 
 use super::FolderArgs;
@@ -113,7 +113,11 @@ pub async fn prune(context: &Context<'_>, args: PruneArgs) -> Result<Verdict, Er
             Verdict::Degraded
         }
     };
-    if args.dry_run || planned.iter().all(|(_, report)| going(report).is_empty()) {
+    if args.dry_run
+        || planned
+            .iter()
+            .all(|(_, report)| going(report).next().is_none())
+    {
         for (node, report) in &planned {
             view.add(&node.name, report);
         }
@@ -122,7 +126,7 @@ pub async fn prune(context: &Context<'_>, args: PruneArgs) -> Result<Verdict, Er
     }
     ask(context, &planned, args.yes).await?;
     for (node, report) in &planned {
-        let names = going(report);
+        let names: Vec<_> = going(report).map(|one| one.name.clone()).collect();
         if names.is_empty() {
             view.add(&node.name, report);
             continue;
@@ -143,9 +147,8 @@ pub async fn prune(context: &Context<'_>, args: PruneArgs) -> Result<Verdict, Er
     Ok(whole(&view))
 }
 
-fn going(report: &PruneReport) -> Vec<SnapshotName> {
-    let going = report.snapshots.iter().filter(|one| one.fate == Fate::Goes);
-    going.map(|one| one.name.clone()).collect()
+fn going(report: &PruneReport) -> impl Iterator<Item = &PrunedSnapshot> {
+    report.snapshots.iter().filter(|one| one.fate == Fate::Goes)
 }
 
 async fn ask(
@@ -153,10 +156,9 @@ async fn ask(
     planned: &[(&Node, PruneReport)],
     yes: bool,
 ) -> Result<(), Error> {
-    let going = planned.iter().flat_map(|(node, report)| {
-        let going = report.snapshots.iter().filter(|one| one.fate == Fate::Goes);
-        going.map(move |one| (node, one))
-    });
+    let going = planned
+        .iter()
+        .flat_map(|(node, report)| going(report).map(move |one| (node, one)));
     let going: Vec<_> = going.collect();
     if !yes {
         for (node, one) in &going {
