@@ -37,6 +37,7 @@ pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration
         | Operation::SnapshotSave { .. }
         | Operation::SnapshotVerify { .. }
         | Operation::SnapshotSend { .. }
+        | Operation::NodeFiles { .. }
         | Operation::Usage { .. } => 60 * MINUTE,
     };
     wanted.filter(|wanted| !wanted.is_zero()).unwrap_or(usual)

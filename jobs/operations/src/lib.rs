@@ -11,6 +11,7 @@ pub mod ids;
 pub mod kept;
 pub mod local;
 pub mod operation;
+pub mod pack;
 pub mod report;
 pub mod run;
 pub mod target;

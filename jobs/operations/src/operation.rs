@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::MemberId;
 use crate::kept::name::SnapshotName;
 use crate::kept::retention::Rules;
+use crate::pack::{BundleParts, Packing};
 use crate::report::AlarmKind;
 use crate::target::Target;
 
@@ -46,7 +47,24 @@ pub enum Operation {
         folder: PathBuf,
         /// The file's name there; while incomplete it is `NAME.part`.
         name: String,
+        /// How it is packed.
+        #[serde(default, skip_serializing_if = "Packing::is_plain")]
+        packing: Packing,
+        /// Where the name is taken, put `_2` and so on before its ending instead of refusing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        numbered: bool,
         /// Stay for so many seconds after the report, so that the file can be fetched; 0: end at once.
+        hold_seconds: u64,
+    },
+    /// Packs this node's files into a segment of a bundle, and stays so that it can be fetched.
+    NodeFiles {
+        /// The folder it is put in.
+        folder: PathBuf,
+        /// The file's name there.
+        name: String,
+        /// What to pack.
+        parts: BundleParts,
+        /// For so many seconds.
         hold_seconds: u64,
     },
     /// The snapshots that are kept in a folder of the node.
@@ -104,6 +122,7 @@ impl Operation {
             Self::AlarmDisarm { .. } => "alarm disarm",
             Self::Defrag => "defrag",
             Self::SnapshotSave { .. } => "snapshot save",
+            Self::NodeFiles { .. } => "node files",
             Self::SnapshotList { .. } => "snapshot list",
             Self::SnapshotVerify { .. } => "snapshot verify",
             Self::SnapshotSend { .. } => "snapshot get",
@@ -116,7 +135,9 @@ impl Operation {
     /// The snapshot's file that can be fetched from a job while it stays.
     pub fn held_file(&self) -> Option<PathBuf> {
         match self {
-            Self::SnapshotSave { folder, name, .. } => Some(folder.join(name)),
+            Self::SnapshotSave { folder, name, .. } | Self::NodeFiles { folder, name, .. } => {
+                Some(folder.join(name))
+            }
             Self::SnapshotSend { folder, name, .. } => Some(name.path_in(folder)),
             _ => None,
         }
@@ -125,9 +146,9 @@ impl Operation {
     /// For how many seconds a job stays after its report, so that a file can be fetched from it.
     pub fn hold_seconds(&self) -> u64 {
         match self {
-            Self::SnapshotSave { hold_seconds, .. } | Self::SnapshotSend { hold_seconds, .. } => {
-                *hold_seconds
-            }
+            Self::SnapshotSave { hold_seconds, .. }
+            | Self::NodeFiles { hold_seconds, .. }
+            | Self::SnapshotSend { hold_seconds, .. } => *hold_seconds,
             _ => 0,
         }
     }

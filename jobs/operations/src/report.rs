@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
+use crate::pack::Contents;
 
 /// `apiVersion` of everything written for programs to read. Within a version fields may be added; nothing is renamed,
 /// removed or given another meaning.
@@ -37,7 +38,9 @@ pub enum Report {
     /// Of [`crate::operation::Operation::Defrag`].
     Defrag(DefragReport),
     /// Of [`crate::operation::Operation::SnapshotSave`].
-    Snapshot(SnapshotReport),
+    Snapshot(SavedSnapshot),
+    /// Of [`crate::operation::Operation::NodeFiles`].
+    NodeFiles(NodeFiles),
     /// Of [`crate::operation::Operation::SnapshotList`].
     SnapshotList(KeptList),
     /// Of [`crate::operation::Operation::SnapshotVerify`]: what it is now known to be.
@@ -287,6 +290,30 @@ pub struct DefragReport {
     pub took_ms: u64,
 }
 
+/// A snapshot that was taken, checked and stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedSnapshot {
+    /// What it is.
+    #[serde(flatten)]
+    pub snapshot: SnapshotReport,
+    /// What is in its bundle, when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
+}
+
+/// A segment of a bundle with one node's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeFiles {
+    /// The segment's size.
+    pub size_bytes: u64,
+    /// Its sha256.
+    pub sha256: String,
+    /// What is in it.
+    pub contents: Contents,
+}
+
 /// A snapshot that was taken and checked: sha256 trailer, size and page structure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -318,6 +345,32 @@ pub struct SnapshotReport {
     pub taken_at: Timestamp,
     /// How long it took to take and check, in milliseconds.
     pub took_ms: u64,
+    /// What the file holds when it is packed; none: it is the snapshot as etcd sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packed>,
+}
+
+/// The snapshot inside a packed file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Packed {
+    /// The unpacked snapshot's size, trailer included.
+    pub size_bytes: u64,
+    /// The sha256 of the unpacked snapshot, trailer included.
+    pub sha256: String,
+    /// What else is in it, when it is a bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleSummary>,
+}
+
+/// A bundle in a few words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundleSummary {
+    /// The control-plane nodes whose files are in it.
+    pub nodes: Vec<String>,
+    /// Whether their certificates and keys are.
+    pub pki: bool,
 }
 
 /// What fills the database. Sizes are of keys and values as etcd stores them; page overhead is in `file_bytes` only.

@@ -105,6 +105,7 @@ pub async fn run(
                 folder,
                 name,
                 hold_seconds,
+                ..
             } => {
                 let save = snapshot::Save {
                     folder,
@@ -114,6 +115,10 @@ pub async fn run(
                 };
                 snapshot::save(target, &connector?, &save, events).await
             }
+            Operation::NodeFiles { .. } => Err(Failure::new(
+                FailureKind::Refused,
+                "not known to this version",
+            )),
             Operation::SnapshotList { folder } => kept::list(folder),
             Operation::SnapshotVerify { folder, name } => kept::verify(folder, name, events).await,
             Operation::SnapshotSend { folder, name, .. } => kept::send(folder, name),

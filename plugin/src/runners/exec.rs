@@ -35,6 +35,7 @@ pub(crate) fn supports(operation: &Operation) -> bool {
         | Operation::AlarmDisarm { .. }
         | Operation::Defrag => true,
         Operation::SnapshotSave { .. }
+        | Operation::NodeFiles { .. }
         | Operation::SnapshotList { .. }
         | Operation::SnapshotVerify { .. }
         | Operation::SnapshotSend { .. }

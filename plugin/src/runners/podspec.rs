@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::pack::Packing;
 use etcd_operations::target::Target;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
@@ -29,6 +30,9 @@ pub(crate) const DEADLINE_ANNOTATION: &str = "kubectl-etcd/deadline-seconds";
 pub(crate) const CONTAINER: &str = "etcd-job";
 /// Where a snapshot that is to be fetched lies inside the pod: on a volume that goes with it.
 pub(crate) const SCRATCH: &str = "/kubectl-etcd";
+
+/// Where the node's file system is found inside the pod of an operation that needs more of it than a few files.
+pub(crate) const HOST: &str = "/host";
 
 /// Where kubelet and the runtime keep containers' output: the last words of an etcd that does not start.
 const LOG_FOLDERS: [&str; 2] = ["/var/log/pods", "/var/log/containers"];
@@ -199,6 +203,8 @@ pub(crate) enum Needed {
     Writable(PathBuf),
     /// A folder of the pod's own, which goes with it.
     Scratch(PathBuf),
+    /// All of the node's file system, to be read, at [`HOST`].
+    Host,
 }
 
 fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
@@ -217,10 +223,21 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
             let logs = LOG_FOLDERS.map(|folder| Needed::FolderOrNone(folder.into()));
             with_etcd([data()].into_iter().chain(logs).collect())
         }
-        Operation::SnapshotSave { folder, .. } if folder.starts_with(SCRATCH) => {
-            with_etcd(vec![Needed::Scratch(SCRATCH.into())])
+        Operation::SnapshotSave {
+            folder, packing, ..
+        } => {
+            let mut more = vec![if folder.starts_with(SCRATCH) {
+                Needed::Scratch(SCRATCH.into())
+            } else {
+                Needed::Writable(around(folder))
+            }];
+            if let Packing::Bundle { .. } = packing {
+                more.push(Needed::Host);
+            }
+            with_etcd(more)
         }
-        Operation::SnapshotSave { folder, .. } => with_etcd(vec![Needed::Writable(around(folder))]),
+        // Wherever its manifests and certificates are.
+        Operation::NodeFiles { .. } => vec![Needed::Scratch(SCRATCH.into()), Needed::Host],
         // It looks whether the disk has room for the copy etcd writes, and how far that is.
         Operation::Defrag => with_etcd(vec![data()]),
         Operation::Usage { .. }
@@ -256,12 +273,23 @@ pub(crate) struct Files {
 
 impl Files {
     fn add(&mut self, needed: Needed) {
+        // Without it, what is unmounted on the node meanwhile would stay mounted, and its device busy, in here.
+        let mut propagation = None;
         let (path, kind, read_only) = match needed {
             Needed::File(path) => (path, Some("File"), true),
             Needed::Folder(path) => (path, Some("Directory"), true),
             Needed::FolderOrNone(path) => (path, Some("DirectoryOrCreate"), true),
             Needed::Writable(path) => (path, Some("DirectoryOrCreate"), false),
             Needed::Scratch(path) => (path, None, false),
+            Needed::Host => {
+                propagation = Some("HostToContainer".to_owned());
+                (HOST.into(), Some("Directory"), true)
+            }
+        };
+        let on_node = if propagation.is_some() {
+            "/".to_owned()
+        } else {
+            path.to_string_lossy().into_owned()
         };
         if self
             .mounts
@@ -276,7 +304,7 @@ impl Files {
         self.volumes.push(Volume {
             name: name.clone(),
             host_path: kind.map(|kind| HostPathVolumeSource {
-                path: text.clone(),
+                path: on_node,
                 type_: Some(kind.into()),
             }),
             empty_dir: kind.is_none().then(EmptyDirVolumeSource::default),
@@ -286,6 +314,7 @@ impl Files {
             name,
             mount_path: text,
             read_only: Some(read_only),
+            mount_propagation: propagation,
             ..VolumeMount::default()
         });
     }
@@ -362,6 +391,8 @@ mod tests {
         let kept = mounts(Operation::SnapshotSave {
             folder: "/var/backups/etcd".into(),
             name: "s.db".into(),
+            packing: Packing::Plain,
+            numbered: false,
             hold_seconds: 0,
         });
         assert_eq!(kept.last(), Some(&("/var/backups".into(), false)));
@@ -374,6 +405,8 @@ mod tests {
         let operation = Operation::SnapshotSave {
             folder: format!("{SCRATCH}/snapshot").into(),
             name: "s.db".into(),
+            packing: Packing::Plain,
+            numbered: false,
             hold_seconds: 60,
         };
         let pod = pod(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
+use etcd_operations::pack::Packing;
 use etcd_operations::report::{Report, SnapshotReport};
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole};
 use etcd_operations::wire::Progress;
@@ -54,6 +55,8 @@ impl Session {
         let operation = Operation::SnapshotSave {
             folder: PathBuf::from(SCRATCH).join("snapshot"),
             name: NAME.into(),
+            packing: Packing::Plain,
+            numbered: false,
             hold_seconds: HOLD.as_secs(),
         };
         self.bring(cluster, node, &operation, path).await
@@ -143,10 +146,12 @@ impl Session {
         let operation = Operation::SnapshotSave {
             folder,
             name,
+            packing: Packing::Plain,
+            numbered: true,
             hold_seconds: 0,
         };
         match self.ask(node, &operation).await? {
-            Report::Snapshot(report) => Ok(report),
+            Report::Snapshot(report) => Ok(report.snapshot),
             _ => Err(super::unexpected(&node.name, &operation)),
         }
     }
@@ -215,7 +220,7 @@ impl Session {
         cluster.created.remove_soon(started.object.clone());
         let (report, whole) = result?;
         let described = match report {
-            Report::Snapshot(report) => Some(report),
+            Report::Snapshot(saved) => Some(saved.snapshot),
             Report::SnapshotSend(kept) => kept.snapshot,
             _ => None,
         };

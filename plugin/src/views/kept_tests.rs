@@ -27,6 +27,7 @@ fn kept(name: &str, taken_at: &str, state: KeptState) -> KeptSnapshot {
             total_keys: 5,
             taken_at: taken_at.parse().unwrap(),
             took_ms: 12,
+            packed: None,
         }),
         state,
     }

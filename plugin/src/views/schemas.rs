@@ -163,6 +163,7 @@ fn snapshot() {
         total_keys: 5,
         taken_at: "2026-11-20T21:00:00Z".parse().unwrap(),
         took_ms: 12,
+        packed: None,
     };
     let view = crate::views::snapshot::Snapshot::new(
         &report,

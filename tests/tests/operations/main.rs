@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::operation::Operation;
+use etcd_operations::pack::Packing;
 use etcd_operations::report::{AlarmKind, Consistency, Report, SnapshotReport};
 use members::{Members, run_on, timed};
 use serde_json::Value;
@@ -26,10 +27,12 @@ fn save(cluster: &Members, at: usize, folder: &std::path::Path) -> Result<Snapsh
     let operation = Operation::SnapshotSave {
         folder: folder.to_owned(),
         name: "s.db".into(),
+        packing: Packing::Plain,
+        numbered: false,
         hold_seconds: 0,
     };
     match cluster.run(at, operation)? {
-        Report::Snapshot(report) => Ok(report),
+        Report::Snapshot(saved) => Ok(saved.snapshot),
         other => bail!("{other:?}"),
     }
 }

@@ -165,6 +165,7 @@ pub(crate) mod tests {
             total_keys: 2,
             taken_at: taken_at.parse().unwrap(),
             took_ms: 3,
+            packed: None,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::Description;
 use crate::kept::files::Replace;
-use crate::report::{EndpointStatus, Report, SnapshotReport};
+use crate::report::{EndpointStatus, Report, SavedSnapshot, SnapshotReport};
 use crate::target::Target;
 use part::Part;
 use store::Checked;
@@ -59,7 +59,10 @@ pub(super) async fn save(
                 Failure { message, ..failure }
             })?;
     }
-    Ok(Report::Snapshot(report))
+    Ok(Report::Snapshot(SavedSnapshot {
+        snapshot: report,
+        contents: None,
+    }))
 }
 
 fn report(
@@ -88,5 +91,6 @@ fn report(
         total_keys: checked.status.total_keys_live,
         taken_at,
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        packed: None,
     })
 }

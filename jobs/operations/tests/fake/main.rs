@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use etcd_operations::failure::FailureKind;
 use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::pack::Packing;
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
 use etcd_operations::target::Target;
@@ -45,6 +46,8 @@ fn save(folder: &Path) -> Operation {
     Operation::SnapshotSave {
         folder: folder.to_owned(),
         name: "s.db".into(),
+        packing: Packing::Plain,
+        numbered: false,
         hold_seconds: 0,
     }
 }
