@@ -16,6 +16,9 @@
 //! Each control-plane node packs its own files, so a bundle may be put together from segments: zstd frames with entries,
 //! of which only the last one has the archive's end.
 
+pub(crate) mod node;
+pub mod segment;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +27,8 @@ use serde::{Deserialize, Serialize};
 pub const SNAPSHOT: &str = "snapshot.db";
 /// What describes a bundle, below its top folder.
 pub const DESCRIPTION: &str = "description.json";
+/// kubeadm's ClusterConfiguration in a bundle, below its top folder.
+pub const KUBEADM_CONFIG: &str = "kubeadm-config.yaml";
 /// The folder of the control-plane nodes' folders, below a bundle's top folder.
 pub const MASTERS: &str = "masters";
 
@@ -117,6 +122,22 @@ pub struct Contents {
     /// What belongs in it and is not, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+}
+
+impl Contents {
+    /// Notes what is not in it.
+    pub fn leave_out(&mut self, path: impl Into<String>, why: impl Into<String>) {
+        self.left_out.push(LeftOut {
+            path: path.into(),
+            why: why.into(),
+        });
+    }
+
+    /// Adds what is in another segment.
+    pub fn append(&mut self, mut other: Self) {
+        self.files.append(&mut other.files);
+        self.left_out.append(&mut other.left_out);
+    }
 }
 
 /// A file in a bundle.
