@@ -19,9 +19,11 @@
 pub(crate) mod node;
 pub mod segment;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::kept::name;
 
 /// The database snapshot in a bundle, below its top folder.
 pub const SNAPSHOT: &str = "snapshot.db";
@@ -31,6 +33,63 @@ pub const DESCRIPTION: &str = "description.json";
 pub const KUBEADM_CONFIG: &str = "kubeadm-config.yaml";
 /// The folder of the control-plane nodes' folders, below a bundle's top folder.
 pub const MASTERS: &str = "masters";
+
+/// How snapshots are to be packed, wherever they are taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "as", rename_all = "kebab-case")]
+pub enum Wanted {
+    /// As etcd sends them.
+    #[default]
+    Plain,
+    /// Compressed by zstd.
+    Zstd {
+        /// How thoroughly.
+        level: Level,
+    },
+    /// In bundles.
+    Bundle {
+        /// How thoroughly they are compressed.
+        level: Level,
+        /// Whether certificates, keys and kubeconfigs are in them.
+        pki: bool,
+    },
+}
+
+impl Wanted {
+    /// What names of such files end in.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Plain => ".db",
+            Self::Zstd { .. } => ".db.zst",
+            Self::Bundle { .. } => ".tar.zst",
+        }
+    }
+
+    /// What that means on a node whose file system is found at `root`, for a file of this name; `whole` as in
+    /// [`Packing::Bundle`].
+    pub fn on_node(self, name: &str, root: &Path, whole: bool) -> Packing {
+        match self {
+            Self::Plain => Packing::Plain,
+            Self::Zstd { level } => Packing::Zstd { level },
+            Self::Bundle { level, pki } => Packing::Bundle {
+                parts: BundleParts {
+                    top: top(name.strip_suffix(self.ending()).unwrap_or(name)),
+                    level,
+                    pki,
+                    root: root.to_owned(),
+                },
+                whole,
+            },
+        }
+    }
+}
+
+/// The top folder of a bundle of this name, which may be any file's.
+fn top(name: &str) -> String {
+    Some(name::safe(name))
+        .filter(|top| !top.is_empty())
+        .unwrap_or_else(|| "etcd".to_owned())
+}
 
 /// How a snapshot's file is packed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,15 +116,6 @@ impl Packing {
     /// Whether nothing is packed.
     pub fn is_plain(&self) -> bool {
         *self == Self::Plain
-    }
-
-    /// What names of such files end in.
-    pub fn ending(&self) -> &'static str {
-        match self {
-            Self::Plain => ".db",
-            Self::Zstd { .. } => ".db.zst",
-            Self::Bundle { .. } => ".tar.zst",
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writing a bundle: zstd over tar entries, file after file, nothing of which is held in memory.
 
 use std::io::{self, Write};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
@@ -56,6 +57,17 @@ pub struct Attributes {
     pub mode: u32,
     /// Seconds since 1970.
     pub modified: u64,
+}
+
+impl Attributes {
+    /// Of what is made here and now, and has no file of its own on a node.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Self {
+            mode: 0o600,
+            modified: since.map_or(0, |since| since.as_secs()),
+        }
+    }
 }
 
 /// A segment of a bundle that is being written. Its entries stand in the bundle one after another.
@@ -143,8 +155,8 @@ impl<W: Write> Segment<W> {
     ///
     /// # Errors
     /// As writing.
-    pub fn finish_bundle(self, description: &[u8], attributes: Attributes) -> io::Result<W> {
-        let mut segment = self.small(DESCRIPTION, description, attributes)?;
+    pub fn finish_bundle(self, description: &[u8]) -> io::Result<W> {
+        let mut segment = self.small(DESCRIPTION, description, Attributes::now())?;
         segment.out.write_all(&[0; 2 * BLOCK])?;
         segment.out.finish()
     }
@@ -226,7 +238,7 @@ mod tests {
         let (out, first) = entry.end().unwrap().finish().unwrap();
         let segment = Segment::begin(out, "b", level).unwrap();
         let segment = segment.small("masters/cp-1/etc/x", b"x", OWN).unwrap();
-        let bytes = segment.finish_bundle(b"{}", OWN).unwrap();
+        let bytes = segment.finish_bundle(b"{}").unwrap();
         assert_eq!(first.files[0].size_bytes, 700);
         let mut archive = tar::Archive::new(zstd::Decoder::new(&bytes[..]).unwrap());
         let mut found = Vec::new();

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use etcd_datadir::kubernetes::config_map_entry;
 
@@ -18,9 +17,6 @@ use crate::pack::segment::{Attributes, Hashed, Segment};
 use crate::pack::{BundleParts, KUBEADM_CONFIG, node};
 use crate::report::{NodeFiles, Report};
 use crate::target::Target;
-
-/// What has no file of its own on the node.
-const OWN: u32 = 0o600;
 
 /// Room for a node's files: manifests and certificates have some hundred KiB.
 const ROOM: u64 = 64 << 20;
@@ -65,19 +61,12 @@ impl Beside {
     pub(super) fn pack<W: Write>(&self, segment: Segment<W>) -> io::Result<Segment<W>> {
         let mut segment = segment;
         match &self.kubeadm {
-            Ok(text) => segment = segment.small(KUBEADM_CONFIG, text.as_bytes(), own())?,
+            Ok(text) => {
+                segment = segment.small(KUBEADM_CONFIG, text.as_bytes(), Attributes::now())?;
+            }
             Err(why) => segment.contents().leave_out(KUBEADM_CONFIG, why),
         }
         node::pack(segment, &self.node, &self.parts)
-    }
-}
-
-/// The attributes of what is made here and now.
-pub(super) fn own() -> Attributes {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Attributes {
-        mode: OWN,
-        modified: now.map_or(0, |since| since.as_secs()),
     }
 }
 

@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 
 use zstd::Encoder;
 
-use super::beside::{Beside, own};
+use super::beside::Beside;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::trouble;
-use crate::pack::segment::{Hashed, Segment};
+use crate::pack::segment::{Attributes, Hashed, Segment};
 use crate::pack::{Level, SNAPSHOT};
 
 /// How many pieces may wait.
@@ -100,7 +100,7 @@ fn pack(out: Hashed<File>, kind: Kind, pieces: &Receiver<Vec<u8>>) -> io::Result
         Kind::Bundle(beside, size) => {
             let parts = beside.parts();
             let segment = Segment::begin(out, &parts.top, parts.level)?;
-            let mut entry = segment.file(SNAPSHOT, size, own())?;
+            let mut entry = segment.file(SNAPSHOT, size, Attributes::now())?;
             for piece in pieces {
                 entry.write(&piece)?;
             }

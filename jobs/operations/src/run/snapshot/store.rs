@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::super::blocking::{Flow, fatal, verify_source};
 use super::super::stream::Pieces;
 use super::super::trouble_with_data;
-use super::beside::{Beside, own};
+use super::beside::Beside;
 use super::packer::{Kind, Packed, Packer};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::Description;
@@ -198,7 +198,7 @@ fn end(
     let contents = segment.contents().clone();
     let description =
         Description::new(inner, Path::new(SNAPSHOT)).with_contents(Some(contents.clone()));
-    let out = segment.finish_bundle(&description.text()?, own())?;
+    let out = segment.finish_bundle(&description.text()?)?;
     Ok((out, contents))
 }
 
