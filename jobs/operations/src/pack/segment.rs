@@ -13,6 +13,22 @@ use crate::transfer::hex;
 /// Bytes of a tar block: headers are one, and files are filled up to whole ones.
 const BLOCK: usize = 512;
 
+/// As a power of two, how far back zstd looks for what it has seen before. Revisions of one object lie megabytes apart in
+/// the database; every reader takes windows of this size.
+const WINDOW: u32 = 23;
+
+/// The encoder of all that is packed: a changed byte shows when it is unpacked.
+///
+/// # Errors
+/// When there is no memory for it.
+pub(crate) fn encoder<W: Write>(out: W, level: Level) -> io::Result<Encoder<'static, W>> {
+    let mut encoder = Encoder::new(out, level.into())?;
+    encoder.include_checksum(true)?;
+    encoder.long_distance_matching(true)?;
+    encoder.window_log(WINDOW)?;
+    Ok(encoder)
+}
+
 /// Counts and hashes what is written through it.
 #[derive(Debug)]
 pub struct Hashed<W> {
@@ -84,7 +100,7 @@ impl<W: Write> Segment<W> {
     /// As writing.
     pub fn begin(out: W, top: &str, level: Level) -> io::Result<Self> {
         Ok(Self {
-            out: Encoder::new(out, level.into())?,
+            out: encoder(out, level)?,
             top: top.to_owned(),
             contents: Contents::default(),
         })

@@ -126,6 +126,8 @@ impl Rest {
         parts: &BundleParts,
         sink: &mut Sink,
     ) -> io::Result<SavedSnapshot> {
+        let mut nodes = self.nodes;
+        nodes.sort();
         let packed = first.packed.clone().ok_or(io::ErrorKind::InvalidData)?;
         let inner = SnapshotReport {
             size_bytes: packed.size_bytes,
@@ -146,7 +148,7 @@ impl Rest {
                 sha256: whole.sha256,
                 packed: Some(Packed {
                     bundle: Some(BundleSummary {
-                        nodes: self.nodes,
+                        nodes,
                         pki: parts.pki,
                     }),
                     ..packed

@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use zstd::Encoder;
-
 use super::beside::Beside;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::trouble;
-use crate::pack::segment::{Attributes, Hashed, Segment};
+use crate::pack::segment::{Attributes, Hashed, Segment, encoder};
 use crate::pack::{Level, SNAPSHOT};
 
 /// How many pieces may wait.
@@ -91,7 +89,7 @@ impl Drop for Packer {
 fn pack(out: Hashed<File>, kind: Kind, pieces: &Receiver<Vec<u8>>) -> io::Result<Packed> {
     match kind {
         Kind::Zstd(level) => {
-            let mut encoder = Encoder::new(out, level.into())?;
+            let mut encoder = encoder(out, level)?;
             for piece in pieces {
                 encoder.write_all(&piece)?;
             }
