@@ -27,7 +27,7 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
         .map_or(Ok(RUNS), |text| text.parse())
         .context(what)?;
     let cluster = Cluster::start(Spec::masters(1))?;
-    cluster.set_etcd_quota(2 * mib << 20)?;
+    cluster.set_etcd_quota((2 * mib) << 20)?;
     let person = Workstation::of(&cluster)?;
     let m1 = cluster.node("m1")?;
     fill(&cluster, mib, false)?;
