@@ -16,6 +16,8 @@
 //! Each control-plane node packs its own files, so a bundle may be put together from segments: zstd frames with entries,
 //! of which only the last one has the archive's end.
 
+pub mod unpack;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{self, Replace};
 use crate::failure::{Failure, FailureKind};
+use crate::pack::Contents;
 use crate::report::{API_VERSION, SnapshotReport};
 
 /// `kind` of a description.
 const KIND: &str = "SnapshotDescription";
 
-/// The largest description that is read, in bytes; they have about one thousand.
-const LARGEST: u64 = 64 << 10;
+/// The largest description that is read, in bytes; they have about one thousand, and of bundles some ten.
+const LARGEST: u64 = 4 << 20;
 
 /// What a snapshot is. It is written only after the snapshot was read to the last byte and found whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Description {
     /// The last time all of it was read again; none: it was only read while it was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checked: Option<Check>,
+    /// What is in it, when it is a bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
 }
 
 /// A time at which all of a snapshot was read again.
@@ -54,6 +58,7 @@ impl Description {
                 ..snapshot.clone()
             },
             checked: None,
+            contents: None,
         }
     }
 

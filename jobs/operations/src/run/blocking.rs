@@ -49,6 +49,12 @@ impl Flow {
         *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
     }
 
+    /// Another kind of work begins, over other bytes.
+    pub(super) fn begin(&self, step: &'static str) {
+        self.total.store(0, Relaxed);
+        self.enter(step);
+    }
+
     /// So many bytes of the step are done.
     pub(super) fn reached(&self, bytes: u64) {
         self.done.store(bytes, Relaxed);
@@ -139,6 +145,15 @@ pub(super) fn read_through(
     flow: &Flow,
 ) -> Result<Verification, Failure> {
     let source = FileSource::open(path).map_err(|error| trouble_with_data(&error))?;
+    verify_source(&source, options, flow)
+}
+
+/// The same of what is open already.
+pub(super) fn verify_source(
+    source: &FileSource,
+    options: &VerifyOptions,
+    flow: &Flow,
+) -> Result<Verification, Failure> {
     let mut on_progress = |progress: etcd_datadir::progress::Progress| {
         flow.of(progress.total);
         flow.reached(progress.done);
@@ -148,7 +163,7 @@ pub(super) fn read_through(
             ControlFlow::Continue(())
         }
     };
-    verify(&source, options, None, &mut on_progress).map_err(|error| trouble_with_data(&error))
+    verify(source, options, None, &mut on_progress).map_err(|error| trouble_with_data(&error))
 }
 
 /// The first thing that makes a snapshot unreliable.
