@@ -26,11 +26,8 @@ pub(crate) struct Steps<'s> {
 
 impl Steps<'_> {
     /// The progress of one step.
-    pub(crate) fn of(
-        &mut self,
-        step: &'static str,
-    ) -> impl FnMut(Progress) -> ControlFlow<()> + use<'_> {
-        |now| (self.tell)(step, now)
+    pub(crate) fn of(&mut self, step: &'static str) -> impl FnMut(Progress) -> ControlFlow<()> {
+        move |now| (self.tell)(step, now)
     }
 }
 

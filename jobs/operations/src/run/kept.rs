@@ -113,10 +113,10 @@ fn damage(described: &SnapshotReport, opened: &Opened, found: &Verification) -> 
         return Some(fatal(found).unwrap_or_else(|| of_sha256().to_owned()));
     }
     let same = is_file_of(described, opened)
-        && found.status.as_ref().is_some_and(|status| {
-            status.hash == described.hash
-                && i64::try_from(status.revision) == Ok(described.revision)
-        });
+        && found
+            .status
+            .as_ref()
+            .is_some_and(|status| described.is_of(status));
     (!same).then(|| "it is a whole snapshot, but not the one that is described".to_owned())
 }
 

@@ -51,7 +51,13 @@ async fn noted(file: &[u8], described: &SnapshotReport) -> KeptState {
     let Report::SnapshotVerify(kept) = report else {
         panic!("{report:?}");
     };
-    assert!(Description::beside(&path).unwrap().unwrap().checked.is_some());
+    assert!(
+        Description::beside(&path)
+            .unwrap()
+            .unwrap()
+            .checked
+            .is_some()
+    );
     kept.state
 }
 

@@ -1,8 +1,9 @@
 //! Where unpacked snapshots lie while they are read: files without names, of which nothing is left when the process ends,
 //! however it does.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use etcd_datadir::source::FileSource;
@@ -64,8 +65,13 @@ impl Spool {
     /// Begins a file, which messages call by this name.
     pub(super) fn begin<'s>(&'s self, name: &'s str) -> Result<Spooled<'s>, UnpackError> {
         self.room_for(0, name)?;
-        // O_TMPFILE where the file system has it, else made and unlinked at once; 0600.
+        // O_TMPFILE where the file system has it, else made and unlinked at once.
         let file = tempfile::tempfile_in(&self.folder)
+            // All Secrets will be in it, and /proc has a name for it.
+            .and_then(|file| {
+                file.set_permissions(Permissions::from_mode(0o600))
+                    .map(|()| file)
+            })
             .map_err(|error| self.trouble("make a file in", &error))?;
         Ok(Spooled {
             file,

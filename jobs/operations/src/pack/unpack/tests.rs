@@ -1,5 +1,6 @@
 use std::io;
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -148,6 +149,10 @@ fn plain_and_packed_and_bundled_are_known_by_their_content() {
                 snapshot: sum(DATABASE),
             });
             assert_eq!(opened.unpacked, read);
+            if !in_place {
+                let found = opened.source.file().metadata().unwrap();
+                assert_eq!((found.nlink(), found.mode() & 0o777), (0, 0o600));
+            }
         }
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
