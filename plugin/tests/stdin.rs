@@ -23,12 +23,15 @@ fn command(args: &[&str]) -> Command {
 }
 
 fn piped(args: &[&str], bytes: &[u8]) -> Output {
-    let mut child = command(args).stdin(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
+    let mut child = command(args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("it was asked for");
     // It may have ended before it has read all.
     stdin.write_all(bytes).ok();
     drop(stdin);
-    child.wait_with_output().unwrap()
+    child.wait_with_output().expect("it ends")
 }
 
 fn text(output: &Output) -> String {

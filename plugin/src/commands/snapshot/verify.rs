@@ -43,8 +43,8 @@ Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be c
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// Snapshots to check: plain files, such compressed by zstd, bundles, - for standard input, or NODE/NAME for one that is
-    /// kept on a node (when there is no such file)
+    /// Snapshots to check: plain files, files compressed by zstd, bundles, - for standard input, or NODE/NAME for one that
+    /// is kept on a node (when there is no such file)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]

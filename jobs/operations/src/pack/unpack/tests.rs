@@ -178,7 +178,7 @@ fn only_regular_files_under_plain_paths_are_taken() {
     let snapshot = &FILES[..1];
     let with = |name: &str, kind| {
         archive_of(snapshot, |archive| {
-            add(archive, &header(name, kind, 0), b"")
+            add(archive, &header(name, kind, 0), b"");
         })
     };
     for (name, kind, what) in [
