@@ -16,6 +16,7 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 mod files;
+mod input;
 mod lease;
 mod names;
 pub mod outcome;

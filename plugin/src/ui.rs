@@ -141,14 +141,14 @@ impl Ui {
         })
     }
 
-    /// Shows the progress of work on this host: step, bytes done, bytes in all.
+    /// Shows the progress of work on this host: step, bytes done, bytes in all (0: nobody knows).
     pub(crate) fn meter(&self, what: String) -> impl FnMut(&str, u64, u64) + Send + use<> {
         let progress = Arc::clone(&self.progress);
         move |step, done, total| {
             let now = Progress {
                 step: step.to_owned(),
                 done_bytes: done,
-                total_bytes: Some(total),
+                total_bytes: Some(total).filter(|total| *total > 0),
             };
             progress.update(&what, &now);
         }

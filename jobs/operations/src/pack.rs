@@ -18,6 +18,7 @@
 
 pub(crate) mod node;
 pub mod segment;
+pub mod unpack;
 
 use std::path::{Path, PathBuf};
 

@@ -10,6 +10,7 @@ pub use kept::{
     Checked, Fate, KeptList, KeptSnapshot, KeptState, PruneReport, PrunedSnapshot, RemovedSnapshots,
 };
 
+use etcd_datadir::status::Status;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -348,6 +349,13 @@ pub struct SnapshotReport {
     /// What the file holds when it is packed; none: it is the snapshot as etcd sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packed: Option<Packed>,
+}
+
+impl SnapshotReport {
+    /// Whether this is said of the snapshot that has this status.
+    pub fn is_of(&self, status: &Status) -> bool {
+        status.hash == self.hash && i64::try_from(status.revision) == Ok(self.revision)
+    }
 }
 
 /// The snapshot inside a packed file.

@@ -210,8 +210,7 @@ impl Session {
         wanted: Wanted,
     ) -> Result<SavedSnapshot, Error> {
         let failed = |cause| Error::failed("standard output takes no more").caused_by(cause);
-        let folder =
-            std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+        let folder = crate::input::spool_folder();
         let folder = tempfile::tempdir_in(&folder).map_err(|cause| {
             Error::failed(format!("{} cannot be written to", folder.display())).caused_by(cause)
         })?;

@@ -10,6 +10,7 @@ pub mod health;
 pub mod inspection;
 pub mod kept;
 pub mod members;
+pub mod packed;
 pub mod restore;
 #[cfg(test)]
 mod schemas;

@@ -240,6 +240,16 @@ fn files() {
             "y".into(),
             "gone".into(),
         ));
+    let bundle = path.with_file_name("small.tar.zst");
+    let spool = etcd_operations::pack::unpack::Spool::new(std::env::temp_dir());
+    let opened = etcd_operations::pack::unpack::open(&bundle, &spool, &mut ignore).unwrap();
+    verification
+        .files
+        .push(crate::views::verification::VerifiedFile::opened(
+            "z".into(),
+            &opened,
+            &verified,
+        ));
     check("SnapshotVerification", &[verification]);
 
     let inspected = etcd_datadir::inspect::inspect(&source, "/registry", &mut ignore).unwrap();

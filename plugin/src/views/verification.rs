@@ -2,12 +2,14 @@
 
 use etcd_datadir::stream::TRAILER_LEN;
 use etcd_datadir::verify::{Sha256State, Verdict};
-use etcd_operations::report::{KeptSnapshot, KeptState};
+use etcd_operations::pack::unpack::{Found, Opened};
+use etcd_operations::report::{KeptSnapshot, KeptState, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::views::format::{bytes, count};
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe};
+use crate::views::packed::PackedFile;
 use crate::views::{API_VERSION, View};
 
 /// What became of checking files.
@@ -32,7 +34,7 @@ pub struct VerifiedFile {
     pub verdict: FileVerdict,
     /// The verdict in a sentence.
     pub summary: String,
-    /// The file's size in bytes.
+    /// The file's size in bytes, packed as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// What became of the sha256 at its end.
@@ -54,6 +56,9 @@ pub struct VerifiedFile {
     pub findings: Vec<String>,
     /// How many more findings there are than listed.
     pub findings_left_out: u64,
+    /// What it is packed as; none: it is a snapshot as etcd sends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<PackedFile>,
 }
 
 /// The fields of etcdutl (3.6 and later).
@@ -158,6 +163,35 @@ impl VerifiedFile {
                 .map(|finding| finding.damage.to_string())
                 .collect(),
             findings_left_out: found.findings_left_out,
+            packed: None,
+        }
+    }
+
+    /// The same of one that was perhaps unpacked, with what it was unpacked from.
+    pub fn opened(
+        file: String,
+        opened: &Opened,
+        found: &etcd_datadir::verify::Verification,
+    ) -> Self {
+        let checked = Self::checked(file, found);
+        let packed = PackedFile::of(opened);
+        let (verdict, summary) = match (&opened.found, &found.status) {
+            (Found::Bundle(description), Some(status))
+                if checked.verdict == FileVerdict::Reliable
+                    && !description.snapshot.is_of(status) =>
+            {
+                let what = "damaged: the description in it is of another snapshot";
+                (FileVerdict::Damaged, what.to_owned())
+            }
+            _ => (checked.verdict, checked.summary),
+        };
+        let unpacked = opened.unpacked.as_ref().filter(|_| packed.is_some());
+        Self {
+            verdict,
+            summary,
+            size_bytes: unpacked.map_or(checked.size_bytes, |found| Some(found.input.size_bytes)),
+            packed,
+            ..checked
         }
     }
 
@@ -178,10 +212,18 @@ impl VerifiedFile {
                 hash: snapshot.hash,
                 revision: u64::try_from(snapshot.revision).unwrap_or_default(),
                 total_key: snapshot.total_keys,
-                total_size: snapshot.size_bytes.saturating_sub(TRAILER_LEN),
+                total_size: unpacked_bytes(snapshot).saturating_sub(TRAILER_LEN),
                 version: snapshot.storage_version.clone().unwrap_or_default(),
             }),
             ..Self::unreadable(file, summary)
+        }
+    }
+
+    /// A packed file that is not what it should be.
+    pub fn damaged(file: String, why: String) -> Self {
+        Self {
+            verdict: FileVerdict::Damaged,
+            ..Self::unreadable(file, why)
         }
     }
 
@@ -199,8 +241,14 @@ impl VerifiedFile {
             free_bytes: None,
             findings: Vec::new(),
             findings_left_out: 0,
+            packed: None,
         }
     }
+}
+
+fn unpacked_bytes(snapshot: &SnapshotReport) -> u64 {
+    let packed = snapshot.packed.as_ref();
+    packed.map_or(snapshot.size_bytes, |packed| packed.size_bytes)
 }
 
 fn damaged(found: &etcd_datadir::verify::Verification) -> String {
@@ -236,6 +284,9 @@ impl View for Verification {
         for file in &self.files {
             if file.verdict != FileVerdict::Reliable {
                 text.push_str(&format!("{}\n", clean(&sentence(file))));
+            }
+            for line in file.packed.iter().flat_map(PackedFile::sentences) {
+                text.push_str(&format!("{}\n", clean(&format!("{}: {line}", file.file))));
             }
             // The first is in the summary already.
             let more = file

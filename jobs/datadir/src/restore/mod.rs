@@ -24,5 +24,7 @@ pub use options::{
     EtcdVersion, MAX_MEMBERS, NewMember, OptionsError, RawDatabase, RestoreOptions, RestoreTarget,
     StoragePolicy, Token,
 };
-pub use run::{RestoreReport, RestoredMember, SnapshotForm, restore};
+pub use run::{
+    RestoreReport, RestoredMember, SnapshotForm, check_request, restore, restore_source,
+};
 pub use storage::{StorageFinding, storage_finding};

@@ -158,6 +158,11 @@ impl RestoreTarget {
             into_existing: false,
         }
     }
+
+    /// Whether only `member` is to be made, in a data directory that is there.
+    pub(super) fn within_existing(&self) -> bool {
+        self.into_existing && self.data_dir.is_dir()
+    }
 }
 
 /// Options that cannot be.

@@ -83,10 +83,22 @@ pub fn restore(
     options: &RestoreOptions,
     on_progress: OnProgress<'_>,
 ) -> Result<RestoreReport, RestoreError> {
+    restore_source(&FileSource::open(snapshot)?, targets, options, on_progress)
+}
+
+/// [`restore`] of a file that is open.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_source(
+    source: &FileSource,
+    targets: &[RestoreTarget],
+    options: &RestoreOptions,
+    on_progress: OnProgress<'_>,
+) -> Result<RestoreReport, RestoreError> {
     let cluster = NewCluster::form(&options.members, &options.token)?;
     let ids = check_targets(targets, &cluster)?;
-    let source = FileSource::open(snapshot)?;
-    let mut input = Input::open(&source, options.raw)?;
+    let mut input = Input::open(source, options.raw)?;
     let total = input.database_bytes * 2 * targets.len() as u64;
     let mut meter = Meter {
         on_progress,
@@ -103,7 +115,7 @@ pub fn restore(
         match &outcome {
             None => {
                 outcome = Some(first_database(
-                    &source, &mut input, &staged[i], &cluster, options, &mut meter,
+                    source, &mut input, &staged[i], &cluster, options, &mut meter,
                 )?);
             }
             Some((patched, status)) => {
@@ -140,6 +152,30 @@ pub fn restore(
         storage: patched.storage,
         status,
     })
+}
+
+/// Refuses what [`restore`] refuses whatever the snapshot is. For callers that have to unpack it first.
+///
+/// # Errors
+/// [`RestoreError::Options`], [`RestoreError::Exists`].
+pub fn check_request(
+    targets: &[RestoreTarget],
+    options: &RestoreOptions,
+) -> Result<(), RestoreError> {
+    let cluster = NewCluster::form(&options.members, &options.token)?;
+    check_targets(targets, &cluster)?;
+    for target in targets {
+        let data = if target.within_existing() {
+            target.data_dir.join("member")
+        } else {
+            target.data_dir.clone()
+        };
+        let mut dirs = std::iter::once(&data).chain(&target.wal_dir);
+        if let Some(there) = dirs.find(|dir| dir.symlink_metadata().is_ok()) {
+            return Err(RestoreError::Exists(there.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that each target is somebody's own; gives their ids.
@@ -299,7 +335,7 @@ impl StagedMember {
         id: MemberId,
         cluster: &NewCluster,
     ) -> Result<Self, RestoreError> {
-        let within = target.into_existing && target.data_dir.is_dir();
+        let within = target.within_existing();
         let (data, member_dir) = if within {
             let stage = Stage::new(&target.data_dir.join("member"), Some(&target.data_dir))?;
             let member_dir = stage.path().to_owned();

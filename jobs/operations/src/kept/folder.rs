@@ -15,7 +15,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::report::{Checked, KeptSnapshot, KeptState, PrunedSnapshot};
 
 /// How snapshots' files end. Others are listed only when something describes them.
-const ENDINGS: [&str; 1] = [".db"];
+const ENDINGS: [&str; 3] = [".db", ".db.zst", ".tar.zst"];
 
 /// The snapshots in a folder, by name; none when it is not there.
 ///

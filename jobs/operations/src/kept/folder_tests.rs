@@ -92,6 +92,17 @@ fn what_was_found_the_last_time_counts() {
 }
 
 #[test]
+fn packed_snapshots_are_listed_by_their_endings() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["a.db", "b.db.zst", "c.tar.zst", "d.zst", "e.tar"] {
+        fs::write(dir.path().join(file), b"abc").unwrap();
+    }
+    let kept = list(dir.path()).unwrap();
+    let names: Vec<_> = kept.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["a.db", "b.db.zst", "c.tar.zst"]);
+}
+
+#[test]
 fn only_what_is_described_is_removed_and_nothing_stays_of_it() {
     let dir = tempfile::tempdir().unwrap();
     keep(dir.path(), "a.db", "2026-11-20T21:00:00Z");

@@ -1,19 +1,22 @@
 //! Snapshots that are kept on the node. They need no etcd.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use etcd_datadir::source::Source;
 use etcd_datadir::verify::{Sha256State, Verdict, Verification, VerifyOptions};
 use jiff::Timestamp;
 
 use super::Events;
-use super::blocking::{Flow, fatal, read_through, work};
+use super::blocking::{Flow, fatal, verify_source, work};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::{Check, Description};
 use crate::kept::files::Replace;
 use crate::kept::folder;
 use crate::kept::name::SnapshotName;
 use crate::kept::retention::Rules;
+use crate::pack::unpack::{self, Found, Opened, Spool, Sum, UnpackError};
 use crate::report::{
     Fate, KeptList, KeptState, PruneReport, RemovedSnapshots, Report, SnapshotReport,
 };
@@ -51,11 +54,10 @@ pub(super) async fn verify(
         return Err(Failure::new(FailureKind::Refused, message)
             .hint("as root on the node: kubectl-etcd snapshot verify FILE"));
     };
-    let file = path.clone();
-    let job = move |flow: &Flow| read_through(&file, &VerifyOptions::default(), flow);
+    let (file, snapshot) = (path.clone(), described.snapshot.clone());
+    let job = move |flow: &Flow| read_again(&file, &snapshot, flow);
     let flow = Arc::new(Flow::new("verifying"));
-    let found = work(flow, events, job).await?;
-    let damage = damage(&described.snapshot, &found);
+    let damage = work(flow, events, job).await?;
     let verdict = damage.clone().unwrap_or_else(|| "whole".to_owned());
     let check = Check {
         at: Timestamp::now(),
@@ -71,8 +73,38 @@ pub(super) async fn verify(
     Ok(Report::SnapshotVerify(folder::find(folder, name)?))
 }
 
+/// Reads all of a snapshot; gives back what is wrong with it. A packed one is unpacked beside itself.
+fn read_again(
+    path: &Path,
+    described: &SnapshotReport,
+    flow: &Flow,
+) -> Result<Option<String>, Failure> {
+    let spool = Spool::new(path.parent().unwrap_or(Path::new(".")));
+    let mut unpacking = false;
+    let mut on_progress = |progress: etcd_datadir::progress::Progress| {
+        if !unpacking {
+            unpacking = true;
+            flow.begin("unpacking");
+        }
+        flow.of(progress.total);
+        flow.reached(progress.done);
+        match flow.is_stopped() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let opened = match unpack::open(path, &spool, &mut on_progress) {
+        Ok(opened) => opened,
+        Err(UnpackError::Damaged { what, .. }) => return Ok(Some(what)),
+        Err(UnpackError::Failed(failure)) => return Err(failure),
+    };
+    flow.begin("verifying");
+    let found = verify_source(&opened.source, &VerifyOptions::default(), flow)?;
+    Ok(damage(described, &opened, &found))
+}
+
 /// What is wrong with a snapshot; also, that it is another one than is described.
-fn damage(described: &SnapshotReport, found: &Verification) -> Option<String> {
+fn damage(described: &SnapshotReport, opened: &Opened, found: &Verification) -> Option<String> {
     if found.verdict != Verdict::Reliable {
         let of_sha256 = || match found.sha256 {
             Sha256State::Wrong { .. } => "its sha256 is not the one etcd wrote at its end",
@@ -80,12 +112,30 @@ fn damage(described: &SnapshotReport, found: &Verification) -> Option<String> {
         };
         return Some(fatal(found).unwrap_or_else(|| of_sha256().to_owned()));
     }
-    let same = found.file_size == described.size_bytes
-        && found.status.as_ref().is_some_and(|status| {
-            status.hash == described.hash
-                && i64::try_from(status.revision) == Ok(described.revision)
-        });
+    let same = is_file_of(described, opened)
+        && found
+            .status
+            .as_ref()
+            .is_some_and(|status| described.is_of(status));
     (!same).then(|| "it is a whole snapshot, but not the one that is described".to_owned())
+}
+
+/// Whether a file, packed or not, is the one that is described. Of a plain one the sha256 is known to be right when the
+/// one at its end is, and the content that is described.
+fn is_file_of(described: &SnapshotReport, opened: &Opened) -> bool {
+    let sum = |size_bytes, sha256: &String| Sum {
+        size_bytes,
+        sha256: sha256.clone(),
+    };
+    match (&described.packed, &opened.unpacked) {
+        (None, None) => opened.source.size() == described.size_bytes,
+        (Some(packed), Some(unpacked)) => {
+            unpacked.input == sum(described.size_bytes, &described.sha256)
+                && unpacked.snapshot == sum(packed.size_bytes, &packed.sha256)
+                && packed.bundle.is_some() == matches!(opened.found, Found::Bundle(_))
+        }
+        (None, Some(_)) | (Some(_), None) => false,
+    }
 }
 
 pub(super) fn delete(folder: &Path, names: &[SnapshotName]) -> Result<Report, Failure> {
@@ -120,3 +170,7 @@ pub(super) fn prune(
     }
     Ok(Report::SnapshotPrune(PruneReport { snapshots, removed }))
 }
+
+#[cfg(test)]
+#[path = "kept_tests.rs"]
+mod tests;

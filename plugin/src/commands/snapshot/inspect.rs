@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use etcd_datadir::inspect::inspect as inspect_file;
-use etcd_datadir::source::FileSource;
 
 use crate::cli::OutputArgs;
 use crate::error::{Error, Verdict};
 use crate::files;
+use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::inspection::Inspection;
 
@@ -20,13 +20,16 @@ Examples:
   # Which encryption keys does a restore of it need?
   kubectl etcd snapshot inspect etcd.db -o json | jq .kubernetes.encryption
 
+  # One on another host, without a copy of it here
+  ssh backup cat /backup/etcd.tar.zst | kubectl etcd snapshot inspect -
+
 Secrets are counted, never read out. Whether the file is undamaged is told by `kubectl etcd snapshot verify`.";
 
 /// Show what is in a snapshot: members, revision, alarms, leases, and the objects of Kubernetes by resource
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct InspectArgs {
-    /// Snapshot, or copy of a database file
+    /// Snapshot: a plain file, one compressed by zstd, a bundle, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The apiserver's --etcd-prefix
@@ -41,10 +44,11 @@ pub struct InspectArgs {
 /// # Errors
 /// When it cannot be read or is damaged.
 pub async fn inspect(ui: &Ui, args: InspectArgs) -> Result<Verdict, Error> {
-    let name = args.file.display().to_string();
-    let (file, prefix) = (args.file.clone(), args.etcd_prefix.clone());
-    let found = files::work(ui, &name, "reading", move |on_progress| {
-        inspect_file(&FileSource::open(&file)?, &prefix, on_progress)
+    let input = Input::parse(&args.file)?;
+    let name = input.name();
+    let prefix = args.etcd_prefix.clone();
+    let found = input::work(ui, input, "reading", move |opened, on_progress| {
+        inspect_file(&opened.source, &prefix, on_progress)
     })
     .await?
     .map_err(files::error)?;

@@ -6,12 +6,13 @@ use std::path::{Component, Path, PathBuf};
 use clap::Args;
 use etcd_datadir::restore::{
     EtcdVersion, NewMember, RawDatabase, RestoreError, RestoreOptions, RestoreTarget,
-    StoragePolicy, Token, restore as restore_file,
+    StoragePolicy, Token, check_request, restore_source,
 };
 
 use crate::cli::OutputArgs;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::files;
+use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::restore::Restored;
 
@@ -19,6 +20,9 @@ const EXAMPLES: &str = "\
 Examples:
   # One member of its own, for a look
   kubectl etcd snapshot restore etcd.db --data-dir ./restored
+
+  # The same from a bundle; nothing of it but the database is restored
+  kubectl etcd snapshot restore etcd.tar.zst --data-dir ./restored
 
   # The member of cp-1, in a new cluster of two; the same on cp-2 with its name
   kubectl etcd snapshot restore etcd.db --data-dir /var/lib/etcd-new --name cp-1 \\
@@ -40,7 +44,7 @@ no sha256 trailer.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RestoreArgs {
-    /// Snapshot to restore
+    /// Snapshot to restore: a plain file, one compressed by zstd, a bundle, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Data directory to make; with --all-members the folder that gets one for each
@@ -98,10 +102,12 @@ fn etcd_version(text: &str) -> Result<EtcdVersion, String> {
 /// When the options contradict each other, the snapshot is damaged, or a directory is there already.
 pub async fn restore(ui: &Ui, args: RestoreArgs) -> Result<Verdict, Error> {
     let (options, targets) = meaning(&args)?;
-    let name = args.file.display().to_string();
-    let file = args.file.clone();
-    let report = files::work(ui, &name, "restoring", move |on_progress| {
-        restore_file(&file, &targets, &options, on_progress)
+    let input = Input::parse(&args.file)?;
+    let name = input.name();
+    // Before a large file is unpacked for nothing.
+    check_request(&targets, &options).map_err(refusal)?;
+    let report = input::work(ui, input, "restoring", move |opened, on_progress| {
+        restore_source(&opened.source, &targets, &options, on_progress)
     })
     .await?
     .map_err(refusal)?;

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use etcd_datadir::source::FileSource;
 use etcd_datadir::usage::{UsageOptions, usage as usage_of_file};
 
 use crate::cli::OutputArgs;
 use crate::commands::usage::ShownArgs;
 use crate::error::{Error, Verdict};
 use crate::files;
+use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::usage::Usage;
 
@@ -27,7 +27,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct UsageArgs {
-    /// Snapshot, or copy of a database file
+    /// Snapshot: a plain file, one compressed by zstd, a bundle, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The apiserver's --etcd-prefix
@@ -44,16 +44,14 @@ pub struct UsageArgs {
 /// # Errors
 /// When it cannot be read or is damaged.
 pub async fn usage(ui: &Ui, args: UsageArgs) -> Result<Verdict, Error> {
-    let name = args.file.display().to_string();
-    let (file, options) = (
-        args.file.clone(),
-        UsageOptions {
-            prefix: args.etcd_prefix.clone(),
-            top: args.shown.top,
-        },
-    );
-    let found = files::work(ui, &name, "reading", move |on_progress| {
-        usage_of_file(&FileSource::open(&file)?, &options, on_progress)
+    let input = Input::parse(&args.file)?;
+    let name = input.name();
+    let options = UsageOptions {
+        prefix: args.etcd_prefix.clone(),
+        top: args.shown.top,
+    };
+    let found = input::work(ui, input, "reading", move |opened, on_progress| {
+        usage_of_file(&opened.source, &options, on_progress)
     })
     .await?
     .map_err(files::error)?;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use etcd_datadir::source::FileSource;
 use etcd_datadir::verify::{VerifyOptions, verify as verify_file};
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
@@ -13,6 +12,7 @@ use crate::cli::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::files;
+use crate::input::{self, Input, is_stdin};
 use crate::session::{Session, unexpected};
 use crate::ui::Ui;
 use crate::views::verification::{FileVerdict, Verification, VerifiedFile};
@@ -21,6 +21,12 @@ const EXAMPLES: &str = "\
 Examples:
   # May these be relied on?
   kubectl etcd snapshot verify /backup/*.db
+
+  # A bundle: each file in it is as described, and the database is whole
+  kubectl etcd snapshot verify etcd.tar.zst
+
+  # One on another host, without a copy of it here
+  ssh backup cat /backup/etcd.tar.zst | kubectl etcd snapshot verify -
 
   # One that is kept on a control-plane node, where it lies
   kubectl etcd snapshot verify cp-1/etcd-prod-2026-11-21T150000Z.db
@@ -37,7 +43,8 @@ Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be c
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// Snapshots to check: files, or NODE/NAME for one that is kept on a node (when there is no such file)
+    /// Snapshots to check: plain files, files compressed by zstd, bundles, - for standard input, or NODE/NAME for one that
+    /// is kept on a node (when there is no such file)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -54,6 +61,7 @@ pub struct VerifyArgs {
 /// When it is interrupted.
 pub async fn verify(context: &Context<'_>, args: VerifyArgs) -> Result<Verdict, Error> {
     let folder = args.kept.folder()?;
+    let inputs = inputs(&args.files)?;
     let kept: Vec<KeptRef> = args
         .files
         .iter()
@@ -65,10 +73,10 @@ pub async fn verify(context: &Context<'_>, args: VerifyArgs) -> Result<Verdict, 
         Some(open(context, &args.way, &kept).await?)
     };
     let mut view = Verification::new();
-    for path in &args.files {
+    for (path, input) in args.files.iter().zip(inputs) {
         let verified = match (kept_ref(path), &session) {
             (Some(one), Some(session)) => on_node(session, &folder, &one).await?,
-            _ => one(context.ui, path).await?,
+            _ => one(context.ui, input).await?,
         };
         view.files.push(verified);
     }
@@ -86,9 +94,19 @@ pub async fn verify(context: &Context<'_>, args: VerifyArgs) -> Result<Verdict, 
     })
 }
 
+/// What to read. Standard input can be read only once.
+fn inputs(typed: &[PathBuf]) -> Result<Vec<Input>, Error> {
+    if typed.iter().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(Error::usage(
+            "`-` is given twice, and standard input can be read only once",
+        ));
+    }
+    typed.iter().map(|path| Input::parse(path)).collect()
+}
+
 /// What a path means that is no file's here: a snapshot on a node.
 fn kept_ref(path: &Path) -> Option<KeptRef> {
-    if path.symlink_metadata().is_ok() {
+    if is_stdin(path) || path.symlink_metadata().is_ok() {
         return None;
     }
     path.to_str()?.parse().ok()
@@ -116,23 +134,28 @@ async fn on_node(
     }
 }
 
-async fn one(ui: &Ui, path: &Path) -> Result<VerifiedFile, Error> {
-    let name = path.display().to_string();
-    let path = path.to_owned();
-    let verified = files::work(ui, &name, "verifying", move |on_progress| {
-        let source = FileSource::open(&path)?;
-        verify_file(&source, &VerifyOptions::default(), None, on_progress)
+async fn one(ui: &Ui, input: Input) -> Result<VerifiedFile, Error> {
+    let name = input.name();
+    let shown = name.clone();
+    let verified = input::work(ui, input, "verifying", move |opened, on_progress| {
+        let options = VerifyOptions::default();
+        let found = verify_file(&opened.source, &options, None, on_progress)?;
+        Ok(VerifiedFile::opened(shown, opened, &found))
     })
-    .await?;
-    match verified {
-        Ok(found) => Ok(VerifiedFile::checked(name, &found)),
-        Err(cause) => {
-            let error = files::error(cause);
-            if error.kind == ErrorKind::Interrupted {
-                Err(error)
-            } else {
-                Ok(VerifiedFile::unreadable(name, error.chain()))
-            }
+    .await;
+    let error = match verified {
+        Ok(Ok(verified)) => return Ok(verified),
+        Ok(Err(cause)) => files::error(cause),
+        Err(error) => error,
+    };
+    match error.kind {
+        ErrorKind::Interrupted => Err(error),
+        ErrorKind::QuorumLostOrDamaged => Ok(VerifiedFile::damaged(name, error.chain())),
+        _ => {
+            // The table has one line for it.
+            let hints = error.hints.iter().map(|hint| format!("; {hint}"));
+            let why = error.chain() + &hints.collect::<String>();
+            Ok(VerifiedFile::unreadable(name, why))
         }
     }
 }

@@ -1,0 +1,86 @@
+//! The header of a bundle's entry, read as strictly as it is written.
+
+use tar::{EntryType, Header};
+
+/// Bytes of a tar block: headers are one, and files are filled up to whole ones.
+pub(super) const BLOCK: usize = 512;
+
+/// A regular file in a bundle.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The folder that all of the bundle is in.
+    pub(super) top: String,
+    /// Its path below that.
+    pub(super) path: String,
+    /// Its size in bytes.
+    pub(super) size: u64,
+}
+
+impl Entry {
+    /// Reads a header block; an error says what is wrong with the entry, as in "the entry …".
+    pub(super) fn parse(block: &[u8; BLOCK]) -> Result<Self, String> {
+        let mut header = Header::new_old();
+        header.as_mut_bytes().copy_from_slice(block);
+        let mut right = header.clone();
+        right.set_cksum();
+        if header.cksum().ok() != right.cksum().ok() {
+            return Err("has a header with a wrong checksum".to_owned());
+        }
+        let shown = String::from_utf8_lossy(&header.path_bytes()).into_owned();
+        if let Some(kind) = foreign(header.entry_type()) {
+            return Err(format!("{shown:?} is {kind}"));
+        }
+        if header.as_ustar().is_none() {
+            return Err(format!("{shown:?} is not written as ustar"));
+        }
+        let path = std::str::from_utf8(&header.path_bytes())
+            .map_err(|_| format!("{shown:?} has a name that is not UTF-8"))?
+            .to_owned();
+        if let Some(what) = unsafe_in(&path) {
+            return Err(format!("{path:?} has {what} in its path"));
+        }
+        let (top, path) = path
+            .split_once('/')
+            .ok_or_else(|| format!("{path:?} is not in a folder"))?;
+        let size = header
+            .entry_size()
+            .map_err(|_| format!("{shown:?} has no size that can be read"))?;
+        Ok(Self {
+            top: top.to_owned(),
+            path: path.to_owned(),
+            size,
+        })
+    }
+}
+
+/// What an entry is that is not a regular file.
+fn foreign(kind: EntryType) -> Option<&'static str> {
+    Some(match kind {
+        EntryType::Regular => return None,
+        EntryType::Link => "a hard link",
+        EntryType::Symlink => "a symbolic link",
+        EntryType::Char | EntryType::Block => "a device",
+        EntryType::Directory => "a folder",
+        EntryType::Fifo => "a named pipe",
+        EntryType::GNULongName | EntryType::GNULongLink => "a long name as GNU tar writes it",
+        EntryType::XHeader | EntryType::XGlobalHeader => "an extended header (pax)",
+        EntryType::GNUSparse => "a sparse file",
+        _ => "of an unknown kind",
+    })
+}
+
+/// What makes a path lead elsewhere, or mean something else to a terminal.
+fn unsafe_in(path: &str) -> Option<&'static str> {
+    if path.starts_with('/') {
+        return Some("a slash at the beginning");
+    }
+    if path.chars().any(char::is_control) {
+        return Some("a control character");
+    }
+    path.split('/').find_map(|part| match part {
+        "" => Some("an empty part"),
+        "." => Some("`.`"),
+        ".." => Some("`..`"),
+        _ => None,
+    })
+}

@@ -1,0 +1,181 @@
+//! Where unpacked snapshots lie while they are read: files without names, of which nothing is left when the process ends,
+//! however it does.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use etcd_datadir::source::FileSource;
+use rustix::fs::statvfs;
+use sha2::{Digest, Sha256};
+
+use super::{Sum, UnpackError};
+use crate::failure::{Failure, FailureKind};
+use crate::kept::files::trouble;
+use crate::transfer::hex;
+
+/// What stays free on the disk, whatever a file says or does.
+const KEPT_FREE: u64 = 512 << 20;
+
+/// After how many bytes the disk is looked at again.
+const LOOK_EVERY: u64 = 64 << 20;
+
+/// How many bytes are free in a folder.
+type Free = dyn Fn(&Path) -> io::Result<u64> + Send + Sync;
+
+/// A folder for unpacked snapshots.
+pub struct Spool {
+    folder: PathBuf,
+    elsewhere: Option<&'static str>,
+    free: Box<Free>,
+}
+
+impl Spool {
+    /// This folder, which has to be there.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            elsewhere: None,
+            free: Box::new(free_in),
+        }
+    }
+
+    /// The same; what the user may do to have another folder taken.
+    #[must_use]
+    pub fn or_else(self, elsewhere: &'static str) -> Self {
+        Self {
+            elsewhere: Some(elsewhere),
+            ..self
+        }
+    }
+
+    /// The same with a disk of a test's own.
+    #[cfg(test)]
+    pub(super) fn with_free(
+        self,
+        free: impl Fn(&Path) -> io::Result<u64> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            free: Box::new(free),
+            ..self
+        }
+    }
+
+    /// Begins a file, which messages call by this name.
+    pub(super) fn begin<'s>(&'s self, name: &'s str) -> Result<Spooled<'s>, UnpackError> {
+        self.room_for(0, name)?;
+        // O_TMPFILE where the file system has it, else made and unlinked at once.
+        let file = tempfile::tempfile_in(&self.folder)
+            // All Secrets will be in it, and /proc has a name for it.
+            .and_then(|file| {
+                file.set_permissions(Permissions::from_mode(0o600))
+                    .map(|()| file)
+            })
+            .map_err(|error| self.trouble("make a file in", &error))?;
+        Ok(Spooled {
+            file,
+            spool: self,
+            name,
+            sha: Sha256::new(),
+            size: 0,
+            looked: 0,
+        })
+    }
+
+    fn room_for(&self, bytes: u64, name: &str) -> Result<(), UnpackError> {
+        let free = (self.free)(&self.folder).map_err(|error| self.trouble("look at", &error))?;
+        let needed = bytes.saturating_add(KEPT_FREE);
+        if free >= needed {
+            return Ok(());
+        }
+        let folder = self.folder.display();
+        let what = if bytes > 0 {
+            format!("the {bytes} bytes of the snapshot in {name} take")
+        } else {
+            format!("unpacking {name} takes")
+        };
+        let message = format!(
+            "{what} too much room in {folder}: {free} bytes are free there, of which {KEPT_FREE} stay free"
+        );
+        let hint = format!("free {} bytes there", needed - free);
+        Err(self
+            .hinted(Failure::new(FailureKind::NoSpace, message), &hint)
+            .into())
+    }
+
+    fn trouble(&self, action: &str, error: &io::Error) -> UnpackError {
+        let failure = trouble(action, &self.folder, error);
+        self.hinted(failure, "see whether the folder is there and has room")
+            .into()
+    }
+
+    fn hinted(&self, failure: Failure, hint: &str) -> Failure {
+        failure.hint(match self.elsewhere {
+            Some(elsewhere) => format!("{hint}, or {elsewhere}"),
+            None => hint.to_owned(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+fn free_in(folder: &Path) -> io::Result<u64> {
+    let place = statvfs(folder)?;
+    Ok(place.f_bavail.saturating_mul(place.f_frsize))
+}
+
+/// A file that is being spooled.
+pub(super) struct Spooled<'s> {
+    file: File,
+    spool: &'s Spool,
+    name: &'s str,
+    sha: Sha256,
+    size: u64,
+    /// Its size when the disk was looked at.
+    looked: u64,
+}
+
+impl Spooled<'_> {
+    /// So many bytes will come.
+    pub(super) fn announce(&self, bytes: u64) -> Result<(), UnpackError> {
+        self.spool.room_for(bytes, self.name)
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| self.spool.trouble("write to", &error))?;
+        self.sha.update(bytes);
+        self.size += bytes.len() as u64;
+        if self.size - self.looked >= LOOK_EVERY {
+            self.looked = self.size;
+            self.spool.room_for(0, self.name)?;
+        }
+        Ok(())
+    }
+
+    /// All of it is there.
+    pub(super) fn finish(self) -> Result<(FileSource, Sum), UnpackError> {
+        let source = FileSource::from_file(self.file, self.name.to_owned())?;
+        let sum = Sum {
+            size_bytes: self.size,
+            sha256: hex(&self.sha.finalize()),
+        };
+        Ok((source, sum))
+    }
+
+    /// What was written so far is known by this.
+    pub(super) fn sum(&self) -> Sum {
+        Sum {
+            size_bytes: self.size,
+            sha256: hex(&self.sha.clone().finalize()),
+        }
+    }
+}
