@@ -9,6 +9,7 @@ pub(crate) mod files;
 pub mod folder;
 pub mod name;
 pub mod retention;
+pub mod schedule;
 
 /// Where snapshots are kept on a node unless another folder is named.
 pub const FOLDER: &str = "/var/lib/etcd-snapshots";

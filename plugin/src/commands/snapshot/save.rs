@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use etcd_operations::kept::{FOLDER, description::Description};
+use etcd_operations::kept::{FOLDER, description::Description, name};
 use jiff::Timestamp;
 
 use crate::assess::LAG_ENTRIES;
@@ -152,28 +152,13 @@ pub(super) fn free_file(wanted: Option<&Path>, default_name: &str) -> Result<Pat
     Ok(folder.join(name))
 }
 
-/// `etcd-CONTEXT-TIME.db`: names in kubeconfigs may be anything, file names should not.
+/// `etcd-CONTEXT-TIME.db`.
 fn default_name(context: &Context<'_>) -> String {
     let cluster = crate::names::of_cluster(context.connection).unwrap_or_default();
-    file_name(&cluster, Timestamp::now())
-}
-
-fn file_name(cluster: &str, now: Timestamp) -> String {
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
-            c
-        } else {
-            '-'
-        }
-    };
-    let cluster: String = cluster.chars().map(safe).take(60).collect();
-    let cluster = cluster.trim_matches(['.', '-']);
-    let time = now.strftime("%Y-%m-%dT%H%M%SZ");
-    if cluster.is_empty() {
-        format!("etcd-{time}.db")
-    } else {
-        format!("etcd-{cluster}-{time}.db")
-    }
+    format!(
+        "{}.db",
+        name::of_time(&name::prefix(&cluster), Timestamp::now())
+    )
 }
 
 #[cfg(test)]
@@ -189,17 +174,6 @@ mod tests {
             },
             fleet: FleetArgs::default(),
         }
-    }
-
-    #[test]
-    fn default_names_are_safe_and_sort_by_time() {
-        let now: Timestamp = "2026-11-20T21:00:00Z".parse().unwrap();
-        assert_eq!(file_name("prod", now), "etcd-prod-2026-11-20T210000Z.db");
-        assert_eq!(
-            file_name("admin@../x y", now),
-            "etcd-admin-..-x-y-2026-11-20T210000Z.db"
-        );
-        assert_eq!(file_name("../", now), "etcd-2026-11-20T210000Z.db");
     }
 
     #[test]
