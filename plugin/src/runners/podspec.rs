@@ -143,7 +143,12 @@ fn pod_spec(assignment: &Assignment, program: &Program) -> PodSpec {
     let target = &assignment.target;
     let needed = needed(&assignment.operation, target);
     let arguments = serde_json::to_string(assignment).unwrap_or_default();
-    let spec = privileged(program, program.image(target), needed, ["run".into(), arguments]);
+    let spec = privileged(
+        program,
+        program.image(target),
+        needed,
+        ["run".into(), arguments],
+    );
     PodSpec {
         // Bound here and not by the scheduler, which may be as ill as everything else, and which would mind taints.
         node_name: Some(target.node.clone()),

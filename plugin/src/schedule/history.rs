@@ -60,7 +60,10 @@ fn run(job: &Job, pods: &[Pod]) -> Run {
     // The one that succeeded, else the last.
     let succeeded = tries.iter().find(|pod| phase(pod) == Some("Succeeded"));
     let pod = succeeded.or(tries.last()).copied();
-    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let conditions = job
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     // What a Job comes to is said before all its Pods are gone.
     let comes_to = |kinds: [&str; 2]| {
         let mut all = conditions.into_iter().flatten();

@@ -5,6 +5,7 @@
 
 mod cron;
 mod history;
+mod moving;
 mod render;
 mod store;
 
@@ -19,9 +20,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use cron::{due_after, interval};
-pub(crate) use history::{Outcome, Run, newest_runs};
+pub(crate) use history::{Outcome, Run, newest_runs, obstacle};
+pub(crate) use moving::{move_due, move_known};
 pub(crate) use render::{Place, places, render};
-pub(crate) use store::{Applied, apply, due_move, list, remove, runs, start};
+pub(crate) use store::{Applied, apply, list, remove, runs, start};
 
 use crate::runners::podspec::HOST;
 

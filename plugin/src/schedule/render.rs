@@ -68,7 +68,8 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn image(&self) -> Option<&String> {
+    /// The image of etcd there.
+    pub(crate) fn image(&self) -> Option<&String> {
         match self {
             Self::AnyMaster { image } | Self::Node { image, .. } => image.as_ref(),
         }
@@ -85,9 +86,7 @@ impl Place {
 
 /// Where the CronJobs of a schedule go in a cluster with these control-plane nodes.
 pub(crate) fn places(masters: Masters, nodes: &[Node]) -> Vec<Place> {
-    let with_etcd = nodes
-        .iter()
-        .filter_map(|node| Some((node, node.target()?)));
+    let with_etcd = nodes.iter().filter_map(|node| Some((node, node.target()?)));
     match masters {
         Masters::One => {
             let images: Vec<&String> = with_etcd
@@ -290,10 +289,17 @@ mod tests {
 
     #[test]
     fn a_short_name_stays_and_a_long_one_ends_in_a_digest() {
-        assert_eq!(shortened("etcd-snapshot-cp-1.example"), "etcd-snapshot-cp-1.example");
+        assert_eq!(
+            shortened("etcd-snapshot-cp-1.example"),
+            "etcd-snapshot-cp-1.example"
+        );
         let long = |end: &str| shortened(&format!("etcd-snapshot-{}{end}", "master.".repeat(9)));
         assert_ne!(long("a"), long("b"));
-        assert!(long("a").starts_with("etcd-snapshot-master.master."), "{}", long("a"));
+        assert!(
+            long("a").starts_with("etcd-snapshot-master.master."),
+            "{}",
+            long("a")
+        );
     }
 
     #[test]

@@ -6,15 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
-use super::{
-    OWN_VERSION, Place, SCHEDULE, SNAPSHOTS, Schedule, VERSION, annotation, is_older, places,
-    render,
-};
-use crate::discovery::Node;
+use super::{SCHEDULE, SNAPSHOTS};
 use crate::owner;
-use crate::runners::carry;
 use crate::runners::podspec::APP;
-use crate::runners::program::Program;
 
 /// The longest name of a Job.
 const LONGEST_NAME: usize = 63;
@@ -35,7 +29,9 @@ fn api(client: &Client, namespace: &str) -> Api<CronJob> {
 }
 
 fn ours() -> ListParams {
-    ListParams::default().labels(&format!("app.kubernetes.io/name={APP},{SCHEDULE}={SNAPSHOTS}"))
+    ListParams::default().labels(&format!(
+        "app.kubernetes.io/name={APP},{SCHEDULE}={SNAPSHOTS}"
+    ))
 }
 
 /// The CronJobs of schedules in a namespace, by name.
@@ -152,40 +148,4 @@ pub(crate) async fn start(
         .create(&PostParams::default(), &job)
         .await?;
     Ok(name)
-}
-
-/// What a CronJob becomes when it moves to this version of the carried program or to the image its masters have by now;
-/// none: it stays. One of a newer version stays.
-pub(crate) fn due_move(cron_job: &CronJob, nodes: &[Node]) -> Option<CronJob> {
-    let schedule = Schedule::of(cron_job)?;
-    if schedule.image.is_some() {
-        return None;
-    }
-    let rendered_by = annotation(&cron_job.metadata, VERSION)?;
-    let name = cron_job.metadata.name.as_ref()?;
-    let place = places(schedule.masters, nodes)
-        .into_iter()
-        .find(|place| place.cron_job() == *name)?;
-    if !is_older(rendered_by) && (rendered_by != OWN_VERSION || has_image(cron_job, &place, nodes)) {
-        return None;
-    }
-    let namespace = cron_job.metadata.namespace.as_deref().unwrap_or_default();
-    let program = Program::Carried(carry::program(&crate::carried::carried()));
-    Some(render(&schedule, &place, &program, namespace))
-}
-
-/// Whether the image of a CronJob is certainly where its runs go. Where that is one of several masters, one that some
-/// master has is left as it is: in the middle of an upgrade no image is on all of them.
-fn has_image(cron_job: &CronJob, place: &Place, nodes: &[Node]) -> bool {
-    let template = cron_job.spec.as_ref().and_then(|spec| spec.job_template.spec.as_ref());
-    let pod = template.and_then(|spec| spec.template.spec.as_ref());
-    let image = pod.and_then(|pod| pod.containers.first()?.image.as_ref());
-    match place {
-        Place::Node { image: there, .. } => there.is_none() || there.as_ref() == image,
-        Place::AnyMaster { image: None } => true,
-        Place::AnyMaster { .. } => nodes
-            .iter()
-            .filter_map(Node::target)
-            .any(|target| target.image.as_ref() == image),
-    }
 }

@@ -70,7 +70,8 @@ pub struct RuleArgs {
 }
 
 impl RuleArgs {
-    fn rules(self) -> Rules {
+    /// What they mean.
+    pub(crate) fn rules(self) -> Rules {
         Rules {
             last: self.keep_last.unwrap_or_default(),
             daily: self.keep_daily.unwrap_or_default(),
