@@ -7,7 +7,8 @@ mod kept;
 use std::path::PathBuf;
 
 pub use kept::{
-    Checked, Fate, KeptList, KeptSnapshot, KeptState, PruneReport, PrunedSnapshot, RemovedSnapshots,
+    Checked, Fate, KeptList, KeptSnapshot, KeptState, KeptSummary, PruneReport, PrunedSnapshot,
+    RemovedSnapshots,
 };
 
 use jiff::Timestamp;
@@ -72,6 +73,9 @@ pub struct StatusReport {
     /// What the node itself shows of its etcd when the member does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<NodeEvidence>,
+    /// The snapshots kept in the usual folder of the node; none: it was not looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptSummary>,
 }
 
 /// One endpoint's own account (Maintenance.Status).

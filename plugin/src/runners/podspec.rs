@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use etcd_operations::kept::FOLDER;
 use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::pack::Packing;
 use etcd_operations::target::Target;
@@ -245,7 +246,8 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
     match operation {
         Operation::Status => {
             let logs = LOG_FOLDERS.map(|folder| Needed::FolderOrNone(folder.into()));
-            with_etcd([data()].into_iter().chain(logs).collect())
+            let kept = Needed::FolderOrNone(around(Path::new(FOLDER)));
+            with_etcd([data(), kept].into_iter().chain(logs).collect())
         }
         Operation::SnapshotSave {
             folder, packing, ..

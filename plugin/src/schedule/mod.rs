@@ -23,7 +23,7 @@ pub(crate) use cron::{due_after, interval};
 pub(crate) use history::{Outcome, Run, newest_runs, obstacle};
 pub(crate) use moving::{move_due, move_known};
 pub(crate) use render::{Place, places, render};
-pub(crate) use store::{Applied, apply, list, remove, runs, start};
+pub(crate) use store::{Applied, apply, list, promised, remove, runs, start};
 
 use crate::runners::podspec::HOST;
 
@@ -42,7 +42,7 @@ pub(crate) const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
     Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
-pub enum Masters {
+pub(crate) enum Masters {
     /// On one that is up, which the scheduler picks
     #[default]
     One,
@@ -119,5 +119,7 @@ pub(crate) fn is_older(version: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::{sample, sample_report};

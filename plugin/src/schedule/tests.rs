@@ -42,6 +42,71 @@ fn any_master() -> Place {
     Place::AnyMaster { image: None }
 }
 
+/// A CronJob as it comes back from a cluster.
+pub(crate) fn sample() -> CronJob {
+    let schedule = example();
+    let mut rendered = render(
+        &schedule,
+        &any_master(),
+        &image_of(&schedule),
+        "kube-system",
+    );
+    rendered.metadata.creation_timestamp =
+        serde_json::from_value(json!("2026-11-01T00:00:00Z")).unwrap();
+    rendered.status =
+        serde_json::from_value(json!({"lastSuccessfulTime": "2026-11-21T03:00:08Z"})).unwrap();
+    rendered
+}
+
+/// What a run told.
+pub(crate) fn sample_report() -> etcd_operations::report::ScheduledReport {
+    serde_json::from_value(json!({
+        "node": "cp-1", "source": "https://10.0.0.2:2379", "insteadOfOwn": "https://10.0.0.1:2379 knows of no leader",
+        "removed": 1, "kept": 7, "snapshot": {
+            "path": "/var/lib/etcd-snapshots/etcd-2026-11-21T030000Z.db", "sizeBytes": 10_485_760, "sha256": "ab",
+            "clusterId": "7", "memberId": "8", "revision": 9_118_204, "raftTerm": 2, "etcdVersion": "3.6.16",
+            "hash": 1, "totalKeys": 2, "takenAt": "2026-11-21T03:00:00Z", "tookMs": 1900},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn schedules_are_shown_with_what_is_wrong() {
+    use crate::views::grid::Paint;
+    use crate::views::schedule::{ScheduleList, ScheduledRuns};
+    use crate::views::{Format, render as text};
+    let done = Run {
+        begun: "2026-11-21T03:00:00Z".parse().ok(),
+        node: Some("cp-1".into()),
+        outcome: Outcome::Done(Some(Box::new(sample_report()))),
+    };
+    let failed = Run {
+        begun: "2026-11-22T03:00:00Z".parse().ok(),
+        node: Some("cp-2".into()),
+        outcome: Outcome::Failed("no member is healthy".into()),
+    };
+    let shown = |now: &str, runs: &[Run]| {
+        let mut list = ScheduleList::new("kube-system".into(), now.parse().unwrap());
+        list.add(&sample(), runs);
+        (
+            list.is_in_order(),
+            text(&list, Format::Table, Paint::Plain).unwrap(),
+        )
+    };
+    let (in_order, fine) = shown("2026-11-21T12:00:00Z", std::slice::from_ref(&done));
+    assert!(in_order, "{fine}");
+    insta::assert_snapshot!("schedule_in_order", fine);
+    let (in_order, wrong) = shown("2026-11-23T12:00:00Z", &[failed, done]);
+    assert!(!in_order, "{wrong}");
+    insta::assert_snapshot!("schedule_in_trouble", wrong);
+    let mut runs = ScheduledRuns::new();
+    runs.add("etcd-snapshot", &sample_report());
+    insta::assert_snapshot!(
+        "scheduled_run",
+        text(&runs, Format::Table, Paint::Plain).unwrap()
+    );
+}
+
 #[test]
 fn the_manifest_is_what_the_command_prints() {
     let path =

@@ -52,7 +52,7 @@ pub struct SetArgs {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     masters: Masters,
     #[command(flatten)]
-    rules: Option<RuleArgs>,
+    rules: RuleArgs,
     /// Bundle each with the master's manifests and the kubeadm configuration
     #[arg(long)]
     bundle: bool,
@@ -139,7 +139,7 @@ impl SetArgs {
             folder: free_folder(self.kept.folder()?)?,
             prefix: self.prefix.0.clone(),
             packing,
-            rules: self.rules.map(RuleArgs::rules),
+            rules: Some(self.rules.rules()).filter(|rules| !rules.are_none()),
             image: self.way.image.clone(),
             image_pull_secrets: self.way.image_pull_secret.clone(),
             timeout_seconds: self.way.timeout.map(|limit| limit.as_secs()),
