@@ -28,7 +28,7 @@ use crate::views::schedule::{Change, ScheduleChange, manifests};
 const EXAMPLES: &str = "\
 Examples:
   # Every night at three, on a master that is up; what no rule keeps is removed afterwards
-  kubectl etcd snapshot schedule set --cron '0 3 * * *' --keep-last 7 --keep-daily 14 --keep-weekly 8
+  kubectl etcd snapshot schedule set --cron '0 3 * * *' --keep-last 7 --keep-weekly 8
 
   # On every master, with the master's manifests and the kubeadm configuration, every six hours
   kubectl etcd snapshot schedule set --cron '0 */6 * * *' --masters all --bundle --keep-within 168h
