@@ -13,7 +13,7 @@ use crate::views::format::age;
 /// The newest verified one on the nodes that told.
 fn newest<'a>(evidence: &Evidence<'a>) -> Option<(&'a str, &'a KeptSnapshot, &'a SnapshotReport)> {
     let known = evidence.reports.iter().filter_map(|(node, report)| {
-        let kept = report.kept.as_ref()?.newest.as_ref()?;
+        let kept = report.kept.as_ref()?.newest.as_deref()?;
         let snapshot = kept.snapshot.as_ref()?;
         let of_this = evidence
             .cluster_id

@@ -431,7 +431,7 @@ fn kept(taken_at: &str) -> etcd_operations::report::KeptSummary {
     };
     etcd_operations::report::KeptSummary {
         folder: etcd_operations::kept::FOLDER.into(),
-        newest: Some(etcd_operations::report::KeptSnapshot {
+        newest: Some(Box::new(etcd_operations::report::KeptSnapshot {
             name: "etcd-x.db".parse().unwrap(),
             size_bytes: 3,
             snapshot: Some(snapshot),
@@ -439,7 +439,7 @@ fn kept(taken_at: &str) -> etcd_operations::report::KeptSummary {
                 at: taken_at,
                 how: etcd_operations::report::Checked::WhileSaving,
             },
-        }),
+        })),
     }
 }
 

@@ -208,7 +208,7 @@ fn only_older_versions_move() {
     }
 }
 
-fn runs_of(pods: serde_json::Value, conditions: serde_json::Value) -> Run {
+fn runs_of(pods: serde_json::Value, conditions: &serde_json::Value) -> Run {
     let job: Job = serde_json::from_value(json!({
         "metadata": {"name": "a-1", "creationTimestamp": "2026-11-21T03:00:00Z",
             "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "a", "uid": ""}]},
@@ -245,11 +245,11 @@ fn a_failed_run_says_what_its_program_said() {
         pod("2026-11-21T03:00:00Z", "Failed", "a panic"),
     ]);
     let over = json!([{"type": "Failed", "status": "True", "message": "Job has reached the specified backoff limit"}]);
-    let run = runs_of(pods, over.clone());
+    let run = runs_of(pods, &over);
     assert_eq!(run.outcome, Outcome::Failed("no leader".into()));
     assert_eq!(run.node.as_deref(), Some("cp-1"));
     // Nothing but the Job is left.
-    let run = runs_of(json!([]), over);
+    let run = runs_of(json!([]), &over);
     let Outcome::Failed(why) = run.outcome else {
         panic!("{run:?}")
     };
@@ -262,13 +262,13 @@ fn a_run_that_succeeded_counts_before_all_its_pods_are_gone() {
         pod("2026-11-21T03:01:00Z", "Succeeded", ""),
         pod("2026-11-21T03:02:00Z", "Pending", ""),
     ]);
-    assert_eq!(runs_of(pods, json!([])).outcome, Outcome::Done(None));
+    assert_eq!(runs_of(pods, &json!([])).outcome, Outcome::Done(None));
 }
 
 #[test]
 fn a_run_that_failed_once_and_is_tried_again_is_running() {
     let pods = json!([pod("2026-11-21T03:00:00Z", "Failed", &failed("no leader"))]);
-    let run = runs_of(pods, json!([]));
+    let run = runs_of(pods, &json!([]));
     assert_eq!(run.outcome, Outcome::Running(Some("no leader".into())));
 }
 

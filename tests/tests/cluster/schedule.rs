@@ -204,7 +204,9 @@ fn all_masters_have_their_own_and_a_run_that_fails_is_seen() {
             .code(0)?
             .says(&["etcd-snapshot created", "etcd-snapshot-m3 removed"])?;
         // A file is there and no folder.
-        me.etcd(schedule(&["run-now"]))?.code(1)?.says(&["/etc/hostname"])?;
+        me.etcd(schedule(&["run-now"]))?
+            .code(1)?
+            .says(&["/etc/hostname"])?;
         wait::until("the failure that is shown", Duration::from_secs(30), || {
             show(me, 3).map(drop).map_err(|error| format!("{error:#}"))
         })?;

@@ -27,7 +27,7 @@ pub struct KeptSummary {
     pub folder: PathBuf,
     /// The newest one that is verified and not of a time that has not come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest: Option<KeptSnapshot>,
+    pub newest: Option<Box<KeptSnapshot>>,
 }
 
 /// A snapshot that lies on a node.

@@ -125,6 +125,6 @@ async fn kept() -> Option<KeptSummary> {
     let known = listed.into_iter().filter(|one| taken(one).is_some());
     Some(KeptSummary {
         folder: FOLDER.into(),
-        newest: known.max_by_key(taken),
+        newest: known.max_by_key(taken).map(Box::new),
     })
 }

@@ -36,7 +36,6 @@ pub struct ScheduleArgs {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum Action {
     Set(set::SetArgs),
     Show(show::ShowArgs),
