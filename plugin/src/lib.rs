@@ -23,6 +23,7 @@ pub mod outcome;
 mod owner;
 mod rights;
 mod runners;
+mod schedule;
 pub mod session;
 pub mod ui;
 pub mod views;

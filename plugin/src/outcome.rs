@@ -121,6 +121,8 @@ pub enum Notice {
         /// How far.
         progress: Progress,
     },
+    /// Something that was done beside the work.
+    Told(String),
     /// Something that does not stop the work but should be known.
     Warning(String),
 }

@@ -4,7 +4,7 @@ pub(crate) mod carry;
 pub(crate) mod exec;
 pub(crate) mod launch;
 pub(crate) mod local;
-mod output;
+pub(crate) mod output;
 pub(crate) mod podspec;
 pub(crate) mod program;
 pub(crate) mod trouble;

@@ -58,6 +58,7 @@ pub(crate) struct Cluster {
     /// Whether the program has been brought in.
     brought: tokio::sync::OnceCell<()>,
     swept: std::sync::Once,
+    notices: NoticeSink,
     heard: runners::launch::Heard,
 }
 

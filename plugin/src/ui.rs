@@ -133,6 +133,7 @@ impl Ui {
             Notice::RunnerChosen { via, why } => {
                 progress.line(&clean(&format!("via {via}: {why}")));
             }
+            Notice::Told(text) => progress.line(&clean(&text)),
             Notice::Warning(text) => progress.line(&format!("{word}: {}", clean(&text))),
             Notice::Progress {
                 node,

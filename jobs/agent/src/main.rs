@@ -1,10 +1,11 @@
 //! The program in the job image: a thin shell around [`etcd_operations`].
 //!
-//! Standard output belongs to whoever started it: JSON lines of [`wire::Line`] for `run`, the transfer's frames for `read`, one
+//! Standard output belongs to whoever started it: JSON lines of [`wire::Line`] for `run` and `scheduled`, the transfer's frames for `read`, one
 //! JSON object for `version`. Nothing else is ever written there.
 
 mod read;
 mod run;
+mod scheduled;
 mod version;
 
 use std::path::PathBuf;
@@ -26,6 +27,11 @@ enum Command {
     Run {
         /// The assignment, as JSON.
         assignment: String,
+    },
+    /// Does what a schedule says on this node, and prints progress and report as JSON lines.
+    Scheduled {
+        /// The routine, as JSON.
+        routine: String,
     },
     /// Sends a file of the node to standard output in checked frames, and waits for the acknowledgement on standard input.
     Read {
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Arguments::parse().command {
         Command::Run { assignment } => run::run(&assignment),
+        Command::Scheduled { routine } => scheduled::scheduled(&routine),
         Command::Read {
             path,
             offset,

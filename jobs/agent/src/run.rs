@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::operation::{Assignment, Operation};
-use etcd_operations::run::{Cancel, run as operate};
+use etcd_operations::report::Report;
+use etcd_operations::run::{Cancel, Events, run as operate};
 use etcd_operations::wire::{Event, Line};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,6 +20,31 @@ const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 const TERMINATION_MESSAGE_BYTES: usize = 4096;
 
 pub(crate) fn run(assignment: &str) -> ExitCode {
+    in_runtime(async {
+        let assignment: Assignment = match serde_json::from_str(assignment) {
+            Ok(assignment) => assignment,
+            Err(error) => return refused("the assignment", &error),
+        };
+        let work = async |events: &mut Events<'_>, cancel: &Cancel| {
+            operate(&assignment, events, cancel).await
+        };
+        let mut stop = match Stop::listen() {
+            Ok(stop) => stop,
+            Err(failure) => return end(&Event::Failed { failure }),
+        };
+        match told(work, &mut stop).await {
+            Ok(report) => {
+                let code = end(&Event::Report { report });
+                hold(&assignment.operation, &mut stop).await;
+                code
+            }
+            Err(failure) => end(&Event::Failed { failure }),
+        }
+    })
+}
+
+/// Runs it on a runtime of one thread.
+pub(crate) fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Storing a snapshot, and looking at the node: never more than two at once.
@@ -26,7 +52,7 @@ pub(crate) fn run(assignment: &str) -> ExitCode {
         .build();
     match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(assigned(assignment));
+            let code = runtime.block_on(work);
             // A thread that hangs on a dead disk must not keep us.
             runtime.shutdown_background();
             code
@@ -37,45 +63,32 @@ pub(crate) fn run(assignment: &str) -> ExitCode {
     }
 }
 
-async fn assigned(assignment: &str) -> ExitCode {
-    let failed = |failure| end(&Event::Failed { failure });
-    let assignment: Assignment = match serde_json::from_str(assignment) {
-        Ok(assignment) => assignment,
-        Err(error) => {
-            let message = format!("the assignment is not understood: {error}");
-            return failed(Failure::new(FailureKind::Refused, message));
-        }
-    };
+/// Ends with what could not be read.
+pub(crate) fn refused(what: &str, error: &serde_json::Error) -> ExitCode {
+    let message = format!("{what} is not understood: {error}");
+    let failure = Failure::new(FailureKind::Refused, message)
+        .hint("use the plugin and the job image of one release");
+    end(&Event::Failed { failure })
+}
+
+/// Does some work whose progress is printed and which a signal stops.
+pub(crate) async fn told(
+    work: impl AsyncFnOnce(&mut Events<'_>, &Cancel) -> Result<Report, Failure>,
+    stop: &mut Stop,
+) -> Result<Report, Failure> {
     let (handle, cancel) = Cancel::new();
-    let mut stop = match Stop::listen() {
-        Ok(stop) => stop,
-        Err(error) => {
-            let message = format!("could not listen for signals: {error}");
-            return failed(Failure::new(FailureKind::Other, message));
-        }
-    };
     let mut events = |progress| {
         // Whoever read this may be gone; the work and its report are not for him alone.
         let _ = print(&Event::Progress(progress));
     };
-    let result = {
-        let work = operate(&assignment, &mut events, &cancel);
-        let mut work = std::pin::pin!(work);
-        tokio::select! {
-            result = &mut work => result,
-            () = stop.asked() => {
-                handle.cancel();
-                work.await
-            }
+    let work = work(&mut events, &cancel);
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        result = &mut work => result,
+        () = stop.asked() => {
+            handle.cancel();
+            work.await
         }
-    };
-    match result {
-        Ok(report) => {
-            let code = end(&Event::Report { report });
-            hold(&assignment.operation, &mut stop).await;
-            code
-        }
-        Err(failure) => failed(failure),
     }
 }
 
@@ -89,16 +102,22 @@ async fn hold(operation: &Operation, stop: &mut Stop) {
 }
 
 /// The ways in which a container or a person asks to stop.
-struct Stop {
+pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                let message = format!("could not listen for signals: {error}");
+                Failure::new(FailureKind::Other, message)
+            })
+        };
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
         })
     }
 
@@ -111,7 +130,7 @@ impl Stop {
 }
 
 /// Prints the last line, and leaves it for Kubernetes as well.
-fn end(event: &Event) -> ExitCode {
+pub(crate) fn end(event: &Event) -> ExitCode {
     let printed = print(event);
     // The report was printed; this is a second way, and not there outside of a container.
     let _ = leave(Path::new(TERMINATION_MESSAGE), event);

@@ -70,6 +70,29 @@ fn a_status_of_nothing_is_a_report_all_the_same() {
     assert_eq!(status.own.failure().unwrap().kind, FailureKind::Unreachable);
 }
 
+#[test]
+fn a_routine_on_a_host_without_an_etcd_says_so() {
+    for (routine, said) in [
+        ("{}", "the routine is not understood"),
+        (
+            r#"{"version":9,"folder":"/b","prefix":"etcd","root":"/nowhere"}"#,
+            "of version 9",
+        ),
+        (
+            r#"{"version":1,"folder":"/b","prefix":"etcd","root":"/nowhere"}"#,
+            "could not read",
+        ),
+    ] {
+        let output = program(&["scheduled", routine]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let events = lines(&output);
+        let [Event::Failed { failure }] = events.as_slice() else {
+            panic!("{events:?}")
+        };
+        assert!(failure.message.contains(said), "{failure}");
+    }
+}
+
 struct Reading {
     child: Child,
     stdin: ChildStdin,

@@ -10,6 +10,7 @@ pub mod folder;
 pub mod name;
 pub mod part;
 pub mod retention;
+pub mod schedule;
 
 /// Where snapshots are kept on a node unless another folder is named.
 pub const FOLDER: &str = "/var/lib/etcd-snapshots";

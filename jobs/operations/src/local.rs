@@ -47,6 +47,8 @@ pub struct LocalEtcd {
     pub manifest: PathBuf,
     /// The target, or why it cannot be told.
     pub target: Result<Target, TargetError>,
+    /// The peer URLs in `--initial-cluster`: the members there were when this one was added.
+    pub founders: Vec<String>,
 }
 
 /// A file in the static pods' folder that does no good there.
@@ -83,6 +85,7 @@ pub fn host_at(root: &Path) -> Result<Host, Failure> {
         etcd: etcd.map(|manifest| LocalEtcd {
             manifest: manifest.path.clone(),
             target: target_from_pod(&manifest.facts(&node)),
+            founders: founders(manifest, &node),
         }),
         etcd_servers: apiserver.and_then(|manifest| etcd_servers(manifest, &node)),
         etcd_prefix: apiserver.and_then(|manifest| etcd_prefix(manifest, &node)),
@@ -220,6 +223,19 @@ fn of_flags<T>(manifest: &Manifest, node: &str, what: impl Fn(&Flags) -> Option<
     })
 }
 
+fn founders(manifest: &Manifest, node: &str) -> Vec<String> {
+    let facts = manifest.facts(node);
+    let flags = facts.containers.iter().find_map(|container| {
+        let flags = Flags::parse(&container.command, &container.args, &container.env).ok()?;
+        flags.get("initial-cluster").is_some().then_some(flags)
+    });
+    let members = flags.iter().flat_map(|flags| flags.list("initial-cluster"));
+    members
+        .filter_map(|member| member.split_once('='))
+        .map(|(_, url)| url.to_owned())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,6 +257,7 @@ spec:
     - --cert-file=/pki/server.crt
     - --key-file=/pki/server.key
     - --trusted-ca-file=/pki/ca.crt
+    - --initial-cluster=cp-2=https://10.0.0.2:2380,cp-1=https://10.0.0.1:2380
     env:
     - {name: IP, value: 10.0.0.1}
     - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
@@ -283,7 +300,12 @@ spec:
         assert_eq!(host.node, "cp-1");
         assert_eq!(host.strays, []);
         assert_eq!(host.etcd_servers.unwrap(), ["https://127.0.0.1:2379"]);
-        let target = host.etcd.unwrap().target.unwrap();
+        let etcd = host.etcd.unwrap();
+        assert_eq!(
+            etcd.founders,
+            ["https://10.0.0.2:2380", "https://10.0.0.1:2380"]
+        );
+        let target = etcd.target.unwrap();
         assert_eq!(target.pod, "etcd-cp-1");
         assert_eq!(target.data_dir, Path::new("/srv/etcd"));
         assert_eq!(

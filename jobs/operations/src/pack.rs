@@ -57,6 +57,11 @@ pub enum Wanted {
 }
 
 impl Wanted {
+    /// Whether nothing is packed.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::Plain
+    }
+
     /// What names of such files end in.
     pub fn ending(self) -> &'static str {
         match self {
@@ -87,7 +92,7 @@ impl Wanted {
 
 /// The top folder of a bundle of this name, which may be any file's.
 fn top(name: &str) -> String {
-    Some(name::safe(name))
+    Some(name::safe(name, 120))
         .filter(|top| !top.is_empty())
         .unwrap_or_else(|| "etcd".to_owned())
 }

@@ -7,7 +7,8 @@ mod kept;
 use std::path::PathBuf;
 
 pub use kept::{
-    Checked, Fate, KeptList, KeptSnapshot, KeptState, PruneReport, PrunedSnapshot, RemovedSnapshots,
+    Checked, Fate, KeptList, KeptSnapshot, KeptState, KeptSummary, PruneReport, PrunedSnapshot,
+    RemovedSnapshots,
 };
 
 use etcd_datadir::status::Status;
@@ -54,6 +55,8 @@ pub enum Report {
     SnapshotPrune(PruneReport),
     /// Of [`crate::operation::Operation::Usage`].
     Usage(UsageReport),
+    /// Of [`crate::kept::schedule::Routine`].
+    Scheduled(ScheduledReport),
 }
 
 /// What a node's member, its disk and its peers say.
@@ -71,6 +74,9 @@ pub struct StatusReport {
     /// What the node itself shows of its etcd when the member does not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<NodeEvidence>,
+    /// The snapshots kept in the usual folder of the node; none: it was not looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptSummary>,
 }
 
 /// One endpoint's own account (Maintenance.Status).
@@ -301,6 +307,25 @@ pub struct SavedSnapshot {
     /// What is in its bundle, when it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contents: Option<Contents>,
+}
+
+/// What a scheduled run did. It is small in any case: Kubernetes keeps it as the container's last words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduledReport {
+    /// The node on which the snapshot is kept.
+    pub node: String,
+    /// What it is.
+    pub snapshot: SnapshotReport,
+    /// The client URL of the member it was taken from.
+    pub source: String,
+    /// Why it was not taken from the node's own member; none: it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of_own: Option<String>,
+    /// How many older snapshots were removed.
+    pub removed: usize,
+    /// How many snapshots are there now.
+    pub kept: usize,
 }
 
 /// A segment of a bundle with one node's files.

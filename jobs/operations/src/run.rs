@@ -6,7 +6,9 @@ mod defrag;
 mod health;
 mod kept;
 mod members;
+mod scheduled;
 mod snapshot;
+mod source;
 mod status;
 mod stream;
 mod usage;
@@ -18,6 +20,8 @@ use crate::failure::{Failure, FailureKind};
 use crate::operation::{Assignment, Operation};
 use crate::report::Report;
 use crate::wire::{self, Progress};
+
+pub use scheduled::scheduled;
 
 /// What happens on the way is told here, at most a few times a second.
 pub type Events<'e> = dyn FnMut(Progress) + Send + 'e;
@@ -76,12 +80,7 @@ pub async fn run(
     events: &mut Events<'_>,
     cancel: &Cancel,
 ) -> Result<Report, Failure> {
-    if assignment.version != wire::VERSION {
-        let (theirs, ours) = (assignment.version, wire::VERSION);
-        let message = format!("the assignment is of version {theirs}, this program of {ours}");
-        let hint = "use the plugin and the job image of one release";
-        return Err(Failure::new(FailureKind::Refused, message).hint(hint));
-    }
+    check_version(assignment.version)?;
     if cancel.is_cancelled() {
         return Err(interrupted(assignment.operation.name()));
     }
@@ -140,6 +139,17 @@ pub async fn run(
         result = work => result,
         () = cancel.cancelled() => Err(interrupted(assignment.operation.name())),
     }
+}
+
+/// Refuses what another version wrote.
+fn check_version(theirs: u32) -> Result<(), Failure> {
+    if theirs == wire::VERSION {
+        return Ok(());
+    }
+    let ours = wire::VERSION;
+    let message = format!("the assignment is of version {theirs}, this program of {ours}");
+    let hint = "use the plugin and the job image of one release";
+    Err(Failure::new(FailureKind::Refused, message).hint(hint))
 }
 
 /// What reading etcd's data ran into.

@@ -1,6 +1,6 @@
 //! A control-plane node with what is known of its etcd. Paths are the node's own, not those inside a container.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,59 @@ impl Target {
         let mut urls = self.client_urls.iter();
         urls.find(|url| !is_loopback(url)).map(String::as_str)
     }
+
+    /// The same, where the node's file system is found at `root`.
+    #[must_use]
+    pub fn below(&self, root: &Path) -> Self {
+        let below = |path: &PathBuf| below(root, path);
+        Self {
+            tls: self.tls.as_ref().map(|tls| TlsFiles {
+                ca: below(&tls.ca),
+                cert: below(&tls.cert),
+                key: below(&tls.key),
+            }),
+            data_dir: below(&self.data_dir),
+            wal_dir: self.wal_dir.as_ref().map(below),
+            ..self.clone()
+        }
+    }
+}
+
+/// How often symbolic links may lead on before that is given up, as in Linux.
+const MOST_LINKS: usize = 40;
+
+/// A path of the node, where its file system is found at `root`: a symbolic link that begins with `/` means the node's.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    let mut links = 0;
+    let mut ahead: Vec<PathBuf> = parts(path);
+    let mut found = PathBuf::new();
+    while let Some(part) = ahead.pop() {
+        if part == Path::new("..") {
+            found.pop();
+            continue;
+        }
+        found.push(&part);
+        if let Ok(leads_to) = root.join(&found).read_link()
+            && links < MOST_LINKS
+        {
+            links += 1;
+            found.pop();
+            if leads_to.is_absolute() {
+                found = PathBuf::new();
+            }
+            ahead.extend(parts(&leads_to));
+        }
+    }
+    root.join(found)
+}
+
+/// The parts of a path, the last one first, without `/` and `.`.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    path.components()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .map(|part| part.as_os_str().into())
+        .rev()
+        .collect()
 }
 
 /// Whether a URL leads to the host it is used on.
@@ -58,4 +111,31 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// Its key.
     pub key: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_of_the_node_lead_to_the_nodes_files() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        std::fs::create_dir_all(at("srv/pki/etcd")).unwrap();
+        std::fs::create_dir_all(at("etc")).unwrap();
+        std::os::unix::fs::symlink("/srv", at("etc/kubernetes")).unwrap();
+        std::os::unix::fs::symlink("../pki/./etcd", at("srv/pki/other")).unwrap();
+        std::os::unix::fs::symlink("round", at("round")).unwrap();
+        let found = |path: &str| below(root.path(), Path::new(path));
+        assert_eq!(
+            found("/etc/kubernetes/pki/other/ca.crt"),
+            at("srv/pki/etcd/ca.crt")
+        );
+        assert_eq!(found("/../../srv/none"), at("srv/none"));
+        assert!(found("/round/x").starts_with(root.path()));
+        assert_eq!(
+            below(Path::new("/"), Path::new("/no/such")),
+            Path::new("/no/such")
+        );
+    }
 }

@@ -5,15 +5,18 @@ use std::time::Duration;
 use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::{ClusterId, MemberId};
 use etcd_operations::report::{
-    Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList, NodeEvidence, PeerStatus,
-    Report, StatusReport,
+    Alarm, AlarmKind, Consistency, EndpointStatus, KeptSummary, Member, MemberList, NodeEvidence,
+    PeerStatus, Report, StatusReport,
 };
 use etcd_operations::target::Target;
 
-use super::{Asked, Scope, assess, model::Status};
+use super::{Asked, Scheduled, Scope, assess, model::Status};
 use crate::cli::Via;
 use crate::discovery::{ApiView, Etcd, Node};
 use crate::outcome::{Outcome, RunError};
+
+/// The time at which everything is assessed.
+pub(crate) const NOW: &str = "2026-11-21T12:00:00Z";
 
 /// The cluster everything is in unless said otherwise.
 pub(crate) const CLUSTER: ClusterId = ClusterId(0xe9c3_af26_4dbe_96fe);
@@ -26,6 +29,9 @@ pub(crate) struct Cluster {
     /// What a node's job says when it is not its member's account.
     pub(crate) instead: Vec<Option<Instead>>,
     pub(crate) alarms: Vec<Alarm>,
+    /// What lies in the nodes' folders of snapshots.
+    pub(crate) kept: Vec<Option<KeptSummary>>,
+    pub(crate) schedules: Vec<Scheduled>,
     pub(crate) quorum: bool,
     pub(crate) scope: Scope,
 }
@@ -42,6 +48,8 @@ impl Cluster {
             accounts: (1..=size).map(|number| Some(account(number))).collect(),
             instead: (0..size).map(|_| None).collect(),
             alarms: Vec::new(),
+            kept: Vec::new(),
+            schedules: Vec::new(),
             quorum: true,
             scope: Scope::All,
         }
@@ -87,6 +95,8 @@ impl Cluster {
             nodes: &self.nodes,
             outcomes: &outcomes,
             scope: self.scope,
+            schedules: &self.schedules,
+            now: NOW.parse().unwrap(),
         })
     }
 
@@ -126,6 +136,7 @@ impl Cluster {
                 },
                 peers: if alive { self.peers(at) } else { Vec::new() },
                 evidence,
+                kept: self.kept.get(at).cloned().flatten(),
             })
         });
         Outcome {

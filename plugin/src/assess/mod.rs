@@ -9,6 +9,7 @@ pub mod model;
 pub mod order;
 mod quorum;
 mod rows;
+mod snapshots;
 mod verdict;
 mod warnings;
 
@@ -18,6 +19,10 @@ pub(crate) use rows::alarm_word;
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::discovery::Node;
 use crate::outcome::Outcome;
@@ -42,6 +47,25 @@ pub struct Asked<'a> {
     pub outcomes: &'a [Outcome],
     /// Which nodes these are.
     pub scope: Scope,
+    /// The schedules for snapshots there are; none where that was not asked.
+    pub schedules: &'a [Scheduled],
+    /// The time, for ages.
+    pub now: Timestamp,
+}
+
+/// A schedule for snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Its name.
+    pub name: String,
+    /// How often it is due.
+    pub interval: Duration,
+    /// When it was made.
+    pub made: Timestamp,
+    /// When it last succeeded, by Kubernetes' word.
+    pub last_success: Option<Timestamp>,
+    /// Whether its snapshots lie where the nodes look for them.
+    pub in_usual_folder: bool,
 }
 
 /// Which of the control-plane nodes were asked.

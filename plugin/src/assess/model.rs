@@ -26,6 +26,25 @@ pub struct Status {
     pub rows: Vec<Row>,
     /// What should be known, most important first.
     pub warnings: Vec<Warning>,
+    /// The newest verified snapshot on the nodes that told; absent when there is none or none told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_snapshot: Option<LastSnapshot>,
+}
+
+/// The newest verified snapshot that is kept on a control-plane node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastSnapshot {
+    /// The node.
+    pub node: String,
+    /// Its name there.
+    pub name: String,
+    /// When it was begun (RFC 3339).
+    pub taken_at: String,
+    /// How old it is, in seconds.
+    pub age_seconds: u64,
+    /// Its revision.
+    pub revision: i64,
 }
 
 /// The verdict as a word.
@@ -257,6 +276,8 @@ pub enum Reason {
     Learner,
     /// Much of a database is free space.
     WorthDefragmenting,
+    /// The last snapshot of a schedule is older than twice its interval.
+    SnapshotOverdue,
 }
 
 /// Something that should be known.

@@ -348,6 +348,8 @@ fn a_member_is_compared_with_the_leader_as_its_own_node_saw_it() {
         nodes: &cluster.nodes,
         outcomes: &outcomes,
         scope: Scope::All,
+        schedules: &[],
+        now: jiff::Timestamp::UNIX_EPOCH,
     };
     let lags: Vec<Option<u64>> = assess(asked).rows.iter().map(|row| row.lag).collect();
     assert_eq!(lags, [Some(0), Some(1), Some(2)]);
@@ -407,4 +409,89 @@ fn a_refused_certificate_is_named() {
     );
     // The others see it well.
     assert_eq!(status.rows[0].seen_from.as_deref(), Some("cp-2"));
+}
+
+fn kept(taken_at: &str) -> etcd_operations::report::KeptSummary {
+    let taken_at: jiff::Timestamp = taken_at.parse().unwrap();
+    let snapshot = etcd_operations::report::SnapshotReport {
+        path: "/var/lib/etcd-snapshots/etcd-x.db".into(),
+        size_bytes: 3,
+        sha256: "ab".into(),
+        cluster_id: super::fixtures::CLUSTER,
+        member_id: etcd_operations::ids::MemberId(8),
+        revision: 9_118_204,
+        raft_term: 2,
+        etcd_version: "3.6.16".into(),
+        storage_version: None,
+        hash: 1,
+        total_keys: 2,
+        taken_at,
+        took_ms: 3,
+        packed: None,
+    };
+    etcd_operations::report::KeptSummary {
+        folder: etcd_operations::kept::FOLDER.into(),
+        newest: Some(Box::new(etcd_operations::report::KeptSnapshot {
+            name: "etcd-x.db".parse().unwrap(),
+            size_bytes: 3,
+            snapshot: Some(snapshot),
+            state: etcd_operations::report::KeptState::Verified {
+                at: taken_at,
+                how: etcd_operations::report::Checked::WhileSaving,
+            },
+        })),
+    }
+}
+
+fn scheduled(last_success: Option<&str>) -> super::Scheduled {
+    super::Scheduled {
+        name: "etcd-snapshot".into(),
+        interval: std::time::Duration::from_secs(86_400),
+        made: "2026-01-01T00:00:00Z".parse().unwrap(),
+        last_success: last_success.map(|time| time.parse().unwrap()),
+        in_usual_folder: true,
+    }
+}
+
+#[test]
+fn a_schedule_that_is_not_kept_is_warned_of() {
+    let none = etcd_operations::report::KeptSummary {
+        folder: etcd_operations::kept::FOLDER.into(),
+        newest: None,
+    };
+    let with = |kept_on: [Option<_>; 3], last_success| {
+        let mut cluster = Cluster::of(3);
+        cluster.kept = kept_on.into();
+        cluster.schedules = vec![scheduled(last_success)];
+        cluster.assess()
+    };
+    let yesterday = Some(kept("2026-11-20T21:00:00Z"));
+    let old = Some(kept("2026-11-18T03:00:00Z"));
+    let fine = with([old.clone(), yesterday, Some(none.clone())], None);
+    assert_eq!(fine.verdict, VerdictWord::Healthy);
+    let last = fine.last_snapshot.as_ref().unwrap();
+    assert_eq!((last.node.as_str(), last.age_seconds), ("cp-2", 15 * 3600));
+    insta::assert_snapshot!("last_snapshot", fine.table(false, Paint::Plain));
+
+    let nodes = || [old.clone(), Some(none.clone()), Some(none.clone())];
+    let late = with(nodes(), None);
+    assert_eq!(late.verdict, VerdictWord::Degraded);
+    insta::assert_snapshot!("snapshot_overdue", late.table(false, Paint::Plain));
+    // What lies on the nodes counts, not what Kubernetes remembers.
+    let gone = with(nodes(), Some("2026-11-21T03:00:00Z"));
+    assert_eq!(gone.verdict, VerdictWord::Degraded);
+    // A node that did not look may have it.
+    let unknown = with(
+        [old.clone(), Some(none.clone()), None],
+        Some("2026-11-21T03:00:00Z"),
+    );
+    assert_eq!(unknown.verdict, VerdictWord::Healthy);
+    let never = with([Some(none.clone()), Some(none.clone()), Some(none)], None);
+    assert!(
+        never.warnings[0]
+            .message
+            .starts_with("no verified snapshot"),
+        "{:?}",
+        never.warnings
+    );
 }

@@ -26,6 +26,7 @@ pub(super) fn status(
             .map(|id| id.to_string()),
         rows,
         warnings,
+        last_snapshot: super::snapshots::last(evidence),
     }
 }
 

@@ -26,11 +26,12 @@ pub(super) fn warnings(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
     all.extend(downgrade(rows));
     all.extend(learners(rows));
     all.extend(fragmented(rows));
+    all.extend(super::snapshots::overdue(evidence));
     all.sort_by_key(|warning| warning.severity);
     all
 }
 
-fn warning(reason: Reason, message: String) -> Warning {
+pub(super) fn warning(reason: Reason, message: String) -> Warning {
     Warning {
         severity: Severity::Warning,
         reason,
@@ -49,7 +50,7 @@ fn note(reason: Reason, message: String) -> Warning {
 }
 
 impl Warning {
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -13,8 +13,9 @@ pub mod usage;
 pub mod version;
 
 use clap::Subcommand;
+use jiff::Timestamp;
 
-use crate::assess::{Asked, Scope, assess, model::Status};
+use crate::assess::{Asked, Scheduled, Scope, assess, model::Status};
 use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::created::Created;
 use crate::discovery::{Etcd, Node};
@@ -115,12 +116,23 @@ fn refuse_external(nodes: &[Node]) -> Result<(), Error> {
 
 /// Asks all nodes of the session for their status and puts the answers together.
 pub(crate) async fn survey(session: &Session, fleet: &FleetArgs) -> (Vec<Outcome>, Status) {
+    survey_beside(session, fleet, std::future::ready(Vec::new())).await
+}
+
+/// As [`survey`], with what the schedules promise, which is asked for meanwhile.
+pub(crate) async fn survey_beside(
+    session: &Session,
+    fleet: &FleetArgs,
+    schedules: impl Future<Output = Vec<Scheduled>>,
+) -> (Vec<Outcome>, Status) {
     let nodes: Vec<&Node> = session.nodes().iter().collect();
-    let outcomes = session.run(&nodes, &Operation::Status).await;
+    let (outcomes, schedules) = futures::join!(session.run(&nodes, &Operation::Status), schedules);
     let status = assess(Asked {
         nodes: session.nodes(),
         outcomes: &outcomes,
         scope: scope(session.via(), fleet),
+        schedules: &schedules,
+        now: Timestamp::now(),
     });
     (outcomes, status)
 }

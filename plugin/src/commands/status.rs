@@ -5,9 +5,12 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Context, out_of_reach, survey};
+use super::{Context, out_of_reach, survey_beside};
+use crate::assess::Scheduled;
 use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::error::{Error, Verdict};
+use crate::schedule;
+use crate::session::Session;
 use crate::views::Format;
 
 const EXAMPLES: &str = "\
@@ -55,7 +58,7 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
     let format = args.output.output;
     let Some(interval) = args.watch else {
         let session = context.open(&args.fleet).await?;
-        let (outcomes, status) = survey(&session, &args.fleet).await;
+        let (outcomes, status) = survey_beside(&session, &args.fleet, schedules(&session)).await;
         if let Some(error) = out_of_reach(&session, &outcomes) {
             return Err(error);
         }
@@ -63,6 +66,22 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
         return Ok(status.verdict.verdict());
     };
     watch(context, &args.fleet, format, interval).await
+}
+
+/// How long the schedules may take to be listed: less than a node's answer, so that nobody waits for them.
+const SCHEDULES_LIMIT: Duration = Duration::from_millis(800);
+
+/// The schedules for snapshots; none when they cannot be listed, which is for `snapshot schedule show` to say.
+async fn schedules(session: &Session) -> Vec<Scheduled> {
+    let Ok(cluster) = session.cluster() else {
+        return Vec::new();
+    };
+    let (client, namespace) = (&cluster.connection.stream, &cluster.connection.namespace);
+    let listed = schedule::promised(client, namespace, Timestamp::now());
+    match tokio::time::timeout(SCHEDULES_LIMIT, listed).await {
+        Ok(Ok(promised)) => promised,
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
 }
 
 async fn watch(
@@ -77,7 +96,7 @@ async fn watch(
     context.ui.begin_redrawing(format)?;
     loop {
         if let Some(open) = &session {
-            let (_, status) = survey(open, fleet).await;
+            let (_, status) = survey_beside(open, fleet, schedules(open)).await;
             last = status.verdict.verdict();
             let head = format!("{:.0}   every {interval:?}, Ctrl-C ends", Timestamp::now());
             if !context.ui.redraw(&status, format, &head)? {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use etcd_operations::kept::FOLDER;
 use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::pack::Packing;
 use etcd_operations::target::Target;
@@ -141,15 +142,43 @@ fn annotations(run: &Run) -> BTreeMap<String, String> {
 
 fn pod_spec(assignment: &Assignment, program: &Program) -> PodSpec {
     let target = &assignment.target;
-    let mut files = Files::default();
-    for needed in needed(&assignment.operation, target) {
-        files.add(needed);
-    }
-    program.mount(&mut files);
+    let needed = needed(&assignment.operation, target);
     let arguments = serde_json::to_string(assignment).unwrap_or_default();
+    let spec = privileged(
+        program,
+        program.image(target),
+        needed,
+        ["run".into(), arguments],
+    );
     PodSpec {
         // Bound here and not by the scheduler, which may be as ill as everything else, and which would mind taints.
         node_name: Some(target.node.clone()),
+        tolerations: Some(vec![anything()]),
+        ..spec
+    }
+}
+
+/// Tolerates every taint.
+pub(crate) fn anything() -> Toleration {
+    Toleration {
+        operator: Some("Exists".into()),
+        ..Toleration::default()
+    }
+}
+
+/// A pod that runs the program as root on the network of its node, wherever that is.
+pub(crate) fn privileged(
+    program: &Program,
+    image: Option<String>,
+    needed: Vec<Needed>,
+    arguments: [String; 2],
+) -> PodSpec {
+    let mut files = Files::default();
+    for needed in needed {
+        files.add(needed);
+    }
+    program.mount(&mut files);
+    PodSpec {
         host_network: Some(true),
         dns_policy: Some("Default".into()),
         restart_policy: Some("Never".into()),
@@ -159,10 +188,6 @@ fn pod_spec(assignment: &Assignment, program: &Program) -> PodSpec {
         termination_grace_period_seconds: Some(2),
         // Taken by the node under disk and memory pressure too: that is when etcd needs looking after.
         priority_class_name: Some("system-node-critical".into()),
-        tolerations: Some(vec![Toleration {
-            operator: Some("Exists".into()),
-            ..Toleration::default()
-        }]),
         image_pull_secrets: program.pull_secrets().map(|names| {
             names
                 .iter()
@@ -171,10 +196,10 @@ fn pod_spec(assignment: &Assignment, program: &Program) -> PodSpec {
         }),
         containers: vec![Container {
             name: CONTAINER.into(),
-            image: program.image(target),
+            image,
             image_pull_policy: Some(program.pull_policy().into()),
             command: program.command(),
-            args: Some(program.arguments(["run".to_owned(), arguments])),
+            args: Some(program.arguments(arguments)),
             security_context: Some(SecurityContext {
                 privileged: Some(true),
                 // etcd's keys are root's.
@@ -221,7 +246,8 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
     match operation {
         Operation::Status => {
             let logs = LOG_FOLDERS.map(|folder| Needed::FolderOrNone(folder.into()));
-            with_etcd([data()].into_iter().chain(logs).collect())
+            let kept = Needed::FolderOrNone(around(Path::new(FOLDER)));
+            with_etcd([data(), kept].into_iter().chain(logs).collect())
         }
         Operation::SnapshotSave {
             folder, packing, ..
@@ -256,7 +282,7 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
 }
 
 /// What to mount for a folder that the operation makes itself, 0700, when it is missing: kubelet would make it open to all.
-fn around(folder: &Path) -> PathBuf {
+pub(crate) fn around(folder: &Path) -> PathBuf {
     match folder.parent() {
         Some(parent) if parent != Path::new("/") => parent.to_owned(),
         // The node's root would hide the program.

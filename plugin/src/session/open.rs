@@ -104,6 +104,7 @@ impl Session {
                 present: found.present,
                 brought: OnceCell::new(),
                 swept: Once::new(),
+                notices: NoticeSink::clone(&notices),
                 heard: Heard::default(),
             })),
             forced: fleet.way.via,

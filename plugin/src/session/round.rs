@@ -17,6 +17,7 @@ use crate::runners::podspec::Run;
 use crate::runners::program::Program;
 use crate::runners::watching::PodWatch;
 use crate::runners::{carry, deadline};
+use crate::schedule;
 
 /// When leftovers are looked for.
 const SWEEP_AFTER: Duration = Duration::from_millis(250);
@@ -139,7 +140,7 @@ impl<'a> Round<'a> {
 
 impl Cluster {
     /// Brings the carried program in, once for a session.
-    async fn bring_program(&self) -> Result<(), RunError> {
+    pub(crate) async fn bring_program(&self) -> Result<(), RunError> {
         if let Program::Image { .. } = self.program {
             return Ok(());
         }
@@ -156,10 +157,12 @@ impl Cluster {
                 return Ok(());
             }
             if brought? {
-                // A new version: the parts of older ones may go, beside the work.
+                // A new version: schedules move to it, and the parts of older ones may go, beside the work.
                 let client = self.connection.control.clone();
                 let (namespace, keep) = (namespace.clone(), carry::program(&carried).config_maps);
+                let notices = Arc::clone(&self.notices);
                 self.created.chore(tokio::spawn(async move {
+                    schedule::move_known(&client, &namespace, &notices).await;
                     let removed = cleanup::remove_old_parts(&client, &namespace, &keep).await;
                     tracing::debug!(?removed, "parts of older versions");
                 }));
@@ -184,7 +187,7 @@ impl Cluster {
     }
 
     /// The program the Jobs run.
-    pub(super) fn program(&self) -> &Program {
+    pub(crate) fn program(&self) -> &Program {
         &self.program
     }
 }

@@ -12,6 +12,7 @@ pub mod kept;
 pub mod members;
 pub mod packed;
 pub mod restore;
+pub mod schedule;
 #[cfg(test)]
 mod schemas;
 pub mod snapshot;

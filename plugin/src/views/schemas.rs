@@ -300,3 +300,29 @@ fn files() {
         ],
     );
 }
+
+#[test]
+fn schedules() {
+    use crate::views::schedule::{Change, ScheduleChange, ScheduleList, ScheduledRuns};
+    let mut change = ScheduleChange::new(true, "kube-system".into());
+    for one in [
+        Change::Created,
+        Change::Updated,
+        Change::Unchanged,
+        Change::Removed,
+    ] {
+        change.add("etcd-snapshot", one);
+    }
+    change.next = "2026-11-22T03:00:00Z".parse().ok();
+    check(
+        "ScheduleChange",
+        &[ScheduleChange::new(false, "x".into()), change],
+    );
+    let now = "2026-11-21T12:00:00Z".parse().unwrap();
+    let mut list = ScheduleList::new("kube-system".into(), now);
+    list.add(&crate::schedule::sample(), &[]);
+    check("ScheduleList", &[ScheduleList::new("x".into(), now), list]);
+    let mut runs = ScheduledRuns::new();
+    runs.add("etcd-snapshot", &crate::schedule::sample_report());
+    check("ScheduledRuns", &[ScheduledRuns::new(), runs]);
+}

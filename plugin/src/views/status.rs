@@ -1,9 +1,11 @@
 //! How a cluster's state is shown.
 
+use std::time::Duration;
+
 use crate::assess::model::{QuotaSource, Role, Row, Severity, Status, VerdictWord};
 use crate::assess::{LAG_ENTRIES, NEAR_QUOTA_PERCENT};
 use crate::views::View;
-use crate::views::format::{bytes, count, percent, revision};
+use crate::views::format::{age, bytes, count, percent, revision};
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, painted};
 
 impl View for Status {
@@ -32,6 +34,15 @@ impl View for Status {
             if let Some(hint) = &warning.hint {
                 text.push_str(&format!("  next: {}\n", clean(hint)));
             }
+        }
+        if let Some(last) = &self.last_snapshot {
+            text.push_str(&format!(
+                "last verified snapshot: {} ago ({}/{}, revision {})\n",
+                age(Duration::from_secs(last.age_seconds)),
+                clean(&last.node),
+                clean(&last.name),
+                revision(last.revision)
+            ));
         }
         text
     }

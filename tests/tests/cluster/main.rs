@@ -16,6 +16,7 @@ mod obstacles;
 mod quorum_lost;
 mod rights;
 mod runners;
+mod schedule;
 mod schema;
 #[path = "../shared/mod.rs"]
 mod shared;

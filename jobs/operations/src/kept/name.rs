@@ -38,7 +38,7 @@ impl SnapshotName {
 /// What the names of a cluster's snapshots begin with: `etcd-CLUSTER`. Names in kubeconfigs may be anything, file names
 /// should not.
 pub fn prefix(cluster: &str) -> String {
-    let cluster = safe(cluster);
+    let cluster = safe(cluster, 60);
     if cluster.is_empty() {
         "etcd".to_owned()
     } else {
@@ -46,8 +46,8 @@ pub fn prefix(cluster: &str) -> String {
     }
 }
 
-/// A text with nothing in it that means something to a shell or a file system, of at most 60 characters; it may be empty.
-pub(crate) fn safe(text: &str) -> String {
+/// A text with nothing in it that means something to a shell or a file system, of at most so many characters; it may be empty.
+pub(crate) fn safe(text: &str, longest: usize) -> String {
     let plain = |c: char| {
         if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
             c
@@ -55,7 +55,7 @@ pub(crate) fn safe(text: &str) -> String {
             '-'
         }
     };
-    let text: String = text.chars().map(plain).take(60).collect();
+    let text: String = text.chars().map(plain).take(longest).collect();
     text.trim_matches(['.', '-']).to_owned()
 }
 

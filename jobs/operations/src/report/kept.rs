@@ -19,6 +19,17 @@ pub struct KeptList {
     pub snapshots: Vec<KeptSnapshot>,
 }
 
+/// The snapshots in a folder of a node, in a few words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptSummary {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The newest one that is verified and not of a time that has not come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Box<KeptSnapshot>>,
+}
+
 /// A snapshot that lies on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,16 +1,21 @@
 //! Status: what the member, its peers and the node say, complete in less than three seconds whatever is broken.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use futures::join;
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 use crate::client::{Connector, OWN_LIMIT};
 use crate::evidence;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::ids::MemberId;
-use crate::report::{MemberList, NodeEvidence, PeerStatus, StatusReport};
+use crate::kept::{FOLDER, folder};
+use crate::report::{
+    KeptSnapshot, KeptState, KeptSummary, MemberList, NodeEvidence, PeerStatus, StatusReport,
+};
 use crate::target::Target;
 
 /// When everything is over, counted from the beginning.
@@ -24,10 +29,14 @@ const EVIDENCE_LIMIT: Duration = Duration::from_millis(800);
 
 pub(super) async fn status(target: &Target, connector: Result<Connector, Failure>) -> StatusReport {
     let begun = Instant::now();
-    let mut report = match connector {
-        Ok(connector) => ask(target, &connector, begun).await,
-        Err(failure) => nothing_but(&failure),
+    let asked = async {
+        match connector {
+            Ok(connector) => ask(target, &connector, begun).await,
+            Err(failure) => nothing_but(&failure),
+        }
     };
+    let (mut report, kept) = join!(asked, kept());
+    report.kept = kept;
     if report.own.failure().is_some() {
         report.evidence = gather(target).await;
     }
@@ -55,6 +64,7 @@ async fn ask(target: &Target, connector: &Connector, begun: Instant) -> StatusRe
         alarms: alarms.into(),
         peers,
         evidence: None,
+        kept: None,
     }
 }
 
@@ -65,6 +75,7 @@ fn nothing_but(failure: &Failure) -> StatusReport {
         alarms: Answer::Failed(failure.clone()),
         peers: Vec::new(),
         evidence: None,
+        kept: None,
     }
 }
 
@@ -99,4 +110,21 @@ async fn gather(target: &Target) -> Option<NodeEvidence> {
     let target = target.clone();
     let look = tokio::task::spawn_blocking(move || evidence::gather(&target));
     timeout(EVIDENCE_LIMIT, look).await.ok()?.ok()
+}
+
+/// What is in the usual folder of snapshots.
+async fn kept() -> Option<KeptSummary> {
+    let look = tokio::task::spawn_blocking(|| folder::list(Path::new(FOLDER)));
+    let listed = timeout(EVIDENCE_LIMIT, look).await.ok()?.ok()?.ok()?;
+    let now = Timestamp::now();
+    let taken = |one: &KeptSnapshot| {
+        let verified = matches!(one.state, KeptState::Verified { .. });
+        let taken_at = one.snapshot.as_ref()?.taken_at;
+        (verified && taken_at <= now).then_some(taken_at)
+    };
+    let known = listed.into_iter().filter(|one| taken(one).is_some());
+    Some(KeptSummary {
+        folder: FOLDER.into(),
+        newest: known.max_by_key(taken).map(Box::new),
+    })
 }

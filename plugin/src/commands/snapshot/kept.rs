@@ -31,7 +31,7 @@ impl FolderArgs {
     ///
     /// # Errors
     /// When it is not a full path.
-    pub(super) fn folder(&self) -> Result<PathBuf, Error> {
+    pub(in crate::commands::snapshot) fn folder(&self) -> Result<PathBuf, Error> {
         full_path(&self.folder, "--folder")
     }
 }

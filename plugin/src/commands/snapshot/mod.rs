@@ -4,6 +4,7 @@ pub mod inspect;
 pub mod kept;
 pub mod restore;
 pub mod save;
+pub mod schedule;
 pub mod usage;
 pub mod verify;
 
@@ -40,6 +41,7 @@ enum Action {
     Get(kept::get::GetArgs),
     Delete(kept::delete::DeleteArgs),
     Prune(kept::prune::PruneArgs),
+    Schedule(schedule::ScheduleArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
     Usage(usage::UsageArgs),
@@ -57,6 +59,7 @@ pub async fn snapshot(context: &Context<'_>, args: SnapshotArgs) -> Result<Verdi
         Action::Get(args) => kept::get::get(context, args).await,
         Action::Delete(args) => kept::delete::delete(context, args).await,
         Action::Prune(args) => kept::prune::prune(context, args).await,
+        Action::Schedule(args) => schedule::schedule(context, args).await,
         Action::Verify(args) => verify::verify(context, args).await,
         Action::Inspect(args) => inspect::inspect(context.ui, args).await,
         Action::Usage(args) => usage::usage(context.ui, args).await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::kept::retention::Rules;
 use etcd_operations::operation::Operation;
@@ -33,7 +33,8 @@ Exit codes: 0 done, 3 a node could not be asked, 5 not confirmed.";
 
 /// Remove kept snapshots that no rule keeps
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(ArgGroup::new("rules").required(true).multiple(true)
+    .args(["keep_last", "keep_daily", "keep_weekly", "keep_within"])))]
 pub struct PruneArgs {
     #[command(flatten)]
     rules: RuleArgs,
@@ -53,7 +54,6 @@ pub struct PruneArgs {
 
 /// What to keep.
 #[derive(Debug, Clone, Copy, Args)]
-#[group(required = true, multiple = true)]
 pub struct RuleArgs {
     /// Keep the newest N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -70,7 +70,8 @@ pub struct RuleArgs {
 }
 
 impl RuleArgs {
-    fn rules(self) -> Rules {
+    /// What they mean.
+    pub(crate) fn rules(self) -> Rules {
         Rules {
             last: self.keep_last.unwrap_or_default(),
             daily: self.keep_daily.unwrap_or_default(),

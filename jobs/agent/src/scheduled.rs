@@ -1,0 +1,30 @@
+//! `etcd-job scheduled`: what a schedule says in, JSON lines out.
+
+use std::process::ExitCode;
+
+use etcd_operations::kept::schedule::Routine;
+use etcd_operations::run::{Cancel, Events, scheduled as operate};
+use etcd_operations::wire::Event;
+
+use crate::run::{Stop, end, in_runtime, refused, told};
+
+pub(crate) fn scheduled(routine: &str) -> ExitCode {
+    in_runtime(async {
+        let routine: Routine = match serde_json::from_str(routine) {
+            Ok(routine) => routine,
+            Err(error) => return refused("the routine", &error),
+        };
+        let mut stop = match Stop::listen() {
+            Ok(stop) => stop,
+            Err(failure) => return end(&Event::Failed { failure }),
+        };
+        let work = async |events: &mut Events<'_>, cancel: &Cancel| {
+            Box::pin(operate(&routine, events, cancel)).await
+        };
+        let result = told(work, &mut stop).await;
+        end(&match result {
+            Ok(report) => Event::Report { report },
+            Err(failure) => Event::Failed { failure },
+        })
+    })
+}

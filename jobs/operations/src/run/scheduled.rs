@@ -1,0 +1,152 @@
+//! A scheduled run: a snapshot from a healthy member, and then the older ones that no rule keeps are removed.
+
+use jiff::Timestamp;
+
+use super::{Cancel, Events, check_version, interrupted, run, source};
+use crate::client::Connector;
+use crate::failure::{Failure, FailureKind};
+use crate::kept::folder;
+use crate::kept::schedule::Routine;
+use crate::local::{LocalEtcd, host_at};
+use crate::operation::{Assignment, Operation};
+use crate::report::{Fate, PruneReport, Report, SavedSnapshot, ScheduledReport};
+use crate::target::Target;
+use crate::wire::{self, Progress};
+
+/// Does what a schedule says, on this node.
+///
+/// # Errors
+/// What was in the way. When only the removal of older snapshots failed, the message says that the new one is there.
+pub async fn scheduled(
+    routine: &Routine,
+    events: &mut Events<'_>,
+    cancel: &Cancel,
+) -> Result<Report, Failure> {
+    check_version(routine.version)?;
+    let (etcd, target) = own_etcd(routine)?;
+    // The certificates are where the node's files are found; everything else is asked for over the network.
+    let target = target.below(&routine.root);
+    let connector = Connector::load(&target)?;
+    let chosen = tokio::select! {
+        chosen = Box::pin(source::choose(&connector, &target, &etcd.founders)) => chosen?,
+        () = cancel.cancelled() => return Err(interrupted("the choice of a member")),
+    };
+    let from = Target {
+        client_urls: vec![chosen.url.clone()],
+        ..target
+    };
+    let (name, packing) = routine.snapshot(Timestamp::now());
+    let save = assignment(
+        &from,
+        Operation::SnapshotSave {
+            folder: routine.folder.clone(),
+            name: name.clone(),
+            packing,
+            numbered: true,
+            hold_seconds: 0,
+        },
+    );
+    let saved = match Box::pin(run(&save, events, cancel)).await? {
+        Report::Snapshot(SavedSnapshot { snapshot, .. }) => snapshot,
+        _ => return Err(unexpected(&save.operation)),
+    };
+    let counted = prune(routine, &from, events, cancel).await;
+    let (removed, kept) = counted.map_err(|failure| {
+        let path = saved.path.display();
+        let message =
+            format!("the snapshot {path} was saved, but older ones were not removed: {failure}");
+        Failure { message, ..failure }
+    })?;
+    Ok(Report::Scheduled(ScheduledReport {
+        node: from.node,
+        snapshot: saved,
+        source: chosen.url,
+        instead_of_own: chosen.instead_of_own,
+        removed,
+        kept,
+    }))
+}
+
+/// This node's etcd, as its manifest has it.
+fn own_etcd(routine: &Routine) -> Result<(LocalEtcd, Target), Failure> {
+    let host = host_at(&routine.root)?;
+    let missing = |message: String| {
+        Failure::new(FailureKind::Missing, message)
+            .hint("schedules run on control-plane nodes that have an etcd of their own")
+    };
+    let etcd = host.etcd.ok_or_else(|| {
+        let folder = host.folder.display();
+        missing(format!(
+            "no manifest in {folder} of {} runs an etcd",
+            host.node
+        ))
+    })?;
+    let target = etcd.target.clone();
+    let target =
+        target.map_err(|error| missing(format!("{}: {error}", etcd.manifest.display())))?;
+    Ok((etcd, target))
+}
+
+/// Removes what no rule keeps: how many that were, and how many are left.
+async fn prune(
+    routine: &Routine,
+    target: &Target,
+    events: &mut Events<'_>,
+    cancel: &Cancel,
+) -> Result<(usize, usize), Failure> {
+    let Some(rules) = routine.rules else {
+        return Ok((0, folder::list(&routine.folder)?.len()));
+    };
+    let operation = |remove| Operation::SnapshotPrune {
+        folder: routine.folder.clone(),
+        rules,
+        remove,
+    };
+    let mut names = Vec::new();
+    let planned = pruned(target, operation(Vec::new()), events, cancel).await?;
+    for one in planned.snapshots {
+        if one.fate == Fate::Goes {
+            names.push(one.name);
+        }
+    }
+    if names.is_empty() {
+        return Ok((0, folder::list(&routine.folder)?.len()));
+    }
+    let done = pruned(target, operation(names), events, cancel).await?;
+    for name in &done.removed {
+        // It stays in the log of the run, however many there are.
+        events(Progress {
+            step: format!("removed {name}"),
+            done_bytes: 0,
+            total_bytes: None,
+        });
+    }
+    let left = done.snapshots.len() - done.removed.len();
+    Ok((done.removed.len(), left))
+}
+
+async fn pruned(
+    target: &Target,
+    operation: Operation,
+    events: &mut Events<'_>,
+    cancel: &Cancel,
+) -> Result<PruneReport, Failure> {
+    let assignment = assignment(target, operation);
+    match Box::pin(run(&assignment, events, cancel)).await? {
+        Report::SnapshotPrune(report) => Ok(report),
+        _ => Err(unexpected(&assignment.operation)),
+    }
+}
+
+fn assignment(target: &Target, operation: Operation) -> Assignment {
+    Assignment {
+        version: wire::VERSION,
+        operation,
+        target: target.clone(),
+    }
+}
+
+fn unexpected(operation: &Operation) -> Failure {
+    let message = format!("{} gave another report", operation.name());
+    Failure::new(FailureKind::Other, message)
+}

@@ -1,0 +1,96 @@
+//! `kubectl etcd snapshot schedule`
+
+pub mod remove;
+pub mod run_now;
+pub mod set;
+pub mod show;
+
+use clap::{Args, Subcommand};
+use k8s_openapi::api::batch::v1::CronJob;
+use kube::Client;
+
+use crate::commands::Context;
+use crate::error::{Error, Verdict};
+use crate::outcome::run_error;
+use crate::runners::trouble::api_error;
+use crate::schedule as schedules;
+use crate::session::Session;
+
+const EXAMPLES: &str = "\
+Examples:
+  # Every night at three, on a master that is up; what no rule keeps is removed
+  kubectl etcd snapshot schedule set --cron '0 3 * * *' --keep-last 7 --keep-weekly 8
+
+  # Did it run?
+  kubectl etcd snapshot schedule show
+
+A schedule is a CronJob, or one for each master. Each run takes a snapshot from a healthy member,
+checks it, keeps it on the master, and then removes older ones.";
+
+/// Snapshots on a schedule: CronJobs on the control-plane nodes
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ScheduleArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Set(set::SetArgs),
+    Show(show::ShowArgs),
+    RunNow(run_now::RunNowArgs),
+    Remove(remove::RemoveArgs),
+}
+
+/// Does what was typed.
+///
+/// # Errors
+/// As the command does.
+pub async fn schedule(context: &Context<'_>, args: ScheduleArgs) -> Result<Verdict, Error> {
+    match args.action {
+        Action::Set(args) => set::set(context, args).await,
+        Action::Show(args) => show::show(context, args).await,
+        Action::RunNow(args) => run_now::run_now(context, args).await,
+        Action::Remove(args) => remove::remove(context, args).await,
+    }
+}
+
+/// What the apiserver refused or failed to do with a schedule.
+fn trouble(doing: &str, error: &kube::Error) -> Error {
+    if let kube::Error::Api(status) = error
+        && status.is_invalid()
+    {
+        return Error::usage(format!("the apiserver refuses it: {}", status.message));
+    }
+    run_error("schedule", &api_error(doing, error))
+}
+
+/// Where CronJobs are made and read: the client and the namespace.
+fn ground(session: &Session) -> Result<(&Client, &str), Error> {
+    let connection = &session.cluster()?.connection;
+    Ok((&connection.control, &connection.namespace))
+}
+
+async fn listed(session: &Session) -> Result<Vec<CronJob>, Error> {
+    let (client, namespace) = ground(session)?;
+    let all = schedules::list(client, namespace).await;
+    all.map_err(|error| trouble("listing CronJobs", &error))
+}
+
+/// The schedules, after those that lag behind this plugin were moved to its version.
+async fn current(session: &Session) -> Result<Vec<CronJob>, Error> {
+    let cluster = session.cluster()?;
+    let cron_jobs = listed(session).await?;
+    let bring = async || cluster.bring_program().await.map_err(|error| error.message);
+    let client = &cluster.connection.control;
+    let nodes = session.nodes();
+    if schedules::move_due(client, &cron_jobs, nodes, bring, session.notices()).await {
+        return listed(session).await;
+    }
+    Ok(cron_jobs)
+}
+
+fn name(cron_job: &CronJob) -> &str {
+    cron_job.metadata.name.as_deref().unwrap_or_default()
+}

@@ -1,0 +1,258 @@
+//! `kubectl etcd snapshot schedule set`
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use etcd_operations::kept::name::SnapshotName;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::CronJob;
+
+use super::{ground, listed, name, trouble};
+use crate::cli::{FleetArgs, NamedOutputArgs, WayArgs};
+use crate::commands::Context;
+use crate::commands::snapshot::kept::{FolderArgs, prune::RuleArgs};
+use crate::commands::snapshot::save::PackingArgs;
+use crate::error::{Error, Verdict};
+use crate::outcome::run_error;
+use crate::runners::program::Program;
+use crate::schedule::{
+    Applied, Masters, Place, Schedule, apply, due_after, places, remove, render,
+};
+use crate::session::Session;
+use crate::views::Format;
+use crate::views::format::and;
+use crate::views::schedule::{Change, ScheduleChange, manifests};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Every night at three, on a master that is up; what no rule keeps is removed afterwards
+  kubectl etcd snapshot schedule set --cron '0 3 * * *' --keep-last 7 --keep-weekly 8
+
+  # On every master, with the master's manifests and the kubeadm configuration, every six hours
+  kubectl etcd snapshot schedule set --cron '0 */6 * * *' --masters all --bundle --keep-within 168h
+
+  # As YAML, for GitOps
+  kubectl etcd snapshot schedule set --cron '0 3 * * *' --image ghcr.io/… --dry-run -o yaml
+
+The same command again changes the schedule; what is not given has its default. Snapshots hold every
+Secret of the cluster; they stay on the masters, in a folder that only root may read. A bundle holds
+the files of the one master it is taken on; with --with-pki its certificates and private keys too.
+Exit codes: 0 set, 2 not a schedule (the apiserver says what is wrong).";
+
+/// Set the schedule: create its CronJobs, or change them
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SetArgs {
+    /// When to take snapshots, as cron writes it: minute, hour, day, month, day of the week
+    #[arg(long, value_name = "EXPRESSION")]
+    cron: String,
+    /// On which control-plane nodes each run takes one
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    masters: Masters,
+    #[command(flatten)]
+    rules: RuleArgs,
+    #[command(flatten)]
+    packing: PackingArgs,
+    /// Time zone of the schedule, such as Europe/Berlin
+    #[arg(long, value_name = "NAME", default_value = "Etc/UTC")]
+    time_zone: String,
+    /// What the snapshots' names begin with
+    #[arg(long, value_name = "TEXT", default_value = "etcd")]
+    prefix: Prefix,
+    /// Only show what would be done; with -o yaml or json: the manifests
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    kept: FolderArgs,
+    #[command(flatten)]
+    output: NamedOutputArgs,
+    #[command(flatten)]
+    way: WayArgs,
+}
+
+/// What names begin with: it makes names that are safe.
+#[derive(Debug, Clone)]
+struct Prefix(String);
+
+impl FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Room for the time and the ending.
+        if text.len() > 100 || format!("{text}-").parse::<SnapshotName>().is_err() {
+            return Err("letters, digits, `.`, `_` and `-`, at most 100 of them".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl SetArgs {
+    /// What was typed, decided.
+    fn schedule(&self) -> Result<Schedule, Error> {
+        Ok(Schedule {
+            cron: self.cron.trim().to_owned(),
+            time_zone: self.time_zone.clone(),
+            masters: self.masters,
+            folder: free_folder(self.kept.folder()?)?,
+            prefix: self.prefix.0.clone(),
+            packing: self.packing.wanted(),
+            rules: Some(self.rules.rules()).filter(|rules| !rules.are_none()),
+            image: self.way.image.clone(),
+            image_pull_secrets: self.way.image_pull_secret.clone(),
+            timeout_seconds: self.way.timeout.map(|limit| limit.as_secs()),
+        })
+    }
+
+    /// Whether the manifests are wanted and nothing else.
+    fn manifests_only(&self) -> bool {
+        self.dry_run && matches!(self.output.output, Format::Yaml | Format::Json)
+    }
+}
+
+/// Refuses a folder whose mount would hide what the pod itself needs.
+fn free_folder(folder: PathBuf) -> Result<PathBuf, Error> {
+    const TAKEN: [&str; 5] = ["/host", "/carried", "/proc", "/sys", "/dev"];
+    let taken = TAKEN.iter().any(|taken| folder.starts_with(taken));
+    if taken || folder == Path::new("/") {
+        let shown = folder.display();
+        return Err(Error::usage(format!("snapshots cannot be kept in {shown}"))
+            .hint("name another folder with --folder"));
+    }
+    Ok(folder)
+}
+
+/// Sets the schedule.
+///
+/// # Errors
+/// When the apiserver refuses it; when the program cannot be brought in.
+pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error> {
+    let schedule = args.schedule()?;
+    let namespace = &context.connection.namespace;
+    if let (true, Masters::One, Some(reference)) =
+        (args.manifests_only(), args.masters, &schedule.image)
+    {
+        // Nothing of a cluster stands in it, so none has to be there.
+        let program = Program::Image {
+            reference: reference.clone(),
+            pull_secrets: schedule.image_pull_secrets.clone(),
+        };
+        let place = Place::AnyMaster { image: None };
+        let rendered = render(&schedule, &place, &program, namespace);
+        context
+            .ui
+            .print(&manifests(&[rendered], args.output.output)?)?;
+        return Ok(Verdict::Healthy);
+    }
+    let way = args.way.clone();
+    let node = Vec::new();
+    let session = context.open(&FleetArgs { node, way }).await?;
+    let program = session.cluster()?.program();
+    let places = places(args.masters, session.nodes());
+    if matches!(program, Program::Carried(_)) {
+        check_images(context, &session, args.masters);
+    }
+    let wanted: Vec<CronJob> = places
+        .iter()
+        .map(|place| render(&schedule, place, program, namespace))
+        .collect();
+    if args.manifests_only() {
+        context.ui.print(&manifests(&wanted, args.output.output)?)?;
+        return Ok(Verdict::Healthy);
+    }
+    let mut view = ScheduleChange::new(args.dry_run, namespace.clone());
+    change(&session, &wanted, args.dry_run, &mut view).await?;
+    view.next = due_after(&schedule.cron, &schedule.time_zone, Timestamp::now());
+    context.ui.show(&view, args.output.output)?;
+    Ok(Verdict::Healthy)
+}
+
+/// First everything is tried, so that a refusal leaves all as it was.
+async fn change(
+    session: &Session,
+    wanted: &[CronJob],
+    dry_run: bool,
+    view: &mut ScheduleChange,
+) -> Result<(), Error> {
+    let (client, namespace) = ground(session)?;
+    let before = listed(session).await?;
+    let mut tried = Vec::new();
+    for one in wanted {
+        let applied = apply(client, namespace, one, &before, true).await;
+        tried.push(applied.map_err(|error| trouble("trying the CronJob", &error))?);
+    }
+    let gone = before.iter().filter(|one| {
+        let mut stay = wanted.iter().map(name);
+        !stay.any(|stays| stays == name(one))
+    });
+    if !dry_run {
+        let brought = session.cluster()?.bring_program().await;
+        brought.map_err(|error| run_error("schedule", &error))?;
+    }
+    for (one, tried) in wanted.iter().zip(tried) {
+        let applied = if dry_run {
+            tried
+        } else {
+            let applied = apply(client, namespace, one, &before, false).await;
+            applied.map_err(|error| trouble("setting the CronJob", &error))?
+        };
+        view.add(
+            name(one),
+            match applied {
+                Applied::Created => Change::Created,
+                Applied::Updated => Change::Updated,
+                Applied::Unchanged => Change::Unchanged,
+            },
+        );
+    }
+    for one in gone {
+        if !dry_run {
+            let removed = remove(client, namespace, name(one)).await;
+            removed.map_err(|error| trouble("removing a CronJob", &error))?;
+        }
+        view.add(name(one), Change::Removed);
+    }
+    Ok(())
+}
+
+/// The carried program is started in the image of etcd, which no pod pulls.
+fn check_images(context: &Context<'_>, session: &Session, masters: Masters) {
+    let mut images: Vec<&str> = session
+        .nodes()
+        .iter()
+        .filter_map(|node| node.target()?.image.as_deref())
+        .collect();
+    images.sort_unstable();
+    images.dedup();
+    if masters == Masters::One && images.len() > 1 {
+        context.ui.warn(&format!(
+            "the masters run different etcd images ({}): a run on one that lacks the first fails, and is tried again",
+            and(&images)
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_makes_names() {
+        for good in ["etcd", "prod.eu-1"] {
+            assert!(good.parse::<Prefix>().is_ok(), "{good}");
+        }
+        for bad in ["", "-x", "a/b", "..", &"x".repeat(101)] {
+            assert!(bad.parse::<Prefix>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_folder_hides_nothing_of_the_pod() {
+        for bad in ["/", "/host", "/host/x", "/carried/x", "/dev/shm"] {
+            assert!(free_folder(bad.into()).is_err(), "{bad}");
+        }
+        for good in ["/var/lib/etcd-snapshots", "/hosts", "/backup"] {
+            assert!(free_folder(good.into()).is_ok(), "{good}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `kubectl etcd snapshot schedule show`
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{current, ground, trouble};
+use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::commands::Context;
+use crate::connection::clock;
+use crate::error::{Error, Verdict};
+use crate::schedule::{Masters, Schedule, newest_runs, places, runs};
+use crate::views::schedule::ScheduleList;
+
+const EXAMPLES: &str = "\
+Examples:
+  kubectl etcd snapshot schedule show
+
+  # In a check: exit code 3 when the last run failed or none succeeded for twice the interval
+  kubectl etcd snapshot schedule show -o json
+
+Exit codes: 0 in order, or there is no schedule; 3 a run failed, one is overdue, or a master has none.";
+
+/// Show the schedule: when it runs next, when it last succeeded, and how the last run ended
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    output: NamedOutputArgs,
+}
+
+/// Shows the CronJobs and their last runs.
+///
+/// # Errors
+/// When the apiserver does not tell.
+pub async fn show(context: &Context<'_>, args: ShowArgs) -> Result<Verdict, Error> {
+    let session = context.open(&FleetArgs::default()).await?;
+    let (client, namespace) = ground(&session)?;
+    let (cron_jobs, known, ahead) = futures::join!(
+        current(&session),
+        runs(client, namespace),
+        clock::ahead(client)
+    );
+    let cron_jobs = cron_jobs?;
+    let (jobs, pods) = known.map_err(|error| trouble("listing the runs", &error))?;
+    // Times in the cluster are the apiserver's.
+    let now = ahead.map_or_else(Timestamp::now, clock::now);
+    let mut view = ScheduleList::new(namespace.to_owned(), now);
+    for cron_job in &cron_jobs {
+        let name = super::name(cron_job);
+        view.add(cron_job, &newest_runs(name, &jobs, &pods));
+    }
+    let on_all = cron_jobs
+        .iter()
+        .any(|one| Schedule::of(one).is_some_and(|wanted| wanted.masters == Masters::All));
+    if on_all {
+        for place in places(Masters::All, session.nodes()) {
+            view.expect(&place);
+        }
+    }
+    context.ui.show(&view, args.output.output)?;
+    Ok(if view.is_in_order() {
+        Verdict::Healthy
+    } else {
+        Verdict::Degraded
+    })
+}

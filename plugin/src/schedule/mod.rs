@@ -1,0 +1,126 @@
+//! Snapshots on a schedule: what was wanted, and the CronJobs that do it.
+//!
+//! Everything that was wanted stands in an annotation of each CronJob, so that a later version of the plugin can render
+//! it anew. The CronJobs and their Jobs have no label of a run of the plugin: no cleanup takes them for leftovers.
+
+mod cron;
+mod history;
+mod moving;
+mod render;
+mod store;
+
+use std::path::PathBuf;
+
+use etcd_operations::kept::retention::Rules;
+use etcd_operations::kept::schedule::Routine;
+use etcd_operations::pack::Wanted;
+use etcd_operations::wire;
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use cron::{due_after, interval};
+pub(crate) use history::{Outcome, Run, newest_runs, obstacle};
+pub(crate) use moving::{move_due, move_known};
+pub(crate) use render::{Place, places, render};
+pub(crate) use store::{Applied, apply, list, promised, remove, runs, start};
+
+use crate::runners::podspec::HOST;
+
+/// Label of everything that belongs to a schedule, with the value [`SNAPSHOTS`]; and the annotation of a CronJob with
+/// what was wanted.
+pub(crate) const SCHEDULE: &str = "kubectl-etcd/schedule";
+/// What the schedules are of.
+pub(crate) const SNAPSHOTS: &str = "snapshots";
+/// Annotation: the version of the plugin that rendered a CronJob.
+pub(crate) const VERSION: &str = "kubectl-etcd/version";
+/// This plugin's version.
+pub(crate) const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// On how many control-plane nodes each run takes a snapshot.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Masters {
+    /// On one that is up, which the scheduler picks
+    #[default]
+    One,
+    /// On each of them
+    All,
+}
+
+/// What was wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Schedule {
+    /// When, as cron writes it.
+    pub(crate) cron: String,
+    /// In which time zone.
+    pub(crate) time_zone: String,
+    /// Where.
+    pub(crate) masters: Masters,
+    /// The folder on the nodes.
+    pub(crate) folder: PathBuf,
+    /// What the snapshots' names begin with.
+    pub(crate) prefix: String,
+    /// How they are packed.
+    #[serde(default, skip_serializing_if = "Wanted::is_plain")]
+    pub(crate) packing: Wanted,
+    /// What is kept of those before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rules: Option<Rules>,
+    /// The job image; none: the carried program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) image: Option<String>,
+    /// Secrets it is pulled with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) image_pull_secrets: Vec<String>,
+    /// How long a run may take, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout_seconds: Option<u64>,
+}
+
+impl Schedule {
+    /// What was wanted of a CronJob; none: it is none of ours, or one that this version cannot read.
+    pub(crate) fn of(cron_job: &CronJob) -> Option<Self> {
+        let text = annotation(&cron_job.metadata, SCHEDULE)?;
+        serde_json::from_str(text).ok()
+    }
+
+    /// What each run does.
+    fn routine(&self) -> Routine {
+        Routine {
+            version: wire::VERSION,
+            folder: self.folder.clone(),
+            prefix: self.prefix.clone(),
+            packing: self.packing,
+            rules: self.rules,
+            root: HOST.into(),
+        }
+    }
+}
+
+/// An annotation's value.
+pub(crate) fn annotation<'m>(metadata: &'m ObjectMeta, key: &str) -> Option<&'m str> {
+    let all = metadata.annotations.as_ref()?;
+    all.get(key).map(String::as_str)
+}
+
+/// Whether a version is older than this plugin's; one that cannot be read is not.
+pub(crate) fn is_older(version: &str) -> bool {
+    let (Ok(theirs), Ok(own)) = (
+        semver::Version::parse(version),
+        semver::Version::parse(OWN_VERSION),
+    ) else {
+        return false;
+    };
+    theirs < own
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::{sample, sample_report};

@@ -1,0 +1,322 @@
+//! A schedule as CronJobs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use etcd_operations::target::Target;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
+use k8s_openapi::api::core::v1::{
+    Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec,
+    PodTemplateSpec, Toleration,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sha2::{Digest, Sha256};
+
+use super::cron::interval;
+use super::{Masters, OWN_VERSION, SCHEDULE, SNAPSHOTS, Schedule, VERSION};
+use crate::discovery::Node;
+use crate::runners::podspec::{APP, Needed, anything, around, privileged};
+use crate::runners::program::Program;
+
+/// The CronJob of a schedule on one master; what others are called begins with it.
+const NAME: &str = "etcd-snapshot";
+/// The longest name of a CronJob: 11 characters follow in its Jobs' names, which have 63.
+const LONGEST_NAME: usize = 52;
+/// The label of control-plane nodes.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// Taints of a master that is up and may well take a snapshot. One that is down is not among them.
+const TOLERATED: [&str; 6] = [
+    CONTROL_PLANE,
+    "node-role.kubernetes.io/master",
+    "node.kubernetes.io/disk-pressure",
+    "node.kubernetes.io/memory-pressure",
+    "node.kubernetes.io/pid-pressure",
+    "node.kubernetes.io/unschedulable",
+];
+/// Taints of a master that went down; Kubernetes itself adds a wait of 300 s for these.
+const DOWN: [&str; 2] = [
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+];
+/// For so long a run stays on a master that went down before another one takes it over.
+const DOWN_SECONDS: i64 = 20;
+/// How often a run that failed is tried again, on another master perhaps.
+const RETRIES: i32 = 2;
+/// How many Jobs are kept for who looks at what happened, of each kind.
+const KEPT_JOBS: i32 = 3;
+/// How long a run may take at most, and at least, when nothing is said.
+const RUN_LIMITS: (u64, u64) = (600, 3600);
+/// How late a run may begin, at least and at most.
+const START_LIMITS: (u64, u64) = (600, 12 * 3600);
+
+/// Where a CronJob's runs go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// To any master that is up.
+    AnyMaster {
+        /// The image of etcd there; none where that does not matter.
+        image: Option<String>,
+    },
+    /// To this node.
+    Node {
+        /// Its name.
+        name: String,
+        /// The image of its etcd.
+        image: Option<String>,
+    },
+}
+
+impl Place {
+    /// The image of etcd there.
+    pub(crate) fn image(&self) -> Option<&String> {
+        match self {
+            Self::AnyMaster { image } | Self::Node { image, .. } => image.as_ref(),
+        }
+    }
+
+    /// The CronJob's name.
+    pub(crate) fn cron_job(&self) -> String {
+        match self {
+            Self::AnyMaster { .. } => NAME.to_owned(),
+            Self::Node { name, .. } => shortened(&format!("{NAME}-{name}")),
+        }
+    }
+}
+
+/// Where the CronJobs of a schedule go in a cluster with these control-plane nodes.
+pub(crate) fn places(masters: Masters, nodes: &[Node]) -> Vec<Place> {
+    let with_etcd = nodes.iter().filter_map(|node| Some((node, node.target()?)));
+    match masters {
+        Masters::One => {
+            let images: Vec<&String> = with_etcd
+                .filter_map(|(_, target)| target.image.as_ref())
+                .collect();
+            vec![Place::AnyMaster {
+                image: most_common(&images),
+            }]
+        }
+        Masters::All => with_etcd
+            .map(|(node, target): (&Node, &Target)| Place::Node {
+                name: node.name.clone(),
+                image: target.image.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// The one that is there most often: on most masters it can be started.
+fn most_common(images: &[&String]) -> Option<String> {
+    let count = |image: &String| images.iter().filter(|other| **other == image).count();
+    images
+        .iter()
+        .max_by_key(|image| (count(image), std::cmp::Reverse(*image)))
+        .map(|image| (*image).clone())
+}
+
+/// A name of a CronJob that fits; one that had to be cut ends in a digest of the whole, so that no two are the same.
+fn shortened(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let digest: String = Sha256::digest(name.as_bytes())
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let kept: String = name.chars().take(LONGEST_NAME - digest.len() - 1).collect();
+    format!("{}-{digest}", kept.trim_end_matches(['-', '.']))
+}
+
+/// The CronJob for one place.
+pub(crate) fn render(
+    schedule: &Schedule,
+    place: &Place,
+    program: &Program,
+    namespace: &str,
+) -> CronJob {
+    let times = Times::of(schedule);
+    let metadata = |annotations: Option<BTreeMap<String, String>>| ObjectMeta {
+        labels: Some(labels()),
+        annotations,
+        ..ObjectMeta::default()
+    };
+    let wanted = serde_json::to_string(schedule).unwrap_or_default();
+    let annotations = [(SCHEDULE, wanted), (VERSION, OWN_VERSION.to_owned())];
+    CronJob {
+        metadata: ObjectMeta {
+            name: Some(place.cron_job()),
+            namespace: Some(namespace.to_owned()),
+            ..metadata(Some(owned(annotations)))
+        },
+        spec: Some(CronJobSpec {
+            schedule: schedule.cron.clone(),
+            time_zone: Some(schedule.time_zone.clone()),
+            concurrency_policy: Some(times.concurrency_policy().to_owned()),
+            starting_deadline_seconds: Some(times.start_seconds),
+            successful_jobs_history_limit: Some(KEPT_JOBS),
+            failed_jobs_history_limit: Some(KEPT_JOBS),
+            job_template: JobTemplateSpec {
+                metadata: Some(metadata(None)),
+                spec: Some(JobSpec {
+                    backoff_limit: Some(RETRIES),
+                    active_deadline_seconds: Some(times.run_seconds),
+                    template: PodTemplateSpec {
+                        metadata: Some(metadata(None)),
+                        spec: Some(pod_spec(schedule, place, program)),
+                    },
+                    ..JobSpec::default()
+                }),
+            },
+            ..CronJobSpec::default()
+        }),
+        ..CronJob::default()
+    }
+}
+
+fn labels() -> BTreeMap<String, String> {
+    owned([
+        ("app.kubernetes.io/name", APP.to_owned()),
+        ("app.kubernetes.io/managed-by", APP.to_owned()),
+        (SCHEDULE, SNAPSHOTS.to_owned()),
+    ])
+}
+
+fn owned<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, String> {
+    pairs.map(|(key, value)| (key.to_owned(), value)).into()
+}
+
+/// How long things may take, by how often a schedule runs.
+struct Times {
+    interval: Option<Duration>,
+    run_seconds: i64,
+    start_seconds: i64,
+}
+
+impl Times {
+    fn of(schedule: &Schedule) -> Self {
+        // Of a fixed time, so that the same schedule is always rendered the same.
+        let interval = interval(&schedule.cron, &schedule.time_zone, Timestamp::UNIX_EPOCH);
+        let share = |part: u64, (least, most): (u64, u64)| match interval {
+            Some(interval) => (interval.as_secs() * part / 4).clamp(least, most),
+            None => most,
+        };
+        let run = schedule.timeout_seconds.filter(|seconds| *seconds > 0);
+        let run = run.unwrap_or_else(|| share(3, RUN_LIMITS));
+        let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        Self {
+            interval,
+            run_seconds: seconds(run),
+            start_seconds: seconds(share(2, START_LIMITS)),
+        }
+    }
+
+    /// A Job counts as running until all its Pods are gone, and a Pod on a master that lost its power is there until the
+    /// master is back, whatever deadline the Job had. `Forbid` would let no other run begin until then. So where each run
+    /// is over before the next one is due, what is still there then is replaced; it can only be such a rest.
+    fn concurrency_policy(&self) -> &'static str {
+        let run = u64::try_from(self.run_seconds).unwrap_or_default();
+        match self.interval {
+            Some(interval) if interval.as_secs() > run => "Replace",
+            Some(_) | None => "Forbid",
+        }
+    }
+}
+
+fn pod_spec(schedule: &Schedule, place: &Place, program: &Program) -> PodSpec {
+    let image = match program {
+        Program::Image { reference, .. } => Some(reference.clone()),
+        Program::Carried(_) => place.image().cloned(),
+    };
+    let needed = vec![Needed::Host, Needed::Writable(around(&schedule.folder))];
+    let routine = serde_json::to_string(&schedule.routine()).unwrap_or_default();
+    let spec = privileged(program, image, needed, ["scheduled".into(), routine]);
+    match place {
+        Place::AnyMaster { .. } => PodSpec {
+            affinity: Some(on_masters()),
+            tolerations: Some(of_any_master()),
+            ..spec
+        },
+        Place::Node { name, .. } => PodSpec {
+            node_name: Some(name.clone()),
+            tolerations: Some(vec![anything()]),
+            ..spec
+        },
+    }
+}
+
+fn on_masters() -> Affinity {
+    Affinity {
+        node_affinity: Some(NodeAffinity {
+            required_during_scheduling_ignored_during_execution: Some(NodeSelector {
+                node_selector_terms: vec![NodeSelectorTerm {
+                    match_expressions: Some(vec![NodeSelectorRequirement {
+                        key: CONTROL_PLANE.into(),
+                        operator: "Exists".into(),
+                        values: None,
+                    }]),
+                    ..NodeSelectorTerm::default()
+                }],
+            }),
+            ..NodeAffinity::default()
+        }),
+        ..Affinity::default()
+    }
+}
+
+fn of_any_master() -> Vec<Toleration> {
+    let tolerated = TOLERATED.map(|taint| Toleration {
+        key: Some(taint.into()),
+        operator: Some("Exists".into()),
+        ..Toleration::default()
+    });
+    let down = DOWN.map(|taint| Toleration {
+        key: Some(taint.into()),
+        operator: Some("Exists".into()),
+        effect: Some("NoExecute".into()),
+        toleration_seconds: Some(DOWN_SECONDS),
+        ..Toleration::default()
+    });
+    tolerated.into_iter().chain(down).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_short_name_stays_and_a_long_one_ends_in_a_digest() {
+        assert_eq!(
+            shortened("etcd-snapshot-cp-1.example"),
+            "etcd-snapshot-cp-1.example"
+        );
+        let long = |end: &str| shortened(&format!("etcd-snapshot-{}{end}", "master.".repeat(9)));
+        assert_ne!(long("a"), long("b"));
+        assert!(
+            long("a").starts_with("etcd-snapshot-master.master."),
+            "{}",
+            long("a")
+        );
+    }
+
+    #[test]
+    fn most_masters_decide_on_the_image() {
+        let (new, old) = ("etcd:3.6.6".to_owned(), "etcd:3.5.9".to_owned());
+        assert_eq!(most_common(&[&old, &new, &new]), Some(new.clone()));
+        assert_eq!(most_common(&[&new, &old]), most_common(&[&old, &new]));
+        assert_eq!(most_common(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_nodes_cron_job_has_a_name_that_fits(node in "[a-z0-9]([-a-z0-9.]{0,240}[a-z0-9])?") {
+            let place = Place::Node { name: node, image: None };
+            let name = place.cron_job();
+            prop_assert!(name.len() <= LONGEST_NAME, "{}", name);
+            prop_assert!(name.ends_with(|c: char| c.is_ascii_alphanumeric()), "{}", name);
+        }
+    }
+}

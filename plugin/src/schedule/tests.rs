@@ -1,0 +1,298 @@
+//! Tests: what is rendered, read back, moved and told of runs.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Pod;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::runners::program::{CarriedProgram, Program};
+
+/// What `manifests/scheduled-snapshots.yaml` is made of.
+fn example() -> Schedule {
+    Schedule {
+        cron: "0 3 * * *".into(),
+        time_zone: "Etc/UTC".into(),
+        masters: Masters::One,
+        folder: etcd_operations::kept::FOLDER.into(),
+        prefix: "etcd".into(),
+        packing: Wanted::Plain,
+        rules: Some(Rules {
+            last: 7,
+            daily: 14,
+            weekly: 8,
+            within_seconds: 0,
+        }),
+        image: Some(format!("ghcr.io/kubectl-etcd/etcd-job:v{OWN_VERSION}")),
+        image_pull_secrets: Vec::new(),
+        timeout_seconds: None,
+    }
+}
+
+fn image_of(schedule: &Schedule) -> Program {
+    Program::Image {
+        reference: schedule.image.clone().unwrap(),
+        pull_secrets: schedule.image_pull_secrets.clone(),
+    }
+}
+
+fn any_master() -> Place {
+    Place::AnyMaster { image: None }
+}
+
+/// A CronJob as it comes back from a cluster.
+pub(crate) fn sample() -> CronJob {
+    let schedule = example();
+    let mut rendered = render(
+        &schedule,
+        &any_master(),
+        &image_of(&schedule),
+        "kube-system",
+    );
+    rendered.metadata.creation_timestamp =
+        serde_json::from_value(json!("2026-11-01T00:00:00Z")).unwrap();
+    rendered.status =
+        serde_json::from_value(json!({"lastSuccessfulTime": "2026-11-21T03:00:08Z"})).unwrap();
+    rendered
+}
+
+/// What a run told.
+pub(crate) fn sample_report() -> etcd_operations::report::ScheduledReport {
+    serde_json::from_value(json!({
+        "node": "cp-1", "source": "https://10.0.0.2:2379", "insteadOfOwn": "https://10.0.0.1:2379 knows of no leader",
+        "removed": 1, "kept": 7, "snapshot": {
+            "path": "/var/lib/etcd-snapshots/etcd-2026-11-21T030000Z.db", "sizeBytes": 10_485_760, "sha256": "ab",
+            "clusterId": "7", "memberId": "8", "revision": 9_118_204, "raftTerm": 2, "etcdVersion": "3.6.16",
+            "hash": 1, "totalKeys": 2, "takenAt": "2026-11-21T03:00:00Z", "tookMs": 1900},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn schedules_are_shown_with_what_is_wrong() {
+    use crate::views::grid::Paint;
+    use crate::views::schedule::{ScheduleList, ScheduledRuns};
+    use crate::views::{Format, render as text};
+    let done = Run {
+        begun: "2026-11-21T03:00:00Z".parse().ok(),
+        node: Some("cp-1".into()),
+        outcome: Outcome::Done(Some(Box::new(sample_report()))),
+    };
+    let failed = Run {
+        begun: "2026-11-22T03:00:00Z".parse().ok(),
+        node: Some("cp-2".into()),
+        outcome: Outcome::Failed("no member is healthy".into()),
+    };
+    let shown = |now: &str, runs: &[Run]| {
+        let mut list = ScheduleList::new("kube-system".into(), now.parse().unwrap());
+        list.add(&sample(), runs);
+        (
+            list.is_in_order(),
+            text(&list, Format::Table, Paint::Plain).unwrap(),
+        )
+    };
+    let (in_order, fine) = shown("2026-11-21T12:00:00Z", std::slice::from_ref(&done));
+    assert!(in_order, "{fine}");
+    insta::assert_snapshot!("schedule_in_order", fine);
+    let (in_order, wrong) = shown("2026-11-23T12:00:00Z", &[failed, done]);
+    assert!(!in_order, "{wrong}");
+    insta::assert_snapshot!("schedule_in_trouble", wrong);
+    let mut runs = ScheduledRuns::new();
+    runs.add("etcd-snapshot", &sample_report());
+    insta::assert_snapshot!(
+        "scheduled_run",
+        text(&runs, Format::Table, Paint::Plain).unwrap()
+    );
+}
+
+#[test]
+fn the_manifest_is_what_the_command_prints() {
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/scheduled-snapshots.yaml");
+    let schedule = example();
+    let rendered = render(
+        &schedule,
+        &any_master(),
+        &image_of(&schedule),
+        "kubectl-etcd",
+    );
+    let printed =
+        crate::views::schedule::manifests(&[rendered], crate::views::Format::Yaml).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let (head, body): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
+    if std::env::var_os("UPDATE_MANIFESTS").is_some() {
+        std::fs::write(&path, format!("{}\n{printed}", head.join("\n"))).unwrap();
+        return;
+    }
+    assert_eq!(
+        body.join("\n") + "\n",
+        printed,
+        "{} is not what `snapshot schedule set` prints; UPDATE_MANIFESTS=1 writes it anew",
+        path.display()
+    );
+    let applied: CronJob = serde_yaml::from_str(&text).unwrap();
+    assert_eq!(Schedule::of(&applied), Some(schedule));
+}
+
+#[test]
+fn a_pinned_one_goes_to_its_node_whatever_its_taints() {
+    let schedule = Schedule {
+        masters: Masters::All,
+        image: None,
+        packing: Wanted::Bundle {
+            level: etcd_operations::pack::Level::default(),
+            pki: true,
+        },
+        cron: "* * * * *".into(),
+        ..example()
+    };
+    let program = Program::Carried(CarriedProgram {
+        digest: "ab".repeat(32),
+        size_bytes: 12,
+        config_maps: vec!["kubectl-etcd-program-ab-0".into()],
+    });
+    let place = Place::Node {
+        name: "cp-1.example".into(),
+        image: Some("registry.k8s.io/etcd:3.6.6-0".into()),
+    };
+    let rendered = render(&schedule, &place, &program, "kube-system");
+    let text = serde_saphyr::to_string(&serde_json::to_value(&rendered).unwrap()).unwrap();
+    let text = text.replace(OWN_VERSION, "VERSION");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_is_scheduled_is_no_leftover_of_a_run() {
+    use crate::runners::podspec::RUN_LABEL;
+    let schedule = example();
+    let rendered = render(&schedule, &any_master(), &image_of(&schedule), "x");
+    let text = serde_json::to_string(&rendered).unwrap();
+    assert!(!text.contains(RUN_LABEL), "{text}");
+}
+
+#[test]
+fn runs_that_are_over_before_the_next_one_replace_what_a_dead_master_left() {
+    let policy = |cron: &str, timeout_seconds| {
+        let schedule = Schedule {
+            cron: cron.into(),
+            timeout_seconds,
+            ..example()
+        };
+        let rendered = render(&schedule, &any_master(), &image_of(&schedule), "x");
+        let spec = rendered.spec.unwrap();
+        let job = spec.job_template.spec.unwrap();
+        let run = job.active_deadline_seconds.unwrap();
+        (
+            spec.concurrency_policy.unwrap(),
+            run,
+            spec.starting_deadline_seconds.unwrap(),
+        )
+    };
+    let is = |policy: &str, run, start| (policy.to_owned(), run, start);
+    assert_eq!(policy("0 3 * * *", None), is("Replace", 3600, 43_200));
+    assert_eq!(policy("0 * * * *", None), is("Replace", 2700, 1800));
+    assert_eq!(policy("0 * * * *", Some(7200)), is("Forbid", 7200, 1800));
+    assert_eq!(policy("* * * * *", None), is("Forbid", 600, 600));
+    assert_eq!(policy("* * * * *", Some(50)), is("Replace", 50, 600));
+    assert_eq!(policy("@every 1h", None), is("Forbid", 3600, 43_200));
+}
+
+#[test]
+fn only_older_versions_move() {
+    assert!(is_older("0.0.9"));
+    assert!(is_older(&format!("{OWN_VERSION}-rc.1")));
+    for stays in [OWN_VERSION, "99.0.0", "", "new"] {
+        assert!(!is_older(stays), "{stays}");
+    }
+}
+
+fn runs_of(pods: serde_json::Value, conditions: &serde_json::Value) -> Run {
+    let job: Job = serde_json::from_value(json!({
+        "metadata": {"name": "a-1", "creationTimestamp": "2026-11-21T03:00:00Z",
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "a", "uid": ""}]},
+        "status": {"conditions": conditions},
+    }))
+    .unwrap();
+    let pods: Vec<Pod> = serde_json::from_value(pods).unwrap();
+    assert!(newest_runs("b", std::slice::from_ref(&job), &pods).is_empty());
+    newest_runs("a", &[job], &pods).remove(0)
+}
+
+fn pod(created: &str, phase: &str, words: &str) -> serde_json::Value {
+    json!({
+        "metadata": {"creationTimestamp": created,
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "a-1", "uid": ""}]},
+        "spec": {"nodeName": "cp-1", "containers": []},
+        "status": {"phase": phase, "startTime": created, "containerStatuses": [{
+            "name": "etcd-job", "ready": false, "restartCount": 0, "image": "", "imageID": "",
+            "state": {"terminated": {"exitCode": 1, "message": words}}}]},
+    })
+}
+
+fn failed(message: &str) -> String {
+    use etcd_operations::failure::{Failure, FailureKind};
+    use etcd_operations::wire::{Event, Line};
+    let failure = Failure::new(FailureKind::Other, message);
+    serde_json::to_string(&Line::new(Event::Failed { failure })).unwrap()
+}
+
+#[test]
+fn a_failed_run_says_what_its_program_said() {
+    let pods = json!([
+        pod("2026-11-21T03:01:00Z", "Failed", &failed("no leader")),
+        pod("2026-11-21T03:00:00Z", "Failed", "a panic"),
+    ]);
+    let over = json!([{"type": "Failed", "status": "True", "message": "Job has reached the specified backoff limit"}]);
+    let run = runs_of(pods, &over);
+    assert_eq!(run.outcome, Outcome::Failed("no leader".into()));
+    assert_eq!(run.node.as_deref(), Some("cp-1"));
+    // Nothing but the Job is left.
+    let run = runs_of(json!([]), &over);
+    let Outcome::Failed(why) = run.outcome else {
+        panic!("{run:?}")
+    };
+    assert!(why.contains("backoff limit"), "{why}");
+}
+
+#[test]
+fn a_run_that_succeeded_counts_before_all_its_pods_are_gone() {
+    let pods = json!([
+        pod("2026-11-21T03:01:00Z", "Succeeded", ""),
+        pod("2026-11-21T03:02:00Z", "Pending", ""),
+    ]);
+    assert_eq!(runs_of(pods, &json!([])).outcome, Outcome::Done(None));
+}
+
+#[test]
+fn a_run_that_failed_once_and_is_tried_again_is_running() {
+    let pods = json!([pod("2026-11-21T03:00:00Z", "Failed", &failed("no leader"))]);
+    let run = runs_of(pods, &json!([]));
+    assert_eq!(run.outcome, Outcome::Running(Some("no leader".into())));
+}
+
+proptest! {
+    #[test]
+    fn what_was_wanted_is_read_back_from_a_cron_job(
+        cron in "[-0-9*/, ]{1,20}", last in 1u32.., timeout in proptest::option::of(any::<u64>()), all: bool, pki: bool,
+    ) {
+        let level = etcd_operations::pack::Level::default();
+        let schedule = Schedule {
+            cron,
+            masters: if all { Masters::All } else { Masters::One },
+            rules: Some(Rules { last, ..Rules::default() }),
+            packing: Wanted::Bundle { level, pki },
+            timeout_seconds: timeout,
+            ..example()
+        };
+        let rendered = render(&schedule, &any_master(), &image_of(&schedule), "x");
+        prop_assert_eq!(Schedule::of(&rendered), Some(schedule));
+    }
+
+    #[test]
+    fn any_annotation_is_read_or_not(text in ".{0,80}") {
+        let cron_job: CronJob = serde_json::from_value(json!({"metadata": {"annotations": {SCHEDULE: text}}})).unwrap();
+        let _ = Schedule::of(&cron_job);
+    }
+}
