@@ -23,6 +23,7 @@ use crate::outcome::run_error;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::runners::program::Program;
 use crate::runners::{self, carry, exec, local};
+pub use fetch::Destination;
 use round::Round;
 
 /// How long an apiserver that is in order again may take to say so.

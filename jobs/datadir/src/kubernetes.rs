@@ -121,6 +121,23 @@ pub fn creation_time(value: &[u8]) -> Option<i64> {
     None
 }
 
+/// What a ConfigMap has under a key of its `data`; `None` if the value does not tell (encrypted, or no ConfigMap), or has
+/// no such key.
+pub fn config_map_entry(value: &[u8], key: &str) -> Option<String> {
+    if let Some(unknown) = value.strip_prefix(b"k8s\0") {
+        // runtime.Unknown.raw, ConfigMap.data: entries of a key and a value
+        let raw = message(unknown, 2)?;
+        let mut entries = Fields::new(raw)
+            .flatten()
+            .filter(|field| field.number == 2)
+            .filter_map(|field| field.bytes().ok());
+        let entry = entries.find(|entry| message(entry, 1) == Some(key.as_bytes()))?;
+        return String::from_utf8(message(entry, 2)?.to_vec()).ok();
+    }
+    let object: serde_json::Value = serde_json::from_slice(value).ok()?;
+    object.get("data")?.get(key)?.as_str().map(str::to_owned)
+}
+
 /// The message in field `number` of another.
 fn message(of: &[u8], number: u64) -> Option<&[u8]> {
     let fields = Fields::new(of).flatten();

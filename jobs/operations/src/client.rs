@@ -187,6 +187,20 @@ impl Endpoint {
         Ok(begun.elapsed())
     }
 
+    /// What this member has under a key, which may be out of date; needs no quorum.
+    ///
+    /// # Errors
+    /// As [`Endpoint::status`].
+    pub async fn value(&self, key: &str, limit: Duration) -> Result<Option<Vec<u8>>, Failure> {
+        let mut client = self.client.kv_client();
+        let options = GetOptions::new().with_serializable();
+        let mut answer = self
+            .within(limit, Needs::Itself, client.get(key, Some(options)))
+            .await?;
+        let mut values = answer.take_kvs().into_iter();
+        Ok(values.next().map(|pair| pair.into_key_value().1))
+    }
+
     /// The alarms raised; needs the quorum.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 pub mod pod;
 
+pub(crate) use pod::named_paths;
 pub use pod::{ContainerFacts, HostVolume, Mount, PodFacts, TargetError, target_from_pod};
 
 /// etcd's switches: `--flag` alone means true, and the word after it is not their value (Go's `flag` package).

@@ -8,6 +8,7 @@ pub mod description;
 pub(crate) mod files;
 pub mod folder;
 pub mod name;
+pub mod part;
 pub mod retention;
 
 /// Where snapshots are kept on a node unless another folder is named.

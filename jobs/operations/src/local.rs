@@ -8,13 +8,13 @@
 
 mod manifest;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
 use crate::failure::{Failure, FailureKind};
-use crate::flags::{Flags, TargetError, target_from_pod};
+use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
 use crate::target::Target;
 use manifest::Manifest;
 
@@ -32,6 +32,10 @@ pub struct Host {
     pub etcd: Option<LocalEtcd>,
     /// kube-apiserver's `--etcd-servers`, if a manifest has one.
     pub etcd_servers: Option<Vec<String>>,
+    /// kube-apiserver's `--etcd-prefix`, if a manifest gives one.
+    pub etcd_prefix: Option<String>,
+    /// The files and folders of the host that the static pods' flags name, in the order of their paths.
+    pub named_paths: BTreeSet<PathBuf>,
     /// Files that kubelet reads and that should not be there.
     pub strays: Vec<Stray>,
 }
@@ -81,6 +85,11 @@ pub fn host_at(root: &Path) -> Result<Host, Failure> {
             target: target_from_pod(&manifest.facts(&node)),
         }),
         etcd_servers: apiserver.and_then(|manifest| etcd_servers(manifest, &node)),
+        etcd_prefix: apiserver.and_then(|manifest| etcd_prefix(manifest, &node)),
+        named_paths: manifests
+            .iter()
+            .flat_map(|manifest| named_paths(&manifest.facts(&node)))
+            .collect(),
         node,
         folder,
         strays,
@@ -113,6 +122,12 @@ fn node_name(root: &Path) -> Result<String, Failure> {
         )
     })?;
     Ok(name.trim().to_lowercase())
+}
+
+/// The static pods' folder as the node knows it, of a host whose file system is found at `root`.
+pub(crate) fn manifests_folder(root: &Path) -> PathBuf {
+    let folder = static_pods(root);
+    Path::new("/").join(folder.strip_prefix(root).unwrap_or(&folder))
 }
 
 /// `staticPodPath` of kubelet's configuration, else where kubeadm puts it.
@@ -184,11 +199,24 @@ fn doubles(manifests: &[Manifest]) -> Vec<Stray> {
 }
 
 fn etcd_servers(manifest: &Manifest, node: &str) -> Option<Vec<String>> {
+    of_flags(manifest, node, |flags| {
+        let servers = flags.list("etcd-servers");
+        (!servers.is_empty()).then(|| servers.into_iter().map(str::to_owned).collect())
+    })
+}
+
+fn etcd_prefix(manifest: &Manifest, node: &str) -> Option<String> {
+    of_flags(manifest, node, |flags| {
+        flags.get("etcd-prefix").map(str::to_owned)
+    })
+}
+
+/// What the flags of the first container that has it say.
+fn of_flags<T>(manifest: &Manifest, node: &str, what: impl Fn(&Flags) -> Option<T>) -> Option<T> {
     let facts = manifest.facts(node);
     facts.containers.iter().find_map(|container| {
         let flags = Flags::parse(&container.command, &container.args, &container.env).ok()?;
-        let servers = flags.list("etcd-servers");
-        (!servers.is_empty()).then(|| servers.into_iter().map(str::to_owned).collect())
+        what(&flags)
     })
 }
 

@@ -16,18 +16,81 @@
 //! Each control-plane node packs its own files, so a bundle may be put together from segments: zstd frames with entries,
 //! of which only the last one has the archive's end.
 
+pub(crate) mod node;
+pub mod segment;
 pub mod unpack;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::kept::name;
 
 /// The database snapshot in a bundle, below its top folder.
 pub const SNAPSHOT: &str = "snapshot.db";
 /// What describes a bundle, below its top folder.
 pub const DESCRIPTION: &str = "description.json";
+/// kubeadm's ClusterConfiguration in a bundle, below its top folder.
+pub const KUBEADM_CONFIG: &str = "kubeadm-config.yaml";
 /// The folder of the control-plane nodes' folders, below a bundle's top folder.
 pub const MASTERS: &str = "masters";
+
+/// How snapshots are to be packed, wherever they are taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "as", rename_all = "kebab-case")]
+pub enum Wanted {
+    /// As etcd sends them.
+    #[default]
+    Plain,
+    /// Compressed by zstd.
+    Zstd {
+        /// How thoroughly.
+        level: Level,
+    },
+    /// In bundles.
+    Bundle {
+        /// How thoroughly they are compressed.
+        level: Level,
+        /// Whether certificates, keys and kubeconfigs are in them.
+        pki: bool,
+    },
+}
+
+impl Wanted {
+    /// What names of such files end in.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Plain => ".db",
+            Self::Zstd { .. } => ".db.zst",
+            Self::Bundle { .. } => ".tar.zst",
+        }
+    }
+
+    /// What that means on a node whose file system is found at `root`, for a file of this name; `whole` as in
+    /// [`Packing::Bundle`].
+    pub fn on_node(self, name: &str, root: &Path, whole: bool) -> Packing {
+        match self {
+            Self::Plain => Packing::Plain,
+            Self::Zstd { level } => Packing::Zstd { level },
+            Self::Bundle { level, pki } => Packing::Bundle {
+                parts: BundleParts {
+                    top: top(name.strip_suffix(self.ending()).unwrap_or(name)),
+                    level,
+                    pki,
+                    root: root.to_owned(),
+                },
+                whole,
+            },
+        }
+    }
+}
+
+/// The top folder of a bundle of this name, which may be any file's.
+fn top(name: &str) -> String {
+    Some(name::safe(name))
+        .filter(|top| !top.is_empty())
+        .unwrap_or_else(|| "etcd".to_owned())
+}
 
 /// How a snapshot's file is packed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,15 +117,6 @@ impl Packing {
     /// Whether nothing is packed.
     pub fn is_plain(&self) -> bool {
         *self == Self::Plain
-    }
-
-    /// What names of such files end in.
-    pub fn ending(&self) -> &'static str {
-        match self {
-            Self::Plain => ".db",
-            Self::Zstd { .. } => ".db.zst",
-            Self::Bundle { .. } => ".tar.zst",
-        }
     }
 }
 
@@ -119,6 +173,22 @@ pub struct Contents {
     /// What belongs in it and is not, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+}
+
+impl Contents {
+    /// Notes what is not in it.
+    pub fn leave_out(&mut self, path: impl Into<String>, why: impl Into<String>) {
+        self.left_out.push(LeftOut {
+            path: path.into(),
+            why: why.into(),
+        });
+    }
+
+    /// Adds what is in another segment.
+    pub fn append(&mut self, mut other: Self) {
+        self.files.append(&mut other.files);
+        self.left_out.append(&mut other.left_out);
+    }
 }
 
 /// A file in a bundle.

@@ -104,21 +104,26 @@ pub async fn run(
             Operation::SnapshotSave {
                 folder,
                 name,
+                packing,
+                numbered,
                 hold_seconds,
-                ..
             } => {
                 let save = snapshot::Save {
                     folder,
                     name,
+                    packing,
+                    numbered: *numbered,
                     // A file that is fetched is described where it arrives.
                     describe: *hold_seconds == 0,
                 };
                 snapshot::save(target, &connector?, &save, events).await
             }
-            Operation::NodeFiles { .. } => Err(Failure::new(
-                FailureKind::Refused,
-                "not known to this version",
-            )),
+            Operation::NodeFiles {
+                folder,
+                name,
+                parts,
+                ..
+            } => snapshot::node_files(target, folder, name, parts, events).await,
             Operation::SnapshotList { folder } => kept::list(folder),
             Operation::SnapshotVerify { folder, name } => kept::verify(folder, name, events).await,
             Operation::SnapshotSend { folder, name, .. } => kept::send(folder, name),

@@ -26,6 +26,9 @@ or data is damaged, 6 nothing reached.";
 /// How long to pause between two tries while waiting.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long one read may take, unless it is said.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Read through every member with the quorum's agreement, and look for alarms
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -47,16 +50,45 @@ pub struct HealthArgs {
 /// # Errors
 /// When no cluster can be found at all.
 pub async fn health(context: &Context<'_>, args: HealthArgs) -> Result<Verdict, Error> {
-    let end = args.wait.map(|wait| Instant::now() + wait);
+    let health = waited(context, &args.fleet, args.wait, args.read_timeout).await?;
+    context.ui.show(&health, args.output.output)?;
+    Ok(health.verdict())
+}
+
+/// Waits until every member is healthy.
+///
+/// # Errors
+/// When they are not after so long, with what is wrong and the exit code `kubectl etcd health` ends with.
+pub(crate) async fn wait_for_health(
+    context: &Context<'_>,
+    fleet: &FleetArgs,
+    wait: Duration,
+) -> Result<(), Error> {
+    let health = waited(context, fleet, Some(wait), READ_TIMEOUT).await?;
+    let kind = match health.verdict() {
+        Verdict::Healthy => return Ok(()),
+        Verdict::Degraded => ErrorKind::Degraded,
+        Verdict::QuorumLostOrDamaged => ErrorKind::QuorumLostOrDamaged,
+        Verdict::NothingReached => ErrorKind::NothingReached,
+    };
+    let seconds = wait.as_secs();
+    let message = format!("not healthy after {seconds} s: {}", health.summary);
+    Err(Error::new(kind, message).hint("kubectl etcd status shows why"))
+}
+
+async fn waited(
+    context: &Context<'_>,
+    fleet: &FleetArgs,
+    wait: Option<Duration>,
+    read_timeout: Duration,
+) -> Result<Health, Error> {
+    let end = wait.map(|wait| Instant::now() + wait);
     let mut told = String::new();
     loop {
-        let answer = once(context, &args).await;
+        let answer = once(context, fleet, read_timeout).await;
         let over = end.is_none_or(|end| Instant::now() + PAUSE >= end);
         match answer {
-            Ok(health) if over || health.verdict() == Verdict::Healthy => {
-                context.ui.show(&health, args.output.output)?;
-                return Ok(health.verdict());
-            }
+            Ok(health) if over || health.verdict() == Verdict::Healthy => return Ok(health),
             Err(error) if over || !may_pass(error.kind) => return Err(error),
             Ok(health) => tell(context, &mut told, health.summary),
             Err(error) => tell(context, &mut told, error.chain()),
@@ -81,15 +113,19 @@ fn tell(context: &Context<'_>, told: &mut String, now: String) {
     }
 }
 
-async fn once(context: &Context<'_>, args: &HealthArgs) -> Result<Health, Error> {
-    let session = context.open(&args.fleet).await?;
+async fn once(
+    context: &Context<'_>,
+    fleet: &FleetArgs,
+    read_timeout: Duration,
+) -> Result<Health, Error> {
+    let session = context.open(fleet).await?;
     let nodes: Vec<&Node> = session.nodes().iter().collect();
-    let timeout_ms = u64::try_from(args.read_timeout.as_millis()).unwrap_or(u64::MAX);
+    let timeout_ms = u64::try_from(read_timeout.as_millis()).unwrap_or(u64::MAX);
     let outcomes = session.run(&nodes, &Operation::Health { timeout_ms }).await;
     if let Some(error) = out_of_reach(&session, &outcomes) {
         return Err(error);
     }
-    let scope = scope(session.via(), &args.fleet);
+    let scope = scope(session.via(), fleet);
     Ok(judge(session.nodes(), &outcomes, scope))
 }
 

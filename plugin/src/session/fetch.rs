@@ -1,71 +1,117 @@
 //! Bringing a snapshot to this host: taken on the node, fetched while it is being saved, kept only when it is whole.
 
-mod file;
+mod bundle;
+mod receive;
+mod sink;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use etcd_operations::kept::description::Description;
 use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
-use etcd_operations::pack::Packing;
-use etcd_operations::report::{Report, SnapshotReport};
-use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole};
+use etcd_operations::pack::Wanted;
+use etcd_operations::report::{Report, SavedSnapshot, SnapshotReport};
+use etcd_operations::transfer::Whole;
 use etcd_operations::wire::Progress;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::round::Round;
 use super::{Cluster, Ground, Node, Notice, Session};
 use crate::cli::Via;
-use crate::connection::Refusals;
 use crate::error::Error;
 use crate::outcome::{RunError, RunErrorKind, run_error};
-use crate::runners::exec::stream::{Ending, ExecStream, Frame};
-use crate::runners::podspec::{CONTAINER, SCRATCH};
+use crate::runners::podspec::{HOST, SCRATCH};
 use crate::runners::{self, exec};
-use file::Destination;
+use receive::{Held, receive};
+use sink::Sink;
 
 /// The file's name on the node.
 const NAME: &str = "snapshot.db";
 /// How long the pod stays after its report, for a fetch that has to begin again.
 const HOLD: Duration = Duration::from_secs(600);
-/// For so long nothing new may come, over however many connections: an apiserver that was killed is back after a minute.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// The pause before the next connection, times how many have failed in a row; and the longest.
-const PAUSE: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// How long the apiserver may take to start the reader.
-const OPEN_LIMIT: Duration = Duration::from_secs(10);
-/// How long the reader may take to end after its acknowledgement. Everything has been checked by then.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(200);
 
+/// Where a snapshot is to lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A file here, which must not be there yet. Beside it, `FILE.json` says what it is.
+    File(PathBuf),
+    /// Standard output. The name is what the file would be called.
+    Stdout {
+        /// The name.
+        name: String,
+    },
+    /// A file on the node, with its description beside it.
+    Node {
+        /// The folder.
+        folder: PathBuf,
+        /// The name, which gets a number where it is taken.
+        name: String,
+    },
+}
+
 impl Session {
-    /// Saves a snapshot of this node's member to a file here, which must not be there yet. Beside it, `FILE.json` says what
-    /// it is.
+    /// Saves a snapshot of this node's member. A bundle that is brought here has the files of all nodes of this session in
+    /// it; one that stays on the node has that node's.
     ///
     /// # Errors
     /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then.
-    pub async fn save_snapshot(&self, node: &Node, path: &Path) -> Result<SnapshotReport, Error> {
-        let cluster = match &self.ground {
-            Ground::Cluster(cluster) => cluster,
-            Ground::Host => return self.save_here(node, path).await,
+    pub async fn save_snapshot(
+        &self,
+        node: &Node,
+        to: &Destination,
+        wanted: Wanted,
+    ) -> Result<SavedSnapshot, Error> {
+        let cluster = match (&self.ground, to) {
+            (Ground::Cluster(cluster), Destination::File(_) | Destination::Stdout { .. }) => {
+                cluster
+            }
+            (_, Destination::Node { folder, name }) => {
+                return self.save_on_node(node, folder, name, wanted, true).await;
+            }
+            (Ground::Host, Destination::File(path)) => {
+                let (folder, name) = parts(path)?;
+                return self.save_on_node(node, folder, name, wanted, false).await;
+            }
+            (Ground::Host, Destination::Stdout { name }) => {
+                return self.save_to_stdout_here(node, name, wanted).await;
+            }
+        };
+        let (sink, name, path) = match to {
+            Destination::File(path) => (Sink::file(path)?, parts(path)?.1, path.clone()),
+            Destination::Stdout { name } | Destination::Node { name, .. } => {
+                (Sink::stdout(), name.as_str(), PathBuf::from("-"))
+            }
         };
         let operation = Operation::SnapshotSave {
-            folder: PathBuf::from(SCRATCH).join("snapshot"),
+            folder: scratch(),
             name: NAME.into(),
-            packing: Packing::Plain,
+            packing: wanted.on_node(name, Path::new(HOST), false),
             numbered: false,
             hold_seconds: HOLD.as_secs(),
         };
-        self.bring(cluster, node, &operation, path).await
+        if let Wanted::Bundle { .. } = wanted {
+            return self
+                .bring_bundle(cluster, node, &operation, sink.hashed(), &path)
+                .await;
+        }
+        let mut sink = sink;
+        let Report::Snapshot(saved) = self.bring(cluster, node, &operation, &mut sink).await?
+        else {
+            return Err(super::unexpected(&node.name, &operation));
+        };
+        sink.complete(&Description::new(&saved.snapshot, &path))?;
+        Ok(at(saved, path))
     }
 
-    /// Brings a snapshot that is kept on this node to a file here, which must not be there yet.
+    /// Brings a snapshot that is kept on this node to a file here, which must not be there yet. What a run that was ended
+    /// has left of it is gone on with.
     ///
     /// # Errors
-    /// As [`Session::save_snapshot`].
+    /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then.
     pub async fn get_snapshot(
         &self,
         node: &Node,
@@ -85,75 +131,103 @@ impl Session {
             name: name.clone(),
             hold_seconds: HOLD.as_secs(),
         };
-        self.bring(cluster, node, &operation, path).await
+        let mut sink = Sink::resumable_file(path)?;
+        let report = self.bring(cluster, node, &operation, &mut sink).await?;
+        let Report::SnapshotSend(kept) = report else {
+            return Err(super::unexpected(&node.name, &operation));
+        };
+        let Some(snapshot) = kept.snapshot else {
+            return Err(super::unexpected(&node.name, &operation));
+        };
+        sink.complete(&Description::new(&snapshot, path))?;
+        Ok(SnapshotReport {
+            path: path.to_owned(),
+            ..snapshot
+        })
     }
 
-    /// Runs an operation that holds a snapshot there, and brings it here.
+    /// Runs an operation that holds a file there, and brings it here.
     async fn bring(
         &self,
         cluster: &Cluster,
         node: &Node,
         operation: &Operation,
-        path: &Path,
-    ) -> Result<SnapshotReport, Error> {
-        let mut destination = Destination::create(path)?;
+        sink: &mut Sink,
+    ) -> Result<Report, Error> {
         let via = self.via_for(operation);
         if via == Via::Exec {
             return Err(run_error(&node.name, &exec::not_supported(operation)));
         }
-        let mut result = self
-            .fetch(cluster, via, node, operation, &mut destination)
-            .await;
+        let mut result = self.fetch(cluster, via, node, operation, sink).await;
         if let Err(Trouble::Run(error)) = &result
             && self.forced.is_none()
             && runners::successor(via, error, operation) == Some(Via::Pod)
         {
             self.choose(Via::Pod, &error.message);
-            result = self
-                .fetch(cluster, Via::Pod, node, operation, &mut destination)
-                .await;
+            result = self.fetch(cluster, Via::Pod, node, operation, sink).await;
         }
-        let report = result.map_err(|trouble| trouble.into_error(node, path))?;
-        destination.complete(&report)?;
-        Ok(SnapshotReport {
-            path: path.to_owned(),
-            ..report
+        result.map_err(|trouble| match trouble {
+            Trouble::Run(error) => run_error(&node.name, &error),
+            Trouble::Here(error) => sink.refused(error),
+            Trouble::Stream(message) => {
+                Error::failed(format!("{}: fetching the snapshot: {message}", node.name))
+                    .hint("keep it on the node instead: --on-node")
+            }
         })
     }
 
-    /// On this host the operation itself makes the file and what describes it.
-    async fn save_here(&self, node: &Node, path: &Path) -> Result<SnapshotReport, Error> {
-        let (folder, name) = match (
-            path.parent(),
-            path.file_name().and_then(|name| name.to_str()),
-        ) {
-            (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
-            _ => return Err(Error::usage(format!("{} is no file name", path.display()))),
-        };
-        self.keep_snapshot(node, folder, name).await
-    }
-
-    /// Takes a snapshot of this node's member that stays on the node, with `NAME.json` beside it.
-    ///
-    /// # Errors
-    /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then.
-    pub async fn keep_snapshot(
+    /// The operation itself makes the file and what describes it.
+    async fn save_on_node(
         &self,
         node: &Node,
-        folder: PathBuf,
-        name: String,
-    ) -> Result<SnapshotReport, Error> {
+        folder: &Path,
+        name: &str,
+        wanted: Wanted,
+        numbered: bool,
+    ) -> Result<SavedSnapshot, Error> {
+        let root = match &self.ground {
+            Ground::Cluster(_) => HOST,
+            Ground::Host => "/",
+        };
         let operation = Operation::SnapshotSave {
-            folder,
-            name,
-            packing: Packing::Plain,
-            numbered: true,
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            packing: wanted.on_node(name, Path::new(root), true),
+            numbered,
             hold_seconds: 0,
         };
         match self.ask(node, &operation).await? {
-            Report::Snapshot(report) => Ok(report.snapshot),
+            Report::Snapshot(saved) => Ok(saved),
             _ => Err(super::unexpected(&node.name, &operation)),
         }
+    }
+
+    /// On this host it is saved and checked as a file first: nothing that is not whole is ever written to standard output.
+    async fn save_to_stdout_here(
+        &self,
+        node: &Node,
+        name: &str,
+        wanted: Wanted,
+    ) -> Result<SavedSnapshot, Error> {
+        let failed = |cause| Error::failed("standard output takes no more").caused_by(cause);
+        let folder =
+            std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
+        let folder = tempfile::tempdir_in(&folder).map_err(|cause| {
+            Error::failed(format!("{} cannot be written to", folder.display())).caused_by(cause)
+        })?;
+        let saved = self
+            .save_on_node(node, folder.path(), name, wanted, false)
+            .await?;
+        let path = saved.snapshot.path.clone();
+        let copy = move || {
+            let mut file = std::fs::File::open(path)?;
+            std::io::copy(&mut file, &mut std::io::stdout().lock())
+        };
+        let copied = tokio::task::spawn_blocking(copy).await;
+        copied
+            .map_err(|error| failed(error.into()))?
+            .map_err(failed)?;
+        Ok(at(saved, "-".into()))
     }
 
     async fn fetch(
@@ -162,8 +236,8 @@ impl Session {
         via: Via,
         node: &Node,
         operation: &Operation,
-        destination: &mut Destination,
-    ) -> Result<SnapshotReport, Trouble> {
+        sink: &mut Sink,
+    ) -> Result<Report, Trouble> {
         let limit = runners::limit(operation, self.limit);
         let round = Round::begin(cluster, via, &[node], operation, limit).await?;
         let (assignment, seen) = round.prepare(node)?;
@@ -204,7 +278,7 @@ impl Session {
                     );
                 }
             };
-            let bytes = receive(cluster, held, destination, &mut fetching);
+            let bytes = receive(cluster, held, sink, &mut fetching);
             futures::try_join!(report, bytes)
         };
         let result = match timeout(limit, work).await {
@@ -219,27 +293,8 @@ impl Session {
         };
         cluster.created.remove_soon(started.object.clone());
         let (report, whole) = result?;
-        let described = match report {
-            Report::Snapshot(saved) => Some(saved.snapshot),
-            Report::SnapshotSend(kept) => kept.snapshot,
-            _ => None,
-        };
-        let Some(report) = described else {
-            return Err(Trouble::Run(RunError::new(
-                RunErrorKind::Lost,
-                "the job reported something else than a snapshot",
-            )));
-        };
-        if report.sha256 == whole.sha256 && report.size_bytes == whole.size_bytes {
-            return Ok(report);
-        }
-        Err(Trouble::Run(RunError::new(
-            RunErrorKind::Lost,
-            format!(
-                "what was fetched ({} bytes, sha256 {}) is not what was checked on the node ({} bytes, sha256 {})",
-                whole.size_bytes, whole.sha256, report.size_bytes, report.sha256
-            ),
-        )))
+        compare(&report, &whole)?;
+        Ok(report)
     }
 
     fn tell(&self, node: &Node, progress: Progress) {
@@ -248,6 +303,59 @@ impl Session {
             progress,
         });
     }
+}
+
+/// Where a file that is to be fetched lies in its pod.
+fn scratch() -> PathBuf {
+    PathBuf::from(SCRATCH).join("snapshot")
+}
+
+/// A path's folder and name.
+fn parts(path: &Path) -> Result<(&Path, &str), Error> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    path.parent()
+        .zip(name)
+        .ok_or_else(|| Error::usage(format!("{} is no file name", path.display())))
+}
+
+fn at(saved: SavedSnapshot, path: PathBuf) -> SavedSnapshot {
+    SavedSnapshot {
+        snapshot: SnapshotReport {
+            path,
+            ..saved.snapshot
+        },
+        ..saved
+    }
+}
+
+/// Whether what came is what the job says it made and checked.
+fn compare(report: &Report, whole: &Whole) -> Result<(), RunError> {
+    let (size_bytes, sha256) = match report {
+        Report::Snapshot(saved) => (saved.snapshot.size_bytes, &saved.snapshot.sha256),
+        Report::NodeFiles(files) => (files.size_bytes, &files.sha256),
+        Report::SnapshotSend(kept) => match &kept.snapshot {
+            Some(snapshot) => (snapshot.size_bytes, &snapshot.sha256),
+            None => return Err(another()),
+        },
+        _ => return Err(another()),
+    };
+    if *sha256 == whole.sha256 && size_bytes == whole.size_bytes {
+        return Ok(());
+    }
+    Err(RunError::new(
+        RunErrorKind::Lost,
+        format!(
+            "what was fetched ({} bytes, sha256 {}) is not what was checked on the node ({size_bytes} bytes, sha256 {sha256})",
+            whole.size_bytes, whole.sha256
+        ),
+    ))
+}
+
+fn another() -> RunError {
+    RunError::new(
+        RunErrorKind::Lost,
+        "the job reported something else than a snapshot",
+    )
 }
 
 /// Why there is no snapshot.
@@ -262,189 +370,6 @@ enum Trouble {
 impl From<RunError> for Trouble {
     fn from(error: RunError) -> Self {
         Self::Run(error)
-    }
-}
-
-impl Trouble {
-    fn into_error(self, node: &Node, path: &Path) -> Error {
-        match self {
-            Self::Run(error) => run_error(&node.name, &error),
-            Self::Here(error) => file::not_stored(path, error),
-            Self::Stream(message) => {
-                Error::failed(format!("{}: fetching the snapshot: {message}", node.name))
-                    .hint("keep it on the node instead: --on-node")
-            }
-        }
-    }
-}
-
-/// A file on a node, and the pod that stays so that it can be fetched.
-#[derive(Clone, Copy)]
-struct Held<'a> {
-    pod: &'a str,
-    file: &'a Path,
-}
-
-/// Takes the file in, over as many connections as it takes.
-async fn receive(
-    cluster: &Cluster,
-    held: Held<'_>,
-    destination: &mut Destination,
-    told: &mut (dyn FnMut(u64) + Send),
-) -> Result<Whole, Trouble> {
-    let mut receiver = Receiver::new();
-    destination.begin().map_err(Trouble::Here)?;
-    let mut refusals = Refusals::default();
-    let mut in_vain = 0;
-    let mut last_new = Instant::now();
-    loop {
-        let before = receiver.verified();
-        let connection = connect(
-            cluster,
-            held,
-            &mut receiver,
-            destination,
-            &mut refusals,
-            told,
-        );
-        let error = match connection.await {
-            Ok(()) => {
-                return receiver
-                    .finish()
-                    .map_err(|error| Trouble::Stream(error.to_string()));
-            }
-            Err(End::Here(error)) => return Err(Trouble::Here(error)),
-            Err(End::Hopeless(message)) => return Err(Trouble::Stream(message)),
-            Err(End::Again(message)) => message,
-        };
-        if receiver.verified() > before {
-            (in_vain, last_new) = (0, Instant::now());
-        } else {
-            in_vain += 1;
-        }
-        if last_new.elapsed() >= PATIENCE {
-            return Err(Trouble::Stream(format!(
-                "{error}; nothing new came for {} s",
-                PATIENCE.as_secs()
-            )));
-        }
-        tracing::debug!(
-            error,
-            verified = receiver.verified(),
-            "fetching goes on with a new connection"
-        );
-        sleep((PAUSE * in_vain).min(LONGEST_PAUSE)).await;
-        receiver.reconnected();
-    }
-}
-
-/// How a connection ended before the file was whole.
-enum End {
-    /// The disk here.
-    Here(std::io::Error),
-    /// The same would happen again.
-    Hopeless(String),
-    /// Another connection may go on.
-    Again(String),
-}
-
-/// One connection, from the last verified byte on.
-async fn connect(
-    cluster: &Cluster,
-    held: Held<'_>,
-    receiver: &mut Receiver,
-    destination: &mut Destination,
-    refusals: &mut Refusals,
-    told: &mut (dyn FnMut(u64) + Send),
-) -> Result<(), End> {
-    let arguments = [
-        "read".to_owned(),
-        "--path".to_owned(),
-        held.file.display().to_string(),
-        "--offset".to_owned(),
-        receiver.verified().to_string(),
-    ];
-    let connection = &cluster.connection;
-    let command = cluster.program().exec_command(arguments);
-    let open = ExecStream::open(
-        &connection.stream,
-        &connection.namespace,
-        held.pod,
-        CONTAINER,
-        &command,
-        true,
-    );
-    let mut stream = match timeout(OPEN_LIMIT, open).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if refusals.believed(&connection.stream, &error).await => {
-            let error = runners::trouble::api_error("fetching through exec", &error);
-            return Err(End::Hopeless(error.message));
-        }
-        Ok(Err(error)) => return Err(End::Again(crate::connection::chain(&error))),
-        Err(_) => {
-            return Err(End::Again(format!(
-                "the reader did not start within {} s",
-                OPEN_LIMIT.as_secs()
-            )));
-        }
-    };
-    let mut complaints = Vec::new();
-    loop {
-        match stream.next().await {
-            Ok(Frame::Stdout(bytes)) => {
-                let ended = receiver
-                    .push(&bytes, |part| destination.write(part))
-                    .map_err(judge)?;
-                told(receiver.verified());
-                if ended {
-                    farewell(&mut stream).await;
-                    return Ok(());
-                }
-            }
-            Ok(Frame::Stderr(bytes)) => complaints.extend_from_slice(&bytes),
-            Ok(Frame::End(ending)) => {
-                let complaints = String::from_utf8_lossy(&complaints).trim().to_owned();
-                let how = match ending {
-                    Ending::Success => "the reader ended before the file did".to_owned(),
-                    Ending::ExitCode(code) => format!("the reader ended with exit code {code}"),
-                    Ending::Failure(message) => message,
-                };
-                return Err(End::Again(if complaints.is_empty() {
-                    how
-                } else {
-                    format!("{how}: {complaints}")
-                }));
-            }
-            Err(error) => return Err(End::Again(error.to_string())),
-        }
-    }
-}
-
-fn judge(error: TransferError) -> End {
-    match error {
-        TransferError::Sink(error) => End::Here(error),
-        TransferError::Sender(failure) => End::Again(failure.message),
-        TransferError::Foreign => End::Hopeless(TransferError::Foreign.to_string()),
-        other => End::Again(other.to_string()),
-    }
-}
-
-/// Tells the reader that it may go. Its own end matters to nobody any more: all was checked.
-async fn farewell(stream: &mut ExecStream) {
-    let goodbye = async {
-        stream
-            .send(format!("{ACKNOWLEDGEMENT}\n").as_bytes())
-            .await
-            .ok()?;
-        while let Ok(frame) = stream.next().await {
-            if let Frame::End(_) = frame {
-                return Some(());
-            }
-        }
-        None
-    };
-    if timeout(FAREWELL_LIMIT, goodbye).await.is_err() {
-        tracing::debug!("the reader did not say goodbye");
     }
 }
 

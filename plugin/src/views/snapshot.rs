@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_operations::report::SnapshotReport;
+use etcd_operations::pack::MASTERS;
+use etcd_operations::report::{Packed, SavedSnapshot, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -50,12 +51,140 @@ pub struct Snapshot {
     pub taken_at: String,
     /// How long all of it took, in milliseconds.
     pub took_ms: u64,
+    /// What the file holds, when it is packed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<PackedSnapshot>,
+    /// What belongs into the bundle and is not in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     #[serde(skip)]
     #[schemars(skip)]
     fetched: bool,
 }
 
+/// The snapshot in a packed file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PackedSnapshot {
+    /// Its size unpacked, in bytes, trailer included.
+    pub size_bytes: u64,
+    /// Its sha256 unpacked.
+    pub sha256: String,
+    /// What is beside it, in a bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Bundle>,
+}
+
+/// What is beside the snapshot in a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Bundle {
+    /// The control-plane nodes whose files are in it.
+    pub nodes: Vec<String>,
+    /// Whether their certificates and keys are.
+    pub pki: bool,
+}
+
+/// Something that is not in a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOut {
+    /// Where it would be.
+    pub path: String,
+    /// Why it is not.
+    pub why: String,
+}
+
+impl PackedSnapshot {
+    fn new(packed: &Packed) -> Self {
+        Self {
+            size_bytes: packed.size_bytes,
+            sha256: packed.sha256.clone(),
+            bundle: packed.bundle.as_ref().map(|bundle| Bundle {
+                nodes: bundle.nodes.clone(),
+                pki: bundle.pki,
+            }),
+        }
+    }
+}
+
 impl Snapshot {
+    /// One that was saved, on the node or in `local` on this host; `-` is standard output.
+    pub fn saved(saved: &SavedSnapshot, node: &str, local: Option<&Path>, took: Duration) -> Self {
+        let left_out = saved
+            .contents
+            .iter()
+            .flat_map(|contents| &contents.left_out);
+        Self {
+            left_out: left_out
+                .map(|left| LeftOut {
+                    path: left.path.clone(),
+                    why: left.why.clone(),
+                })
+                .collect(),
+            ..Self::new(&saved.snapshot, node, local, took)
+        }
+    }
+
+    /// Whether a node's files are missing.
+    pub fn lacks_nodes(&self) -> bool {
+        self.left_out
+            .iter()
+            .any(|left| left.path.starts_with(MASTERS))
+    }
+
+    /// What was done, in a line.
+    pub fn in_words(&self) -> String {
+        let place = match self.path.as_str() {
+            "-" => "to standard output".to_owned(),
+            path if self.on_node => format!("{path} on {}", self.node),
+            path => path.to_owned(),
+        };
+        let (verb, checked) = if self.fetched {
+            ("fetched", "the same, by its sha256, that was checked there")
+        } else {
+            ("saved", "sha256, size and every page checked")
+        };
+        format!(
+            "{verb} {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}{}",
+            clean(&place),
+            self.sizes(),
+            self.node,
+            revision(self.revision),
+            count(self.total_keys),
+            self.etcd_version,
+            took(Duration::from_millis(self.took_ms)),
+            self.beside(),
+        )
+    }
+
+    fn sizes(&self) -> String {
+        match &self.packed {
+            Some(packed) => format!(
+                "{} ({} unpacked)",
+                bytes(self.size_bytes),
+                bytes(packed.size_bytes)
+            ),
+            None => bytes(self.size_bytes),
+        }
+    }
+
+    fn beside(&self) -> String {
+        let bundle = self
+            .packed
+            .as_ref()
+            .and_then(|packed| packed.bundle.as_ref());
+        let Some(bundle) = bundle else {
+            return String::new();
+        };
+        let what = if bundle.pki {
+            "manifests, configuration, certificates and private keys"
+        } else {
+            "manifests and configuration"
+        };
+        format!("\nwith the {what} of {}", bundle.nodes.join(", "))
+    }
+
     /// A snapshot that lies on the node, or in `local` on this host.
     pub fn new(report: &SnapshotReport, node: &str, local: Option<&Path>, took: Duration) -> Self {
         Self {
@@ -76,6 +205,8 @@ impl Snapshot {
             total_keys: report.total_keys,
             taken_at: report.taken_at.to_string(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            packed: report.packed.as_ref().map(PackedSnapshot::new),
+            left_out: Vec::new(),
             fetched: false,
         }
     }
@@ -91,26 +222,7 @@ impl Snapshot {
 
 impl View for Snapshot {
     fn table(&self, wide: bool, _paint: Paint) -> String {
-        let place = if self.on_node {
-            format!("{} on {}", self.path, self.node)
-        } else {
-            self.path.clone()
-        };
-        let (verb, checked) = if self.fetched {
-            ("fetched", "the same, by its sha256, that was checked there")
-        } else {
-            ("saved", "sha256, size and every page checked")
-        };
-        let mut text = format!(
-            "{verb} {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}\n",
-            clean(&place),
-            bytes(self.size_bytes),
-            self.node,
-            revision(self.revision),
-            count(self.total_keys),
-            self.etcd_version,
-            took(Duration::from_millis(self.took_ms)),
-        );
+        let mut text = self.in_words() + "\n";
         if wide {
             text.push_str(&format!(
                 "sha256 {}\nhash {}, cluster {}, member {}, term {}, storage version {}, begun {}\n",

@@ -4,6 +4,7 @@
 //! given: a table of medians, and against what they are measured.
 
 mod files;
+mod kept;
 mod noise;
 mod pairs;
 mod plugin;
@@ -46,6 +47,11 @@ pub const ALL: &[Bench] = &[
         name: "snapshot",
         about: "a snapshot of 500 MiB to the workstation, against etcdctl and kubectl exec; arguments: runs, noise (that does not compress)",
         run: plugin::snapshot,
+    },
+    Bench {
+        name: "kept",
+        about: "a compressed snapshot of 2 GiB kept on the master, and fetched, against etcdctl and kubectl exec; arguments: MiB, runs",
+        run: kept::run,
     },
     Bench {
         name: "files",

@@ -23,7 +23,7 @@ fn runs(args: &[String]) -> Result<usize> {
 }
 
 /// A cluster that has just started is busy with itself.
-fn settle(cluster: &Cluster) -> Result<()> {
+pub(super) fn settle(cluster: &Cluster) -> Result<()> {
     cluster.wait_controllers(Duration::from_secs(60))?;
     std::thread::sleep(Duration::from_secs(30));
     Ok(())
@@ -164,7 +164,7 @@ pub(super) fn snapshot(args: &[String], out: &mut dyn Write) -> Result<()> {
     let m2 = cluster.node("m2")?;
     fill(&cluster, SNAPSHOT_MIB, noise_only)?;
     person.etcd(["status"])?.code(0)?;
-    copier(&cluster)?;
+    copier(&cluster, "m2")?;
     settle(&cluster)?;
     let (ours, theirs) = (
         person.folder().join("ours.db"),
@@ -222,9 +222,9 @@ pub(super) fn snapshot(args: &[String], out: &mut dyn Write) -> Result<()> {
 }
 
 /// Where the snapshot made by hand lies on the master.
-const BY_HAND: &str = "/var/lib/etcd/by-hand.db";
+pub(super) const BY_HAND: &str = "/var/lib/etcd/by-hand.db";
 
-fn forget(file: &Path) -> Result<()> {
+pub(super) fn forget(file: &Path) -> Result<()> {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
@@ -233,7 +233,7 @@ fn forget(file: &Path) -> Result<()> {
 
 /// Fills the database with the cluster's own objects, over and over, in values of 1 MiB. A thirtieth of each is noise, as
 /// ids and times are; or all of it, so that nothing can be compressed.
-fn fill(cluster: &Cluster, mib: u64, noise_only: bool) -> Result<()> {
+pub(super) fn fill(cluster: &Cluster, mib: u64, noise_only: bool) -> Result<()> {
     const VALUE: usize = 1 << 20;
     let m1 = cluster.node("m1")?;
     let all = cluster.etcdctl(m1, ["get", "/registry/", "--prefix", "-w", "json"])?;
@@ -258,13 +258,13 @@ fn fill(cluster: &Cluster, mib: u64, noise_only: bool) -> Result<()> {
 
 /// The most memory two processes were seen to have had, in KiB.
 #[derive(Default)]
-struct Peaks {
-    plugin_kib: u64,
-    job_kib: u64,
+pub(super) struct Peaks {
+    pub(super) plugin_kib: u64,
+    pub(super) job_kib: u64,
 }
 
 impl Peaks {
-    fn look(&mut self, plugin: u32, node: &Node) {
+    pub(super) fn look(&mut self, plugin: u32, node: &Node) {
         self.plugin_kib = self.plugin_kib.max(peak_kib(plugin));
         for process in node.processes() {
             if process
@@ -278,12 +278,12 @@ impl Peaks {
     }
 }
 
-/// A pod on m2 that has nothing but the node's files, for `cat`: etcd's own image has none.
-fn copier(cluster: &Cluster) -> Result<()> {
+/// A pod on a master that has nothing but the node's files, for `cat`: etcd's own image has none.
+pub(super) fn copier(cluster: &Cluster, node: &str) -> Result<()> {
     let pod = serde_json::json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "copier", "namespace": "kube-system"},
         "spec": {
-            "nodeName": "m2", "tolerations": [{"operator": "Exists"}],
+            "nodeName": node, "tolerations": [{"operator": "Exists"}],
             "containers": [{
                 "name": "copier", "image": parts::versions::PAUSE_IMAGE, "imagePullPolicy": "Never",
                 "volumeMounts": [
@@ -313,7 +313,7 @@ fn copier(cluster: &Cluster) -> Result<()> {
     )
 }
 
-fn copy_out(cluster: &Cluster, to: &Path) -> Result<()> {
+pub(super) fn copy_out(cluster: &Cluster, to: &Path) -> Result<()> {
     let mut command = Command::new(cluster.kubectl_path());
     command.arg("--kubeconfig").arg(cluster.kubeconfig()).args([
         "exec",

@@ -7,13 +7,16 @@ use anyhow::{Context, Result, bail};
 use crate::process::{run, say};
 
 /// Program and package. Go and Rust are not among them: the README asks for those.
-const NEEDED: [(&str, &str); 6] = [
+const NEEDED: [(&str, &str); 8] = [
     ("runc", "runc"),
     ("ip", "iproute2"),
     ("cc", "gcc"),
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("systemd", "systemd"),
+    // As people open bundles.
+    ("tar", "tar"),
+    ("zstd", "zstd"),
 ];
 
 /// Makes sure that the programs of nodes are there: installs what is missing as root on Debian, else says what to

@@ -13,10 +13,10 @@ use crate::schema::checked;
 use crate::{agrees_with_etcdutl, three};
 
 /// A folder of these tests' own; what other tests keep lies elsewhere.
-const FOLDER: &str = "/var/lib/kept";
+pub(crate) const FOLDER: &str = "/var/lib/kept";
 
 /// With an empty folder on each master, which is gone afterwards.
-fn kept(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
+pub(crate) fn kept(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
     three(|cluster, me| {
         let empty = || -> Result<()> {
             for node in cluster.nodes() {
@@ -31,12 +31,12 @@ fn kept(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
 }
 
 /// `snapshot ACTION … --folder` of these tests.
-fn snapshot<'a>(action: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn snapshot<'a>(action: &[&'a str]) -> Vec<&'a str> {
     [&["snapshot"], action, &["--folder", FOLDER]].concat()
 }
 
 /// Takes one on this master; gives its name.
-fn save(me: &Workstation, node: &str) -> Result<String> {
+pub(crate) fn save(me: &Workstation, node: &str) -> Result<String> {
     let on_node = format!("--on-node={FOLDER}");
     let args = ["snapshot", "save", &on_node, "--node", node, "-o", "json"];
     let told = checked(&me.etcd(args)?.code(0)?)?;
@@ -47,12 +47,12 @@ fn save(me: &Workstation, node: &str) -> Result<String> {
     Ok(name.context("no name")?.to_owned())
 }
 
-fn list(me: &Workstation, code: i32) -> Result<Value> {
+pub(crate) fn list(me: &Workstation, code: i32) -> Result<Value> {
     checked(&me.etcd(snapshot(&["list", "-o", "json"]))?.code(code)?)
 }
 
 /// The listed names of a master, in order.
-fn names(list: &Value, node: &str) -> Vec<String> {
+pub(crate) fn names(list: &Value, node: &str) -> Vec<String> {
     let all = list["snapshots"].as_array().into_iter().flatten();
     let of_node = all.filter(|one| one["node"] == node);
     of_node

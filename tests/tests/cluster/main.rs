@@ -5,10 +5,12 @@
 
 #![expect(clippy::print_stderr, reason = "measured times are shown")]
 
+mod bundles;
 mod carried;
 mod commands;
 mod interrupted;
 mod kept;
+mod kept_in_trouble;
 mod masters_off;
 mod obstacles;
 mod quorum_lost;

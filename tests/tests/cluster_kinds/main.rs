@@ -4,6 +4,7 @@ mod external;
 mod five;
 mod lines;
 mod no_space;
+mod rebuild;
 
 #[path = "../shared/mod.rs"]
 mod shared;

@@ -289,6 +289,23 @@ fn path_on_node(
     Ok(on_node.join(below))
 }
 
+/// The paths on the node that the words of the pod's containers name: certificates, configuration, folders of them. What
+/// is not mounted from the node is not there, and neither is what is only written to: logs.
+pub(crate) fn named_paths(facts: &PodFacts) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for container in &facts.containers {
+        for word in container.command.iter().chain(&container.args) {
+            let (flag, value) = word.split_once('=').unwrap_or(("", word));
+            if flag.contains("log") {
+                continue;
+            }
+            let on_node = |part| path_on_node("", part, container, &facts.host_volumes).ok();
+            paths.extend(value.split(',').filter_map(on_node));
+        }
+    }
+    paths
+}
+
 /// An absolute path without `.`, `..` and doubled slashes, by its text alone, as Go's `path.Clean` does it.
 fn clean(path: &str) -> PathBuf {
     let mut out = PathBuf::from("/");

@@ -62,6 +62,12 @@ impl Description {
         }
     }
 
+    /// The same, of a bundle with these contents.
+    #[must_use]
+    pub fn with_contents(self, contents: Option<Contents>) -> Self {
+        Self { contents, ..self }
+    }
+
     /// The same, after all of it was read again.
     #[must_use]
     pub fn checked_again(self, check: Check) -> Self {

@@ -20,11 +20,20 @@ pub(crate) enum Replace {
     OwnFile,
 }
 
+/// What becomes of what a dead run left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// It goes.
+    Empty,
+    /// It stays.
+    AsItIs,
+}
+
 /// How long the lock may be in other hands: a reader takes it for a moment to see whether we live.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Opens `NAME.part`, empty, 0600 and locked for as long as it is open. One that a dead process left is taken over.
-pub(crate) fn open_part(part: &Path) -> Result<File, Failure> {
+/// Opens `NAME.part`, 0600 and locked for as long as it is open. One that a dead process left is taken over.
+pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -43,8 +52,10 @@ pub(crate) fn open_part(part: &Path) -> Result<File, Failure> {
         return Err(Failure::new(FailureKind::Refused, message));
     }
     file.set_permissions(Permissions::from_mode(0o600))
-        .and_then(|()| file.set_len(0))
-        .and_then(|()| file.rewind())
+        .and_then(|()| match begin {
+            Begin::Empty => file.set_len(0).and_then(|()| file.rewind()),
+            Begin::AsItIs => Ok(()),
+        })
         .map_err(|error| trouble("empty", part, &error))?;
     Ok(file)
 }
@@ -64,7 +75,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Failure> {
 /// Writes a small file, 0600, by way of `PATH.part`, onto the disk.
 pub(crate) fn write(path: &Path, text: &[u8], replace: Replace) -> Result<(), Failure> {
     let part = part_of(path);
-    let mut file = open_part(&part)?;
+    let mut file = open_part(&part, Begin::Empty)?;
     let named = file
         .write_all(text)
         .and_then(|()| file.sync_all())

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The longest name, in bytes: room for `.json.part` within the 255 that file systems take.
@@ -32,6 +33,35 @@ impl SnapshotName {
     pub fn path_in(&self, folder: &Path) -> PathBuf {
         folder.join(&self.0)
     }
+}
+
+/// What the names of a cluster's snapshots begin with: `etcd-CLUSTER`. Names in kubeconfigs may be anything, file names
+/// should not.
+pub fn prefix(cluster: &str) -> String {
+    let cluster = safe(cluster);
+    if cluster.is_empty() {
+        "etcd".to_owned()
+    } else {
+        format!("etcd-{cluster}")
+    }
+}
+
+/// A text with nothing in it that means something to a shell or a file system, of at most 60 characters; it may be empty.
+pub(crate) fn safe(text: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+            c
+        } else {
+            '-'
+        }
+    };
+    let text: String = text.chars().map(plain).take(60).collect();
+    text.trim_matches(['.', '-']).to_owned()
+}
+
+/// The name of a snapshot that is taken now, without its ending. Names of one prefix sort by time.
+pub fn of_time(prefix: &str, now: Timestamp) -> String {
+    format!("{prefix}-{}", now.strftime("%Y-%m-%dT%H%M%SZ"))
 }
 
 impl FromStr for SnapshotName {
@@ -111,7 +141,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn names_made_here_are_safe_and_sort_by_time() {
+        let name = |cluster| of_time(&prefix(cluster), "2026-11-20T21:00:00Z".parse().unwrap());
+        assert_eq!(name("prod"), "etcd-prod-2026-11-20T210000Z");
+        assert_eq!(name("admin@../x y"), "etcd-admin-..-x-y-2026-11-20T210000Z");
+        assert_eq!(name("../"), "etcd-2026-11-20T210000Z");
+    }
+
     proptest! {
+        #[test]
+        fn names_made_here_are_names(cluster in ".{0,90}") {
+            let name = of_time(&prefix(&cluster), Timestamp::UNIX_EPOCH) + ".tar.zst";
+            prop_assert!(name.parse::<SnapshotName>().is_ok(), "{}", name);
+        }
+
         #[test]
         fn whatever_is_a_name_is_one_file_in_the_folder(text in ".{0,40}") {
             if let Ok(name) = text.parse::<SnapshotName>() {

@@ -1,7 +1,6 @@
 //! Work on files: on a thread of its own, with progress, told to stop when nobody waits for it any more.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -135,20 +134,10 @@ fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure
     result.map_err(gone)?
 }
 
-/// Reads a snapshot's file as thoroughly as the options say. Damage is in what is given back.
+/// Reads a snapshot as thoroughly as the options say. Damage is in what is given back.
 ///
 /// # Errors
 /// When the disk fails, or the work was stopped.
-pub(super) fn read_through(
-    path: &Path,
-    options: &VerifyOptions,
-    flow: &Flow,
-) -> Result<Verification, Failure> {
-    let source = FileSource::open(path).map_err(|error| trouble_with_data(&error))?;
-    verify_source(&source, options, flow)
-}
-
-/// The same of what is open already.
 pub(super) fn verify_source(
     source: &FileSource,
     options: &VerifyOptions,

@@ -1,15 +1,16 @@
 //! A snapshot of the node's own member, in a file on the node, that counts only when all of it was checked.
 //!
-//! What arrives goes to a thread of its own, which hashes and stores it, checks the tree, and gives the file its name
-//! last. Until then it is `NAME.part`, locked; whatever stops this in the middle removes it, and a part that a killed
+//! What arrives goes to a thread of its own, which hashes, packs and stores it, checks the tree, and gives the file its
+//! name last. Until then it is `NAME.part`, locked; whatever stops this in the middle removes it, and a part that a killed
 //! process left is overwritten by the next snapshot of that name. A reader may follow the part meanwhile
 //! ([`crate::transfer::follow`]).
 
-mod part;
+mod beside;
+mod packer;
 mod store;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -17,12 +18,13 @@ use super::Events;
 use super::stream::receive;
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::description::Description;
-use crate::kept::files::Replace;
-use crate::report::{EndpointStatus, Report, SavedSnapshot, SnapshotReport};
+use crate::kept::part::{Part, make_room};
+use crate::pack::Packing;
+use crate::report::Report;
 use crate::target::Target;
-use part::Part;
-use store::Checked;
+use store::{Store, Taken};
+
+pub(super) use beside::node_files;
 
 /// What is to be saved where.
 pub(super) struct Save<'s> {
@@ -30,7 +32,11 @@ pub(super) struct Save<'s> {
     pub(super) folder: &'s Path,
     /// The file's name in it.
     pub(super) name: &'s str,
-    /// Whether the report is stored beside it.
+    /// How it is packed.
+    pub(super) packing: &'s Packing,
+    /// Whether the name gets a number where it is taken.
+    pub(super) numbered: bool,
+    /// Whether it is described beside it.
     pub(super) describe: bool,
 }
 
@@ -40,57 +46,64 @@ pub(super) async fn save(
     save: &Save<'_>,
     events: &mut Events<'_>,
 ) -> Result<Report, Failure> {
+    check_name(save.name)?;
     let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
     let begun = Instant::now();
     let taken_at = Timestamp::now();
-    let part = Part::create(save.folder, save.name, own.db_size_bytes)?;
-    let path = part.path().to_owned();
+    make_room(save.folder, room(save.packing, own.db_size_bytes))?;
+    let part = if save.numbered {
+        Part::create_numbered(save.folder, save.name)?
+    } else {
+        Part::create(&save.folder.join(save.name))?
+    };
+    let beside = match save.packing {
+        Packing::Bundle { parts, .. } => Some(beside::beside(&endpoint, target, parts).await),
+        Packing::Plain | Packing::Zstd { .. } => None,
+    };
     // The thread that has the part may need a moment to see that it shall stop, and this process may end before.
     let _removed = part.removal();
-    let store = move |pieces, flow: &_| store::store(part, pieces, flow);
-    let checked = receive(&endpoint, "saving", events, store).await?;
-    let report = report(&own, &path, checked, taken_at, begun.elapsed())?;
-    if save.describe {
-        let description = Description::new(&report, &path);
-        description
-            .store(&path, Replace::Nothing)
-            .map_err(|failure| {
-                let message = format!("the snapshot {} is complete, but {failure}", path.display());
-                Failure { message, ..failure }
-            })?;
-    }
-    Ok(Report::Snapshot(SavedSnapshot {
-        snapshot: report,
-        contents: None,
-    }))
+    let store = Store {
+        part,
+        packing: save.packing.clone(),
+        beside,
+        describe: save.describe,
+        taken: Taken {
+            own,
+            node: target.node.clone(),
+            taken_at,
+            begun,
+        },
+    };
+    let work = move |pieces, flow: &_| store::store(store, pieces, flow);
+    let saved = receive(&endpoint, "saving", events, work).await?;
+    Ok(Report::Snapshot(saved))
 }
 
-fn report(
-    own: &EndpointStatus,
-    path: &Path,
-    checked: Checked,
-    taken_at: Timestamp,
-    took: Duration,
-) -> Result<SnapshotReport, Failure> {
-    let revision = i64::try_from(checked.status.revision).map_err(|_| {
-        let message = format!("the snapshot's revision is {}", checked.status.revision);
-        Failure::new(FailureKind::Corrupt, message)
-    })?;
-    let storage_version = Some(checked.status.version).filter(|version| !version.is_empty());
-    Ok(SnapshotReport {
-        path: path.to_owned(),
-        size_bytes: checked.received.size,
-        sha256: checked.received.file_sha256,
-        cluster_id: own.cluster_id,
-        member_id: own.member_id,
-        revision,
-        raft_term: own.raft_term,
-        etcd_version: own.version.clone(),
-        storage_version,
-        hash: checked.status.hash,
-        total_keys: checked.status.total_keys_live,
-        taken_at,
-        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        packed: None,
-    })
+/// What is needed on the disk for a database of so many bytes. Packing needs it unpacked as well, to check it; what the
+/// apiserver stores shrinks to less than half, and what does not is noticed when the disk is full.
+fn room(packing: &Packing, database: u64) -> u64 {
+    match packing {
+        Packing::Plain => database,
+        Packing::Zstd { .. } | Packing::Bundle { .. } => database.saturating_add(database / 2),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    if !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']) {
+        return Ok(());
+    }
+    let message = format!("`{name}` is not a name for a snapshot's file");
+    Err(Failure::new(FailureKind::Refused, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for name in ["", ".", "..", ".hidden", "a/b"] {
+            assert_eq!(check_name(name).unwrap_err().kind, FailureKind::Refused);
+        }
+    }
 }

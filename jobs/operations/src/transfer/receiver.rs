@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Decoder, Frame, TransferError, hex};
+use super::{Decoder, Frame, MAX_PAYLOAD, TransferError, hex};
 
 /// Takes a file in. After an error, [`Receiver::reconnected`] and a new stream from [`Receiver::verified`] on go on where it
 /// stopped.
@@ -38,6 +38,28 @@ impl Receiver {
             verified: 0,
             end: None,
         }
+    }
+
+    /// With what an earlier run left of the file: all of these bytes. Whether they are the file's shows at its end.
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn resumed(mut left: impl std::io::Read) -> std::io::Result<Self> {
+        let mut receiver = Self::new();
+        let mut buffer = vec![0; MAX_PAYLOAD];
+        loop {
+            match left.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => {
+                    receiver.sha.update(&buffer[..n]);
+                    receiver.verified += n as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        receiver.reconnected();
+        Ok(receiver)
     }
 
     /// How many bytes of the file are here and right: the offset at which a new stream has to begin.

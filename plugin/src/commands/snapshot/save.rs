@@ -1,21 +1,24 @@
 //! `kubectl etcd snapshot save`
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use etcd_operations::kept::{FOLDER, description::Description};
+use etcd_operations::kept::{FOLDER, description::Description, name};
+use etcd_operations::pack::{Level, Wanted};
 use jiff::Timestamp;
 
 use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Row, Status};
 use crate::assess::order::snapshot_sources;
-use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
+use crate::commands::health::wait_for_health;
 use crate::commands::snapshot::kept::full_path;
 use crate::commands::{Context, answered_survey, node_named};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};
-use crate::session::Session;
+use crate::session::{Destination, Session};
 use crate::views::snapshot::Snapshot;
 
 const EXAMPLES: &str = "\
@@ -23,37 +26,91 @@ Examples:
   # Into the current folder, as etcd-CONTEXT-TIME.db
   kubectl etcd snapshot save
 
-  # Into a file, from a certain node's member
-  kubectl etcd snapshot save /backup/etcd.db --node cp-2
+  # Before an upgrade: wait for a healthy cluster, then all that a rebuild needs
+  kubectl etcd snapshot save --wait-healthy --bundle /backup
+
+  # The same with certificates and keys, encrypted before it touches a disk
+  set -o pipefail
+  kubectl etcd snapshot save --bundle --with-pki - | age -r age1... > etcd.tar.zst.age
+
+  # Compressed, from a certain node's member
+  kubectl etcd snapshot save --compress /backup/etcd.db.zst --node cp-2
 
   # Kept on the node: nothing passes through the apiserver
   kubectl etcd snapshot save --on-node
   kubectl etcd snapshot save --on-node=/var/backups/etcd
 
 A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says what it is.
-Exit codes: 0 saved and checked, 3 the same but without a quorum to confirm it,
+A bundle opens with `tar --zstd -xf`: the snapshot, kubeadm's configuration, and of each control-plane node the
+static pod manifests and kubelet's configuration. Kept on the node it has that node's files only.
+What went to standard output counts only when this exits with 0 or 3: checking ends after the last byte.
+Exit codes: 0 saved and checked, 3 the same but without a quorum to confirm it or without some node's files,
 5 the file is there already.";
+
+/// For how long `--wait-healthy` waits.
+const WAIT: &str = "10m";
 
 /// Save a snapshot of the database, checked while it comes: sha256, size, every page
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SaveArgs {
-    /// File or folder to save to
+    /// File or folder to save to; - for standard output
     #[arg(value_name = "FILE", conflicts_with = "on_node")]
     file: Option<PathBuf>,
     /// Keep it on the node, in this folder or in /var/lib/etcd-snapshots
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = FOLDER)]
     on_node: Option<PathBuf>,
     #[command(flatten)]
+    packing: PackingArgs,
+    /// First wait for every member to be healthy, for so long
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = WAIT,
+        value_parser = parse_duration)]
+    wait_healthy: Option<Duration>,
+    #[command(flatten)]
     output: NamedOutputArgs,
     #[command(flatten)]
     fleet: FleetArgs,
 }
 
-/// What was typed, decided.
-enum Destination {
-    Here(PathBuf),
-    Node { folder: PathBuf, name: String },
+/// How snapshots are packed.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct PackingArgs {
+    /// Compress it on the node, with zstd at this level (1 to 19)
+    #[arg(long, value_name = "zstd[:LEVEL]", num_args = 0..=1, require_equals = true, default_missing_value = "zstd",
+        value_parser = compression)]
+    compress: Option<Level>,
+    /// Put the nodes' static pod manifests and kubelet's and kubeadm's configuration beside it, as one .tar.zst
+    #[arg(long)]
+    bundle: bool,
+    /// Put the nodes' certificates, private keys and kubeconfigs into the bundle: who has it has the cluster
+    #[arg(long, requires = "bundle")]
+    with_pki: bool,
+}
+
+impl PackingArgs {
+    /// What was asked for.
+    pub(super) fn wanted(self) -> Wanted {
+        let level = self.compress.unwrap_or_default();
+        match self.compress {
+            _ if self.bundle => Wanted::Bundle {
+                level,
+                pki: self.with_pki,
+            },
+            Some(level) => Wanted::Zstd { level },
+            None => Wanted::Plain,
+        }
+    }
+}
+
+fn compression(text: &str) -> Result<Level, String> {
+    let (kind, level) = text.split_once(':').unwrap_or((text, "3"));
+    if kind != "zstd" {
+        return Err(format!("{kind:?} is not known: zstd is"));
+    }
+    let level: i32 = level
+        .parse()
+        .map_err(|_| format!("{level:?} is not a level between 1 and 19"))?;
+    level.try_into()
 }
 
 /// Saves a snapshot from the best member.
@@ -63,7 +120,11 @@ enum Destination {
 /// left behind then.
 pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Error> {
     // Before anything is asked of the cluster.
-    let destination = destination(&args, &default_name(context))?;
+    let wanted = args.packing.wanted();
+    let destination = destination(&args, &default_name(context, wanted.ending()))?;
+    if let Some(wait) = args.wait_healthy {
+        wait_for_health(context, &args.fleet, wait).await?;
+    }
     let session = context.open(&args.fleet).await?;
     let status = answered_survey(&session, &args.fleet).await?;
     let (row, node) = source(&session, &status)?;
@@ -74,15 +135,26 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
         ));
     }
     let begun = Instant::now();
-    let (report, local) = match destination {
-        Destination::Here(file) => (session.save_snapshot(node, &file).await?, Some(file)),
-        Destination::Node { folder, name } => {
-            (session.keep_snapshot(node, folder, name).await?, None)
-        }
+    let saved = session.save_snapshot(node, &destination, wanted).await?;
+    let local = match &destination {
+        Destination::File(path) => Some(path.as_path()),
+        Destination::Stdout { .. } => Some(Path::new("-")),
+        Destination::Node { .. } => None,
     };
-    let view = Snapshot::new(&report, &node.name, local.as_deref(), begun.elapsed());
-    context.ui.show(&view, args.output.output)?;
-    Ok(if row.role == Role::NoLeader {
+    let view = Snapshot::saved(&saved, &node.name, local, begun.elapsed());
+    for left in &view.left_out {
+        context
+            .ui
+            .warn(&format!("not in the bundle: {}: {}", left.path, left.why));
+    }
+    match destination {
+        // Standard output has the snapshot.
+        Destination::Stdout { .. } => context.ui.say(&view.in_words()),
+        Destination::File(_) | Destination::Node { .. } => {
+            context.ui.show(&view, args.output.output)?;
+        }
+    }
+    Ok(if row.role == Role::NoLeader || view.lacks_nodes() {
         Verdict::Degraded
     } else {
         Verdict::Healthy
@@ -110,13 +182,23 @@ fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a 
 }
 
 fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error> {
+    if args.file.as_deref() == Some(Path::new("-")) {
+        if std::io::stdout().is_terminal() {
+            return Err(Error::usage("a snapshot is not for a terminal").hint(
+                "pipe it, as in: kubectl etcd snapshot save - | age -r age1... > etcd.db.age",
+            ));
+        }
+        return Ok(Destination::Stdout {
+            name: default_name.to_owned(),
+        });
+    }
     if let Some(folder) = &args.on_node {
         return Ok(Destination::Node {
             folder: full_path(folder, "--on-node")?,
             name: default_name.to_owned(),
         });
     }
-    free_file(args.file.as_deref(), default_name).map(Destination::Here)
+    free_file(args.file.as_deref(), default_name).map(Destination::File)
 }
 
 /// The file that is meant by a file, a folder or nothing: a full path at which there is nothing yet.
@@ -152,28 +234,10 @@ pub(super) fn free_file(wanted: Option<&Path>, default_name: &str) -> Result<Pat
     Ok(folder.join(name))
 }
 
-/// `etcd-CONTEXT-TIME.db`: names in kubeconfigs may be anything, file names should not.
-fn default_name(context: &Context<'_>) -> String {
+/// `etcd-CONTEXT-TIME.db` and the like: names in kubeconfigs may be anything, file names should not.
+fn default_name(context: &Context<'_>, ending: &str) -> String {
     let cluster = crate::names::of_cluster(context.connection).unwrap_or_default();
-    file_name(&cluster, Timestamp::now())
-}
-
-fn file_name(cluster: &str, now: Timestamp) -> String {
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
-            c
-        } else {
-            '-'
-        }
-    };
-    let cluster: String = cluster.chars().map(safe).take(60).collect();
-    let cluster = cluster.trim_matches(['.', '-']);
-    let time = now.strftime("%Y-%m-%dT%H%M%SZ");
-    if cluster.is_empty() {
-        format!("etcd-{time}.db")
-    } else {
-        format!("etcd-{cluster}-{time}.db")
-    }
+    name::of_time(&name::prefix(&cluster), Timestamp::now()) + ending
 }
 
 #[cfg(test)]
@@ -184,6 +248,8 @@ mod tests {
         SaveArgs {
             file: file.map(Path::to_owned),
             on_node: None,
+            packing: PackingArgs::default(),
+            wait_healthy: None,
             output: NamedOutputArgs {
                 output: crate::views::Format::Table,
             },
@@ -192,14 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn default_names_are_safe_and_sort_by_time() {
-        let now: Timestamp = "2026-11-20T21:00:00Z".parse().unwrap();
-        assert_eq!(file_name("prod", now), "etcd-prod-2026-11-20T210000Z.db");
-        assert_eq!(
-            file_name("admin@../x y", now),
-            "etcd-admin-..-x-y-2026-11-20T210000Z.db"
-        );
-        assert_eq!(file_name("../", now), "etcd-2026-11-20T210000Z.db");
+    fn compression_is_typed_as_other_tools_take_it() {
+        for good in ["zstd", "zstd:1", "zstd:19"] {
+            assert!(compression(good).is_ok(), "{good}");
+        }
+        for bad in ["", "gzip", "zstd:", "zstd:0", "zstd:20", "zstd:x", "9"] {
+            assert!(compression(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -208,9 +273,9 @@ mod tests {
         let file = folder.path().join("x.db");
         assert!(matches!(
             destination(&args(Some(&file)), "n.db"),
-            Ok(Destination::Here(_))
+            Ok(Destination::File(_))
         ));
-        let Ok(Destination::Here(inside)) = destination(&args(Some(folder.path())), "n.db") else {
+        let Ok(Destination::File(inside)) = destination(&args(Some(folder.path())), "n.db") else {
             panic!("a file")
         };
         assert_eq!(inside.file_name().unwrap(), "n.db");

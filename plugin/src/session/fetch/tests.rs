@@ -66,12 +66,12 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
 async fn fetched(cluster: &Cluster) -> (Result<Whole, String>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.db");
-    let mut destination = Destination::create(&path).unwrap();
+    let mut sink = Sink::file(&path).unwrap();
     let held = Held {
         pod: "pod",
         file: Path::new("/kubectl-etcd/snapshot/snapshot.db"),
     };
-    let whole = receive(cluster, held, &mut destination, &mut |_| {}).await;
+    let whole = receive(cluster, held, &mut sink, &mut |_| {}).await;
     let whole = whole.map_err(|trouble| match trouble {
         Trouble::Run(error) => error.message,
         Trouble::Here(error) => error.to_string(),

@@ -1,0 +1,352 @@
+//! The file of a snapshot while it is not complete: made, locked, described and named when it is whole, gone when it is not.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::statvfs;
+
+use super::description::Description;
+use super::files::{Begin, Replace, exists, name, open_part, sync_folder_of, trouble};
+use crate::failure::{Failure, FailureKind};
+use crate::transfer::part_of;
+
+/// Room beside what etcd says of its size: it grows meanwhile.
+const SPARE_BYTES: u64 = 16 << 20;
+
+/// How many snapshots of one second get names.
+const MOST_NUMBERS: u32 = 99;
+
+/// A snapshot's file that has no name yet. Dropped before it has one, it is removed.
+#[derive(Debug)]
+pub struct Part {
+    file: File,
+    path: PathBuf,
+    removal: Option<Removal>,
+    part: PathBuf,
+}
+
+/// Removes the part when it is dropped, as long as it has no other name.
+#[derive(Debug, Clone)]
+pub(crate) struct Removal {
+    part: PathBuf,
+    inode: u64,
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        // Not the part of another one who took the name meanwhile.
+        let found = self.part.metadata();
+        if found.is_ok_and(|found| found.ino() == self.inode) {
+            std::fs::remove_file(&self.part).ok();
+        }
+    }
+}
+
+impl Part {
+    /// Makes `PATH.part` (0600), or takes over one that a dead run left.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when there is something at the path already, or another run is writing it; else what the disk
+    /// says.
+    pub fn create(path: &Path) -> Result<Self, Failure> {
+        Self::open(path, Begin::Empty)
+    }
+
+    /// The same, with what a dead run left in it, and how many bytes that is.
+    ///
+    /// # Errors
+    /// As [`Part::create`].
+    pub fn resume(path: &Path) -> Result<(Self, u64), Failure> {
+        let mut part = Self::open(path, Begin::AsItIs)?;
+        let size = part
+            .file
+            .seek(io::SeekFrom::End(0))
+            .map_err(|error| trouble("look at", &part.part, &error))?;
+        Ok((part, size))
+    }
+
+    /// As [`Part::create`]; where the name is taken, with `_2` and so on before its ending.
+    ///
+    /// # Errors
+    /// As [`Part::create`], but never because the name is taken.
+    pub(crate) fn create_numbered(folder: &Path, name: &str) -> Result<Self, Failure> {
+        let mut number = 1;
+        loop {
+            let path = folder.join(numbered(name, number));
+            match Self::create(&path) {
+                Err(failure) if failure.kind == FailureKind::Refused && number < MOST_NUMBERS => {}
+                made => return made,
+            }
+            number += 1;
+        }
+    }
+
+    fn open(path: &Path, begin: Begin) -> Result<Self, Failure> {
+        free(path)?;
+        let part = part_of(path);
+        let file = open_part(&part, begin)?;
+        let inode = file
+            .metadata()
+            .map_err(|error| trouble("look at", &part, &error))?
+            .ino();
+        let removal = Some(Removal {
+            part: part.clone(),
+            inode,
+        });
+        let made = Self {
+            file,
+            path: path.to_owned(),
+            removal,
+            part,
+        };
+        // Whoever had the lock before may have given the name to another file.
+        free(path)?;
+        Ok(made)
+    }
+
+    /// Where it is when it is complete.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where it is now.
+    pub fn current_path(&self) -> &Path {
+        &self.part
+    }
+
+    /// Its bytes.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Removes the part from elsewhere as well.
+    pub(crate) fn removal(&self) -> Option<Removal> {
+        self.removal.clone()
+    }
+
+    /// Leaves it where it is, to be gone on with.
+    pub fn keep(mut self) {
+        if let Some(removal) = self.removal.take() {
+            std::mem::forget(removal);
+        }
+    }
+
+    /// From the first byte, also after a try that came to nothing.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn begin(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()
+    }
+
+    /// Stores what comes next.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Onto the disk, with what describes it, and under its name; and the names onto the disk. Never over a file that is
+    /// there.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when the name was taken meanwhile; else what the disk says.
+    pub fn complete(self, description: Option<&Description>) -> Result<(), Failure> {
+        self.file
+            .sync_all()
+            .map_err(|error| trouble("flush", &self.part, &error))?;
+        // What describes it comes first: a snapshot that has its name is complete in every way.
+        if let Some(description) = description {
+            description.store(&self.path, Replace::Nothing)?;
+        }
+        // From there on nothing of that name is ours to remove.
+        let named = name(&self.part, &self.path);
+        if named.is_err() && description.is_some() {
+            std::fs::remove_file(Description::path_of(&self.path)).ok();
+        }
+        named?;
+        sync_folder_of(&self.path)
+    }
+}
+
+/// Whether nothing is there, and nothing that would describe it.
+fn free(path: &Path) -> Result<(), Failure> {
+    let described = Description::path_of(path);
+    match [path, &described]
+        .into_iter()
+        .find(|path| path.symlink_metadata().is_ok())
+    {
+        Some(taken) => Err(exists(taken)),
+        None => Ok(()),
+    }
+}
+
+/// A name with a number before its ending, so that names still sort by time. The first has none.
+fn numbered(name: &str, number: u32) -> String {
+    if number == 1 {
+        return name.to_owned();
+    }
+    let ending = [".tar.zst", ".db.zst", ".db"]
+        .into_iter()
+        .find(|ending| name.ends_with(ending));
+    let ending = ending.unwrap_or_default();
+    let stem = name.strip_suffix(ending).unwrap_or(name);
+    format!("{stem}_{number}{ending}")
+}
+
+/// Makes a folder (0700) if it is missing, and looks whether there is room for so many bytes.
+pub(crate) fn make_room(folder: &Path, bytes: u64) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| trouble("make the folder", folder, &error))?;
+    room_for(folder, bytes)
+}
+
+fn room_for(folder: &Path, bytes: u64) -> Result<(), Failure> {
+    let place = statvfs(folder).map_err(|error| trouble("look at", folder, &error.into()))?;
+    let free = place.f_bavail.saturating_mul(place.f_frsize);
+    let needed = bytes.saturating_add(SPARE_BYTES);
+    if free >= needed {
+        return Ok(());
+    }
+    let folder = folder.display();
+    let message =
+        format!("the snapshot takes {bytes} bytes, and only {free} bytes are free in {folder}");
+    let hint = format!(
+        "free {} bytes there, or choose another folder",
+        needed - free
+    );
+    Err(Failure::new(FailureKind::NoSpace, message).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_the_owner_may_read_and_the_name_comes_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a/b");
+        make_room(&folder, 1).unwrap();
+        let mut part = Part::create(&folder.join("s.db")).unwrap();
+        part.write(b"abc").unwrap();
+        assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
+        assert_eq!(
+            part.current_path().metadata().unwrap().mode() & 0o777,
+            0o600
+        );
+        assert!(!part.path().exists());
+        part.complete(None).unwrap();
+        assert_eq!(std::fs::read(folder.join("s.db")).unwrap(), b"abc");
+        assert!(!folder.join("s.db.part").exists());
+        let again = Part::create(&folder.join("s.db")).unwrap_err();
+        assert_eq!(again.kind, FailureKind::Refused);
+    }
+
+    #[test]
+    fn one_that_was_waited_for_and_has_its_name_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = Part::create(&dir.path().join("s.db")).unwrap();
+        first.write(b"abc").unwrap();
+        let path = dir.path().join("s.db");
+        let second = std::thread::spawn(move || Part::create(&path).err());
+        std::thread::sleep(Duration::from_millis(200));
+        first.complete(None).unwrap();
+        assert!(second.join().unwrap().is_some());
+        assert_eq!(std::fs::read(dir.path().join("s.db")).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn what_is_not_completed_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut part = Part::create(&dir.path().join("s.db")).unwrap();
+        part.write(b"abc").unwrap();
+        drop(part);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_dead_ones_part_is_taken_over_and_a_living_ones_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("s.db.part"), b"left behind").unwrap();
+        let living = Part::create(&dir.path().join("s.db")).unwrap();
+        assert_eq!(living.current_path().metadata().unwrap().len(), 0);
+        let second = Part::create(&dir.path().join("s.db")).unwrap_err();
+        assert!(
+            second
+                .message
+                .starts_with("another snapshot is being written"),
+            "{second}"
+        );
+        assert!(
+            living.current_path().exists(),
+            "the second one removed the first one's file"
+        );
+    }
+
+    #[test]
+    fn a_file_that_appeared_meanwhile_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = Part::create(&dir.path().join("s.db")).unwrap();
+        std::fs::write(dir.path().join("s.db"), b"theirs").unwrap();
+        assert_eq!(part.complete(None).unwrap_err().kind, FailureKind::Refused);
+        assert_eq!(std::fs::read(dir.path().join("s.db")).unwrap(), b"theirs");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_and_full_disks_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = make_room(dir.path(), u64::MAX / 2).unwrap_err();
+        assert_eq!(full.kind, FailureKind::NoSpace);
+        std::os::unix::fs::symlink("/none", dir.path().join("l.db.part")).unwrap();
+        assert!(Part::create(&dir.path().join("l.db")).is_err());
+    }
+
+    #[test]
+    fn snapshots_of_one_second_all_get_names_that_sort() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut names = Vec::new();
+        for _ in 0..3 {
+            let part = Part::create_numbered(dir.path(), "etcd-T1.tar.zst").unwrap();
+            names.push(
+                part.path()
+                    .file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned(),
+            );
+            part.complete(None).unwrap();
+        }
+        names.push("etcd-T2.tar.zst".to_owned());
+        assert_eq!(names[1], "etcd-T1_2.tar.zst");
+        assert!(names.is_sorted(), "{names:?}");
+        // What describes a snapshot that is gone is not given to another one.
+        std::fs::write(dir.path().join("x.db.json"), b"{}").unwrap();
+        let part = Part::create_numbered(dir.path(), "x.db").unwrap();
+        assert!(part.path().ends_with("x_2.db"));
+    }
+
+    #[test]
+    fn one_is_gone_on_with_where_it_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.db");
+        let mut part = Part::create(&path).unwrap();
+        part.write(b"abc").unwrap();
+        part.keep();
+        let (mut part, size) = Part::resume(&path).unwrap();
+        assert_eq!(size, 3);
+        part.write(b"def").unwrap();
+        part.complete(None).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
+    }
+}

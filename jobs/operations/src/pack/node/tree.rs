@@ -1,0 +1,113 @@
+//! Reading a node's file system that is found at some root: links lead where they would lead on the node, never outside.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::io::Errno;
+
+use crate::pack::segment::Attributes;
+
+/// So many files and no more are found below one folder.
+const MOST_FILES: usize = 2000;
+
+/// A node's file system.
+pub(super) struct Tree {
+    root: PathBuf,
+    handle: OwnedFd,
+}
+
+/// A file that was read.
+pub(super) struct Found {
+    pub(super) bytes: Vec<u8>,
+    pub(super) attributes: Attributes,
+}
+
+impl Tree {
+    pub(super) fn open(root: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self {
+            root: root.to_owned(),
+            handle: open(root, flags, Mode::empty())?,
+        })
+    }
+
+    fn at(&self, path: &Path) -> io::Result<File> {
+        // A FIFO must not keep us.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let below = path.strip_prefix("/").unwrap_or(path);
+        let below = if below.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            below
+        };
+        match openat2(
+            &self.handle,
+            below,
+            flags,
+            Mode::empty(),
+            ResolveFlags::IN_ROOT,
+        ) {
+            // Before Linux 5.6: links that begin at the root are lost then, unless the root is our own.
+            Err(Errno::NOSYS) => Ok(open(self.root.join(below), flags, Mode::empty())?.into()),
+            opened => Ok(opened?.into()),
+        }
+    }
+
+    /// Reads a regular file of at most so many bytes; none: it is something else.
+    pub(super) fn read(&self, path: &Path, most: u64) -> io::Result<Option<Found>> {
+        let file = self.at(path)?;
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.take(most + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > most {
+            let message = format!("it has {} bytes, and at most {most} are taken", about.len());
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+        }
+        Ok(Some(Found {
+            bytes,
+            attributes: Attributes {
+                mode: about.permissions().mode() & 0o7777,
+                modified: u64::try_from(about.mtime()).unwrap_or(0),
+            },
+        }))
+    }
+
+    /// A file, or all files below a folder that are not hidden, but for those below `but`.
+    pub(super) fn files_below(&self, path: &Path, but: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        let mut open = vec![path.to_owned()];
+        while let Some(path) = open.pop() {
+            let file = self.at(&path)?;
+            if !file.metadata()?.is_dir() {
+                found.push(path);
+                continue;
+            }
+            for entry in Dir::read_from(&file)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let path = path.join(&name);
+                if name.starts_with('.') || path.starts_with(but) {
+                    continue;
+                }
+                match entry.file_type() {
+                    // A link to a folder is not followed: it may lead in circles.
+                    FileType::Directory => open.push(path),
+                    FileType::RegularFile | FileType::Symlink => found.push(path),
+                    _ => {}
+                }
+            }
+            if found.len() > MOST_FILES {
+                let message = format!("there are more than {MOST_FILES} files");
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,327 @@
+//! Where what is fetched goes: a file that counts only when it is whole, standard output, or memory.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::kept::description::Description;
+use etcd_operations::kept::part::Part;
+use etcd_operations::transfer::{Receiver, Whole};
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+
+/// The largest thing that is taken into memory: a node's manifests and keys.
+const MEMORY: usize = 64 << 20;
+
+/// A place for bytes that come in order.
+pub(super) struct Sink {
+    to: To,
+    /// Of all that is in it, where somebody wants to know.
+    sha: Option<Sha256>,
+    size: u64,
+}
+
+enum To {
+    File(FilePart),
+    Stdout,
+    Memory(Vec<u8>),
+}
+
+/// A file that is not complete. Dropped before it is, it is removed, unless it can be gone on with.
+struct FilePart {
+    part: Option<Part>,
+    /// What an earlier run left, until it is looked at.
+    left: u64,
+    kept: bool,
+}
+
+impl Drop for FilePart {
+    fn drop(&mut self) {
+        if let Some(part) = self.part.take().filter(|_| self.kept) {
+            part.keep();
+        }
+    }
+}
+
+impl Sink {
+    /// A file that is removed when it does not become complete.
+    ///
+    /// # Errors
+    /// When the file or its folder cannot be written, and when another run writes it.
+    pub(super) fn file(path: &Path) -> Result<Self, Error> {
+        let part = Part::create(path).map_err(|failure| not_stored(path, failure))?;
+        Ok(Self::of(To::File(FilePart {
+            part: Some(part),
+            left: 0,
+            kept: false,
+        })))
+    }
+
+    /// A file that stays as `FILE.part` when it does not become complete, so that a later run goes on with it.
+    ///
+    /// # Errors
+    /// As [`Sink::file`].
+    pub(super) fn resumable_file(path: &Path) -> Result<Self, Error> {
+        let (part, left) = Part::resume(path).map_err(|failure| not_stored(path, failure))?;
+        Ok(Self::of(To::File(FilePart {
+            part: Some(part),
+            left,
+            kept: true,
+        })))
+    }
+
+    /// Standard output.
+    pub(super) fn stdout() -> Self {
+        Self::of(To::Stdout)
+    }
+
+    /// Memory.
+    pub(super) fn memory() -> Self {
+        Self::of(To::Memory(Vec::new()))
+    }
+
+    fn of(to: To) -> Self {
+        Self {
+            to,
+            sha: None,
+            size: 0,
+        }
+    }
+
+    /// The same, with the sha256 of all that is written.
+    pub(super) fn hashed(self) -> Self {
+        Self {
+            sha: Some(Sha256::new()),
+            ..self
+        }
+    }
+
+    /// A receiver for it: from the first byte, or once from where an earlier run ended.
+    pub(super) fn receiver(&mut self) -> io::Result<Receiver> {
+        self.size = 0;
+        if let Some(sha) = &mut self.sha {
+            *sha = Sha256::new();
+        }
+        match &mut self.to {
+            To::File(file) => {
+                let left = std::mem::take(&mut file.left);
+                let part = file.part()?;
+                if left == 0 {
+                    part.begin()?;
+                    return Ok(Receiver::new());
+                }
+                self.size = left;
+                // It reads all of it; the other tasks go on meanwhile.
+                tokio::task::block_in_place(|| {
+                    Receiver::resumed(std::fs::File::open(part.current_path())?)
+                })
+            }
+            To::Stdout if self.size > 0 => {
+                Err(io::Error::other("a part of it has been written already"))
+            }
+            To::Stdout => Ok(Receiver::new()),
+            To::Memory(bytes) => {
+                bytes.clear();
+                Ok(Receiver::new())
+            }
+        }
+    }
+
+    /// Takes what comes next.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.to {
+            To::File(file) => file.part()?.write(bytes)?,
+            To::Stdout => io::stdout().lock().write_all(bytes)?,
+            To::Memory(there) if there.len() + bytes.len() > MEMORY => {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            To::Memory(there) => there.extend_from_slice(bytes),
+        }
+        self.size += bytes.len() as u64;
+        if let Some(sha) = &mut self.sha {
+            sha.update(bytes);
+        }
+        Ok(())
+    }
+
+    /// What is in memory.
+    pub(super) fn into_memory(self) -> Vec<u8> {
+        match self.to {
+            To::Memory(bytes) => bytes,
+            To::File(_) | To::Stdout => Vec::new(),
+        }
+    }
+
+    /// What has been written, if it was hashed.
+    pub(super) fn whole(&self) -> Option<Whole> {
+        self.sha.as_ref().map(|sha| Whole {
+            size_bytes: self.size,
+            sha256: sha
+                .clone()
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        })
+    }
+
+    /// Onto the disk, with what describes it, and under its name.
+    ///
+    /// # Errors
+    /// When the disk does not take it, or the name was taken meanwhile.
+    pub(super) fn complete(mut self, description: &Description) -> Result<(), Error> {
+        match &mut self.to {
+            To::File(file) => match file.part.take() {
+                Some(part) => {
+                    let path = part.path().to_owned();
+                    part.complete(Some(description))
+                        .map_err(|failure| not_stored(&path, failure))
+                }
+                None => Ok(()),
+            },
+            To::Stdout => io::stdout().lock().flush().map_err(stdout_closed),
+            To::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The error for a place that does not take what it is given.
+    pub(super) fn refused(&self, error: io::Error) -> Error {
+        match &self.to {
+            To::File(FilePart {
+                part: Some(part), ..
+            }) => {
+                let failure = Failure::new(kind_of(&error), error.to_string());
+                not_stored(part.path(), failure)
+            }
+            To::File(_) | To::Stdout => stdout_closed(error),
+            To::Memory(_) => {
+                Error::failed("a node's files are larger than can be").caused_by(error)
+            }
+        }
+    }
+}
+
+impl FilePart {
+    fn part(&mut self) -> io::Result<&mut Part> {
+        self.part
+            .as_mut()
+            .ok_or_else(|| io::Error::other("it is complete already"))
+    }
+}
+
+fn stdout_closed(error: io::Error) -> Error {
+    Error::failed("standard output takes no more").caused_by(error)
+}
+
+fn kind_of(error: &io::Error) -> FailureKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureKind::NoSpace,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => FailureKind::Missing,
+        _ => FailureKind::Other,
+    }
+}
+
+fn not_stored(path: &Path, failure: Failure) -> Error {
+    let hint = match failure.kind {
+        FailureKind::Refused => {
+            return Error::refused(failure.message)
+                .hint("name another file, or move that one aside");
+        }
+        FailureKind::NoSpace => "make room, or name a file on another disk",
+        FailureKind::Missing => "name a file in a folder you may write to",
+        _ => "name a file in another folder",
+    };
+    Error::failed(format!(
+        "{} cannot be written: {}",
+        path.display(),
+        failure.message
+    ))
+    .hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn description(path: &Path) -> Description {
+        let report = serde_json::from_value(serde_json::json!({
+            "path": "/kubectl-etcd/snapshot/snapshot.db", "sizeBytes": 3, "sha256": "ab", "clusterId": "1", "memberId": "2",
+            "revision": 3, "raftTerm": 4, "etcdVersion": "3.6.6", "hash": 5, "totalKeys": 6,
+            "takenAt": "2026-11-21T15:00:00Z", "tookMs": 7,
+        }))
+        .unwrap();
+        Description::new(&report, path)
+    }
+
+    #[test]
+    fn a_whole_file_gets_its_name_its_mode_and_its_description() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        let mut sink = Sink::file(&path).unwrap();
+        sink.receiver().unwrap();
+        sink.write(b"half").unwrap();
+        sink.receiver().unwrap();
+        sink.write(b"abc").unwrap();
+        assert!(!path.exists());
+        sink.complete(&description(&path)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"abc");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let described = std::fs::read(folder.path().join("s.db.json")).unwrap();
+        assert_eq!(Description::parse(&described).unwrap().snapshot.path, path);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_not_whole_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        let mut sink = Sink::file(&path).unwrap();
+        sink.write(b"abc").unwrap();
+        assert!(Sink::file(&path).is_err(), "another run is writing it");
+        drop(sink);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_can_be_gone_on_with_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        let mut sink = Sink::resumable_file(&path).unwrap();
+        sink.receiver().unwrap();
+        sink.write(b"abc").unwrap();
+        drop(sink);
+        let mut sink = Sink::resumable_file(&path).unwrap();
+        assert_eq!(sink.receiver().unwrap().verified(), 3);
+        // Once: if that did not fit, from the first byte.
+        assert_eq!(sink.receiver().unwrap().verified(), 0);
+        sink.write(b"xyz").unwrap();
+        sink.complete(&description(&path)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"xyz");
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        let sink = Sink::file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        let error = sink.complete(&description(&path)).unwrap_err();
+        assert_eq!(error.kind.exit_code(), 5);
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(Sink::file(&path).is_err());
+    }
+
+    #[test]
+    fn an_unwritable_folder_is_named() {
+        let error = Sink::file(Path::new("/nowhere/at/all/s.db")).err().unwrap();
+        assert_eq!(error.kind.exit_code(), 1);
+        let text = error.chain();
+        assert!(
+            text.contains("/nowhere/at/all/s.db cannot be written"),
+            "{text}"
+        );
+    }
+}
