@@ -61,6 +61,15 @@ pub(crate) fn pack<W: Write>(
         segment.contents().leave_out(inside(&path), why);
     }
     for path in wanted {
+        // Whoever reads a bundle refuses such names, and all of the bundle with them.
+        if path
+            .to_str()
+            .is_none_or(|path| path.contains(char::is_control))
+        {
+            let path = inside(&path).replace(char::is_control, "?");
+            segment.contents().leave_out(path, "its name is not text");
+            continue;
+        }
         match tree.read(&path, LARGEST) {
             Ok(Some(file)) => {
                 segment = segment.small(&inside(&path), &file.bytes, file.attributes)?;
@@ -104,7 +113,9 @@ fn wanted(tree: &Tree, parts: &BundleParts) -> (BTreeSet<PathBuf>, Vec<(PathBuf,
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
@@ -222,6 +233,8 @@ spec:
         let root = host();
         let pki = root.path().join("etc/kubernetes/pki");
         fs::write(pki.join("huge"), vec![0; 2 << 20]).unwrap();
+        fs::write(pki.join("a\nb"), "x").unwrap();
+        fs::write(pki.join(OsStr::from_bytes(b"\xff")), "x").unwrap();
         symlink("../../../../../../secret/of/nobody", pki.join("up")).unwrap();
         let contents = contents(root.path(), true);
         let left: Vec<_> = contents
@@ -229,7 +242,15 @@ spec:
             .iter()
             .map(|one| one.path.as_str())
             .collect();
-        assert_eq!(left, ["masters/cp-1/etc/kubernetes/pki/huge"]);
+        let pki = "masters/cp-1/etc/kubernetes/pki";
+        assert_eq!(
+            left,
+            [
+                format!("{pki}/a?b"),
+                format!("{pki}/huge"),
+                format!("{pki}/\u{fffd}")
+            ]
+        );
         // A link is followed inside the node's root, wherever it points to.
         assert!(paths(&contents).contains(&"masters/cp-1/etc/kubernetes/pki/up"));
         fs::remove_dir_all(root.path().join("etc/kubernetes/manifests")).unwrap();

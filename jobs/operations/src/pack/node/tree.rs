@@ -1,7 +1,9 @@
 //! Reading a node's file system that is found at some root: links lead where they would lead on the node, never outside.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -91,9 +93,9 @@ impl Tree {
             }
             for entry in Dir::read_from(&file)? {
                 let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let path = path.join(&name);
-                if name.starts_with('.') || path.starts_with(but) {
+                let name = entry.file_name().to_bytes();
+                let path = path.join(OsStr::from_bytes(name));
+                if name.starts_with(b".") || path.starts_with(but) {
                     continue;
                 }
                 match entry.file_type() {

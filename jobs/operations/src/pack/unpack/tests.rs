@@ -437,3 +437,32 @@ proptest! {
         prop_assert!(found.contains("cut"), "{} of {}: {}", at, whole.len(), found);
     }
 }
+
+#[test]
+fn what_is_packed_is_unpacked() {
+    use crate::pack::Level;
+    use crate::pack::segment::{Attributes, Segment};
+    let level = Level::default();
+    let mut entry = Segment::begin(Vec::new(), "b", level)
+        .unwrap()
+        .file("snapshot.db", DATABASE.len() as u64, Attributes::now())
+        .unwrap();
+    entry.write(DATABASE).unwrap();
+    let (out, mut contents) = entry.end().unwrap().finish().unwrap();
+    let mut segment = Segment::begin(out, "b", level).unwrap();
+    for (path, bytes) in &FILES[1..] {
+        segment = segment.small(path, bytes, Attributes::now()).unwrap();
+    }
+    let (out, more) = segment.finish().unwrap();
+    contents.append(more);
+    let description = Description::new(&report("2026-11-20T21:00:00Z"), Path::new("snapshot.db"))
+        .with_contents(Some(contents.clone()));
+    let last = Segment::begin(out, "b", level).unwrap();
+    let bundle = last.finish_bundle(&description.text().unwrap()).unwrap();
+    let opened = opened(&bundle).unwrap();
+    assert_eq!(bytes_of(&opened), DATABASE);
+    let Found::Bundle(found) = opened.found else {
+        panic!("not a bundle");
+    };
+    assert_eq!(*found, description);
+}
