@@ -6,7 +6,7 @@ use std::time::Duration;
 use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::kept::retention::Reason;
 use etcd_operations::report::{
-    Checked, Fate, KeptSnapshot, KeptState, PruneReport, PrunedSnapshot,
+    Checked, Fate, KeptSnapshot, KeptState, PruneReport, PrunedSnapshot, SnapshotReport,
 };
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -60,6 +60,12 @@ pub struct ListedSnapshot {
     pub folder: String,
     /// The file's size in bytes.
     pub size_bytes: u64,
+    /// How it is packed; absent: nothing tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packing: Option<Packing>,
+    /// The snapshot's size unpacked, in bytes, when it is packed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpacked_bytes: Option<u64>,
     /// Whether it may be relied on.
     pub state: SnapshotState,
     /// When it was last read to the last byte and found whole (RFC 3339).
@@ -89,6 +95,42 @@ pub struct ListedSnapshot {
     #[serde(skip)]
     #[schemars(skip)]
     taken: Option<Timestamp>,
+}
+
+/// How a snapshot is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Packing {
+    /// It is as etcd sent it.
+    Plain,
+    /// It is compressed.
+    Zstd,
+    /// It is in a bundle.
+    Bundle,
+    /// It is in a bundle that has certificates and keys.
+    BundleWithPki,
+}
+
+impl Packing {
+    fn of(snapshot: &SnapshotReport) -> Self {
+        match &snapshot.packed {
+            None => Self::Plain,
+            Some(packed) => match &packed.bundle {
+                None => Self::Zstd,
+                Some(bundle) if bundle.pki => Self::BundleWithPki,
+                Some(_) => Self::Bundle,
+            },
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Zstd => "zstd",
+            Self::Bundle => "bundle",
+            Self::BundleWithPki => "bundle with keys",
+        }
+    }
 }
 
 /// Whether a snapshot may be relied on.
@@ -222,6 +264,9 @@ impl ListedSnapshot {
             folder,
             name: kept.name.to_string(),
             size_bytes: kept.size_bytes,
+            packing: snapshot.map(Packing::of),
+            unpacked_bytes: snapshot
+                .and_then(|snapshot| Some(snapshot.packed.as_ref()?.size_bytes)),
             state,
             verified_at: verified.map(|(at, _)| at.to_string()),
             verified: verified.map(|(_, how)| match how {
@@ -271,6 +316,7 @@ impl View for SnapshotList {
             .number("AGE")
             .number("REVISION")
             .number("SIZE")
+            .text("PACKED")
             .text("VERIFIED");
         if wide {
             grid = grid
@@ -286,6 +332,7 @@ impl View for SnapshotList {
                 maybe(self.age_of(one.taken)),
                 maybe(one.revision.map(revision)),
                 field(bytes(one.size_bytes)),
+                maybe(one.packing.map(Packing::in_words)),
                 one.state_field(self.now),
             ];
             if wide {
@@ -297,10 +344,10 @@ impl View for SnapshotList {
             grid.row(fields);
         }
         for node in &self.unreached {
-            let columns = if wide { 10 } else { 6 };
+            let columns = if wide { 11 } else { 7 };
             let mut fields = vec![field(""); columns];
             fields[0] = field(node.node.as_str());
-            fields[5] = field("unknown").tone(Tone::Warn);
+            fields[6] = field("unknown").tone(Tone::Warn);
             grid.row(fields);
         }
         let mut text = if self.snapshots.is_empty() && self.unreached.is_empty() {
