@@ -29,6 +29,8 @@ pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration
         Operation::AlarmDisarm { .. } => Duration::from_secs(20),
         Operation::SnapshotList { .. } => Duration::from_secs(15),
         Operation::SnapshotDelete { .. } | Operation::SnapshotPrune { .. } => MINUTE,
+        // Some hundred KiB: a disk that hangs must not keep the others' waiting.
+        Operation::NodeFiles { .. } => 2 * MINUTE,
         Operation::Health { timeout_ms } => {
             Duration::from_millis(*timeout_ms) + Duration::from_secs(8)
         }
@@ -37,7 +39,6 @@ pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration
         | Operation::SnapshotSave { .. }
         | Operation::SnapshotVerify { .. }
         | Operation::SnapshotSend { .. }
-        | Operation::NodeFiles { .. }
         | Operation::Usage { .. } => 60 * MINUTE,
     };
     wanted.filter(|wanted| !wanted.is_zero()).unwrap_or(usual)

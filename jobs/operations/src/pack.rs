@@ -20,12 +20,16 @@ pub(crate) mod node;
 pub mod segment;
 pub mod unpack;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::kept::name;
+use crate::report::BundleSummary;
 
+/// What names of snapshots end in; a longer one stands before what it ends in itself.
+pub const ENDINGS: [&str; 3] = [".tar.zst", ".db.zst", ".db"];
 /// The database snapshot in a bundle, below its top folder.
 pub const SNAPSHOT: &str = "snapshot.db";
 /// What describes a bundle, below its top folder.
@@ -187,6 +191,28 @@ impl Contents {
             path: path.into(),
             why: why.into(),
         });
+    }
+
+    /// The control-plane nodes of which there are files, and whether keys and certificates are among them.
+    pub fn summary(&self) -> BundleSummary {
+        let mut nodes = BTreeSet::new();
+        let mut pki = false;
+        for file in &self.files {
+            let below = file
+                .path
+                .strip_prefix(MASTERS)
+                .and_then(|path| path.strip_prefix('/'));
+            if let Some((node, path)) = below.and_then(|path| path.split_once('/')) {
+                nodes.insert(node.to_owned());
+                pki |= path.contains("/pki/")
+                    || path.ends_with(".key")
+                    || path.ends_with(".conf") && path.starts_with("etc/kubernetes/");
+            }
+        }
+        BundleSummary {
+            nodes: nodes.into_iter().collect(),
+            pki,
+        }
     }
 
     /// Adds what is in another segment.

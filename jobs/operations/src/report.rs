@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
-use crate::pack::Contents;
+use crate::pack::{Contents, LeftOut};
 
 /// `apiVersion` of everything written for programs to read. Within a version fields may be added; nothing is renamed,
 /// removed or given another meaning.
@@ -322,6 +322,9 @@ pub struct ScheduledReport {
     /// Why it was not taken from the node's own member; none: it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of_own: Option<String>,
+    /// Of what belongs in its bundle and is not, the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// How many older snapshots were removed.
     pub removed: usize,
     /// How many snapshots are there now.

@@ -58,7 +58,7 @@ pub async fn health(context: &Context<'_>, args: HealthArgs) -> Result<Verdict, 
 /// Waits until every member is healthy.
 ///
 /// # Errors
-/// When they are not after so long, with what is wrong and the exit code `kubectl etcd health` ends with.
+/// When they are not after so long, with what is wrong.
 pub(crate) async fn wait_for_health(
     context: &Context<'_>,
     fleet: &FleetArgs,
@@ -67,7 +67,8 @@ pub(crate) async fn wait_for_health(
     let health = waited(context, fleet, Some(wait), READ_TIMEOUT).await?;
     let kind = match health.verdict() {
         Verdict::Healthy => return Ok(()),
-        Verdict::Degraded => ErrorKind::Degraded,
+        // Not as a snapshot that was saved of a degraded cluster: nothing was done.
+        Verdict::Degraded => ErrorKind::Refused,
         Verdict::QuorumLostOrDamaged => ErrorKind::QuorumLostOrDamaged,
         Verdict::NothingReached => ErrorKind::NothingReached,
     };

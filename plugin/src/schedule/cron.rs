@@ -5,10 +5,13 @@ use std::time::Duration;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::{SignedDuration, Timestamp, Zoned};
 
-/// So many runs are looked ahead at: more than a week of daily ones, so that the gap of a weekend is among them.
-const AHEAD: usize = 10;
+/// So far is looked ahead, so that nights and weekends are among the gaps; and never at more runs than these.
+const AHEAD: SignedDuration = SignedDuration::from_hours(8 * 24);
+const MOST_RUNS: usize = 2000;
+/// At least so many runs, however rare.
+const LEAST_RUNS: usize = 3;
 
 fn parse(cron: &str) -> Option<Cron> {
     let parser = CronParser::builder()
@@ -35,7 +38,9 @@ pub(crate) fn interval(cron: &str, zone: &str, now: Timestamp) -> Option<Duratio
     let parsed = parse(cron)?;
     let mut at = zoned(now, zone);
     let mut due = Vec::new();
-    for _ in 0..AHEAD {
+    while due.len() < LEAST_RUNS
+        || (at.timestamp().duration_since(now) < AHEAD && due.len() < MOST_RUNS)
+    {
         at = parsed.find_next_occurrence(&at, false).ok()?;
         due.push(at.timestamp());
     }
@@ -67,6 +72,12 @@ mod tests {
         assert_eq!(hours("0 3 * * 1-5"), Some(72), "over a weekend");
         assert_eq!(hours("@daily"), Some(24));
         assert_eq!(hours("0 3 * * SUN"), Some(24 * 7));
+        assert_eq!(
+            hours("0 8-20 * * 1-5"),
+            Some(60),
+            "from Friday evening to Monday"
+        );
+        assert_eq!(hours("*/5 3 * * *"), Some(23), "a block of runs each night");
         assert_eq!(
             interval("* * * * *", "Etc/UTC", now),
             Some(Duration::from_secs(60))

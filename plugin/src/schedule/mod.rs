@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use cron::{due_after, interval};
 pub(crate) use history::{Outcome, Run, newest_runs, obstacle};
 pub(crate) use moving::{move_due, move_known};
-pub(crate) use render::{Place, places, render};
+pub(crate) use render::{Place, is_kubernetes_own, places, render};
 pub(crate) use store::{Applied, apply, list, promised, remove, runs, start};
 
 use crate::runners::podspec::HOST;
@@ -77,6 +77,9 @@ pub(crate) struct Schedule {
     /// Secrets it is pulled with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) image_pull_secrets: Vec<String>,
+    /// The keys of taints of the masters' own, for a run on whichever of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) taints: Vec<String>,
     /// How long a run may take, where that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) timeout_seconds: Option<u64>,

@@ -235,7 +235,7 @@ fn pod_spec(schedule: &Schedule, place: &Place, program: &Program) -> PodSpec {
     match place {
         Place::AnyMaster { .. } => PodSpec {
             affinity: Some(on_masters()),
-            tolerations: Some(of_any_master()),
+            tolerations: Some(of_any_master(&schedule.taints)),
             ..spec
         },
         Place::Node { name, .. } => PodSpec {
@@ -265,8 +265,20 @@ fn on_masters() -> Affinity {
     }
 }
 
-fn of_any_master() -> Vec<Toleration> {
-    let tolerated = TOLERATED.map(|taint| Toleration {
+/// Whether a taint is one that Kubernetes gives nodes, which is dealt with above.
+pub(crate) fn is_kubernetes_own(taint: &str) -> bool {
+    let domain = taint.split_once('/').map_or("", |(domain, _)| domain);
+    matches!(
+        domain,
+        "node.kubernetes.io" | "node-role.kubernetes.io" | "node.cloudprovider.kubernetes.io"
+    )
+}
+
+fn of_any_master(taints: &[String]) -> Vec<Toleration> {
+    let keys = TOLERATED
+        .into_iter()
+        .chain(taints.iter().map(String::as_str));
+    let tolerated = keys.map(|taint| Toleration {
         key: Some(taint.into()),
         operator: Some("Exists".into()),
         ..Toleration::default()
@@ -278,7 +290,7 @@ fn of_any_master() -> Vec<Toleration> {
         toleration_seconds: Some(DOWN_SECONDS),
         ..Toleration::default()
     });
-    tolerated.into_iter().chain(down).collect()
+    tolerated.chain(down).collect()
 }
 
 #[cfg(test)]
@@ -300,6 +312,18 @@ mod tests {
             "{}",
             long("a")
         );
+    }
+
+    #[test]
+    fn taints_of_the_masters_own_are_tolerated_and_those_of_dead_nodes_are_not() {
+        let tolerated = of_any_master(&["dedicated".to_owned()]);
+        assert!(
+            tolerated
+                .iter()
+                .any(|one| one.key.as_deref() == Some("dedicated"))
+        );
+        assert!(is_kubernetes_own("node.kubernetes.io/unreachable"));
+        assert!(!is_kubernetes_own("dedicated") && !is_kubernetes_own("example.com/etcd"));
     }
 
     #[test]

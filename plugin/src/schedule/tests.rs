@@ -27,6 +27,7 @@ fn example() -> Schedule {
         }),
         image: Some(format!("ghcr.io/kubectl-etcd/etcd-job:v{OWN_VERSION}")),
         image_pull_secrets: Vec::new(),
+        taints: Vec::new(),
         timeout_seconds: None,
     }
 }

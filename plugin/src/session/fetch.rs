@@ -4,6 +4,7 @@ mod bundle;
 mod receive;
 mod sink;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -103,7 +104,8 @@ impl Session {
         else {
             return Err(super::unexpected(&node.name, &operation));
         };
-        sink.complete(&Description::new(&saved.snapshot, &path))?;
+        sink.complete(&Description::new(&saved.snapshot, &path))
+            .await?;
         Ok(at(saved, path))
     }
 
@@ -139,7 +141,7 @@ impl Session {
         let Some(snapshot) = kept.snapshot else {
             return Err(super::unexpected(&node.name, &operation));
         };
-        sink.complete(&Description::new(&snapshot, path))?;
+        sink.complete(&Description::new(&snapshot, path)).await?;
         Ok(SnapshotReport {
             path: path.to_owned(),
             ..snapshot
@@ -219,8 +221,9 @@ impl Session {
             .await?;
         let path = saved.snapshot.path.clone();
         let copy = move || {
-            let mut file = std::fs::File::open(path)?;
-            std::io::copy(&mut file, &mut std::io::stdout().lock())
+            let (mut file, mut out) = (std::fs::File::open(path)?, std::io::stdout().lock());
+            std::io::copy(&mut file, &mut out)?;
+            out.flush()
         };
         let copied = tokio::task::spawn_blocking(copy).await;
         copied

@@ -545,6 +545,9 @@ pub struct ScheduledRun {
     /// Why it was not taken from the node's own member; absent: it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instead_of_own: Option<String>,
+    /// What belongs into its bundle and is not in it, the first few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// How many older snapshots were removed.
     pub removed: usize,
     /// How many snapshots are there now.
@@ -576,6 +579,11 @@ impl ScheduledRuns {
             took_ms: snapshot.took_ms,
             source: report.source.clone(),
             instead_of_own: report.instead_of_own.clone(),
+            left_out: report
+                .left_out
+                .iter()
+                .map(|left| format!("{}: {}", left.path, left.why))
+                .collect(),
             removed: report.removed,
             kept: report.kept,
         });

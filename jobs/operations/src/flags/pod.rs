@@ -289,14 +289,17 @@ fn path_on_node(
     Ok(on_node.join(below))
 }
 
+/// Parts of the names of flags that name other things than configuration.
+const NOT_READ: [&str; 4] = ["log", "data-dir", "wal-dir", "plugin-dir"];
+
 /// The paths on the node that the words of the pod's containers name: certificates, configuration, folders of them. What
-/// is not mounted from the node is not there, and neither is what is only written to: logs.
+/// is not mounted from the node is not there, and neither are data, logs and programs.
 pub(crate) fn named_paths(facts: &PodFacts) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for container in &facts.containers {
         for word in container.command.iter().chain(&container.args) {
             let (flag, value) = word.split_once('=').unwrap_or(("", word));
-            if flag.contains("log") {
+            if NOT_READ.iter().any(|part| flag.contains(part)) {
                 continue;
             }
             let on_node = |part| path_on_node("", part, container, &facts.host_volumes).ok();

@@ -51,6 +51,16 @@ pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
         let message = format!("another run has just written {}", part.display());
         return Err(Failure::new(FailureKind::Refused, message));
     }
+    let found = file
+        .metadata()
+        .map_err(|error| trouble("look at", part, &error))?;
+    // Whoever owns it, or has it under another name, would have the snapshot too.
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    if !found.is_file() || !own || found.nlink() != 1 {
+        let message = format!("{} is there and is somebody else's", part.display());
+        return Err(Failure::new(FailureKind::Refused, message)
+            .hint("move it aside, or choose another name"));
+    }
     file.set_permissions(Permissions::from_mode(0o600))
         .and_then(|()| match begin {
             Begin::Empty => file.set_len(0).and_then(|()| file.rewind()),
@@ -99,11 +109,18 @@ pub(crate) fn name(part: &Path, path: &Path) -> Result<(), Failure> {
     match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::EXIST) => Err(exists(path)),
-        // A file system without this kind of rename: the name was free a moment ago.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            std::fs::rename(part, path).map_err(|error| trouble("name", path, &error))
-        }
+        // A file system without this kind of rename, NFS among them.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => name_by_link(part, path),
         Err(error) => Err(trouble("name", path, &error.into())),
+    }
+}
+
+/// The same by a second name: that is never given to a file that is there either.
+fn name_by_link(part: &Path, path: &Path) -> Result<(), Failure> {
+    match std::fs::hard_link(part, path) {
+        Ok(()) => std::fs::remove_file(part).map_err(|error| trouble("remove", part, &error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(error) => Err(trouble("name", path, &error)),
     }
 }
 
@@ -143,6 +160,33 @@ pub(crate) fn trouble(action: &str, path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_name_takes_no_others_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (part, path) = (dir.path().join("x.part"), dir.path().join("x"));
+        std::fs::write(&part, "ours").unwrap();
+        std::fs::write(&path, "theirs").unwrap();
+        let refused = name_by_link(&part, &path).unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Refused);
+        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+        std::fs::remove_file(&path).unwrap();
+        name_by_link(&part, &path).unwrap();
+        assert!(!part.exists() && std::fs::read(&path).unwrap() == b"ours");
+    }
+
+    #[test]
+    fn a_part_that_somebody_else_can_read_is_not_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = dir.path().join("x.part");
+        std::fs::write(&part, "theirs").unwrap();
+        std::fs::hard_link(&part, dir.path().join("kept open elsewhere")).unwrap();
+        assert_eq!(
+            open_part(&part, Begin::Empty).unwrap_err().kind,
+            FailureKind::Refused
+        );
+        assert_eq!(std::fs::read(&part).unwrap(), b"theirs");
+    }
 
     #[test]
     fn two_who_write_one_file_never_mix_and_leave_no_part() {

@@ -12,10 +12,8 @@ use super::files::{sync_folder_of, trouble};
 use super::name::SnapshotName;
 use super::retention::{self, Reason, Rules};
 use crate::failure::{Failure, FailureKind};
+use crate::pack::ENDINGS;
 use crate::report::{Checked, KeptSnapshot, KeptState, PrunedSnapshot};
-
-/// How snapshots' files end. Others are listed only when something describes them.
-const ENDINGS: [&str; 3] = [".db", ".db.zst", ".tar.zst"];
 
 /// The snapshots in a folder, by name; none when it is not there.
 ///
@@ -79,6 +77,7 @@ fn look(folder: &Path, name: SnapshotName) -> Result<Looked, Failure> {
         return Ok(Looked::Foreign);
     }
     let description = Description::beside(&path);
+    // Others are listed only when something describes them.
     let ours = ENDINGS.iter().any(|end| name.as_str().ends_with(end));
     if !ours && !matches!(description, Ok(Some(_))) {
         return Ok(Looked::Foreign);

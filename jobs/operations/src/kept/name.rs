@@ -64,6 +64,24 @@ pub fn of_time(prefix: &str, now: Timestamp) -> String {
     format!("{prefix}-{}", now.strftime("%Y-%m-%dT%H%M%SZ"))
 }
 
+/// Whether a name, without its ending, is one of [`of_time`], perhaps with a number behind it.
+pub(crate) fn is_of_time(stem: &str) -> bool {
+    let unnumbered = stem.rsplit_once('_').filter(|(_, number)| {
+        !number.is_empty() && number.len() < 3 && number.bytes().all(|b| b.is_ascii_digit())
+    });
+    let stem = unnumbered.map_or(stem, |(stem, _)| stem);
+    let Some(at) = stem.len().checked_sub("-2026-11-20T210000Z".len()) else {
+        return false;
+    };
+    let Some((prefix, time)) = stem.split_at_checked(at) else {
+        return false;
+    };
+    let pattern = time
+        .bytes()
+        .map(|b| if b.is_ascii_digit() { b'0' } else { b });
+    !prefix.is_empty() && pattern.eq(*b"-0000-00-00T000000Z")
+}
+
 impl FromStr for SnapshotName {
     type Err = NameError;
 
@@ -150,6 +168,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn names_made_here_are_known_again(cluster in ".{0,90}", other in ".{0,40}") {
+            let name = of_time(&prefix(&cluster), Timestamp::UNIX_EPOCH);
+            prop_assert!(is_of_time(&name));
+            let second = name + "_7";
+            prop_assert!(is_of_time(&second));
+            let _ = is_of_time(&other);
+        }
+
         #[test]
         fn names_made_here_are_names(cluster in ".{0,90}") {
             let name = of_time(&prefix(&cluster), Timestamp::UNIX_EPOCH) + ".tar.zst";

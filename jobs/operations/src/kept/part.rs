@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::statvfs;
 
 use super::description::Description;
-use super::files::{Begin, Replace, exists, name, open_part, sync_folder_of, trouble};
+use super::files::{self, Begin, Replace, exists, open_part, sync_folder_of, trouble};
+use super::name;
 use crate::failure::{Failure, FailureKind};
+use crate::pack::ENDINGS;
 use crate::transfer::part_of;
 
 /// Room beside what etcd says of its size: it grows meanwhile.
@@ -25,6 +27,8 @@ pub struct Part {
     path: PathBuf,
     removal: Option<Removal>,
     part: PathBuf,
+    /// Whether it stays when it cannot be completed.
+    resumable: bool,
 }
 
 /// Removes the part when it is dropped, as long as it has no other name.
@@ -54,7 +58,7 @@ impl Part {
         Self::open(path, Begin::Empty)
     }
 
-    /// The same, with what a dead run left in it, and how many bytes that is.
+    /// The same, with what a dead run left in it, and how many bytes that is. It stays when it cannot be completed.
     ///
     /// # Errors
     /// As [`Part::create`].
@@ -72,6 +76,8 @@ impl Part {
     /// # Errors
     /// As [`Part::create`], but never because the name is taken.
     pub(crate) fn create_numbered(folder: &Path, name: &str) -> Result<Self, Failure> {
+        // Nobody else would: names are of a time, and none comes again.
+        remove_dead_parts(folder);
         let mut number = 1;
         loop {
             let path = folder.join(numbered(name, number));
@@ -100,6 +106,7 @@ impl Part {
             path: path.to_owned(),
             removal,
             part,
+            resumable: begin == Begin::AsItIs,
         };
         // Whoever had the lock before may have given the name to another file.
         free(path)?;
@@ -156,6 +163,14 @@ impl Part {
     /// # Errors
     /// [`FailureKind::Refused`] when the name was taken meanwhile; else what the disk says.
     pub fn complete(self, description: Option<&Description>) -> Result<(), Failure> {
+        let completed = self.name_it(description);
+        if completed.is_err() && self.resumable {
+            self.keep();
+        }
+        completed
+    }
+
+    fn name_it(&self, description: Option<&Description>) -> Result<(), Failure> {
         self.file
             .sync_all()
             .map_err(|error| trouble("flush", &self.part, &error))?;
@@ -164,13 +179,38 @@ impl Part {
             description.store(&self.path, Replace::Nothing)?;
         }
         // From there on nothing of that name is ours to remove.
-        let named = name(&self.part, &self.path);
+        let named = files::name(&self.part, &self.path);
         if named.is_err() && description.is_some() {
             std::fs::remove_file(Description::path_of(&self.path)).ok();
         }
         named?;
         sync_folder_of(&self.path)
     }
+}
+
+/// Removes what killed runs left in a folder of kept snapshots: parts with a name as this project gives it, which nobody
+/// writes any more. What cannot be looked at stays.
+fn remove_dead_parts(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(is_part_of_ours) {
+            continue;
+        }
+        // Taken over as a run of that name would: locked, and only if it is ours.
+        if let Ok(_locked) = open_part(&entry.path(), Begin::AsItIs) {
+            std::fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
+/// Whether a name is of a snapshot that was begun and not completed: `PREFIX-TIME.ENDING.part`, or of its description.
+fn is_part_of_ours(name: &str) -> bool {
+    let Some(name) = name.strip_suffix(".part") else {
+        return false;
+    };
+    let name = name.strip_suffix(".json").unwrap_or(name);
+    let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
+    stem.is_some_and(name::is_of_time)
 }
 
 /// Whether nothing is there, and nothing that would describe it.
@@ -190,9 +230,7 @@ fn numbered(name: &str, number: u32) -> String {
     if number == 1 {
         return name.to_owned();
     }
-    let ending = [".tar.zst", ".db.zst", ".db"]
-        .into_iter()
-        .find(|ending| name.ends_with(ending));
+    let ending = ENDINGS.into_iter().find(|ending| name.ends_with(ending));
     let ending = ending.unwrap_or_default();
     let stem = name.strip_suffix(ending).unwrap_or(name);
     format!("{stem}_{number}{ending}")
@@ -334,6 +372,39 @@ mod tests {
         std::fs::write(dir.path().join("x.db.json"), b"{}").unwrap();
         let part = Part::create_numbered(dir.path(), "x.db").unwrap();
         assert!(part.path().ends_with("x_2.db"));
+    }
+
+    #[test]
+    fn what_dead_runs_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = [
+            "etcd-2026-11-20T210000Z.db.part",
+            "etcd-x-2026-11-20T210000Z_2.tar.zst.part",
+            "e-2026-11-20T210000Z.db.json.part",
+        ];
+        let theirs = [
+            "movie.mkv.part",
+            "etcd.db.part",
+            "etcd-2026-11-20T210000Z.db",
+            "etcd-2026.db.part",
+            "x-2026-11-20T210000Z.sql.part",
+        ];
+        for name in ours.iter().chain(&theirs) {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let living = Part::create(&dir.path().join("etcd-2026-11-20T210001Z.db")).unwrap();
+        let part = Part::create_numbered(dir.path(), "etcd-2026-11-20T210002Z.db").unwrap();
+        drop(part);
+        assert!(living.current_path().exists());
+        drop(living);
+        let mut left: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|one| one.unwrap().file_name())
+            .collect();
+        left.sort();
+        let mut expected = theirs;
+        expected.sort_unstable();
+        assert_eq!(left, expected);
     }
 
     #[test]

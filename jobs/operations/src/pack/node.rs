@@ -34,6 +34,10 @@ const NOT_PKI: &str = "/etc/kubernetes/tmp";
 /// The largest file that is taken. Manifests and certificates have a few KiB.
 const LARGEST: u64 = 1 << 20;
 
+/// What is taken of one node: as readers take at most 10,000 files and 256 MiB beside the database, five nodes have room.
+const MOST_FILES: usize = 1900;
+const MOST_BYTES: u64 = 48 << 20;
+
 /// Puts the node's files into a segment. What cannot be read is noted there, and is no error.
 ///
 /// # Errors
@@ -58,31 +62,41 @@ pub(crate) fn pack<W: Write>(
     };
     let (wanted, problems) = wanted(&tree, parts);
     for (path, why) in problems {
-        segment.contents().leave_out(inside(&path), why);
+        segment.contents().leave_out(text(&inside(&path)), why);
     }
-    for path in wanted {
+    let mut bytes = 0;
+    for (number, path) in wanted.iter().enumerate() {
         // Whoever reads a bundle refuses such names, and all of the bundle with them.
         if path
             .to_str()
             .is_none_or(|path| path.contains(char::is_control))
         {
-            let path = inside(&path).replace(char::is_control, "?");
-            segment.contents().leave_out(path, "its name is not text");
+            let contents = segment.contents();
+            contents.leave_out(text(&inside(path)), "its name is not text");
             continue;
         }
-        match tree.read(&path, LARGEST) {
+        if number >= MOST_FILES || bytes > MOST_BYTES {
+            let why = format!("with it there are too many files: {} in all", wanted.len());
+            segment.contents().leave_out(inside(path), why);
+            break;
+        }
+        match tree.read(path, LARGEST) {
             Ok(Some(file)) => {
-                segment = segment.small(&inside(&path), &file.bytes, file.attributes)?;
+                bytes += file.bytes.len() as u64;
+                segment = segment.small(&inside(path), &file.bytes, file.attributes)?;
             }
-            // No file: a device, a socket. It was a folder's entry, and nothing asked for it.
-            Ok(None) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(None) => segment.contents().leave_out(inside(path), "it is no file"),
             Err(error) => segment
                 .contents()
-                .leave_out(inside(&path), error.to_string()),
+                .leave_out(inside(path), error.to_string()),
         }
     }
     Ok(segment)
+}
+
+/// A path as it can be shown.
+fn text(path: &str) -> String {
+    path.replace(char::is_control, "?")
 }
 
 /// The paths on the node, and what could not be looked for.
@@ -103,8 +117,8 @@ fn wanted(tree: &Tree, parts: &BundleParts) -> (BTreeSet<PathBuf>, Vec<(PathBuf,
             add(Path::new(path), false);
         }
         match local::host_at(&parts.root) {
-            // The apiserver's encryption configuration and audit policy among them; etcd's data is a folder.
-            Ok(host) => wanted.extend(host.named_paths),
+            // The apiserver's encryption configuration and audit policy among them.
+            Ok(host) => host.named_paths.iter().for_each(|path| add(path, true)),
             Err(failure) => problems.push((PathBuf::from("/etc/kubernetes"), failure.message)),
         }
     }
@@ -206,6 +220,38 @@ spec:
             ]
         );
         assert_eq!(contents.left_out, []);
+        assert!(!contents.summary().pki);
+    }
+
+    #[test]
+    fn a_folder_that_is_a_link_is_taken_and_circles_end() {
+        let root = host();
+        fs::rename(
+            root.path().join("etc/kubernetes/pki"),
+            root.path().join("srv/pki"),
+        )
+        .unwrap();
+        symlink("/srv/pki", root.path().join("etc/kubernetes/pki")).unwrap();
+        symlink("/etc/kubernetes", root.path().join("srv/pki/circle")).unwrap();
+        symlink("/nowhere", root.path().join("srv/pki/gone")).unwrap();
+        let contents = contents(root.path(), true);
+        assert!(paths(&contents).contains(&"masters/cp-1/etc/kubernetes/pki/ca.key"));
+        let left: Vec<_> = contents
+            .left_out
+            .iter()
+            .map(|one| one.path.as_str())
+            .collect();
+        assert_eq!(left, ["masters/cp-1/etc/kubernetes/pki/gone"]);
+        let summary = contents.summary();
+        assert!(summary.pki && summary.nodes == ["cp-1"]);
+    }
+
+    #[test]
+    fn what_a_flag_names_and_is_not_there_is_said() {
+        let root = host();
+        fs::remove_file(root.path().join("srv/keys/enc.yaml")).unwrap();
+        let contents = contents(root.path(), true);
+        assert_eq!(contents.left_out[0].path, "masters/cp-1/srv/keys/enc.yaml");
     }
 
     #[test]

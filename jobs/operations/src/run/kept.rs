@@ -162,11 +162,22 @@ pub(super) fn prune(
     }
     let snapshots = folder::plan(&folder::list(folder)?, rules, Timestamp::now());
     let mut removed = Vec::new();
+    let mut failed = None;
     for snapshot in &snapshots {
-        if snapshot.fate == Fate::Goes && remove.contains(&snapshot.name) {
-            folder::remove(folder, &snapshot.name)?;
-            removed.push(snapshot.name.clone());
+        if snapshot.fate != Fate::Goes || !remove.contains(&snapshot.name) {
+            continue;
         }
+        match folder::remove(folder, &snapshot.name) {
+            Ok(()) => removed.push(snapshot.name.clone()),
+            // Another run was faster.
+            Err(_) if snapshot.name.path_in(folder).symlink_metadata().is_err() => {}
+            // One that cannot be removed does not keep the others.
+            Err(failure) => failed = failed.or(Some(failure)),
+        }
+    }
+    if let Some(failure) = failed {
+        let message = format!("{} removed, but {failure}", removed.len());
+        return Err(Failure { message, ..failure });
     }
     Ok(Report::SnapshotPrune(PruneReport { snapshots, removed }))
 }

@@ -13,6 +13,9 @@ use crate::report::{Fate, PruneReport, Report, SavedSnapshot, ScheduledReport};
 use crate::target::Target;
 use crate::wire::{self, Progress};
 
+/// So much of what is not in a bundle stands in the report, which Kubernetes keeps only when it is short.
+const MOST_LEFT_OUT: usize = 5;
+
 /// Does what a schedule says, on this node.
 ///
 /// # Errors
@@ -46,8 +49,8 @@ pub async fn scheduled(
             hold_seconds: 0,
         },
     );
-    let saved = match Box::pin(run(&save, events, cancel)).await? {
-        Report::Snapshot(SavedSnapshot { snapshot, .. }) => snapshot,
+    let (saved, contents) = match Box::pin(run(&save, events, cancel)).await? {
+        Report::Snapshot(SavedSnapshot { snapshot, contents }) => (snapshot, contents),
         _ => return Err(unexpected(&save.operation)),
     };
     let counted = prune(routine, &from, events, cancel).await;
@@ -62,6 +65,9 @@ pub async fn scheduled(
         snapshot: saved,
         source: chosen.url,
         instead_of_own: chosen.instead_of_own,
+        left_out: contents
+            .map(|contents| contents.left_out.into_iter().take(MOST_LEFT_OUT).collect())
+            .unwrap_or_default(),
         removed,
         kept,
     }))

@@ -69,7 +69,6 @@ pub(super) async fn save(
         describe: save.describe,
         taken: Taken {
             own,
-            node: target.node.clone(),
             taken_at,
             begun,
         },

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Row, Status};
 use crate::assess::order::snapshot_sources;
-use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
+use crate::cli::{FleetArgs, NamedOutputArgs, Via, parse_duration};
 use crate::commands::health::wait_for_health;
 use crate::commands::snapshot::kept::full_path;
 use crate::commands::{Context, answered_survey, node_named};
@@ -29,7 +29,7 @@ Examples:
   # Before an upgrade: wait for a healthy cluster, then all that a rebuild needs
   kubectl etcd snapshot save --wait-healthy --bundle /backup
 
-  # The same with certificates and keys, encrypted before it touches a disk
+  # The same with certificates and keys, encrypted before it touches a disk of this computer
   set -o pipefail
   kubectl etcd snapshot save --bundle --with-pki - | age -r age1... > etcd.tar.zst.age
 
@@ -43,9 +43,10 @@ Examples:
 A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says what it is.
 A bundle opens with `tar --zstd -xf`: the snapshot, kubeadm's configuration, and of each control-plane node the
 static pod manifests and kubelet's configuration. Kept on the node it has that node's files only.
+What --with-pki adds, the key that encrypts Secrets among it, is needed for a rebuild too: keep it somewhere.
 What went to standard output counts only when this exits with 0 or 3: checking ends after the last byte.
 Exit codes: 0 saved and checked, 3 the same but without a quorum to confirm it or without some node's files,
-5 the file is there already.";
+5 the file is there already, or the cluster did not become healthy.";
 
 /// For how long `--wait-healthy` waits.
 const WAIT: &str = "10m";
@@ -122,8 +123,12 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
     // Before anything is asked of the cluster.
     let wanted = args.packing.wanted();
     let destination = destination(&args, &default_name(context, wanted.ending()))?;
+    refuse_partial(&args)?;
     if let Some(wait) = args.wait_healthy {
-        wait_for_health(context, &args.fleet, wait).await?;
+        // Every member, wherever the snapshot comes from.
+        let way = args.fleet.way.clone();
+        let node = Vec::new();
+        wait_for_health(context, &FleetArgs { node, way }, wait).await?;
     }
     let session = context.open(&args.fleet).await?;
     let status = answered_survey(&session, &args.fleet).await?;
@@ -154,11 +159,30 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
             context.ui.show(&view, args.output.output)?;
         }
     }
-    Ok(if row.role == Role::NoLeader || view.lacks_nodes() {
-        Verdict::Degraded
-    } else {
-        Verdict::Healthy
-    })
+    let alone = args.packing.bundle && session.via() == Via::Local && status.rows.len() > 1;
+    if alone {
+        context
+            .ui
+            .warn("not in the bundle: the files of the other control-plane nodes, which only an apiserver leads to");
+    }
+    Ok(
+        if row.role == Role::NoLeader || view.lacks_nodes() || alone {
+            Verdict::Degraded
+        } else {
+            Verdict::Healthy
+        },
+    )
+}
+
+/// A bundle that is brought here has every master's files.
+fn refuse_partial(args: &SaveArgs) -> Result<(), Error> {
+    if !args.packing.bundle || args.on_node.is_some() || args.fleet.node.is_empty() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "a bundle has the files of every control-plane node, and --node leaves all but some out",
+    )
+    .hint("leave --node away, or keep it on that node: --on-node"))
 }
 
 fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a Node), Error> {

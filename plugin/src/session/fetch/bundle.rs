@@ -7,7 +7,7 @@ use etcd_operations::kept::description::Description;
 use etcd_operations::operation::Operation;
 use etcd_operations::pack::segment::Segment;
 use etcd_operations::pack::{BundleParts, Contents, MASTERS, Packing, SNAPSHOT};
-use etcd_operations::report::{BundleSummary, Packed, Report, SavedSnapshot, SnapshotReport};
+use etcd_operations::report::{Packed, Report, SavedSnapshot, SnapshotReport};
 use futures::future::join_all;
 
 use super::sink::Sink;
@@ -61,7 +61,6 @@ impl Session {
         let (saved, files) = futures::try_join!(database, files)?;
         let mut rest = Rest {
             contents: saved.contents.clone().unwrap_or_default(),
-            nodes: vec![node.name.clone()],
         };
         for (other, files) in others.iter().zip(files) {
             let written = rest.add(other, files, &mut sink);
@@ -71,7 +70,8 @@ impl Session {
             .finish(saved.snapshot, parts, &mut sink)
             .map_err(|error| sink.refused(error))?;
         let description = Description::new(&saved.snapshot, path);
-        sink.complete(&description.with_contents(saved.contents.clone()))?;
+        let description = description.with_contents(saved.contents.clone());
+        sink.complete(&description).await?;
         Ok(super::at(saved, path.to_owned()))
     }
 
@@ -101,7 +101,6 @@ impl Session {
 /// What follows the first segment.
 struct Rest {
     contents: Contents,
-    nodes: Vec<String>,
 }
 
 impl Rest {
@@ -110,7 +109,6 @@ impl Rest {
             Ok(files) => {
                 sink.write(&files.bytes)?;
                 self.contents.append(files.contents);
-                self.nodes.push(node.name.clone());
             }
             Err(error) => {
                 let path = format!("{MASTERS}/{}", node.name);
@@ -126,8 +124,6 @@ impl Rest {
         parts: &BundleParts,
         sink: &mut Sink,
     ) -> io::Result<SavedSnapshot> {
-        let mut nodes = self.nodes;
-        nodes.sort();
         let packed = first.packed.clone().ok_or(io::ErrorKind::InvalidData)?;
         let inner = SnapshotReport {
             size_bytes: packed.size_bytes,
@@ -147,10 +143,7 @@ impl Rest {
                 size_bytes: whole.size_bytes,
                 sha256: whole.sha256,
                 packed: Some(Packed {
-                    bundle: Some(BundleSummary {
-                        nodes,
-                        pki: parts.pki,
-                    }),
+                    bundle: Some(self.contents.summary()),
                     ..packed
                 }),
                 ..first

@@ -38,7 +38,7 @@ pub(super) async fn receive(
     sink: &mut Sink,
     told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Whole, Trouble> {
-    let mut receiver = sink.receiver().map_err(Trouble::Here)?;
+    let mut receiver = sink.receiver().await.map_err(Trouble::Here)?;
     let mut resumed = receiver.verified() > 0;
     let mut refusals = Refusals::default();
     let mut in_vain = 0;
@@ -50,14 +50,14 @@ pub(super) async fn receive(
             Ok(()) => match receiver.finish() {
                 Ok(whole) => return Ok(whole),
                 Err(_) if resumed => {
-                    (receiver, resumed) = (sink.receiver().map_err(Trouble::Here)?, false);
+                    (receiver, resumed) = (sink.receiver().await.map_err(Trouble::Here)?, false);
                     continue;
                 }
                 Err(error) => return Err(Trouble::Stream(error.to_string())),
             },
             // What an earlier run left is not the beginning of this file.
             Err(End::Unfit(_)) if resumed => {
-                (receiver, resumed) = (sink.receiver().map_err(Trouble::Here)?, false);
+                (receiver, resumed) = (sink.receiver().await.map_err(Trouble::Here)?, false);
                 continue;
             }
             Err(End::Here(error)) => return Err(Trouble::Here(error)),
@@ -146,6 +146,7 @@ async fn connect(
                 let ended = receiver
                     .push(&bytes, |part| sink.write(part))
                     .map_err(judge)?;
+                sink.settle().await.map_err(End::Here)?;
                 told(receiver.verified());
                 if ended {
                     farewell(&mut stream).await;

@@ -1,6 +1,6 @@
 //! Where what is fetched goes: a file that counts only when it is whole, standard output, or memory.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use etcd_operations::failure::{Failure, FailureKind};
@@ -8,6 +8,7 @@ use etcd_operations::kept::description::Description;
 use etcd_operations::kept::part::Part;
 use etcd_operations::transfer::{Receiver, Whole};
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
 
 use crate::error::Error;
 
@@ -24,7 +25,8 @@ pub(super) struct Sink {
 
 enum To {
     File(FilePart),
-    Stdout,
+    /// What is to be written next: writing may wait for whoever reads for ever, and is not done in between.
+    Stdout(Vec<u8>),
     Memory(Vec<u8>),
 }
 
@@ -38,7 +40,8 @@ struct FilePart {
 
 impl Drop for FilePart {
     fn drop(&mut self) {
-        if let Some(part) = self.part.take().filter(|_| self.kept) {
+        let begun = |part: &Part| part.file().metadata().is_ok_and(|found| found.len() > 0);
+        if let Some(part) = self.part.take().filter(|part| self.kept && begun(part)) {
             part.keep();
         }
     }
@@ -73,7 +76,7 @@ impl Sink {
 
     /// Standard output.
     pub(super) fn stdout() -> Self {
-        Self::of(To::Stdout)
+        Self::of(To::Stdout(Vec::new()))
     }
 
     /// Memory.
@@ -98,7 +101,10 @@ impl Sink {
     }
 
     /// A receiver for it: from the first byte, or once from where an earlier run ended.
-    pub(super) fn receiver(&mut self) -> io::Result<Receiver> {
+    pub(super) async fn receiver(&mut self) -> io::Result<Receiver> {
+        if matches!(self.to, To::Stdout(_)) && self.size > 0 {
+            return Err(io::Error::other("a part of it has been written already"));
+        }
         self.size = 0;
         if let Some(sha) = &mut self.sha {
             *sha = Sha256::new();
@@ -112,15 +118,13 @@ impl Sink {
                     return Ok(Receiver::new());
                 }
                 self.size = left;
-                // It reads all of it; the other tasks go on meanwhile.
-                tokio::task::block_in_place(|| {
-                    Receiver::resumed(std::fs::File::open(part.current_path())?)
-                })
+                let path = part.current_path().to_owned();
+                let read = move || Receiver::resumed(std::fs::File::open(path)?);
+                tokio::task::spawn_blocking(read)
+                    .await
+                    .map_err(io::Error::other)?
             }
-            To::Stdout if self.size > 0 => {
-                Err(io::Error::other("a part of it has been written already"))
-            }
-            To::Stdout => Ok(Receiver::new()),
+            To::Stdout(_) => Ok(Receiver::new()),
             To::Memory(bytes) => {
                 bytes.clear();
                 Ok(Receiver::new())
@@ -132,7 +136,7 @@ impl Sink {
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.to {
             To::File(file) => file.part()?.write(bytes)?,
-            To::Stdout => io::stdout().lock().write_all(bytes)?,
+            To::Stdout(next) => next.extend_from_slice(bytes),
             To::Memory(there) if there.len() + bytes.len() > MEMORY => {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
@@ -145,11 +149,22 @@ impl Sink {
         Ok(())
     }
 
+    /// Waits until what was taken is where it belongs: to be called between writes.
+    pub(super) async fn settle(&mut self) -> io::Result<()> {
+        if let To::Stdout(next) = &mut self.to {
+            let mut out = tokio::io::stdout();
+            out.write_all(next).await?;
+            out.flush().await?;
+            next.clear();
+        }
+        Ok(())
+    }
+
     /// What is in memory.
     pub(super) fn into_memory(self) -> Vec<u8> {
         match self.to {
             To::Memory(bytes) => bytes,
-            To::File(_) | To::Stdout => Vec::new(),
+            To::File(_) | To::Stdout(_) => Vec::new(),
         }
     }
 
@@ -170,7 +185,7 @@ impl Sink {
     ///
     /// # Errors
     /// When the disk does not take it, or the name was taken meanwhile.
-    pub(super) fn complete(mut self, description: &Description) -> Result<(), Error> {
+    pub(super) async fn complete(mut self, description: &Description) -> Result<(), Error> {
         match &mut self.to {
             To::File(file) => match file.part.take() {
                 Some(part) => {
@@ -180,7 +195,7 @@ impl Sink {
                 }
                 None => Ok(()),
             },
-            To::Stdout => io::stdout().lock().flush().map_err(stdout_closed),
+            To::Stdout(_) => self.settle().await.map_err(stdout_closed),
             To::Memory(_) => Ok(()),
         }
     }
@@ -194,7 +209,7 @@ impl Sink {
                 let failure = Failure::new(kind_of(&error), error.to_string());
                 not_stored(part.path(), failure)
             }
-            To::File(_) | To::Stdout => stdout_closed(error),
+            To::File(_) | To::Stdout(_) => stdout_closed(error),
             To::Memory(_) => {
                 Error::failed("a node's files are larger than can be").caused_by(error)
             }
@@ -255,17 +270,17 @@ mod tests {
         Description::new(&report, path)
     }
 
-    #[test]
-    fn a_whole_file_gets_its_name_its_mode_and_its_description() {
+    #[tokio::test]
+    async fn a_whole_file_gets_its_name_its_mode_and_its_description() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.db");
         let mut sink = Sink::file(&path).unwrap();
-        sink.receiver().unwrap();
+        sink.receiver().await.unwrap();
         sink.write(b"half").unwrap();
-        sink.receiver().unwrap();
+        sink.receiver().await.unwrap();
         sink.write(b"abc").unwrap();
         assert!(!path.exists());
-        sink.complete(&description(&path)).unwrap();
+        sink.complete(&description(&path)).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let described = std::fs::read(folder.path().join("s.db.json")).unwrap();
@@ -289,29 +304,45 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.db");
         let mut sink = Sink::resumable_file(&path).unwrap();
-        sink.receiver().unwrap();
+        sink.receiver().await.unwrap();
         sink.write(b"abc").unwrap();
         drop(sink);
         let mut sink = Sink::resumable_file(&path).unwrap();
-        assert_eq!(sink.receiver().unwrap().verified(), 3);
+        assert_eq!(sink.receiver().await.unwrap().verified(), 3);
         // Once: if that did not fit, from the first byte.
-        assert_eq!(sink.receiver().unwrap().verified(), 0);
+        assert_eq!(sink.receiver().await.unwrap().verified(), 0);
         sink.write(b"xyz").unwrap();
-        sink.complete(&description(&path)).unwrap();
+        sink.complete(&description(&path)).await.unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"xyz");
     }
 
-    #[test]
-    fn nothing_is_overwritten() {
+    #[tokio::test]
+    async fn nothing_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.db");
         let sink = Sink::file(&path).unwrap();
         std::fs::write(&path, "precious").unwrap();
-        let error = sink.complete(&description(&path)).unwrap_err();
+        let error = sink.complete(&description(&path)).await.unwrap_err();
         assert_eq!(error.kind.exit_code(), 5);
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(Sink::file(&path).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_second_try_never_follows_what_standard_output_has_already() {
+        let mut sink = Sink::stdout();
+        sink.receiver().await.unwrap();
+        sink.receiver().await.unwrap();
+        sink.write(b"x").unwrap();
+        assert!(sink.receiver().await.is_err());
+    }
+
+    #[test]
+    fn a_fetch_of_nothing_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Sink::resumable_file(&folder.path().join("s.db")).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

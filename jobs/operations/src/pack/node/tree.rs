@@ -1,5 +1,6 @@
 //! Reading a node's file system that is found at some root: links lead where they would lead on the node, never outside.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::Errno;
 
 use crate::pack::segment::Attributes;
@@ -81,31 +82,44 @@ impl Tree {
         }))
     }
 
-    /// A file, or all files below a folder that are not hidden, but for those below `but`.
+    /// A file, or all files below a folder that are not hidden, but for those below `but`. Links are followed; those that
+    /// lead nowhere are among the files.
     pub(super) fn files_below(&self, path: &Path, but: &Path) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         let mut open = vec![path.to_owned()];
+        let mut seen = HashSet::new();
         while let Some(path) = open.pop() {
-            let file = self.at(&path)?;
-            if !file.metadata()?.is_dir() {
-                found.push(path);
+            let file = match self.at(&path) {
+                Ok(file) => file,
+                Err(error) if found.is_empty() && open.is_empty() && seen.is_empty() => {
+                    return Err(error);
+                }
+                // Why, shows when it is read.
+                Err(_) => {
+                    found.push(path);
+                    continue;
+                }
+            };
+            let about = file.metadata()?;
+            if !about.is_dir() {
+                if about.is_file() {
+                    found.push(path);
+                }
+                continue;
+            }
+            // Links may lead in circles.
+            if !seen.insert((about.dev(), about.ino())) {
                 continue;
             }
             for entry in Dir::read_from(&file)? {
                 let entry = entry?;
                 let name = entry.file_name().to_bytes();
                 let path = path.join(OsStr::from_bytes(name));
-                if name.starts_with(b".") || path.starts_with(but) {
-                    continue;
-                }
-                match entry.file_type() {
-                    // A link to a folder is not followed: it may lead in circles.
-                    FileType::Directory => open.push(path),
-                    FileType::RegularFile | FileType::Symlink => found.push(path),
-                    _ => {}
+                if !name.starts_with(b".") && !path.starts_with(but) {
+                    open.push(path);
                 }
             }
-            if found.len() > MOST_FILES {
+            if found.len() + open.len() > MOST_FILES {
                 let message = format!("there are more than {MOST_FILES} files");
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
             }

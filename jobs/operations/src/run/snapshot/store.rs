@@ -1,7 +1,8 @@
 //! The thread that stores a snapshot: hash and write what comes, check the tree, describe and name the file.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ use crate::kept::files::trouble;
 use crate::kept::part::Part;
 use crate::pack::segment::{Hashed, Segment};
 use crate::pack::{Contents, Packing, SNAPSHOT};
-use crate::report::{self, BundleSummary, EndpointStatus, SavedSnapshot, SnapshotReport};
+use crate::report::{self, EndpointStatus, SavedSnapshot, SnapshotReport};
 
 /// What is to be stored how.
 pub(super) struct Store {
@@ -38,7 +39,6 @@ pub(super) struct Store {
 /// Where and when the snapshot was begun.
 pub(super) struct Taken {
     pub(super) own: EndpointStatus,
-    pub(super) node: String,
     pub(super) taken_at: Timestamp,
     pub(super) begun: Instant,
 }
@@ -105,8 +105,7 @@ impl Sink {
         let path = store.part.current_path();
         let folder = path.parent().unwrap_or(Path::new("."));
         Ok(Self::Packed {
-            plain: tempfile::tempfile_in(folder)
-                .map_err(|error| trouble("write in", folder, &error))?,
+            plain: unnamed(folder).map_err(|error| trouble("write in", folder, &error))?,
             packer: Packer::begin(store.part.file(), path, kind)?,
         })
     }
@@ -154,13 +153,7 @@ impl Sink {
             }
         };
         let (_, size_bytes, sha256) = out.finish();
-        let bundle = match &store.packing {
-            Packing::Bundle { parts, .. } => Some(BundleSummary {
-                nodes: vec![store.taken.node.clone()],
-                pki: parts.pki,
-            }),
-            Packing::Plain | Packing::Zstd { .. } => None,
-        };
+        let bundle = contents.as_ref().map(Contents::summary);
         let packed = report::Packed {
             size_bytes: inner.size_bytes,
             sha256: inner.sha256.clone(),
@@ -177,6 +170,13 @@ impl Sink {
             contents,
         })
     }
+}
+
+/// A file for root alone that has no name.
+fn unnamed(folder: &Path) -> io::Result<File> {
+    let file = tempfile::tempfile_in(folder)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 fn plain_only(snapshot: SnapshotReport) -> SavedSnapshot {

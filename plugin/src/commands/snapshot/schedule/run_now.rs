@@ -31,7 +31,8 @@ Examples:
   kubectl etcd snapshot schedule run-now etcd-snapshot-cp-1
 
 It is waited for; Ctrl-C ends the waiting and not the run.
-Exit codes: 0 saved and checked, 1 it failed, 6 the master cannot be reached.";
+Exit codes: 0 saved and checked, 3 the same without some files of its bundle, 1 it failed,
+4 no member is healthy, 5 refused, 6 the master cannot be reached.";
 
 /// The pause before the run's Pod is looked for again.
 const PAUSE: Duration = Duration::from_millis(400);
@@ -88,13 +89,23 @@ pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict,
     for (one, run) in wanted.iter().zip(join_all(runs).await) {
         match run {
             Ok(report) => view.add(name(one), &report),
-            Err(error) => failed = failed.or(Some(error)),
+            // The last one is told at the end, as the error.
+            Err(error) => {
+                if let Some(before) = failed.replace(error) {
+                    context.ui.error(&before);
+                }
+            }
         }
     }
     if !view.runs.is_empty() {
         context.ui.show(&view, args.output.output)?;
     }
-    failed.map_or(Ok(Verdict::Healthy), Err)
+    let mut verdict = Verdict::Healthy;
+    for left in view.runs.iter().flat_map(|run| &run.left_out) {
+        context.ui.warn(&format!("not in the bundle: {left}"));
+        verdict = Verdict::Degraded;
+    }
+    failed.map_or(Ok(verdict), Err)
 }
 
 fn none(namespace: &str, wanted: Option<&str>, all: &[CronJob]) -> Error {

@@ -1,5 +1,6 @@
 //! `kubectl etcd snapshot schedule set`
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -7,6 +8,8 @@ use clap::Args;
 use etcd_operations::kept::name::SnapshotName;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
+use kube::Api;
+use kube::api::ListParams;
 
 use super::{ground, listed, name, trouble};
 use crate::cli::{FleetArgs, NamedOutputArgs, WayArgs};
@@ -17,7 +20,7 @@ use crate::error::{Error, Verdict};
 use crate::outcome::run_error;
 use crate::runners::program::Program;
 use crate::schedule::{
-    Applied, Masters, Place, Schedule, apply, due_after, places, remove, render,
+    Applied, Masters, Place, Schedule, apply, due_after, is_kubernetes_own, places, remove, render,
 };
 use crate::session::Session;
 use crate::views::Format;
@@ -100,6 +103,7 @@ impl SetArgs {
             rules: Some(self.rules.rules()).filter(|rules| !rules.are_none()),
             image: self.way.image.clone(),
             image_pull_secrets: self.way.image_pull_secret.clone(),
+            taints: Vec::new(),
             timeout_seconds: self.way.timeout.map(|limit| limit.as_secs()),
         })
     }
@@ -127,7 +131,7 @@ fn free_folder(folder: PathBuf) -> Result<PathBuf, Error> {
 /// # Errors
 /// When the apiserver refuses it; when the program cannot be brought in.
 pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error> {
-    let schedule = args.schedule()?;
+    let mut schedule = args.schedule()?;
     let namespace = &context.connection.namespace;
     if let (true, Masters::One, Some(reference)) =
         (args.manifests_only(), args.masters, &schedule.image)
@@ -147,16 +151,24 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
     let way = args.way.clone();
     let node = Vec::new();
     let session = context.open(&FleetArgs { node, way }).await?;
+    if args.masters == Masters::One {
+        schedule.taints = own_taints(&session).await?;
+    }
     let program = session.cluster()?.program();
     let places = places(args.masters, session.nodes());
     if matches!(program, Program::Carried(_)) {
-        check_images(context, &session, args.masters);
+        check_images(context, &session, &places);
     }
     let wanted: Vec<CronJob> = places
         .iter()
         .map(|place| render(&schedule, place, program, namespace))
         .collect();
     if args.manifests_only() {
+        if matches!(program, Program::Carried(_)) {
+            context.ui.warn(
+                "these mount the ConfigMaps of the carried program, which are not among them: to apply them elsewhere, use --image",
+            );
+        }
         context.ui.print(&manifests(&wanted, args.output.output)?)?;
         return Ok(Verdict::Healthy);
     }
@@ -215,8 +227,29 @@ async fn change(
     Ok(())
 }
 
+/// The keys of the masters' taints that Kubernetes does not give by itself: a run has to tolerate them.
+async fn own_taints(session: &Session) -> Result<Vec<String>, Error> {
+    let (client, _) = ground(session)?;
+    let nodes = Api::<k8s_openapi::api::core::v1::Node>::all(client.clone());
+    let all = nodes.list(&ListParams::default().match_any()).await;
+    let all = all.map_err(|error| trouble("listing the nodes", &error))?;
+    let masters = all.items.into_iter().filter(|node| {
+        let name = node.metadata.name.as_deref();
+        session
+            .nodes()
+            .iter()
+            .any(|one| Some(one.name.as_str()) == name)
+    });
+    let taints = masters.flat_map(|node| node.spec.unwrap_or_default().taints.unwrap_or_default());
+    let keys: BTreeSet<String> = taints.map(|taint| taint.key).collect();
+    Ok(keys
+        .into_iter()
+        .filter(|key| !is_kubernetes_own(key))
+        .collect())
+}
+
 /// The carried program is started in the image of etcd, which no pod pulls.
-fn check_images(context: &Context<'_>, session: &Session, masters: Masters) {
+fn check_images(context: &Context<'_>, session: &Session, places: &[Place]) {
     let mut images: Vec<&str> = session
         .nodes()
         .iter()
@@ -224,9 +257,12 @@ fn check_images(context: &Context<'_>, session: &Session, masters: Masters) {
         .collect();
     images.sort_unstable();
     images.dedup();
-    if masters == Masters::One && images.len() > 1 {
+    let [Place::AnyMaster { image: Some(image) }] = places else {
+        return;
+    };
+    if images.len() > 1 {
         context.ui.warn(&format!(
-            "the masters run different etcd images ({}): a run on one that lacks the first fails, and is tried again",
+            "the masters run different etcd images ({}): a run on one that lacks {image} fails, and is tried again",
             and(&images)
         ));
     }
