@@ -3,12 +3,15 @@
 mod members;
 mod pki;
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use etcd_datadir::verify::{Verdict, VerifyOptions, verify};
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::operation::Operation;
-use etcd_operations::pack::Packing;
+use etcd_operations::pack::unpack::{Spool, open};
+use etcd_operations::pack::{Level, Packing, Wanted};
 use etcd_operations::report::{AlarmKind, Consistency, Report, SnapshotReport};
 use members::{Members, run_on, timed};
 use serde_json::Value;
@@ -100,6 +103,7 @@ fn every_line_of_etcd_answers_every_operation() -> Result<()> {
         let beside: SnapshotReport =
             serde_json::from_slice(&std::fs::read(folder.path().join("s.db.json"))?)?;
         assert_eq!(beside, snapshot, "{line}");
+        packed_snapshots_hold_the_same(&cluster).with_context(|| line.to_owned())?;
 
         let Report::Usage(usage) = cluster.run(0, Operation::Usage { top: 5 })? else {
             bail!("no usage")
@@ -118,6 +122,42 @@ fn every_line_of_etcd_answers_every_operation() -> Result<()> {
             "{line}: {defrag:?}"
         );
     }
+    Ok(())
+}
+
+/// Compressed and in a bundle: what comes out is what was described, and nothing else is left in the folder.
+fn packed_snapshots_hold_the_same(cluster: &Members) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let level = Level::default();
+    for wanted in [Wanted::Zstd { level }, Wanted::Bundle { level, pki: true }] {
+        let name = format!("x{}", wanted.ending());
+        let operation = Operation::SnapshotSave {
+            folder: folder.path().to_owned(),
+            packing: wanted.on_node(&name, folder.path(), true),
+            name,
+            numbered: false,
+            hold_seconds: 0,
+        };
+        let Report::Snapshot(saved) = cluster.run(0, operation)? else {
+            bail!("no snapshot")
+        };
+        let saved = saved.snapshot;
+        let packed = saved.packed.clone().context("it is not packed")?;
+        let spool = Spool::new(folder.path());
+        let opened = open(&saved.path, &spool, &mut |_| ControlFlow::Continue(()))?;
+        let unpacked = opened.unpacked.context("it was read in place")?;
+        assert_eq!(unpacked.input.sha256, saved.sha256);
+        assert_eq!(unpacked.snapshot.sha256, packed.sha256);
+        assert_eq!(unpacked.snapshot.size_bytes, packed.size_bytes);
+        let verified = verify(&opened.source, &VerifyOptions::default(), None, &mut |_| {
+            ControlFlow::Continue(())
+        })?;
+        assert_eq!(verified.verdict, Verdict::Reliable);
+        let status = verified.status.context("no status")?;
+        assert_eq!(status.hash, saved.hash);
+    }
+    // Two snapshots, each with its description.
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 4);
     Ok(())
 }
 

@@ -76,7 +76,7 @@ pub struct SaveArgs {
 /// How snapshots are packed.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct PackingArgs {
-    /// Compress it on the node, with zstd at this level (1 to 19)
+    /// Compress it on the node, with zstd at this level (1, the default, to 19)
     #[arg(long, value_name = "zstd[:LEVEL]", num_args = 0..=1, require_equals = true, default_missing_value = "zstd",
         value_parser = compression)]
     compress: Option<Level>,
@@ -104,10 +104,16 @@ impl PackingArgs {
 }
 
 fn compression(text: &str) -> Result<Level, String> {
-    let (kind, level) = text.split_once(':').unwrap_or((text, "3"));
+    let (kind, level) = match text.split_once(':') {
+        Some((kind, level)) => (kind, Some(level)),
+        None => (text, None),
+    };
     if kind != "zstd" {
         return Err(format!("{kind:?} is not known: zstd is"));
     }
+    let Some(level) = level else {
+        return Ok(Level::default());
+    };
     let level: i32 = level
         .parse()
         .map_err(|_| format!("{level:?} is not a level between 1 and 19"))?;
