@@ -148,7 +148,9 @@ pub(crate) fn exists(path: &Path) -> Failure {
 pub(crate) fn trouble(action: &str, path: &Path, error: &io::Error) -> Failure {
     let kind = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureKind::NoSpace,
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => FailureKind::Missing,
+        io::ErrorKind::NotFound
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem => FailureKind::Missing,
         _ => FailureKind::Other,
     };
     Failure::new(
