@@ -4,6 +4,7 @@
 //! decides and acts; it prints nothing and asks nothing.
 
 pub mod client;
+mod disk;
 pub mod evidence;
 pub mod failure;
 pub mod flags;
@@ -13,6 +14,7 @@ pub mod local;
 pub mod operation;
 pub mod pack;
 pub mod report;
+mod root;
 pub mod run;
 pub mod target;
 pub mod transfer;

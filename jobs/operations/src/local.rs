@@ -15,11 +15,12 @@ use serde_yaml::Value;
 
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
+use crate::root;
 use crate::target::Target;
 use manifest::Manifest;
 
 /// Where kubelet looks when its configuration names no other place.
-const STATIC_PODS: &str = "etc/kubernetes/manifests";
+const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 
 /// What a host's manifests say.
 #[derive(Debug)]
@@ -74,8 +75,9 @@ pub fn host() -> Result<Host, Failure> {
 /// As [`host`].
 pub fn host_at(root: &Path) -> Result<Host, Failure> {
     let node = node_name(root)?;
-    let folder = static_pods(root);
-    let (manifests, mut strays) = read(&folder)?;
+    let on_node = manifests_folder(root);
+    let folder = root::below(root, &on_node).map_err(|error| unreadable(&on_node, &error))?;
+    let (manifests, mut strays) = read(root, &on_node)?;
     strays.extend(doubles(&manifests));
     let etcd = manifests.iter().find(|manifest| manifest.runs("etcd"));
     let apiserver = manifests
@@ -101,7 +103,7 @@ pub fn host_at(root: &Path) -> Result<Host, Failure> {
 
 /// kubelet's name for this host: as it is told on its command line, else the host's own in lower case.
 fn node_name(root: &Path) -> Result<String, Failure> {
-    let flags = std::fs::read_to_string(root.join("var/lib/kubelet/kubeadm-flags.env"));
+    let flags = root::read_text(root, "/var/lib/kubelet/kubeadm-flags.env");
     let told = flags.ok().and_then(|text| {
         let line = text
             .lines()
@@ -118,7 +120,7 @@ fn node_name(root: &Path) -> Result<String, Failure> {
     if let Some(name) = told.filter(|name| !name.is_empty()) {
         return Ok(name);
     }
-    let name = std::fs::read_to_string(root.join("proc/sys/kernel/hostname")).map_err(|error| {
+    let name = root::read_text(root, "/proc/sys/kernel/hostname").map_err(|error| {
         Failure::new(
             FailureKind::Missing,
             format!("could not read this host's name: {error}"),
@@ -127,53 +129,52 @@ fn node_name(root: &Path) -> Result<String, Failure> {
     Ok(name.trim().to_lowercase())
 }
 
-/// The static pods' folder as the node knows it, of a host whose file system is found at `root`.
+/// The static pods' folder as the node knows it, of a host whose file system is found at `root`: `staticPodPath` of
+/// kubelet's configuration, else where kubeadm puts it.
 pub(crate) fn manifests_folder(root: &Path) -> PathBuf {
-    let folder = static_pods(root);
-    Path::new("/").join(folder.strip_prefix(root).unwrap_or(&folder))
-}
-
-/// `staticPodPath` of kubelet's configuration, else where kubeadm puts it.
-fn static_pods(root: &Path) -> PathBuf {
-    let config = std::fs::read_to_string(root.join("var/lib/kubelet/config.yaml"));
+    let config = root::read_text(root, "/var/lib/kubelet/config.yaml");
     let config: Option<Value> = config
         .ok()
         .and_then(|text| serde_yaml::from_str(&text).ok());
     let path = config
         .as_ref()
         .and_then(|config| config.get("staticPodPath")?.as_str());
-    let path = path.unwrap_or(STATIC_PODS).trim_start_matches('/');
-    root.join(path)
+    Path::new("/").join(path.unwrap_or(STATIC_PODS))
+}
+
+fn unreadable(folder: &Path, error: &std::io::Error) -> Failure {
+    let message = format!(
+        "could not read the static pods' folder {}: {error}",
+        folder.display()
+    );
+    Failure::new(FailureKind::Missing, message).hint("run it as root on a control-plane node")
 }
 
 /// The manifests kubelet takes for pods, in the order of their names, and the files it does not.
-fn read(folder: &Path) -> Result<(Vec<Manifest>, Vec<Stray>), Failure> {
-    let unreadable = |error: std::io::Error| {
-        let message = format!(
-            "could not read the static pods' folder {}: {error}",
-            folder.display()
-        );
-        Failure::new(FailureKind::Missing, message).hint("run it as root on a control-plane node")
-    };
-    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(unreadable)?.collect();
-    let mut paths: Vec<PathBuf> = entries
-        .map_err(unreadable)?
+fn read(root: &Path, folder: &Path) -> Result<(Vec<Manifest>, Vec<Stray>), Failure> {
+    let mut names = root::below(root, folder)
+        .and_then(|folder| folder.read_dir()?.collect::<Result<Vec<_>, _>>())
+        .map_err(|error| unreadable(folder, &error))?
         .into_iter()
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
+        .map(|entry| entry.file_name())
+        .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
+        .collect::<Vec<_>>();
+    names.sort();
     let (mut manifests, mut strays) = (Vec::new(), Vec::new());
-    for path in paths {
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        // kubelet does not look into folders.
-        if hidden || path.is_dir() {
-            continue;
-        }
-        match Manifest::read(&path) {
+    for name in names {
+        let named = folder.join(name);
+        let read = match root::below(root, &named) {
+            // kubelet does not look into folders.
+            Ok(path) if path.is_dir() => continue,
+            Ok(path) => Manifest::read(&path),
+            Err(error) => Err(error.to_string()),
+        };
+        match read {
             Ok(manifest) => manifests.push(manifest),
-            Err(problem) => strays.push(Stray { path, problem }),
+            Err(problem) => strays.push(Stray {
+                path: named,
+                problem,
+            }),
         }
     }
     Ok((manifests, strays))
