@@ -105,7 +105,12 @@ fn viewers_look_operators_do_everything_and_refusals_name_what_is_missing() {
     three(|cluster, me| {
         with_manifests(
             cluster,
-            &["namespace.yaml", "rbac.yaml", "viewer-policy.yaml"],
+            &[
+                "namespace.yaml",
+                "rbac.yaml",
+                "viewer-policy.yaml",
+                "scheduled-snapshots.yaml",
+            ],
             || {
                 let own = ["-n", "kubectl-etcd"];
                 let viewer = person(cluster, me, "vera", "kubectl-etcd:viewers")?;
@@ -152,6 +157,15 @@ fn viewers_look_operators_do_everything_and_refusals_name_what_is_missing() {
                 refused(&viewer, &["usage"], "operators may run the rest")?;
                 refused(&viewer, &["members", "--via", "exec"], "pods/exec")?;
                 ensure!(viewer.files()?.is_empty(), "{:?}", viewer.files()?);
+
+                let schedule = ["snapshot", "schedule"];
+                viewer
+                    .etcd([&schedule[..], &["show"]].concat())?
+                    .code(0)?
+                    .says(&["etcd-snapshot", "0 3 * * *", "any master"])?;
+                let remove = [&schedule[..], &["remove", "--yes"]].concat();
+                refused(&viewer, &remove, "cannot delete resource \"cronjobs\"")?;
+                operator.etcd(remove)?.code(0)?.says(&["removed"])?;
 
                 operator.etcd(["alarm", "disarm", "--yes"])?.code(0)?;
                 operator
