@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
+mod line;
 pub mod pod;
 
+pub use line::{GivenFlag, Written, given};
 pub(crate) use pod::named_paths;
 pub use pod::{ContainerFacts, HostVolume, Mount, PodFacts, TargetError, target_from_pod};
 
@@ -69,33 +71,9 @@ impl Flags {
             .chain(args)
             .map(|word| expand(word, &env))
             .collect();
-        if let Some(program) = words
-            .first()
-            .filter(|word| SHELLS.contains(&base_name(word)))
-        {
-            return Err(FlagError::Shell(program.clone()));
-        }
         let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut rest = words.get(first_flag(&words)..).unwrap_or_default().iter();
-        while let Some(word) = rest.next() {
-            let Some(flag) = flag_of(word) else { continue };
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None => {
-                    let next = rest
-                        .as_slice()
-                        .first()
-                        .filter(|_| !SWITCHES.contains(&flag));
-                    match next.filter(|next| flag_of(next).is_none()) {
-                        Some(next) => {
-                            rest.next();
-                            (flag, next.clone())
-                        }
-                        None => (flag, "true".to_owned()),
-                    }
-                }
-            };
-            given.entry(name.to_owned()).or_default().push(value);
+        for flag in line::given(&words)? {
+            given.entry(flag.name).or_default().push(flag.value);
         }
         Ok(Self { given, env })
     }
@@ -146,31 +124,8 @@ pub(crate) fn base_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
-/// The flag's name (and value) behind one or two dashes; none for other words. Negative numbers are values.
-fn flag_of(word: &str) -> Option<&str> {
-    let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
-    name.starts_with(|first: char| first.is_ascii_alphabetic())
-        .then_some(name)
-}
-
-/// Where the program's own flags begin.
-fn first_flag(words: &[String]) -> usize {
-    let program = words.iter().position(|word| {
-        matches!(base_name(word), "etcd" | "kube-apiserver") && flag_of(word).is_none()
-    });
-    let flag = words
-        .iter()
-        .position(|word| flag_of(word).is_some())
-        .unwrap_or(words.len());
-    // `--name etcd` is no program.
-    match program {
-        Some(program) if program < flag => program + 1,
-        _ => flag,
-    }
-}
-
 /// Kubernetes' `$(VAR)`.
-fn expand(word: &str, env: &BTreeMap<String, String>) -> String {
+pub(crate) fn expand(word: &str, env: &BTreeMap<String, String>) -> String {
     let mut out = String::with_capacity(word.len());
     let mut rest = word;
     while let Some(at) = rest.find('$') {
