@@ -10,8 +10,9 @@ mod line;
 pub mod pod;
 
 pub use line::{GivenFlag, Written, given};
-pub(crate) use pod::named_paths;
+pub(crate) use line::{first_flag, plain_name};
 pub use pod::{ContainerFacts, HostVolume, Mount, PodFacts, TargetError, target_from_pod};
+pub(crate) use pod::{named_paths, path_of_mount};
 
 /// etcd's switches: `--flag` alone means true, and the word after it is not their value (Go's `flag` package).
 /// A switch that is not listed here is only misread when a word that is no flag follows it, which etcd would refuse.
@@ -66,11 +67,8 @@ impl Flags {
         env: &[(String, String)],
     ) -> Result<Self, FlagError> {
         let env: BTreeMap<String, String> = env.iter().cloned().collect();
-        let words: Vec<String> = command
-            .iter()
-            .chain(args)
-            .map(|word| expand(word, &env))
-            .collect();
+        let words: Vec<String> = command.iter().chain(args).cloned().collect();
+        let words = expand_in(&words, &env);
         let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for flag in line::given(&words)? {
             given.entry(flag.name).or_default().push(flag.value);
@@ -86,10 +84,13 @@ impl Flags {
 
     /// Whether a switch is on, by Go's words for true.
     pub fn is_on(&self, name: &str) -> bool {
-        matches!(
-            self.get(name),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True")
-        )
+        self.get(name).is_some_and(is_true)
+    }
+
+    /// etcd's variable for a flag and its value, if the environment has it. It counts where the flag is not given.
+    pub fn variable(&self, name: &str) -> Option<(String, String)> {
+        let value = self.in_env(name)?;
+        Some((variable_of(name), value.clone()))
     }
 
     /// A flag that takes a list: its parts, without white space and empty ones. Given several times, the parts add up,
@@ -106,10 +107,20 @@ impl Flags {
     }
 
     fn in_env(&self, name: &str) -> Option<&String> {
-        let key = format!("ETCD_{}", name.to_uppercase().replace('-', "_"));
         // etcd takes an empty variable as not set.
-        self.env.get(&key).filter(|value| !value.is_empty())
+        self.env
+            .get(&variable_of(name))
+            .filter(|value| !value.is_empty())
     }
+}
+
+fn variable_of(flag: &str) -> String {
+    format!("ETCD_{}", flag.to_uppercase().replace('-', "_"))
+}
+
+/// Whether a switch with this value is on, by Go's words for true.
+pub(crate) fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 /// The parts of a comma-separated list.
@@ -124,8 +135,17 @@ pub(crate) fn base_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
+/// A command line as the program is started with it, from the words of the manifest.
+pub(crate) fn expand_all(words: &[String], env: &[(String, String)]) -> Vec<String> {
+    expand_in(words, &env.iter().cloned().collect())
+}
+
+fn expand_in(words: &[String], env: &BTreeMap<String, String>) -> Vec<String> {
+    words.iter().map(|word| expand(word, env)).collect()
+}
+
 /// Kubernetes' `$(VAR)`.
-pub(crate) fn expand(word: &str, env: &BTreeMap<String, String>) -> String {
+fn expand(word: &str, env: &BTreeMap<String, String>) -> String {
     let mut out = String::with_capacity(word.len());
     let mut rest = word;
     while let Some(at) = rest.find('$') {

@@ -105,16 +105,18 @@ mod tests {
 
     #[test]
     fn each_flag_knows_its_word_and_how_it_is_written() {
-        let words: Vec<String> = "tini -- etcd --name=a --data-dir /d -force-new-cluster --max_txn_ops -1"
-            .split(' ')
-            .map(str::to_owned)
-            .collect();
+        let words: Vec<String> =
+            "tini -- etcd --name=a --data-dir /d -force-new-cluster --max_txn_ops -1"
+                .split(' ')
+                .map(str::to_owned)
+                .collect();
         let seen: Vec<_> = given(&words)
             .unwrap()
             .into_iter()
             .map(|flag| (flag.name, flag.value, flag.at, flag.written))
             .collect();
-        let flag = |name: &str, value: &str, at, written| (name.to_owned(), value.to_owned(), at, written);
+        let flag =
+            |name: &str, value: &str, at, written| (name.to_owned(), value.to_owned(), at, written);
         assert_eq!(
             seen,
             [
