@@ -19,10 +19,16 @@ mod edit;
 mod file;
 mod flow;
 mod folder;
+#[cfg(test)]
+mod golden_tests;
 mod names;
 mod place;
 mod pod;
+#[cfg(test)]
+mod property_tests;
 mod quote;
+#[cfg(test)]
+mod refusal_tests;
 mod step;
 mod stop;
 mod stray;
@@ -80,7 +86,7 @@ impl Manifest {
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             no_manifest(&error)
-                .hint("save it as UTF-8; kubelet itself writes and expects nothing else")
+                .hint("save it as UTF-8")
         })?;
         let written = read(text)?;
         let mut meant = written.clone();
@@ -144,13 +150,15 @@ fn read(text: &str) -> Result<Value, Failure> {
             no_manifest(&error).hint("kubelet takes a file that begins with `{` for JSON")
         });
     }
+    // kubelet's reader passes it by; this one would count it as a column.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let first = serde_yaml::Deserializer::from_str(text).next();
     let value = first.map_or(Ok(Value::Null), Value::deserialize);
     value.map_err(|error| {
         let failure = no_manifest(&error);
         match error.to_string().contains("duplicate entry") {
             true => failure.hint("leave one of the two; kubelet takes the last one"),
-            false => failure,
+            false => failure.hint("put it right there, or move the file out of the folder"),
         }
     })
 }

@@ -52,7 +52,7 @@ fn dash<'t>(text: &'t str, node: &Node) -> Option<(usize, &'t str)> {
     let start = line_start(text, node.start);
     let before = text.get(start..node.start)?;
     let gap = before.trim_start_matches(' ').strip_prefix('-')?;
-    let blank = !gap.is_empty() && gap.chars().all(|c| c == ' ' || c == '\t');
+    let blank = !gap.is_empty() && gap.chars().all(|c| c == ' ');
     // A word's own anchor is not the next one's.
     blank.then_some((start, before))
 }

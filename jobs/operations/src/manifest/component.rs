@@ -118,7 +118,8 @@ pub(super) fn find(
     name: &str,
     pod: &PodId,
 ) -> Result<Component, Failure> {
-    let has: Vec<String> = components.iter().map(|one| one.name().to_owned()).collect();
+    let names = components.iter().map(|one| one.name().to_owned());
+    let has: Vec<String> = names.filter(|name| !name.is_empty()).collect();
     let (named, others): (Vec<_>, Vec<_>) =
         components.into_iter().partition(|one| one.name() == name);
     let found = match named.is_empty() {

@@ -115,46 +115,68 @@ fn line(change: Change<&str>) -> Line {
     }
 }
 
+/// As `diff -u` prints it, with the ends of lines that are not `\n`.
+#[cfg(test)]
+pub(super) fn shown(old: &str, new: &str) -> String {
+    let mut out = String::new();
+    for hunk in diff(old.as_bytes(), new.as_bytes()) {
+        out += &format!(
+            "@@ -{},{} +{},{} @@\n",
+            hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines
+        );
+        for line in hunk.lines {
+            let sign = match line.side {
+                Side::Both => ' ',
+                Side::Old => '-',
+                Side::New => '+',
+            };
+            out += &format!(
+                "{sign}{}{}\n",
+                line.text,
+                match line.end {
+                    LineEnd::Lf => "",
+                    LineEnd::CrLf => "\\r",
+                    LineEnd::Cr => "\\r only",
+                    LineEnd::Nothing => "\\ no newline",
+                }
+            );
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    /// As `diff -u` prints it.
-    fn shown(old: &str, new: &str) -> String {
-        let mut out = String::new();
-        for hunk in diff(old.as_bytes(), new.as_bytes()) {
-            out += &format!(
-                "@@ -{},{} +{},{} @@\n",
-                hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines
-            );
-            for line in hunk.lines {
-                let sign = match line.side {
-                    Side::Both => ' ',
-                    Side::Old => '-',
-                    Side::New => '+',
-                };
-                out += &format!(
-                    "{sign}{}{}\n",
-                    line.text,
-                    match line.end {
-                        LineEnd::Lf => "",
-                        LineEnd::CrLf => "\\r",
-                        LineEnd::Cr => "\\r only",
-                        LineEnd::Nothing => "\\ no newline",
-                    }
-                );
-            }
-        }
-        out
-    }
-
     #[test]
     fn lines_that_differ_stand_among_those_around_them() {
         let old: String = (1..20).map(|n| format!("{n}\n")).collect();
         let new = old.replace("5\n", "5\r\n").replace("\n19\n", "\n19");
-        insta::assert_snapshot!(shown(&old, &new), @r"");
+        insta::assert_snapshot!(shown(&old, &new), @r"
+        @@ -2,7 +2,7 @@
+         2
+         3
+         4
+        -5
+        +5\r
+         6
+         7
+         8
+        @@ -12,8 +12,8 @@
+         12
+         13
+         14
+        -15
+        +15\r
+         16
+         17
+         18
+        -19
+        +19\ no newline
+        ");
         assert_eq!(shown("", "a\n"), "@@ -0,0 +1,1 @@\n+a\n");
         assert_eq!(diff(b"a\xff\n", b"a\xff\n"), []);
     }

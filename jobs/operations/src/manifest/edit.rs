@@ -73,6 +73,9 @@ pub enum Note {
 
 pub(super) fn apply(manifest: &Manifest, component: &str, edit: &Edit) -> Result<Edited, Failure> {
     let component = manifest.component(component)?;
+    if !matches!(edit, Edit::SetImage { .. }) {
+        only_texts(manifest, &component)?;
+    }
     let (steps, notes) = match edit {
         Edit::SetFlag { flag, value } => set_flag(&component, flag, value.as_ref())?,
         Edit::UnsetFlag { flag } => unset_flag(&component, flag)?,
@@ -87,6 +90,17 @@ pub(super) fn apply(manifest: &Manifest, component: &str, edit: &Edit) -> Result
         manifest: edited,
         notes,
     })
+}
+
+/// kubelet takes no pod with a number among its words; here it would read as its digits and seem to be right.
+fn only_texts(manifest: &Manifest, component: &Component) -> Result<(), Failure> {
+    match manifest.first_that_is_no_text(component.index) {
+        None => Ok(()),
+        Some(spot) => Err(refused(
+            format!("{spot} is no text: kubelet does not take this pod"),
+            "put the word in quotes",
+        )),
+    }
 }
 
 fn set_image(component: &Component, image: &ImageName) -> Vec<Step> {

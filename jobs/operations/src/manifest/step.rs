@@ -86,6 +86,18 @@ impl fmt::Display for Spot {
     }
 }
 
+impl Manifest {
+    /// The first word of a container's command line that is not a text.
+    pub(super) fn first_that_is_no_text(&self, container: usize) -> Option<Spot> {
+        let container = self.meant.get("spec")?.get("containers")?.get(container)?;
+        [List::Command, List::Args].into_iter().find_map(|list| {
+            let mut words = container.get(list.key())?.as_sequence()?.iter();
+            let index = words.position(|word| !word.is_string())?;
+            Some(Spot { list, index })
+        })
+    }
+}
+
 impl Step {
     /// The manifest after it.
     pub(super) fn take(&self, manifest: &Manifest, container: usize) -> Result<Manifest, Failure> {
