@@ -84,10 +84,8 @@ impl Manifest {
     /// # Errors
     /// [`FailureKind::Other`]: it is not UTF-8, not YAML, gives a key twice (kubelet takes the last one), or is not a pod.
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            no_manifest(&error)
-                .hint("save it as UTF-8")
-        })?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| no_manifest(&error).hint("save it as UTF-8"))?;
         let written = read(text)?;
         let mut meant = written.clone();
         meant.apply_merge().map_err(|error| {

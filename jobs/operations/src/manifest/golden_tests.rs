@@ -130,7 +130,13 @@ fn a_new_flag_of_kubeadm_comes_where_its_name_belongs() {
          imagePullPolicy: IfNotPresent
          livenessProbe:
     ");
-    let edits = [set("etcd-servers", "https://127.0.0.1:2379,https://10.0.0.12:2379"), unset("etcd-cafile")];
+    let edits = [
+        set(
+            "etcd-servers",
+            "https://127.0.0.1:2379,https://10.0.0.12:2379",
+        ),
+        unset("etcd-cafile"),
+    ];
     insta::assert_snapshot!(changed(manifest!("kubeadm-1.36-kube-apiserver"), "kube-apiserver", &edits), @r"
     @@ -18,10 +18,9 @@
          - --client-ca-file=/etc/kubernetes/pki/ca.crt
@@ -200,7 +206,11 @@ fn rke2s_etcd_has_no_flags_to_change_but_an_image() {
         .edit("etcd", &set("quota-backend-bytes", "1"))
         .unwrap_err();
     assert_eq!(refused.kind, FailureKind::Refused);
-    assert!(refused.message.contains("/var/lib/rancher/rke2/server/db/etcd/config"));
+    assert!(
+        refused
+            .message
+            .contains("/var/lib/rancher/rke2/server/db/etcd/config")
+    );
     let edits = [image("hardened-etcd:v3.6.6"), set("config-file", "/other")];
     insta::assert_snapshot!(changed(manifest!("rke2-etcd"), "etcd", &edits), @r"
     @@ -13,7 +13,7 @@
@@ -254,7 +264,10 @@ spec:
 "#;
 
 fn by_hand() -> String {
-    let text = BY_HAND.replace("%IMAGE%", "x-image: &image registry.k8s.io/etcd:3.6.6-0\nx-word: &word --pre-vote");
+    let text = BY_HAND.replace(
+        "%IMAGE%",
+        "x-image: &image registry.k8s.io/etcd:3.6.6-0\nx-word: &word --pre-vote",
+    );
     text.replace('\n', "\r\n").trim_end().to_owned()
 }
 
@@ -262,10 +275,16 @@ fn by_hand() -> String {
 fn what_people_wrote_stays() {
     let edits = [
         set("name", "cp-1"),
-        set("listen-client-urls", "https://127.0.0.1:2379,https://it's:1"),
+        set(
+            "listen-client-urls",
+            "https://127.0.0.1:2379,https://it's:1",
+        ),
         set("data-dir", "/srv/etcd"),
         set("trusted-ca-file", "/pki/new.crt"),
-        set("initial-cluster", "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380"),
+        set(
+            "initial-cluster",
+            "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380",
+        ),
         set("snapshot-count", "5000"),
         set("pre-vote", "false"),
         image("registry.k8s.io/etcd:3.6.7-0"),
@@ -338,7 +357,12 @@ fn what_people_wrote_stays() {
 #[test]
 fn brackets_stay_brackets() {
     let text = "kind: Pod\nspec:\n  containers:\n  - {name: etcd, image: etcd:1, command: [\"etcd\",'--name=a' , --data-dir=/d]}\n";
-    let edits = [set("name", "b"), set("data-dir", "/e"), set("listen-peer-urls", "http://a:1,http://b:2"), image("etcd:2")];
+    let edits = [
+        set("name", "b"),
+        set("data-dir", "/e"),
+        set("listen-peer-urls", "http://a:1,http://b:2"),
+        image("etcd:2"),
+    ];
     insta::assert_snapshot!(changed(text, "etcd", &edits), @r#"
     @@ -1,4 +1,4 @@
      kind: Pod
@@ -430,9 +454,21 @@ fn json_stays_json() {
 fn line_ends_and_the_byte_order_mark_stay() {
     for (end, begin) in [("\n", ""), ("\r\n", "\u{feff}"), ("\r", "# x\r")] {
         for last in ["", end] {
-            let lines = ["kind: Pod", "spec:", "  containers:", "  - name: etcd", "    image: a:1", "    command:", "    - etcd", "    - --name=a"];
+            let lines = [
+                "kind: Pod",
+                "spec:",
+                "  containers:",
+                "  - name: etcd",
+                "    image: a:1",
+                "    command:",
+                "    - etcd",
+                "    - --name=a",
+            ];
             let text = format!("{begin}{}{last}", lines.join(end));
-            let wanted = format!("{begin}{}{end}    - --name=b{end}    - --z=1{last}", lines[..7].join(end));
+            let wanted = format!(
+                "{begin}{}{end}    - --name=b{end}    - --z=1{last}",
+                lines[..7].join(end)
+            );
             let edits = [set("name", "b"), set("z", "1")];
             assert_eq!(edited(&text, "etcd", &edits), wanted);
             let back = [unset("z"), set("name", "a")];

@@ -32,7 +32,7 @@ pub enum NameError {
     #[error("{0:?} is no flag's value: it has control characters in it")]
     Value(String),
     /// As an image.
-    #[error("{0:?} is no image: letters, digits and `.:/@_-`, beginning with a letter or digit")]
+    #[error("{0:?} is no image: letters, digits and `.:/@_-`, a letter or digit at both ends")]
     Image(String),
 }
 
@@ -72,6 +72,7 @@ impl FromStr for ImageName {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let good = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.ends_with(|c: char| c.is_ascii_alphanumeric())
             && text
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || ".:/@_-".contains(c));
@@ -136,7 +137,7 @@ mod tests {
                 .parse::<ImageName>()
                 .is_ok()
         );
-        assert!("etcd 3".parse::<ImageName>().is_err() && "".parse::<ImageName>().is_err());
+        assert!("etcd 3".parse::<ImageName>().is_err() && "a:".parse::<ImageName>().is_err());
     }
 
     #[test]

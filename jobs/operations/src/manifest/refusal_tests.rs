@@ -21,7 +21,10 @@ fn what_has_no_precise_change_is_refused() {
     let command = |words: &str| pod(&format!("command: {words}"));
     let shared = "kind: Pod\nx: &all\n- etcd\n- --name=a\nspec:\n  containers:\n  - name: etcd\n    command: *all\n";
     let cases = [
-        (command("&all [etcd, --name=a]\nargs: *all"), set("name", "b")),
+        (
+            command("&all [etcd, --name=a]\nargs: *all"),
+            set("name", "b"),
+        ),
         (shared.to_owned(), set("name", "b")),
         (command("[etcd, &n --name=a]\nx: *n"), set("name", "b")),
         (command("[etcd, &n --name=a]\nx: *n"), unset("name")),
@@ -29,7 +32,10 @@ fn what_has_no_precise_change_is_refused() {
         (command("[etcd, !!str --name=a]"), set("name", "b")),
         (command("\n- etcd\n- |-\n  --name=a"), set("name", "b")),
         (command("\n- etcd\n- |-\n  --name=a"), set("z", "1")),
-        (command("[etcd, --max-txn-ops, 10]"), set("max-txn-ops", "10")),
+        (
+            command("[etcd, --max-txn-ops, 10]"),
+            set("max-txn-ops", "10"),
+        ),
         (command("[etcd, --name=a, ~]"), set("name", "b")),
         (command("\n-\n  etcd"), set("name", "b")),
         (command("[etcd, --name=a, # mine\n  --x=y]"), unset("x")),
@@ -37,15 +43,30 @@ fn what_has_no_precise_change_is_refused() {
         (pod("image: x"), set("name", "b")),
         (command("[sh, -c, etcd --name=a]"), set("name", "b")),
         (command("[etcd, --name=a, --, x]"), set("name", "b")),
-        (command("[etcd, --config-file=/etc/etcd.conf]"), set("name", "b")),
-        (command("[etcd, $(X)]\nenv: [{name: X, value: --name=a}]"), set("name", "b")),
-        (command("[etcd]\nenv: [{name: ETCD_NAME, value: a}]"), unset("name")),
+        (
+            command("[etcd, --config-file=/etc/etcd.conf]"),
+            set("name", "b"),
+        ),
+        (
+            command("[etcd, $(X)]\nenv: [{name: X, value: --name=a}]"),
+            set("name", "b"),
+        ),
+        (
+            command("[etcd]\nenv: [{name: ETCD_NAME, value: a}]"),
+            unset("name"),
+        ),
         (command("[etcd]") + "---\nkind: Pod\n", set("name", "b")),
-        (command("[etcd]").replace("kind", "&p kind") + "x: {<<: {}}\n---\n{", set("name", "b")),
+        (
+            command("[etcd]").replace("kind", "&p kind") + "x: {<<: {}}\n---\n{",
+            set("name", "b"),
+        ),
         (pod("image: |\n  etcd:1"), image("etcd:2")),
         (pod("command: [etcd]"), image("etcd:2")),
     ];
-    let said: Vec<String> = cases.iter().map(|(text, edit)| refused(text, edit)).collect();
+    let said: Vec<String> = cases
+        .iter()
+        .map(|(text, edit)| refused(text, edit))
+        .collect();
     insta::assert_snapshot!(said.join("\n"), @r"
     args is not written out in its place: it comes from an anchor, or is not there
       write args out in the container
@@ -103,14 +124,22 @@ fn several_of_one_flag_are_told() {
     assert_eq!(edited.manifest.text, text.replace("b]", "c]"));
     let flag: FlagName = "name".parse().unwrap();
     let values = vec!["a".to_owned()];
-    assert_eq!(edited.notes, [Note::WithoutEffect { flag: flag.clone(), values }]);
+    assert_eq!(
+        edited.notes,
+        [Note::WithoutEffect {
+            flag: flag.clone(),
+            values
+        }]
+    );
     let edited = parse(&text).edit("etcd", &unset("name")).unwrap();
     assert_eq!(edited.manifest.text, pod("command: [etcd, --x=y]"));
     let values = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(edited.notes, [Note::AllRemoved { flag, values }]);
     // Others add lists up.
     let text = text.replace("etcd", "kube-apiserver");
-    let failure = parse(&text).edit("kube-apiserver", &set("name", "c")).unwrap_err();
+    let failure = parse(&text)
+        .edit("kube-apiserver", &set("name", "c"))
+        .unwrap_err();
     assert_eq!(failure.hint.unwrap(), "write --name once in the manifest");
 }
 
@@ -129,7 +158,9 @@ fn the_environment_is_not_overlooked() {
 
 #[test]
 fn switches_are_on_in_many_words() {
-    let text = pod("command: [etcd, --force-new-cluster, --pre-vote=T, --client-cert-auth=false, --debug]");
+    let text = pod(
+        "command: [etcd, --force-new-cluster, --pre-vote=T, --client-cert-auth=false, --debug]",
+    );
     for name in ["force-new-cluster", "pre-vote", "debug"] {
         assert_eq!(edited(&text, "etcd", &[on(name)]), text);
     }
@@ -147,11 +178,21 @@ fn switches_are_on_in_many_words() {
 fn only_what_is_shared_stands_in_the_way() {
     // The program comes from an anchor, the flags do not.
     let text = "kind: Pod\nx: &p [etcd]\nspec:\n  containers:\n  - name: etcd\n    command: *p\n    args: [--name=a]\n";
-    assert_eq!(edited(text, "etcd", &[set("name", "b")]), text.replace("=a", "=b"));
-    let text = "kind: Pod\nspec: &s\n  containers:\n  - &c\n    name: &n etcd\n    command: &w [etcd]\n";
-    assert_eq!(edited(text, "etcd", &[set("name", "b")]), text.replace("etcd]", "etcd, --name=b]"));
+    assert_eq!(
+        edited(text, "etcd", &[set("name", "b")]),
+        text.replace("=a", "=b")
+    );
+    let text =
+        "kind: Pod\nspec: &s\n  containers:\n  - &c\n    name: &n etcd\n    command: &w [etcd]\n";
+    assert_eq!(
+        edited(text, "etcd", &[set("name", "b")]),
+        text.replace("etcd]", "etcd, --name=b]")
+    );
     let text = format!("---\n{}...\n---\n# nothing\n", pod("image: etcd:1"));
-    assert_eq!(edited(&text, "etcd", &[image("etcd:2")]), text.replace(":1", ":2"));
+    assert_eq!(
+        edited(&text, "etcd", &[image("etcd:2")]),
+        text.replace(":1", ":2")
+    );
 }
 
 #[test]
