@@ -17,8 +17,13 @@ mod component;
 mod diff;
 mod edit;
 mod file;
+#[cfg(test)]
+mod file_tests;
+mod flag;
 mod flow;
 mod folder;
+#[cfg(test)]
+mod folder_tests;
 #[cfg(test)]
 mod golden_tests;
 mod names;
@@ -29,6 +34,7 @@ mod property_tests;
 mod quote;
 #[cfg(test)]
 mod refusal_tests;
+mod start;
 mod step;
 mod stop;
 mod stray;
@@ -47,6 +53,7 @@ pub use edit::{Edit, Edited, Note};
 pub use file::ManifestFile;
 pub use folder::Folder;
 pub use names::{FlagName, FlagValue, ImageName, NameError};
+pub use start::Start;
 pub use stop::Stop;
 pub use stray::{Problem, Stray};
 
@@ -150,6 +157,9 @@ fn read(text: &str) -> Result<Value, Failure> {
     }
     // kubelet's reader passes it by; this one would count it as a column.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if tree::nests_without_end(text) {
+        return Err(no_manifest(&"its brackets are nested too deep").hint("write it with fewer"));
+    }
     let first = serde_yaml::Deserializer::from_str(text).next();
     let value = first.map_or(Ok(Value::Null), Value::deserialize);
     value.map_err(|error| {

@@ -32,6 +32,8 @@ pub enum Why {
     Changed,
     /// It was taken out of the static pods' folder, so that its pod stops.
     Stopped,
+    /// It was put into the static pods' folder, and taken out again when that was undone.
+    Undone,
 }
 
 /// A manifest that was put aside.
@@ -46,12 +48,13 @@ pub struct Kept {
 }
 
 impl Why {
-    const ALL: [Self; 2] = [Self::Changed, Self::Stopped];
+    const ALL: [Self; 3] = [Self::Changed, Self::Stopped, Self::Undone];
 
     fn ending(self) -> &'static str {
         match self {
             Self::Changed => ".changed",
             Self::Stopped => ".stopped",
+            Self::Undone => ".undone",
         }
     }
 }

@@ -52,7 +52,8 @@ impl Change {
     ///
     /// # Errors
     /// [`FailureKind::Refused`] when the file is neither the old nor the new one, or is a link; [`FailureKind::Missing`]
-    /// when it is not there; else what the disk says. The file is then what it was.
+    /// when it is not there; else what the disk says. The file is then what it was, or the new one if the disk failed only
+    /// when its name was flushed.
     pub fn apply(&self, to: &Manifest) -> Result<bool, Failure> {
         if sha256(to.bytes()) != self.after {
             return Err(Failure::new(

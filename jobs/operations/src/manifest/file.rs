@@ -137,7 +137,7 @@ pub(super) enum Over<'s> {
 /// Writes a file under a temporary name, with the mode, owner and attributes of another, onto the disk; gives it its name;
 /// and the name onto the disk. Killed at any moment, it leaves what was there before or the new file.
 ///
-/// Somebody who replaces the file between the last look at it and the rename loses his change; that is a matter of
+/// Another name of the old file, a hard link, keeps the old bytes. Somebody who replaces the file between the last look at it and the rename loses his change; that is a matter of
 /// microseconds, and kubelet would take an exchange, which could be looked at afterwards, for a removal.
 pub(super) fn put(
     path: &Path,
@@ -146,7 +146,10 @@ pub(super) fn put(
     like: &File,
     over: Over<'_>,
 ) -> Result<(), Failure> {
-    let mut file = open_part(temporary, Begin::Empty)?;
+    let mut file = open_part(temporary, Begin::Empty).map_err(|failure| match failure.hint {
+        None if failure.kind == FailureKind::Refused => failure.hint("begin again when it is done"),
+        _ => failure,
+    })?;
     let put = file
         .write_all(bytes)
         .and_then(|()| take_after(&file, like))

@@ -288,8 +288,7 @@ proptest! {
 
     #[test]
     fn a_flag_changes_and_changes_back((text, flags) in manifest(), which in any::<Index>(), value in value()) {
-        let (name, old, joined) = which.get(&flags);
-        prop_assume!(*joined || crate::flags::given(&["--x".to_owned(), value.clone()]).unwrap().len() == 1);
+        let (name, old, _) = which.get(&flags);
         let once = edited(&text, "etcd", &[set(name, &value)]);
         let wanted: Vec<_> = read_flags(&text)
             .into_iter()
@@ -301,9 +300,11 @@ proptest! {
         let back = edited(&once, "etcd", &[set(name, old)]);
         prop_assert_eq!(read_flags(&back), read_flags(&text));
         prop_assert_eq!(&edited(&text, "etcd", &[set(name, old)]), &text);
-        // Only one line is another.
-        let differ = once.lines().zip(text.lines()).filter(|(one, other)| one != other).count();
-        prop_assert!(differ <= 1 && once.lines().count() == text.lines().count());
+        // Only one line is another; two words may have become one.
+        if !value.starts_with('-') {
+            let differ = once.lines().zip(text.lines()).filter(|(one, other)| one != other).count();
+            prop_assert!(differ <= 1 && once.lines().count() == text.lines().count());
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What cannot be changed without changing more, and what is said of it.
 
 use super::golden_tests::{edited, image, on, parse, set, unset};
+use super::tree::Tree;
 use super::*;
 
 /// A pod with one container, from what is below its name.
@@ -244,6 +245,29 @@ fn what_is_no_manifest_is_told() {
     it is no manifest: did not find expected node content at line 2 column 1, while parsing a flow node
       put it right there, or move the file out of the folder
     "#);
+}
+
+#[test]
+fn what_grows_or_nests_without_end_is_refused_at_once() {
+    let begun = std::time::Instant::now();
+    let mut grows = "kind: Pod\na0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..30 {
+        let more = vec![format!("*a{}", n - 1); 9].join(", ");
+        grows += &format!("a{n}: &a{n} [{more}]\n");
+    }
+    let nests = |open: &str| format!("kind: Pod\na: {}", open.repeat(1 << 20));
+    for text in [
+        grows,
+        nests("["),
+        nests("{a: "),
+        nests("- "),
+        nests("? "),
+        format!("{{\"a\":{}", "[".repeat(1 << 20)),
+    ] {
+        assert!(Manifest::parse(text.as_bytes()).is_err());
+        assert!(Tree::parse(&text).is_err() || text.starts_with("kind: Pod\na0"));
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20));
 }
 
 #[test]

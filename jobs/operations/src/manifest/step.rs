@@ -190,7 +190,7 @@ fn spliced(text: &str, mut splices: Vec<Splice>) -> Option<String> {
 }
 
 /// What came out is not exactly what was asked for.
-fn unproved() -> Failure {
+pub(super) fn unproved() -> Failure {
     Failure::new(
         FailureKind::Refused,
         "the edited text does not read as the old one with this change alone, so it is not used",

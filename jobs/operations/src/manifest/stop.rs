@@ -1,7 +1,8 @@
 //! A manifest taken out of the static pods' folder and brought back with the same bytes.
 //!
 //! Files only: whether kubelet then stops or starts the pod is another matter, which has to be proved. Unchanged bytes are
-//! worth having: kubelet starts such a pod at once, a changed one only when the old one's mirror is gone.
+//! worth having: kubelet starts such a pod at once, a changed one only when the old one's mirror is gone. To bring back
+//! others all the same, there is [`super::Start`].
 
 use std::fs::File;
 use std::io;

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StructureStyle};
+use granit_parser::{
+    ErrorKind, Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle,
+};
 
 /// A node and where it is.
 #[derive(Debug)]
@@ -45,10 +47,7 @@ pub(super) struct Tree {
 impl Tree {
     /// Reads a text; the error is what the parser says.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut options = Options::default();
-        options.set_emit_comments(false);
-        options.emit_anchor_events = true;
-        let mut events = Parser::new_from_str_with_options(text, options).peekable();
+        let mut events = events(text).peekable();
         let mut builder = Builder::default();
         while let Some(event) = events.next() {
             let (event, span) = event.map_err(|error| error.to_string())?;
@@ -102,6 +101,20 @@ impl Node {
             _ => None,
         }
     }
+}
+
+/// Whether brackets are nested deeper than anybody would write them. The other parser finds that too, but takes a time that
+/// grows with the square of their number.
+pub(super) fn nests_without_end(text: &str) -> bool {
+    let error = events(text).find_map(Result::err);
+    error.is_some_and(|error| *error.kind() == ErrorKind::RecursionLimitExceeded)
+}
+
+fn events(text: &str) -> Parser<'_, StrInput<'_>> {
+    let mut options = Options::default();
+    options.set_emit_comments(false);
+    options.emit_anchor_events = true;
+    Parser::new_from_str_with_options(text, options)
 }
 
 /// Whether anything but empty documents comes.
@@ -191,6 +204,8 @@ impl Builder {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// What the items of `s` are in the text, from their anchors and tags on.
@@ -228,6 +243,33 @@ mod tests {
         let tree = Tree::parse("a: &x [b]\nc: &y d\ne: *x\n").unwrap();
         let shared = |key| tree.is_shared(tree.root.get(key).unwrap());
         assert!(shared("a") && !shared("c") && !shared("e"));
+    }
+
+    /// All bytes of all nodes are bytes of the text.
+    fn check(text: &str, node: &Node) {
+        assert!(text.get(node.start..node.range.end).is_some());
+        assert!(text.get(node.range.clone()).is_some() && node.start <= node.range.start);
+        match &node.kind {
+            Kind::Sequence(_, items) => items.iter().for_each(|item| check(text, item)),
+            Kind::Mapping(entries) => {
+                for (key, value) in entries {
+                    check(text, key);
+                    check(text, value);
+                }
+            }
+            Kind::Scalar(..) | Kind::Alias => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_trouble(
+            text in prop_oneof![".{0,40}", "([-:?,&*!|>'\"%@{}\\[\\] #a~.\t]|\n|\r|é|\u{feff}|---\n){0,40}"],
+        ) {
+            if let Ok(tree) = Tree::parse(&text) {
+                check(&text, &tree.root);
+            }
+        }
     }
 
     #[test]
