@@ -288,7 +288,12 @@ proptest! {
 
     #[test]
     fn a_flag_changes_and_changes_back((text, flags) in manifest(), which in any::<Index>(), value in value()) {
-        let (name, old, _) = which.get(&flags);
+        let (name, old, joined) = which.get(&flags);
+        // Then two words become one, and that a comment may prevent.
+        let may_be_refused = !joined && value.starts_with('-');
+        if may_be_refused && parse(&text).edit("etcd", &set(name, &value)).is_err() {
+            return Ok(());
+        }
         let once = edited(&text, "etcd", &[set(name, &value)]);
         let wanted: Vec<_> = read_flags(&text)
             .into_iter()
