@@ -1,7 +1,7 @@
 //! Static pod manifests: what they say, and how they are changed without touching anything else in them.
 //!
 //! A manifest is read twice. The YAML library that the rest of this crate uses says what it means; a second parser says
-//! where in the text each node is ([`tree`]). An [`Edit`] replaces only the bytes it must, the result is read again with
+//! where in the text each node is. An [`Edit`] replaces only the bytes it must, the result is read again with
 //! both, and it counts only if its values differ from the old ones in exactly what was asked for. Wherever the two parsers
 //! disagree, or the text is written in a way that has no precise change, the edit is refused.
 //!

@@ -94,7 +94,7 @@ impl<'m> Place<'m> {
         Ok(vec![splice])
     }
 
-    /// A new word behind another one of the list, or the first one of an empty list.
+    /// A new word behind the one before its place.
     pub(super) fn insert(&self, spot: Spot, word: &str) -> Result<Vec<Splice>, Failure> {
         let items = self.items(spot.list)?;
         let word = scalar(word, items.style_near(spot.index), items.around());
