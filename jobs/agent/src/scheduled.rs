@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use etcd_operations::kept::schedule::Routine;
+use etcd_operations::kept::schedule::{NOT_PRUNED, Routine};
+use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, Events, scheduled as operate};
 use etcd_operations::wire::Event;
 
@@ -22,9 +23,15 @@ pub(crate) fn scheduled(routine: &str) -> ExitCode {
             Box::pin(operate(&routine, events, cancel)).await
         };
         let result = told(work, &mut stop).await;
-        end(&match result {
-            Ok(report) => Event::Report { report },
-            Err(failure) => Event::Failed { failure },
-        })
+        let report = match result {
+            Ok(report) => report,
+            Err(failure) => return end(&Event::Failed { failure }),
+        };
+        let not_pruned =
+            matches!(&report, Report::Scheduled(report) if report.not_pruned().is_some());
+        match end(&Event::Report { report }) {
+            ExitCode::SUCCESS if not_pruned => ExitCode::from(NOT_PRUNED),
+            code => code,
+        }
     })
 }

@@ -19,7 +19,7 @@ pub fn has_trailer(size: u64) -> bool {
 }
 
 /// Bytes in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes
         .iter()
@@ -118,11 +118,11 @@ impl SnapshotChecker {
         Ok(meta)
     }
 
-    /// The end of the snapshot has come.
+    /// What it is, if the end of the snapshot has come.
     ///
     /// # Errors
     /// [`Error::Damaged`] when bytes are missing, too many, or changed.
-    pub fn finish(self) -> Result<Received, Error> {
+    pub fn finish(&self) -> Result<Received, Error> {
         let meta = self.meta()?;
         let expected = meta.database_size().saturating_add(TRAILER_LEN);
         let damaged = |damage| Err(Error::damaged(&self.name, damage));
@@ -139,7 +139,7 @@ impl SnapshotChecker {
             });
         }
         let whole = self.sha.clone().chain_update(&self.tail);
-        let (expected, found) = (hex(&self.tail), hex(&self.sha.finalize()));
+        let (expected, found) = (hex(&self.tail), hex(&self.sha.clone().finalize()));
         if expected != found {
             return damaged(Damage::Checksum { expected, found });
         }

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
 use crate::report::{Alarm, AlarmKind, EndpointStatus, MemberList};
-use crate::target::Target;
+use crate::target::{Target, host};
 
 pub use causes::{chain, failure_of};
 
@@ -316,25 +316,9 @@ fn pem(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// The host of `host:port`, without the brackets of IPv6: that is how certificates name it.
-fn host(authority: &str) -> &str {
-    let authority = authority.split('/').next().unwrap_or(authority);
-    let host = authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn certificates_name_hosts_without_brackets_and_ports() {
-        assert_eq!(host("127.0.0.1:2379"), "127.0.0.1");
-        assert_eq!(host("[fd00::1]:2379/"), "fd00::1");
-        assert_eq!(host("a.example:2379"), "a.example");
-    }
 
     #[test]
     fn a_missing_certificate_is_named() {

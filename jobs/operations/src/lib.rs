@@ -4,6 +4,7 @@
 //! decides and acts; it prints nothing and asks nothing.
 
 pub mod client;
+mod disk;
 pub mod evidence;
 pub mod failure;
 pub mod flags;
@@ -14,6 +15,7 @@ pub mod manifest;
 pub mod operation;
 pub mod pack;
 pub mod report;
+mod root;
 pub mod run;
 pub mod target;
 pub mod transfer;

@@ -11,17 +11,18 @@ use serde_yaml::Value;
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
 use crate::manifest::{Folder, Manifest, Stray};
+use crate::root;
 use crate::target::Target;
 
 /// Where kubelet looks when its configuration names no other place.
-const STATIC_PODS: &str = "etc/kubernetes/manifests";
+const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 
 /// What a host's manifests say.
 #[derive(Debug)]
 pub struct Host {
     /// The node's name, as kubelet registers it.
     pub node: String,
-    /// The folder of the static pods.
+    /// The folder of the static pods, as the node knows it.
     pub folder: PathBuf,
     /// Its etcd, if a manifest has one.
     pub etcd: Option<LocalEtcd>,
@@ -38,7 +39,7 @@ pub struct Host {
 /// The manifest of an etcd and what it means.
 #[derive(Debug)]
 pub struct LocalEtcd {
-    /// The manifest.
+    /// The manifest, as the node knows it.
     pub manifest: PathBuf,
     /// The target, or why it cannot be told.
     pub target: Result<Target, TargetError>,
@@ -60,8 +61,7 @@ pub fn host() -> Result<Host, Failure> {
 /// As [`host`].
 pub fn host_at(root: &Path) -> Result<Host, Failure> {
     let node = node_name(root)?;
-    let folder = static_pods(root);
-    let found = Folder::read(&folder)?;
+    let found = Folder::read_below(root, &manifests_folder(root))?;
     let etcd = found.of_component("etcd");
     let apiserver = found
         .of_component("kube-apiserver")
@@ -80,14 +80,14 @@ pub fn host_at(root: &Path) -> Result<Host, Failure> {
             .flat_map(|file| named_paths(&file.manifest.facts(&node)))
             .collect(),
         node,
-        folder,
+        folder: found.path,
         strays: found.strays,
     })
 }
 
 /// kubelet's name for this host: as it is told on its command line, else the host's own in lower case.
 fn node_name(root: &Path) -> Result<String, Failure> {
-    let flags = std::fs::read_to_string(root.join("var/lib/kubelet/kubeadm-flags.env"));
+    let flags = root::read_text(root, "/var/lib/kubelet/kubeadm-flags.env");
     let told = flags.ok().and_then(|text| {
         let line = text
             .lines()
@@ -104,7 +104,7 @@ fn node_name(root: &Path) -> Result<String, Failure> {
     if let Some(name) = told.filter(|name| !name.is_empty()) {
         return Ok(name);
     }
-    let name = std::fs::read_to_string(root.join("proc/sys/kernel/hostname")).map_err(|error| {
+    let name = root::read_text(root, "/proc/sys/kernel/hostname").map_err(|error| {
         Failure::new(
             FailureKind::Missing,
             format!("could not read this host's name: {error}"),
@@ -113,23 +113,17 @@ fn node_name(root: &Path) -> Result<String, Failure> {
     Ok(name.trim().to_lowercase())
 }
 
-/// The static pods' folder as the node knows it, of a host whose file system is found at `root`.
+/// The static pods' folder as the node knows it, of a host whose file system is found at `root`: `staticPodPath` of
+/// kubelet's configuration, else where kubeadm puts it.
 pub(crate) fn manifests_folder(root: &Path) -> PathBuf {
-    let folder = static_pods(root);
-    Path::new("/").join(folder.strip_prefix(root).unwrap_or(&folder))
-}
-
-/// `staticPodPath` of kubelet's configuration, else where kubeadm puts it.
-fn static_pods(root: &Path) -> PathBuf {
-    let config = std::fs::read_to_string(root.join("var/lib/kubelet/config.yaml"));
+    let config = root::read_text(root, "/var/lib/kubelet/config.yaml");
     let config: Option<Value> = config
         .ok()
         .and_then(|text| serde_yaml::from_str(&text).ok());
     let path = config
         .as_ref()
         .and_then(|config| config.get("staticPodPath")?.as_str());
-    let path = path.unwrap_or(STATIC_PODS).trim_start_matches('/');
-    root.join(path)
+    Path::new("/").join(path.unwrap_or(STATIC_PODS))
 }
 
 fn etcd_servers(manifest: &Manifest) -> Option<Vec<String>> {

@@ -325,6 +325,25 @@ pub struct ScheduledReport {
     /// Of what belongs in its bundle and is not, the first few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// What became of older ones, or why they were not removed.
+    pub pruned: Answer<Pruned>,
+}
+
+impl ScheduledReport {
+    /// Why older snapshots were not removed, and that this one is there; none: what was wanted was done.
+    pub fn not_pruned(&self) -> Option<String> {
+        let failure = self.pruned.failure()?;
+        let path = self.snapshot.path.display();
+        Some(format!(
+            "the snapshot {path} was saved, but older ones were not removed: {failure}"
+        ))
+    }
+}
+
+/// What a scheduled run left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pruned {
     /// How many older snapshots were removed.
     pub removed: usize,
     /// How many snapshots are there now.

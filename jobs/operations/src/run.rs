@@ -80,7 +80,7 @@ pub async fn run(
     events: &mut Events<'_>,
     cancel: &Cancel,
 ) -> Result<Report, Failure> {
-    check_version(assignment.version)?;
+    check_version("the assignment", assignment.version)?;
     if cancel.is_cancelled() {
         return Err(interrupted(assignment.operation.name()));
     }
@@ -142,12 +142,12 @@ pub async fn run(
 }
 
 /// Refuses what another version wrote.
-fn check_version(theirs: u32) -> Result<(), Failure> {
+fn check_version(what: &str, theirs: u32) -> Result<(), Failure> {
     if theirs == wire::VERSION {
         return Ok(());
     }
     let ours = wire::VERSION;
-    let message = format!("the assignment is of version {theirs}, this program of {ours}");
+    let message = format!("{what} is of version {theirs}, this program of {ours}");
     let hint = "use the plugin and the job image of one release";
     Err(Failure::new(FailureKind::Refused, message).hint(hint))
 }

@@ -1,8 +1,10 @@
 //! A control-plane node with what is known of its etcd. Paths are the node's own, not those inside a container.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::root;
 
 /// One node's etcd: where it answers, with which certificates, where its data lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +46,8 @@ impl Target {
     /// The same, where the node's file system is found at `root`.
     #[must_use]
     pub fn below(&self, root: &Path) -> Self {
-        let below = |path: &PathBuf| below(root, path);
+        // What cannot be resolved is missing where it would be.
+        let below = |path: &PathBuf| root::below(root, path).unwrap_or_else(|_| path.clone());
         Self {
             tls: self.tls.as_ref().map(|tls| TlsFiles {
                 ca: below(&tls.ca),
@@ -58,47 +61,24 @@ impl Target {
     }
 }
 
-/// How often symbolic links may lead on before that is given up, as in Linux.
-const MOST_LINKS: usize = 40;
-
-/// A path of the node, where its file system is found at `root`: a symbolic link that begins with `/` means the node's.
-fn below(root: &Path, path: &Path) -> PathBuf {
-    let mut links = 0;
-    let mut ahead: Vec<PathBuf> = parts(path);
-    let mut found = PathBuf::new();
-    while let Some(part) = ahead.pop() {
-        if part == Path::new("..") {
-            found.pop();
-            continue;
-        }
-        found.push(&part);
-        if let Ok(leads_to) = root.join(&found).read_link()
-            && links < MOST_LINKS
-        {
-            links += 1;
-            found.pop();
-            if leads_to.is_absolute() {
-                found = PathBuf::new();
-            }
-            ahead.extend(parts(&leads_to));
-        }
-    }
-    root.join(found)
-}
-
-/// The parts of a path, the last one first, without `/` and `.`.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    path.components()
-        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
-        .map(|part| part.as_os_str().into())
-        .rev()
-        .collect()
-}
-
 /// Whether a URL leads to the host it is used on.
 pub(crate) fn is_loopback(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    host.starts_with("127.") || host.starts_with("localhost:") || host.starts_with("[::1]:")
+    let host = host(url);
+    host.starts_with("127.") || host == "localhost" || host == "::1"
+}
+
+/// The host of a URL or of `host:port`, without the brackets of IPv6: that is how certificates name it.
+pub(crate) fn host(url: &str) -> &str {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or(authority);
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    let host = match port {
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            &authority[..authority.len() - port.len() - 1]
+        }
+        _ => authority,
+    };
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Certificate files on the node.
@@ -118,24 +98,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_of_the_node_lead_to_the_nodes_files() {
-        let root = tempfile::tempdir().unwrap();
-        let at = |path: &str| root.path().join(path);
-        std::fs::create_dir_all(at("srv/pki/etcd")).unwrap();
-        std::fs::create_dir_all(at("etc")).unwrap();
-        std::os::unix::fs::symlink("/srv", at("etc/kubernetes")).unwrap();
-        std::os::unix::fs::symlink("../pki/./etcd", at("srv/pki/other")).unwrap();
-        std::os::unix::fs::symlink("round", at("round")).unwrap();
-        let found = |path: &str| below(root.path(), Path::new(path));
-        assert_eq!(
-            found("/etc/kubernetes/pki/other/ca.crt"),
-            at("srv/pki/etcd/ca.crt")
-        );
-        assert_eq!(found("/../../srv/none"), at("srv/none"));
-        assert!(found("/round/x").starts_with(root.path()));
-        assert_eq!(
-            below(Path::new("/"), Path::new("/no/such")),
-            Path::new("/no/such")
-        );
+    fn hosts_are_told_from_ports() {
+        for (url, expected) in [
+            ("https://10.0.0.2:2379/", "10.0.0.2"),
+            ("https://[fd00::3]:2379", "fd00::3"),
+            ("https://[fd00::3]", "fd00::3"),
+            ("http://a.example", "a.example"),
+            ("127.0.0.1:2379", "127.0.0.1"),
+            ("a.example:2379", "a.example"),
+        ] {
+            assert_eq!(host(url), expected, "{url}");
+        }
+        assert!(is_loopback("https://[::1]:2379") && is_loopback("http://localhost:2379"));
+        assert!(!is_loopback("https://10.0.0.2:2379"));
     }
 }

@@ -26,6 +26,8 @@ pub use follow::{Follow, follow};
 pub use frame::{Decoder, Frame, FrameWriter};
 pub use receiver::{Receiver, Whole};
 
+pub use etcd_datadir::stream::hex;
+
 use crate::failure::Failure;
 
 /// What a stream begins with; the digit is the format's version.
@@ -83,15 +85,4 @@ pub enum TransferError {
     /// What was received could not be stored.
     #[error("could not store what was received")]
     Sink(#[source] std::io::Error),
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

@@ -58,6 +58,8 @@ pub struct Asked<'a> {
 pub struct Scheduled {
     /// Its name.
     pub name: String,
+    /// The one node it takes snapshots on; none: any.
+    pub node: Option<String>,
     /// How often it is due.
     pub interval: Duration,
     /// When it was made.
@@ -66,6 +68,13 @@ pub struct Scheduled {
     pub last_success: Option<Timestamp>,
     /// Whether its snapshots lie where the nodes look for them.
     pub in_usual_folder: bool,
+}
+
+impl Scheduled {
+    /// Whether something is wrong when so long ago the last one succeeded: one run may fail, two in a row may not.
+    pub fn is_late(&self, since: Duration) -> bool {
+        since > self.interval * 2
+    }
 }
 
 /// Which of the control-plane nodes were asked.

@@ -10,15 +10,19 @@ use super::model::{LastSnapshot, Reason, Warning};
 use super::{Scheduled, Scope};
 use crate::views::format::age;
 
-/// The newest verified one on the nodes that told.
-fn newest<'a>(evidence: &Evidence<'a>) -> Option<(&'a str, &'a KeptSnapshot, &'a SnapshotReport)> {
+/// The newest verified one on the nodes that told; on `only` this one, if that is given.
+fn newest<'a>(
+    evidence: &Evidence<'a>,
+    only: Option<&str>,
+) -> Option<(&'a str, &'a KeptSnapshot, &'a SnapshotReport)> {
+    let asked = |node: &str| only.is_none_or(|only| only == node);
     let known = evidence.reports.iter().filter_map(|(node, report)| {
         let kept = report.kept.as_ref()?.newest.as_deref()?;
         let snapshot = kept.snapshot.as_ref()?;
         let of_this = evidence
             .cluster_id
             .is_none_or(|id| id == snapshot.cluster_id);
-        of_this.then_some((*node, kept, snapshot))
+        (of_this && asked(node)).then_some((*node, kept, snapshot))
     });
     known.max_by_key(|(_, _, snapshot)| snapshot.taken_at)
 }
@@ -29,7 +33,7 @@ fn passed(now: Timestamp, time: Timestamp) -> Duration {
 }
 
 pub(super) fn last(evidence: &Evidence<'_>) -> Option<LastSnapshot> {
-    let (node, kept, snapshot) = newest(evidence)?;
+    let (node, kept, snapshot) = newest(evidence, None)?;
     Some(LastSnapshot {
         node: node.to_owned(),
         name: kept.name.to_string(),
@@ -39,42 +43,53 @@ pub(super) fn last(evidence: &Evidence<'_>) -> Option<LastSnapshot> {
     })
 }
 
-/// Where schedules are to take snapshots, and the last one is older than twice the interval. What lies on the nodes counts
-/// where all of them could be looked at, and else what Kubernetes says of the runs, which may be of snapshots that are
-/// gone or damaged by now.
-pub(super) fn overdue(evidence: &Evidence<'_>) -> Option<Warning> {
+/// The schedules whose last snapshot is older than it may be.
+pub(super) fn overdue(evidence: &Evidence<'_>) -> Vec<Warning> {
     let schedules = evidence.asked.schedules;
-    // The schedule that is due most often is the promise.
-    let promised = schedules.iter().min_by_key(|one| one.interval)?;
-    let looked =
-        |(_, report): &(&str, &etcd_operations::report::StatusReport)| report.kept.is_some();
-    let all_looked = evidence.asked.scope == Scope::All
-        && evidence.reports.len() == evidence.asked.nodes.len()
-        && evidence.reports.iter().all(looked)
-        && schedules.iter().all(|one| one.in_usual_folder);
-    let on_nodes = newest(evidence).map(|(_, _, snapshot)| snapshot.taken_at);
-    let by_kubernetes = schedules.iter().filter_map(|one| one.last_success).max();
-    let last = if all_looked {
-        on_nodes
-    } else {
-        on_nodes.max(by_kubernetes)
-    };
-    let since = passed(evidence.asked.now, last.unwrap_or(promised.made));
-    if since <= promised.interval * 2 {
-        return None;
-    }
-    Some(late(promised, last.map(|_| since)))
+    let mut pinned: Vec<&Scheduled> = schedules.iter().filter(|one| one.node.is_some()).collect();
+    pinned.sort_by_key(|one| &one.node);
+    // Of those that may run anywhere, what is due most often is the promise.
+    let anywhere = schedules.iter().filter(|one| one.node.is_none());
+    let promised = anywhere.min_by_key(|one| one.interval);
+    let judged = promised.into_iter().chain(pinned);
+    judged.filter_map(|one| late(evidence, one)).collect()
 }
 
-fn late(promised: &Scheduled, since: Option<Duration>) -> Warning {
-    let every = age(promised.interval);
-    let message = match since {
-        Some(since) => format!(
-            "the last verified snapshot is {} old, and one is due every {every}",
+/// What lies on the nodes counts where all it concerns could be looked at, and else what Kubernetes says of the runs, which
+/// may be of snapshots that are gone or damaged by now.
+fn late(evidence: &Evidence<'_>, schedule: &Scheduled) -> Option<Warning> {
+    let only = schedule.node.as_deref();
+    let on_nodes = newest(evidence, only).map(|(_, _, snapshot)| snapshot.taken_at);
+    let last = if schedule.in_usual_folder && looked(evidence, only) {
+        on_nodes
+    } else {
+        on_nodes.max(schedule.last_success)
+    };
+    let since = passed(evidence.asked.now, last.unwrap_or(schedule.made));
+    if !schedule.is_late(since) {
+        return None;
+    }
+    let place = only.map(|node| format!(" on {node}")).unwrap_or_default();
+    let every = age(schedule.interval);
+    let message = match last {
+        Some(_) => format!(
+            "the last verified snapshot{place} is {} old, and one is due every {every}",
             age(since)
         ),
-        None => format!("no verified snapshot is there, and one is due every {every}"),
+        None => format!("no verified snapshot is there{place}, and one is due every {every}"),
     };
-    super::warnings::warning(Reason::SnapshotOverdue, message)
-        .hint("kubectl etcd snapshot schedule show says why")
+    let warning = super::warnings::warning(Reason::SnapshotOverdue, message);
+    Some(warning.hint("kubectl etcd snapshot schedule show says why"))
+}
+
+/// Whether a node, or all of them, told what is kept there.
+fn looked(evidence: &Evidence<'_>, only: Option<&str>) -> bool {
+    let mut told = evidence
+        .reports
+        .iter()
+        .filter(|(_, report)| report.kept.is_some());
+    match only {
+        Some(only) => told.any(|(node, _)| *node == only),
+        None => evidence.asked.scope == Scope::All && told.count() == evidence.asked.nodes.len(),
+    }
 }

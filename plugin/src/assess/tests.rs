@@ -446,6 +446,7 @@ fn kept(taken_at: &str) -> etcd_operations::report::KeptSummary {
 fn scheduled(last_success: Option<&str>) -> super::Scheduled {
     super::Scheduled {
         name: "etcd-snapshot".into(),
+        node: None,
         interval: std::time::Duration::from_secs(86_400),
         made: "2026-01-01T00:00:00Z".parse().unwrap(),
         last_success: last_success.map(|time| time.parse().unwrap()),
@@ -493,5 +494,26 @@ fn a_schedule_that_is_not_kept_is_warned_of() {
             .starts_with("no verified snapshot"),
         "{:?}",
         never.warnings
+    );
+}
+
+#[test]
+fn each_master_with_a_schedule_of_its_own_is_judged_by_itself() {
+    let of_node = |node: &str| super::Scheduled {
+        node: Some(node.into()),
+        ..scheduled(Some("2026-11-21T03:00:00Z"))
+    };
+    let mut cluster = Cluster::of(3);
+    let (old, new) = (kept("2026-11-18T03:00:00Z"), kept("2026-11-21T03:00:00Z"));
+    cluster.kept = [Some(new), Some(old), None].into();
+    cluster.schedules = ["cp-3", "cp-2", "cp-1"].map(of_node).into();
+    let status = cluster.assess();
+    let messages: Vec<&str> = status.warnings.iter().map(|one| &*one.message).collect();
+    let [only] = messages.as_slice() else {
+        panic!("{messages:?}")
+    };
+    assert!(
+        only.starts_with("the last verified snapshot on cp-2 is 3d"),
+        "{only}"
     );
 }

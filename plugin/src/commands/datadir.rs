@@ -19,9 +19,9 @@ Examples:
   # Copies of several members' directories: which one to go on from?
   kubectl etcd datadir inspect --compare ./cp-1 ./cp-2 ./cp-3
 
-Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it,
-4 it can only be restored from, or not even that.
-With --compare: 0 there is one to go on from, 4 there is none, 1 one cannot be read (the others are ranked).";
+Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it, 4 it can only be
+restored from, or not even that. With --compare: 0 there is one to go on from, 4 there is none, 1
+one cannot be read (the others are ranked).";
 
 /// Look into etcd's data directories while no etcd runs on them
 #[derive(Debug, Args)]

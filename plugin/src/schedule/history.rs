@@ -104,8 +104,13 @@ fn report(pod: &Pod) -> Option<Box<ScheduledReport>> {
 /// Why a Job failed: its program's own words before those of Kubernetes.
 fn why(condition: &JobCondition, pod: Option<&Pod>) -> String {
     let words = pod.and_then(|pod| last_words(pod));
-    if let Some(Err(error)) = words.and_then(last_line) {
-        return error.message;
+    let told = match words.and_then(last_line) {
+        Some(Err(error)) => Some(error.message),
+        Some(Ok(Report::Scheduled(report))) => report.not_pruned(),
+        Some(Ok(_)) | None => None,
+    };
+    if let Some(told) = told {
+        return told;
     }
     if let Some(obstacle) = pod.and_then(obstacle) {
         return obstacle;

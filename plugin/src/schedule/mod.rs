@@ -5,6 +5,7 @@
 
 mod cron;
 mod history;
+mod judge;
 mod moving;
 mod render;
 mod store;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use cron::{due_after, interval};
 pub(crate) use history::{Outcome, Run, newest_runs, obstacle};
+pub(crate) use judge::{Judgement, judge, lacking, last_success};
 pub(crate) use moving::{move_due, move_known};
 pub(crate) use render::{Place, is_kubernetes_own, places, render};
 pub(crate) use store::{Applied, apply, list, promised, remove, runs, start};

@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use etcd_operations::kept::schedule::NOT_PRUNED;
 use etcd_operations::target::Target;
+use etcd_operations::transfer::hex;
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
+use k8s_openapi::api::batch::v1::{
+    CronJob, CronJobSpec, JobSpec, JobTemplateSpec, PodFailurePolicy,
+    PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule,
+};
 use k8s_openapi::api::core::v1::{
     Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec,
     PodTemplateSpec, Toleration,
@@ -120,11 +125,7 @@ fn shortened(name: &str) -> String {
     if name.len() <= LONGEST_NAME {
         return name;
     }
-    let digest: String = Sha256::digest(name.as_bytes())
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex(&Sha256::digest(name.as_bytes())[..4]);
     let kept: String = name.chars().take(LONGEST_NAME - digest.len() - 1).collect();
     format!("{}-{digest}", kept.trim_end_matches(['-', '.']))
 }
@@ -161,6 +162,7 @@ pub(crate) fn render(
                 metadata: Some(metadata(None)),
                 spec: Some(JobSpec {
                     backoff_limit: Some(RETRIES),
+                    pod_failure_policy: Some(no_second_snapshot()),
                     active_deadline_seconds: Some(times.run_seconds),
                     template: PodTemplateSpec {
                         metadata: Some(metadata(None)),
@@ -172,6 +174,21 @@ pub(crate) fn render(
             ..CronJobSpec::default()
         }),
         ..CronJob::default()
+    }
+}
+
+/// A run that took its snapshot is not tried again.
+fn no_second_snapshot() -> PodFailurePolicy {
+    PodFailurePolicy {
+        rules: vec![PodFailurePolicyRule {
+            action: "FailJob".into(),
+            on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                operator: "In".into(),
+                values: vec![NOT_PRUNED.into()],
+                ..PodFailurePolicyOnExitCodesRequirement::default()
+            }),
+            ..PodFailurePolicyRule::default()
+        }],
     }
 }
 

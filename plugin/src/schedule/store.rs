@@ -1,8 +1,5 @@
 //! The CronJobs of a schedule in the cluster.
 
-use std::path::Path;
-
-use etcd_operations::kept::FOLDER;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
@@ -10,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 
-use super::{SCHEDULE, SNAPSHOTS, Schedule, interval};
+use super::judge::promise;
+use super::{SCHEDULE, SNAPSHOTS};
 use crate::assess::Scheduled;
 use crate::owner;
 use crate::runners::podspec::APP;
@@ -59,22 +57,8 @@ pub(crate) async fn promised(
     now: Timestamp,
 ) -> kube::Result<Vec<Scheduled>> {
     let all = api(client, namespace).list(&ours().match_any()).await?;
-    let promise = |one: CronJob| {
-        let spec = one.spec.as_ref()?;
-        let zone = spec.time_zone.as_deref().unwrap_or("Etc/UTC");
-        let usual = Schedule::of(&one).is_some_and(|wanted| wanted.folder == Path::new(FOLDER));
-        Some(Scheduled {
-            interval: interval(&spec.schedule, zone, now).filter(|_| spec.suspend != Some(true))?,
-            made: one.metadata.creation_timestamp.as_ref()?.0,
-            last_success: one
-                .status
-                .as_ref()
-                .and_then(|status| Some(status.last_successful_time.as_ref()?.0)),
-            in_usual_folder: usual,
-            name: one.metadata.name?,
-        })
-    };
-    Ok(all.items.into_iter().filter_map(promise).collect())
+    let promise = |one: &CronJob| promise(one, now);
+    Ok(all.items.iter().filter_map(promise).collect())
 }
 
 /// The Jobs of schedules and their Pods.

@@ -63,7 +63,7 @@ pub(crate) fn sample() -> CronJob {
 pub(crate) fn sample_report() -> etcd_operations::report::ScheduledReport {
     serde_json::from_value(json!({
         "node": "cp-1", "source": "https://10.0.0.2:2379", "insteadOfOwn": "https://10.0.0.1:2379 knows of no leader",
-        "removed": 1, "kept": 7, "snapshot": {
+        "pruned": {"ok": {"removed": 1, "kept": 7}}, "snapshot": {
             "path": "/var/lib/etcd-snapshots/etcd-2026-11-21T030000Z.db", "sizeBytes": 10_485_760, "sha256": "ab",
             "clusterId": "7", "memberId": "8", "revision": 9_118_204, "raftTerm": 2, "etcdVersion": "3.6.16",
             "hash": 1, "totalKeys": 2, "takenAt": "2026-11-21T03:00:00Z", "tookMs": 1900},
@@ -87,8 +87,9 @@ fn schedules_are_shown_with_what_is_wrong() {
         outcome: Outcome::Failed("no member is healthy".into()),
     };
     let shown = |now: &str, runs: &[Run]| {
-        let mut list = ScheduleList::new("kube-system".into(), now.parse().unwrap());
-        list.add(&sample(), runs);
+        let now = now.parse().unwrap();
+        let mut list = ScheduleList::new("kube-system".into(), now);
+        list.add(&sample(), runs, judge(&sample(), runs, now));
         (
             list.is_in_order(),
             text(&list, Format::Table, Paint::Plain).unwrap(),
@@ -106,6 +107,20 @@ fn schedules_are_shown_with_what_is_wrong() {
         "scheduled_run",
         text(&runs, Format::Table, Paint::Plain).unwrap()
     );
+}
+
+#[test]
+fn a_master_without_its_cron_job_is_named() {
+    let place = |name: &str| Place::Node {
+        name: name.into(),
+        image: None,
+    };
+    let mut there = sample();
+    there.metadata.name = Some(place("cp-1").cron_job());
+    let there = [there];
+    assert_eq!(lacking(&place("cp-1"), &there), None);
+    assert!(lacking(&place("cp-2"), &there).is_some_and(|what| what.starts_with("cp-2 has no")));
+    assert_eq!(lacking(&any_master(), &there), None);
 }
 
 #[test]
@@ -255,6 +270,28 @@ fn a_failed_run_says_what_its_program_said() {
         panic!("{run:?}")
     };
     assert!(why.contains("backoff limit"), "{why}");
+}
+
+#[test]
+fn a_run_that_could_not_remove_older_ones_has_failed_and_says_what_it_saved() {
+    use etcd_operations::failure::{Answer, Failure, FailureKind};
+    use etcd_operations::report::{Report, ScheduledReport};
+    use etcd_operations::wire::{Event, Line};
+    let report = Report::Scheduled(ScheduledReport {
+        pruned: Answer::Failed(Failure::new(FailureKind::Missing, "it is read-only")),
+        ..sample_report()
+    });
+    let words = serde_json::to_string(&Line::new(Event::Report { report })).unwrap();
+    let pods = json!([pod("2026-11-21T03:00:00Z", "Failed", &words)]);
+    let over = json!([{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]);
+    let Outcome::Failed(why) = runs_of(pods, &over).outcome else {
+        panic!("it has not failed")
+    };
+    let path = "/var/lib/etcd-snapshots/etcd-2026-11-21T030000Z.db";
+    assert_eq!(
+        why,
+        format!("the snapshot {path} was saved, but older ones were not removed: it is read-only")
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use etcd_operations::report::SnapshotReport;
 use super::*;
 use crate::views::{Format, render};
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().unwrap()
 }
 
@@ -33,7 +33,7 @@ fn kept(name: &str, taken_at: &str, state: KeptState) -> KeptSnapshot {
     }
 }
 
-fn verified(name: &str, taken_at: &str) -> KeptSnapshot {
+pub(crate) fn verified(name: &str, taken_at: &str) -> KeptSnapshot {
     let at = taken_at.parse().unwrap();
     let how = Checked::WhileSaving;
     kept(name, taken_at, KeptState::Verified { at, how })
@@ -70,38 +70,6 @@ pub(crate) fn list() -> SnapshotList {
     list
 }
 
-pub(crate) fn prune() -> Prune {
-    let judged = |one: KeptSnapshot, fate| PrunedSnapshot {
-        taken_at: one.snapshot.as_ref().map(|s| s.taken_at),
-        name: one.name,
-        size_bytes: one.size_bytes,
-        fate,
-    };
-    let mut view = Prune::new(true, now());
-    let reasons = vec![Reason::Newest, Reason::Daily];
-    view.add(
-        "cp-1",
-        &PruneReport {
-            snapshots: vec![
-                judged(
-                    verified("x.db", "2026-11-19T03:00:00Z"),
-                    Fate::Untouched {
-                        why: "nothing describes it".into(),
-                    },
-                ),
-                judged(
-                    verified("b.db", "2026-11-21T03:00:00Z"),
-                    Fate::Stays { reasons },
-                ),
-                judged(verified("a.db", "2026-11-20T03:00:00Z"), Fate::Goes),
-            ],
-            removed: Vec::new(),
-        },
-    );
-    view.unknown("cp-3", "the kubelet does not answer".into());
-    view
-}
-
 #[test]
 fn a_list_says_what_is_known_and_what_is_not() {
     let text = render(&list(), Format::Table, Paint::Plain).unwrap();
@@ -119,10 +87,4 @@ fn an_empty_list_is_no_table_of_nothing() {
         "no verified snapshot is kept\n"
     );
     assert!(list.is_whole());
-}
-
-#[test]
-fn rules_are_shown_with_what_they_keep() {
-    insta::assert_snapshot!(render(&prune(), Format::Table, Paint::Plain).unwrap());
-    assert_eq!(prune().names(), ["cp-1/a.db"]);
 }

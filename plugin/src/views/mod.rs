@@ -11,6 +11,7 @@ pub mod inspection;
 pub mod kept;
 pub mod members;
 pub mod packed;
+pub mod prune;
 pub mod restore;
 pub mod schedule;
 #[cfg(test)]

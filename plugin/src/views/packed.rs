@@ -1,9 +1,8 @@
-//! How what a packed snapshot was checked for is shown.
-
-use std::collections::BTreeSet;
+//! How packed snapshots are shown.
 
 use etcd_operations::pack::unpack::{Found, Opened};
-use etcd_operations::pack::{Contents, MASTERS};
+use etcd_operations::pack::{self, Contents, Wanted};
+use etcd_operations::report::{BundleSummary, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,7 +16,7 @@ const SHOWN: usize = 3;
 #[serde(rename_all = "camelCase")]
 pub struct PackedFile {
     /// How.
-    pub form: PackedForm,
+    pub form: Packing,
     /// The sha256 of the packed file in hex: what `sha256sum` says of it.
     pub sha256: String,
     /// The size of the snapshot in it, in bytes.
@@ -29,12 +28,77 @@ pub struct PackedFile {
 
 /// How a snapshot is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PackedForm {
-    /// Compressed.
+#[serde(rename_all = "camelCase")]
+pub enum Packing {
+    /// It is as etcd sent it.
+    Plain,
+    /// It is compressed.
     Zstd,
-    /// In a bundle.
+    /// It is in a bundle.
     Bundle,
+    /// It is in a bundle that has certificates and keys.
+    BundleWithPki,
+}
+
+impl Packing {
+    fn bundle(pki: bool) -> Self {
+        if pki {
+            Self::BundleWithPki
+        } else {
+            Self::Bundle
+        }
+    }
+
+    /// For people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Zstd => "zstd",
+            Self::Bundle => "bundle",
+            Self::BundleWithPki => "bundle with keys",
+        }
+    }
+}
+
+impl From<Wanted> for Packing {
+    fn from(wanted: Wanted) -> Self {
+        match wanted {
+            Wanted::Plain => Self::Plain,
+            Wanted::Zstd { .. } => Self::Zstd,
+            Wanted::Bundle { pki, .. } => Self::bundle(pki),
+        }
+    }
+}
+
+impl From<&SnapshotReport> for Packing {
+    fn from(snapshot: &SnapshotReport) -> Self {
+        match &snapshot.packed {
+            None => Self::Plain,
+            Some(packed) => match &packed.bundle {
+                None => Self::Zstd,
+                Some(bundle) => Self::bundle(bundle.pki),
+            },
+        }
+    }
+}
+
+/// What is beside the snapshot in a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Bundle {
+    /// The control-plane nodes whose files are in it.
+    pub nodes: Vec<String>,
+    /// Whether certificates and keys are.
+    pub pki: bool,
+}
+
+impl From<BundleSummary> for Bundle {
+    fn from(summary: BundleSummary) -> Self {
+        Self {
+            nodes: summary.nodes,
+            pki: summary.pki,
+        }
+    }
 }
 
 /// A bundle in which every file is as described.
@@ -43,21 +107,31 @@ pub enum PackedForm {
 pub struct CheckedBundle {
     /// How many files it has, the snapshot among them, beside the description.
     pub files: usize,
-    /// The control-plane nodes whose files are in it.
-    pub nodes: Vec<String>,
+    /// Whose.
+    #[serde(flatten)]
+    pub holds: Bundle,
     /// What belongs in it and could not be put in when it was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<LeftOutFile>,
+    pub left_out: Vec<LeftOut>,
 }
 
-/// What is not in a bundle.
+/// Something that is not in a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LeftOutFile {
-    /// Its path, as it would have been in the bundle.
+pub struct LeftOut {
+    /// Where it would be.
     pub path: String,
     /// Why it is not.
     pub why: String,
+}
+
+impl From<&pack::LeftOut> for LeftOut {
+    fn from(left: &pack::LeftOut) -> Self {
+        Self {
+            path: left.path.clone(),
+            why: left.why.clone(),
+        }
+    }
 }
 
 impl PackedFile {
@@ -66,10 +140,11 @@ impl PackedFile {
         let unpacked = opened.unpacked.as_ref()?;
         let (form, bundle) = match &opened.found {
             Found::Plain => return None,
-            Found::Zstd => (PackedForm::Zstd, None),
+            Found::Zstd => (Packing::Zstd, None),
             Found::Bundle(description) => {
-                let contents = description.contents.as_ref();
-                (PackedForm::Bundle, contents.map(CheckedBundle::of))
+                let bundle = description.contents.as_ref().map(CheckedBundle::from);
+                let pki = bundle.as_ref().is_some_and(|bundle| bundle.holds.pki);
+                (Packing::bundle(pki), bundle)
             }
         };
         Some(Self {
@@ -85,7 +160,7 @@ impl PackedFile {
         let Some(bundle) = &self.bundle else {
             return Vec::new();
         };
-        let nodes = match bundle.nodes.as_slice() {
+        let nodes = match bundle.holds.nodes.as_slice() {
             [] => "none of control-plane nodes".to_owned(),
             nodes => format!("of {}", nodes.join(", ")),
         };
@@ -101,23 +176,12 @@ impl PackedFile {
     }
 }
 
-impl CheckedBundle {
-    fn of(contents: &Contents) -> Self {
-        let node = |path: &str| {
-            let (folder, path) = path.split_once('/')?;
-            let (node, _) = path.split_once('/')?;
-            (folder == MASTERS).then(|| node.to_owned())
-        };
-        let paths = contents.files.iter().map(|file| file.path.as_str());
-        let nodes: BTreeSet<String> = paths.filter_map(node).collect();
-        let left_out = contents.left_out.iter().map(|one| LeftOutFile {
-            path: one.path.clone(),
-            why: one.why.clone(),
-        });
+impl From<&Contents> for CheckedBundle {
+    fn from(contents: &Contents) -> Self {
         Self {
             files: contents.files.len(),
-            nodes: nodes.into_iter().collect(),
-            left_out: left_out.collect(),
+            holds: contents.summary().into(),
+            left_out: contents.left_out.iter().map(LeftOut::from).collect(),
         }
     }
 }

@@ -177,9 +177,10 @@ fn snapshot() {
 
 #[test]
 fn kept() {
-    use crate::views::kept::{Deleted, tests};
-    check("SnapshotList", &[tests::list()]);
-    check("SnapshotPrune", &[tests::prune()]);
+    use crate::views::kept::tests::list;
+    use crate::views::prune::{Deleted, tests::prune};
+    check("SnapshotList", &[list()]);
+    check("SnapshotPrune", &[prune()]);
     let mut deleted = Deleted::new();
     deleted.add("cp-1", &["a.db".parse().unwrap()]);
     check("SnapshotDeletion", &[deleted]);
@@ -320,7 +321,8 @@ fn schedules() {
     );
     let now = "2026-11-21T12:00:00Z".parse().unwrap();
     let mut list = ScheduleList::new("kube-system".into(), now);
-    list.add(&crate::schedule::sample(), &[]);
+    let judgement = crate::schedule::Judgement::default();
+    list.add(&crate::schedule::sample(), &[], judgement);
     check("ScheduleList", &[ScheduleList::new("x".into(), now), list]);
     let mut runs = ScheduledRuns::new();
     runs.add("etcd-snapshot", &crate::schedule::sample_report());

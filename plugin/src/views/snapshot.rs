@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::views::format::{bytes, count, revision, took};
 use crate::views::grid::{Paint, clean};
+use crate::views::packed::{Bundle, LeftOut};
 use crate::views::{API_VERSION, View};
 
 /// A snapshot that was taken and checked.
@@ -75,35 +76,12 @@ pub struct PackedSnapshot {
     pub bundle: Option<Bundle>,
 }
 
-/// What is beside the snapshot in a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Bundle {
-    /// The control-plane nodes whose files are in it.
-    pub nodes: Vec<String>,
-    /// Whether their certificates and keys are.
-    pub pki: bool,
-}
-
-/// Something that is not in a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LeftOut {
-    /// Where it would be.
-    pub path: String,
-    /// Why it is not.
-    pub why: String,
-}
-
 impl PackedSnapshot {
     fn new(packed: &Packed) -> Self {
         Self {
             size_bytes: packed.size_bytes,
             sha256: packed.sha256.clone(),
-            bundle: packed.bundle.as_ref().map(|bundle| Bundle {
-                nodes: bundle.nodes.clone(),
-                pki: bundle.pki,
-            }),
+            bundle: packed.bundle.clone().map(Bundle::from),
         }
     }
 }
@@ -116,12 +94,7 @@ impl Snapshot {
             .iter()
             .flat_map(|contents| &contents.left_out);
         Self {
-            left_out: left_out
-                .map(|left| LeftOut {
-                    path: left.path.clone(),
-                    why: left.why.clone(),
-                })
-                .collect(),
+            left_out: left_out.map(LeftOut::from).collect(),
             ..Self::new(&saved.snapshot, node, local, took)
         }
     }

@@ -13,13 +13,16 @@ pub const PLUGIN_VARIABLE: &str = "KUBECTL_ETCD_PLUGIN";
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// The workspace's profile for the plugin in tests, which says what sets it apart from the release.
+const TESTED: &str = "tested";
+
 fn workspace() -> Result<&'static Path> {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("the test bed lies in no workspace")
 }
 
-/// The plugin: a static release build, as it is shipped. Built at most once in a process.
+/// The plugin: a static build, as it is shipped but for optimization across crates. Built at most once in a process.
 ///
 /// # Errors
 /// When the build fails, or `KUBECTL_ETCD_PLUGIN` names no file.
@@ -38,24 +41,26 @@ fn build_plugin() -> Result<PathBuf> {
             .canonicalize()
             .with_context(|| format!("{PLUGIN_VARIABLE} names no file: {}", path.display()));
     }
-    build("kubectl-etcd", "bin", &["-p", "kubectl-etcd"])
+    build("kubectl-etcd", "bin", TESTED, &["-p", "kubectl-etcd"])
 }
 
-/// An example of the library for etcd's files, by its name, built like the plugin.
+/// An example of the library for etcd's files, by its name: a static release build.
 ///
 /// # Errors
 /// When the build fails.
 pub fn datadir_example(name: &str) -> Result<PathBuf> {
-    build(name, "example", &["-p", "etcd-datadir", "--example", name])
+    let what = ["-p", "etcd-datadir", "--example", name];
+    build(name, "example", "release", &what)
 }
 
-fn build(name: &str, kind: &str, what: &[&str]) -> Result<PathBuf> {
-    say(&format!("building {name} (cargo, release)"));
+fn build(name: &str, kind: &str, profile: &str, what: &[&str]) -> Result<PathBuf> {
+    say(&format!("building {name} (cargo, profile {profile})"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let done = Command::new(cargo)
         .current_dir(workspace()?)
-        // With --target, because procedural macros cannot be static.
-        .args(["build", "--release", "--locked", "--target", TARGET])
+        .args(["build", "--profile", profile, "--locked"])
+        // Named, because procedural macros cannot be static.
+        .args(["--target", TARGET])
         .arg("--message-format=json-render-diagnostics")
         .args(what)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")

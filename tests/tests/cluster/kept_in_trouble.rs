@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use testbed::{Node, wait};
+use testbed::{Cluster, Node, Workstation, wait};
 
 use crate::agrees_with_etcdutl;
 use crate::kept::{FOLDER, kept, list, names, save, snapshot};
@@ -92,40 +92,46 @@ fn power_lost_in_the_middle_of_a_save_leaves_no_half_snapshot() {
 fn a_disk_that_fills_up_in_the_middle_of_a_save_keeps_what_it_had() {
     kept(|cluster, me| {
         large_database(cluster)?;
-        let m3 = cluster.node("m3")?;
-        let size = cluster.etcd_status(m3)?["dbSize"]
-            .as_u64()
-            .context("no size")?;
-        // Room for one, with some to spare, and for what is there already.
-        let room = (size >> 20) + 24;
-        let mount = format!(
-            "mkdir -p {FOLDER} && mount -t tmpfs -o size={room}m tmpfs {FOLDER} && echo old > {FOLDER}/old.db"
-        );
-        m3.run(["sh", "-c", &mount])?.success()?;
-        let outcome = (|| -> Result<_> {
-            let on_node = format!("--on-node={FOLDER}");
-            let running = me.start(["snapshot", "save", &on_node, "--node", "m3"])?;
-            let job = stop_in_the_middle(m3, FOLDER)?;
-            let fill = m3.run([
-                "sh",
-                "-c",
-                &format!("cat /dev/zero > {FOLDER}/theirs; true"),
-            ]);
-            kill_process(job, Signal::CONT)?;
-            fill?;
-            let full = running.wait(LIMIT)?;
-            let left = lies_there(m3, FOLDER, 0)?;
-            // And what is seen before anything is written.
-            let before = me.etcd(["snapshot", "save", &on_node, "--node", "m3"])?;
-            Ok((full, left, before))
-        })();
-        m3.run(["umount", FOLDER])?.success()?;
-        let (full, left, before) = outcome?;
-        full.code(1)?.says(&["No space left"])?;
-        ensure!(left == ["old.db", "theirs"], "{left:?}");
-        before.code(1)?.says(&["bytes are free", "hint: free "])?;
-        Ok(())
+        fill_up(cluster, me, &["--compress"])?;
+        fill_up(cluster, me, &[])
     });
+}
+
+/// Fills the disk up in the middle of a save with these flags.
+fn fill_up(cluster: &Cluster, me: &Workstation, flags: &[&str]) -> Result<()> {
+    let m3 = cluster.node("m3")?;
+    let size = cluster.etcd_status(m3)?["dbSize"]
+        .as_u64()
+        .context("no size")?;
+    // Room for one that is packed, with some to spare, and for what is there already.
+    let room = (size >> 20) * 3 / 2 + 24;
+    let mount = format!(
+        "mkdir -p {FOLDER} && mount -t tmpfs -o size={room}m tmpfs {FOLDER} && echo old > {FOLDER}/old.db"
+    );
+    m3.run(["sh", "-c", &mount])?.success()?;
+    let outcome = (|| -> Result<_> {
+        let on_node = format!("--on-node={FOLDER}");
+        let mut save = vec!["snapshot", "save", &on_node, "--node", "m3"];
+        save.extend(flags);
+        let running = me.start(&save)?;
+        let job = stop_in_the_middle(m3, FOLDER)?;
+        let fill = format!("cat /dev/zero > {FOLDER}/theirs; true");
+        let fill = m3.run(["sh", "-c", &fill]);
+        kill_process(job, Signal::CONT)?;
+        fill?;
+        let full = running.wait(LIMIT)?;
+        let left = lies_there(m3, FOLDER, 0)?;
+        // And what is seen before anything is written.
+        let before = me.etcd(&save)?;
+        Ok((full, left, before))
+    })();
+    m3.run(["umount", FOLDER])?.success()?;
+    let (full, left, before) = outcome?;
+    full.code(1)?
+        .says(&["No space left", "hint: free at least "])?;
+    ensure!(left == ["old.db", "theirs"], "{left:?}");
+    before.code(1)?.says(&["bytes are free", "hint: free "])?;
+    Ok(())
 }
 
 #[test]

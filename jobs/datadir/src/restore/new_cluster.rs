@@ -174,7 +174,7 @@ pub(super) fn random_hex(bytes: usize) -> Result<String, Error> {
     let mut file = File::open(SOURCE).map_err(|e| Error::io(SOURCE, "open", e))?;
     file.read_exact(&mut random)
         .map_err(|e| Error::io(SOURCE, "read", e))?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::stream::hex(&random))
 }
 
 #[cfg(test)]

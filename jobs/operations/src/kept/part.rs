@@ -5,17 +5,16 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::statvfs;
-
 use super::description::Description;
 use super::files::{self, Begin, Replace, exists, open_part, sync_folder_of, trouble};
 use super::name;
+use crate::disk;
 use crate::failure::{Failure, FailureKind};
 use crate::pack::ENDINGS;
 use crate::transfer::part_of;
 
 /// Room beside what etcd says of its size: it grows meanwhile.
-const SPARE_BYTES: u64 = 16 << 20;
+pub(crate) const SPARE_BYTES: u64 = 16 << 20;
 
 /// How many snapshots of one second get names.
 const MOST_NUMBERS: u32 = 99;
@@ -247,8 +246,7 @@ pub(crate) fn make_room(folder: &Path, bytes: u64) -> Result<(), Failure> {
 }
 
 fn room_for(folder: &Path, bytes: u64) -> Result<(), Failure> {
-    let place = statvfs(folder).map_err(|error| trouble("look at", folder, &error.into()))?;
-    let free = place.f_bavail.saturating_mul(place.f_frsize);
+    let free = disk::free(folder).map_err(|error| trouble("look at", folder, &error))?;
     let needed = bytes.saturating_add(SPARE_BYTES);
     if free >= needed {
         return Ok(());

@@ -9,6 +9,10 @@ use super::name;
 use super::retention::Rules;
 use crate::pack::{Packing, Wanted};
 
+/// What the program ends with when a run took its snapshot and could not remove older ones: another try would take one
+/// more snapshot.
+pub const NOT_PRUNED: u8 = 3;
+
 /// What a scheduled run does, whichever control-plane node it comes to. It is the same on all of them, so nothing of a
 /// node stands in it: that is found there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::Manifest;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::{self, Begin, nofollow, open_part, sync_folder_of, trouble};
+use crate::root;
 use crate::transfer::hex;
 
 /// kubelet's own limit for a manifest, in bytes (`maxConfigLength`).
@@ -35,7 +36,13 @@ impl ManifestFile {
     /// # Errors
     /// [`FailureKind::Missing`] when it cannot be read or is no file, [`FailureKind::Other`] when it is no pod's manifest.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = open(path, Links::Followed).and_then(|file| content(path, &file))?;
+        Self::read_below(Path::new("/"), path)
+    }
+
+    /// The same of a node whose file system is found at `root`. The path is the node's, and links lead where they do there.
+    pub(super) fn read_below(root: &Path, path: &Path) -> Result<Self, Failure> {
+        let found = root::below(root, path).map_err(|error| trouble("read", path, &error))?;
+        let bytes = open(&found, Links::Followed).and_then(|file| content(&found, &file))?;
         Ok(Self {
             path: path.to_owned(),
             manifest: Manifest::parse(&bytes)?,

@@ -5,12 +5,15 @@
 //! first file is still there.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
 use super::file::{ManifestFile, is_unfinished};
 use super::stray::{Problem, Stray, second_of};
 use super::{Manifest, PodId};
 use crate::failure::{Failure, FailureKind};
+use crate::root;
 
 /// The folder of the static pods.
 #[derive(Debug, Clone)]
@@ -32,6 +35,14 @@ impl Folder {
     /// # Errors
     /// [`FailureKind::Missing`] when the folder cannot be read. A file that cannot is a stray.
     pub fn read(path: &Path) -> Result<Self, Failure> {
+        Self::read_below(Path::new("/"), path)
+    }
+
+    /// The same of a node whose file system is found at `root`. All paths are the node's.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn read_below(root: &Path, path: &Path) -> Result<Self, Failure> {
         let mut folder = Self {
             path: path.to_owned(),
             pods: Vec::new(),
@@ -39,14 +50,15 @@ impl Folder {
             unfinished: Vec::new(),
         };
         let mut files = Vec::new();
-        for path in entries(path)? {
-            let name = path.file_name().unwrap_or_default();
-            if is_unfinished(name) {
+        for name in names(root, path)? {
+            let path = path.join(&name);
+            let is_folder = || root::below(root, &path).is_ok_and(|path| path.is_dir());
+            if is_unfinished(&name) {
                 folder.unfinished.push(path);
-            } else if name.as_encoded_bytes().starts_with(b".") || path.is_dir() {
+            } else if name.as_encoded_bytes().starts_with(b".") || is_folder() {
                 // Nothing to kubelet.
             } else {
-                match ManifestFile::read(&path) {
+                match ManifestFile::read_below(root, &path) {
                     Ok(file) => files.push(file),
                     Err(failure) => folder.strays.push(Stray {
                         path,
@@ -93,22 +105,21 @@ impl Manifest {
     }
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unreadable = |error: std::io::Error| {
-        let message = format!(
-            "could not read the static pods' folder {}: {error}",
-            folder.display()
-        );
-        Failure::new(FailureKind::Missing, message).hint("run it as root on a control-plane node")
-    };
-    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder).map_err(unreadable)?.collect();
-    let mut paths: Vec<PathBuf> = entries
-        .map_err(unreadable)?
-        .into_iter()
-        .map(|entry| entry.path())
-        .collect();
-    paths.sort();
-    Ok(paths)
+/// The names in the folder, in their order.
+fn names(root: &Path, folder: &Path) -> Result<Vec<OsString>, Failure> {
+    let entries = root::below(root, folder)
+        .and_then(|folder| folder.read_dir()?.collect::<Result<Vec<_>, _>>())
+        .map_err(|error| {
+            let message = format!(
+                "could not read the static pods' folder {}: {error}",
+                folder.display()
+            );
+            Failure::new(FailureKind::Missing, message)
+                .hint("run it as root on a control-plane node")
+        })?;
+    let mut names: Vec<_> = entries.iter().map(DirEntry::file_name).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Which of several files of one pod is its own: the one that is named after it, as kubeadm does it, else one that has a

@@ -128,7 +128,7 @@ fn what_kubelet_would_run_too_is_told_apart() {
     empty.yaml: it is no pod's manifest
     etcd.yaml.bak: it is a copy of etcd.yaml, and so a second manifest of the pod kube-system/etcd: kubelet runs both
     etcd.yaml~: it is a copy of etcd.yaml, and so a second manifest of the pod kube-system/etcd: kubelet runs both
-    link: could not read link: No such file or directory (os error 2)
+    link: could not read nowhere: No such file or directory (os error 2)
     old.yaml: it runs a second etcd with the same data-dir as etcd.yaml: only one of them can run
     twice.yaml: it is no manifest: duplicate entry with key "kind"
     two.yaml: it is a second manifest of the pod kube-system/etcd, which etcd.yaml has already: kubelet runs both

@@ -14,7 +14,8 @@ use crate::transfer::hex;
 const BLOCK: usize = 512;
 
 /// As a power of two, how far back zstd looks for what it has seen before. Revisions of one object lie megabytes apart in
-/// the database; every reader takes windows of this size.
+/// the database; every reader takes windows of this size. Long distance matching on top gains less than a hundredth and
+/// takes four times as long.
 const WINDOW: u32 = 23;
 
 /// The encoder of all that is packed: a changed byte shows when it is unpacked.
@@ -24,7 +25,6 @@ const WINDOW: u32 = 23;
 pub(crate) fn encoder<W: Write>(out: W, level: Level) -> io::Result<Encoder<'static, W>> {
     let mut encoder = Encoder::new(out, level.into())?;
     encoder.include_checksum(true)?;
-    encoder.long_distance_matching(true)?;
     encoder.window_log(WINDOW)?;
     Ok(encoder)
 }

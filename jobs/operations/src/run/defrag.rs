@@ -6,10 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::statvfs;
-
 use super::Events;
 use crate::client::{Connector, OWN_LIMIT};
+use crate::disk;
 use crate::failure::{Failure, FailureKind};
 use crate::report::{DefragReport, Report};
 use crate::target::Target;
@@ -70,14 +69,13 @@ fn limit(size_bytes: u64) -> Duration {
 }
 
 fn room_for(folder: &Path, in_use: u64) -> Result<(), Failure> {
-    let place = statvfs(folder).map_err(|error| {
+    let free = disk::free(folder).map_err(|error| {
         let message = format!(
             "could not look at etcd's data in {}: {error}",
             folder.display()
         );
         Failure::new(FailureKind::Missing, message)
     })?;
-    let free = place.f_bavail.saturating_mul(place.f_frsize);
     let needed = in_use.saturating_add(SPARE_BYTES);
     if free >= needed {
         return Ok(());

@@ -9,7 +9,7 @@ use crate::kept::folder;
 use crate::kept::schedule::Routine;
 use crate::local::{LocalEtcd, host_at};
 use crate::operation::{Assignment, Operation};
-use crate::report::{Fate, PruneReport, Report, SavedSnapshot, ScheduledReport};
+use crate::report::{Fate, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport};
 use crate::target::Target;
 use crate::wire::{self, Progress};
 
@@ -19,13 +19,13 @@ const MOST_LEFT_OUT: usize = 5;
 /// Does what a schedule says, on this node.
 ///
 /// # Errors
-/// What was in the way. When only the removal of older snapshots failed, the message says that the new one is there.
+/// What was in the way of the snapshot. That older ones could not be removed is in the report.
 pub async fn scheduled(
     routine: &Routine,
     events: &mut Events<'_>,
     cancel: &Cancel,
 ) -> Result<Report, Failure> {
-    check_version(routine.version)?;
+    check_version("the routine", routine.version)?;
     let (etcd, target) = own_etcd(routine)?;
     // The certificates are where the node's files are found; everything else is asked for over the network.
     let target = target.below(&routine.root);
@@ -53,13 +53,7 @@ pub async fn scheduled(
         Report::Snapshot(SavedSnapshot { snapshot, contents }) => (snapshot, contents),
         _ => return Err(unexpected(&save.operation)),
     };
-    let counted = prune(routine, &from, events, cancel).await;
-    let (removed, kept) = counted.map_err(|failure| {
-        let path = saved.path.display();
-        let message =
-            format!("the snapshot {path} was saved, but older ones were not removed: {failure}");
-        Failure { message, ..failure }
-    })?;
+    let pruned = prune(routine, &from, events, cancel).await;
     Ok(Report::Scheduled(ScheduledReport {
         node: from.node,
         snapshot: saved,
@@ -68,8 +62,7 @@ pub async fn scheduled(
         left_out: contents
             .map(|contents| contents.left_out.into_iter().take(MOST_LEFT_OUT).collect())
             .unwrap_or_default(),
-        removed,
-        kept,
+        pruned: pruned.into(),
     }))
 }
 
@@ -93,15 +86,21 @@ fn own_etcd(routine: &Routine) -> Result<(LocalEtcd, Target), Failure> {
     Ok((etcd, target))
 }
 
-/// Removes what no rule keeps: how many that were, and how many are left.
+/// Removes what no rule keeps.
 async fn prune(
     routine: &Routine,
     target: &Target,
     events: &mut Events<'_>,
     cancel: &Cancel,
-) -> Result<(usize, usize), Failure> {
+) -> Result<Pruned, Failure> {
+    let nothing = || {
+        Ok(Pruned {
+            removed: 0,
+            kept: folder::list(&routine.folder)?.len(),
+        })
+    };
     let Some(rules) = routine.rules else {
-        return Ok((0, folder::list(&routine.folder)?.len()));
+        return nothing();
     };
     let operation = |remove| Operation::SnapshotPrune {
         folder: routine.folder.clone(),
@@ -116,7 +115,7 @@ async fn prune(
         }
     }
     if names.is_empty() {
-        return Ok((0, folder::list(&routine.folder)?.len()));
+        return nothing();
     }
     let done = pruned(target, operation(names), events, cancel).await?;
     for name in &done.removed {
@@ -127,8 +126,10 @@ async fn prune(
             total_bytes: None,
         });
     }
-    let left = done.snapshots.len() - done.removed.len();
-    Ok((done.removed.len(), left))
+    Ok(Pruned {
+        removed: done.removed.len(),
+        kept: done.snapshots.len() - done.removed.len(),
+    })
 }
 
 async fn pruned(

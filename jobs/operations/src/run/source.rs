@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::client::{Connector, Endpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::report::{AlarmKind, EndpointStatus, MemberList};
-use crate::target::{Target, is_loopback};
+use crate::target::{Target, host, is_loopback};
 
 /// How long the data directory of a member that does not answer may be looked at.
 const DATA_LIMIT: Duration = Duration::from_secs(60);
@@ -138,15 +138,6 @@ fn not_own(urls: impl Iterator<Item = String>, target: &Target) -> Vec<String> {
         .collect()
 }
 
-/// What is between `://` and the port.
-fn host(url: &str) -> &str {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split('/').next().unwrap_or(authority);
-    authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, _)| host)
-}
-
 async fn ask(connector: &Connector, url: &str) -> Result<(), Failure> {
     let endpoint = connector.endpoint(url).await?;
     let status = endpoint.status(OWN_LIMIT).await?;
@@ -210,12 +201,5 @@ mod tests {
             known_without(&target(), &founders).await,
             ["https://10.0.0.2:2379", "https://[fd00::3]:2379"]
         );
-    }
-
-    #[test]
-    fn hosts_are_told_from_ports() {
-        assert_eq!(host("https://10.0.0.2:2379/"), "10.0.0.2");
-        assert_eq!(host("https://[fd00::3]:2379"), "[fd00::3]");
-        assert_eq!(host("http://a.example:2379"), "a.example");
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::client::{Connector, OWN_LIMIT};
 use crate::evidence;
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::ids::MemberId;
+use crate::ids::{ClusterId, MemberId};
 use crate::kept::{FOLDER, folder};
 use crate::report::{
     KeptSnapshot, KeptState, KeptSummary, MemberList, NodeEvidence, PeerStatus, StatusReport,
@@ -35,8 +35,9 @@ pub(super) async fn status(target: &Target, connector: Result<Connector, Failure
             Err(failure) => nothing_but(&failure),
         }
     };
-    let (mut report, kept) = join!(asked, kept());
-    report.kept = kept;
+    let (mut report, listed) = join!(asked, list_kept());
+    let own_cluster = report.own.ok().map(|own| own.cluster_id);
+    report.kept = listed.map(|listed| summary(listed, own_cluster, Timestamp::now()));
     if report.own.failure().is_some() {
         report.evidence = gather(target).await;
     }
@@ -113,18 +114,81 @@ async fn gather(target: &Target) -> Option<NodeEvidence> {
 }
 
 /// What is in the usual folder of snapshots.
-async fn kept() -> Option<KeptSummary> {
+async fn list_kept() -> Option<Vec<KeptSnapshot>> {
     let look = tokio::task::spawn_blocking(|| folder::list(Path::new(FOLDER)));
-    let listed = timeout(EVIDENCE_LIMIT, look).await.ok()?.ok()?.ok()?;
-    let now = Timestamp::now();
+    timeout(EVIDENCE_LIMIT, look).await.ok()?.ok()?.ok()
+}
+
+/// The newest verified snapshot among these; of this cluster, where its id is known: a machine may have been of another
+/// one before.
+fn summary(listed: Vec<KeptSnapshot>, cluster: Option<ClusterId>, now: Timestamp) -> KeptSummary {
     let taken = |one: &KeptSnapshot| {
-        let verified = matches!(one.state, KeptState::Verified { .. });
-        let taken_at = one.snapshot.as_ref()?.taken_at;
-        (verified && taken_at <= now).then_some(taken_at)
+        let snapshot = one.snapshot.as_ref()?;
+        let counts = matches!(one.state, KeptState::Verified { .. })
+            && snapshot.taken_at <= now
+            && cluster.is_none_or(|own| own == snapshot.cluster_id);
+        counts.then_some(snapshot.taken_at)
     };
     let known = listed.into_iter().filter(|one| taken(one).is_some());
-    Some(KeptSummary {
+    KeptSummary {
         folder: FOLDER.into(),
         newest: known.max_by_key(taken).map(Box::new),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Checked, SnapshotReport};
+
+    fn kept(name: &str, taken_at: &str, cluster: u64, state: KeptState) -> KeptSnapshot {
+        let snapshot = SnapshotReport {
+            path: name.into(),
+            size_bytes: 1,
+            sha256: String::new(),
+            cluster_id: ClusterId(cluster),
+            member_id: MemberId(1),
+            revision: 1,
+            raft_term: 1,
+            etcd_version: String::new(),
+            storage_version: None,
+            hash: 1,
+            total_keys: 1,
+            taken_at: taken_at.parse().unwrap(),
+            took_ms: 1,
+            packed: None,
+        };
+        KeptSnapshot {
+            name: name.parse().unwrap(),
+            size_bytes: 1,
+            snapshot: Some(snapshot),
+            state,
+        }
+    }
+
+    #[test]
+    fn the_newest_is_verified_of_this_cluster_and_of_the_past() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let verified = KeptState::Verified {
+            at: now,
+            how: Checked::WhileSaving,
+        };
+        let damaged = KeptState::Damaged {
+            what: String::new(),
+        };
+        let listed = vec![
+            kept("old.db", "2026-11-18T00:00:00Z", 1, verified.clone()),
+            kept("own.db", "2026-11-19T00:00:00Z", 1, verified.clone()),
+            kept("theirs.db", "2026-11-20T00:00:00Z", 2, verified.clone()),
+            kept("damaged.db", "2026-11-21T00:00:00Z", 1, damaged),
+            kept("ahead.db", "2026-11-22T00:00:00Z", 1, verified),
+        ];
+        let newest = |cluster: Option<u64>| {
+            let found = summary(listed.clone(), cluster.map(ClusterId), now).newest;
+            found.map(|one| one.name.to_string())
+        };
+        assert_eq!(newest(Some(1)).as_deref(), Some("own.db"));
+        assert_eq!(newest(None).as_deref(), Some("theirs.db"));
+        assert_eq!(newest(Some(3)), None);
+    }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use etcd_operations::failure::FailureKind;
 use etcd_operations::operation::{Assignment, Operation};
-use etcd_operations::pack::Packing;
+use etcd_operations::pack::{BundleParts, Level, Packing};
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
 use etcd_operations::target::Target;
@@ -147,6 +147,19 @@ async fn empty_messages_for_ever_are_noticed() {
 
 #[tokio::test]
 async fn a_snapshot_that_is_stopped_leaves_nothing() {
+    let level = Level::default();
+    stopped(Packing::Plain).await;
+    stopped(Packing::Zstd { level }).await;
+    let parts = BundleParts {
+        top: "s".into(),
+        level,
+        pki: false,
+        root: "/nowhere".into(),
+    };
+    stopped(Packing::Bundle { parts, whole: true }).await;
+}
+
+async fn stopped(packing: Packing) {
     let dir = tempfile::tempdir().unwrap();
     let whole = with_trailer(blank_database(64));
     let script = Script {
@@ -155,7 +168,11 @@ async fn a_snapshot_that_is_stopped_leaves_nothing() {
         ending: Ending::Silence,
     };
     let server = serve(script).await;
-    let assignment = assignment(&server.url, save(dir.path()));
+    let mut operation = save(dir.path());
+    if let Operation::SnapshotSave { packing: how, .. } = &mut operation {
+        *how = packing;
+    }
+    let assignment = assignment(&server.url, operation);
     let (handle, cancel) = Cancel::new();
     let part = dir.path().join("s.db.part");
     let mut steps = Vec::new();

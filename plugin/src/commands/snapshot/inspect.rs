@@ -23,7 +23,8 @@ Examples:
   # One on another host, without a copy of it here
   ssh backup cat /backup/etcd.tar.zst | kubectl etcd snapshot inspect -
 
-Secrets are counted, never read out. Whether the file is undamaged is told by `kubectl etcd snapshot verify`.";
+Secrets are counted, never read out. Whether the file is undamaged is told by `kubectl etcd
+snapshot verify`.";
 
 /// Show what is in a snapshot: members, revision, alarms, leases, and the objects of Kubernetes by resource
 #[derive(Debug, Args)]

@@ -40,13 +40,14 @@ Examples:
   kubectl etcd snapshot save --on-node
   kubectl etcd snapshot save --on-node=/var/backups/etcd
 
-A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says what it is.
-A bundle opens with `tar --zstd -xf`: the snapshot, kubeadm's configuration, and of each control-plane node the
-static pod manifests and kubelet's configuration. Kept on the node it has that node's files only.
-What --with-pki adds, the key that encrypts Secrets among it, is needed for a rebuild too: keep it somewhere.
-What went to standard output counts only when this exits with 0 or 3: checking ends after the last byte.
-Exit codes: 0 saved and checked, 3 the same but without a quorum to confirm it or without some node's files,
-5 the file is there already, or the cluster did not become healthy.";
+A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says
+what it is. A bundle opens with `tar --zstd -xf`: the snapshot, kubeadm's configuration, and of
+each control-plane node the static pod manifests and kubelet's configuration. Kept on the node it
+has that node's files only. What --with-pki adds, the key that encrypts Secrets among it, is
+needed for a rebuild too: keep it somewhere. What went to standard output counts only when this
+exits with 0 or 3: checking ends after the last byte.
+Exit codes: 0 saved and checked, 3 the same but without a quorum to confirm it or without some
+node's files, 5 the file is there already, or the cluster did not become healthy.";
 
 /// For how long `--wait-healthy` waits.
 const WAIT: &str = "10m";

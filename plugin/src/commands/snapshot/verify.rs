@@ -34,8 +34,8 @@ Examples:
   # Keep the newest good one
   kubectl etcd snapshot verify -o name /backup/*.db | tail -1
 
-Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be checked, 4 one is damaged,
-1 one cannot be read.";
+Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be checked, 4 one is
+damaged, 1 one cannot be read.";
 
 /// Check whether files are whole, undamaged snapshots: sha256, every page, every record
 ///

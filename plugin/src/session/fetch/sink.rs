@@ -6,7 +6,7 @@ use std::path::Path;
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::kept::description::Description;
 use etcd_operations::kept::part::Part;
-use etcd_operations::transfer::{Receiver, Whole};
+use etcd_operations::transfer::{Receiver, Whole, hex};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
@@ -172,12 +172,7 @@ impl Sink {
     pub(super) fn whole(&self) -> Option<Whole> {
         self.sha.as_ref().map(|sha| Whole {
             size_bytes: self.size,
-            sha256: sha
-                .clone()
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            sha256: hex(&sha.clone().finalize()),
         })
     }
 

@@ -8,11 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, open, openat2};
-use rustix::io::Errno;
+use rustix::fs::{Dir, Mode, OFlags, open};
 
 use crate::pack::segment::Attributes;
+use crate::root;
 
 /// So many files and no more are found below one folder.
 const MOST_FILES: usize = 2000;
@@ -20,7 +19,6 @@ const MOST_FILES: usize = 2000;
 /// A node's file system.
 pub(super) struct Tree {
     root: PathBuf,
-    handle: OwnedFd,
 }
 
 /// A file that was read.
@@ -31,33 +29,17 @@ pub(super) struct Found {
 
 impl Tree {
     pub(super) fn open(root: &Path) -> io::Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        root.read_dir()?;
         Ok(Self {
             root: root.to_owned(),
-            handle: open(root, flags, Mode::empty())?,
         })
     }
 
     fn at(&self, path: &Path) -> io::Result<File> {
         // A FIFO must not keep us.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let below = path.strip_prefix("/").unwrap_or(path);
-        let below = if below.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            below
-        };
-        match openat2(
-            &self.handle,
-            below,
-            flags,
-            Mode::empty(),
-            ResolveFlags::IN_ROOT,
-        ) {
-            // Before Linux 5.6: links that begin at the root are lost then, unless the root is our own.
-            Err(Errno::NOSYS) => Ok(open(self.root.join(below), flags, Mode::empty())?.into()),
-            opened => Ok(opened?.into()),
-        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let path = root::below(&self.root, path)?;
+        Ok(open(path, flags, Mode::empty())?.into())
     }
 
     /// Reads a regular file of at most so many bytes; none: it is something else.

@@ -1,16 +1,15 @@
 //! Where unpacked snapshots lie while they are read: files without names, of which nothing is left when the process ends,
 //! however it does.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use etcd_datadir::source::FileSource;
-use rustix::fs::statvfs;
 use sha2::{Digest, Sha256};
 
 use super::{Sum, UnpackError};
+use crate::disk;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::trouble;
 use crate::transfer::hex;
@@ -37,7 +36,7 @@ impl Spool {
         Self {
             folder: folder.into(),
             elsewhere: None,
-            free: Box::new(free_in),
+            free: Box::new(disk::free),
         }
     }
 
@@ -65,14 +64,8 @@ impl Spool {
     /// Begins a file, which messages call by this name.
     pub(super) fn begin<'s>(&'s self, name: &'s str) -> Result<Spooled<'s>, UnpackError> {
         self.room_for(0, name)?;
-        // O_TMPFILE where the file system has it, else made and unlinked at once.
-        let file = tempfile::tempfile_in(&self.folder)
-            // All Secrets will be in it, and /proc has a name for it.
-            .and_then(|file| {
-                file.set_permissions(Permissions::from_mode(0o600))
-                    .map(|()| file)
-            })
-            .map_err(|error| self.trouble("make a file in", &error))?;
+        let file =
+            disk::unnamed(&self.folder).map_err(|error| self.trouble("make a file in", &error))?;
         Ok(Spooled {
             file,
             spool: self,
@@ -124,11 +117,6 @@ impl std::fmt::Debug for Spool {
             .field("folder", &self.folder)
             .finish_non_exhaustive()
     }
-}
-
-fn free_in(folder: &Path) -> io::Result<u64> {
-    let place = statvfs(folder)?;
-    Ok(place.f_bavail.saturating_mul(place.f_frsize))
 }
 
 /// A file that is being spooled.

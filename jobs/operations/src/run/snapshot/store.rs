@@ -1,8 +1,7 @@
 //! The thread that stores a snapshot: hash and write what comes, check the tree, describe and name the file.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,10 +16,11 @@ use super::super::stream::Pieces;
 use super::super::trouble_with_data;
 use super::beside::Beside;
 use super::packer::{Kind, Packed, Packer};
+use crate::disk;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::Description;
 use crate::kept::files::trouble;
-use crate::kept::part::Part;
+use crate::kept::part::{Part, SPARE_BYTES};
 use crate::pack::segment::{Hashed, Segment};
 use crate::pack::{Contents, Packing, SNAPSHOT};
 use crate::report::{self, EndpointStatus, SavedSnapshot, SnapshotReport};
@@ -43,13 +43,34 @@ pub(super) struct Taken {
     pub(super) begun: Instant,
 }
 
-pub(super) fn store(
+pub(super) fn store(store: Store, pieces: Pieces, flow: &Flow) -> Result<SavedSnapshot, Failure> {
+    let name = store.part.current_path().display().to_string();
+    let mut checker = SnapshotChecker::new(&name);
+    let stored = receive(store, pieces, flow, &name, &mut checker);
+    stored.map_err(|failure| {
+        let expected = checker.expected_size().unwrap_or_default();
+        with_room_needed(failure, expected.saturating_sub(checker.size()))
+    })
+}
+
+/// Says how much is missing when the disk was full with so many bytes still to come.
+fn with_room_needed(failure: Failure, to_come: u64) -> Failure {
+    if failure.kind != FailureKind::NoSpace || failure.hint.is_some() {
+        return failure;
+    }
+    let needed = to_come.saturating_add(SPARE_BYTES);
+    failure.hint(format!(
+        "free at least {needed} bytes there, or choose another folder"
+    ))
+}
+
+fn receive(
     mut store: Store,
     mut pieces: Pieces,
     flow: &Flow,
+    name: &str,
+    checker: &mut SnapshotChecker,
 ) -> Result<SavedSnapshot, Failure> {
-    let name = store.part.current_path().display().to_string();
-    let mut checker = SnapshotChecker::new(&name);
     let mut sink = None;
     while let Some(bytes) = pieces.next()? {
         flow.check_stopped()?;
@@ -68,7 +89,7 @@ pub(super) fn store(
         .map_err(|error| trouble_with_data(&error))?;
     let mut sink = sink.ok_or_else(|| Failure::new(FailureKind::Corrupt, "etcd sent nothing"))?;
     flow.enter("checking");
-    let status = check(sink.plain(&store.part)?, name, flow)?;
+    let status = check(sink.plain(&store.part)?, name.to_owned(), flow)?;
     flow.check_stopped()?;
     flow.enter("flushing");
     let saved = sink.finish(&store, received, &status)?;
@@ -105,7 +126,7 @@ impl Sink {
         let path = store.part.current_path();
         let folder = path.parent().unwrap_or(Path::new("."));
         Ok(Self::Packed {
-            plain: unnamed(folder).map_err(|error| trouble("write in", folder, &error))?,
+            plain: disk::unnamed(folder).map_err(|error| trouble("write in", folder, &error))?,
             packer: Packer::begin(store.part.file(), path, kind)?,
         })
     }
@@ -170,13 +191,6 @@ impl Sink {
             contents,
         })
     }
-}
-
-/// A file for root alone that has no name.
-fn unnamed(folder: &Path) -> io::Result<File> {
-    let file = tempfile::tempfile_in(folder)?;
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    Ok(file)
 }
 
 fn plain_only(snapshot: SnapshotReport) -> SavedSnapshot {

@@ -13,7 +13,7 @@ use crate::commands::Context;
 use crate::error::{Error, Verdict};
 use crate::session::unexpected;
 use crate::views::format::counted;
-use crate::views::kept::Deleted;
+use crate::views::prune::Deleted;
 
 const EXAMPLES: &str = "\
 Examples:

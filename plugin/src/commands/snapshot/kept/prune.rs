@@ -16,7 +16,7 @@ use crate::discovery::Node;
 use crate::error::{Error, Verdict};
 use crate::session::unexpected;
 use crate::views::format::{bytes, counted};
-use crate::views::kept::Prune;
+use crate::views::prune::Prune;
 
 const EXAMPLES: &str = "\
 Examples:

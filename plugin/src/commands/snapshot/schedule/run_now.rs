@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep};
 
 use super::{current, ground, name, trouble};
-use crate::cli::{FleetArgs, NamedOutputArgs, WayArgs, parse_duration};
+use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::commands::Context;
 use crate::error::{Error, Verdict};
 use crate::outcome::{Notice, NoticeSink, run_error};
@@ -58,11 +58,7 @@ pub struct RunNowArgs {
 /// # Errors
 /// When there is no such schedule; the first run that failed, after those that did not were shown.
 pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict, Error> {
-    let fleet = FleetArgs {
-        way: WayArgs::default(),
-        ..FleetArgs::default()
-    };
-    let session = context.open(&fleet).await?;
+    let session = context.open(&FleetArgs::default()).await?;
     let (client, namespace) = ground(&session)?;
     let all = current(&session).await?;
     let wanted: Vec<&CronJob> = all
@@ -101,9 +97,17 @@ pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict,
         context.ui.show(&view, args.output.output)?;
     }
     let mut verdict = Verdict::Healthy;
-    for left in view.runs.iter().flat_map(|run| &run.left_out) {
-        context.ui.warn(&format!("not in the bundle: {left}"));
-        verdict = Verdict::Degraded;
+    for run in &view.runs {
+        let left_out = run.left_out.iter();
+        let lacks = left_out.map(|left| format!("not in the bundle: {left}"));
+        let not_pruned = run.not_pruned.iter().map(|why| {
+            let node = &run.node;
+            format!("{node}: older snapshots were not removed: {why}")
+        });
+        for warning in lacks.chain(not_pruned) {
+            context.ui.warn(&warning);
+            verdict = Verdict::Degraded;
+        }
     }
     failed.map_or(Ok(verdict), Err)
 }

@@ -8,7 +8,7 @@ use crate::cli::{FleetArgs, NamedOutputArgs};
 use crate::commands::Context;
 use crate::connection::clock;
 use crate::error::{Error, Verdict};
-use crate::schedule::{Masters, Schedule, newest_runs, places, runs};
+use crate::schedule::{Masters, Schedule, judge, lacking, newest_runs, places, runs};
 use crate::views::schedule::ScheduleList;
 
 const EXAMPLES: &str = "\
@@ -18,7 +18,8 @@ Examples:
   # In a check: exit code 3 when the last run failed or none succeeded for twice the interval
   kubectl etcd snapshot schedule show -o json
 
-Exit codes: 0 in order, or there is no schedule; 3 a run failed, one is overdue, or a master has none.";
+Exit codes: 0 in order, or there is no schedule; 3 a run failed, one is overdue, or a master has
+none.";
 
 /// Show the schedule: when it runs next, when it last succeeded, and how the last run ended
 #[derive(Debug, Args)]
@@ -47,15 +48,16 @@ pub async fn show(context: &Context<'_>, args: ShowArgs) -> Result<Verdict, Erro
     let mut view = ScheduleList::new(namespace.to_owned(), now);
     for cron_job in &cron_jobs {
         let name = super::name(cron_job);
-        view.add(cron_job, &newest_runs(name, &jobs, &pods));
+        let runs = newest_runs(name, &jobs, &pods);
+        view.add(cron_job, &runs, judge(cron_job, &runs, now));
     }
     let on_all = cron_jobs
         .iter()
         .any(|one| Schedule::of(one).is_some_and(|wanted| wanted.masters == Masters::All));
     if on_all {
-        for place in places(Masters::All, session.nodes()) {
-            view.expect(&place);
-        }
+        let places = places(Masters::All, session.nodes());
+        let lacking = places.iter().filter_map(|place| lacking(place, &cron_jobs));
+        lacking.for_each(|problem| view.problem(problem));
     }
     context.ui.show(&view, args.output.output)?;
     Ok(if view.is_in_order() {
