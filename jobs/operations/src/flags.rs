@@ -6,10 +6,13 @@
 
 use std::collections::BTreeMap;
 
+mod line;
 pub mod pod;
 
-pub(crate) use pod::named_paths;
+pub use line::{GivenFlag, Written, given};
+pub(crate) use line::{first_flag, plain_name};
 pub use pod::{ContainerFacts, HostVolume, Mount, PodFacts, TargetError, target_from_pod};
+pub(crate) use pod::{named_paths, path_of_mount};
 
 /// etcd's switches: `--flag` alone means true, and the word after it is not their value (Go's `flag` package).
 /// A switch that is not listed here is only misread when a word that is no flag follows it, which etcd would refuse.
@@ -64,38 +67,11 @@ impl Flags {
         env: &[(String, String)],
     ) -> Result<Self, FlagError> {
         let env: BTreeMap<String, String> = env.iter().cloned().collect();
-        let words: Vec<String> = command
-            .iter()
-            .chain(args)
-            .map(|word| expand(word, &env))
-            .collect();
-        if let Some(program) = words
-            .first()
-            .filter(|word| SHELLS.contains(&base_name(word)))
-        {
-            return Err(FlagError::Shell(program.clone()));
-        }
+        let words: Vec<String> = command.iter().chain(args).cloned().collect();
+        let words = expand_in(&words, &env);
         let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut rest = words.get(first_flag(&words)..).unwrap_or_default().iter();
-        while let Some(word) = rest.next() {
-            let Some(flag) = flag_of(word) else { continue };
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name, value.to_owned()),
-                None => {
-                    let next = rest
-                        .as_slice()
-                        .first()
-                        .filter(|_| !SWITCHES.contains(&flag));
-                    match next.filter(|next| flag_of(next).is_none()) {
-                        Some(next) => {
-                            rest.next();
-                            (flag, next.clone())
-                        }
-                        None => (flag, "true".to_owned()),
-                    }
-                }
-            };
-            given.entry(name.to_owned()).or_default().push(value);
+        for flag in line::given(&words)? {
+            given.entry(flag.name).or_default().push(flag.value);
         }
         Ok(Self { given, env })
     }
@@ -108,10 +84,13 @@ impl Flags {
 
     /// Whether a switch is on, by Go's words for true.
     pub fn is_on(&self, name: &str) -> bool {
-        matches!(
-            self.get(name),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True")
-        )
+        self.get(name).is_some_and(is_true)
+    }
+
+    /// etcd's variable for a flag and its value, if the environment has it. It counts where the flag is not given.
+    pub fn variable(&self, name: &str) -> Option<(String, String)> {
+        let value = self.in_env(name)?;
+        Some((variable_of(name), value.clone()))
     }
 
     /// A flag that takes a list: its parts, without white space and empty ones. Given several times, the parts add up,
@@ -128,10 +107,20 @@ impl Flags {
     }
 
     fn in_env(&self, name: &str) -> Option<&String> {
-        let key = format!("ETCD_{}", name.to_uppercase().replace('-', "_"));
         // etcd takes an empty variable as not set.
-        self.env.get(&key).filter(|value| !value.is_empty())
+        self.env
+            .get(&variable_of(name))
+            .filter(|value| !value.is_empty())
     }
+}
+
+fn variable_of(flag: &str) -> String {
+    format!("ETCD_{}", flag.to_uppercase().replace('-', "_"))
+}
+
+/// Whether a switch with this value is on, by Go's words for true.
+pub(crate) fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 /// The parts of a comma-separated list.
@@ -146,27 +135,13 @@ pub(crate) fn base_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
-/// The flag's name (and value) behind one or two dashes; none for other words. Negative numbers are values.
-fn flag_of(word: &str) -> Option<&str> {
-    let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
-    name.starts_with(|first: char| first.is_ascii_alphabetic())
-        .then_some(name)
+/// A command line as the program is started with it, from the words of the manifest.
+pub(crate) fn expand_all(words: &[String], env: &[(String, String)]) -> Vec<String> {
+    expand_in(words, &env.iter().cloned().collect())
 }
 
-/// Where the program's own flags begin.
-fn first_flag(words: &[String]) -> usize {
-    let program = words.iter().position(|word| {
-        matches!(base_name(word), "etcd" | "kube-apiserver") && flag_of(word).is_none()
-    });
-    let flag = words
-        .iter()
-        .position(|word| flag_of(word).is_some())
-        .unwrap_or(words.len());
-    // `--name etcd` is no program.
-    match program {
-        Some(program) if program < flag => program + 1,
-        _ => flag,
-    }
+fn expand_in(words: &[String], env: &BTreeMap<String, String>) -> Vec<String> {
+    words.iter().map(|word| expand(word, env)).collect()
 }
 
 /// Kubernetes' `$(VAR)`.

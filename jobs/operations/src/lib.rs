@@ -11,6 +11,7 @@ pub mod flags;
 pub mod ids;
 pub mod kept;
 pub mod local;
+pub mod manifest;
 pub mod operation;
 pub mod pack;
 pub mod report;

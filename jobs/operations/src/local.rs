@@ -1,23 +1,18 @@
 //! This host as a control-plane node, without an apiserver: what its static pod manifests say.
 //!
 //! kubelet runs every file in its folder whose name does not begin with a dot, whatever its ending: a backup beside
-//! `etcd.yaml` is a second etcd. So all of them are read, and what does not belong there is told.
-//!
-//! Manifests are read as plain YAML values, not as typed pods: kubelet takes `defaultMode: 0644` and `hostNetwork: on`,
-//! a typed reader would refuse them, and only a value reader refuses keys that are given twice.
+//! `etcd.yaml` is a second etcd. So all of them are read (see [`crate::manifest`]), and what does not belong there is told.
 
-mod manifest;
-
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_yaml::Value;
 
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
+use crate::manifest::{Folder, Manifest, Stray};
 use crate::root;
 use crate::target::Target;
-use manifest::Manifest;
 
 /// Where kubelet looks when its configuration names no other place.
 const STATIC_PODS: &str = "/etc/kubernetes/manifests";
@@ -27,7 +22,7 @@ const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 pub struct Host {
     /// The node's name, as kubelet registers it.
     pub node: String,
-    /// The folder of the static pods.
+    /// The folder of the static pods, as the node knows it.
     pub folder: PathBuf,
     /// Its etcd, if a manifest has one.
     pub etcd: Option<LocalEtcd>,
@@ -44,21 +39,12 @@ pub struct Host {
 /// The manifest of an etcd and what it means.
 #[derive(Debug)]
 pub struct LocalEtcd {
-    /// The manifest.
+    /// The manifest, as the node knows it.
     pub manifest: PathBuf,
     /// The target, or why it cannot be told.
     pub target: Result<Target, TargetError>,
     /// The peer URLs in `--initial-cluster`: the members there were when this one was added.
     pub founders: Vec<String>,
-}
-
-/// A file in the static pods' folder that does no good there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stray {
-    /// Which.
-    pub path: PathBuf,
-    /// What about it.
-    pub problem: String,
 }
 
 /// Looks at this host.
@@ -75,29 +61,27 @@ pub fn host() -> Result<Host, Failure> {
 /// As [`host`].
 pub fn host_at(root: &Path) -> Result<Host, Failure> {
     let node = node_name(root)?;
-    let on_node = manifests_folder(root);
-    let folder = root::below(root, &on_node).map_err(|error| unreadable(&on_node, &error))?;
-    let (manifests, mut strays) = read(root, &on_node)?;
-    strays.extend(doubles(&manifests));
-    let etcd = manifests.iter().find(|manifest| manifest.runs("etcd"));
-    let apiserver = manifests
-        .iter()
-        .find(|manifest| manifest.runs("kube-apiserver"));
+    let found = Folder::read_below(root, &manifests_folder(root))?;
+    let etcd = found.of_component("etcd");
+    let apiserver = found
+        .of_component("kube-apiserver")
+        .map(|file| &file.manifest);
     Ok(Host {
-        etcd: etcd.map(|manifest| LocalEtcd {
-            manifest: manifest.path.clone(),
-            target: target_from_pod(&manifest.facts(&node)),
-            founders: founders(manifest, &node),
+        etcd: etcd.map(|file| LocalEtcd {
+            manifest: file.path.clone(),
+            target: target_from_pod(&file.manifest.facts(&node)),
+            founders: founders(&file.manifest),
         }),
-        etcd_servers: apiserver.and_then(|manifest| etcd_servers(manifest, &node)),
-        etcd_prefix: apiserver.and_then(|manifest| etcd_prefix(manifest, &node)),
-        named_paths: manifests
+        etcd_servers: apiserver.and_then(etcd_servers),
+        etcd_prefix: apiserver.and_then(etcd_prefix),
+        named_paths: found
+            .pods
             .iter()
-            .flat_map(|manifest| named_paths(&manifest.facts(&node)))
+            .flat_map(|file| named_paths(&file.manifest.facts(&node)))
             .collect(),
         node,
-        folder,
-        strays,
+        folder: found.path,
+        strays: found.strays,
     })
 }
 
@@ -142,99 +126,33 @@ pub(crate) fn manifests_folder(root: &Path) -> PathBuf {
     Path::new("/").join(path.unwrap_or(STATIC_PODS))
 }
 
-fn unreadable(folder: &Path, error: &std::io::Error) -> Failure {
-    let message = format!(
-        "could not read the static pods' folder {}: {error}",
-        folder.display()
-    );
-    Failure::new(FailureKind::Missing, message).hint("run it as root on a control-plane node")
-}
-
-/// The manifests kubelet takes for pods, in the order of their names, and the files it does not.
-fn read(root: &Path, folder: &Path) -> Result<(Vec<Manifest>, Vec<Stray>), Failure> {
-    let mut names = root::below(root, folder)
-        .and_then(|folder| folder.read_dir()?.collect::<Result<Vec<_>, _>>())
-        .map_err(|error| unreadable(folder, &error))?
-        .into_iter()
-        .map(|entry| entry.file_name())
-        .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
-        .collect::<Vec<_>>();
-    names.sort();
-    let (mut manifests, mut strays) = (Vec::new(), Vec::new());
-    for name in names {
-        let named = folder.join(name);
-        let read = match root::below(root, &named) {
-            // kubelet does not look into folders.
-            Ok(path) if path.is_dir() => continue,
-            Ok(path) => Manifest::read(&path),
-            Err(error) => Err(error.to_string()),
-        };
-        match read {
-            Ok(manifest) => manifests.push(manifest),
-            Err(problem) => strays.push(Stray {
-                path: named,
-                problem,
-            }),
-        }
-    }
-    Ok((manifests, strays))
-}
-
-/// Every further file for a pod that has one already: kubelet lets them fight for the name.
-fn doubles(manifests: &[Manifest]) -> Vec<Stray> {
-    let mut first: BTreeMap<String, &Path> = BTreeMap::new();
-    let mut doubles = Vec::new();
-    for manifest in manifests {
-        match first.get(&manifest.pod()) {
-            Some(other) => doubles.push(Stray {
-                path: manifest.path.clone(),
-                problem: format!(
-                    "it is a second manifest of the pod {}, which {} has already: kubelet runs both",
-                    manifest.pod(),
-                    other.display()
-                ),
-            }),
-            None => {
-                first.insert(manifest.pod(), &manifest.path);
-            }
-        }
-    }
-    doubles
-}
-
-fn etcd_servers(manifest: &Manifest, node: &str) -> Option<Vec<String>> {
-    of_flags(manifest, node, |flags| {
+fn etcd_servers(manifest: &Manifest) -> Option<Vec<String>> {
+    of_flags(manifest, |flags| {
         let servers = flags.list("etcd-servers");
         (!servers.is_empty()).then(|| servers.into_iter().map(str::to_owned).collect())
     })
 }
 
-fn etcd_prefix(manifest: &Manifest, node: &str) -> Option<String> {
-    of_flags(manifest, node, |flags| {
+fn etcd_prefix(manifest: &Manifest) -> Option<String> {
+    of_flags(manifest, |flags| {
         flags.get("etcd-prefix").map(str::to_owned)
     })
 }
 
 /// What the flags of the first container that has it say.
-fn of_flags<T>(manifest: &Manifest, node: &str, what: impl Fn(&Flags) -> Option<T>) -> Option<T> {
-    let facts = manifest.facts(node);
-    facts.containers.iter().find_map(|container| {
-        let flags = Flags::parse(&container.command, &container.args, &container.env).ok()?;
-        what(&flags)
-    })
+fn of_flags<T>(manifest: &Manifest, what: impl Fn(&Flags) -> Option<T>) -> Option<T> {
+    let components = manifest.components();
+    components.iter().find_map(|one| what(&one.flags().ok()?))
 }
 
-fn founders(manifest: &Manifest, node: &str) -> Vec<String> {
-    let facts = manifest.facts(node);
-    let flags = facts.containers.iter().find_map(|container| {
-        let flags = Flags::parse(&container.command, &container.args, &container.env).ok()?;
-        flags.get("initial-cluster").is_some().then_some(flags)
+fn founders(manifest: &Manifest) -> Vec<String> {
+    let urls = of_flags(manifest, |flags| {
+        flags.get("initial-cluster")?;
+        let members = flags.list("initial-cluster").into_iter();
+        let urls = members.filter_map(|member| member.split_once('='));
+        Some(urls.map(|(_, url)| url.to_owned()).collect())
     });
-    let members = flags.iter().flat_map(|flags| flags.list("initial-cluster"));
-    members
-        .filter_map(|member| member.split_once('='))
-        .map(|(_, url)| url.to_owned())
-        .collect()
+    urls.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -336,10 +254,11 @@ spec:
             .iter()
             .map(|stray| stray.path.file_name().unwrap().to_str().unwrap())
             .collect();
-        assert_eq!(strays, ["notes.txt", "twice.yaml", "etcd.yaml.bak"]);
+        assert_eq!(strays, ["etcd.yaml.bak", "notes.txt", "twice.yaml"]);
         assert!(
-            host.strays[2]
+            host.strays[0]
                 .problem
+                .to_string()
                 .contains("second manifest of the pod kube-system/etcd")
         );
         assert!(host.etcd.unwrap().manifest.ends_with("etcd.yaml"));

@@ -268,18 +268,11 @@ fn path_on_node(
             flag,
             path: path.to_owned(),
         })?;
-    let volume = volumes
-        .iter()
-        .find(|volume| volume.name == mount.volume)
-        .ok_or_else(|| TargetError::NotOnHost {
-            flag,
-            path: path.to_owned(),
-            volume: mount.volume.clone(),
-        })?;
-    let mut on_node = clean(&volume.path);
-    if let Some(sub_path) = &mount.sub_path {
-        on_node.push(sub_path.trim_start_matches('/'));
-    }
+    let on_node = path_of_mount(mount, volumes).ok_or_else(|| TargetError::NotOnHost {
+        flag,
+        path: path.to_owned(),
+        volume: mount.volume.clone(),
+    })?;
     let mounted_at = clean(&mount.path);
     let below = inside.strip_prefix(&mounted_at).unwrap_or(Path::new(""));
     // `join("")` would add a slash, and a mounted file is not a folder.
@@ -287,6 +280,16 @@ fn path_on_node(
         return Ok(on_node);
     }
     Ok(on_node.join(below))
+}
+
+/// What is mounted, as a path on the node; nothing when the volume is none of the node's.
+pub(crate) fn path_of_mount(mount: &Mount, volumes: &[HostVolume]) -> Option<PathBuf> {
+    let volume = volumes.iter().find(|volume| volume.name == mount.volume)?;
+    let mut on_node = clean(&volume.path);
+    if let Some(sub_path) = &mount.sub_path {
+        on_node.push(sub_path.trim_start_matches('/'));
+    }
+    Some(on_node)
 }
 
 /// Parts of the names of flags that name other things than configuration.

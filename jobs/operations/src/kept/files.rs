@@ -74,7 +74,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Failure> {
     let begun = Instant::now();
     while file.try_lock().is_err() {
         if begun.elapsed() >= LOCK_PATIENCE {
-            let message = format!("another snapshot is being written to {}", path.display());
+            let message = format!("another run is writing {}", path.display());
             return Err(Failure::new(FailureKind::Refused, message));
         }
         std::thread::sleep(Duration::from_millis(20));

@@ -317,9 +317,7 @@ mod tests {
         assert_eq!(living.current_path().metadata().unwrap().len(), 0);
         let second = Part::create(&dir.path().join("s.db")).unwrap_err();
         assert!(
-            second
-                .message
-                .starts_with("another snapshot is being written"),
+            second.message.starts_with("another run is writing"),
             "{second}"
         );
         assert!(

@@ -1,0 +1,180 @@
+//! Static pod manifests: what they say, and how they are changed without touching anything else in them.
+//!
+//! A manifest is read twice. The YAML library that the rest of this crate uses says what it means; a second parser says
+//! where in the text each node is. An [`Edit`] replaces only the bytes it must, the result is read again with
+//! both, and it counts only if its values differ from the old ones in exactly what was asked for. Wherever the two parsers
+//! disagree, or the text is written in a way that has no precise change, the edit is refused.
+//!
+//! Nothing here stops or starts anything: kubelet does, and not always (see [`crate::local`]). The rules of the folder are
+//! kubelet's (`pkg/kubelet/config/file.go`): every file whose name does not begin with a dot is a pod, whatever its ending;
+//! links are followed, folders are not; of a file with several YAML documents the first one counts; a file that begins
+//! with `{` is JSON.
+
+mod aside;
+mod block;
+mod change;
+mod component;
+mod diff;
+mod edit;
+mod file;
+#[cfg(test)]
+mod file_tests;
+mod flag;
+mod flow;
+mod folder;
+#[cfg(test)]
+mod folder_tests;
+#[cfg(test)]
+mod golden_tests;
+mod names;
+mod place;
+mod pod;
+#[cfg(test)]
+mod property_tests;
+mod quote;
+#[cfg(test)]
+mod refusal_tests;
+mod start;
+mod step;
+mod stop;
+mod stray;
+mod tree;
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_yaml::Value;
+
+pub use aside::{Aside, Kept, Why};
+pub use change::Change;
+pub use component::{Component, HostPath};
+pub use diff::{Hunk, Line, LineEnd, Side, diff};
+pub use edit::{Edit, Edited, Note};
+pub use file::ManifestFile;
+pub use folder::Folder;
+pub use names::{FlagName, FlagValue, ImageName, NameError};
+pub use start::Start;
+pub use stop::Stop;
+pub use stray::{Problem, Stray};
+
+use crate::failure::{Failure, FailureKind};
+use crate::flags::PodFacts;
+
+/// A static pod's manifest.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    text: String,
+    /// As it is written: what `<<` brings in is not in its place.
+    written: Value,
+    /// As kubelet takes it.
+    meant: Value,
+}
+
+/// A pod's namespace and its name as the manifest has it. kubelet puts `-` and the node's name behind it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodId {
+    /// The namespace, `default` where none is given.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for PodId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl Manifest {
+    /// Reads a manifest, in YAML or JSON.
+    ///
+    /// # Errors
+    /// [`FailureKind::Other`]: it is not UTF-8, not YAML, gives a key twice (kubelet takes the last one), or is not a pod.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| no_manifest(&error).hint("save it as UTF-8"))?;
+        let written = read(text)?;
+        let mut meant = written.clone();
+        meant.apply_merge().map_err(|error| {
+            no_manifest(&error).hint("write what `<<` should bring in where it belongs")
+        })?;
+        if !pod::is_pod(&meant) {
+            return Err(Failure::new(FailureKind::Other, "it is no pod's manifest")
+                .hint("a manifest says `kind: Pod`"));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            written,
+            meant,
+        })
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// Which pod it is.
+    pub fn pod(&self) -> PodId {
+        pod::id(&self.meant)
+    }
+
+    /// The containers of the pod, in their order; those that only prepare it are not among them.
+    pub fn components(&self) -> Vec<Component> {
+        Component::all(&self.facts(""))
+    }
+
+    /// The container of this name, or else the one that runs this program.
+    ///
+    /// # Errors
+    /// [`FailureKind::Missing`] when there is none, [`FailureKind::Refused`] when several run it.
+    pub fn component(&self, name: &str) -> Result<Component, Failure> {
+        component::find(self.components(), name, &self.pod())
+    }
+
+    /// What a target is made from.
+    pub(crate) fn facts(&self, node: &str) -> PodFacts {
+        pod::facts(&self.meant, node)
+    }
+
+    /// Changes one thing of a component. One that is as it should be already gives the same bytes.
+    ///
+    /// # Errors
+    /// [`FailureKind::Missing`] when there is no such component; [`FailureKind::Refused`] when the manifest is written in a
+    /// way in which this cannot be changed without changing more, or in which it would have no effect. The hint says what
+    /// to write instead.
+    pub fn edit(&self, component: &str, edit: &Edit) -> Result<Edited, Failure> {
+        edit::apply(self, component, edit)
+    }
+}
+
+/// The value of the first document. A file that begins with `{` is JSON to kubelet (`k8s.io/apimachinery/pkg/util/yaml`).
+fn read(text: &str) -> Result<Value, Failure> {
+    if is_json(text) {
+        return serde_json::from_str(text).map_err(|error| {
+            no_manifest(&error).hint("kubelet takes a file that begins with `{` for JSON")
+        });
+    }
+    // kubelet's reader passes it by; this one would count it as a column.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if tree::nests_without_end(text) {
+        return Err(no_manifest(&"its brackets are nested too deep").hint("write it with fewer"));
+    }
+    let first = serde_yaml::Deserializer::from_str(text).next();
+    let value = first.map_or(Ok(Value::Null), Value::deserialize);
+    value.map_err(|error| {
+        let failure = no_manifest(&error);
+        match error.to_string().contains("duplicate entry") {
+            true => failure.hint("leave one of the two; kubelet takes the last one"),
+            false => failure.hint("put it right there, or move the file out of the folder"),
+        }
+    })
+}
+
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+fn no_manifest(error: &dyn fmt::Display) -> Failure {
+    Failure::new(FailureKind::Other, format!("it is no manifest: {error}"))
+}

@@ -1,0 +1,229 @@
+//! The folder to which manifests are moved aside, and in which what was there before a change is kept: dated, outside the
+//! folder of the static pods, never written over, never emptied by this program.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::file::{Links, Over, content, open, put, sha256};
+use super::place::refused;
+use crate::failure::{Failure, FailureKind};
+use crate::kept::files::{exists, sync_folder_of, trouble};
+use crate::kept::name::{is_of_time, of_time};
+use crate::transfer::part_of;
+
+/// How many files of one manifest and one second get names.
+const MOST_NUMBERS: u32 = 99;
+
+/// The folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    folder: PathBuf,
+}
+
+/// Why a manifest was put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Why {
+    /// It is what was there before a change.
+    Changed,
+    /// It was taken out of the static pods' folder, so that its pod stops.
+    Stopped,
+    /// It was put into the static pods' folder, and taken out again when that was undone.
+    Undone,
+}
+
+/// A manifest that was put aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The name of its file when it was in the static pods' folder.
+    pub name: String,
+    /// Why it is here.
+    pub why: Why,
+}
+
+impl Why {
+    const ALL: [Self; 3] = [Self::Changed, Self::Stopped, Self::Undone];
+
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Changed => ".changed",
+            Self::Stopped => ".stopped",
+            Self::Undone => ".undone",
+        }
+    }
+}
+
+impl Aside {
+    /// A folder by its path; it is made when something comes into it.
+    pub fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A name for a manifest that is put aside now, which nothing has: `etcd.yaml-2026-11-20T210000Z.changed`.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when the manifest's name is no text, or the folder is that of the static pods.
+    pub(super) fn name_for(
+        &self,
+        manifest: &Path,
+        why: Why,
+        now: Timestamp,
+    ) -> Result<PathBuf, Failure> {
+        let name = manifest.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| {
+            refused(
+                format!("the name of {} is no text", manifest.display()),
+                "give it another name",
+            )
+        })?;
+        self.outside(manifest)?;
+        let stem = of_time(name, now);
+        let numbered = (1..=MOST_NUMBERS).map(|number| match number {
+            1 => format!("{stem}{}", why.ending()),
+            _ => format!("{stem}_{number}{}", why.ending()),
+        });
+        let mut free = numbered
+            .map(|name| self.folder.join(name))
+            .filter(|path| path.symlink_metadata().is_err());
+        free.next().ok_or_else(|| exists(&self.folder.join(stem)))
+    }
+
+    /// What was put aside, in the order of names, and so of times for each manifest.
+    ///
+    /// # Errors
+    /// What the disk says; a folder that is not there holds nothing.
+    pub fn list(&self) -> Result<Vec<Kept>, Failure> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| trouble("read", &self.folder, &error))?,
+        };
+        let entries: Result<Vec<_>, _> = entries.collect();
+        let entries = entries.map_err(|error| trouble("read", &self.folder, &error))?;
+        let mut kept: Vec<Kept> = entries
+            .iter()
+            .filter_map(|entry| kept(&entry.path()))
+            .collect();
+        kept.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(kept)
+    }
+
+    /// Anything in the static pods' folder is run, and a folder in it is no place either.
+    fn outside(&self, manifest: &Path) -> Result<(), Failure> {
+        let real = |path: &Path| {
+            // The nearest part of it that is there.
+            let there = path.ancestors().find_map(|path| path.canonicalize().ok());
+            there.unwrap_or_else(|| path.to_owned())
+        };
+        let pods = real(manifest.parent().unwrap_or(Path::new("/")));
+        match real(&self.folder).starts_with(&pods) {
+            false => Ok(()),
+            true => Err(refused(
+                format!("{} lies in the static pods' folder", self.folder.display()),
+                "choose a folder outside it",
+            )),
+        }
+    }
+}
+
+/// Makes the folder of a path, 0700, or looks whether others could change what is in it.
+pub(super) fn make_folder_of(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|path| !path.exists())
+        .collect();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| trouble("make", folder, &error))?;
+    for made in missing {
+        sync_folder_of(made)?;
+    }
+    let found = folder
+        .metadata()
+        .map_err(|error| trouble("look at", folder, &error))?;
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    match own && found.mode() & 0o022 == 0 {
+        true => Ok(()),
+        false => Err(refused(
+            format!(
+                "others can write to {}, where manifests are kept",
+                folder.display()
+            ),
+            format!(
+                "chown root {0} && chmod 700 {0}, or choose another folder",
+                folder.display()
+            ),
+        )),
+    }
+}
+
+/// Copies a manifest to its place aside, onto the disk. One that is there already with the same bytes was brought there by
+/// a run that was ended.
+pub(super) fn keep(path: &Path, bytes: &[u8], like: &File) -> Result<(), Failure> {
+    make_folder_of(path)?;
+    if path.symlink_metadata().is_ok() {
+        return match is_kept(path, &sha256(bytes))? {
+            true => Ok(()),
+            false => Err(exists(path)),
+        };
+    }
+    put(path, &part_of(path), bytes, like, Over::Nothing)
+}
+
+/// Whether there is a file with these bytes at a place aside; false when there is nothing.
+pub(super) fn is_kept(path: &Path, digest: &str) -> Result<bool, Failure> {
+    if let Err(error) = path.symlink_metadata() {
+        return match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(false),
+            _ => Err(trouble("look at", path, &error)),
+        };
+    }
+    Ok(sha256(&kept_content(path)?.1) == digest)
+}
+
+/// What is at a place aside.
+pub(super) fn kept_content(path: &Path) -> Result<(File, Vec<u8>), Failure> {
+    let file = open(path, Links::Refused)?;
+    let bytes = content(path, &file)?;
+    Ok((file, bytes))
+}
+
+/// What was put aside is not what it was.
+pub(super) fn spoiled(path: &Path) -> Failure {
+    let message = format!("{} is not what was put there", path.display());
+    Failure::new(FailureKind::Refused, message)
+        .hint("look at it, and put the manifest in its place by hand")
+}
+
+fn kept(path: &Path) -> Option<Kept> {
+    let file = path.file_name()?.to_str()?;
+    let (stem, why) = Why::ALL
+        .into_iter()
+        .find_map(|why| Some((file.strip_suffix(why.ending())?, why)))?;
+    if !is_of_time(stem) {
+        return None;
+    }
+    let time = stem
+        .rfind("Z")
+        .and_then(|end| end.checked_sub("-2026-11-20T210000".len()))?;
+    Some(Kept {
+        path: path.to_owned(),
+        name: stem.get(..time)?.to_owned(),
+        why,
+    })
+}

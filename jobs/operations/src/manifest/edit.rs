@@ -1,0 +1,138 @@
+//! What can be changed in a manifest.
+
+use serde::{Deserialize, Serialize};
+
+use super::flag::{set_flag, unset_flag};
+use super::place::refused;
+use super::step::{Step, unproved};
+use super::{Component, FlagName, FlagValue, ImageName, Manifest};
+use crate::failure::Failure;
+use crate::flags::is_true;
+
+/// One change of a component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Edit {
+    /// The flag has this value afterwards. Where it is given already, it stays where and how it is written, and its value
+    /// changes; else it becomes a word `--flag=value`, in its place if the flags are in the order of their names, at the
+    /// end if not.
+    SetFlag {
+        /// Which flag.
+        flag: FlagName,
+        /// Its value, as it stands in the manifest: kubelet replaces `$(VAR)`. None: a switch that is on, `--flag`.
+        value: Option<FlagValue>,
+    },
+    /// The flag is not given afterwards.
+    UnsetFlag {
+        /// Which flag.
+        flag: FlagName,
+    },
+    /// The component runs this image afterwards.
+    SetImage {
+        /// Which image.
+        image: ImageName,
+    },
+}
+
+/// A manifest after an edit.
+#[derive(Debug, Clone)]
+pub struct Edited {
+    /// What it is now.
+    pub manifest: Manifest,
+    /// Whether its bytes are others than before.
+    pub changed: bool,
+    /// What else there is to know.
+    pub notes: Vec<Note>,
+}
+
+/// Something that an edit found and left, or had to do besides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Note {
+    /// The flag is given further times, before the one that counts. They stay, and mean nothing to etcd.
+    WithoutEffect {
+        /// Which flag.
+        flag: FlagName,
+        /// The values it is given there.
+        values: Vec<String>,
+    },
+    /// The flag was given more than once; all of them are gone.
+    AllRemoved {
+        /// Which flag.
+        flag: FlagName,
+        /// The values it had.
+        values: Vec<String>,
+    },
+    /// A variable of the environment says something else; the flag goes before it.
+    OverEnvironment {
+        /// Which variable.
+        variable: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+pub(super) fn apply(manifest: &Manifest, component: &str, edit: &Edit) -> Result<Edited, Failure> {
+    let component = manifest.component(component)?;
+    if !matches!(edit, Edit::SetImage { .. }) {
+        only_texts(manifest, &component)?;
+    }
+    let (steps, notes) = match edit {
+        Edit::SetFlag { flag, value } => set_flag(&component, flag, value.as_ref())?,
+        Edit::UnsetFlag { flag } => unset_flag(&component, flag)?,
+        Edit::SetImage { image } => (set_image(&component, image), Vec::new()),
+    };
+    let mut edited = manifest.clone();
+    for step in &steps {
+        edited = step.take(&edited, component.index)?;
+    }
+    match is_so(&edited, component.index, edit) {
+        true => {}
+        false => return Err(unproved()),
+    }
+    Ok(Edited {
+        changed: edited.bytes() != manifest.bytes(),
+        manifest: edited,
+        notes,
+    })
+}
+
+/// kubelet takes no pod with a number among its words; here it would read as its digits and seem to be right.
+fn only_texts(manifest: &Manifest, component: &Component) -> Result<(), Failure> {
+    match manifest.first_that_is_no_text(component.index) {
+        None => Ok(()),
+        Some(spot) => Err(refused(
+            format!("{spot} is no text: kubelet does not take this pod"),
+            "put the word in quotes",
+        )),
+    }
+}
+
+fn set_image(component: &Component, image: &ImageName) -> Vec<Step> {
+    match component.image() == Some(image.as_str()) {
+        true => Vec::new(),
+        false => vec![Step::Image(image.as_str().to_owned())],
+    }
+}
+
+/// Whether a component is as an edit wants it.
+fn is_so(manifest: &Manifest, container: usize, edit: &Edit) -> bool {
+    let components = manifest.components();
+    let Some(component) = components.get(container) else {
+        return false;
+    };
+    let value = |flag: &FlagName| {
+        let given = component.given().unwrap_or_default();
+        let mut found = given.into_iter().filter(|one| one.name == flag.as_str());
+        found.next_back().map(|flag| flag.value)
+    };
+    match edit {
+        Edit::SetFlag { flag, value: None } => value(flag).is_some_and(|value| is_true(&value)),
+        Edit::SetFlag {
+            flag,
+            value: Some(wanted),
+        } => value(flag).as_deref() == Some(wanted.as_str()),
+        Edit::UnsetFlag { flag } => value(flag).is_none(),
+        Edit::SetImage { image } => component.image() == Some(image.as_str()),
+    }
+}

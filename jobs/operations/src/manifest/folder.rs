@@ -1,0 +1,138 @@
+//! What lies in the folder of the static pods, and what of it should not.
+//!
+//! kubelet runs every file there whose name does not begin with a dot, whatever its ending, follows links and passes
+//! folders by. A second file of one pod makes it replace the pod when it comes, and drop it when it goes, although the
+//! first file is still there.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::DirEntry;
+use std::path::{Path, PathBuf};
+
+use super::file::{ManifestFile, is_unfinished};
+use super::stray::{Problem, Stray, second_of};
+use super::{Manifest, PodId};
+use crate::failure::{Failure, FailureKind};
+use crate::root;
+
+/// The folder of the static pods.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The pods, in the order of their files; of each pod one file.
+    pub pods: Vec<ManifestFile>,
+    /// The files that kubelet reads too and that do no good, in the order of their names.
+    pub strays: Vec<Stray>,
+    /// What a run of this program left that was ended while it wrote: dot-files, which kubelet does not read. The next one
+    /// that writes the same manifest takes them over.
+    pub unfinished: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// Reads everything that kubelet would read.
+    ///
+    /// # Errors
+    /// [`FailureKind::Missing`] when the folder cannot be read. A file that cannot is a stray.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        Self::read_below(Path::new("/"), path)
+    }
+
+    /// The same of a node whose file system is found at `root`. All paths are the node's.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn read_below(root: &Path, path: &Path) -> Result<Self, Failure> {
+        let mut folder = Self {
+            path: path.to_owned(),
+            pods: Vec::new(),
+            strays: Vec::new(),
+            unfinished: Vec::new(),
+        };
+        let mut files = Vec::new();
+        for name in names(root, path)? {
+            let path = path.join(&name);
+            let is_folder = || root::below(root, &path).is_ok_and(|path| path.is_dir());
+            if is_unfinished(&name) {
+                folder.unfinished.push(path);
+            } else if name.as_encoded_bytes().starts_with(b".") || is_folder() {
+                // Nothing to kubelet.
+            } else {
+                match ManifestFile::read_below(root, &path) {
+                    Ok(file) => files.push(file),
+                    Err(failure) => folder.strays.push(Stray {
+                        path,
+                        problem: Problem::NoManifest { failure },
+                    }),
+                }
+            }
+        }
+        folder.sort_out(files);
+        Ok(folder)
+    }
+
+    /// The manifest of the pod that is or runs a component.
+    pub fn of_component(&self, component: &str) -> Option<&ManifestFile> {
+        self.pods.iter().find(|file| file.manifest.has(component))
+    }
+
+    /// Tells the pods' own files from those that get in their way.
+    fn sort_out(&mut self, files: Vec<ManifestFile>) {
+        let mut of_pod: BTreeMap<PodId, Vec<ManifestFile>> = BTreeMap::new();
+        for file in files {
+            of_pod.entry(file.manifest.pod()).or_default().push(file);
+        }
+        for (pod, mut files) in of_pod {
+            files.sort_by_cached_key(|file| (rank(&file.path, &pod), file.path.clone()));
+            let mut files = files.into_iter();
+            let Some(first) = files.next() else { continue };
+            self.strays.extend(files.map(|file| Stray {
+                problem: Problem::second_file(&first, &file),
+                path: file.path,
+            }));
+            self.pods.push(first);
+        }
+        self.pods.sort_by_cached_key(|file| file.path.clone());
+        self.strays.extend(second_of(&self.pods));
+        self.strays.sort_by_cached_key(|stray| stray.path.clone());
+    }
+}
+
+impl Manifest {
+    /// Whether one of its containers is or runs this component.
+    pub fn has(&self, component: &str) -> bool {
+        self.components().iter().any(|one| one.is(component))
+    }
+}
+
+/// The names in the folder, in their order.
+fn names(root: &Path, folder: &Path) -> Result<Vec<OsString>, Failure> {
+    let entries = root::below(root, folder)
+        .and_then(|folder| folder.read_dir()?.collect::<Result<Vec<_>, _>>())
+        .map_err(|error| {
+            let message = format!(
+                "could not read the static pods' folder {}: {error}",
+                folder.display()
+            );
+            Failure::new(FailureKind::Missing, message)
+                .hint("run it as root on a control-plane node")
+        })?;
+    let mut names: Vec<_> = entries.iter().map(DirEntry::file_name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Which of several files of one pod is its own: the one that is named after it, as kubeadm does it, else one that has a
+/// manifest's ending.
+fn rank(path: &Path, pod: &PodId) -> u8 {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let manifest = matches!(ending, Some("yaml" | "yml" | "json"));
+    let named = path
+        .file_stem()
+        .is_some_and(|stem| stem == pod.name.as_str());
+    match (manifest, named) {
+        (true, true) => 0,
+        (true, false) => 1,
+        (false, _) => 2,
+    }
+}

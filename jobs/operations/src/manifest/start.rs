@@ -1,0 +1,94 @@
+//! A manifest that was taken out, brought back with other bytes.
+//!
+//! For what has to be changed while its pod is down: if the old bytes came back first, kubelet would start them.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::aside::{Aside, Why, kept_content};
+use super::file::{Links, Over, content, open, put, sha256, unfinished};
+use super::{Manifest, Stop};
+use crate::failure::{Failure, FailureKind};
+use crate::kept::files::exists;
+
+/// One manifest into the folder. As a [`super::Change`] it is made before anything is done and can be gone on with or undone
+/// from its record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Start {
+    /// The manifest.
+    pub manifest: PathBuf,
+    /// The one that was taken out, whose mode and owner it gets.
+    pub like: PathBuf,
+    /// Where it goes when this is undone.
+    pub kept: PathBuf,
+    /// The sha256 of its bytes, in hex.
+    pub after: String,
+}
+
+impl Start {
+    /// Prepares to bring back what was taken out, changed. Nothing is written yet.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when it would have no place in the folder aside.
+    pub fn prepare(
+        stop: &Stop,
+        to: &Manifest,
+        aside: &Aside,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            manifest: stop.manifest.clone(),
+            like: stop.kept.clone(),
+            kept: aside.name_for(&stop.manifest, Why::Undone, now)?,
+            after: sha256(to.bytes()),
+        })
+    }
+
+    /// Writes the manifest into the folder. Gives back whether that was still to be done.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when another file is in the place; [`FailureKind::Missing`] when the one that was taken out
+    /// is not there; else what the disk says.
+    pub fn apply(&self, to: &Manifest) -> Result<bool, Failure> {
+        if sha256(to.bytes()) != self.after {
+            return Err(Failure::new(
+                FailureKind::Other,
+                "the new manifest is not the prepared one",
+            ));
+        }
+        if self.manifest.symlink_metadata().is_ok() {
+            let file = open(&self.manifest, Links::Refused)?;
+            return match sha256(&content(&self.manifest, &file)?) == self.after {
+                true => Ok(false),
+                false => {
+                    Err(exists(&self.manifest).hint("move it out of the folder, then begin again"))
+                }
+            };
+        }
+        let (like, _) = kept_content(&self.like)?;
+        let temporary = unfinished(&self.manifest);
+        put(&self.manifest, &temporary, to.bytes(), &like, Over::Nothing)?;
+        Ok(true)
+    }
+
+    /// Takes it out again, aside. Gives back whether that was still to be done.
+    ///
+    /// # Errors
+    /// As [`Stop::apply`].
+    pub fn undo(&self) -> Result<bool, Failure> {
+        let out = self.manifest.symlink_metadata().is_err();
+        if out && self.kept.symlink_metadata().is_err() {
+            // It never was in.
+            return Ok(false);
+        }
+        let stop = Stop {
+            manifest: self.manifest.clone(),
+            kept: self.kept.clone(),
+            sha256: self.after.clone(),
+        };
+        stop.apply()
+    }
+}

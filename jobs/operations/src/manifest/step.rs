@@ -1,0 +1,199 @@
+//! One word of a manifest changed, and the proof that nothing else did.
+
+use std::fmt;
+
+use serde_yaml::Value;
+
+use super::place::{Place, Splice, refused};
+use super::tree::Tree;
+use super::{Component, Manifest};
+use crate::failure::{Failure, FailureKind};
+
+/// One of the two lists of which a command line is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    Command,
+    Args,
+}
+
+/// A word of a command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) list: List,
+    pub(super) index: usize,
+}
+
+/// A change of one word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Replace {
+        spot: Spot,
+        word: String,
+    },
+    /// Before the word that is at the spot now, behind the one before it.
+    Insert {
+        spot: Spot,
+        word: String,
+    },
+    Remove {
+        spot: Spot,
+    },
+    Image(String),
+}
+
+impl List {
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Args => "args",
+        }
+    }
+
+    pub(super) fn words(self, component: &Component) -> &[String] {
+        match self {
+            Self::Command => component.command(),
+            Self::Args => component.args(),
+        }
+    }
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
+    }
+}
+
+impl Spot {
+    /// The word at a place of the whole line.
+    pub(super) fn of(component: &Component, at: usize) -> Self {
+        match at.checked_sub(component.command().len()) {
+            None => Self {
+                list: List::Command,
+                index: at,
+            },
+            Some(index) => Self {
+                list: List::Args,
+                index,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Spot {
+    /// As people count.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "word {} of `{}`", self.index + 1, self.list)
+    }
+}
+
+impl Manifest {
+    /// The first word of a container's command line that is not a text.
+    pub(super) fn first_that_is_no_text(&self, container: usize) -> Option<Spot> {
+        let container = self.meant.get("spec")?.get("containers")?.get(container)?;
+        [List::Command, List::Args].into_iter().find_map(|list| {
+            let mut words = container.get(list.key())?.as_sequence()?.iter();
+            let index = words.position(|word| !word.is_string())?;
+            Some(Spot { list, index })
+        })
+    }
+}
+
+impl Step {
+    /// The manifest after it.
+    pub(super) fn take(&self, manifest: &Manifest, container: usize) -> Result<Manifest, Failure> {
+        let component = component(manifest, container)?;
+        let tree = tree(manifest)?;
+        let place = Place::find(manifest, &tree, &component)?;
+        let splices = match self {
+            Self::Replace { spot, word } => place.replace(*spot, word),
+            Self::Insert { spot, word } => place.insert(*spot, word),
+            Self::Remove { spot } => place.remove(*spot),
+            Self::Image(image) => place.image(image),
+        }?;
+        let text = spliced(&manifest.text, splices).ok_or_else(unproved)?;
+        let after = Manifest::parse(text.as_bytes()).map_err(|_| unproved())?;
+        match self.wanted(&manifest.written, container) {
+            Some(wanted) if wanted == after.written => {}
+            _ => return Err(unproved()),
+        }
+        self.seen_by_both(&after, container)?;
+        Ok(after)
+    }
+
+    /// The values there should be afterwards.
+    fn wanted(&self, written: &Value, container: usize) -> Option<Value> {
+        let mut value = written.clone();
+        let node = value
+            .get_mut("spec")?
+            .get_mut("containers")?
+            .get_mut(container)?;
+        let (spot, word) = match self {
+            Self::Image(image) => {
+                *node.get_mut("image")? = Value::from(image.as_str());
+                return Some(value);
+            }
+            Self::Replace { spot, word } | Self::Insert { spot, word } => (spot, Some(word)),
+            Self::Remove { spot } => (spot, None),
+        };
+        let words = node.get_mut(spot.list.key())?.as_sequence_mut()?;
+        // An insert puts its word in the place of none.
+        let old = usize::from(!matches!(self, Self::Insert { .. }));
+        let range = spot.index..spot.index + old;
+        words.get(range.clone())?;
+        words.splice(range, word.map(|word| Value::from(word.as_str())));
+        Some(value)
+    }
+
+    /// The other parser takes the new text for the same words.
+    fn seen_by_both(&self, after: &Manifest, container: usize) -> Result<(), Failure> {
+        let component = component(after, container)?;
+        let tree = Tree::parse(&after.text).map_err(|_| unproved())?;
+        let place = Place::find(after, &tree, &component)?;
+        match self {
+            Self::Replace { spot, .. } | Self::Insert { spot, .. } | Self::Remove { spot } => {
+                place.items(spot.list).map(|_| ())
+            }
+            Self::Image(image) => match place.shows_image(image) {
+                true => Ok(()),
+                false => Err(unproved()),
+            },
+        }
+    }
+}
+
+fn component(manifest: &Manifest, container: usize) -> Result<Component, Failure> {
+    let mut components = manifest.components().into_iter();
+    components.nth(container).ok_or_else(unproved)
+}
+
+fn tree(manifest: &Manifest) -> Result<Tree, Failure> {
+    Tree::parse(&manifest.text).map_err(|error| {
+        refused(
+            format!("the places of its parts cannot be told: {error}"),
+            "write it plainly; kubeadm's own manifests are a model",
+        )
+    })
+}
+
+/// The text with these ranges replaced, which must not overlap.
+fn spliced(text: &str, mut splices: Vec<Splice>) -> Option<String> {
+    splices.sort_by_key(|splice| splice.range.start);
+    let mut out = String::with_capacity(text.len() + 64);
+    let mut done = 0;
+    for Splice { range, text: new } in splices {
+        out.push_str(text.get(done..range.start)?);
+        out.push_str(&new);
+        done = range.end;
+    }
+    out.push_str(text.get(done..)?);
+    Some(out)
+}
+
+/// What came out is not exactly what was asked for.
+pub(super) fn unproved() -> Failure {
+    Failure::new(
+        FailureKind::Refused,
+        "the edited text does not read as the old one with this change alone, so it is not used",
+    )
+    .hint("change it by hand, and please report the manifest: this is a fault of kubectl-etcd")
+}

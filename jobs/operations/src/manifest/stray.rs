@@ -1,0 +1,151 @@
+//! Files in the folder of the static pods that get in a pod's way, each with what is wrong about it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::file::ManifestFile;
+use super::{Component, PodId};
+use crate::failure::Failure;
+
+/// A file that kubelet reads as a pod's manifest and that does no good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// Which.
+    pub path: PathBuf,
+    /// What about it.
+    pub problem: Problem,
+}
+
+/// What is wrong about a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A copy of a pod's file, by its name and its pod: `etcd.yaml.bak` beside `etcd.yaml`. kubelet runs both.
+    Copy {
+        /// The pod.
+        pod: PodId,
+        /// The pod's own file.
+        of: PathBuf,
+        /// Whether the bytes are the same. kubelet takes them for two pods all the same.
+        same_bytes: bool,
+    },
+    /// Another file of the same pod. kubelet runs both.
+    SamePod {
+        /// The pod.
+        pod: PodId,
+        /// The file that counts as the pod's own.
+        of: PathBuf,
+    },
+    /// Another pod that runs the same component on the same port or data: only one of them can.
+    SameComponent {
+        /// The component.
+        component: &'static str,
+        /// The file of the other pod.
+        of: PathBuf,
+        /// What both use.
+        shared: &'static str,
+    },
+    /// It is not a pod's manifest, or cannot be read. kubelet may take it all the same: of keys that are given twice it
+    /// takes the last.
+    NoManifest {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+impl Problem {
+    pub(super) fn second_file(own: &ManifestFile, other: &ManifestFile) -> Self {
+        let (pod, of) = (own.manifest.pod(), own.path.clone());
+        match is_copy(&own.path, &other.path) {
+            true => Self::Copy {
+                pod,
+                of,
+                same_bytes: own.manifest.bytes() == other.manifest.bytes(),
+            },
+            false => Self::SamePod { pod, of },
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Copy { pod, of, .. } => write!(
+                f,
+                "it is a copy of {}, and so a second manifest of the pod {pod}: kubelet runs both",
+                of.display()
+            ),
+            Self::SamePod { pod, of } => write!(
+                f,
+                "it is a second manifest of the pod {pod}, which {} has already: kubelet runs both",
+                of.display()
+            ),
+            Self::SameComponent {
+                component,
+                of,
+                shared,
+            } => write!(
+                f,
+                "it runs a second {component} with the same {shared} as {}: only one of them can run",
+                of.display()
+            ),
+            Self::NoManifest { failure } => write!(f, "{failure}"),
+        }
+    }
+}
+
+/// Whether a name is made from another: with something behind or before it, or between the name and its ending.
+fn is_copy(own: &Path, other: &Path) -> bool {
+    let text =
+        |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned());
+    let (Some(stem), Some(other)) = (text(own.file_stem()), text(other.file_name())) else {
+        return false;
+    };
+    other.to_lowercase().contains(&stem.to_lowercase())
+}
+
+/// The components of a control plane, and what two of them cannot share.
+const COMPONENTS: [(&str, &[&str]); 4] = [
+    (
+        "etcd",
+        &["data-dir", "listen-client-urls", "listen-peer-urls"],
+    ),
+    ("kube-apiserver", &["secure-port"]),
+    ("kube-controller-manager", &["secure-port"]),
+    ("kube-scheduler", &["secure-port"]),
+];
+
+/// Further pods of a component that cannot run beside the first one. A second etcd with data and ports of its own is
+/// somebody's intention.
+pub(super) fn second_of(pods: &[ManifestFile]) -> Vec<Stray> {
+    let mut strays = Vec::new();
+    for (component, flags) in COMPONENTS {
+        let mut running = pods.iter().filter_map(|file| {
+            let mut components = file.manifest.components().into_iter();
+            Some((file, components.find(|one| one.is(component))?))
+        });
+        let Some((first, own)) = running.next() else {
+            continue;
+        };
+        for (file, other) in running {
+            if let Some(shared) = flags.iter().copied().find(|flag| share(&own, &other, flag)) {
+                strays.push(Stray {
+                    path: file.path.clone(),
+                    problem: Problem::SameComponent {
+                        component,
+                        of: first.path.clone(),
+                        shared,
+                    },
+                });
+            }
+        }
+    }
+    strays
+}
+
+/// Whether a flag says the same for both; where neither gives it, both use its default.
+fn share(one: &Component, other: &Component, flag: &str) -> bool {
+    let (Ok(one), Ok(other)) = (one.flags(), other.flags()) else {
+        return false;
+    };
+    one.get(flag) == other.get(flag)
+}
