@@ -22,7 +22,7 @@ fn workspace() -> Result<&'static Path> {
         .context("the test bed lies in no workspace")
 }
 
-/// The plugin: a static build, as it is shipped but for how far it is optimized. Built at most once in a process.
+/// The plugin: a static build, as it is shipped but for optimization. Built at most once in a process.
 ///
 /// # Errors
 /// When the build fails, or `KUBECTL_ETCD_PLUGIN` names no file.
