@@ -16,6 +16,7 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 mod files;
+mod format;
 mod input;
 mod lease;
 mod names;

@@ -9,8 +9,8 @@ use etcd_operations::wire::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::error::{Error, ErrorKind};
+use crate::format::{bytes, percent};
 use crate::outcome::{Notice, NoticeSink};
-use crate::views::format::{bytes, percent};
 use crate::views::grid::{Paint, Tone, clean, painted};
 use crate::views::{Format, View, render};
 

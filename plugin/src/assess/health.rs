@@ -7,9 +7,9 @@ use super::Scope;
 use super::model::{Problem, VerdictWord};
 use super::rows::{alarm_word, failure_word, run_error_word};
 use crate::discovery::{Etcd, Node};
+use crate::format::counted;
 use crate::outcome::{Outcome, RunErrorKind};
 use crate::views::API_VERSION;
-use crate::views::format::counted;
 use crate::views::health::{Health, HealthRow};
 
 /// Judges the answers to [`etcd_operations::operation::Operation::Health`].

@@ -11,8 +11,8 @@ use super::evidence::{Account, Evidence};
 use super::model::{Problem, QuotaSource, Role, Row};
 use super::{DEFAULT_QUOTA_BYTES, Scope};
 use crate::discovery::{Etcd, Node};
+use crate::format::counted;
 use crate::outcome::{Outcome, RunError, RunErrorKind};
-use crate::views::format::counted;
 
 /// All rows, in the order of the nodes, then of the list of members.
 pub(super) fn rows(evidence: &Evidence<'_>) -> Vec<Row> {

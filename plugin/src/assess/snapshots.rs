@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::evidence::Evidence;
 use super::model::{LastSnapshot, Reason, Warning};
 use super::{Scheduled, Scope};
-use crate::views::format::age;
+use crate::format::age;
 
 /// The newest verified one on the nodes that told; on `only` this one, if that is given.
 fn newest<'a>(

@@ -2,8 +2,8 @@
 
 use super::evidence::Evidence;
 use super::model::{Quorum, Row, Severity, Status, VerdictWord, Warning};
+use crate::format::counted;
 use crate::views::API_VERSION;
-use crate::views::format::counted;
 use etcd_operations::report::AlarmKind;
 
 /// Puts everything together.

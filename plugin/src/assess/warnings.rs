@@ -6,8 +6,8 @@ use super::evidence::Evidence;
 use super::model::{QuotaSource, Reason, Role, Row, Severity, Warning};
 use super::rows::alarm_word;
 use super::{LAG_ENTRIES, NEAR_QUOTA_PERCENT, Scope, WORTH_DEFRAGMENTING_BYTES};
+use crate::format::{and, bytes, count, percent};
 use crate::outcome::{Outcome, RunErrorKind};
-use crate::views::format::{and, bytes, count, percent};
 use etcd_operations::report::AlarmKind;
 
 /// All warnings, those that degrade the cluster first.

@@ -9,9 +9,9 @@ use crate::assess::model::{Role, Row, Status};
 use crate::cli::{FleetArgs, OutputArgs};
 use crate::discovery::Node;
 use crate::error::{Error, Verdict};
+use crate::format::{bytes, percent};
 use crate::session::{Session, unexpected};
 use crate::views::alarms::{AlarmRow, Alarms, AlarmsKind};
-use crate::views::format::{bytes, percent};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -13,10 +13,10 @@ use crate::assess::model::{Role, Status, VerdictWord};
 use crate::assess::order::{Step, defragmentation, stalls};
 use crate::cli::{FleetArgs, OutputArgs};
 use crate::error::{Error, ErrorKind, Verdict};
+use crate::format::{bytes, counted};
 use crate::lease::LeaseGuard;
 use crate::session::{Session, unexpected};
 use crate::views::defrag::{Defrag, DefragRow, State};
-use crate::views::format::{bytes, counted};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -18,6 +18,8 @@ pub(crate) struct Run {
     pub(crate) node: Option<String>,
     /// How it ended.
     pub(crate) outcome: Outcome,
+    /// What it told of the snapshot it took, as far as its Pod still does.
+    pub(crate) report: Option<Box<ScheduledReport>>,
 }
 
 /// How a run ended.
@@ -25,8 +27,8 @@ pub(crate) struct Run {
 pub(crate) enum Outcome {
     /// It goes on; what keeps it from that, if something does.
     Running(Option<String>),
-    /// The snapshot was taken; what it is, as far as its Pod still tells.
-    Done(Option<Box<ScheduledReport>>),
+    /// The snapshot was taken, and what was to go is gone.
+    Done,
     /// It failed, for this reason.
     Failed(String),
 }
@@ -70,7 +72,7 @@ fn run(job: &Job, pods: &[Pod]) -> Run {
         all.find(|condition| condition.status == "True" && kinds.contains(&&*condition.type_))
     };
     let outcome = if comes_to(["Complete", "SuccessCriteriaMet"]).is_some() || succeeded.is_some() {
-        Outcome::Done(pod.and_then(report))
+        Outcome::Done
     } else if let Some(failed) = comes_to(["Failed", "FailureTarget"]) {
         Outcome::Failed(why(failed, pod))
     } else {
@@ -80,6 +82,7 @@ fn run(job: &Job, pods: &[Pod]) -> Run {
         begun: begun(job),
         node: pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone()),
         outcome,
+        report: pod.and_then(report),
     }
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::api::batch::v1::CronJob;
 
 use super::{OWN_VERSION, Outcome, Place, Run, Schedule, VERSION, annotation, interval};
 use crate::assess::Scheduled;
-use crate::views::format::age;
+use crate::format::age;
 
 /// What is to be said of a CronJob of a schedule.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ fn by_kubernetes(cron_job: &CronJob) -> Option<Timestamp> {
 pub(crate) fn last_success(cron_job: &CronJob, runs: &[Run]) -> Option<Timestamp> {
     let done = runs
         .iter()
-        .filter(|run| matches!(run.outcome, Outcome::Done(_)));
+        .filter(|run| matches!(run.outcome, Outcome::Done));
     by_kubernetes(cron_job).max(done.filter_map(|run| run.begun).max())
 }
 

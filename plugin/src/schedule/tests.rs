@@ -79,12 +79,14 @@ fn schedules_are_shown_with_what_is_wrong() {
     let done = Run {
         begun: "2026-11-21T03:00:00Z".parse().ok(),
         node: Some("cp-1".into()),
-        outcome: Outcome::Done(Some(Box::new(sample_report()))),
+        outcome: Outcome::Done,
+        report: Some(Box::new(sample_report())),
     };
     let failed = Run {
         begun: "2026-11-22T03:00:00Z".parse().ok(),
         node: Some("cp-2".into()),
         outcome: Outcome::Failed("no member is healthy".into()),
+        report: None,
     };
     let shown = |now: &str, runs: &[Run]| {
         let now = now.parse().unwrap();
@@ -284,7 +286,9 @@ fn a_run_that_could_not_remove_older_ones_has_failed_and_says_what_it_saved() {
     let words = serde_json::to_string(&Line::new(Event::Report { report })).unwrap();
     let pods = json!([pod("2026-11-21T03:00:00Z", "Failed", &words)]);
     let over = json!([{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]);
-    let Outcome::Failed(why) = runs_of(pods, &over).outcome else {
+    let run = runs_of(pods, &over);
+    assert!(run.report.is_some(), "what it took is not known");
+    let Outcome::Failed(why) = run.outcome else {
         panic!("it has not failed")
     };
     let path = "/var/lib/etcd-snapshots/etcd-2026-11-21T030000Z.db";
@@ -300,7 +304,7 @@ fn a_run_that_succeeded_counts_before_all_its_pods_are_gone() {
         pod("2026-11-21T03:01:00Z", "Succeeded", ""),
         pod("2026-11-21T03:02:00Z", "Pending", ""),
     ]);
-    assert_eq!(runs_of(pods, &json!([])).outcome, Outcome::Done(None));
+    assert_eq!(runs_of(pods, &json!([])).outcome, Outcome::Done);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use etcd_datadir::membership::ViewMember;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::views::format::{bytes, count};
+use crate::format::{bytes, count};
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe};
 use crate::views::{API_VERSION, View};
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::assess::model::Role;
 use crate::assess::order::Step;
-use crate::views::format::{bytes, counted, took};
+use crate::format::{bytes, counted, took};
 use crate::views::grid::{Grid, Paint, Tone, field, maybe};
 use crate::views::{API_VERSION, View};
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::assess::model::{Problem, VerdictWord};
 use crate::error::Verdict;
+use crate::format::took;
 use crate::views::View;
-use crate::views::format::took;
 use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe, painted};
 
 /// Whether the members do their work.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::views::format::{count, counted};
+use crate::format::{count, counted};
 use crate::views::grid::{Grid, Paint, Tone, clean, field, painted};
 use crate::views::{API_VERSION, View};
 

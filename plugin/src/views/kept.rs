@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::views::format::{age, bytes, revision};
+use crate::format::{age, bytes, revision};
 use crate::views::grid::{Field, Grid, Paint, Tone, field, maybe, painted};
 use crate::views::packed::Packing;
 use crate::views::{API_VERSION, View};

@@ -4,7 +4,6 @@ pub mod alarms;
 pub mod cleanup;
 pub mod datadirs;
 pub mod defrag;
-pub mod format;
 pub mod grid;
 pub mod health;
 pub mod inspection;

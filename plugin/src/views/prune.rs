@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::views::format::{bytes, counted};
+use crate::format::{bytes, counted};
 use crate::views::grid::{Grid, Paint, Tone, field, maybe};
 use crate::views::kept::{Unreached, age_at};
 use crate::views::{API_VERSION, View};

@@ -4,7 +4,7 @@ use etcd_datadir::restore::{RestoreReport, SnapshotForm, StorageFinding};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::views::format::count;
+use crate::format::count;
 use crate::views::grid::{Grid, Paint, field};
 use crate::views::{API_VERSION, View};
 

@@ -8,7 +8,7 @@ use etcd_operations::report::{Packed, SavedSnapshot, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::views::format::{bytes, count, revision, took};
+use crate::format::{bytes, count, revision, took};
 use crate::views::grid::{Paint, clean};
 use crate::views::packed::{Bundle, LeftOut};
 use crate::views::{API_VERSION, View};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::assess::model::{QuotaSource, Role, Row, Severity, Status, VerdictWord};
 use crate::assess::{LAG_ENTRIES, NEAR_QUOTA_PERCENT};
+use crate::format::{age, bytes, count, percent, revision};
 use crate::views::View;
-use crate::views::format::{age, bytes, count, percent, revision};
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, painted};
 
 impl View for Status {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::commands::usage::By;
-use crate::views::format::{bytes, count, percent};
+use crate::format::{bytes, count, percent};
 use crate::views::grid::{Grid, Paint, field};
 use crate::views::{API_VERSION, View};
 

@@ -7,7 +7,7 @@ use etcd_operations::report::{KeptSnapshot, KeptState, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::views::format::{bytes, count};
+use crate::format::{bytes, count};
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe};
 use crate::views::packed::PackedFile;
 use crate::views::{API_VERSION, View};

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::carried::Carried;
-use crate::views::format::bytes;
+use crate::format::bytes;
 use crate::views::grid::Paint;
 use crate::views::{API_VERSION, View};
 

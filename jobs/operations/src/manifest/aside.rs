@@ -128,12 +128,13 @@ impl Aside {
             there.unwrap_or_else(|| path.to_owned())
         };
         let pods = real(manifest.parent().unwrap_or(Path::new("/")));
-        match real(&self.folder).starts_with(&pods) {
-            false => Ok(()),
-            true => Err(refused(
+        if real(&self.folder).starts_with(&pods) {
+            Err(refused(
                 format!("{} lies in the static pods' folder", self.folder.display()),
                 "choose a folder outside it",
-            )),
+            ))
+        } else {
+            Ok(())
         }
     }
 }
@@ -157,9 +158,10 @@ pub(super) fn make_folder_of(path: &Path) -> Result<(), Failure> {
         .metadata()
         .map_err(|error| trouble("look at", folder, &error))?;
     let own = found.uid() == rustix::process::geteuid().as_raw();
-    match own && found.mode() & 0o022 == 0 {
-        true => Ok(()),
-        false => Err(refused(
+    if own && found.mode() & 0o022 == 0 {
+        Ok(())
+    } else {
+        Err(refused(
             format!(
                 "others can write to {}, where manifests are kept",
                 folder.display()
@@ -168,7 +170,7 @@ pub(super) fn make_folder_of(path: &Path) -> Result<(), Failure> {
                 "chown root {0} && chmod 700 {0}, or choose another folder",
                 folder.display()
             ),
-        )),
+        ))
     }
 }
 
@@ -177,9 +179,10 @@ pub(super) fn make_folder_of(path: &Path) -> Result<(), Failure> {
 pub(super) fn keep(path: &Path, bytes: &[u8], like: &File) -> Result<(), Failure> {
     make_folder_of(path)?;
     if path.symlink_metadata().is_ok() {
-        return match is_kept(path, &sha256(bytes))? {
-            true => Ok(()),
-            false => Err(exists(path)),
+        return if is_kept(path, &sha256(bytes))? {
+            Ok(())
+        } else {
+            Err(exists(path))
         };
     }
     put(path, &part_of(path), bytes, like, Over::Nothing)

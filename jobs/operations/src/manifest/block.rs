@@ -62,9 +62,10 @@ pub(super) fn line_start(text: &str, at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
     let start = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
     // A byte order mark is no part of the line.
-    match start == 0 && before.starts_with('\u{feff}') {
-        true => '\u{feff}'.len_utf8(),
-        false => start,
+    if start == 0 && before.starts_with('\u{feff}') {
+        '\u{feff}'.len_utf8()
+    } else {
+        start
     }
 }
 

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::aside::{Aside, Why, keep, kept_content, spoiled};
-use super::file::{Links, Over, changed, content, open, put, sha256, unfinished};
+use super::file::{Links, Over, changed, content, is_prepared, open, put, sha256, unfinished};
 use super::{Manifest, ManifestFile};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 /// A change of one manifest's file. It is made before anything is done, goes into a journal, and says afterwards how far
 /// things are: [`Change::apply`] and [`Change::undo`] do what is left to do.
@@ -55,12 +55,7 @@ impl Change {
     /// when it is not there; else what the disk says. The file is then what it was, or the new one if the disk failed only
     /// when its name was flushed.
     pub fn apply(&self, to: &Manifest) -> Result<bool, Failure> {
-        if sha256(to.bytes()) != self.after {
-            return Err(Failure::new(
-                FailureKind::Other,
-                "the new manifest is not the prepared one",
-            ));
-        }
+        is_prepared(to, &self.after)?;
         let file = open(&self.manifest, Links::Refused).map_err(|failure| self.away(failure))?;
         let bytes = content(&self.manifest, &file)?;
         let now = sha256(&bytes);

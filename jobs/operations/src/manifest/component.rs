@@ -122,9 +122,10 @@ pub(super) fn find(
     let has: Vec<String> = names.filter(|name| !name.is_empty()).collect();
     let (named, others): (Vec<_>, Vec<_>) =
         components.into_iter().partition(|one| one.name() == name);
-    let found = match named.is_empty() {
-        true => others.into_iter().filter(|one| one.runs(name)).collect(),
-        false => named,
+    let found = if named.is_empty() {
+        others.into_iter().filter(|one| one.runs(name)).collect()
+    } else {
+        named
     };
     match <[Component; 1]>::try_from(found) {
         Ok([component]) => Ok(component),

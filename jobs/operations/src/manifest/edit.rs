@@ -86,9 +86,8 @@ pub(super) fn apply(manifest: &Manifest, component: &str, edit: &Edit) -> Result
     for step in &steps {
         edited = step.take(&edited, component.index)?;
     }
-    match is_so(&edited, component.index, edit) {
-        true => {}
-        false => return Err(unproved()),
+    if !is_so(&edited, component.index, edit) {
+        return Err(unproved());
     }
     Ok(Edited {
         changed: edited.bytes() != manifest.bytes(),
@@ -109,9 +108,10 @@ fn only_texts(manifest: &Manifest, component: &Component) -> Result<(), Failure>
 }
 
 fn set_image(component: &Component, image: &ImageName) -> Vec<Step> {
-    match component.image() == Some(image.as_str()) {
-        true => Vec::new(),
-        false => vec![Step::Image(image.as_str().to_owned())],
+    if component.image() == Some(image.as_str()) {
+        Vec::new()
+    } else {
+        vec![Step::Image(image.as_str().to_owned())]
     }
 }
 

@@ -116,6 +116,15 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// Whether a manifest is the one a record was made for, by its sha256.
+pub(super) fn is_prepared(manifest: &Manifest, digest: &str) -> Result<(), Failure> {
+    if sha256(manifest.bytes()) == digest {
+        return Ok(());
+    }
+    let message = "the new manifest is not the prepared one";
+    Err(Failure::new(FailureKind::Other, message))
+}
+
 /// The dot-file beside a manifest that becomes it. kubelet does not read it.
 pub(super) fn unfinished(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
@@ -179,9 +188,10 @@ pub(super) fn put(
 
 fn unchanged(path: &Path, digest: &str) -> Result<(), Failure> {
     let now = open(path, Links::Refused).and_then(|file| content(path, &file))?;
-    match sha256(&now) == digest {
-        true => Ok(()),
-        false => Err(changed(path)),
+    if sha256(&now) == digest {
+        Ok(())
+    } else {
+        Err(changed(path))
     }
 }
 

@@ -49,9 +49,10 @@ impl FromStr for FlagName {
             && name
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-        match good {
-            true => Ok(Self(plain_name(name))),
-            false => Err(NameError::Flag(text.to_owned())),
+        if good {
+            Ok(Self(plain_name(name)))
+        } else {
+            Err(NameError::Flag(text.to_owned()))
         }
     }
 }
@@ -60,9 +61,10 @@ impl FromStr for FlagValue {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        match text.chars().any(char::is_control) {
-            false => Ok(Self(text.to_owned())),
-            true => Err(NameError::Value(text.to_owned())),
+        if text.chars().any(char::is_control) {
+            Err(NameError::Value(text.to_owned()))
+        } else {
+            Ok(Self(text.to_owned()))
         }
     }
 }
@@ -76,9 +78,10 @@ impl FromStr for ImageName {
             && text
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || ".:/@_-".contains(c));
-        match good {
-            true => Ok(Self(text.to_owned())),
-            false => Err(NameError::Image(text.to_owned())),
+        if good {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Image(text.to_owned()))
         }
     }
 }

@@ -45,9 +45,12 @@ impl<'m> Place<'m> {
                 "leave only the pod in it",
             ));
         }
-        let shared = |node: &Node, what: &str| match tree.is_shared(node) {
-            true => Err(is_shared(what)),
-            false => Ok(()),
+        let shared = |node: &Node, what: &str| {
+            if tree.is_shared(node) {
+                Err(is_shared(what))
+            } else {
+                Ok(())
+            }
         };
         shared(&tree.root, "the pod")?;
         let spec = tree.root.get("spec").ok_or_else(|| elsewhere("spec"))?;

@@ -123,9 +123,10 @@ impl Look {
                     }
                     let last = n + 1 == words.len();
                     let comma = if last && !comma_at_end { "" } else { "," };
-                    let (behind, end) = match last && bracket {
-                        true => ("", "]\n"),
-                        false => (behind, "\n"),
+                    let (behind, end) = if last && bracket {
+                        ("", "]\n")
+                    } else {
+                        (behind, "\n")
                     };
                     *out += &format!("{indent}{}{comma}{behind}{end}", written(n));
                 }
@@ -153,9 +154,10 @@ impl Look {
             text += "    image: etcd:1 # the image\n  - {name: other, image: x, args: [--a=b]}\nstatus: {}\n";
         }
         let text = text.replace('\n', self.end);
-        match self.last_end {
-            true => text,
-            false => text.trim_end().to_owned(),
+        if self.last_end {
+            text
+        } else {
+            text.trim_end().to_owned()
         }
     }
 }
@@ -200,9 +202,10 @@ fn value() -> impl Strategy<Value = String> {
 fn words(flags: &[(String, String, bool)]) -> Vec<String> {
     let mut words = Vec::new();
     for (name, value, joined) in flags {
-        match joined {
-            true => words.push(format!("--{name}={value}")),
-            false => words.extend([format!("--{name}"), value.clone()]),
+        if *joined {
+            words.push(format!("--{name}={value}"));
+        } else {
+            words.extend([format!("--{name}"), value.clone()]);
         }
     }
     words

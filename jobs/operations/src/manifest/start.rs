@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::aside::{Aside, Why, kept_content};
-use super::file::{Links, Over, content, open, put, sha256, unfinished};
+use super::file::{Links, Over, content, is_prepared, open, put, sha256, unfinished};
 use super::{Manifest, Stop};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::kept::files::exists;
 
 /// One manifest into the folder. As a [`super::Change`] it is made before anything is done and can be gone on with or undone
@@ -53,19 +53,13 @@ impl Start {
     /// [`FailureKind::Refused`] when another file is in the place; [`FailureKind::Missing`] when the one that was taken out
     /// is not there; else what the disk says.
     pub fn apply(&self, to: &Manifest) -> Result<bool, Failure> {
-        if sha256(to.bytes()) != self.after {
-            return Err(Failure::new(
-                FailureKind::Other,
-                "the new manifest is not the prepared one",
-            ));
-        }
+        is_prepared(to, &self.after)?;
         if self.manifest.symlink_metadata().is_ok() {
             let file = open(&self.manifest, Links::Refused)?;
-            return match sha256(&content(&self.manifest, &file)?) == self.after {
-                true => Ok(false),
-                false => {
-                    Err(exists(&self.manifest).hint("move it out of the folder, then begin again"))
-                }
+            return if sha256(&content(&self.manifest, &file)?) == self.after {
+                Ok(false)
+            } else {
+                Err(exists(&self.manifest).hint("move it out of the folder, then begin again"))
             };
         }
         let (like, _) = kept_content(&self.like)?;

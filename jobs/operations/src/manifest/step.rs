@@ -153,10 +153,13 @@ impl Step {
             Self::Replace { spot, .. } | Self::Insert { spot, .. } | Self::Remove { spot } => {
                 place.items(spot.list).map(|_| ())
             }
-            Self::Image(image) => match place.shows_image(image) {
-                true => Ok(()),
-                false => Err(unproved()),
-            },
+            Self::Image(image) => {
+                if place.shows_image(image) {
+                    Ok(())
+                } else {
+                    Err(unproved())
+                }
+            }
         }
     }
 }

@@ -64,13 +64,12 @@ impl Stop {
     /// [`FailureKind::Missing`] when it is neither here nor there; else what the disk says.
     pub fn apply(&self) -> Result<bool, Failure> {
         if self.is_out()? {
-            return match is_kept(&self.kept, &self.sha256)? {
-                true => Ok(false),
-                false => {
-                    let message = format!("{} is not there", self.manifest.display());
-                    Err(Failure::new(FailureKind::Missing, message)
-                        .hint("somebody else took it out of the folder"))
-                }
+            return if is_kept(&self.kept, &self.sha256)? {
+                Ok(false)
+            } else {
+                let message = format!("{} is not there", self.manifest.display());
+                Err(Failure::new(FailureKind::Missing, message)
+                    .hint("somebody else took it out of the folder"))
             };
         }
         let file = open(&self.manifest, Links::Refused)?;
@@ -102,11 +101,10 @@ impl Stop {
     pub fn undo(&self) -> Result<bool, Failure> {
         if !self.is_out()? {
             let file = open(&self.manifest, Links::Refused)?;
-            return match sha256(&content(&self.manifest, &file)?) == self.sha256 {
-                true => Ok(false),
-                false => {
-                    Err(exists(&self.manifest).hint("move it out of the folder, then begin again"))
-                }
+            return if sha256(&content(&self.manifest, &file)?) == self.sha256 {
+                Ok(false)
+            } else {
+                Err(exists(&self.manifest).hint("move it out of the folder, then begin again"))
             };
         }
         let (kept, bytes) = kept_content(&self.kept)?;

@@ -55,13 +55,14 @@ pub enum Problem {
 impl Problem {
     pub(super) fn second_file(own: &ManifestFile, other: &ManifestFile) -> Self {
         let (pod, of) = (own.manifest.pod(), own.path.clone());
-        match is_copy(&own.path, &other.path) {
-            true => Self::Copy {
+        if is_copy(&own.path, &other.path) {
+            Self::Copy {
                 pod,
                 of,
                 same_bytes: own.manifest.bytes() == other.manifest.bytes(),
-            },
-            false => Self::SamePod { pod, of },
+            }
+        } else {
+            Self::SamePod { pod, of }
         }
     }
 }

@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{names, reference, time};
+use crate::format::age;
 use crate::schedule::{
     Judgement, Outcome, Run, Schedule, VERSION, annotation, due_after, last_success,
 };
-use crate::views::format::age;
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, painted};
 use crate::views::packed::Packing;
 use crate::views::{API_VERSION, View};
@@ -114,7 +114,7 @@ impl ShownRun {
     fn new(run: &Run) -> Self {
         let (result, problem) = match &run.outcome {
             Outcome::Running(obstacle) => (RunResult::Running, obstacle.clone()),
-            Outcome::Done(_) => (RunResult::Done, None),
+            Outcome::Done => (RunResult::Done, None),
             Outcome::Failed(why) => (RunResult::Failed, Some(why.clone())),
         };
         Self {
@@ -148,10 +148,7 @@ impl ScheduleList {
         let zone = spec.time_zone.unwrap_or_else(|| "Etc/UTC".to_owned());
         let suspended = spec.suspend == Some(true);
         let template = spec.job_template.spec.unwrap_or_default().template.spec;
-        let snapshot = runs.iter().find_map(|run| match &run.outcome {
-            Outcome::Done(report) => report.as_deref(),
-            Outcome::Running(_) | Outcome::Failed(_) => None,
-        });
+        let snapshot = runs.iter().find_map(|run| run.report.as_deref());
         let wanted = Schedule::of(cron_job);
         let version = annotation(metadata, VERSION).map(str::to_owned);
         let shown = ShownCronJob {

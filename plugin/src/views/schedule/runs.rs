@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::reference;
-use crate::views::format::{bytes, counted, revision, took};
+use crate::format::{bytes, counted, revision, took};
 use crate::views::grid::Paint;
 use crate::views::{API_VERSION, View};
 

@@ -11,8 +11,8 @@ use super::{FolderArgs, KeptRef, node, open};
 use crate::cli::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::error::{Error, Verdict};
+use crate::format::counted;
 use crate::session::unexpected;
-use crate::views::format::counted;
 use crate::views::prune::Deleted;
 
 const EXAMPLES: &str = "\

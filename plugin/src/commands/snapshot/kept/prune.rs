@@ -14,8 +14,8 @@ use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::commands::{Context, node_named, none_answered};
 use crate::discovery::Node;
 use crate::error::{Error, Verdict};
+use crate::format::{bytes, counted};
 use crate::session::unexpected;
-use crate::views::format::{bytes, counted};
 use crate::views::prune::Prune;
 
 const EXAMPLES: &str = "\

@@ -6,8 +6,8 @@ use super::{ground, listed, name, trouble};
 use crate::cli::{FleetArgs, NamedOutputArgs};
 use crate::commands::Context;
 use crate::error::{Error, Verdict};
+use crate::format::counted;
 use crate::schedule::remove as take_away;
-use crate::views::format::counted;
 use crate::views::schedule::{Change, ScheduleChange};
 
 const EXAMPLES: &str = "\

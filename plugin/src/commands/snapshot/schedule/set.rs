@@ -17,6 +17,7 @@ use crate::commands::Context;
 use crate::commands::snapshot::kept::{FolderArgs, prune::RuleArgs};
 use crate::commands::snapshot::save::PackingArgs;
 use crate::error::{Error, Verdict};
+use crate::format::and;
 use crate::outcome::run_error;
 use crate::runners::program::Program;
 use crate::schedule::{
@@ -24,7 +25,6 @@ use crate::schedule::{
 };
 use crate::session::Session;
 use crate::views::Format;
-use crate::views::format::and;
 use crate::views::schedule::{Change, ScheduleChange, manifests};
 
 const EXAMPLES: &str = "\

@@ -5,7 +5,7 @@ use std::time::Duration;
 const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 /// A size with a binary unit: `512 B`, `1.5 KiB`, `412 MiB`, `2 GiB`. One decimal below ten, none where it is zero.
-pub fn bytes(size: u64) -> String {
+pub(crate) fn bytes(size: u64) -> String {
     let mut unit = 0;
     // In tenths of the unit, rounded half up; u128 so that nothing overflows.
     let tenths = |unit: usize| (u128::from(size) * 10 + (1 << (10 * unit)) / 2) >> (10 * unit);
@@ -22,7 +22,7 @@ pub fn bytes(size: u64) -> String {
 }
 
 /// A count with thousands separators: `12,904,118`.
-pub fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -35,12 +35,12 @@ pub fn count(number: u64) -> String {
 }
 
 /// A revision, as [`count`]; etcd's are never negative.
-pub fn revision(number: i64) -> String {
+pub(crate) fn revision(number: i64) -> String {
     u64::try_from(number).map_or_else(|_| number.to_string(), count)
 }
 
 /// What part of a whole something is, in whole per cent; `0%` of nothing. Never rounded up to 100%.
-pub fn percent(part: u64, whole: u64) -> String {
+pub(crate) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "0%".to_owned();
     }
@@ -55,7 +55,7 @@ pub fn percent(part: u64, whole: u64) -> String {
 }
 
 /// How long something took: `0.4 ms`, `12 ms`, `1.3 s`, `2m 05s`.
-pub fn took(time: Duration) -> String {
+pub(crate) fn took(time: Duration) -> String {
     let micros = time.as_micros();
     if micros < 10_000 {
         format!("{}.{} ms", micros / 1000, micros % 1000 / 100)
@@ -70,7 +70,7 @@ pub fn took(time: Duration) -> String {
 }
 
 /// How old something is, in its largest unit, as kubectl writes it: `45s`, `12m`, `14h`, `3d`.
-pub fn age(time: Duration) -> String {
+pub(crate) fn age(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..120 => format!("{seconds}s"),
@@ -81,7 +81,7 @@ pub fn age(time: Duration) -> String {
 }
 
 /// A noun with its number: `1 member`, `3 members`.
-pub fn counted(number: usize, noun: &str) -> String {
+pub(crate) fn counted(number: usize, noun: &str) -> String {
     if number == 1 {
         format!("1 {noun}")
     } else {
@@ -90,7 +90,7 @@ pub fn counted(number: usize, noun: &str) -> String {
 }
 
 /// Names in a sentence: `a`, `a and b`, `a, b and c`.
-pub fn and<T: AsRef<str>>(names: &[T]) -> String {
+pub(crate) fn and<T: AsRef<str>>(names: &[T]) -> String {
     match names {
         [] => String::new(),
         [one] => one.as_ref().to_owned(),
