@@ -6,6 +6,8 @@
 //!
 //! - `KUBECTL_ETCD_JOB`: path of a static etcd-job for Linux on x86-64;
 //! - `KUBECTL_ETCD_LOADER`: path of the loader for the same.
+//!
+//! A development build carries what is built faster, unless `KUBECTL_ETCD_CARRY=shipped` is set.
 
 use std::env;
 use std::error::Error;
@@ -19,6 +21,8 @@ use sha2::{Digest, Sha256};
 
 /// What carries etcd is Linux on x86-64, whatever the plugin itself is built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Set to `shipped`, a development build carries what a release carries.
+const CARRY: &str = "KUBECTL_ETCD_CARRY";
 /// A ConfigMap holds 1 MiB of data; a part stays well below it, for the object around it.
 const LARGEST_PART: usize = 900 << 10;
 /// What the job image promises (images/), and so what a release of the plugin may carry.
@@ -61,21 +65,30 @@ fn workspace() -> Result<PathBuf, Box<dyn Error>> {
         .to_owned())
 }
 
-/// The target directory of the build this script is part of: OUT_DIR is inside it, and cargo keeps what it knows of the
-/// compiler at its top.
+/// The target directory of the build this script is part of. Cargo keeps what it knows of the compiler at its top; in the very
+/// first build it writes that only at the end, and the layout tells: `TARGET-DIR/[TRIPLE/]PROFILE/build/PACKAGE/out`.
 fn outer_target_dir() -> Result<PathBuf, Box<dyn Error>> {
     let out = out_dir()?;
     let marked = out
         .ancestors()
         .find(|ancestor| ancestor.join(".rustc_info.json").exists());
-    Ok(marked.unwrap_or(&out).to_owned())
+    let above_profile = || {
+        let above = out.ancestors().nth(4)?;
+        let is_triple = above.file_name() == env::var_os("TARGET").as_deref();
+        if is_triple {
+            above.parent()
+        } else {
+            Some(above)
+        }
+    };
+    Ok(marked.or_else(above_profile).unwrap_or(&out).to_owned())
 }
 
 fn out_dir() -> Result<PathBuf, Box<dyn Error>> {
     Ok(PathBuf::from(env::var("OUT_DIR")?))
 }
 
-/// Whether the plugin itself is built for release; a development build carries what is built faster and runs as well.
+/// Whether the plugin itself is built for release.
 fn released() -> bool {
     env::var("PROFILE").is_ok_and(|profile| profile == "release")
 }
@@ -123,7 +136,9 @@ impl Build {
                 &["Cargo.toml", "build.rs", "src"],
             );
         }
-        let profile = if released() { "job" } else { "job-dev" };
+        println!("cargo::rerun-if-env-changed={CARRY}");
+        let shipped = released() || env::var(CARRY).is_ok_and(|what| what == "shipped");
+        let profile = if shipped { "job" } else { "job-dev" };
         let manifest = self.workspace.join("Cargo.toml");
         self.cargo(
             &manifest,

@@ -4,6 +4,10 @@
 //! A container that uses them mounts the loader and the parts (from ConfigMaps, with an execute bit) and runs
 //! `loader DIGEST SIZE PART… -- ARGUMENT…`; the same line runs a second process of it by exec.
 
+use etcd_operations::transfer::hex;
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use sha2::{Digest as _, Sha256};
+
 include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 
 /// The program and its loader, as embedded when the plugin was built.
@@ -20,6 +24,22 @@ pub struct Carried {
     pub parts: Vec<&'static [u8]>,
 }
 
+impl Carried {
+    /// The program itself. None: the parts are not what they were, which is checked as on a node.
+    #[must_use]
+    pub fn program(&self) -> Option<Vec<u8>> {
+        let stream = self.parts.concat();
+        let bytes = decompress_to_vec_with_limit(&stream, self.program_size).ok()?;
+        (hex(&Sha256::digest(&bytes)) == self.digest).then_some(bytes)
+    }
+
+    /// The one kind of machine it runs on, as `uname -m` says it.
+    #[must_use]
+    pub fn machine(&self) -> &'static str {
+        "x86_64"
+    }
+}
+
 /// What this plugin carries.
 #[must_use]
 pub fn carried() -> Carried {
@@ -34,7 +54,6 @@ pub fn carried() -> Carried {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sha2::{Digest as _, Sha256};
 
     #[test]
     fn every_part_fits_a_config_map() {

@@ -16,6 +16,7 @@ const FLEET: &str = "Where and how it runs";
 const AFTER_HELP: &str = "\
 Examples:
   kubectl etcd status                     how is etcd?
+  kubectl etcd doctor                     what is wrong, and what to run next?
   kubectl etcd health --wait 5m           wait for a healthy cluster
   kubectl etcd snapshot save              a checked snapshot in the current folder
   kubectl etcd defrag --dry-run           what would a defragmentation do?
@@ -80,6 +81,9 @@ pub enum Via {
     Exec,
     /// This host, which must be a control-plane node
     Local,
+    /// The host, over ssh: typed as `--ssh`
+    #[value(skip)]
+    Ssh,
 }
 
 impl fmt::Display for Via {
@@ -89,6 +93,7 @@ impl fmt::Display for Via {
             Self::Pod => "pod",
             Self::Exec => "exec",
             Self::Local => "local",
+            Self::Ssh => "ssh",
         })
     }
 }

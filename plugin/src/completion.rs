@@ -21,6 +21,8 @@ const NODES_LIMIT: Duration = Duration::from_millis(1500);
 const NO_FILES: u8 = 4;
 /// cobra's `ShellCompDirectiveDefault`: file names, when nothing is offered.
 const FILES: u8 = 0;
+/// The actions of `member` whose first word names one, mostly by its node.
+const OF_MEMBERS: [&str; 4] = ["add", "remove", "promote", "move-leader"];
 
 /// One thing to offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,14 +82,24 @@ fn offers(words: Vec<OsString>) -> Vec<Offer> {
         .collect()
 }
 
-/// What is typed of a node's name, if one is to be completed: behind `--node`, or within `--node=`.
+/// What is typed of a node's name, if one is to be completed: behind `--node`, within `--node=`, or as the member that a
+/// command of `member` is about.
 fn node_prefix(words: &[OsString]) -> Option<Prefix> {
     let last = words.last()?.to_string_lossy().into_owned();
     if let Some(typed) = last.strip_prefix("--node=") {
         return Some(Prefix::new("--node=", typed));
     }
-    let before = words.len().checked_sub(2).and_then(|at| words.get(at))?;
-    (before == "--node").then(|| Prefix::new("", &last))
+    let before = |back: usize| {
+        words
+            .len()
+            .checked_sub(back + 1)
+            .and_then(|at| words.get(at))
+    };
+    let of_member = before(2).is_some_and(|word| word == "member")
+        && before(1).is_some_and(|word| OF_MEMBERS.iter().any(|action| word == action))
+        && !last.starts_with('-');
+    let named = before(1)? == "--node";
+    (named || of_member).then(|| Prefix::new("", &last))
 }
 
 /// `--node` takes several names with commas between: only the last one is completed.
@@ -215,6 +227,12 @@ mod tests {
             (listed.kept.as_str(), listed.typed.as_str()),
             ("--node=cp-1,", "c")
         );
+        assert_eq!(
+            node_prefix(&words(&["member", "remove", "cp"])),
+            Some(Prefix::new("", "cp"))
+        );
+        assert_eq!(node_prefix(&words(&["member", "remove", "-"])), None);
+        assert_eq!(node_prefix(&words(&["member", "list", ""])), None);
         assert_eq!(node_prefix(&words(&["status", "--no"])), None);
         assert_eq!(node_prefix(&words(&[])), None);
     }

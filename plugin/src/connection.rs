@@ -1,6 +1,7 @@
 //! The connection to the apiserver, and whether that apiserver can be used.
 
 pub(crate) mod clock;
+mod identity;
 mod kubeconfig;
 mod verdict;
 
@@ -11,6 +12,7 @@ use kube::{Client, Config};
 use crate::cli::ConnectionArgs;
 use crate::error::Error;
 
+pub(crate) use identity::{ClusterIdentity, identity};
 pub(crate) use verdict::{Readiness, Refusals, Verdict, chain, judge, readiness};
 
 /// How long a TCP and TLS handshake may take.
@@ -33,6 +35,8 @@ pub(crate) struct Connection {
     pub(crate) server: String,
     /// Where Jobs, Leases and carried parts live.
     pub(crate) namespace: String,
+    /// Which cluster that is.
+    pub(crate) cluster: ClusterIdentity,
     /// How long the first answers may take; long where a login plugin may ask a person something.
     pub(crate) first_answer_limit: Duration,
 }
@@ -45,6 +49,7 @@ impl Connection {
     pub(crate) async fn prepare(args: &ConnectionArgs) -> Result<Self, Error> {
         let loaded = kubeconfig::load(args).await?;
         let mut config = loaded.config;
+        let cluster = ClusterIdentity::of(&config);
         // kube would otherwise retry 503 for many minutes, whatever the limits here say.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_LIMIT);
@@ -75,6 +80,7 @@ impl Connection {
             stream,
             server,
             namespace: args.namespace.clone(),
+            cluster,
             first_answer_limit,
         })
     }

@@ -4,11 +4,13 @@ mod pods;
 
 use std::collections::BTreeMap;
 
+use etcd_operations::report::Member;
 use etcd_operations::target::Target;
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
 use kube::api::{ListParams, ObjectList};
 use kube::{Api, Client};
 
+use crate::masters::host_of;
 pub(crate) use pods::ExecTarget;
 
 /// Where static pods of the control plane live.
@@ -33,11 +35,23 @@ pub struct Node {
 }
 
 impl Node {
+    /// Whether a member's addresses are this node's.
+    pub fn is_of(&self, member: &Member) -> bool {
+        let mut urls = member.peer_urls.iter();
+        match &self.etcd {
+            Etcd::Found(target) => urls.any(|url| target.peer_urls.contains(url)),
+            Etcd::Unknown { addresses, .. } => {
+                urls.any(|url| host_of(url).is_some_and(|host| addresses.contains(&host)))
+            }
+            Etcd::Absent { .. } | Etcd::External { .. } => false,
+        }
+    }
+
     /// Its etcd, where it has one that can be worked with.
     pub fn target(&self) -> Option<&Target> {
         match &self.etcd {
             Etcd::Found(target) => Some(target),
-            Etcd::Absent { .. } | Etcd::External { .. } => None,
+            Etcd::Absent { .. } | Etcd::Unknown { .. } | Etcd::External { .. } => None,
         }
     }
 }
@@ -55,6 +69,15 @@ pub enum Etcd {
     Absent {
         /// Why, as a lower-case fragment.
         why: String,
+    },
+    /// Nobody could look: the host was not reached.
+    Unknown {
+        /// Where it was looked for.
+        addresses: Vec<String>,
+        /// Why, as a lower-case fragment.
+        why: String,
+        /// What would help.
+        hint: Option<String>,
     },
     /// Its apiserver uses an etcd that runs elsewhere.
     External {
@@ -74,6 +97,8 @@ pub struct ApiView {
     pub pod_waiting: Option<String>,
     /// The node's address inside the cluster.
     pub address: Option<String>,
+    /// All of its addresses and names, those inside the cluster first.
+    pub addresses: Vec<String>,
 }
 
 /// Asks the apiserver, all at once, from its cache (`resourceVersion=0`): that is faster, and still answers just after
@@ -144,6 +169,15 @@ fn bare_node(node: ApiNode) -> Option<Node> {
         .iter()
         .flatten()
         .find(|address| address.type_ == "InternalIP");
+    let mut addresses: Vec<String> = Vec::new();
+    for kind in ["InternalIP", "ExternalIP", "Hostname"] {
+        let told = status.addresses.iter().flatten();
+        for found in told.filter(|address| address.type_ == kind) {
+            if !addresses.contains(&found.address) {
+                addresses.push(found.address.clone());
+            }
+        }
+    }
     Some(Node {
         name: node.metadata.name?,
         etcd: Etcd::Absent {
@@ -152,6 +186,7 @@ fn bare_node(node: ApiNode) -> Option<Node> {
         api: ApiView {
             node_ready: ready.map(|condition| condition.status == "True"),
             address: address.map(|address| address.address.clone()),
+            addresses,
             ..ApiView::default()
         },
         exec: None,

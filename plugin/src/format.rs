@@ -7,15 +7,18 @@ const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 /// A size with a binary unit: `512 B`, `1.5 KiB`, `412 MiB`, `2 GiB`. One decimal below ten, none where it is zero.
 pub(crate) fn bytes(size: u64) -> String {
     let mut unit = 0;
-    // In tenths of the unit, rounded half up; u128 so that nothing overflows.
-    let tenths = |unit: usize| (u128::from(size) * 10 + (1 << (10 * unit)) / 2) >> (10 * unit);
+    // In parts of the unit, rounded half up, and once: 10.45 is 10. u128 so that nothing overflows.
+    let rounded = |parts: u128, unit: usize| {
+        (u128::from(size) * parts + (1 << (10 * unit)) / 2) >> (10 * unit)
+    };
+    let tenths = |unit: usize| rounded(10, unit);
     // 1023.95 KiB rounds to 1024.0, which is written as 1 MiB.
     while unit + 1 < UNITS.len() && tenths(unit) >= 10_235 {
         unit += 1;
     }
     let tenths = tenths(unit);
     if unit == 0 || tenths >= 100 || tenths % 10 == 0 {
-        format!("{} {}", (tenths + 5) / 10, UNITS[unit])
+        format!("{} {}", rounded(1, unit), UNITS[unit])
     } else {
         format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_operations::failure::FailureKind;
+use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::report::Report;
 use etcd_operations::wire::Progress;
 
@@ -54,6 +54,8 @@ pub enum RunErrorKind {
     OperationFailed(FailureKind),
     /// The job's program speaks another version of the report format.
     OtherVersion,
+    /// The host could not be reached over ssh, or not worked on.
+    NotReached,
     /// There is no etcd on this node to do it with.
     NoEtcd,
     /// The apiserver does not answer any more, or lost its etcd.
@@ -137,6 +139,7 @@ pub(crate) fn run_error(node: &str, error: &RunError) -> Error {
         | RunErrorKind::KubeletSilent
         | RunErrorKind::EtcdNotRunning
         | RunErrorKind::ApiserverLost
+        | RunErrorKind::NotReached
         | RunErrorKind::OperationFailed(FailureKind::Unreachable) => ErrorKind::NothingReached,
         RunErrorKind::OperationFailed(FailureKind::NoQuorum | FailureKind::Corrupt) => {
             ErrorKind::QuorumLostOrDamaged
@@ -167,4 +170,11 @@ pub(crate) fn run_error(node: &str, error: &RunError) -> Error {
     let mut out = Error::new(kind, format!("{node}: {}", error.message));
     out.hints.extend(error.hint.clone());
     out
+}
+
+impl Error {
+    /// What a host's own code failed with.
+    pub(crate) fn of_failure(node: &str, failure: &Failure) -> Self {
+        run_error(node, &RunError::from(failure.clone()))
+    }
 }

@@ -1,7 +1,9 @@
-//! Where operations run: a Job or a bare Pod on the node, etcdctl inside the etcd pod, or this host.
+//! Where operations run: a Job or a bare Pod on the node, etcdctl inside the etcd pod, this host, or
+//! a host over ssh.
 
 pub(crate) mod carry;
 pub(crate) mod exec;
+pub(crate) mod host;
 pub(crate) mod launch;
 pub(crate) mod local;
 pub(crate) mod output;
@@ -27,6 +29,12 @@ pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration
         Operation::Status => Duration::from_secs(9),
         Operation::Members | Operation::AlarmList => Duration::from_secs(15),
         Operation::AlarmDisarm { .. } => Duration::from_secs(20),
+        // It may wait for all members to be connected.
+        Operation::MemberAdd { .. } | Operation::MemberRemove { .. } => Duration::from_secs(40),
+        Operation::MoveLeader { .. } => Duration::from_secs(25),
+        Operation::MemberPromote { wait_ms, .. } => {
+            Duration::from_millis(*wait_ms) + Duration::from_secs(30)
+        }
         Operation::SnapshotList { .. } => Duration::from_secs(15),
         Operation::SnapshotDelete { .. } | Operation::SnapshotPrune { .. } => MINUTE,
         // Some hundred KiB: a disk that hangs must not keep the others' waiting.

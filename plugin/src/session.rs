@@ -19,6 +19,7 @@ use crate::connection::{Connection, Readiness, readiness};
 use crate::created::Created;
 pub use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::Error;
+use crate::lead::Host;
 use crate::outcome::run_error;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::runners::program::Program;
@@ -45,6 +46,12 @@ enum Ground {
     Cluster(Box<Cluster>),
     /// This host, without an apiserver.
     Host,
+    /// The hosts that were reached over ssh, this one among them where it is a control-plane node.
+    Hosts {
+        hosts: Vec<Host>,
+        /// Whether these and those that were not reached are all there are.
+        complete: bool,
+    },
 }
 
 /// What is needed to work through the apiserver.
@@ -75,6 +82,7 @@ impl Session {
     pub fn via(&self) -> Via {
         match self.ground {
             Ground::Host => Via::Local,
+            Ground::Hosts { .. } => Via::Ssh,
             // Once the apiserver was lost it is tried again all the same: the other nodes are behind it.
             Ground::Cluster(_) => {
                 let chosen = self.chosen().filter(|via| *via != Via::Local);
@@ -96,15 +104,7 @@ impl Session {
     /// Dropping the future leaves what was created to [`Created::remove_all`].
     pub async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
         let ended = self.run_once(nodes, operation).await;
-        let looks = matches!(
-            operation,
-            Operation::Status
-                | Operation::Members
-                | Operation::Health { .. }
-                | Operation::AlarmList
-                | Operation::SnapshotList { .. }
-        );
-        if looks && self.is_back(&ended).await {
+        if operation.only_looks() && self.is_back(&ended).await {
             return self.run_once(nodes, operation).await;
         }
         ended
@@ -185,7 +185,10 @@ impl Session {
             outcome.via.is_none()
                 || matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost)
         };
-        if matches!(self.ground, Ground::Host) || self.forced.is_some() || !ended.iter().all(lost) {
+        if !matches!(self.ground, Ground::Cluster(_))
+            || self.forced.is_some()
+            || !ended.iter().all(lost)
+        {
             return;
         }
         let Some(here) = local::is_control_plane()
@@ -228,6 +231,16 @@ impl Session {
                     results.push(boxed(async move {
                         let result = self.run_here(node, operation, limit).await;
                         (position, (Via::Local, result))
+                    }));
+                }
+            }
+            (Ground::Hosts { hosts, .. }, _) => {
+                for (position, node) in nodes.iter().enumerate() {
+                    let host = hosts.iter().find(|host| host.node() == node.name);
+                    results.push(boxed(async move {
+                        let work = Box::pin(runners::host::operate(host, operation));
+                        let via = runners::host::via(host);
+                        (position, (via, within(limit, work).await))
                     }));
                 }
             }
@@ -294,7 +307,7 @@ impl Session {
                     Err(error) => Err(error),
                 },
                 Via::Exec => exec::run_one(&cluster.connection, node, operation, limit).await,
-                Via::Job | Via::Local => return (via, result),
+                Via::Job | Via::Local | Via::Ssh => return (via, result),
             };
             // When neither can, the first reason is what has to be put right.
             result = second.map_err(|error| match error.kind {
@@ -329,15 +342,7 @@ impl Session {
                 progress,
             });
         };
-        let work = local::operate(node, operation, &mut progress);
-        match tokio::time::timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(RunError::new(
-                RunErrorKind::TimedOut,
-                format!("not done within {} s", limit.as_secs()),
-            )
-            .hint("give it longer with --timeout")),
-        }
+        within(limit, local::operate(node, operation, &mut progress)).await
     }
 
     /// Remembers that another runner is used from here on, and says so once.
@@ -362,12 +367,38 @@ impl Session {
     pub(crate) fn cluster(&self) -> Result<&Cluster, Error> {
         match &self.ground {
             Ground::Cluster(cluster) => Ok(cluster),
-            Ground::Host => Err(Error::failed("there is no apiserver to do this through")),
+            Ground::Host | Ground::Hosts { .. } => {
+                Err(Error::failed("there is no apiserver to do this through"))
+            }
+        }
+    }
+
+    /// Whether these nodes are all there are, as far as anybody knows.
+    pub(crate) fn knows_all(&self) -> bool {
+        match self.ground {
+            Ground::Cluster(_) => true,
+            Ground::Host => false,
+            Ground::Hosts { complete, .. } => complete,
         }
     }
 
     pub(crate) fn notices(&self) -> &NoticeSink {
         &self.notices
+    }
+}
+
+/// What comes of it within the limit.
+async fn within(
+    limit: Duration,
+    work: impl Future<Output = Result<Report, RunError>>,
+) -> Result<Report, RunError> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(RunError::new(
+            RunErrorKind::TimedOut,
+            format!("not done within {} s", limit.as_secs()),
+        )
+        .hint("give it longer with --timeout")),
     }
 }
 
@@ -387,6 +418,11 @@ fn without_etcd(node: &Node) -> Option<RunError> {
     match &node.etcd {
         Etcd::Found(_) => None,
         Etcd::Absent { why } => Some(RunError::new(RunErrorKind::NoEtcd, why.clone())),
+        Etcd::Unknown { why, hint, .. } => Some(RunError {
+            kind: RunErrorKind::NotReached,
+            message: why.clone(),
+            hint: hint.clone(),
+        }),
         Etcd::External { servers } => Some(
             RunError::new(
                 RunErrorKind::NoEtcd,

@@ -100,6 +100,13 @@ impl Ui {
         }
     }
 
+    /// Tells on standard error what a question will be about.
+    pub fn tell<V: View>(&self, view: &V) {
+        for line in view.table(false, self.paint_notices).lines() {
+            self.progress.line(line);
+        }
+    }
+
     /// Prints plain text as an answer.
     ///
     /// # Errors
@@ -325,6 +332,7 @@ fn plain(what: &str, now: &Progress) -> String {
             bytes(total),
             percent(now.done_bytes, total)
         ),
+        None if now.done_bytes == 0 => format!("{what}: {}", now.step),
         None => format!("{what}: {} {}", now.step, bytes(now.done_bytes)),
     }
 }

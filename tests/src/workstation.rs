@@ -67,7 +67,7 @@ impl Workstation {
         self.folder.path()
     }
 
-    /// The names of the files in the folder, sorted.
+    /// The names of the files in the folder, sorted, without what the person's programs keep for themselves.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -75,7 +75,9 @@ impl Workstation {
         let mut names = fs::read_dir(self.folder())?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .filter(|name: &Result<String>| {
-                !name.as_ref().is_ok_and(|name| name.starts_with(".run-"))
+                !name
+                    .as_ref()
+                    .is_ok_and(|name| name.starts_with(".run-") || name == ".cache")
             })
             .collect::<Result<Vec<_>>>()?;
         names.sort();
@@ -132,6 +134,27 @@ impl Workstation {
     /// When it cannot be started.
     pub fn start<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Running> {
         self.spawn(&mut self.command(args))
+    }
+
+    /// The command line of another program, for this person.
+    #[must_use]
+    pub fn other<S: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = Command::new(program);
+        command.args(args);
+        self.prepare(&mut command);
+        command
+    }
+
+    /// Starts a prepared command.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn begin(&self, command: &mut Command) -> Result<Running> {
+        self.spawn(command)
     }
 
     /// Runs a prepared command to its end.

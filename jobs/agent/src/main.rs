@@ -1,8 +1,10 @@
 //! The program in the job image: a thin shell around [`etcd_operations`].
 //!
-//! Standard output belongs to whoever started it: JSON lines of [`wire::Line`] for `run` and `scheduled`, the transfer's frames for `read`, one
+//! Standard output belongs to whoever started it: JSON lines of [`wire::Line`] for `run` and `scheduled`, of
+//! [`host::Line`](etcd_operations::host::Line) for `host` and `receive`, the transfer's frames for `read`, one
 //! JSON object for `version`. Nothing else is ever written there.
 
+mod host;
 mod read;
 mod run;
 mod scheduled;
@@ -45,6 +47,27 @@ enum Command {
         #[arg(long, default_value_t = 30)]
         wait_seconds: u64,
     },
+    /// Does what the request on standard input says, and prints progress and answer as JSON lines.
+    Host,
+    /// Does what was asked of `host` and must not stop with it. Started by that alone.
+    #[command(hide = true)]
+    HostWork {
+        /// The folder of its record.
+        #[arg(long)]
+        folder: PathBuf,
+        /// Which attempt.
+        #[arg(long)]
+        attempt: u32,
+    },
+    /// Takes in a file that comes on standard input in checked frames.
+    Receive {
+        /// Where it is put.
+        #[arg(long)]
+        path: PathBuf,
+        /// How many bytes it will have.
+        #[arg(long)]
+        size_bytes: u64,
+    },
     /// Prints versions as JSON.
     Version,
 }
@@ -61,6 +84,9 @@ fn main() -> ExitCode {
             offset,
             wait_seconds,
         } => read::read(path, offset, wait_seconds),
+        Command::Host => host::host(),
+        Command::HostWork { folder, attempt } => host::host_work(folder, attempt),
+        Command::Receive { path, size_bytes } => host::receive(&path, size_bytes),
         Command::Version => version::version(),
     }
 }

@@ -5,11 +5,12 @@
     reason = "tests: the helpers of tests panic as tests do"
 )]
 
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use etcd_operations::failure::FailureKind;
+use etcd_operations::host::{self, Ask, Detached, HostAnswer, HostEvent, HostRequest};
 use etcd_operations::report::Report;
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver};
 use etcd_operations::wire::{Event, Line};
@@ -165,4 +166,143 @@ fn a_file_that_is_not_there_is_told_in_the_stream() {
         .push(&output.stdout, |_| Ok(()))
         .unwrap_err();
     assert_eq!(error.to_string(), "/nowhere/s.db is not there");
+}
+
+fn host_line(line: &str) -> HostEvent {
+    host::Line::parse(line).unwrap().event
+}
+
+/// Asks the program as ssh does, and gives back its lines as they come.
+fn asking(ask: &Ask) -> (Child, impl Iterator<Item = HostEvent> + use<>) {
+    let mut child = program(&["host"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = serde_json::to_vec(ask).unwrap();
+    child.stdin.take().unwrap().write_all(&text).unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    (child, out.lines().map(|line| host_line(&line.unwrap())))
+}
+
+#[test]
+fn a_host_answers_who_it_is_and_refuses_what_it_does_not_know() {
+    let (mut child, lines) = asking(&Ask::new(HostRequest::Hello));
+    let lines: Vec<HostEvent> = lines.collect();
+    let [
+        HostEvent::Done {
+            answer: HostAnswer::Hello(hello),
+        },
+    ] = lines.as_slice()
+    else {
+        panic!("{lines:?}")
+    };
+    assert!(!hello.node.is_empty() && child.wait().unwrap().success());
+    let output = program(&["host"]).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let HostEvent::Failed { failure } = host_line(text.trim_end()) else {
+        panic!("{text}")
+    };
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// A file that takes seconds to read and no room.
+fn long_file(folder: &Path) -> PathBuf {
+    let path = folder.join("long");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(1 << 30).unwrap();
+    path
+}
+
+fn detached(folder: &Path, path: PathBuf) -> Ask {
+    Ask::new(HostRequest::Digest { path }).detached(Detached {
+        folder: folder.join("work"),
+        attempt: 1,
+    })
+}
+
+#[test]
+fn work_goes_on_when_who_asked_is_killed_and_who_asks_again_gets_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = detached(folder.path(), long_file(folder.path()));
+    let (mut first, mut lines) = asking(&ask);
+    let HostEvent::Progress(told) = lines.next().unwrap() else {
+        panic!("it ended at once")
+    };
+    assert_eq!(told.total_bytes, Some(1 << 30));
+    // SIGKILL.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let (mut second, mut lines) = asking(&ask);
+    assert_eq!(
+        lines.next(),
+        Some(HostEvent::Progress(told)),
+        "from the first line on"
+    );
+    let last = lines.last().unwrap();
+    let HostEvent::Done {
+        answer: HostAnswer::Digest { file: Some(file) },
+    } = last
+    else {
+        panic!("{last:?}")
+    };
+    assert_eq!(file.size_bytes, 1 << 30);
+    assert!(second.wait().unwrap().success());
+}
+
+#[test]
+fn a_worker_that_is_killed_is_told_to_who_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = detached(folder.path(), long_file(folder.path()));
+    let (mut child, mut lines) = asking(&ask);
+    lines.next().unwrap();
+    let work = folder.path().join("work");
+    let workers: Vec<u32> = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .filter(|pid| {
+            let args = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            args.contains("host-work") && args.contains(work.to_str().unwrap())
+        })
+        .collect();
+    let [worker] = workers[..] else {
+        panic!("{workers:?}")
+    };
+    let killed = Command::new("kill")
+        .args(["-KILL", &worker.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let last = lines.last().unwrap();
+    let HostEvent::Failed { failure } = last else {
+        panic!("{last:?}")
+    };
+    assert_eq!(failure.kind, FailureKind::Interrupted, "{failure}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_file_is_taken_in_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    std::fs::write(&from, vec![3; 2_000_000]).unwrap();
+    let mut child = program(&["receive", "--size-bytes", "2000000", "--path"])
+        .arg(&to)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    host::send(&from, child.stdin.take().unwrap(), &mut |_| ()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let line = host_line(String::from_utf8(output.stdout).unwrap().trim_end());
+    assert!(
+        matches!(
+            line,
+            HostEvent::Done {
+                answer: HostAnswer::Received { .. }
+            }
+        ),
+        "{line:?}"
+    );
+    assert_eq!(std::fs::read(to).unwrap(), std::fs::read(from).unwrap());
 }

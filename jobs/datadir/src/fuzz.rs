@@ -2,10 +2,11 @@
 
 use crate::hash::hashkv;
 use crate::inspect::inspect;
-use crate::kubernetes::{EncryptionKey, creation_time, object_name};
+use crate::kubernetes::{EncryptionKey, config_map_entry, creation_time, object_name, uid};
 use crate::page::{META_LEN, Meta};
 use crate::progress::ignore;
 use crate::records::Kind;
+use crate::since::since;
 use crate::source::MemorySource;
 use crate::stream::SnapshotChecker;
 use crate::usage::{UsageOptions, UsageStream, usage};
@@ -78,6 +79,7 @@ pub fn record(bytes: &[u8]) {
         let _ = object_name(key, prefix);
     }
     let _ = (EncryptionKey::of(value), creation_time(value));
+    let _ = (uid(value), config_map_entry(value, "ca.crt"));
 }
 
 fn read(bytes: Vec<u8>) {
@@ -93,6 +95,7 @@ fn read(bytes: Vec<u8>) {
     let source = MemorySource::new("fuzz", bytes);
     let _ = hashkv(&source, 0, &mut ignore);
     let _ = inspect(&source, "/registry", &mut ignore);
+    let _ = since(&source, "/registry", 1, &mut ignore);
     let by_file = usage(&source, &options, &mut ignore);
     let (all, unhashed) = (
         VerifyOptions::default(),

@@ -138,6 +138,28 @@ pub fn config_map_entry(value: &[u8], key: &str) -> Option<String> {
     object.get("data")?.get(key)?.as_str().map(str::to_owned)
 }
 
+/// An object's uid, which no other object of any cluster has; `None` if the value does not tell (encrypted, or no object).
+pub fn uid(value: &[u8]) -> Option<String> {
+    let text = if let Some(unknown) = value.strip_prefix(b"k8s\0") {
+        // runtime.Unknown.raw, ObjectMeta, uid
+        let uid = message(message(message(unknown, 2)?, 1)?, 5)?;
+        String::from_utf8(uid.to_vec()).ok()?
+    } else {
+        let object: serde_json::Value = serde_json::from_slice(value).ok()?;
+        object.get("metadata")?.get("uid")?.as_str()?.to_owned()
+    };
+    is_uuid(&text).then_some(text)
+}
+
+/// Whether it has the form in which the apiserver writes uids: `8-4-4-4-12` hexadecimal digits.
+fn is_uuid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12])
+        && text
+            .bytes()
+            .all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
 /// The message in field `number` of another.
 fn message(of: &[u8], number: u64) -> Option<&[u8]> {
     let fields = Fields::new(of).flatten();
@@ -276,8 +298,42 @@ mod tests {
             let head: &[u8] = match kind { 0 => b"k8s\0", 1 => b"k8s:enc:", 2 => b"{\"metadata\":", _ => b"" };
             value.splice(0..0, head.iter().copied());
             let _ = creation_time(&value);
+            let _ = uid(&value);
+            let _ = config_map_entry(&value, "ca.crt");
             let _ = EncryptionKey::of(&value);
             let _ = object_name(&value, "/registry");
+        }
+
+        #[test]
+        fn a_uid_is_found_among_whatever_is_stored_beside_it(
+            wanted in "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            name in "[a-z-]{0,200}",
+            after in proptest::collection::vec(any::<u8>(), 0..200),
+            cut in any::<prop::sample::Index>(),
+            (at, byte) in (any::<prop::sample::Index>(), any::<u8>()),
+        ) {
+            let field = |number: u8, bytes: &[u8]| {
+                let mut out = vec![number << 3 | 2];
+                let mut length = bytes.len();
+                while length >= 0x80 {
+                    out.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+                    length >>= 7;
+                }
+                out.push(u8::try_from(length).unwrap());
+                out.extend_from_slice(bytes);
+                out
+            };
+            let metadata = [field(1, name.as_bytes()), field(3, b""), field(5, wanted.as_bytes()), field(15, &after)].concat();
+            let object = [field(1, &metadata), field(2, &after)].concat();
+            let value = [b"k8s\0".to_vec(), field(1, b"\x0a\x02v1"), field(2, &object)].concat();
+            prop_assert_eq!(uid(&value), Some(wanted.clone()));
+            let json = serde_json::json!({"kind": "Namespace", "metadata": {"name": name, "uid": wanted}});
+            prop_assert_eq!(uid(json.to_string().as_bytes()), Some(wanted));
+            // Cut or changed, it is read or left alone.
+            let _ = uid(&value[..cut.index(value.len())]);
+            let mut changed = value.clone();
+            changed[at.index(value.len())] = byte;
+            let _ = uid(&changed);
         }
 
         #[test]

@@ -75,6 +75,11 @@ impl<T> LatestChanges<T> {
             .map(|(_, remembered)| remembered)
     }
 
+    /// What is remembered of all keys, deleted or not.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.latest.values().map(|(_, remembered)| remembered)
+    }
+
     /// Takes up the changes another one was told of.
     pub(crate) fn append(&mut self, mut other: Self) {
         if self.latest.len() < other.latest.len() {

@@ -17,6 +17,8 @@
 //! | [`hash`] | the hash etcd's members compare |
 //! | [`inspect`] | what is in a snapshot, without its values |
 //! | [`usage`] | what fills it, from a file or from a stream |
+//! | [`since`] | which objects were changed after a revision |
+//! | [`identity`] | which Kubernetes cluster it is |
 //! | [`kubernetes`] | the apiserver's keys and values, as far as these need them |
 //! | [`error`] | what can go wrong, and what is wrong with a damaged file |
 //! | [`progress`] | how work tells how far it is, and how it is stopped |
@@ -49,6 +51,7 @@ mod freelist;
 pub mod fuzz;
 mod gojson;
 pub mod hash;
+pub mod identity;
 pub mod ids;
 pub mod inspect;
 pub mod kubernetes;
@@ -62,6 +65,7 @@ pub mod raft;
 pub mod records;
 pub mod restore;
 mod scan;
+pub mod since;
 pub mod snap;
 pub mod source;
 pub mod status;

@@ -6,6 +6,7 @@
 
 mod causes;
 mod convert;
+mod membership;
 mod probe;
 
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::report::{Alarm, AlarmKind, EndpointStatus, MemberList};
 use crate::target::{Target, host};
 
-pub use causes::{chain, failure_of};
+pub use causes::{chain, failure_of, meaning};
 
 /// How long a call that needs no quorum may take, connecting included.
 pub const OWN_LIMIT: Duration = Duration::from_secs(2);
@@ -242,6 +243,18 @@ impl Endpoint {
         self.within(limit, Needs::Itself, client.defragment())
             .await
             .map(|_| ())
+    }
+
+    /// The hash of everything this member has up to a revision, which it must have.
+    ///
+    /// # Errors
+    /// As [`Endpoint::status`].
+    pub async fn hash(&self, revision: i64, limit: Duration) -> Result<u32, Failure> {
+        let mut client = self.client.maintenance_client();
+        let call = client.hash_kv(revision);
+        self.within(limit, Needs::Itself, call)
+            .await
+            .map(|answer| answer.hash())
     }
 
     /// Begins a snapshot. Each of its messages has to be waited for with [`Endpoint::within`] as well.

@@ -84,7 +84,7 @@ fn name(path: &Path) -> &str {
 }
 
 /// The last line of a log that says why etcd ended.
-fn last_words(log: &Path) -> Option<String> {
+pub(crate) fn last_words(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let size = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(TAIL_BYTES)))
@@ -97,35 +97,50 @@ fn last_words(log: &Path) -> Option<String> {
 }
 
 /// What the container wrote: the log's format puts time, stream and `F` or `P` before it.
-fn said(line: &str) -> Option<&str> {
+pub(crate) fn said(line: &str) -> Option<&str> {
     let mut parts = line.splitn(4, ' ');
     let (_time, stream) = (parts.next()?, parts.next()?);
     let (_tag, said) = (parts.next()?, parts.next()?);
     matches!(stream, "stdout" | "stderr").then_some(said)
 }
 
-/// The words of a fatal line: etcd's JSON since 3.5, the text of 3.4, or what Go says when a program panics.
+/// The words of a fatal line: etcd's JSON since 3.5, the text of 3.4, klog's as Kubernetes' programs write it, or what Go
+/// says when a program panics.
 fn fatal_words(said: &str) -> Option<String> {
     if said.starts_with("panic: ") || said.starts_with("fatal error: ") {
         return Some(said.to_owned());
+    }
+    if let Some(words) = klog_words(said) {
+        return Some(words.to_owned());
     }
     if let Some((_, words)) = said.split_once(" C | ") {
         return Some(words.to_owned());
     }
     let line: Value = serde_json::from_str(said).ok()?;
     let text = |key| line.get(key).and_then(Value::as_str);
-    if !matches!(text("level"), Some("fatal" | "panic")) {
+    let message = text("msg")?;
+    // A member that learns that it was removed ends with this warning and without an error (`server.go`).
+    let fatal = matches!(text("level"), Some("fatal" | "panic"));
+    if !fatal && message != "server error" {
         return None;
     }
-    let message = text("msg")?;
     Some(match text("error") {
         Some(error) => format!("{message}: {error}"),
         None => message.to_owned(),
     })
 }
 
+/// A line of klog that is the last one: a fatal one, or the error of the command as a whole.
+fn klog_words(said: &str) -> Option<&str> {
+    let (head, words) = said.split_once("] ")?;
+    let digits = head.get(1..5)?;
+    let is_klog = digits.bytes().all(|b| b.is_ascii_digit());
+    let last = head.starts_with('F') || words.starts_with("\"command failed\"");
+    (is_klog && last).then_some(words)
+}
+
 /// One line, without anything a terminal would act on, not too long.
-fn shown(words: &str) -> String {
+pub(crate) fn shown(words: &str) -> String {
     let clean = words.chars().map(|c| if c.is_control() { ' ' } else { c });
     let short: String = clean.take(WORDS_CHARS).collect();
     short.trim_end().to_owned()
@@ -193,8 +208,19 @@ mod tests {
             words(old).unwrap(),
             "etcdmain: member has already been bootstrapped"
         );
+        let removed = r#"2026-11-21T10:00:02Z stderr F {"level":"warn","msg":"server error","error":"the member has been permanently removed from the cluster"}"#;
+        assert!(
+            words(removed)
+                .unwrap()
+                .ends_with("removed from the cluster")
+        );
+        let klog = "2026-11-21T10:00:02Z stderr F F1121 10:00:02.1 1 instance.go:226] Error creating leases: context deadline exceeded";
+        assert!(words(klog).unwrap().starts_with("Error creating leases"));
+        let klog = "2026-11-21T10:00:02Z stderr F E1121 10:00:02.1 1 run.go:72] \"command failed\" err=\"x\"";
+        assert!(words(klog).unwrap().starts_with("\"command failed\""));
         for none in [
             "",
+            "2026-11-21T10:00:02Z stderr F E1121 10:00:02.1 1 run.go:72] \"other\" err=\"x\"",
             "one two three",
             "t stderr F {\"level\":\"info\",\"msg\":\"x\"}",
             "t stderr F {\"level\":\"fatal\"}",

@@ -6,10 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_yaml::Value;
-
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
+use crate::kubelet;
 use crate::manifest::{Folder, Manifest, Stray};
 use crate::root;
 use crate::target::Target;
@@ -86,21 +85,9 @@ pub fn host_at(root: &Path) -> Result<Host, Failure> {
 }
 
 /// kubelet's name for this host: as it is told on its command line, else the host's own in lower case.
-fn node_name(root: &Path) -> Result<String, Failure> {
-    let flags = root::read_text(root, "/var/lib/kubelet/kubeadm-flags.env");
-    let told = flags.ok().and_then(|text| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("KUBELET_KUBEADM_ARGS="))?;
-        let words: Vec<String> = line
-            .trim()
-            .trim_matches('"')
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect();
-        let flags = Flags::parse(&[], &words, &[]).ok()?;
-        flags.get("hostname-override").map(str::to_owned)
-    });
+pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
+    let told =
+        kubelet::flags(root).and_then(|flags| flags.get("hostname-override").map(str::to_owned));
     if let Some(name) = told.filter(|name| !name.is_empty()) {
         return Ok(name);
     }
@@ -115,15 +102,9 @@ fn node_name(root: &Path) -> Result<String, Failure> {
 
 /// The static pods' folder as the node knows it, of a host whose file system is found at `root`: `staticPodPath` of
 /// kubelet's configuration, else where kubeadm puts it.
-pub(crate) fn manifests_folder(root: &Path) -> PathBuf {
-    let config = root::read_text(root, "/var/lib/kubelet/config.yaml");
-    let config: Option<Value> = config
-        .ok()
-        .and_then(|text| serde_yaml::from_str(&text).ok());
-    let path = config
-        .as_ref()
-        .and_then(|config| config.get("staticPodPath")?.as_str());
-    Path::new("/").join(path.unwrap_or(STATIC_PODS))
+pub fn manifests_folder(root: &Path) -> PathBuf {
+    let path = kubelet::configured(root, "staticPodPath");
+    Path::new("/").join(path.as_deref().unwrap_or(STATIC_PODS))
 }
 
 fn etcd_servers(manifest: &Manifest) -> Option<Vec<String>> {

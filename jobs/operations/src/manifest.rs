@@ -42,7 +42,7 @@ mod tree;
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 pub use aside::{Aside, Kept, Why};
@@ -51,6 +51,7 @@ pub use component::{Component, HostPath};
 pub use diff::{Hunk, Line, LineEnd, Side, diff};
 pub use edit::{Edit, Edited, Note};
 pub use file::ManifestFile;
+pub(crate) use file::sha256;
 pub use folder::Folder;
 pub use names::{FlagName, FlagValue, ImageName, NameError};
 pub use start::Start;
@@ -71,7 +72,8 @@ pub struct Manifest {
 }
 
 /// A pod's namespace and its name as the manifest has it. kubelet puts `-` and the node's name behind it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PodId {
     /// The namespace, `default` where none is given.
     pub namespace: String,
@@ -114,6 +116,11 @@ impl Manifest {
         self.text.as_bytes()
     }
 
+    /// Its value as kubelet takes it.
+    pub(crate) fn meant(&self) -> &Value {
+        &self.meant
+    }
+
     /// Which pod it is.
     pub fn pod(&self) -> PodId {
         pod::id(&self.meant)
@@ -122,6 +129,11 @@ impl Manifest {
     /// The containers of the pod, in their order; those that only prepare it are not among them.
     pub fn components(&self) -> Vec<Component> {
         Component::all(&self.facts(""))
+    }
+
+    /// The containers with the images they name, those that prepare the pod before the others.
+    pub(crate) fn images(&self) -> Vec<(String, String)> {
+        pod::images(&self.meant)
     }
 
     /// The container of this name, or else the one that runs this program.

@@ -23,6 +23,34 @@ pub enum Operation {
     Status,
     /// The list of members: linearizable when the quorum answers, else this member's own view.
     Members,
+    /// Adds a member (needs the quorum). One that was added before under these addresses is it.
+    MemberAdd {
+        /// The name it will have: keeps names apart. etcd learns it when the member starts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Where other members reach it.
+        peer_urls: Vec<String>,
+        /// Whether it has no vote until it is promoted.
+        learner: bool,
+    },
+    /// Removes a member that is not this node's own (needs the quorum). One that is not listed is removed already.
+    MemberRemove {
+        /// Which.
+        member: MemberId,
+    },
+    /// Gives a learner a vote (needs the quorum), as soon as it has caught up. One that votes already is left alone.
+    MemberPromote {
+        /// Which.
+        member: MemberId,
+        /// How long to wait until it has caught up, in milliseconds; 0: it is asked for once.
+        #[serde(default)]
+        wait_ms: u64,
+    },
+    /// Has this node's member, which has to be the leader, hand the lead over.
+    MoveLeader {
+        /// To whom.
+        to: MemberId,
+    },
     /// A linearizable read through this member, and the alarms.
     Health {
         /// How long the read may take, in milliseconds.
@@ -117,6 +145,10 @@ impl Operation {
         match self {
             Self::Status => "status",
             Self::Members => "members",
+            Self::MemberAdd { .. } => "member add",
+            Self::MemberRemove { .. } => "member remove",
+            Self::MemberPromote { .. } => "member promote",
+            Self::MoveLeader { .. } => "member move-leader",
             Self::Health { .. } => "health",
             Self::AlarmList => "alarm list",
             Self::AlarmDisarm { .. } => "alarm disarm",
@@ -130,6 +162,18 @@ impl Operation {
             Self::SnapshotPrune { .. } => "snapshot prune",
             Self::Usage { .. } => "usage",
         }
+    }
+
+    /// Whether it only looks: nothing changes by it, and it may be asked for again at any time.
+    pub fn only_looks(&self) -> bool {
+        matches!(
+            self,
+            Self::Status
+                | Self::Members
+                | Self::Health { .. }
+                | Self::AlarmList
+                | Self::SnapshotList { .. }
+        )
     }
 
     /// The snapshot's file that can be fetched from a job while it stays.

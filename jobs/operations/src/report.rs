@@ -3,6 +3,7 @@
 //! Absent is not zero: what a version of etcd does not tell is `None` (3.5 tells no quota and no storage version).
 
 mod kept;
+mod membership;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ pub use kept::{
     Checked, Fate, KeptList, KeptSnapshot, KeptState, KeptSummary, PruneReport, PrunedSnapshot,
     RemovedSnapshots,
 };
+
+pub use membership::{LeaderReport, MembershipReport};
 
 use etcd_datadir::status::Status;
 use jiff::Timestamp;
@@ -31,6 +34,14 @@ pub enum Report {
     Status(StatusReport),
     /// Of [`crate::operation::Operation::Members`].
     Members(MemberList),
+    /// Of [`crate::operation::Operation::MemberAdd`].
+    MemberAdd(MembershipReport),
+    /// Of [`crate::operation::Operation::MemberRemove`].
+    MemberRemove(MembershipReport),
+    /// Of [`crate::operation::Operation::MemberPromote`].
+    MemberPromote(MembershipReport),
+    /// Of [`crate::operation::Operation::MoveLeader`].
+    MoveLeader(LeaderReport),
     /// Of [`crate::operation::Operation::Health`].
     Health(HealthReport),
     /// Of [`crate::operation::Operation::AlarmList`]: the alarms raised.

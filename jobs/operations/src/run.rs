@@ -1,7 +1,7 @@
 //! Doing what an assignment says: one entry for the job's program and for the plugin on a control-plane node.
 
 mod alarm;
-mod blocking;
+pub(crate) mod blocking;
 mod defrag;
 mod health;
 mod kept;
@@ -10,7 +10,7 @@ mod scheduled;
 mod snapshot;
 mod source;
 mod status;
-mod stream;
+pub(crate) mod stream;
 mod usage;
 
 use tokio::sync::watch;
@@ -92,6 +92,18 @@ pub async fn run(
             // Evidence does not depend on certificates.
             Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
             Operation::Members => members::members(target, &connector?).await,
+            Operation::MemberAdd {
+                name,
+                peer_urls,
+                learner,
+            } => members::add(target, &connector?, name.as_deref(), peer_urls, *learner).await,
+            Operation::MemberRemove { member } => {
+                members::remove(target, &connector?, *member).await
+            }
+            Operation::MemberPromote { member, wait_ms } => {
+                members::promote(target, &connector?, *member, *wait_ms, events).await
+            }
+            Operation::MoveLeader { to } => members::move_leader(target, &connector?, *to).await,
             Operation::Health { timeout_ms } => {
                 Ok(Box::pin(health::health(target, connector, *timeout_ms)).await)
             }
@@ -153,7 +165,7 @@ fn check_version(what: &str, theirs: u32) -> Result<(), Failure> {
 }
 
 /// What reading etcd's data ran into.
-fn trouble_with_data(error: &etcd_datadir::Error) -> Failure {
+pub(crate) fn trouble_with_data(error: &etcd_datadir::Error) -> Failure {
     let kind = match error {
         etcd_datadir::Error::Damaged { .. } => FailureKind::Corrupt,
         etcd_datadir::Error::Cancelled => FailureKind::Interrupted,

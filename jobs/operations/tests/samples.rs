@@ -55,7 +55,11 @@ fn lines_of_version_1_are_read_and_written_the_same() {
         "defrag",
         "failed",
         "health",
+        "member-add",
+        "member-promote",
+        "member-remove",
         "members",
+        "move-leader",
         "progress",
         "snapshot",
         "status",
@@ -80,7 +84,7 @@ fn assignments_of_version_1_are_read_and_written_the_same() {
         .iter()
         .map(|assignment| assignment.operation.name())
         .collect();
-    assert_eq!(names.len(), 8, "one of each operation: {names:?}");
+    assert_eq!(names.len(), 12, "one of each operation: {names:?}");
 }
 
 #[test]

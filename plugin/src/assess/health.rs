@@ -24,7 +24,7 @@ pub fn judge(nodes: &[Node], outcomes: &[Outcome], scope: Scope) -> Health {
         })
         .collect();
     let elsewhere = match scope {
-        Scope::All => elsewhere(nodes, outcomes),
+        Scope::All | Scope::Known => elsewhere(nodes, outcomes),
         Scope::Named | Scope::ThisHost => Vec::new(),
     };
     let verdict = match verdict(&rows, outcomes) {
@@ -51,10 +51,7 @@ fn elsewhere(nodes: &[Node], outcomes: &[Outcome]) -> Vec<String> {
         reports
             .iter()
             .any(|report| report.member_id == Some(member.id))
-            || nodes.iter().filter_map(Node::target).any(|target| {
-                let mut urls = member.peer_urls.iter();
-                urls.any(|url| target.peer_urls.contains(url))
-            })
+            || nodes.iter().any(|node| node.is_of(member))
     };
     let name = |member: &Member| match member.name.as_str() {
         "" => member.id.to_string(),
@@ -76,7 +73,7 @@ fn row(node: &Node, outcome: Option<&Outcome>) -> HealthRow {
         node: node.name.clone(),
         member: match &node.etcd {
             Etcd::Found(target) => Some(target.member_name.clone()),
-            Etcd::Absent { .. } | Etcd::External { .. } => None,
+            Etcd::Absent { .. } | Etcd::Unknown { .. } | Etcd::External { .. } => None,
         },
         member_id: None,
         healthy: false,
@@ -106,7 +103,7 @@ fn row(node: &Node, outcome: Option<&Outcome>) -> HealthRow {
         }
         None => {
             let why = match &node.etcd {
-                Etcd::Absent { why } => why,
+                Etcd::Absent { why } | Etcd::Unknown { why, .. } => why,
                 Etcd::Found(_) | Etcd::External { .. } => "it was not asked",
             };
             row.problem = Some(problem("no answer", why, None));
@@ -181,7 +178,7 @@ fn verdict(rows: &[HealthRow], outcomes: &[Outcome]) -> VerdictWord {
 
 fn summary(verdict: VerdictWord, rows: &[HealthRow], scope: Scope, elsewhere: &[String]) -> String {
     let healthy = rows.iter().filter(|row| row.healthy).count();
-    let asked = if scope == Scope::All { "" } else { " asked" };
+    let asked = if scope.is_all() { "" } else { " asked" };
     let all = counted(rows.len() + elsewhere.len(), "member") + asked;
     match verdict {
         VerdictWord::Healthy => {
@@ -192,7 +189,7 @@ fn summary(verdict: VerdictWord, rows: &[HealthRow], scope: Scope, elsewhere: &[
             elsewhere.join(", ")
         ),
         VerdictWord::Degraded => format!("degraded: {healthy} of {all} healthy, the quorum holds"),
-        VerdictWord::QuorumLost if scope != Scope::All => format!(
+        VerdictWord::QuorumLost if !scope.is_all() => format!(
             "no quorum: none of {all} answers a linearizable read, and the others were not asked"
         ),
         VerdictWord::QuorumLost if rows.len() == 1 => {

@@ -11,6 +11,7 @@ mod quorum;
 mod rows;
 mod snapshots;
 mod verdict;
+pub mod votes;
 mod warnings;
 
 pub(crate) use rows::alarm_word;
@@ -82,10 +83,19 @@ impl Scheduled {
 pub enum Scope {
     /// All there are: a member on none of them is remarkable.
     All,
+    /// All that anybody knows of without an apiserver: one more may have come since.
+    Known,
     /// Those named with `--node`: only they are shown.
     Named,
-    /// This host, without an apiserver that knows the others: the other members are shown as it sees them.
+    /// This host, or some, without an apiserver that knows the others: the other members are shown as these see them.
     ThisHost,
+}
+
+impl Scope {
+    /// Whether a member that is on none of the nodes counts among those that do not answer.
+    fn is_all(self) -> bool {
+        matches!(self, Self::All | Self::Known)
+    }
 }
 
 /// How the cluster is, by these answers.

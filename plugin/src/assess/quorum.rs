@@ -2,7 +2,6 @@
 
 use etcd_operations::ids::MemberId;
 
-use super::Scope;
 use super::evidence::{Account, Evidence};
 use super::model::Quorum;
 use crate::discovery::Etcd;
@@ -47,7 +46,8 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
         .asked
         .nodes
         .iter()
-        .filter(|node| matches!(node.etcd, Etcd::Found(_)))
+        // One that nobody could look at is taken to have one.
+        .filter(|node| matches!(node.etcd, Etcd::Found(_) | Etcd::Unknown { .. }))
         .count();
     let voter_count = if members_known {
         voters.len()
@@ -75,8 +75,7 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
 
 /// Whether enough was heard to judge the quorum: a member's account, or, where none gave one, the word of every node.
 fn told(evidence: &Evidence<'_>, nodes_with_etcd: usize) -> bool {
-    let every_node =
-        evidence.asked.scope == Scope::All && evidence.reports.len() >= nodes_with_etcd;
+    let every_node = evidence.asked.scope.is_all() && evidence.reports.len() >= nodes_with_etcd;
     !evidence.accounts.is_empty() || every_node && !evidence.reports.is_empty()
 }
 

@@ -44,17 +44,11 @@ fn member_of(evidence: &Evidence<'_>, node: &Node) -> Option<MemberId> {
     }
     let members = evidence.members();
     let by_name = |name: &str| members.iter().find(|member| member.name == name);
+    let by_address = || members.iter().find(|member| node.is_of(member));
     let found = match &node.etcd {
-        Etcd::Found(target) => members
-            .iter()
-            .find(|member| {
-                member
-                    .peer_urls
-                    .iter()
-                    .any(|url| target.peer_urls.contains(url))
-            })
-            .or_else(|| by_name(&target.member_name)),
+        Etcd::Found(target) => by_address().or_else(|| by_name(&target.member_name)),
         Etcd::Absent { .. } => by_name(&node.name),
+        Etcd::Unknown { .. } => by_address().or_else(|| by_name(&node.name)),
         Etcd::External { .. } => None,
     };
     found.map(|member| member.id)
@@ -65,7 +59,7 @@ fn node_row(evidence: &Evidence<'_>, node: &Node, id: Option<MemberId>) -> Row {
     let member = id.and_then(|id| evidence.members().iter().find(|member| member.id == id));
     let target = match &node.etcd {
         Etcd::Found(target) => Some(target),
-        Etcd::Absent { .. } | Etcd::External { .. } => None,
+        Etcd::Absent { .. } | Etcd::Unknown { .. } | Etcd::External { .. } => None,
     };
     let outcome = evidence.outcome_of(&node.name);
     let mut row = row(evidence, account, member, id, target);
@@ -237,6 +231,11 @@ fn problem(evidence: &Evidence<'_>, node: &Node, outcome: Option<&Outcome>) -> O
             detail: why.clone(),
             hint: None,
         }),
+        Etcd::Unknown { why, hint, .. } => Some(Problem {
+            short: "not reached".to_owned(),
+            detail: why.clone(),
+            hint: hint.clone(),
+        }),
         Etcd::Found(_) | Etcd::External { .. } => None,
     }
 }
@@ -324,6 +323,7 @@ pub(crate) fn run_error_word(error: &RunError) -> &'static str {
         RunErrorKind::TimedOut => "timed out",
         RunErrorKind::OperationFailed(kind) => failure_word(kind),
         RunErrorKind::OtherVersion => "other version",
+        RunErrorKind::NotReached => "not reached",
         RunErrorKind::NoEtcd => "no etcd here",
         RunErrorKind::ApiserverLost => "apiserver lost",
         RunErrorKind::Lost => "pod vanished",

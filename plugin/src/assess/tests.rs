@@ -272,6 +272,58 @@ fn this_host_shows_the_others_as_it_sees_them() {
     insta::assert_snapshot!(seen(&cluster.assess()));
 }
 
+/// A host that could not be looked at, where it is known by its address alone.
+fn not_reached(number: u64) -> Node {
+    Node {
+        name: format!("10.0.0.{number}"),
+        etcd: Etcd::Unknown {
+            addresses: vec![format!("10.0.0.{number}")],
+            why: "no route to host".to_owned(),
+            hint: None,
+        },
+        api: ApiView::default(),
+        exec: None,
+    }
+}
+
+fn not_reached_outcome() -> RunError {
+    RunError::new(RunErrorKind::NotReached, "no route to host")
+}
+
+#[test]
+fn a_host_that_was_not_reached_is_the_member_at_its_address_and_its_etcd_is_not_called_missing() {
+    let mut cluster = Cluster::of(3);
+    cluster.nodes[2] = not_reached(3);
+    cluster.instead[2] = Some(Err(not_reached_outcome()));
+    let seen_by_peers = cluster.assess();
+    let row = &seen_by_peers.rows[2];
+    assert_eq!(seen_by_peers.rows.len(), 3);
+    assert_eq!(
+        (row.member.as_deref(), row.role),
+        (Some("cp-3"), Role::Follower)
+    );
+    assert_eq!(reasons(&seen_by_peers), [Reason::NodeNotAsked]);
+    cluster.lost(3, not_reached_outcome());
+    let dead = cluster.assess();
+    assert_eq!(dead.rows[2].role, Role::Down);
+    assert_eq!(dead.rows[2].problem.as_ref().unwrap().short, "not reached");
+    assert_eq!(dead.verdict, VerdictWord::Degraded);
+}
+
+#[test]
+fn no_quorum_is_called_lost_while_hosts_that_were_not_reached_may_hold_it() {
+    let mut cluster = Cluster::of(3);
+    cluster.accounts = vec![None; 3];
+    for number in [2, 3] {
+        cluster.nodes[number - 1] = not_reached(number as u64);
+        cluster.lost(number, not_reached_outcome());
+    }
+    let status = cluster.assess();
+    assert_eq!(status.quorum.holds, None);
+    assert_eq!(status.verdict, VerdictWord::NothingReached);
+    assert!(status.rows.iter().all(|row| row.role == Role::Down));
+}
+
 #[test]
 fn a_member_of_another_cluster() {
     let mut cluster = Cluster::of(3);

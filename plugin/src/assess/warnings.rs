@@ -6,6 +6,7 @@ use super::evidence::Evidence;
 use super::model::{QuotaSource, Reason, Role, Row, Severity, Warning};
 use super::rows::alarm_word;
 use super::{LAG_ENTRIES, NEAR_QUOTA_PERCENT, Scope, WORTH_DEFRAGMENTING_BYTES};
+use crate::cli::Via;
 use crate::format::{and, bytes, count, percent};
 use crate::outcome::{Outcome, RunErrorKind};
 use etcd_operations::report::AlarmKind;
@@ -69,6 +70,7 @@ pub(super) fn name(row: &Row) -> &str {
 fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
     let gone = |outcome: &Outcome| match &outcome.result {
         Ok(_) => false,
+        Err(_) if outcome.via == Some(Via::Ssh) => false,
         Err(error) => matches!(
             error.kind,
             RunErrorKind::NodeDown | RunErrorKind::ApiserverLost | RunErrorKind::TimedOut
@@ -84,7 +86,7 @@ fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
             Reason::NodesNotReached,
             "no node could be asked through the apiserver".to_owned(),
         )
-        .hint("as root on a control-plane node: kubectl etcd status --via local"),
+        .hint("as root on a control-plane node: kubectl etcd status --via local; from anywhere: kubectl etcd status --ssh"),
     )
 }
 

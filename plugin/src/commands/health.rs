@@ -10,6 +10,7 @@ use crate::assess::health::judge;
 use crate::cli::{FleetArgs, OutputArgs, parse_duration};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};
+use crate::ssh::SshArgs;
 use crate::views::health::Health;
 
 const EXAMPLES: &str = "\
@@ -19,6 +20,9 @@ Examples:
 
   # Guard the next step of an upgrade: wait up to 5 minutes for a healthy cluster
   kubectl etcd health --wait 5m && kubeadm upgrade node
+
+  # No apiserver answers: every control-plane node, over ssh
+  kubectl etcd health --ssh
 
 Exit codes: 0 every member is healthy, 3 some are not, 4 none answers a linearizable read,
 or data is damaged, 6 nothing reached.";
@@ -42,6 +46,8 @@ pub struct HealthArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
+    ssh: SshArgs,
+    #[command(flatten)]
     fleet: FleetArgs,
 }
 
@@ -50,7 +56,14 @@ pub struct HealthArgs {
 /// # Errors
 /// When no cluster can be found at all.
 pub async fn health(context: &Context<'_>, args: HealthArgs) -> Result<Verdict, Error> {
-    let health = waited(context, &args.fleet, args.wait, args.read_timeout).await?;
+    let health = waited(
+        context,
+        &args.ssh,
+        &args.fleet,
+        args.wait,
+        args.read_timeout,
+    )
+    .await?;
     context.ui.show(&health, args.output.output)?;
     Ok(health.verdict())
 }
@@ -64,7 +77,14 @@ pub(crate) async fn wait_for_health(
     fleet: &FleetArgs,
     wait: Duration,
 ) -> Result<(), Error> {
-    let health = waited(context, fleet, Some(wait), READ_TIMEOUT).await?;
+    let health = waited(
+        context,
+        &SshArgs::default(),
+        fleet,
+        Some(wait),
+        READ_TIMEOUT,
+    )
+    .await?;
     let kind = match health.verdict() {
         Verdict::Healthy => return Ok(()),
         // Not as a snapshot that was saved of a degraded cluster: nothing was done.
@@ -79,6 +99,7 @@ pub(crate) async fn wait_for_health(
 
 async fn waited(
     context: &Context<'_>,
+    ssh: &SshArgs,
     fleet: &FleetArgs,
     wait: Option<Duration>,
     read_timeout: Duration,
@@ -86,7 +107,7 @@ async fn waited(
     let end = wait.map(|wait| Instant::now() + wait);
     let mut told = String::new();
     loop {
-        let answer = once(context, fleet, read_timeout).await;
+        let answer = once(context, ssh, fleet, read_timeout).await;
         let over = end.is_none_or(|end| Instant::now() + PAUSE >= end);
         match answer {
             Ok(health) if over || health.verdict() == Verdict::Healthy => return Ok(health),
@@ -116,17 +137,18 @@ fn tell(context: &Context<'_>, told: &mut String, now: String) {
 
 async fn once(
     context: &Context<'_>,
+    ssh: &SshArgs,
     fleet: &FleetArgs,
     read_timeout: Duration,
 ) -> Result<Health, Error> {
-    let session = context.open(fleet).await?;
+    let session = context.open_by(ssh, fleet, "health").await?;
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     let timeout_ms = u64::try_from(read_timeout.as_millis()).unwrap_or(u64::MAX);
     let outcomes = session.run(&nodes, &Operation::Health { timeout_ms }).await;
     if let Some(error) = out_of_reach(&session, &outcomes) {
         return Err(error);
     }
-    let scope = scope(session.via(), fleet);
+    let scope = scope(&session, fleet);
     Ok(judge(session.nodes(), &outcomes, scope))
 }
 

@@ -2,13 +2,15 @@
 
 use clap::Args;
 use etcd_operations::operation::Operation;
-use etcd_operations::report::{Consistency, MemberList, Report};
+use etcd_operations::report::{Consistency, Member, MemberList, Report};
+use etcd_operations::target::Target;
 
 use super::{Context, none_answered};
 use crate::cli::{FleetArgs, NamedOutputArgs};
 use crate::discovery::{Etcd, Node};
 use crate::error::{Error, Verdict};
 use crate::outcome::Outcome;
+use crate::ssh::SshArgs;
 use crate::views::API_VERSION;
 use crate::views::members::{MemberRow, Members, Whose};
 
@@ -20,6 +22,9 @@ Examples:
   # The ids alone
   kubectl etcd members -o json | jq -r '.members[].id'
 
+  # No apiserver answers: every control-plane node, over ssh
+  kubectl etcd members --ssh
+
 Exit codes: 0 the quorum's list, 4 no quorum: one member's own list, 6 nothing reached.";
 
 /// List the members, with learners, the nodes they are on, and whether they ever started
@@ -29,6 +34,8 @@ pub struct MembersArgs {
     #[command(flatten)]
     output: NamedOutputArgs,
     #[command(flatten)]
+    ssh: SshArgs,
+    #[command(flatten)]
     fleet: FleetArgs,
 }
 
@@ -37,7 +44,7 @@ pub struct MembersArgs {
 /// # Errors
 /// When no member told its list.
 pub async fn members(context: &Context<'_>, args: MembersArgs) -> Result<Verdict, Error> {
-    let session = context.open(&args.fleet).await?;
+    let session = context.open_by(&args.ssh, &args.fleet, "members").await?;
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     // All are asked at once: a dead one costs no time, and the quorum's list may come from any of them.
     let outcomes = session.run(&nodes, &Operation::Members).await;
@@ -60,11 +67,26 @@ fn best(outcomes: &[Outcome]) -> Option<&MemberList> {
 
 /// The list with the nodes its members are on.
 pub(crate) fn view(list: &MemberList, nodes: &[Node]) -> Members {
-    let node_of = |member: &etcd_operations::report::Member| {
-        let found = |same: &dyn Fn(&etcd_operations::target::Target) -> bool| {
+    Members {
+        api_version: API_VERSION,
+        kind: "Members",
+        cluster_id: list.cluster_id.to_string(),
+        whose: match list.consistency {
+            Consistency::Linearizable => Whose::Quorum,
+            Consistency::Serializable => Whose::OneMember,
+        },
+        answered_by: list.answered_by.to_string(),
+        members: rows(&list.members, nodes),
+    }
+}
+
+/// The members by name, with the nodes they are on.
+pub(crate) fn rows(members: &[Member], nodes: &[Node]) -> Vec<MemberRow> {
+    let node_of = |member: &Member| {
+        let found = |same: &dyn Fn(&Target) -> bool| {
             nodes.iter().find(|node| match &node.etcd {
                 Etcd::Found(target) => same(target),
-                Etcd::Absent { .. } | Etcd::External { .. } => false,
+                Etcd::Absent { .. } | Etcd::Unknown { .. } | Etcd::External { .. } => false,
             })
         };
         found(&|target| {
@@ -76,8 +98,7 @@ pub(crate) fn view(list: &MemberList, nodes: &[Node]) -> Members {
         .or_else(|| found(&|target| member.started() && target.member_name == member.name))
         .map(|node| node.name.clone())
     };
-    let mut members: Vec<MemberRow> = list
-        .members
+    let mut rows: Vec<MemberRow> = members
         .iter()
         .map(|member| MemberRow {
             id: member.id.to_string(),
@@ -90,16 +111,6 @@ pub(crate) fn view(list: &MemberList, nodes: &[Node]) -> Members {
         })
         .collect();
     // etcd lists them by id, which means nothing to people; those without a name come last.
-    members.sort_by_key(|member| (member.name.is_none(), member.name.clone()));
-    Members {
-        api_version: API_VERSION,
-        kind: "Members",
-        cluster_id: list.cluster_id.to_string(),
-        whose: match list.consistency {
-            Consistency::Linearizable => Whose::Quorum,
-            Consistency::Serializable => Whose::OneMember,
-        },
-        answered_by: list.answered_by.to_string(),
-        members,
-    }
+    rows.sort_by_key(|member| (member.name.is_none(), member.name.clone()));
+    rows
 }

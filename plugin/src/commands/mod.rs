@@ -5,8 +5,16 @@ pub mod cleanup;
 pub mod completion;
 pub mod datadir;
 pub mod defrag;
+pub mod doctor;
 pub mod health;
+pub mod images;
+pub mod manifest;
+pub mod member;
 pub mod members;
+pub mod plan;
+pub mod planned;
+pub mod recover;
+pub mod restore;
 pub mod snapshot;
 pub mod status;
 pub mod usage;
@@ -20,8 +28,10 @@ use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::created::Created;
 use crate::discovery::{Etcd, Node};
 use crate::error::{Error, ErrorKind, Verdict};
+use crate::lead::reach::reach;
 use crate::outcome::{Outcome, RunErrorKind};
 use crate::session::Session;
+use crate::ssh::SshArgs;
 use crate::ui::Ui;
 use etcd_operations::operation::Operation;
 
@@ -34,12 +44,19 @@ use etcd_operations::operation::Operation;
 pub enum Command {
     Status(status::StatusArgs),
     Members(members::MembersArgs),
+    Member(member::MemberArgs),
     Health(health::HealthArgs),
+    Doctor(doctor::DoctorArgs),
     Alarm(alarm::AlarmArgs),
     Defrag(defrag::DefragArgs),
     Snapshot(snapshot::SnapshotArgs),
     Usage(usage::UsageArgs),
     Datadir(datadir::DatadirArgs),
+    Manifest(manifest::ManifestArgs),
+    Images(images::ImagesArgs),
+    Restore(restore::RestoreArgs),
+    Recover(recover::RecoverArgs),
+    Plan(plan::PlansArgs),
     Cleanup(cleanup::CleanupArgs),
     Version(version::VersionArgs),
     Completion(completion::CompletionArgs),
@@ -71,6 +88,42 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// As [`Context::open`], or over ssh where that is asked for, without the apiserver.
+    ///
+    /// # Errors
+    /// As [`Context::open`], naming `command` with `--ssh` as a way; when nobody is reached over ssh.
+    pub(crate) async fn open_by(
+        &self,
+        ssh: &SshArgs,
+        fleet: &FleetArgs,
+        command: &str,
+    ) -> Result<Session, Error> {
+        if !ssh.wanted() {
+            let session = self.open(fleet).await;
+            return session.map_err(|error| or_over_ssh(error, command));
+        }
+        if let Some(via) = fleet.way.via {
+            return Err(Error::usage(format!("--ssh and --via {via} are two ways"))
+                .hint("leave one of them out"));
+        }
+        let reached = reach(self.ui, ssh, self.connection).await?;
+        let session = Session::over_hosts(reached, fleet, self.ui.notices())?;
+        refuse_external(session.nodes())?;
+        Ok(session)
+    }
+}
+
+/// The error, with the way to go where the apiserver cannot be used.
+pub(crate) fn or_over_ssh(error: Error, command: &str) -> Error {
+    match error.kind {
+        ErrorKind::NothingReached => error.hint(format!(
+            "or from here, over ssh: kubectl etcd {command} --ssh"
+        )),
+        _ => error,
+    }
+}
+
 /// Does what was typed.
 ///
 /// # Errors
@@ -79,12 +132,19 @@ pub async fn run(context: &Context<'_>, command: Command) -> Result<Verdict, Err
     match command {
         Command::Status(args) => status::status(context, args).await,
         Command::Members(args) => members::members(context, args).await,
+        Command::Member(args) => member::member(context, args).await,
         Command::Health(args) => health::health(context, args).await,
+        Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Alarm(args) => alarm::alarm(context, args).await,
         Command::Defrag(args) => defrag::defrag(context, args).await,
         Command::Snapshot(args) => snapshot::snapshot(context, args).await,
         Command::Usage(args) => usage::usage(context, args).await,
         Command::Datadir(args) => datadir::datadir(context.ui, args).await,
+        Command::Manifest(args) => manifest::manifest(context, args).await,
+        Command::Images(args) => images::images(context.ui, args).await,
+        Command::Restore(args) => Box::pin(restore::restore(context, args)).await,
+        Command::Recover(args) => Box::pin(recover::recover(context, args)).await,
+        Command::Plan(args) => plan::plan(context, args).await,
         Command::Cleanup(args) => cleanup::cleanup(context, args).await,
         Command::Version(args) => version::version(context, args).await,
         Command::Completion(args) => completion::completion(context.ui, args),
@@ -99,7 +159,7 @@ fn refuse_external(nodes: &[Node]) -> Result<(), Error> {
             Etcd::External { servers: of_node } => {
                 servers.extend(of_node.iter().map(String::as_str));
             }
-            Etcd::Found(_) | Etcd::Absent { .. } => return Ok(()),
+            Etcd::Found(_) | Etcd::Absent { .. } | Etcd::Unknown { .. } => return Ok(()),
         }
     }
     servers.sort_unstable();
@@ -130,7 +190,7 @@ pub(crate) async fn survey_beside(
     let status = assess(Asked {
         nodes: session.nodes(),
         outcomes: &outcomes,
-        scope: scope(session.via(), fleet),
+        scope: scope(session, fleet),
         schedules: &schedules,
         now: Timestamp::now(),
     });
@@ -166,11 +226,13 @@ pub(crate) async fn answered_survey(session: &Session, fleet: &FleetArgs) -> Res
 }
 
 /// Which of the nodes a session knows.
-pub(crate) fn scope(via: Via, fleet: &FleetArgs) -> Scope {
-    match via {
-        Via::Local => Scope::ThisHost,
-        Via::Job | Via::Pod | Via::Exec if fleet.node.is_empty() => Scope::All,
-        Via::Job | Via::Pod | Via::Exec => Scope::Named,
+pub(crate) fn scope(session: &Session, fleet: &FleetArgs) -> Scope {
+    match (session.via(), session.knows_all()) {
+        (Via::Local, _) => Scope::ThisHost,
+        _ if !fleet.node.is_empty() => Scope::Named,
+        (Via::Ssh, true) => Scope::Known,
+        (Via::Ssh, false) => Scope::ThisHost,
+        (Via::Job | Via::Pod | Via::Exec, _) => Scope::All,
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Context, out_of_reach, survey_beside};
+use super::{Context, or_over_ssh, out_of_reach, survey_beside};
 use crate::assess::Scheduled;
 use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::error::{Error, Verdict};
 use crate::schedule;
 use crate::session::Session;
+use crate::ssh::SshArgs;
 use crate::views::Format;
 
 const EXAMPLES: &str = "\
@@ -23,6 +24,9 @@ Examples:
 
   # Which member leads?
   kubectl etcd status -o json | jq -r '.rows[] | select(.role == \"leader\").node'
+
+  # No apiserver answers: every control-plane node, over ssh
+  kubectl etcd status --ssh
 
 Exit codes: 0 healthy, 3 degraded, 4 quorum lost or data damaged, 6 nothing reached.";
 
@@ -39,6 +43,8 @@ pub struct StatusArgs {
     watch: Option<Duration>,
     #[command(flatten)]
     output: NamedOutputArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
     #[command(flatten)]
     fleet: FleetArgs,
 }
@@ -57,15 +63,15 @@ impl StatusArgs {
 pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, Error> {
     let format = args.output.output;
     let Some(interval) = args.watch else {
-        let session = context.open(&args.fleet).await?;
+        let session = context.open_by(&args.ssh, &args.fleet, "status").await?;
         let (outcomes, status) = survey_beside(&session, &args.fleet, schedules(&session)).await;
         if let Some(error) = out_of_reach(&session, &outcomes) {
-            return Err(error);
+            return Err(or_over_ssh(error, "status"));
         }
         context.ui.show(&status, format)?;
         return Ok(status.verdict.verdict());
     };
-    watch(context, &args.fleet, format, interval).await
+    watch(context, &args.ssh, &args.fleet, format, interval).await
 }
 
 /// How long the schedules may take to be listed: less than a node's answer, so that nobody waits for them.
@@ -86,12 +92,13 @@ async fn schedules(session: &Session) -> Vec<Scheduled> {
 
 async fn watch(
     context: &Context<'_>,
+    ssh: &SshArgs,
     fleet: &FleetArgs,
     format: Format,
     interval: Duration,
 ) -> Result<Verdict, Error> {
     // A first failure is an answer to what was typed; later ones are part of what is watched.
-    let mut session = Some(context.open(fleet).await?);
+    let mut session = Some(context.open_by(ssh, fleet, "status").await?);
     let mut last = Verdict::NothingReached;
     context.ui.begin_redrawing(format)?;
     loop {
@@ -106,7 +113,7 @@ async fn watch(
         tokio::time::sleep(interval).await;
         if session.is_none() || last == Verdict::NothingReached {
             // The apiserver may be gone, or back, or the nodes may have changed.
-            session = match context.open(fleet).await {
+            session = match context.open_by(ssh, fleet, "status").await {
                 Ok(open) => Some(open),
                 Err(error) => {
                     context.ui.warn(&error.chain());

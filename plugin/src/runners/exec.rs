@@ -2,6 +2,7 @@
 //! works when etcd refuses writes. The etcd image has etcdctl and no shell.
 
 mod etcdctl;
+mod membership;
 mod operate;
 pub(crate) mod stream;
 
@@ -30,6 +31,10 @@ pub(crate) fn supports(operation: &Operation) -> bool {
     match operation {
         Operation::Status
         | Operation::Members
+        | Operation::MemberAdd { .. }
+        | Operation::MemberRemove { .. }
+        | Operation::MemberPromote { .. }
+        | Operation::MoveLeader { .. }
         | Operation::Health { .. }
         | Operation::AlarmList
         | Operation::AlarmDisarm { .. }

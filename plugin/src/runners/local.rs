@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use etcd_operations::failure::Failure;
 use etcd_operations::local::{Host, host_at};
+use etcd_operations::look::ASIDE;
 use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
@@ -20,13 +22,45 @@ const MANIFESTS: &str = "/etc/kubernetes/manifests";
 /// # Errors
 /// Why not: no manifests, or not root.
 pub(crate) fn host() -> Result<Node, Error> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(
-            Error::usage("working on this host needs root: etcd's keys are root's")
-                .hint("sudo kubectl etcd …"),
-        );
-    }
+    as_root()?;
     node_at(Path::new("/"))
+}
+
+/// This host's name as a node, when it is a control-plane node and we may work on it. Its manifests may say what they
+/// want.
+///
+/// # Errors
+/// As [`host`].
+pub(crate) fn node_name() -> Result<String, Error> {
+    as_root()?;
+    Ok(host_at(Path::new("/"))
+        .map_err(|failure| not_one(&failure))?
+        .node)
+}
+
+fn not_one(failure: &Failure) -> Error {
+    Error::usage(format!("this host is not a control-plane node: {failure}"))
+        .hint("run it on a control-plane node")
+}
+
+/// Whether we may work on this host.
+///
+/// # Errors
+/// When we are not root.
+pub(crate) fn as_root() -> Result<(), Error> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(
+        Error::usage("working on this host needs root: etcd's keys and manifests are root's")
+            .hint("sudo kubectl etcd …"),
+    )
+}
+
+/// Whether this may be a control-plane node, perhaps one whose static pods were stopped, and we may look at it.
+pub(crate) fn may_be_looked_at() -> bool {
+    let traces = [MANIFESTS, ASIDE].map(Path::new);
+    rustix::process::geteuid().is_root() && traces.into_iter().any(Path::is_dir)
 }
 
 /// Whether this host has static pod manifests, that is, whether working on it is worth offering.
@@ -35,10 +69,7 @@ pub(crate) fn is_control_plane() -> bool {
 }
 
 fn node_at(root: &Path) -> Result<Node, Error> {
-    let host = host_at(root).map_err(|failure| {
-        Error::usage(format!("this host is not a control-plane node: {failure}"))
-            .hint("run it on a control-plane node")
-    })?;
+    let host = host_at(root).map_err(|failure| not_one(&failure))?;
     for stray in &host.strays {
         tracing::warn!("{}: {}", stray.path.display(), stray.problem);
     }

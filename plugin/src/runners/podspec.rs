@@ -268,6 +268,10 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
         Operation::Defrag => with_etcd(vec![data()]),
         Operation::Usage { .. }
         | Operation::Members
+        | Operation::MemberAdd { .. }
+        | Operation::MemberRemove { .. }
+        | Operation::MemberPromote { .. }
+        | Operation::MoveLeader { .. }
         | Operation::Health { .. }
         | Operation::AlarmList
         | Operation::AlarmDisarm { .. } => with_etcd(Vec::new()),

@@ -80,6 +80,10 @@ impl Session {
             (Ground::Host, Destination::Stdout { name }) => {
                 return self.save_to_stdout_here(node, name, wanted).await;
             }
+            (Ground::Hosts { .. }, Destination::File(_) | Destination::Stdout { .. }) => {
+                return Err(Error::failed("no snapshot is brought here over ssh")
+                    .hint("on a control-plane node: kubectl etcd snapshot save FILE --via local"));
+            }
         };
         let (sink, name, path) = match to {
             Destination::File(path) => (Sink::file(path)?, parts(path)?.1, path.clone()),
@@ -189,7 +193,7 @@ impl Session {
     ) -> Result<SavedSnapshot, Error> {
         let root = match &self.ground {
             Ground::Cluster(_) => HOST,
-            Ground::Host => "/",
+            Ground::Host | Ground::Hosts { .. } => "/",
         };
         let operation = Operation::SnapshotSave {
             folder: folder.to_owned(),

@@ -3,14 +3,17 @@
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
+use etcd_operations::target::Target;
 use tokio::sync::OnceCell;
 
 use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
 use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
 use crate::created::Created;
-use crate::discovery::discover;
+use crate::discovery::{ApiView, Etcd, discover};
 use crate::error::Error;
+use crate::lead::reach::{Reached, ReachedHost, Unreached};
+use crate::masters;
 use crate::owner;
 use crate::runners::launch::Heard;
 use crate::runners::program::Program;
@@ -60,7 +63,10 @@ impl Session {
             Err(error) => return Err(error),
         };
         match ask(&server, fleet).await {
-            Ok(found) => Self::in_cluster(server, found, fleet, created, notices),
+            Ok(found) => {
+                masters::remember(&server.cluster, &found.nodes);
+                Self::in_cluster(server, found, fleet, created, notices)
+            }
             Err((verdict, known)) => {
                 let alone = verdict.means_no_apiserver() && fleet.way.via.is_none();
                 if alone && local::is_control_plane() {
@@ -128,6 +134,33 @@ impl Session {
         Ok(session)
     }
 
+    /// The hosts that were reached over ssh, and those that were not, as nodes.
+    ///
+    /// # Errors
+    /// When a node is named that is none of them.
+    pub(crate) fn over_hosts(
+        reached: Reached,
+        fleet: &FleetArgs,
+        notices: NoticeSink,
+    ) -> Result<Self, Error> {
+        let hosts = reached.hosts.iter().map(node_of_host);
+        let mut nodes: Vec<Node> = hosts
+            .chain(reached.unreached.into_iter().map(node_not_reached))
+            .collect();
+        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Self {
+            nodes: narrow(nodes, &fleet.node)?,
+            ground: Ground::Hosts {
+                hosts: reached.hosts.into_iter().map(|one| one.host).collect(),
+                complete: reached.complete,
+            },
+            forced: Some(Via::Ssh),
+            chosen: Mutex::new(None),
+            limit: fleet.way.timeout,
+            notices,
+        })
+    }
+
     fn on_this_host(fleet: &FleetArgs, notices: NoticeSink) -> Result<Self, Error> {
         let node = local::host()?;
         Ok(Self {
@@ -138,6 +171,38 @@ impl Session {
             limit: fleet.way.timeout,
             notices,
         })
+    }
+}
+
+/// A control-plane node by what its host says.
+fn node_of_host(one: &ReachedHost) -> Node {
+    let name = one.node().to_owned();
+    Node {
+        etcd: match (&one.hello.target, one.hello.etcd) {
+            (Some(target), _) => Etcd::Found(Target::clone(target)),
+            (None, true) => Etcd::Absent {
+                why: format!("the manifest of etcd on {name} does not tell how to reach it"),
+            },
+            (None, false) => Etcd::Absent {
+                why: format!("no manifest on {name} runs etcd"),
+            },
+        },
+        api: ApiView::default(),
+        exec: None,
+        name,
+    }
+}
+
+fn node_not_reached(one: Unreached) -> Node {
+    Node {
+        name: one.name,
+        etcd: Etcd::Unknown {
+            addresses: one.addresses,
+            why: one.why,
+            hint: one.hint,
+        },
+        api: ApiView::default(),
+        exec: None,
     }
 }
 
@@ -280,7 +345,6 @@ fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::{ApiView, Etcd};
     use crate::fake::{self, Reply};
 
     fn node(name: &str) -> Node {

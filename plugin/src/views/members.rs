@@ -58,37 +58,7 @@ pub struct MemberRow {
 
 impl View for Members {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new()
-            .text("MEMBER")
-            .text("NODE")
-            .text("ID")
-            .text("VOTE")
-            .text("STARTED")
-            .text("PEER URLS");
-        let mut grid = if wide { grid.text("CLIENT URLS") } else { grid };
-        for member in &self.members {
-            let mut fields = vec![
-                maybe(member.name.as_deref()),
-                maybe(member.node.as_deref()),
-                field(&member.id),
-                if member.learner {
-                    field("learner").tone(Tone::Warn)
-                } else {
-                    field("voter")
-                },
-                if member.started {
-                    field("yes")
-                } else {
-                    field("never").tone(Tone::Warn)
-                },
-                field(member.peer_urls.join(",")),
-            ];
-            if wide {
-                fields.push(field(member.client_urls.join(",")));
-            }
-            grid.row(fields);
-        }
-        let mut text = grid.draw(paint);
+        let mut text = table(&self.members, wide, paint);
         if self.whose == Whose::OneMember {
             let name = self
                 .members
@@ -111,4 +81,39 @@ impl View for Members {
             .map(|member| member.name.clone().unwrap_or_else(|| member.id.clone()))
             .collect()
     }
+}
+
+/// The members as a table.
+pub(super) fn table(members: &[MemberRow], wide: bool, paint: Paint) -> String {
+    let grid = Grid::new()
+        .text("MEMBER")
+        .text("NODE")
+        .text("ID")
+        .text("VOTE")
+        .text("STARTED")
+        .text("PEER URLS");
+    let mut grid = if wide { grid.text("CLIENT URLS") } else { grid };
+    for member in members {
+        let mut fields = vec![
+            maybe(member.name.as_deref()),
+            maybe(member.node.as_deref()),
+            field(&member.id),
+            if member.learner {
+                field("learner").tone(Tone::Warn)
+            } else {
+                field("voter")
+            },
+            if member.started {
+                field("yes")
+            } else {
+                field("never").tone(Tone::Warn)
+            },
+            field(member.peer_urls.join(",")),
+        ];
+        if wide {
+            fields.push(field(member.client_urls.join(",")));
+        }
+        grid.row(fields);
+    }
+    grid.draw(paint)
 }

@@ -118,6 +118,13 @@ fn members() {
 }
 
 #[test]
+fn member_changes() {
+    let all = crate::commands::member::samples();
+    assert!(all.iter().any(|view| view.changed) && all.iter().any(|view| !view.changed));
+    check("MemberChange", &all);
+}
+
+#[test]
 fn alarms() {
     use crate::views::alarms::{AlarmRow, Alarms, AlarmsKind};
     let row = AlarmRow {
@@ -327,4 +334,67 @@ fn schedules() {
     let mut runs = ScheduledRuns::new();
     runs.add("etcd-snapshot", &crate::schedule::sample_report());
     check("ScheduledRuns", &[ScheduledRuns::new(), runs]);
+}
+
+#[test]
+fn manifests() {
+    use crate::views::manifest_diff::ManifestDiff;
+    use crate::views::manifests::{Component, KeptManifest, KeptWhy, Manifests, Stray};
+    use etcd_operations::manifest::{Folder, ManifestFile};
+    let node = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/manifest.in/node");
+    let folder = std::path::Path::new("/etc/kubernetes/manifests");
+    let found = Folder::read_below(&node, folder).unwrap();
+    let kept = KeptManifest {
+        path: "/aside/etcd.yaml-2026-11-20T210000Z.undone".into(),
+        why: KeptWhy::Undone,
+        at: None,
+    };
+    let mut view = Manifests::new(&found.path, folder);
+    let file = &found.pods[0];
+    for file in [Some(file), None] {
+        let manifest = &found.pods[0].manifest;
+        let etcd = manifest.component("etcd").unwrap();
+        let kept = std::slice::from_ref(&kept);
+        let component = Component::new(&manifest.pod(), &etcd, file, kept);
+        view.components.push(component);
+    }
+    view.strays = found.strays.iter().map(Stray::new).collect();
+    view.unfinished = vec!["/x".into()];
+    check("Manifests", &[Manifests::new(folder, folder), view]);
+    let old = "var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T210000Z.changed";
+    let old = ManifestFile::read(&node.join(old)).unwrap();
+    let diff = ManifestDiff::new("etcd", &old, file);
+    assert_eq!(diff.hunks.len(), 1);
+    check(
+        "ManifestDiff",
+        &[ManifestDiff::new("etcd", file, file), diff],
+    );
+}
+
+#[test]
+fn doctor() {
+    use crate::views::doctor::{Doctor, Unseen};
+    let mut degraded = Cluster::of(3);
+    degraded.lost(2, down());
+    let mut local = Doctor::of_status(&Cluster::of(1).assess());
+    local.looked_at.push("cp-1".to_owned());
+    local.unseen.push(Unseen {
+        node: Some("cp-1".to_owned()),
+        what: "whether kubelet runs".to_owned(),
+        why: "no systemd".to_owned(),
+    });
+    check("Doctor", &[Doctor::of_status(&degraded.assess()), local]);
+}
+
+#[test]
+fn plans() {
+    use crate::views::plan::{PlanList, samples};
+    let (views, now) = (samples(), "2026-11-22T09:00:00Z".parse().unwrap());
+    check("Plan", &views);
+    check("PlanList", &[PlanList::new(&[], now)]);
+}
+
+#[test]
+fn images() {
+    check("Images", &[crate::views::images::tests::samples()]);
 }

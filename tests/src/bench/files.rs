@@ -52,7 +52,7 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
     let mib = number(0, MIB).context(what)?;
     let runs = usize::try_from(number(1, RUNS as u64).context(what)?)?;
     let file = snapshot(mib)?;
-    let ours = parts::plugin()?;
+    let ours = parts::shipped_plugin()?;
     let library = parts::datadir_example("verify")?;
     let etcdutl = parts::etcd("3.6")?.etcdutl;
     let size = std::fs::metadata(&file)?.len();

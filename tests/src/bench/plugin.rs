@@ -134,7 +134,7 @@ fn hand_made_job(cluster: &Cluster) -> Result<String> {
 /// The plugin's start, against kubectl's own.
 pub(super) fn start(args: &[String], out: &mut dyn Write) -> Result<()> {
     let runs = runs(args)?.max(20);
-    let (plugin, kubectl) = (parts::plugin()?, parts::kubectl()?);
+    let (plugin, kubectl) = (parts::shipped_plugin()?, parts::kubectl()?);
     Pair {
         ours: ("kubectl-etcd version --client", &mut || {
             quiet(Command::new(&plugin).args(["version", "--client"]))

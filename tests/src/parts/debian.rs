@@ -1,18 +1,20 @@
 //! Programs this machine has to have, and the Debian packages that bring them.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{run, say};
+use crate::process::{run, say, success};
 
 /// Program and package. Go and Rust are not among them: the README asks for those.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("runc", "runc"),
     ("ip", "iproute2"),
     ("cc", "gcc"),
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
+    ("sudo", "sudo"),
     ("systemd", "systemd"),
     // As people open bundles.
     ("tar", "tar"),
@@ -78,6 +80,25 @@ fn install(packages: &[&str]) -> Result<()> {
                 .and_then(|()| install())
         })
         .with_context(|| format!("cannot install {list}"))
+}
+
+/// Unpacks a package into a folder without installing it: what it would start with the machine is not wanted.
+pub(super) fn unpack(package: &str, out: &Path) -> Result<()> {
+    let download = || {
+        let mut command = Command::new("apt-get");
+        success(command.args(["-q", "download", package]).current_dir(out))
+    };
+    download()
+        .or_else(|_| run("apt-get", ["-q", "update"]).and_then(|_| download()))
+        .with_context(|| format!("cannot download the Debian package {package}"))?;
+    let entries = std::fs::read_dir(out)?.collect::<Result<Vec<_>, _>>()?;
+    let mut paths = entries.iter().map(std::fs::DirEntry::path);
+    let archive = paths
+        .find(|path| path.extension().is_some_and(|ending| ending == "deb"))
+        .with_context(|| format!("apt-get left no package in {}", out.display()))?;
+    let done = success(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(out));
+    done.with_context(|| format!("cannot unpack {}", archive.display()))?;
+    Ok(std::fs::remove_file(archive)?)
 }
 
 fn present(program: &str) -> bool {

@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use debian::ensure as system_packages;
-pub use plugin::{JobImage, PLUGIN_VARIABLE, datadir_example, job_image, plugin};
+pub use plugin::{
+    JobImage, PLUGIN_VARIABLE, datadir_example, job_image, plugin, plugin_example, shipped_plugin,
+};
 pub(crate) use store::clone_for_node;
 use versions::{CNI, CONTAINERD, Etcd, Kubernetes};
 
@@ -175,6 +177,17 @@ pub fn cni() -> Result<PathBuf> {
         )
     })
     .map(|folder| folder.join("bin"))
+}
+
+/// Debian's registry for images, fetched when missing (5 MB).
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn registry() -> Result<PathBuf> {
+    let unpacked = part("docker-registry", "10 s", |out| {
+        debian::unpack("docker-registry", out)
+    });
+    Ok(unpacked?.join("usr/bin/docker-registry"))
 }
 
 /// What a node of these versions needs of parts.

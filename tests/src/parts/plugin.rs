@@ -1,4 +1,4 @@
-//! The project's own programs, built as they are shipped.
+//! The project's own programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,35 +13,33 @@ pub const PLUGIN_VARIABLE: &str = "KUBECTL_ETCD_PLUGIN";
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The workspace's profile for the plugin in tests, which says what sets it apart from the release.
-const TESTED: &str = "tested";
-
 fn workspace() -> Result<&'static Path> {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("the test bed lies in no workspace")
 }
 
-/// The plugin: a static build, as it is shipped but for optimization. Built at most once in a process.
+/// The plugin: the development build, with what it carries. Built at most once in a process, together with everything
+/// else of the workspace: features are the same then as those of its tests, and nothing is compiled twice.
 ///
 /// # Errors
 /// When the build fails, or `KUBECTL_ETCD_PLUGIN` names no file.
 pub fn plugin() -> Result<PathBuf> {
-    static PLUGIN: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PLUGIN
-        .get_or_init(|| build_plugin().map_err(|e| format!("{e:#}")))
-        .clone()
-        .map_err(|e| anyhow!(e))
-}
-
-fn build_plugin() -> Result<PathBuf> {
     if let Some(given) = std::env::var_os(PLUGIN_VARIABLE).filter(|v| !v.is_empty()) {
         let path = PathBuf::from(given);
         return path
             .canonicalize()
             .with_context(|| format!("{PLUGIN_VARIABLE} names no file: {}", path.display()));
     }
-    build("kubectl-etcd", "bin", TESTED, &["-p", "kubectl-etcd"])
+    developed("kubectl-etcd", "bin")
+}
+
+/// The plugin as it is shipped: a static release build.
+///
+/// # Errors
+/// When the build fails.
+pub fn shipped_plugin() -> Result<PathBuf> {
+    build("kubectl-etcd", "bin", &["-p", "kubectl-etcd"])
 }
 
 /// An example of the library for etcd's files, by its name: a static release build.
@@ -49,21 +47,53 @@ fn build_plugin() -> Result<PathBuf> {
 /// # Errors
 /// When the build fails.
 pub fn datadir_example(name: &str) -> Result<PathBuf> {
-    let what = ["-p", "etcd-datadir", "--example", name];
-    build(name, "example", "release", &what)
+    build(name, "example", &["-p", "etcd-datadir", "--example", name])
 }
 
-fn build(name: &str, kind: &str, profile: &str, what: &[&str]) -> Result<PathBuf> {
-    say(&format!("building {name} (cargo, profile {profile})"));
+/// An example of the plugin's library, by its name: the development build.
+///
+/// # Errors
+/// When the build fails, or there is none of that name.
+pub fn plugin_example(name: &str) -> Result<PathBuf> {
+    developed(name, "example")
+}
+
+/// A program of the development build.
+fn developed(name: &str, kind: &str) -> Result<PathBuf> {
+    static MESSAGES: OnceLock<Result<String, String>> = OnceLock::new();
+    let messages = MESSAGES.get_or_init(|| {
+        let what = ["--workspace", "--bins", "--examples"];
+        cargo("the workspace", &what, &[]).map_err(|e| format!("{e:#}"))
+    });
+    let messages = messages.as_ref().map_err(|e| anyhow!(e.clone()))?;
+    executable(messages, name, kind)
+}
+
+fn build(name: &str, kind: &str, what: &[&str]) -> Result<PathBuf> {
+    // The target is named, because procedural macros cannot be static.
+    let whole = ["--profile", "release", "--target", TARGET];
+    let env = [("RUSTFLAGS", "-C target-feature=+crt-static")];
+    executable(&cargo(name, &[&whole, what].concat(), &env)?, name, kind)
+}
+
+/// Builds; answers cargo's messages, a JSON object a line.
+fn cargo(name: &str, what: &[&str], env: &[(&str, &str)]) -> Result<String> {
+    say(&format!("building {name} (cargo)"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let done = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What the cargo that runs the tests says of their package would have a dependency (ring) built anew.
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&variable);
+        }
+    }
+    let done = command
         .current_dir(workspace()?)
-        .args(["build", "--profile", profile, "--locked"])
-        // Named, because procedural macros cannot be static.
-        .args(["--target", TARGET])
+        .args(["build", "--locked"])
         .arg("--message-format=json-render-diagnostics")
         .args(what)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .envs(env.iter().copied())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -71,12 +101,11 @@ fn build(name: &str, kind: &str, profile: &str, what: &[&str]) -> Result<PathBuf
     if !done.status.success() {
         bail!("{name} does not build (cargo's messages are above)");
     }
-    executable(&String::from_utf8_lossy(&done.stdout), name, kind)
-        .with_context(|| format!("cargo did not say where {name} is"))
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
 /// Finds the program in cargo's messages.
-fn executable(messages: &str, name: &str, kind: &str) -> Option<PathBuf> {
+fn executable(messages: &str, name: &str, kind: &str) -> Result<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
@@ -88,6 +117,7 @@ fn executable(messages: &str, name: &str, kind: &str) -> Option<PathBuf> {
                 .then(|| message.get("executable")?.as_str().map(PathBuf::from))
                 .flatten()
         })
+        .with_context(|| format!("cargo did not say where {name} is"))
 }
 
 /// The job image.
@@ -146,9 +176,9 @@ mod tests {
 not json
 {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"kubectl-etcd"},"executable":"/target/kubectl-etcd"}"#;
         assert_eq!(
-            executable(messages, "kubectl-etcd", "bin"),
+            executable(messages, "kubectl-etcd", "bin").ok(),
             Some(PathBuf::from("/target/kubectl-etcd"))
         );
-        assert_eq!(executable(messages, "other", "bin"), None);
+        assert!(executable(messages, "other", "bin").is_err());
     }
 }

@@ -8,10 +8,12 @@
 mod bundles;
 mod carried;
 mod commands;
+mod doctor;
 mod interrupted;
 mod kept;
 mod kept_in_trouble;
 mod masters_off;
+mod members;
 mod obstacles;
 mod quorum_lost;
 mod rights;
@@ -21,16 +23,18 @@ mod schema;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod snapshots;
+mod ssh;
 mod stopped;
 mod together;
 mod transfer;
+mod without_apiservers;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use shared::{agrees_with_etcdutl, column};
-use testbed::{Cluster, Spec, Workstation, parts};
+use testbed::{Cluster, Spec, Workstation, parts, wait};
 
 /// How long what a run made may take to be gone once it has ended: the API removes Pods a moment after their Jobs.
 const GONE: Duration = Duration::from_secs(15);
@@ -55,9 +59,21 @@ fn three(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
 
 fn whole(cluster: &Cluster) -> Result<Workstation> {
     cluster
-        .wait_controllers(Duration::from_secs(60))
+        .wait_ready()
+        .and_then(|()| cluster.wait_controllers(Duration::from_secs(60)))
         .context("the test before did not leave the cluster whole")?;
     Workstation::of(cluster)
+}
+
+/// Waits until every kubelet takes pods again: one whose apiserver was gone asks that again up to half a minute later.
+fn takes_pods(me: &Workstation) -> Result<()> {
+    wait::until("kubelets that take pods", Duration::from_secs(90), || {
+        let status = me.etcd(["status"]).map_err(|error| format!("{error:#}"))?;
+        match status.output.code {
+            0 => Ok(()),
+            _ => Err(status.to_string()),
+        }
+    })
 }
 
 /// The row of a node.

@@ -58,6 +58,26 @@ fn other_commands_without(me: &Workstation, dead: &str) -> Result<()> {
     me.etcd(["defrag", "--yes"])?
         .code(5)?
         .says(&["--allow-stall"])?;
+    // Without another one there would be no quorum; the dead one may go.
+    let healthy = if dead == "m1" { "m2" } else { "m1" };
+    me.etcd(["member", "remove", healthy, "--yes"])?
+        .code(5)?
+        .says(&["the quorum would be lost", "--allow-quorum-loss"])?;
+    me.etcd(["member", "remove", dead, "--dry-run"])?
+        .code(0)?
+        .says(&["2 of 2 voting members healthy", "dry run: nothing was done"])?;
+    me.etcd([
+        "member",
+        "add",
+        "m9",
+        "--peer-url",
+        "https://10.99.0.9:2380",
+        "--yes",
+    ])?
+    .code(5)?
+    .says(&["while a voting one is not connected", dead])?;
+    let after = checked(&me.etcd(["member", "list", "-o", "json"])?.code(0)?)?;
+    ensure!(after["members"] == list["members"], "{after}");
     Ok(())
 }
 

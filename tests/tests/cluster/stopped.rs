@@ -57,7 +57,8 @@ fn without_an_apiserver_a_master_does_everything_itself_and_others_are_told_wher
         );
 
         m1.start(Component::Apiserver)?;
-        cluster.wait_ready()
+        cluster.wait_ready()?;
+        crate::takes_pods(me)
     });
 }
 

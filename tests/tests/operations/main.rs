@@ -1,6 +1,7 @@
 //! Every operation against real etcds that speak TLS: whole, without a quorum, frozen, full, with wrong certificates.
 
 mod members;
+mod membership;
 mod pki;
 
 use std::ops::ControlFlow;

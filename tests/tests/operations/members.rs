@@ -81,6 +81,11 @@ impl Members {
                 &peer,
             ],
         )?;
+        self.start_added(line, &place)
+    }
+
+    /// Starts a member that was added without a vote, and waits until it answers.
+    pub(crate) fn start_added(&mut self, line: &str, place: &Place) -> Result<()> {
         let mut places: Vec<Place> = self
             .members
             .iter()
@@ -89,7 +94,7 @@ impl Members {
         places.push(place.clone());
         let program = server(line)?;
         let more = ["--initial-cluster-state=existing"];
-        let learner = Member::start(&program, &place, &places, self.dir.path(), &self.tls, &more)?;
+        let learner = Member::start(&program, place, &places, self.dir.path(), &self.tls, &more)?;
         self.members.push(learner);
         let at = self.members.len() - 1;
         wait::until("the learner answers", PATIENCE, || {
@@ -239,6 +244,10 @@ impl Member {
         https(self.place.client)
     }
 
+    pub(crate) fn peer_url(&self) -> String {
+        https(self.place.peer)
+    }
+
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -250,9 +259,15 @@ impl Member {
         let pid = Pid::from_child(&self.child);
         Ok(kill_process(pid, Signal::STOP)?)
     }
+
+    /// Lets a frozen process go on.
+    pub(crate) fn thaw(&self) -> Result<()> {
+        let pid = Pid::from_child(&self.child);
+        Ok(kill_process(pid, Signal::CONT)?)
+    }
 }
 
-fn https(port: u16) -> String {
+pub(crate) fn https(port: u16) -> String {
     format!("https://127.0.0.1:{port}")
 }
 

@@ -13,7 +13,7 @@ use etcd_datadir::usage::{Usage, UsageOptions, UsageStream, usage};
 use etcd_datadir::verify::{Verdict, VerifyOptions, verify};
 use proptest::prelude::*;
 
-fn shapes() -> impl Strategy<Value = Shape> {
+pub(crate) fn shapes() -> impl Strategy<Value = Shape> {
     (
         prop::sample::select(vec![1024usize, 2048, 4096, 16384, 65536]),
         1..20usize,
@@ -36,7 +36,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         )
 }
 
-fn histories() -> impl Strategy<Value = History> {
+pub(crate) fn histories() -> impl Strategy<Value = History> {
     (
         0..250usize,
         1..80usize,

@@ -11,3 +11,4 @@ mod support;
 mod damage;
 mod dirs;
 mod equal;
+mod since;

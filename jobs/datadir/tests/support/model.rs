@@ -49,7 +49,8 @@ fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-fn encode(key: &[u8], numbers: [u64; 3], value: &[u8]) -> Vec<u8> {
+/// A record as etcd stores it: key, create and modification revision and version, value.
+pub(crate) fn encode(key: &[u8], numbers: [u64; 3], value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     bytes(&mut out, 1, key);
     for (field, number) in (2..).zip(numbers) {
@@ -128,7 +129,7 @@ impl Model {
     }
 
     /// The latest change of each key up to a revision, deletions included.
-    fn latest(&self, revision: u64) -> BTreeMap<Vec<u8>, Revision> {
+    pub(crate) fn latest(&self, revision: u64) -> BTreeMap<Vec<u8>, Revision> {
         let upto = self
             .stored
             .iter()

@@ -88,6 +88,16 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
     (&["corrupt"], FailureKind::Corrupt, None),
     (&["rpc not supported for learner"], FailureKind::Refused,
         Some("a learner does this only after it was promoted; ask a voting member")),
+    (&["not enough started members"], FailureKind::Refused,
+        Some("of the members there would be, too few have ever started: start those that were added, or remove them")),
+    (&["which is in sync with leader"], FailureKind::Refused,
+        Some("wait until it has caught up")),
+    (&["too many learner members"], FailureKind::Refused,
+        Some("promote or remove the learner there is: etcd takes one at a time, or as many as its --max-learners says")),
+    (&["given member URLs are invalid"], FailureKind::Refused, Some("a peer URL is like https://10.0.0.4:2380")),
+    (&["Peer URLs already exists", "member not found", "can only promote a learner member", "bad leader transferee"],
+        FailureKind::Refused, Some("kubectl etcd members")),
+    (&["not leader"], FailureKind::Refused, Some("only the leader can be asked for this")),
     (&["no leader", "leader changed", "request timed out", "deadline exceeded", "unhealthy cluster"], FailureKind::NoQuorum, None),
     (&["permission denied", "user name is empty", "authentication", "invalid auth token", "is not supported for auth", "PermissionDenied", "Unauthenticated"],
         FailureKind::Unauthorized, Some("etcd's own authentication is on; the client certificate's name must be a user with the role root")),
@@ -97,7 +107,8 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
         FailureKind::Unreachable, None),
 ];
 
-fn meaning(said: &str) -> (FailureKind, Option<&'static str>) {
+/// What sort of trouble a text of etcd's tells of, and what would help.
+pub fn meaning(said: &str) -> (FailureKind, Option<&'static str>) {
     MEANINGS
         .iter()
         .find(|(texts, ..)| texts.iter().any(|text| said.contains(text)))
@@ -155,6 +166,15 @@ mod tests {
                 "etcdserver: rpc not supported for learner",
                 FailureKind::Refused,
             ),
+            (
+                "etcdserver: re-configuration failed due to not enough started members",
+                FailureKind::Refused,
+            ),
+            (
+                "etcdserver: can only promote a learner member which is in sync with leader",
+                FailureKind::Refused,
+            ),
+            ("etcdserver: not leader", FailureKind::Refused),
             ("etcdserver: something new", FailureKind::Other),
         ] {
             assert_eq!(meaning(text).0, kind, "{text}");

@@ -55,19 +55,22 @@ pub(super) fn status(
 
 pub(super) fn members(answer: &MemberListResponse) -> Result<MemberList, Failure> {
     let header = header(answer.header(), "list of members")?;
-    let member = |member: &etcd_client::Member| Member {
-        id: MemberId(member.id()),
-        name: member.name().to_owned(),
-        peer_urls: member.peer_urls().to_vec(),
-        client_urls: member.client_urls().to_vec(),
-        is_learner: member.is_learner(),
-    };
     Ok(MemberList {
         cluster_id: ClusterId(header.cluster_id()),
         answered_by: MemberId(header.member_id()),
         consistency: Consistency::Serializable,
         members: answer.members().iter().map(member).collect(),
     })
+}
+
+pub(super) fn member(member: &etcd_client::Member) -> Member {
+    Member {
+        id: MemberId(member.id()),
+        name: member.name().to_owned(),
+        peer_urls: member.peer_urls().to_vec(),
+        client_urls: member.client_urls().to_vec(),
+        is_learner: member.is_learner(),
+    }
 }
 
 /// etcd 3.4 answers without a header.

@@ -118,7 +118,7 @@ impl Description {
     ///
     /// # Errors
     /// When there is something that cannot be read, or is no description.
-    pub(crate) fn beside(snapshot: &Path) -> Result<Option<Self>, Failure> {
+    pub fn beside(snapshot: &Path) -> Result<Option<Self>, Failure> {
         let path = Self::path_of(snapshot);
         let opened = OpenOptions::new()
             .read(true)

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::file::{Links, Over, content, open, put, sha256};
@@ -13,10 +14,14 @@ use super::place::refused;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::{exists, sync_folder_of, trouble};
 use crate::kept::name::{is_of_time, of_time};
+use crate::plan::STATE;
 use crate::transfer::part_of;
 
 /// How many files of one manifest and one second get names.
 const MOST_NUMBERS: u32 = 99;
+
+/// What the names of its files have behind the manifest's: the time in UTC.
+const TIME: &str = "-2026-11-20T210000Z";
 
 /// The folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,16 @@ pub struct Kept {
     pub why: Why,
 }
 
+impl Kept {
+    /// When it was put aside, by its name, to the second.
+    pub fn at(&self) -> Option<Timestamp> {
+        let file = self.path.file_name()?.to_str()?;
+        let time = file.strip_prefix(&self.name)?.get(..TIME.len())?;
+        let time = jiff::civil::DateTime::strptime("-%Y-%m-%dT%H%M%SZ", time).ok()?;
+        time.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp())
+    }
+}
+
 impl Why {
     const ALL: [Self; 3] = [Self::Changed, Self::Stopped, Self::Undone];
 
@@ -60,6 +75,11 @@ impl Why {
 }
 
 impl Aside {
+    /// That of this host.
+    pub fn of_host() -> Self {
+        Self::new(&Path::new(STATE).join("manifests"))
+    }
+
     /// A folder by its path; it is made when something comes into it.
     pub fn new(folder: &Path) -> Self {
         Self {
@@ -223,7 +243,7 @@ fn kept(path: &Path) -> Option<Kept> {
     }
     let time = stem
         .rfind("Z")
-        .and_then(|end| end.checked_sub("-2026-11-20T210000".len()))?;
+        .and_then(|end| end.checked_sub(TIME.len() - 1))?;
     Some(Kept {
         path: path.to_owned(),
         name: stem.get(..time)?.to_owned(),

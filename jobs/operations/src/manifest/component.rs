@@ -1,6 +1,6 @@
 //! One container of a static pod, as people name it: a component of the control plane.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::PodId;
 use crate::failure::{Failure, FailureKind};
@@ -13,7 +13,7 @@ use crate::flags::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Component {
     /// Its place among the pod's containers.
-    pub(super) index: usize,
+    pub(crate) index: usize,
     facts: ContainerFacts,
     host_paths: Vec<HostPath>,
 }
@@ -60,7 +60,7 @@ impl Component {
     }
 
     /// `command` and `args`, as they are written: the whole line.
-    pub(super) fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         self.facts
             .command
             .iter()
@@ -79,7 +79,7 @@ impl Component {
 
     /// The same with `$(VAR)` replaced as kubelet does it: what the program is started with.
     pub(super) fn given_expanded(&self) -> Result<Vec<GivenFlag>, FlagError> {
-        given(&expand_all(&self.words(), &self.facts.env))
+        given(&self.words_expanded())
     }
 
     /// What the flags mean: `$(VAR)` replaced, the last one counts, the environment behind them.
@@ -93,6 +93,25 @@ impl Component {
     /// The folders and files of the node that are mounted, in the order of the mounts.
     pub fn host_paths(&self) -> &[HostPath] {
         &self.host_paths
+    }
+
+    /// Where on the node a path lies that is one inside the container; none when it is not mounted from there.
+    pub(crate) fn on_node(&self, in_container: &str) -> Option<PathBuf> {
+        let path = Path::new(in_container);
+        let mounts = self.host_paths.iter();
+        let leading = mounts.filter(|mount| path.starts_with(&mount.in_container));
+        let nearest = leading.max_by_key(|mount| mount.in_container.components().count())?;
+        let below = path.strip_prefix(&nearest.in_container).ok()?;
+        // `join("")` would add a slash.
+        Some(match below.as_os_str().is_empty() {
+            true => nearest.on_node.clone(),
+            false => nearest.on_node.join(below),
+        })
+    }
+
+    /// `command` and `args` as the program is started with them: `$(VAR)` replaced as kubelet does it.
+    pub(crate) fn words_expanded(&self) -> Vec<String> {
+        expand_all(&self.words(), &self.facts.env)
     }
 
     /// Whether it is this program: by the container's name, or by the words before the first flag.

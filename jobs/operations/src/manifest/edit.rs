@@ -1,5 +1,7 @@
 //! What can be changed in a manifest.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::flag::{set_flag, unset_flag};
@@ -32,6 +34,20 @@ pub enum Edit {
         /// Which image.
         image: ImageName,
     },
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetFlag { flag, value: None } => write!(f, "--{flag}"),
+            Self::SetFlag {
+                flag,
+                value: Some(value),
+            } => write!(f, "--{flag}={value}"),
+            Self::UnsetFlag { flag } => write!(f, "no --{flag}"),
+            Self::SetImage { image } => write!(f, "the image {image}"),
+        }
+    }
 }
 
 /// A manifest after an edit.
@@ -70,6 +86,31 @@ pub enum Note {
         /// Its value.
         value: String,
     },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WithoutEffect { flag, values } => write!(
+                f,
+                "--{flag} is given more than once; the last one counts, and {} before it stays without effect",
+                values.join(", ")
+            ),
+            Self::AllRemoved { flag, values } => {
+                write!(
+                    f,
+                    "--{flag} was given more than once: {}; all are gone",
+                    values.join(", ")
+                )
+            }
+            Self::OverEnvironment { variable, value } => {
+                write!(
+                    f,
+                    "the variable {variable}={value} says something else; the flag goes before it"
+                )
+            }
+        }
+    }
 }
 
 pub(super) fn apply(manifest: &Manifest, component: &str, edit: &Edit) -> Result<Edited, Failure> {

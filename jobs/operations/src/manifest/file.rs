@@ -112,7 +112,7 @@ fn linked(path: &Path) -> Failure {
 }
 
 /// How files are told apart.
-pub(super) fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 

@@ -115,6 +115,7 @@ fn a_change_keeps_what_was_there_and_can_be_undone() {
         name: "etcd.yaml".into(),
         why: Why::Changed,
     };
+    assert_eq!(kept.at(), "2026-11-20T21:00:00Z".parse().ok());
     assert_eq!(host.kept(), [kept]);
 
     assert_eq!(change.undo(), Ok(true));

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
+use super::aside::{Kept, Why};
 use super::file::{ManifestFile, is_unfinished};
 use super::stray::{Problem, Stray, second_of};
 use super::{Manifest, PodId};
@@ -74,6 +75,24 @@ impl Folder {
     /// The manifest of the pod that is or runs a component.
     pub fn of_component(&self, component: &str) -> Option<&ManifestFile> {
         self.pods.iter().find(|file| file.manifest.has(component))
+    }
+
+    /// The pods that were stopped and are not in the folder, by the newest of their manifests that was put aside. One that
+    /// cannot be read any more is none that could be brought back.
+    pub fn stopped<'k>(&self, kept: &'k [Kept]) -> Vec<(ManifestFile, &'k Kept)> {
+        let mut out: Vec<(ManifestFile, &Kept)> = Vec::new();
+        let stopped = kept.iter().filter(|kept| kept.why == Why::Stopped);
+        for kept in stopped.rev() {
+            let Ok(file) = ManifestFile::read(&kept.path) else {
+                continue;
+            };
+            let pod = file.manifest.pod();
+            let mut known = self.pods.iter().chain(out.iter().map(|(file, _)| file));
+            if !known.any(|file| file.manifest.pod() == pod) {
+                out.push((file, kept));
+            }
+        }
+        out
     }
 
     /// Tells the pods' own files from those that get in their way.

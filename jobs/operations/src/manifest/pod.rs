@@ -32,6 +32,18 @@ pub(super) fn facts(value: &Value, node: &str) -> PodFacts {
     }
 }
 
+/// The containers with their images, those that prepare the pod before the others.
+pub(super) fn images(value: &Value) -> Vec<(String, String)> {
+    let spec = value.get("spec").unwrap_or(&Value::Null);
+    let containers = ["initContainers", "containers"].map(|key| items(spec, key));
+    let image = |container| {
+        let image = text_of(container, "image").filter(|image| !image.is_empty())?;
+        let name = text_of(container, "name").unwrap_or_default();
+        Some((name.to_owned(), image.to_owned()))
+    };
+    containers.into_iter().flatten().filter_map(image).collect()
+}
+
 fn container(value: &Value) -> ContainerFacts {
     ContainerFacts {
         name: text_of(value, "name").unwrap_or_default().to_owned(),

@@ -19,7 +19,7 @@ const STEP: Duration = Duration::from_millis(250);
 
 /// What the thread and its owner both see: how far it is, and whether it shall stop.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     stopped: AtomicBool,
     step: Mutex<&'static str>,
     done: AtomicU64,
@@ -28,7 +28,7 @@ pub(super) struct Flow {
 
 impl Flow {
     /// Work that begins with this step.
-    pub(super) fn new(step: &'static str) -> Self {
+    pub(crate) fn new(step: &'static str) -> Self {
         Self {
             stopped: AtomicBool::new(false),
             step: Mutex::new(step),
@@ -38,34 +38,34 @@ impl Flow {
     }
 
     /// Each step is over so many bytes. What was said first counts.
-    pub(super) fn of(&self, bytes: u64) {
+    pub(crate) fn of(&self, bytes: u64) {
         self.total.compare_exchange(0, bytes, Relaxed, Relaxed).ok();
     }
 
     /// Another kind of work begins, over as many bytes.
-    pub(super) fn enter(&self, step: &'static str) {
+    pub(crate) fn enter(&self, step: &'static str) {
         self.done.store(0, Relaxed);
         *self.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
     }
 
     /// Another kind of work begins, over other bytes.
-    pub(super) fn begin(&self, step: &'static str) {
+    pub(crate) fn begin(&self, step: &'static str) {
         self.total.store(0, Relaxed);
         self.enter(step);
     }
 
     /// So many bytes of the step are done.
-    pub(super) fn reached(&self, bytes: u64) {
+    pub(crate) fn reached(&self, bytes: u64) {
         self.done.store(bytes, Relaxed);
     }
 
     /// Whether nobody wants the result any more.
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Relaxed)
     }
 
     /// The failure of who is stopped.
-    pub(super) fn check_stopped(&self) -> Result<(), Failure> {
+    pub(crate) fn check_stopped(&self) -> Result<(), Failure> {
         if self.is_stopped() {
             Err(stopped())
         } else {
@@ -84,8 +84,8 @@ impl Flow {
 }
 
 /// The failure of work that was told to stop.
-pub(super) fn stopped() -> Failure {
-    Failure::new(FailureKind::Interrupted, "the snapshot was stopped")
+pub(crate) fn stopped() -> Failure {
+    Failure::new(FailureKind::Interrupted, "the work was stopped")
 }
 
 /// A thread that is told to stop when nobody waits for it any more. It sees that when it looks at its [`Flow`].
@@ -104,7 +104,7 @@ impl<T> Drop for Working<T> {
 ///
 /// # Errors
 /// What the work says.
-pub(super) async fn work<T: Send + 'static>(
+pub(crate) async fn work<T: Send + 'static>(
     flow: Arc<Flow>,
     events: &mut Events<'_>,
     job: impl FnOnce(&Flow) -> Result<T, Failure> + Send + 'static,
@@ -125,25 +125,15 @@ pub(super) async fn work<T: Send + 'static>(
 }
 
 fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
-    let gone = |error| {
-        Failure::new(
-            FailureKind::Other,
-            format!("work on the snapshot ended: {error}"),
-        )
-    };
+    let gone = |error| Failure::new(FailureKind::Other, format!("the work ended: {error}"));
     result.map_err(gone)?
 }
 
-/// Reads a snapshot as thoroughly as the options say. Damage is in what is given back.
-///
-/// # Errors
-/// When the disk fails, or the work was stopped.
-pub(super) fn verify_source(
-    source: &FileSource,
-    options: &VerifyOptions,
+/// Takes what work on etcd's files tells of its progress, and stops it.
+pub(crate) fn on_progress(
     flow: &Flow,
-) -> Result<Verification, Failure> {
-    let mut on_progress = |progress: etcd_datadir::progress::Progress| {
+) -> impl FnMut(etcd_datadir::progress::Progress) -> ControlFlow<()> + '_ {
+    |progress| {
         flow.of(progress.total);
         flow.reached(progress.done);
         if flow.is_stopped() {
@@ -151,12 +141,23 @@ pub(super) fn verify_source(
         } else {
             ControlFlow::Continue(())
         }
-    };
-    verify(source, options, None, &mut on_progress).map_err(|error| trouble_with_data(&error))
+    }
+}
+
+/// Reads a snapshot as thoroughly as the options say. Damage is in what is given back.
+///
+/// # Errors
+/// When the disk fails, or the work was stopped.
+pub(crate) fn verify_source(
+    source: &FileSource,
+    options: &VerifyOptions,
+    flow: &Flow,
+) -> Result<Verification, Failure> {
+    verify(source, options, None, &mut on_progress(flow)).map_err(|error| trouble_with_data(&error))
 }
 
 /// The first thing that makes a snapshot unreliable.
-pub(super) fn fatal(found: &Verification) -> Option<String> {
+pub(crate) fn fatal(found: &Verification) -> Option<String> {
     let mut findings = found.findings.iter();
     let fatal = findings.find(|finding| finding.fatal)?;
     Some(fatal.damage.to_string())

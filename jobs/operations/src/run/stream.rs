@@ -27,14 +27,14 @@ enum Piece {
 }
 
 /// The thread's side: the bytes of the snapshot, in order.
-pub(super) struct Pieces(mpsc::Receiver<Piece>);
+pub(crate) struct Pieces(mpsc::Receiver<Piece>);
 
 impl Pieces {
     /// The next bytes; none after the last ones.
     ///
     /// # Errors
     /// [`FailureKind::Interrupted`] when there was no last one.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         match self.0.blocking_recv() {
             Some(Piece::Bytes(bytes)) => Ok(Some(bytes)),
             Some(Piece::End) => Ok(None),
@@ -47,7 +47,7 @@ impl Pieces {
 ///
 /// # Errors
 /// What etcd, the connection or `work` says.
-pub(super) async fn receive<T: Send + 'static>(
+pub(crate) async fn receive<T: Send + 'static>(
     endpoint: &Endpoint,
     step: &'static str,
     events: &mut Events<'_>,

@@ -1,5 +1,6 @@
 //! The receiving side: verified bytes only, over as many connections as it takes.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Decoder, Frame, MAX_PAYLOAD, TransferError, hex};
@@ -15,7 +16,8 @@ pub struct Receiver {
 }
 
 /// A file that came in whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Whole {
     /// Its size in bytes.
     pub size_bytes: u64,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::MemberId;
+use etcd_operations::membership::NewMember;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::{
     Alarm, AlarmKind, AlarmReport, Consistency, DefragReport, EndpointStatus, HealthReport, Member,
@@ -12,7 +13,7 @@ use etcd_operations::report::{
 use etcd_operations::target::Target;
 use futures::future::join_all;
 
-use super::{Etcdctl, Printed, etcdctl, not_supported};
+use super::{Etcdctl, Printed, etcdctl, membership, not_supported};
 use crate::outcome::{RunError, RunErrorKind};
 
 /// How long a member on another node may take to answer: no longer than a Job gives it.
@@ -100,6 +101,23 @@ pub(super) async fn operate(
             Ok(status_report(own, shared, peers))
         }
         Operation::Members => members_report(etcdctl).await,
+        Operation::MemberAdd {
+            name,
+            peer_urls,
+            learner,
+        } => {
+            let new = NewMember {
+                name: name.as_deref(),
+                peer_urls,
+                learner: *learner,
+            };
+            membership::add(etcdctl, new).await
+        }
+        Operation::MemberRemove { member } => membership::remove(etcdctl, *member).await,
+        Operation::MemberPromote { member, wait_ms } => {
+            membership::promote(etcdctl, *member, Duration::from_millis(*wait_ms)).await
+        }
+        Operation::MoveLeader { to } => membership::move_leader(etcdctl, *to).await,
         Operation::Health { .. } => health_report(etcdctl).await,
         Operation::AlarmList => alarm_report(etcdctl).await.map(Report::AlarmList),
         Operation::AlarmDisarm { alarm, member } => disarm(etcdctl, *alarm, *member).await,
@@ -276,7 +294,7 @@ async fn own_members(etcdctl: &Etcdctl<'_>) -> Result<Option<Answer<MemberList>>
     }))
 }
 
-async fn quorums_members(
+pub(super) async fn quorums_members(
     etcdctl: &Etcdctl<'_>,
     limit: Duration,
 ) -> Result<Answer<MemberList>, RunError> {
@@ -424,7 +442,7 @@ async fn defrag(etcdctl: &Etcdctl<'_>) -> Result<Report, RunError> {
     }))
 }
 
-fn answered<T>(answer: Answer<T>) -> Result<T, RunError> {
+pub(super) fn answered<T>(answer: Answer<T>) -> Result<T, RunError> {
     match answer {
         Answer::Ok(value) => Ok(value),
         Answer::Failed(failure) => Err(failure.into()),

@@ -62,7 +62,7 @@ impl Spool {
     }
 
     /// Begins a file, which messages call by this name.
-    pub(super) fn begin<'s>(&'s self, name: &'s str) -> Result<Spooled<'s>, UnpackError> {
+    pub(crate) fn begin<'s>(&'s self, name: &'s str) -> Result<Spooled<'s>, UnpackError> {
         self.room_for(0, name)?;
         let file =
             disk::unnamed(&self.folder).map_err(|error| self.trouble("make a file in", &error))?;
@@ -120,7 +120,7 @@ impl std::fmt::Debug for Spool {
 }
 
 /// A file that is being spooled.
-pub(super) struct Spooled<'s> {
+pub(crate) struct Spooled<'s> {
     file: File,
     spool: &'s Spool,
     name: &'s str,
@@ -136,7 +136,7 @@ impl Spooled<'_> {
         self.spool.room_for(bytes, self.name)
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError> {
         self.file
             .write_all(bytes)
             .map_err(|error| self.spool.trouble("write to", &error))?;
@@ -150,7 +150,7 @@ impl Spooled<'_> {
     }
 
     /// All of it is there.
-    pub(super) fn finish(self) -> Result<(FileSource, Sum), UnpackError> {
+    pub(crate) fn finish(self) -> Result<(FileSource, Sum), UnpackError> {
         let source = FileSource::from_file(self.file, self.name.to_owned())?;
         let sum = Sum {
             size_bytes: self.size,

@@ -1,0 +1,356 @@
+//! What is wrong with a host's own member.
+
+use super::cluster::{inspection, own_cluster, own_id, own_name, voters, working_elsewhere};
+use super::host::kubelet_errors;
+use super::words::{self, Cause};
+use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::look::{ColdEtcd, ControlPlane, Fitness, LockState, Look, Place, RefusalKind};
+use crate::runtime::State;
+
+/// How a host's own member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Member {
+    /// It answers and knows the leader.
+    Serves,
+    /// It runs and knows of no leader.
+    Waits,
+    /// It does not run, or answers nobody.
+    Down,
+    /// There is none, or it is not known.
+    Unknown,
+}
+
+pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) -> Member {
+    let (look, node) = (notes.look, notes.node());
+    let Some(etcd) = notes.answered("etcd's manifest", &look.etcd) else {
+        return Member::Unknown;
+    };
+    if etcd.force_new_cluster {
+        notes.degraded(
+            Kind::ForceNewCluster,
+            format!("etcd on {node} is told to form a new cluster of itself at every start"),
+            vec![format!(
+                "--force-new-cluster is in {}",
+                etcd.manifest.display()
+            )],
+            Next::on(
+                node,
+                "kubectl etcd manifest unset-flag etcd force-new-cluster",
+            )
+            .note("with it, the next start cuts the other members off"),
+        );
+    }
+    if let Some(live) = look.live.ok().filter(|live| live.status.leader.is_some()) {
+        let status = &live.status;
+        notes.in_order(format!(
+            "etcd {} answers: member {} of cluster {}, revision {}",
+            status.version,
+            own_name(look),
+            status.cluster_id,
+            status.revision
+        ));
+        if status.is_learner {
+            notes.degraded(
+                Kind::Learner,
+                format!("the member of {node} is a learner: it has no vote yet"),
+                vec!["it says so itself".to_owned()],
+                Next::anywhere(format!("kubectl etcd member promote {node}")),
+            );
+        }
+        return Member::Serves;
+    }
+    let runs = look.live.ok().is_some() || look.peer_port.ok().is_some();
+    if is_left_behind(notes, looks) {
+        return if runs { Member::Waits } else { Member::Down };
+    }
+    if runs {
+        return Member::Waits;
+    }
+    if etcd.place == Place::Folder {
+        down(notes, looks);
+    }
+    Member::Down
+}
+
+/// The others work, and the own member is none of them any more.
+fn is_left_behind(notes: &mut Notes<'_>, looks: &[Look]) -> bool {
+    let (look, node) = (notes.look, notes.node());
+    let Some(elsewhere) = working_elsewhere(look, looks) else {
+        return false;
+    };
+    let theirs = elsewhere.live.status.cluster_id;
+    let own = own_cluster(look);
+    let listed = elsewhere.live.members.ok().map(|list| &list.members);
+    let summary = match own {
+        Some(own) if own != theirs => format!(
+            "the data of {node} is of cluster {own}, and the others work as cluster {theirs}"
+        ),
+        _ => match (own_id(look), listed) {
+            (Some(id), Some(members)) if !members.iter().any(|member| member.id == id) => {
+                format!("member {id} of {node} was removed from the cluster")
+            }
+            _ => return false,
+        },
+    };
+    let mut evidence = vec![format!(
+        "{} answers in cluster {theirs} and knows the leader, at revision {}",
+        elsewhere.name, elsewhere.live.status.revision
+    )];
+    if let Some(own) = own {
+        evidence.push(format!("the own data is of cluster {own}"));
+    }
+    if let Some(members) = listed {
+        let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        evidence.push(format!("its list of members: {}", names.join(", ")));
+    }
+    evidence.extend(container_words(look));
+    let next = Next::anywhere(format!("kubectl etcd member replace {node}"))
+        .note("its data is put aside, not deleted");
+    notes.situation(Kind::MemberRemoved, Severity::Lost, summary, evidence, next);
+    true
+}
+
+/// Why it does not run.
+fn down(notes: &mut Notes<'_>, looks: &[Look]) {
+    let (look, node) = (notes.look, notes.node());
+    let ended = words::ended(look, ControlPlane::Etcd);
+    let by_words = ended.and_then(words::cause_of);
+    let cold = notes.answered("etcd's data directory", &look.cold);
+    if let Some(failure) = cold.and_then(|cold| cold.inspection.as_ref()?.failure()) {
+        notes.unseen("etcd's data directory", failure);
+    }
+    if let Some(LockState::Unknown { why }) = cold.map(|cold| &cold.lock) {
+        notes.unseen("the lock on etcd's database", why);
+    }
+    let Some((kind, cause)) = kind(look, cold, by_words) else {
+        unexplained(notes, cold);
+        return;
+    };
+    let mut evidence = Vec::new();
+    evidence.extend(cold.and_then(data));
+    evidence.extend(container_words(look));
+    evidence.extend(members_elsewhere(look, looks));
+    let is_data = matches!(
+        kind,
+        Kind::DatabaseDamaged | Kind::WalDamaged | Kind::DataMissing | Kind::MemberRemoved
+    );
+    let severity = if is_data {
+        Severity::Lost
+    } else {
+        Severity::Degraded
+    };
+    let next = if is_data {
+        remedy(look, looks)
+    } else {
+        repair(look, kind)
+    };
+    let summary = format!("etcd on {node} does not start: {cause}");
+    notes.situation(kind, severity, summary, evidence, next);
+}
+
+/// What is in the way of a start. The data directory itself outweighs words that may be of an earlier start.
+fn kind(
+    look: &Look,
+    cold: Option<&ColdEtcd>,
+    by_words: Option<Cause>,
+) -> Option<(Kind, &'static str)> {
+    const DATABASE: (Kind, &str) = (Kind::DatabaseDamaged, "its database is damaged");
+    const WAL: (Kind, &str) = (Kind::WalDamaged, "its WAL is damaged");
+    const MISSING: (Kind, &str) = (Kind::DataMissing, "its data is not there");
+    const REMOVED: (Kind, &str) = (Kind::MemberRemoved, "it was removed from the cluster");
+    let read = inspection(look);
+    let refusal = read.and_then(|read| read.refusal);
+    match refusal {
+        Some(RefusalKind::DatabaseDamaged) => return Some(DATABASE),
+        Some(RefusalKind::WalDamaged) => return Some(WAL),
+        Some(RefusalKind::NoWal) => return Some((Kind::WalDamaged, "its WAL is gone")),
+        Some(RefusalKind::Mismatch) => {
+            return Some((
+                Kind::WalDamaged,
+                "its WAL and its database do not belong together",
+            ));
+        }
+        Some(RefusalKind::DatabaseMissing) => {
+            return Some((Kind::DataMissing, "its database is not there"));
+        }
+        Some(RefusalKind::Removed) => return Some(REMOVED),
+        Some(RefusalKind::Unknown) | None => {}
+    }
+    let starts =
+        read.is_some_and(|read| matches!(read.fitness, Fitness::Starts | Fitness::StartsWithLoss));
+    let none = cold.is_some_and(|cold| !cold.exists)
+        || read.is_some_and(|read| read.fitness == Fitness::Empty);
+    match by_words {
+        Some(Cause::PortTaken) => Some((Kind::PortTaken, "somebody else listens where it shall")),
+        Some(Cause::DiskFull) => Some((Kind::DiskFull, "its disk is full")),
+        Some(Cause::Certificate) => Some((
+            Kind::CertificateExpired,
+            "it does not get on with a certificate",
+        )),
+        Some(Cause::Flags) => Some((Kind::BadFlags, "it does not take its flags")),
+        // It joins nothing without data, whatever it says of its flags.
+        _ if none => Some(MISSING),
+        // Of an earlier start: what lies there now is whole.
+        Some(Cause::Database | Cause::Wal | Cause::DataMissing) if starts => None,
+        Some(Cause::Database) => Some(DATABASE),
+        Some(Cause::Wal) => Some(WAL),
+        Some(Cause::DataMissing) => Some(MISSING),
+        Some(Cause::Removed) => Some(REMOVED),
+        Some(Cause::InitialCluster) => Some((
+            Kind::WrongInitialCluster,
+            "its --initial-cluster does not fit the cluster",
+        )),
+        None => None,
+    }
+}
+
+/// What helps a member whose data is of no use to it.
+fn remedy(look: &Look, looks: &[Look]) -> Next {
+    let node = look.name();
+    if working_elsewhere(look, looks).is_some() {
+        return Next::anywhere(format!("kubectl etcd member replace {node}")).note(
+            "the others hold the quorum: it gets its data from them, and its own is put aside",
+        );
+    }
+    let usable = inspection(look).is_some_and(|read| read.reach.is_some());
+    if voters(look).len() > 1 || usable {
+        Next::anywhere("kubectl etcd recover")
+            .note("it looks at all masters' data first and shows what it would go on from")
+    } else {
+        Next::on(node, "kubectl etcd restore FILE").note(
+            "FILE is a snapshot or a bundle; kubectl etcd snapshot list shows those on the node",
+        )
+    }
+}
+
+/// What helps a member whose data is not what keeps it from starting.
+fn repair(look: &Look, kind: Kind) -> Next {
+    let node = look.name();
+    match kind {
+        Kind::PortTaken => Next::on(node, "ss -ltnp").note("it shows who listens at etcd's ports"),
+        Kind::CertificateExpired => Next::on(node, "kubeadm certs check-expiration"),
+        Kind::DiskFull => Next::on(node, "df -h"),
+        Kind::WrongInitialCluster | Kind::BadFlags => {
+            Next::on(node, "kubectl etcd manifest diff etcd").note("it shows what was changed last")
+        }
+        _ => Next::on(node, "kubectl etcd manifest show etcd"),
+    }
+}
+
+/// Neither the data nor its words tell.
+fn unexplained(notes: &mut Notes<'_>, cold: Option<&ColdEtcd>) {
+    let (look, node) = (notes.look, notes.node());
+    let explained = [
+        Kind::KubeletDown,
+        Kind::RuntimeDown,
+        Kind::ImageMissing,
+        Kind::DiskFull,
+        Kind::CertificateExpired,
+        Kind::CertificateMissing,
+    ];
+    let stray = look.manifests.ok().is_some_and(|manifests| {
+        let mut strays = manifests.strays.iter();
+        strays.any(|stray| stray.component == Some(ControlPlane::Etcd))
+    });
+    if stray
+        || explained
+            .into_iter()
+            .any(|kind| notes.found.has(kind, node))
+    {
+        return;
+    }
+    let failures = [look.live.failure(), look.peer_port.failure()];
+    let mut evidence: Vec<String> = failures
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
+    evidence.dedup();
+    evidence.extend(cold.and_then(data));
+    let runtime = look.runtime.ok();
+    let newest = runtime.and_then(|runtime| runtime.newest(ControlPlane::Etcd));
+    let (summary, next) = match newest {
+        Some(container) if container.state == State::Running => {
+            let since = container.started_at.map(|at| {
+                let at = at.strftime("%Y-%m-%dT%H:%M:%SZ");
+                format!("its container has been running since {at}")
+            });
+            evidence.extend(since);
+            (
+                format!("etcd on {node} runs and answers nobody"),
+                Next::on(node, format!("crictl logs --tail 50 {}", container.id))
+                    .note("one that was just started, or has a busy machine, takes its time: ask again first"),
+            )
+        }
+        Some(container) => {
+            evidence.extend(container_words(look));
+            (
+                format!("etcd on {node} does not run"),
+                Next::on(node, format!("crictl logs --tail 50 {}", container.id)),
+            )
+        }
+        None => {
+            evidence.extend(runtime.map(|_| "the runtime has no container of it".to_owned()));
+            evidence.extend(kubelet_errors(notes));
+            (
+                format!("etcd on {node} does not run: kubelet has not started it"),
+                Next::on(node, "systemctl restart kubelet"),
+            )
+        }
+    };
+    notes.degraded(Kind::EtcdDown, summary, evidence, next);
+}
+
+/// What the data directory is, as evidence.
+fn data(cold: &ColdEtcd) -> Option<String> {
+    let path = cold.data_dir.display();
+    if !cold.exists {
+        return Some(format!("{path} is not there"));
+    }
+    if let LockState::Held { by } = &cold.lock {
+        return Some(match by {
+            Some(holder) => {
+                let program = holder.program.as_deref().unwrap_or("a process");
+                format!("{program} (process {}) has the lock on {path}", holder.pid)
+            }
+            None => format!("somebody has the lock on {path}"),
+        });
+    }
+    let read = cold.inspection.as_ref()?.ok()?;
+    let what = match (read.fitness, &read.why) {
+        (Fitness::Running, _) => "was changed while it was read".to_owned(),
+        (Fitness::Empty, _) => "has no member in it".to_owned(),
+        (Fitness::Starts, _) => "is whole as far as it was read: etcd starts from it".to_owned(),
+        (Fitness::StartsWithLoss, _) => {
+            format!(
+                "can be started from, with a loss: {}",
+                read.losses.join("; ")
+            )
+        }
+        (Fitness::RestoreFrom, Some(why)) => {
+            format!("{why}; a new cluster can be restored from its database")
+        }
+        (Fitness::BeyondUse, Some(why)) => format!("{why}; nothing can be restored from it"),
+        (Fitness::RestoreFrom | Fitness::BeyondUse, None) => "cannot be started from".to_owned(),
+    };
+    Some(format!("{path}: {what}"))
+}
+
+/// What the member's last container left.
+fn container_words(look: &Look) -> Vec<String> {
+    let Some(container) = words::ended(look, ControlPlane::Etcd) else {
+        return Vec::new();
+    };
+    let mut words = vec![words::ending(ControlPlane::Etcd, container)];
+    words.extend(words::last_words(container));
+    words
+}
+
+fn members_elsewhere(look: &Look, looks: &[Look]) -> Option<String> {
+    let elsewhere = working_elsewhere(look, looks)?;
+    let status = &elsewhere.live.status;
+    Some(format!(
+        "{} answers and knows the leader, at revision {}: the others hold the quorum",
+        elsewhere.name, status.revision
+    ))
+}

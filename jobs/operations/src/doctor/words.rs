@@ -1,0 +1,190 @@
+//! What etcd's last words mean.
+
+use crate::look::{ContainerLook, ControlPlane, Look};
+use crate::runtime::State;
+
+/// Why an etcd ended, by its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    Database,
+    Wal,
+    DataMissing,
+    Removed,
+    InitialCluster,
+    PortTaken,
+    DiskFull,
+    Certificate,
+    Flags,
+}
+
+/// Texts of etcd 3.4 to 3.7 and of Go, in the order in which they are looked for.
+const MEANINGS: &[(Cause, &[&str])] = &[
+    (Cause::DiskFull, &["no space left on device"]),
+    (Cause::PortTaken, &["address already in use"]),
+    (
+        Cause::Removed,
+        &[
+            "permanently removed from the cluster",
+            "unexpected removal of unknown remote peer",
+        ],
+    ),
+    (
+        Cause::Flags,
+        &[
+            "unknown flag:",
+            "flag provided but not defined",
+            "invalid value \"",
+            "unknown shorthand flag",
+        ],
+    ),
+    (
+        Cause::DataMissing,
+        &[
+            "failed to find database snapshot file",
+            "snapshot file doesn't exist",
+            "has already been bootstrapped",
+        ],
+    ),
+    (
+        Cause::Database,
+        &[
+            "Page expected to be",
+            "invalid database",
+            "page: ",
+            "freelist: ",
+            "invalid freelist",
+            "file size too small",
+            "version mismatch",
+        ],
+    ),
+    (
+        Cause::Wal,
+        &[
+            "tocommit(",
+            "cannot use none as id",
+            "crc mismatch",
+            "wal: ",
+            "failed to read WAL",
+            "WAL",
+            "slice bounds out of range",
+        ],
+    ),
+    (
+        Cause::InitialCluster,
+        &[
+            "member count is unequal",
+            "couldn't find local name",
+            "error validating peerURLs",
+            "unmatched member while checking PeerURLs",
+            "missing from --initial-advertise-peer-urls",
+            "cluster ID mismatch",
+            "error validating existing cluster",
+        ],
+    ),
+    (
+        Cause::Certificate,
+        &[
+            "x509: ",
+            "certificate has expired",
+            "tls: ",
+            "failed to find any PEM data",
+        ],
+    ),
+];
+
+/// What a text means, if that is known.
+pub(super) fn cause(text: &str) -> Option<Cause> {
+    let meaning = MEANINGS
+        .iter()
+        .find(|(_, texts)| texts.iter().any(|one| text.contains(one)));
+    meaning.map(|(cause, _)| *cause)
+}
+
+/// The last container of a component that has ended: its words are of an ending.
+pub(super) fn ended(look: &Look, component: ControlPlane) -> Option<&ContainerLook> {
+    let runtime = look.runtime.ok()?;
+    let pod = runtime.pods.iter().find(|pod| pod.component == component)?;
+    let mut containers = pod.containers.ok()?.iter();
+    containers.find(|one| one.state == State::Exited)
+}
+
+/// Why a container ended: by its last words, else by the last of its lines that means something.
+pub(super) fn cause_of(container: &ContainerLook) -> Option<Cause> {
+    let by_words = container.last_words.as_deref().and_then(cause);
+    by_words.or_else(|| {
+        // Lines of JSON below the level of an error tell of what goes on, such as files of the WAL.
+        let mut lines = container.last_lines.iter().rev();
+        lines.find_map(|line| if is_plain(line) { cause(line) } else { None })
+    })
+}
+
+fn is_plain(line: &str) -> bool {
+    !line.starts_with('{') || line.contains("\"level\":\"error\"")
+}
+
+/// The words of a container as evidence; none: it said nothing of its end, as one that was killed.
+pub(super) fn last_words(container: &ContainerLook) -> Option<String> {
+    let mut lines = container.last_lines.iter().rev();
+    let plain = || lines.find(|line| is_plain(line)).map(String::as_str);
+    let words = container.last_words.as_deref().or_else(plain)?;
+    Some(format!("its last words: {words}"))
+}
+
+/// How a container ended, as evidence.
+pub(super) fn ending(component: ControlPlane, container: &ContainerLook) -> String {
+    let code = container.exit_code.unwrap_or_default();
+    let mut text = format!("the last container of {component} ended with exit code {code}");
+    if let Some(at) = container.finished_at {
+        text.push_str(&format!(" at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ")));
+    }
+    match container.attempt {
+        0 => {}
+        1 => text.push_str("; it had been started again once"),
+        times => text.push_str(&format!("; it had been started again {times} times")),
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_real_etcds_are_understood() {
+        for (text, expected) in [
+            (
+                "panic: assertion failed: Page expected to be: 65, but self identifies as 0",
+                Cause::Database,
+            ),
+            (
+                "panic: tocommit(506) is out of range [lastIndex(44)]. Was the raft log corrupted, truncated, or lost?",
+                Cause::Wal,
+            ),
+            ("panic: cannot use none as id", Cause::Wal),
+            (
+                "failed to recover v3 backend from snapshot: failed to find database snapshot file (snap: snapshot file doesn't exist)",
+                Cause::DataMissing,
+            ),
+            (
+                "server error: the member has been permanently removed from the cluster",
+                Cause::Removed,
+            ),
+            (
+                "listen failed: listen tcp 127.0.0.1:2379: bind: address already in use",
+                Cause::PortTaken,
+            ),
+            (
+                "discovery failed: error validating peerURLs {ClusterID:1}: member count is unequal",
+                Cause::InitialCluster,
+            ),
+            (
+                "discovery failed: open /etc/x.crt: tls: failed to find any PEM data",
+                Cause::Certificate,
+            ),
+            ("failed to write: no space left on device", Cause::DiskFull),
+        ] {
+            assert_eq!(cause(text), Some(expected), "{text}");
+        }
+        assert_eq!(cause("something new"), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! Work that does not stop when whoever asked for it is gone: done by a process of its own, followed by whoever asks.
+//!
+//! All of it is in one folder of the host, and nothing there is ever removed:
+//!
+//! | file | |
+//! |---|---|
+//! | `lock` | held by the worker for as long as it lives (`flock`; it is the worker's standard input, handed over by who started it) |
+//! | `N.request.json` | what was asked in attempt N |
+//! | `N.events.jsonl` | the worker's [`Line`]s; the last one is its answer or its failure |
+//! | `N.stderr` | what it said when it died |
+//!
+//! So a request that is asked again while it is worked on, or when it has ended, is not done twice: its lines are told
+//! from the first on. A worker that died is not begun anew before somebody asks for the next attempt.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::{Ask, HostAnswer, HostEvent, Line, answer};
+use crate::failure::{Failure, FailureKind};
+use crate::kept::files::{Replace, trouble, write};
+use crate::wire::Progress;
+
+/// How often is looked whether there is more to tell.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How long the lock may be in other hands: a follower takes it for a moment to see whether the worker lives.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// So much of a dead worker's last words is told, in bytes.
+const LAST_WORDS: usize = 400;
+
+/// Where work is on record, and which try of it is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Detached {
+    /// The folder of this one piece of work on the host: made 0700 when missing.
+    pub folder: PathBuf,
+    /// Which attempt, from 1 on. One that was begun is followed; a new one is begun only when no other is at work.
+    pub attempt: u32,
+}
+
+/// Begins the work, if that has not been done, and tells its events from the first on until it ends. Dropping this stops
+/// the telling and not the work.
+///
+/// `worker` is the command that calls [`work`] with the same [`Detached`].
+///
+/// # Errors
+/// What the work failed with; [`FailureKind::Interrupted`] when the worker died; [`FailureKind::Refused`] when the folder
+/// is another work's, or another attempt is at work.
+pub async fn start_or_follow(
+    ask: &Ask,
+    detached: &Detached,
+    worker: Command,
+    tell: &mut (dyn FnMut(Progress) + Send),
+) -> Result<HostAnswer, Failure> {
+    ask.check_version()?;
+    detached.start(ask, worker)?;
+    detached.follow(tell).await
+}
+
+/// Leaves the session of whoever started this process: not one of those who are told to end when the connection does.
+pub fn leave_session() {
+    // It is in one of its own already where this fails.
+    let _ = rustix::process::setsid();
+}
+
+/// Does what is on record, in this process: the worker's side. Its standard input must be the lock.
+///
+/// # Errors
+/// When the record cannot be read or written. What the work itself failed with is on record.
+pub async fn work(detached: &Detached) -> Result<(), Failure> {
+    let path = detached.path("request.json");
+    let text = std::fs::read(&path).map_err(|error| trouble("read", &path, &error))?;
+    let mut events = Record::create(&detached.path("events.jsonl"))?;
+    let ended = match serde_json::from_slice::<Ask>(&text) {
+        Ok(ask) => {
+            let mut told = |progress| {
+                // A full disk does not stop what is under way.
+                let _ = events.line(HostEvent::Progress(progress));
+            };
+            match ask.check_version() {
+                Ok(()) => Box::pin(answer(&ask.request, &mut told)).await,
+                Err(failure) => Err(failure),
+            }
+        }
+        Err(error) => {
+            let message = format!("{} is not understood: {error}", path.display());
+            Err(Failure::new(FailureKind::Refused, message))
+        }
+    };
+    events.end(ended.into())
+}
+
+impl Detached {
+    fn path(&self, what: &str) -> PathBuf {
+        self.folder.join(format!("{}.{what}", self.attempt))
+    }
+
+    /// Begins it, unless it was begun.
+    fn start(&self, ask: &Ask, mut worker: Command) -> Result<(), Failure> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(|error| trouble("make the folder", &self.folder, &error))?;
+        if self.is_on_record(ask)? && self.has_lines() {
+            return Ok(());
+        }
+        let lock = self.open_lock()?;
+        let locked = lock_within(&lock, LOCK_PATIENCE);
+        // Somebody else may have been faster. With a request and no lines the worker was killed before it began, unless
+        // it has the lock.
+        if self.is_on_record(ask)? && (self.has_lines() || !locked) {
+            return Ok(());
+        }
+        if !locked {
+            let message = format!(
+                "an earlier attempt in {} is still at work",
+                self.folder.display()
+            );
+            return Err(Failure::new(FailureKind::Refused, message)
+                .hint("wait for its end, or end its process"));
+        }
+        let request = self.path("request.json");
+        let text =
+            serde_json::to_vec(ask).map_err(|error| trouble("write", &request, &error.into()))?;
+        write(&request, &text, Replace::OwnFile)?;
+        let stderr = self.path("stderr");
+        let stderr = File::create(&stderr).map_err(|error| trouble("make", &stderr, &error))?;
+        let spawned = worker
+            // The lock goes over to the worker without ever being free.
+            .stdin(Stdio::from(lock))
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn();
+        spawned.map(drop).map_err(|error| {
+            let message = format!("the process for the work does not start: {error}");
+            Failure::new(FailureKind::Other, message)
+        })
+    }
+
+    /// Whether this attempt was asked for before.
+    fn is_on_record(&self, ask: &Ask) -> Result<bool, Failure> {
+        let path = self.path("request.json");
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(trouble("read", &path, &error)),
+        };
+        if !serde_json::from_slice::<Ask>(&text).is_ok_and(|known| known.request == ask.request) {
+            let message = format!("{} is the record of another request", path.display());
+            return Err(Failure::new(FailureKind::Refused, message));
+        }
+        Ok(true)
+    }
+
+    fn has_lines(&self) -> bool {
+        self.path("events.jsonl").exists()
+    }
+
+    /// Tells what is on record, and what is added to it, until the end.
+    async fn follow(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<HostAnswer, Failure> {
+        let mut lines = Lines::new(self.path("events.jsonl"));
+        loop {
+            // Asked before the lines are read: what the worker wrote before it ended is read then.
+            let lives = self.worker_lives()?;
+            while let Some(line) = lines.next()? {
+                match line {
+                    HostEvent::Progress(progress) => tell(progress),
+                    HostEvent::Done { answer } => return Ok(answer),
+                    HostEvent::Failed { failure } => return Err(failure),
+                    HostEvent::Unknown => {}
+                }
+            }
+            if !lives {
+                return Err(self.died());
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    fn worker_lives(&self) -> Result<bool, Failure> {
+        // Released when it is closed, at once.
+        Ok(self.open_lock()?.try_lock_shared().is_err())
+    }
+
+    fn open_lock(&self) -> Result<File, Failure> {
+        let path = self.folder.join("lock");
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| trouble("make", &path, &error))
+    }
+
+    fn died(&self) -> Failure {
+        let said = std::fs::read(self.path("stderr")).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said[said.len().saturating_sub(LAST_WORDS)..])
+            .trim()
+            .replace('\n', "; ");
+        let mut message =
+            "the process that did the work ended in the middle: it was killed, or the host lost power"
+                .to_owned();
+        if !said.is_empty() {
+            message = format!("{message}; its last words: {said}");
+        }
+        Failure::new(FailureKind::Interrupted, message)
+    }
+}
+
+fn lock_within(file: &File, patience: Duration) -> bool {
+    let begun = Instant::now();
+    while file.try_lock().is_err() {
+        if begun.elapsed() >= patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// The worker's lines on their way to the disk.
+struct Record {
+    file: File,
+    path: PathBuf,
+}
+
+impl Record {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| trouble("make", path, &error))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    fn line(&mut self, event: HostEvent) -> io::Result<()> {
+        let text = Line::new(event).text()?;
+        self.file.write_all(text.as_bytes())
+    }
+
+    /// The last line, onto the disk.
+    fn end(mut self, event: HostEvent) -> Result<(), Failure> {
+        self.line(event)
+            .and_then(|()| self.file.sync_all())
+            .map_err(|error| trouble("write", &self.path, &error))
+    }
+}
+
+/// The lines of a file that grows.
+struct Lines {
+    path: PathBuf,
+    file: Option<BufReader<File>>,
+    /// The beginning of a line whose end is not written yet.
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            file: None,
+            begun: Vec::new(),
+        }
+    }
+
+    /// The next whole line, if it is there already.
+    fn next(&mut self) -> Result<Option<HostEvent>, Failure> {
+        let unreadable = |error| trouble("read", &self.path, &error);
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => match File::open(&self.path) {
+                Ok(file) => none.insert(BufReader::new(file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(unreadable(error)),
+            },
+        };
+        file.read_until(b'\n', &mut self.begun)
+            .map_err(unreadable)?;
+        if self.begun.last() != Some(&b'\n') {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&self.begun).into_owned();
+        self.begun.clear();
+        let line = Line::parse(text.trim_end()).map_err(|error| {
+            let message = format!("{}: {error}", self.path.display());
+            Failure::new(FailureKind::Corrupt, message)
+        })?;
+        Ok(Some(line.event))
+    }
+}
+
+#[cfg(test)]
+#[path = "detached_tests.rs"]
+mod tests;

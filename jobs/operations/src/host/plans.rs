@@ -1,0 +1,152 @@
+//! What is asked of a host's plans.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::HostAnswer;
+use crate::failure::{Failure, FailureKind};
+use crate::local::manifests_folder;
+use crate::manifest::{Aside, Folder};
+use crate::plan::{Direction, Plan, PlanId, Plans, StepState, perform, stopped_manifest};
+use crate::run::Events;
+
+/// A plan as a host has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanOnHost {
+    /// The plan.
+    pub plan: Plan,
+    /// Whether it has begun there and not ended.
+    pub unfinished: bool,
+    /// Whether a step is being done there right now.
+    pub busy: bool,
+    /// How far the steps of this host are that have begun.
+    pub steps: Vec<StepOnHost>,
+}
+
+/// A plan that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreadablePlan {
+    /// Its name.
+    pub id: PlanId,
+    /// Why.
+    pub failure: Failure,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepOnHost {
+    /// Its number.
+    pub number: u32,
+    /// How far.
+    pub state: StepState,
+}
+
+pub(super) async fn step(
+    id: &PlanId,
+    number: u32,
+    direction: Direction,
+    events: &mut Events<'_>,
+) -> Result<HostAnswer, Failure> {
+    let plans = Plans::default();
+    let plan = plans.read(id)?;
+    let run = perform(&plans, &plan, number, direction, events).await?;
+    Ok(HostAnswer::Step { run })
+}
+
+/// The plans of this host, or one of them.
+pub(super) fn plans(wanted: Option<&PlanId>) -> Result<HostAnswer, Failure> {
+    let plans = Plans::default();
+    let current = plans.current()?;
+    let ids = match wanted {
+        Some(id) => plans
+            .list()?
+            .into_iter()
+            .filter(|found| found == id)
+            .collect(),
+        None => plans.list()?,
+    };
+    let of = |id: &PlanId| {
+        let unfinished = current.as_ref() == Some(id);
+        Ok::<_, Failure>(PlanOnHost {
+            plan: plans.read(id)?,
+            busy: unfinished && plans.hold(id).is_err(),
+            steps: steps_of(&plans, id)?,
+            unfinished,
+        })
+    };
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for id in ids {
+        match of(&id) {
+            Ok(plan) => found.push(plan),
+            // One that somebody asks for by name is not passed by.
+            Err(failure) if wanted.is_some() => return Err(failure),
+            Err(failure) => unreadable.push(UnreadablePlan { id, failure }),
+        }
+    }
+    Ok(HostAnswer::Plans {
+        plans: found,
+        unreadable,
+    })
+}
+
+fn steps_of(plans: &Plans, id: &PlanId) -> Result<Vec<StepOnHost>, Failure> {
+    let states = plans.journal_of(id)?.states().into_iter();
+    Ok(states
+        .map(|(number, state)| StepOnHost { number, state })
+        .collect())
+}
+
+/// The text of a component's manifest: in the folder, else the newest that was stopped.
+pub(super) fn manifest(component: &str) -> Result<HostAnswer, Failure> {
+    let folder = Folder::read(&manifests_folder(Path::new("/")))?;
+    let manifest = match folder.of_component(component) {
+        Some(file) => file.manifest.clone(),
+        None => stopped_manifest(&Aside::of_host(), component)?.ok_or_else(|| {
+            Failure::new(
+                FailureKind::Missing,
+                format!("no manifest in {} runs {component}", folder.path.display()),
+            )
+        })?,
+    };
+    Ok(HostAnswer::Manifest {
+        text: String::from_utf8_lossy(manifest.bytes()).into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Done, PlanKind, VERSION};
+
+    #[test]
+    fn what_a_host_says_of_a_plan_is_read_as_it_was_written() {
+        let plan = Plan {
+            version: VERSION,
+            id: PlanId::try_from("restore-1".to_owned()).unwrap(),
+            kind: PlanKind::Restore,
+            title: "x".into(),
+            made: "2026-11-22T08:30:00Z".parse().unwrap(),
+            hosts: Vec::new(),
+            stages: Vec::new(),
+            other_hosts: Vec::new(),
+        };
+        let answer = HostAnswer::Plans {
+            plans: vec![PlanOnHost {
+                plan,
+                unfinished: true,
+                busy: false,
+                steps: vec![StepOnHost {
+                    number: 7,
+                    state: StepState::Done { done: Done::Plain },
+                }],
+            }],
+            unreadable: Vec::new(),
+        };
+        let text = serde_json::to_string(&answer).unwrap();
+        assert_eq!(serde_json::from_str::<HostAnswer>(&text).unwrap(), answer);
+    }
+}

@@ -1,0 +1,412 @@
+//! What can be known of this host while nothing is changed: what is planned from, and what a diagnosis is made of.
+//!
+//! Each part stands for itself. A part that cannot be looked at says why and takes nothing from the others, and each has a
+//! time limit of its own: where something hangs, the rest is still told.
+
+mod apiserver;
+mod aside;
+mod certificates;
+mod cold;
+mod component;
+mod containers;
+mod disks;
+mod kubelet;
+mod live;
+mod locks;
+mod manifests;
+mod since;
+#[cfg(test)]
+mod since_tests;
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::join;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::failure::{Answer, Failure, FailureKind};
+use crate::local;
+use crate::manifest::Manifest;
+use crate::ports;
+use crate::run::Events;
+use crate::static_pod::StaticPod;
+
+pub use apiserver::{ApiserverHealth, HealthAnswer};
+pub use aside::{CURRENT_PLAN, PutAside, UnfinishedPlan};
+pub use certificates::{CertificateLook, Dates};
+pub use cold::{
+    ColdEtcd, ColdMember, Fitness, Holder, Inspection, LockState, Position, RefusalKind,
+};
+pub use component::ControlPlane;
+pub use containers::{ContainerLook, ImageLook, PodContainers, RuntimeLook};
+pub use disks::{DiskLook, DiskSpace};
+pub use kubelet::KubeletLook;
+pub use live::{KnownFrom, Listener, LiveEtcd, PeerLook, PeerPort};
+pub use manifests::{
+    ASIDE, ApiserverManifest, AsideManifest, EtcdManifest, InitialMember, InitialState, Manifests,
+    Place, PodManifest, StrayKind, StrayManifest,
+};
+pub use since::{Changes, ClusterIdentity, ETCD_PREFIX, KindChanges, Since, since};
+
+use live::{Asking, Known};
+
+/// The version of [`Look`]. Within one, fields may be added, and a reader passes by what it does not know.
+pub const VERSION: u32 = 1;
+
+/// How far to look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LookOptions {
+    /// Whether all of the database is read where no etcd runs on it (seconds for each GB). Else damage in it is not seen.
+    pub check_database: bool,
+    /// The client URL of a member that is asked besides those that this host knows, and before them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+impl Default for LookOptions {
+    fn default() -> Self {
+        Self {
+            check_database: true,
+            endpoint: None,
+        }
+    }
+}
+
+/// A host as it was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Look {
+    /// [`VERSION`] of who looked.
+    pub version: u32,
+    /// When the look was begun, by this host's clock.
+    pub at: Timestamp,
+    /// The node's name, as kubelet registers it.
+    pub node: Answer<String>,
+    /// The static pods' folder, and what was put aside from it.
+    pub manifests: Answer<Manifests>,
+    /// What etcd's manifest says. One that was stopped is found where manifests are put aside ([`Place`]).
+    pub etcd: Answer<EtcdManifest>,
+    /// What the apiserver's manifest says, found in the same way.
+    pub apiserver: Answer<ApiserverManifest>,
+    /// kubelet.
+    pub kubelet: KubeletLook,
+    /// The container runtime, the control plane's containers and images.
+    pub runtime: Answer<RuntimeLook>,
+    /// What this host's own member answers to clients. One that has seen no leader since it was started answers none.
+    pub live: Answer<LiveEtcd>,
+    /// What it answers to peers, which it does without a leader too.
+    pub peer_port: Answer<PeerPort>,
+    /// What the other members answer, asked from here. They are known from the own member's list, else from the data
+    /// directory, else from the manifest.
+    pub peers: Answer<Vec<PeerLook>>,
+    /// etcd's data directory. It is read only when no etcd runs on it.
+    pub cold: Answer<ColdEtcd>,
+    /// Who listens where etcd shall.
+    pub listeners: Answer<Vec<Listener>>,
+    /// Data that was put aside beside the data directory or in it, the newest first.
+    pub put_aside: Answer<Vec<PutAside>>,
+    /// The certificates that the manifests in the folder and kubelet name, in the order of their paths.
+    pub certificates: Vec<CertificateLook>,
+    /// The file systems of the data directory and of `/var/lib`, each once.
+    pub disks: Vec<DiskLook>,
+    /// What this host's own apiserver says of itself.
+    pub own_apiserver: Answer<ApiserverHealth>,
+    /// A plan on this host that was begun and not ended; none: there is none.
+    pub plan: Answer<Option<UnfinishedPlan>>,
+}
+
+impl Look {
+    /// The node's name, or what stands for it.
+    pub fn name(&self) -> &str {
+        self.node.ok().map_or("this host", String::as_str)
+    }
+
+    /// Whether it is a control-plane node: a component of a control plane has a manifest here, or had one.
+    pub fn is_control_plane(&self) -> bool {
+        let pods = self.manifests.ok().map(|found| found.pods.as_slice());
+        let component = |pod: &PodManifest| pod.component.is_some();
+        self.etcd.ok().is_some()
+            || self.apiserver.ok().is_some()
+            || pods.unwrap_or_default().iter().any(component)
+    }
+
+    /// Names and peer URLs of the members that this host knows: by its etcd, else by its data, and by its manifest only where
+    /// there is neither. A name that is not told is empty.
+    pub fn known_members(&self) -> Vec<(String, Vec<String>)> {
+        if let Some(list) = self.live.ok().and_then(|live| live.members.ok()) {
+            let members = list.members.iter();
+            return members
+                .map(|one| (one.name.clone(), one.peer_urls.clone()))
+                .collect();
+        }
+        let cold = self
+            .cold
+            .ok()
+            .and_then(|cold| cold.inspection.as_ref()?.ok());
+        let cold = cold
+            .map(|found| found.members.as_slice())
+            .unwrap_or_default();
+        if !cold.is_empty() {
+            let name = |name: &Option<String>| name.clone().unwrap_or_default();
+            return cold
+                .iter()
+                .map(|one| (name(&one.name), one.peer_urls.clone()))
+                .collect();
+        }
+        let manifest = self.etcd.ok().map(|etcd| etcd.initial_cluster.as_slice());
+        let members = manifest.unwrap_or_default().iter();
+        members
+            .map(|one| (one.name.clone(), vec![one.peer_url.clone()]))
+            .collect()
+    }
+
+    /// The names of the members that are not on this host, as far as they are told.
+    pub fn other_members(&self) -> Vec<String> {
+        let peers = self.peers.ok().map(Vec::as_slice).unwrap_or_default();
+        peers.iter().filter_map(|peer| peer.name.clone()).collect()
+    }
+}
+
+/// What etcd's manifest on a host says: in the static pods' folder, else the newest that was stopped.
+///
+/// # Errors
+/// [`FailureKind::Missing`] when there is none, or it does not tell what is needed.
+pub(crate) fn etcd_manifest(root: &Path) -> Result<EtcdManifest, Failure> {
+    let node = local::node_name(root)?;
+    manifests::read(root, &local::manifests_folder(root))?.etcd(&node)
+}
+
+/// Whether a host is a control-plane node: as [`Look::is_control_plane`], a component that was stopped counts.
+pub(crate) fn is_control_plane(root: &Path) -> bool {
+    let read = manifests::read(root, &local::manifests_folder(root));
+    read.is_ok_and(|read| {
+        let mut all = ControlPlane::ALL.into_iter();
+        all.any(|component| read.of(component).is_some())
+    })
+}
+
+/// How long the container runtime may take for all that is asked.
+const RUNTIME_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long the own apiserver may take.
+const APISERVER_LIMIT: Duration = Duration::from_secs(6);
+
+/// How long all members may take, in the two rounds in which they are asked.
+const PEERS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Looks at the host whose file system is found at `root`, which is `/` on the host itself. Nothing is changed.
+///
+/// It ends within seconds, but for the reading of a database on which no etcd runs (see [`LookOptions`]); of that progress
+/// is told. Dropped, it stops reading.
+pub async fn look(root: &Path, options: &LookOptions, events: &mut Events<'_>) -> Look {
+    let at = Timestamp::now();
+    let node = local::node_name(root);
+    let name = node.clone().unwrap_or_default();
+    let read = manifests::read(root, &local::manifests_folder(root));
+    let of_manifests =
+        |failure: &Failure| Failure::new(failure.kind, format!("no manifests: {failure}"));
+    let read_or = || read.as_ref().map_err(of_manifests);
+    let etcd = read_or().and_then(|read| read.etcd(&name));
+    let apiserver = read_or().and_then(|read| read.apiserver(root));
+
+    let runtime = async {
+        let read = read_or()?;
+        bounded(
+            RUNTIME_LIMIT,
+            "the container runtime",
+            containers::look(root, read, &name),
+        )
+        .await
+    };
+    let own_apiserver = async {
+        let url = &apiserver.as_ref().map_err(Clone::clone)?.url;
+        let asked = Box::pin(apiserver::look(url));
+        bounded(APISERVER_LIMIT, "the apiserver", asked).await
+    };
+    let etcd_parts = async {
+        let (etcd, read) = match (&etcd, &read) {
+            (Ok(etcd), Ok(read)) => (etcd, read),
+            (Err(failure), _) | (_, Err(failure)) => return EtcdParts::none(failure),
+        };
+        Box::pin(look_at_etcd(root, etcd, read, options, events)).await
+    };
+    let (runtime, own_apiserver, kubelet, parts) =
+        join!(runtime, own_apiserver, kubelet::look(), etcd_parts);
+
+    let data_dir = etcd.as_ref().ok().map(|etcd| etcd.target.data_dir.clone());
+    let disks: Vec<&Path> = data_dir
+        .as_deref()
+        .into_iter()
+        .chain([Path::new("/var/lib")])
+        .collect();
+    let pods = read.as_ref().map(|read| read.pods()).unwrap_or_default();
+    Look {
+        version: VERSION,
+        at,
+        disks: disks::look(root, &disks),
+        certificates: certificates::look(root, &name, pods),
+        plan: aside::plan(root).into(),
+        node: node.into(),
+        kubelet,
+        runtime: runtime.into(),
+        own_apiserver: own_apiserver.into(),
+        live: parts.live,
+        peer_port: parts.peer_port,
+        peers: parts.peers,
+        cold: parts.cold,
+        listeners: parts.listeners,
+        put_aside: parts.put_aside,
+        manifests: read.map(|read| read.told).into(),
+        etcd: etcd.into(),
+        apiserver: apiserver.into(),
+    }
+}
+
+/// The parts of a look that need to know which etcd it is.
+struct EtcdParts {
+    live: Answer<LiveEtcd>,
+    peer_port: Answer<PeerPort>,
+    peers: Answer<Vec<PeerLook>>,
+    cold: Answer<ColdEtcd>,
+    listeners: Answer<Vec<Listener>>,
+    put_aside: Answer<Vec<PutAside>>,
+}
+
+impl EtcdParts {
+    fn none(failure: &Failure) -> Self {
+        Self {
+            live: Answer::Failed(failure.clone()),
+            peer_port: Answer::Failed(failure.clone()),
+            peers: Answer::Failed(failure.clone()),
+            cold: Answer::Failed(failure.clone()),
+            listeners: Answer::Failed(failure.clone()),
+            put_aside: Answer::Failed(failure.clone()),
+        }
+    }
+}
+
+async fn look_at_etcd(
+    root: &Path,
+    etcd: &EtcdManifest,
+    read: &manifests::Read,
+    options: &LookOptions,
+    events: &mut Events<'_>,
+) -> EtcdParts {
+    let target = etcd.target.below(root);
+    let asking = Asking::with(target.clone(), read.peer_files(root));
+    let (live, peer_port, cold) = join!(
+        asking.own(),
+        asking.own_peer_port(),
+        cold::look(&target, options.check_database, events)
+    );
+    let inspection = cold.as_ref().ok().and_then(|cold| cold.inspection.as_ref());
+    let given = options.endpoint.as_deref().map(Known::at);
+    let known = Known::all(
+        live.as_ref().ok(),
+        peer_port.as_ref().ok(),
+        inspection.and_then(Answer::ok),
+        etcd,
+    );
+    let known = given.into_iter().chain(known).collect();
+    let peers = async { Ok(asking.others(known).await) };
+    let peers = within(PEERS_LIMIT, "the other members", peers).await;
+    EtcdParts {
+        live: live.into(),
+        peer_port: peer_port.into(),
+        peers,
+        cold: cold.into(),
+        listeners: listeners(read, &etcd.target.node).into(),
+        put_aside: aside::data(root, &etcd.target.data_dir).into(),
+    }
+}
+
+/// Who listens where etcd shall.
+fn listeners(read: &manifests::Read, node: &str) -> Result<Vec<Listener>, Failure> {
+    let found = read.of(ControlPlane::Etcd);
+    let manifest: Option<&Manifest> = found.as_ref().map(|found| &found.file.manifest);
+    let Some(manifest) = manifest else {
+        return Ok(Vec::new());
+    };
+    let pod = StaticPod::of(manifest, ControlPlane::Etcd.name(), node)?;
+    let listening = ports::listening()
+        .map_err(|error| Failure::new(FailureKind::Other, format!("the ports: {error}")))?;
+    let listener = |address: &std::net::SocketAddr| Listener {
+        address: *address,
+        taken: ports::is_taken(&listening, *address),
+    };
+    Ok(pod.listens.iter().map(listener).collect())
+}
+
+/// Waits for an answer, at most so long.
+async fn bounded<T>(
+    limit: Duration,
+    who: &str,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout(limit, answer).await.unwrap_or_else(|_| {
+        let seconds = limit.as_secs();
+        let message = format!("{who} did not answer within {seconds} s");
+        Err(Failure::new(FailureKind::Unreachable, message))
+    })
+}
+
+/// The same, as an answer.
+async fn within<T>(
+    limit: Duration,
+    who: &str,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Answer<T> {
+    bounded(limit, who, answer).await.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ETCD: &str = include_str!("../tests/manifests/kubeadm-1.36-etcd.yaml");
+    const PODS: &str = "etc/kubernetes/manifests";
+
+    async fn looked(files: &[(&str, &str)]) -> Look {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        Box::pin(look(root.path(), &LookOptions::default(), &mut |_| {})).await
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_no_control_plane_node_is_looked_at_all_the_same() {
+        let found = looked(&[]).await;
+        assert_eq!(found.name(), "this host");
+        assert!(found.manifests.failure().is_some() && found.cold.failure().is_some());
+        assert_eq!(found.plan.ok(), Some(&None));
+        assert_eq!(found.disks.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_look_can_be_sent_and_says_what_is_there() {
+        let here = "127.0.0.7";
+        let text = ETCD.replace("10.0.0.1", here);
+        let found = looked(&[
+            (&format!("{PODS}/etcd.yaml"), &text),
+            ("proc/sys/kernel/hostname", "cp-1\n"),
+            ("var/lib/etcd/lost+found", ""),
+        ])
+        .await;
+        let etcd = found.etcd.ok().unwrap();
+        assert_eq!((etcd.place, found.name()), (Place::Folder, "cp-1"));
+        let cold = found.cold.ok().unwrap();
+        assert!(cold.exists && cold.lock == LockState::NoDatabase);
+        let inspection = cold.inspection.as_ref().unwrap().ok().unwrap();
+        assert_eq!(inspection.fitness, Fitness::Empty);
+        assert!(found.live.failure().is_some(), "nothing runs");
+        assert!(!found.listeners.ok().unwrap().is_empty());
+        let sent = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<Look>(&sent).unwrap(), found);
+    }
+}

@@ -1,0 +1,510 @@
+//! The static pods' folder, what was put aside from it, and what etcd's and the apiserver's manifests say.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::live::PeerFiles;
+use super::since::fingerprints;
+use super::{ControlPlane, certificates};
+use crate::failure::{Answer, Failure, FailureKind};
+use crate::flags::{Flags, parts, target_from_pod};
+use crate::https::Pair;
+use crate::manifest::{
+    Aside, Folder, Kept, Manifest, ManifestFile, PodId, Problem, Stray, Why, sha256,
+};
+use crate::root;
+use crate::target::Target;
+
+/// Where manifests are put aside on a host.
+pub const ASIDE: &str = "/var/lib/kubectl-etcd/manifests";
+
+/// The static pods' folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifests {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// The pods, in the order of their files; of each pod one file.
+    pub pods: Vec<PodManifest>,
+    /// Files that kubelet reads too and that do no good.
+    pub strays: Vec<StrayManifest>,
+    /// What a run of this program left that was ended while it wrote.
+    pub unfinished: Vec<PathBuf>,
+    /// What was put aside, in the order of names, and so of times for each manifest.
+    pub aside: Answer<Vec<AsideManifest>>,
+}
+
+impl Manifests {
+    /// The pod of a component.
+    pub fn of(&self, component: ControlPlane) -> Option<&PodManifest> {
+        self.pods
+            .iter()
+            .find(|pod| pod.component == Some(component))
+    }
+}
+
+/// A static pod's manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodManifest {
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's sha256.
+    pub sha256: String,
+    /// The component of the control plane that it runs, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ControlPlane>,
+    /// The pod, as the manifest names it: kubelet puts `-` and the node's name behind it.
+    pub pod: PodId,
+    /// The images of its containers.
+    pub images: Vec<String>,
+}
+
+/// A file in the folder that kubelet reads and that does no good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StrayManifest {
+    /// Which.
+    pub path: PathBuf,
+    /// What about it.
+    pub kind: StrayKind,
+    /// The pod's own file, or the one it is in the way of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<PathBuf>,
+    /// The component of the control plane that it gets in the way of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ControlPlane>,
+    /// The same in words.
+    pub problem: String,
+}
+
+/// What is wrong about a file in the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrayKind {
+    /// A copy of a pod's file, with the same bytes or others.
+    Copy,
+    /// Another file of the same pod.
+    SamePod,
+    /// Another pod with the same component on the same port or data.
+    SameComponent,
+    /// It is no pod's manifest, or cannot be read.
+    NoManifest,
+    /// One this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A manifest that was put aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AsideManifest {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The name of its file when it was in the static pods' folder.
+    pub name: String,
+    /// Why it is here.
+    pub why: Why,
+}
+
+/// Where a manifest was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In the static pods' folder: kubelet shall run it.
+    Folder,
+    /// Put aside, and there is none in the folder: it was stopped.
+    Aside,
+}
+
+/// What etcd's manifest says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdManifest {
+    /// The manifest's file.
+    pub manifest: PathBuf,
+    /// Where that is.
+    pub place: Place,
+    /// Paths, addresses, certificates, name, image.
+    pub target: Target,
+    /// `--initial-cluster`, in its order.
+    pub initial_cluster: Vec<InitialMember>,
+    /// `--initial-cluster-state`; none: it is not given, which is `new`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_cluster_state: Option<InitialState>,
+    /// `--initial-cluster-token`; none: it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_cluster_token: Option<String>,
+    /// Whether `--force-new-cluster` is on.
+    pub force_new_cluster: bool,
+}
+
+/// A member in `--initial-cluster`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitialMember {
+    /// Its name.
+    pub name: String,
+    /// Its peer URL. One with several is in the list several times.
+    pub peer_url: String,
+}
+
+/// `--initial-cluster-state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitialState {
+    /// A member without data begins a new cluster.
+    New,
+    /// A member without data joins one that is there.
+    Existing,
+    /// Neither; etcd refuses it.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What the apiserver's manifest says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiserverManifest {
+    /// The manifest's file.
+    pub manifest: PathBuf,
+    /// Where that is.
+    pub place: Place,
+    /// `--etcd-servers`.
+    pub etcd_servers: Vec<String>,
+    /// `--etcd-prefix`, if it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd_prefix: Option<String>,
+    /// The certificates in its `--client-ca-file`, each by its SHA-256: the cluster's CA. None: the flag is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<Answer<BTreeSet<String>>>,
+    /// Where a client on this host reaches it: `https://127.0.0.1:6443`.
+    pub url: String,
+}
+
+/// The manifests of a host, in both forms: as they are told, and as they are read for the other parts.
+pub(super) struct Read {
+    pub(super) told: Manifests,
+    folder: Folder,
+    aside: Vec<Kept>,
+}
+
+/// A component's manifest, in the folder or put aside.
+pub(super) struct Found {
+    pub(super) file: ManifestFile,
+    pub(super) place: Place,
+}
+
+/// Reads the folder, and lists what was put aside.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(super) fn read(root: &Path, folder: &Path) -> Result<Read, Failure> {
+    let folder = Folder::read_below(root, folder)?;
+    let aside = root::below(root, Path::new(ASIDE))
+        .map_err(|error| Failure::new(FailureKind::Missing, format!("{ASIDE}: {error}")))
+        .and_then(|path| Aside::new(&path).list());
+    Ok(Read {
+        told: Manifests {
+            folder: folder.path.clone(),
+            pods: folder.pods.iter().map(pod).collect(),
+            strays: folder
+                .strays
+                .iter()
+                .map(|one| stray(one, &folder))
+                .collect(),
+            unfinished: folder.unfinished.iter().map(|path| shown(path)).collect(),
+            aside: match &aside {
+                Ok(kept) => Answer::Ok(kept.iter().map(aside_of).collect()),
+                Err(failure) => Answer::Failed(failure.clone()),
+            },
+        },
+        folder,
+        aside: aside.unwrap_or_default(),
+    })
+}
+
+impl Read {
+    /// The pods in the folder.
+    pub(super) fn pods(&self) -> &[ManifestFile] {
+        &self.folder.pods
+    }
+
+    /// The manifest of a component: in the folder, else the newest that was stopped.
+    pub(super) fn of(&self, component: ControlPlane) -> Option<Found> {
+        if let Some(file) = self.folder.of_component(component.name()) {
+            return Some(Found {
+                file: file.clone(),
+                place: Place::Folder,
+            });
+        }
+        let stopped = self
+            .aside
+            .iter()
+            .rev()
+            .filter(|kept| kept.why == Why::Stopped);
+        let mut read = stopped.filter_map(|kept| ManifestFile::read(&kept.path).ok());
+        let file = read.find(|file| file.manifest.has(component.name()))?;
+        Some(Found {
+            file,
+            place: Place::Aside,
+        })
+    }
+
+    /// What etcd's manifest says.
+    ///
+    /// # Errors
+    /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed.
+    pub(super) fn etcd(&self, node: &str) -> Result<EtcdManifest, Failure> {
+        let Found { file, place } = self.wanted(ControlPlane::Etcd)?;
+        let flags = flags(&file.manifest, ControlPlane::Etcd)?;
+        let path = file.path.display();
+        let target = target_from_pod(&file.manifest.facts(node))
+            .map_err(|error| Failure::new(FailureKind::Missing, format!("{path}: {error}")))?;
+        let members = parts(flags.get("initial-cluster").unwrap_or_default());
+        Ok(EtcdManifest {
+            target,
+            initial_cluster: members
+                .filter_map(|member| member.split_once('='))
+                .map(|(name, peer_url)| InitialMember {
+                    name: name.to_owned(),
+                    peer_url: peer_url.to_owned(),
+                })
+                .collect(),
+            initial_cluster_state: flags.get("initial-cluster-state").map(|state| match state {
+                "new" => InitialState::New,
+                "existing" => InitialState::Existing,
+                _ => InitialState::Unknown,
+            }),
+            initial_cluster_token: flags.get("initial-cluster-token").map(str::to_owned),
+            force_new_cluster: flags.is_on("force-new-cluster"),
+            manifest: shown(&file.path),
+            place,
+        })
+    }
+
+    /// The files with which etcd goes to its peers, by its manifest.
+    pub(super) fn peer_files(&self, root: &Path) -> PeerFiles {
+        let Some(found) = self.of(ControlPlane::Etcd) else {
+            return PeerFiles::default();
+        };
+        let component = found
+            .file
+            .manifest
+            .component(ControlPlane::Etcd.name())
+            .ok();
+        let file = |flag: &str| {
+            let component = component.as_ref()?;
+            let path = component.on_node(component.flags().ok()?.get(flag)?)?;
+            root::below(root, &path).ok()
+        };
+        let pair = file("peer-cert-file").zip(file("peer-key-file"));
+        PeerFiles {
+            ca: file("peer-trusted-ca-file"),
+            pair: pair.map(|(certificate, key)| Pair { certificate, key }),
+        }
+    }
+
+    /// What the apiserver's manifest says.
+    ///
+    /// # Errors
+    /// As [`Read::etcd`].
+    pub(super) fn apiserver(&self, root: &Path) -> Result<ApiserverManifest, Failure> {
+        let Found { file, place } = self.wanted(ControlPlane::Apiserver)?;
+        let component = file.manifest.component(ControlPlane::Apiserver.name())?;
+        let flags = flags(&file.manifest, ControlPlane::Apiserver)?;
+        let ca = |path: &str| {
+            let on_node = component.on_node(path);
+            let on_node = on_node.ok_or_else(|| {
+                let message = format!("`--client-ca-file={path}` lies on no folder of this host");
+                Failure::new(FailureKind::Missing, message)
+            });
+            on_node.and_then(|on_node| ca_certificates(root, &on_node))
+        };
+        let servers = flags.list("etcd-servers").into_iter();
+        Ok(ApiserverManifest {
+            etcd_servers: servers.map(str::to_owned).collect(),
+            etcd_prefix: flags.get("etcd-prefix").map(str::to_owned),
+            client_ca: flags.get("client-ca-file").map(|path| ca(path).into()),
+            url: apiserver_url(&flags),
+            manifest: shown(&file.path),
+            place,
+        })
+    }
+
+    fn wanted(&self, component: ControlPlane) -> Result<Found, Failure> {
+        self.of(component).ok_or_else(|| {
+            let folder = self.folder.path.display();
+            Failure::new(
+                FailureKind::Missing,
+                format!("no manifest in {folder} runs {component}, and none that was stopped is in {ASIDE}"),
+            )
+        })
+    }
+}
+
+fn flags(manifest: &Manifest, component: ControlPlane) -> Result<Flags, Failure> {
+    let found = manifest.component(component.name())?;
+    found.flags().map_err(|error| {
+        Failure::new(FailureKind::Refused, format!("{component}: {error}"))
+            .hint("write the program and its flags as words of `command`")
+    })
+}
+
+/// The certificates in a file of the node, each by its SHA-256.
+fn ca_certificates(root: &Path, path: &Path) -> Result<BTreeSet<String>, Failure> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::new(FailureKind::Missing, format!("{}: {why}", path.display()))
+    };
+    let pem = certificates::read(root, path).map_err(|error| failed(&error))?;
+    let found = fingerprints(&pem);
+    match found.is_empty() {
+        true => Err(failed(&"there is no certificate in it")),
+        false => Ok(found),
+    }
+}
+
+fn apiserver_url(flags: &Flags) -> String {
+    let port = flags.get("secure-port").unwrap_or("6443");
+    let ip = flags.get("bind-address").and_then(|ip| ip.parse().ok());
+    let ip = ip.filter(|ip: &std::net::IpAddr| !ip.is_unspecified());
+    match ip {
+        Some(std::net::IpAddr::V6(ip)) => format!("https://[{ip}]:{port}"),
+        Some(ip) => format!("https://{ip}:{port}"),
+        None => format!("https://127.0.0.1:{port}"),
+    }
+}
+
+fn pod(file: &ManifestFile) -> PodManifest {
+    let components = file.manifest.components();
+    PodManifest {
+        path: shown(&file.path),
+        sha256: sha256(file.manifest.bytes()),
+        component: ControlPlane::of_manifest(&file.manifest),
+        pod: file.manifest.pod(),
+        images: components
+            .iter()
+            .filter_map(|one| one.image().map(str::to_owned))
+            .collect(),
+    }
+}
+
+fn stray(stray: &Stray, folder: &Folder) -> StrayManifest {
+    let (kind, of) = match &stray.problem {
+        Problem::Copy { of, .. } => (StrayKind::Copy, Some(of)),
+        Problem::SamePod { of, .. } => (StrayKind::SamePod, Some(of)),
+        Problem::SameComponent { of, .. } => (StrayKind::SameComponent, Some(of)),
+        Problem::NoManifest { .. } => (StrayKind::NoManifest, None),
+    };
+    let own = of.and_then(|of| folder.pods.iter().find(|file| file.path == *of));
+    StrayManifest {
+        path: shown(&stray.path),
+        kind,
+        of: of.map(|of| shown(of)),
+        component: own.and_then(|file| ControlPlane::of_manifest(&file.manifest)),
+        problem: stray.problem.to_string(),
+    }
+}
+
+fn aside_of(kept: &Kept) -> AsideManifest {
+    AsideManifest {
+        path: kept.path.clone(),
+        name: kept.name.clone(),
+        why: kept.why,
+    }
+}
+
+/// A path that can be written as JSON: a name that is no text is shown as nearly as that can be.
+fn shown(path: &Path) -> PathBuf {
+    path.to_string_lossy().into_owned().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ETCD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
+    const APISERVER: &str = include_str!("../../tests/manifests/kubeadm-1.36-kube-apiserver.yaml");
+    const PODS: &str = "/etc/kubernetes/manifests";
+
+    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join(&PODS[1..])).unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path.trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    fn found(files: &[(&str, &str)]) -> Read {
+        read(host(files).path(), Path::new(PODS)).unwrap()
+    }
+
+    #[test]
+    fn the_folder_tells_pods_and_what_is_in_their_way() {
+        let found = found(&[
+            ("/etc/kubernetes/manifests/etcd.yaml", ETCD),
+            ("/etc/kubernetes/manifests/etcd.yaml.bak", ETCD),
+            ("/etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER),
+            ("/etc/kubernetes/manifests/.etcd.yaml.kubectl-etcd", "half"),
+        ]);
+        let told = &found.told;
+        let components: Vec<_> = told.pods.iter().map(|pod| pod.component).collect();
+        assert_eq!(
+            components,
+            [Some(ControlPlane::Etcd), Some(ControlPlane::Apiserver)]
+        );
+        assert_eq!(told.strays.len(), 1);
+        assert_eq!(told.strays[0].kind, StrayKind::Copy);
+        assert_eq!(told.strays[0].component, Some(ControlPlane::Etcd));
+        assert_eq!(told.unfinished.len(), 1);
+        assert_eq!(told.aside.ok().unwrap(), &[]);
+        let etcd = found.etcd("cp-1").unwrap();
+        assert_eq!(etcd.place, Place::Folder);
+        assert!(!etcd.force_new_cluster);
+        assert_eq!(etcd.target.pod, "etcd-cp-1");
+        let root = Path::new("/no/such");
+        assert_eq!(found.apiserver(root).unwrap().url, "https://127.0.0.1:6443");
+    }
+
+    #[test]
+    fn a_stopped_etcd_is_known_by_the_newest_manifest_put_aside() {
+        let older = "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T210000Z.stopped";
+        let newer = "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-21T210000Z.stopped";
+        let forced = ETCD.replace("    - etcd\n", "    - etcd\n    - --force-new-cluster\n");
+        let root = host(&[
+            (older, ETCD),
+            (newer, &forced),
+            (
+                "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-22T210000Z.changed",
+                ETCD,
+            ),
+        ]);
+        let found = read(root.path(), Path::new(PODS)).unwrap();
+        assert_eq!(found.told.aside.ok().unwrap().len(), 3);
+        let etcd = found.etcd("cp-1").unwrap();
+        assert_eq!(etcd.place, Place::Aside);
+        assert!(etcd.force_new_cluster && etcd.manifest.ends_with(&newer[1..]));
+        let failure = found.apiserver(root.path()).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Missing);
+    }
+
+    #[test]
+    fn an_apiserver_is_asked_where_it_listens() {
+        let url = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            apiserver_url(&Flags::parse(&[], &words, &[]).unwrap())
+        };
+        assert_eq!(url(&[]), "https://127.0.0.1:6443");
+        assert_eq!(
+            url(&["--secure-port=7443", "--bind-address=10.0.0.1"]),
+            "https://10.0.0.1:7443"
+        );
+        assert_eq!(url(&["--bind-address=fd00::1"]), "https://[fd00::1]:6443");
+        assert_eq!(url(&["--bind-address=::"]), "https://127.0.0.1:6443");
+    }
+}

@@ -1,0 +1,275 @@
+//! Plans: what is to be done on which host, in which order, so that it can be shown before, gone on with after any
+//! interruption, and undone.
+//!
+//! A plan is made once and does not change. It is a list of stages; the steps of a stage are of different hosts and are
+//! done at the same time, and a stage begins when all of the one before are done. Each host has the whole plan, and a
+//! [`journal`](Journal) of its own steps: before a step does anything, what exactly it will do is in the journal and on the
+//! disk (its [`Record`]), with what is needed to take it back; after it, that it is done. Records are gone on with and undone
+//! from themselves alone, as often as need be.
+
+mod act;
+mod action;
+mod folder;
+mod journal;
+pub mod make;
+mod places;
+mod run;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::kept::name::of_time;
+
+pub(crate) use act::stopped_manifest;
+pub use act::{
+    Added, Alone, CopyData, Move, Moves, OfText, Record, Restored, Started, Stopped, Undone,
+};
+pub use action::{Action, Done, Source, Until};
+pub use folder::{Held, Plans, STATE};
+pub use journal::{Entry, Event, Journal, StepState};
+pub use places::Places;
+pub use run::{Direction, StepRun, perform};
+
+/// The version of [`Plan`] and of the journals.
+pub const VERSION: u32 = 1;
+
+/// A plan's name: what it is and when it was made, `restore-2026-11-22T083000Z`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PlanId(String);
+
+/// Not a plan's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no plan's name")]
+pub struct NotAPlanId(String);
+
+impl PlanId {
+    /// A name for a plan that is made now.
+    pub fn new(kind: PlanKind, now: Timestamp) -> Self {
+        Self(of_time(kind.name(), now))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for PlanId {
+    type Error = NotAPlanId;
+
+    /// It is the name of a folder, so it is nothing else: letters, digits and `-`.
+    fn try_from(text: String) -> Result<Self, NotAPlanId> {
+        let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let begins = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_lowercase());
+        if begins && text.len() <= 100 && text.bytes().all(fine) {
+            Ok(Self(text))
+        } else {
+            Err(NotAPlanId(text))
+        }
+    }
+}
+
+impl From<PlanId> for String {
+    fn from(id: PlanId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which command made a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlanKind {
+    /// A manifest is changed, or its pod stopped or started.
+    Manifest,
+    /// A snapshot is restored.
+    Restore,
+    /// A new cluster is formed from the best survivor.
+    Recover,
+    /// A member is replaced.
+    Replace,
+}
+
+impl PlanKind {
+    /// Its name, as in commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Restore => "restore",
+            Self::Recover => "recover",
+            Self::Replace => "replace",
+        }
+    }
+}
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// [`VERSION`] of who made it.
+    pub version: u32,
+    /// Its name.
+    pub id: PlanId,
+    /// Which command made it.
+    pub kind: PlanKind,
+    /// What it does, in a line: `set --quota-backend-bytes of etcd on cp-1`.
+    pub title: String,
+    /// When it was made.
+    pub made: Timestamp,
+    /// The hosts on which it does something, in the order in which they are told.
+    pub hosts: Vec<HostRef>,
+    /// What is done, in this order.
+    pub stages: Vec<Stage>,
+    /// What somebody does by hand on hosts of the cluster on which the plan does nothing, in the order of the hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_hosts: Vec<OtherHost>,
+}
+
+/// A host of the cluster on which a plan does nothing, and the commands that somebody runs there as root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OtherHost {
+    /// The node's name.
+    pub node: String,
+    /// Before the plan, in this order; on several hosts in any.
+    pub before: Vec<String>,
+    /// After the plan, in this order; one host after another.
+    pub after: Vec<String>,
+}
+
+/// A host of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostRef {
+    /// The node's name.
+    pub node: String,
+    /// Where ssh reaches it from the others, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// Steps that are done at the same time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stage {
+    /// What it does, in a line: `stop kube-apiserver`.
+    pub title: String,
+    /// The steps, each of another host.
+    pub steps: Vec<Step>,
+}
+
+/// One thing done on one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Its number in the plan, from 1.
+    pub number: u32,
+    /// The node's name.
+    pub node: String,
+    /// What is done.
+    pub action: Action,
+}
+
+impl Plan {
+    /// The step of this number.
+    pub fn step(&self, number: u32) -> Option<&Step> {
+        self.steps().find(|step| step.number == number)
+    }
+
+    /// All steps in their order.
+    pub fn steps(&self) -> impl DoubleEndedIterator<Item = &Step> {
+        self.stages.iter().flat_map(|stage| &stage.steps)
+    }
+
+    /// The steps of one host in their order.
+    pub fn steps_of<'a>(&'a self, node: &'a str) -> impl DoubleEndedIterator<Item = &'a Step> {
+        self.steps().filter(move |step| step.node == node)
+    }
+
+    /// Whether it does anything.
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+}
+
+/// Puts stages together, numbering the steps.
+#[derive(Debug, Default)]
+pub struct Stages {
+    stages: Vec<Stage>,
+    steps: u32,
+}
+
+impl Stages {
+    /// A stage with these steps, by node. One without steps is none.
+    pub fn stage(
+        &mut self,
+        title: impl Into<String>,
+        steps: impl IntoIterator<Item = (String, Action)>,
+    ) -> &mut Self {
+        let mut numbered = Vec::new();
+        for (node, action) in steps {
+            self.steps += 1;
+            numbered.push(Step {
+                number: self.steps,
+                node,
+                action,
+            });
+        }
+        if !numbered.is_empty() {
+            self.stages.push(Stage {
+                title: title.into(),
+                steps: numbered,
+            });
+        }
+        self
+    }
+
+    /// The stages.
+    pub fn done(self) -> Vec<Stage> {
+        self.stages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plans_name_is_the_name_of_a_folder_and_nothing_else() {
+        let made = PlanId::new(PlanKind::Restore, "2026-11-22T08:30:00Z".parse().unwrap());
+        assert_eq!(made.as_str(), "restore-2026-11-22T083000Z");
+        assert_eq!(PlanId::try_from(made.to_string()), Ok(made));
+        for bad in ["", "..", "a/b", "-x", "a b", "1", "Übel", &"a".repeat(101)] {
+            assert!(PlanId::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_stage_without_steps_is_none_and_numbers_go_on() {
+        let mut stages = Stages::default();
+        let nap = || Action::RestartKubelet {};
+        stages
+            .stage("one", [("a".to_owned(), nap()), ("b".to_owned(), nap())])
+            .stage("none", [])
+            .stage("two", [("a".to_owned(), nap())]);
+        let stages = stages.done();
+        assert_eq!(stages.len(), 2);
+        let numbers: Vec<u32> = stages
+            .iter()
+            .flat_map(|stage| &stage.steps)
+            .map(|step| step.number)
+            .collect();
+        assert_eq!(numbers, [1, 2, 3]);
+    }
+}

@@ -1,0 +1,54 @@
+//! Containers ended so that kubelet starts them anew.
+
+use std::time::Duration;
+
+use super::pods;
+use crate::failure::Failure;
+use crate::manifest::Folder;
+use crate::run::Events;
+use crate::runtime::Runtime;
+use crate::static_pod::StaticPod;
+
+/// How long a process may take to end by itself.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long kubelet may take to start one anew: it waits longer each time one has ended shortly after its start.
+const AGAIN: Duration = Duration::from_secs(90);
+
+/// Waits until kubelet has started the components anew. One that it does not start in time is no failure: what this is for
+/// is done.
+pub(super) async fn await_up(
+    folder: &Folder,
+    components: &[String],
+    node: &str,
+    runtime: &Runtime,
+    events: &mut Events<'_>,
+) -> Result<(), Failure> {
+    for component in components {
+        let Some(file) = folder.of_component(component) else {
+            continue;
+        };
+        let pod = StaticPod::of(&file.manifest, component, node)?;
+        pods::up_within(&pod, runtime, AGAIN, events).await.ok();
+    }
+    Ok(())
+}
+
+/// Ends the containers of components, where a manifest in the folder runs them.
+pub(super) async fn end(
+    folder: &Folder,
+    components: &[impl AsRef<str>],
+    node: &str,
+    runtime: &Runtime,
+) -> Result<(), Failure> {
+    for component in components {
+        let component = component.as_ref();
+        // A host without it has nothing that would have to notice.
+        let Some(file) = folder.of_component(component) else {
+            continue;
+        };
+        let pod = StaticPod::of(&file.manifest, component, node)?;
+        pod.end_containers(runtime, GRACE).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Data moved aside, and other data in its place: renames on one file system, each done or not.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use serde::{Deserialize, Serialize};
+
+use super::super::action::Done;
+use super::super::places::{BEFORE, Places};
+use super::{Here, Undone};
+use crate::failure::{Failure, FailureKind};
+use crate::kept::files::{exists, sync_folder_of, trouble};
+use crate::target::Target;
+
+/// One folder that gets another path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Move {
+    /// Where it is.
+    pub from: PathBuf,
+    /// Where it goes.
+    pub to: PathBuf,
+}
+
+/// Folders that get other paths, in this order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moves {
+    /// The moves.
+    pub moves: Vec<Move>,
+}
+
+pub(super) fn prepare(target: &Target, restored: bool, here: &Here<'_>) -> Result<Moves, Failure> {
+    let mut moves = Vec::new();
+    for part in parts(target, here)? {
+        if part.path.symlink_metadata().is_ok() {
+            moves.push(Move {
+                to: part.places.before.join(part.name),
+                from: part.path.clone(),
+            });
+        }
+        if restored {
+            moves.push(Move {
+                from: part.places.new.join(part.name),
+                to: part.path,
+            });
+        }
+    }
+    Ok(Moves { moves })
+}
+
+/// A folder of etcd's data and where a plan puts it.
+pub(super) struct Part {
+    /// Where etcd has it.
+    pub(super) path: PathBuf,
+    /// Its name in the plan's folders.
+    pub(super) name: &'static str,
+    /// The plan's folders for it.
+    pub(super) places: Places,
+}
+
+/// `member`, and the WAL's folder when that is elsewhere.
+pub(super) fn parts(target: &Target, here: &Here<'_>) -> Result<Vec<Part>, Failure> {
+    let mut parts = vec![Part {
+        path: target.data_dir.join("member"),
+        name: "member",
+        places: Places::of(&target.data_dir, here.id)?,
+    }];
+    if let Some(wal_dir) = &target.wal_dir {
+        let parent = wal_dir.parent().unwrap_or(wal_dir);
+        let device = |path: &Path| path.metadata().map(|found| found.dev());
+        let device = |path: &Path| device(path).map_err(|error| trouble("look at", path, &error));
+        if is_there(wal_dir)? && device(wal_dir)? != device(parent)? {
+            let message = format!(
+                "the WAL's folder {} is a file system of its own and cannot be moved aside",
+                wal_dir.display()
+            );
+            return Err(Failure::new(FailureKind::Refused, message)
+                .hint("give etcd a --wal-dir below that file system's top, then begin again"));
+        }
+        parts.push(Part {
+            path: wal_dir.clone(),
+            name: "wal",
+            places: Places::of(wal_dir, here.id)?,
+        });
+    }
+    Ok(parts)
+}
+
+impl Moves {
+    pub(super) fn apply(&self) -> Result<Done, Failure> {
+        for one in &self.moves[self.done()?..] {
+            rename(&one.from, &one.to)?;
+        }
+        let aside = self.moves.iter().filter_map(|one| one.to.parent());
+        let aside = aside.filter(|path| path.extension().is_some_and(|ending| ending == BEFORE));
+        Ok(Done::Moved {
+            aside: aside.map(Path::to_owned).collect(),
+        })
+    }
+
+    pub(super) fn undo(&self) -> Result<Undone, Failure> {
+        for one in self.moves[..self.done()?].iter().rev() {
+            rename(&one.to, &one.from)?;
+        }
+        Ok(Undone::default())
+    }
+
+    /// How many of the moves are done. One that is done proves all before it: what it brings may lie where an earlier one
+    /// took something away.
+    fn done(&self) -> Result<usize, Failure> {
+        for (at, one) in self.moves.iter().enumerate().rev() {
+            if !is_there(&one.from)? && is_there(&one.to)? {
+                return Ok(at + 1);
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn is_there(path: &Path) -> Result<bool, Failure> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(trouble("look at", path, &error)),
+    }
+}
+
+/// Moves a folder. Never over something.
+fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    match (is_there(from)?, is_there(to)?) {
+        (true, true) => {
+            return Err(exists(to).hint(format!(
+                "look at what is in {} and in {}, and move one of them elsewhere",
+                from.display(),
+                to.display()
+            )));
+        }
+        (false, _) => {
+            let message = format!("{} is not there", from.display());
+            return Err(Failure::new(FailureKind::Missing, message)
+                .hint("somebody else moved it; bring it back to its place"));
+        }
+        (true, false) => {}
+    }
+    make_folder_of(to, from)?;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        // A file system without this kind of rename. An empty folder is the only one it could replace.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::rename(from, to).map_err(|error| trouble("move", from, &error))?;
+        }
+        Err(error) => return Err(trouble("move", from, &error.into())),
+    }
+    sync_folder_of(to)?;
+    sync_folder_of(from)
+}
+
+/// Makes the folder for what is moved, as the one it comes from: owner and mode.
+fn make_folder_of(to: &Path, from: &Path) -> Result<(), Failure> {
+    let folder = to.parent().unwrap_or(to);
+    if is_there(folder)? {
+        return Ok(());
+    }
+    let like = from.parent().unwrap_or(from);
+    let like = like
+        .metadata()
+        .map_err(|error| trouble("look at", like, &error))?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(folder)
+        .and_then(|()| chown(folder, Some(like.uid()), Some(like.gid())))
+        .and_then(|()| {
+            std::fs::set_permissions(
+                folder,
+                std::fs::Permissions::from_mode(like.mode() & 0o7777),
+            )
+        })
+        .map_err(|error| trouble("make", folder, &error))?;
+    sync_folder_of(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folders() -> (tempfile::TempDir, Moves) {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for (path, text) in [("etcd/member", "old"), ("etcd-x.new/member", "new")] {
+            std::fs::create_dir_all(at(path)).unwrap();
+            std::fs::write(at(path).join("db"), text).unwrap();
+        }
+        let moves = vec![
+            Move {
+                from: at("etcd/member"),
+                to: at("etcd-x.before/member"),
+            },
+            Move {
+                from: at("etcd-x.new/member"),
+                to: at("etcd/member"),
+            },
+        ];
+        (dir, Moves { moves })
+    }
+
+    fn in_use(dir: &tempfile::TempDir) -> String {
+        std::fs::read_to_string(dir.path().join("etcd/member/db")).unwrap_or_default()
+    }
+
+    #[test]
+    fn moves_are_done_once_and_taken_back_once_from_wherever_they_stopped() {
+        for stopped_after in 0..=2 {
+            let (dir, moves) = folders();
+            for one in &moves.moves[..stopped_after] {
+                rename(&one.from, &one.to).unwrap();
+            }
+            moves.apply().unwrap();
+            moves.apply().unwrap();
+            assert_eq!(in_use(&dir), "new");
+            for one in moves.moves[stopped_after..].iter().rev() {
+                rename(&one.to, &one.from).unwrap();
+            }
+            moves.undo().unwrap();
+            moves.undo().unwrap();
+            assert_eq!(in_use(&dir), "old");
+            assert!(dir.path().join("etcd-x.new/member").is_dir());
+        }
+    }
+
+    #[test]
+    fn what_never_began_is_taken_back_by_doing_nothing() {
+        let (dir, moves) = folders();
+        moves.undo().unwrap();
+        assert_eq!(in_use(&dir), "old");
+    }
+
+    #[test]
+    fn nothing_is_moved_over_something() {
+        let (dir, moves) = folders();
+        std::fs::create_dir_all(dir.path().join("etcd-x.before/member")).unwrap();
+        assert_eq!(moves.apply().unwrap_err().kind, FailureKind::Refused);
+        assert_eq!(in_use(&dir), "old");
+        std::fs::remove_dir_all(dir.path().join("etcd-x.before/member")).unwrap();
+        std::fs::remove_dir_all(dir.path().join("etcd/member")).unwrap();
+        assert_eq!(moves.apply().unwrap_err().kind, FailureKind::Missing);
+    }
+}

@@ -1,0 +1,126 @@
+//! What stopping and starting pods needs of this host.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Here, containers};
+use crate::failure::Failure;
+use crate::kubelet;
+use crate::local::manifests_folder;
+use crate::look::ControlPlane;
+use crate::manifest::{Folder, Manifest};
+use crate::run::Events;
+use crate::runtime::Runtime;
+use crate::static_pod::{Awaited, StaticPod, Wanted};
+use crate::wire::Progress;
+
+/// How long it may take until nothing is left of a component.
+const GONE: Duration = Duration::from_secs(120);
+
+/// How long a component may take to be up: a large database is read first.
+const UP: Duration = Duration::from_secs(600);
+
+/// A component of a host by its manifest's text, as a journal has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfText {
+    /// The component.
+    pub component: String,
+    /// The node's name.
+    pub node: String,
+    /// The text of its manifest.
+    pub text: String,
+}
+
+impl OfText {
+    pub(super) fn new(component: &str, manifest: &Manifest, here: &Here<'_>) -> Self {
+        Self {
+            component: component.to_owned(),
+            node: here.node.to_owned(),
+            text: String::from_utf8_lossy(manifest.bytes()).into_owned(),
+        }
+    }
+
+    pub(super) fn manifest(&self) -> Result<Manifest, Failure> {
+        Manifest::parse(self.text.as_bytes())
+    }
+
+    /// Ends the containers of those that watch the apiserver, so that kubelet starts them anew.
+    pub(super) async fn end_watchers(&self, runtime: &Runtime) -> Result<(), Failure> {
+        let watchers = [ControlPlane::ControllerManager, ControlPlane::Scheduler];
+        let folder = Folder::read(&manifests_folder(Path::new("/")))?;
+        containers::end(
+            &folder,
+            &watchers.map(ControlPlane::name),
+            &self.node,
+            runtime,
+        )
+        .await
+    }
+
+    pub(super) fn pod(&self) -> Result<StaticPod, Failure> {
+        StaticPod::of(&self.manifest()?, &self.component, &self.node)
+    }
+}
+
+/// The container runtime kubelet uses.
+pub(super) async fn runtime() -> Result<Runtime, Failure> {
+    Runtime::of_host(kubelet::runtime_socket(Path::new("/")).as_deref()).await
+}
+
+/// Ends a component whose manifest is out of the folder, and waits until nothing is left of it.
+pub(super) async fn stop(
+    pod: &StaticPod,
+    runtime: &Runtime,
+    events: &mut Events<'_>,
+) -> Result<(), Failure> {
+    pod.stop(runtime, grace(pod), GONE, &mut tell(pod, events))
+        .await
+}
+
+/// Waits until a component is up whose manifest is in the folder.
+pub(super) async fn up(
+    pod: &StaticPod,
+    runtime: &Runtime,
+    wanted: Wanted,
+    events: &mut Events<'_>,
+) -> Result<(), Failure> {
+    pod.up(runtime, wanted, UP, &mut tell(pod, events))
+        .await
+        .map(drop)
+}
+
+/// As [`up`], for so long.
+pub(super) async fn up_within(
+    pod: &StaticPod,
+    runtime: &Runtime,
+    limit: Duration,
+    events: &mut Events<'_>,
+) -> Result<(), Failure> {
+    let wanted = Wanted::Answers;
+    pod.up(runtime, wanted, limit, &mut tell(pod, events))
+        .await
+        .map(drop)
+}
+
+/// How long a process may take to end by itself. An apiserver waits for its clients, for half a minute; what it has
+/// answered is in etcd, so nothing is lost when it does not. etcd hands the lead over, which it tries for seven seconds when
+/// the others are ending too; what it has acknowledged is on its disk however it ends.
+fn grace(pod: &StaticPod) -> Duration {
+    match pod.component.as_str() {
+        "kube-apiserver" => Duration::ZERO,
+        _ => Duration::from_secs(2),
+    }
+}
+
+fn tell<'a>(pod: &'a StaticPod, events: &'a mut Events<'_>) -> impl FnMut(Awaited) + Send + 'a {
+    move |awaited| {
+        events(Progress {
+            step: format!("{}: {awaited}", pod.component),
+            done_bytes: 0,
+            total_bytes: None,
+        });
+    }
+}

@@ -1,0 +1,177 @@
+//! A data directory restored beside the one in use.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use etcd_datadir::restore::{
+    NewMember, RawDatabase, RestoreError, RestoreOptions, RestoreReport, RestoreTarget, Token,
+    restore,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::super::action::{Action, Done, Source};
+use super::{Here, Undone, copy, data};
+use crate::failure::{Failure, FailureKind};
+use crate::ids::{ClusterId, MemberId};
+use crate::kept::files::trouble;
+use crate::run::blocking::{Flow, on_progress, work};
+use crate::run::{Events, trouble_with_data};
+use crate::target::Target;
+use crate::transfer::hex;
+
+/// A data directory that is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Restored {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The WAL's, when that is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_dir: Option<PathBuf>,
+}
+
+pub(super) fn prepare(target: &Target, here: &Here<'_>) -> Result<Restored, Failure> {
+    let mut dirs = data::parts(target, here)?.into_iter();
+    let data_dir = dirs.next().map(|part| part.places.new);
+    Ok(Restored {
+        data_dir: data_dir.unwrap_or_default(),
+        wal_dir: dirs.next().map(|part| part.places.new.join(part.name)),
+    })
+}
+
+impl Restored {
+    pub(super) async fn apply(
+        &self,
+        action: &Action,
+        here: &Here<'_>,
+        events: &mut Events<'_>,
+    ) -> Result<Done, Failure> {
+        let Action::Restore {
+            target,
+            from,
+            members,
+            token,
+            bump_revision,
+        } = action
+        else {
+            return Err(Failure::new(FailureKind::Other, "it is no restore"));
+        };
+        // One that a run before this one made says nothing of itself; it is made again, from the same snapshot.
+        self.remove_own()?;
+        let (source, raw) = match from {
+            Source::Received => (here.plans.snapshot_of(here.id), RawDatabase::Refuse),
+            Source::RanAlone | Source::Copied => (
+                copy::database_of(target, here)?,
+                RawDatabase::AcceptAfterCheck,
+            ),
+        };
+        let members = NewMember::parse_list(members)
+            .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?;
+        let options = RestoreOptions {
+            token: Token::Given(token.clone()),
+            bump_revision: *bump_revision,
+            raw,
+            ..RestoreOptions::new(members)
+        };
+        if let Some(parent) = self.wal_dir.as_ref().and_then(|wal_dir| wal_dir.parent()) {
+            std::fs::create_dir_all(parent).map_err(|error| trouble("make", parent, &error))?;
+        }
+        let into = RestoreTarget {
+            wal_dir: self.wal_dir.clone(),
+            ..RestoreTarget::new(target.member_name.clone(), self.data_dir.clone())
+        };
+        let flow = Arc::new(Flow::new("restoring"));
+        let report = work(flow, events, move |flow| {
+            restore(&source, &[into], &options, &mut on_progress(flow))
+                .map_err(|error| failure(&error))
+        })
+        .await?;
+        done(&report)
+    }
+
+    /// It stays: it may have been in use, and then somebody wrote to it.
+    pub(super) fn undo(&self) -> Undone {
+        let is_there = self.data_dir.symlink_metadata().is_ok();
+        Undone {
+            kept: is_there
+                .then(|| self.data_dir.clone())
+                .into_iter()
+                .collect(),
+            left: Vec::new(),
+        }
+    }
+
+    fn remove_own(&self) -> Result<(), Failure> {
+        let above_wal = self.wal_dir.as_ref().and_then(|wal_dir| wal_dir.parent());
+        for dir in std::iter::once(self.data_dir.as_path()).chain(above_wal) {
+            match std::fs::remove_dir_all(dir) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|error| trouble("remove", dir, &error))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn done(report: &RestoreReport) -> Result<Done, Failure> {
+    let member = report
+        .members
+        .first()
+        .ok_or_else(|| Failure::new(FailureKind::Other, "nothing was restored"))?;
+    Ok(Done::Restored {
+        cluster_id: ClusterId(report.cluster_id.0),
+        member_id: MemberId(member.id.0),
+        revision_before: report.revision_before,
+        revision_after: report.revision_after,
+    })
+}
+
+fn failure(error: &RestoreError) -> Failure {
+    match error {
+        RestoreError::Files(error) => trouble_with_data(error),
+        RestoreError::Exists(_) | RestoreError::Raw { .. } | RestoreError::InUse { .. } => {
+            Failure::new(FailureKind::Refused, error.to_string())
+        }
+        error => Failure::new(FailureKind::Other, error.to_string()),
+    }
+}
+
+/// The snapshot is in the plan's folder, and it is the one.
+pub(super) async fn received(
+    here: &Here<'_>,
+    sha256: &str,
+    bytes: u64,
+    events: &mut Events<'_>,
+) -> Result<Done, Failure> {
+    let path = here.plans.snapshot_of(here.id);
+    let wanted = sha256.to_owned();
+    let flow = Arc::new(Flow::new("checking"));
+    work(flow, events, move |flow| {
+        let read = |error| trouble("read", &path, &error);
+        let mut file = std::fs::File::open(&path)
+            .map_err(read)
+            .map_err(|failure| failure.hint("the snapshot has to be sent to this host first"))?;
+        flow.of(bytes);
+        let (mut digest, mut done, mut buffer) = (Sha256::new(), 0_u64, vec![0; 1 << 20]);
+        loop {
+            flow.check_stopped()?;
+            let count = file.read(&mut buffer).map_err(read)?;
+            if count == 0 {
+                break;
+            }
+            digest.update(&buffer[..count]);
+            done += count as u64;
+            flow.reached(done);
+        }
+        if done == bytes && hex(&digest.finalize()) == wanted {
+            Ok(Done::Plain)
+        } else {
+            let message = format!("{} is not the snapshot of this plan", path.display());
+            Err(Failure::new(FailureKind::Corrupt, message)
+                .hint("move it away; the plan then has it sent again"))
+        }
+    })
+    .await
+}

@@ -1,0 +1,71 @@
+//! A component stopped: its manifest out, everything of it gone.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::action::Done;
+use super::pods::{self, OfText};
+use super::{Here, Undone};
+use crate::failure::{Failure, FailureKind};
+use crate::look::ControlPlane;
+use crate::manifest::{Folder, Stop};
+use crate::run::Events;
+
+/// A component taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stopped {
+    /// Its manifest's way out.
+    pub manifest: Stop,
+    /// The component.
+    pub of: OfText,
+}
+
+pub(super) fn prepare(component: &str, here: &Here<'_>) -> Result<Stopped, Failure> {
+    let folder = Folder::read(here.pods)?;
+    let file = folder.of_component(component).ok_or_else(|| {
+        let message = format!("no manifest in {} runs {component}", here.pods.display());
+        Failure::new(FailureKind::Missing, message).hint(format!(
+            "if it was taken out, kubectl etcd manifest start {component} brings it back"
+        ))
+    })?;
+    let of = OfText::new(component, &file.manifest, here);
+    // What cannot be proved stopped is not begun with.
+    of.pod()?;
+    Ok(Stopped {
+        of,
+        manifest: Stop::prepare(file, here.aside, here.now)?,
+    })
+}
+
+impl Stopped {
+    pub(super) async fn apply(&self, events: &mut Events<'_>) -> Result<Done, Failure> {
+        let runtime = pods::runtime().await?;
+        self.manifest.apply()?;
+        pods::stop(&self.of.pod()?, &runtime, events).await?;
+        Ok(Done::Plain)
+    }
+
+    /// It runs again with the same bytes. Whether it answers is not waited for: it may not have before either.
+    pub(super) async fn undo(&self, events: &mut Events<'_>) -> Result<Undone, Failure> {
+        self.manifest.undo()?;
+        let runtime = pods::runtime().await?;
+        if self.of.component == ControlPlane::Apiserver.name() {
+            // What it tells may be older than what they have seen.
+            self.of.end_watchers(&runtime).await?;
+        }
+        Ok(
+            match pods::up_within(&self.of.pod()?, &runtime, BACK, events).await {
+                Ok(()) => Undone::default(),
+                Err(failure) => Undone::but(format!(
+                    "the manifest of {} is back, but {failure}",
+                    self.of.component
+                )),
+            },
+        )
+    }
+}
+
+/// How long a component that comes back is waited for.
+const BACK: Duration = Duration::from_secs(60);

@@ -1,0 +1,321 @@
+//! Where plans are on a host, and which one holds it.
+//!
+//! `/var/lib/kubectl-etcd/plans/ID/` has `plan.json`, `journal.jsonl` and, where one was sent, `snapshot.db`. The file
+//! `current` beside the folders names the plan that has begun here and not ended: as long as it is there, no other begins.
+//! `running` in a plan's folder is locked by whoever does a step.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Journal, Plan, PlanId, VERSION};
+use crate::failure::{Failure, FailureKind};
+use crate::kept::files::{self, Replace, nofollow, sync_folder_of, trouble};
+
+/// Where this program keeps what it has to know on a host.
+pub const STATE: &str = "/var/lib/kubectl-etcd";
+
+/// The largest plan that is read, in bytes. One for five masters has some fifty thousand.
+const LARGEST: u64 = 16 << 20;
+
+/// The plans of a host.
+#[derive(Debug, Clone)]
+pub struct Plans {
+    folder: PathBuf,
+}
+
+/// A host on which nobody else does a step of this plan, as long as this is there.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "closing it gives the lock back")] File);
+
+impl Default for Plans {
+    fn default() -> Self {
+        Self::below(Path::new(STATE))
+    }
+}
+
+impl Plans {
+    /// Those below another folder than [`STATE`].
+    pub fn below(state: &Path) -> Self {
+        Self {
+            folder: state.join("plans"),
+        }
+    }
+
+    /// A plan's own folder.
+    pub fn folder_of(&self, id: &PlanId) -> PathBuf {
+        self.folder.join(id.as_str())
+    }
+
+    /// The snapshot that was sent for a plan.
+    pub fn snapshot_of(&self, id: &PlanId) -> PathBuf {
+        self.folder_of(id).join("snapshot.db")
+    }
+
+    /// The plan's journal on this host.
+    ///
+    /// # Errors
+    /// What the disk says, or a journal that is none.
+    pub fn journal_of(&self, id: &PlanId) -> Result<Journal, Failure> {
+        Journal::open(&self.folder_of(id).join("journal.jsonl"))
+    }
+
+    /// The plan that has begun here and not ended.
+    ///
+    /// # Errors
+    /// What the disk says, or a name that is none.
+    pub fn current(&self) -> Result<Option<PlanId>, Failure> {
+        let path = self.current_file();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let id = PlanId::try_from(text.trim().to_owned());
+                let id = id.map_err(|error| {
+                    Failure::new(FailureKind::Other, format!("{}: {error}", path.display()))
+                        .hint("the folders beside it are the plans; put the name of the one that was begun into it")
+                })?;
+                Ok(Some(id))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(trouble("read", &path, &error)),
+        }
+    }
+
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// [`FailureKind::Missing`] when it is not there; [`FailureKind::Refused`] when another version made it.
+    pub fn read(&self, id: &PlanId) -> Result<Plan, Failure> {
+        let path = self.plan_file(id);
+        let size = path
+            .metadata()
+            .map_err(|error| trouble("read", &path, &error))?;
+        let no_plan = |error: &dyn std::fmt::Display| {
+            Failure::new(
+                FailureKind::Corrupt,
+                format!("{} is no plan: {error}", path.display()),
+            )
+        };
+        if size.len() > LARGEST {
+            return Err(no_plan(&"it is too large"));
+        }
+        let text = std::fs::read(&path).map_err(|error| trouble("read", &path, &error))?;
+        let version: Version = serde_json::from_slice(&text).map_err(|error| no_plan(&error))?;
+        if version.version != VERSION {
+            let message = format!(
+                "{} is of version {}, this program of {VERSION}",
+                path.display(),
+                version.version
+            );
+            return Err(Failure::new(FailureKind::Refused, message)
+                .hint("use the release that began the plan"));
+        }
+        serde_json::from_slice(&text).map_err(|error| no_plan(&error))
+    }
+
+    /// The plans there are, in the order of their names.
+    ///
+    /// # Errors
+    /// What the disk says; a folder that is not there holds nothing.
+    pub fn list(&self) -> Result<Vec<PlanId>, Failure> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| trouble("read", &self.folder, &error))?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| trouble("read", &self.folder, &error))?;
+            let id = entry.file_name().into_string().ok();
+            let id = id.and_then(|name| PlanId::try_from(name).ok());
+            found.extend(id.filter(|id| self.plan_file(id).exists()));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun already is
+    /// gone on with.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when another plan has begun here and not ended; else what the disk says.
+    pub fn begin(&self, plan: &Plan) -> Result<(), Failure> {
+        self.refuse_others(&plan.id)?;
+        let folder = self.folder_of(&plan.id);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| trouble("make", &folder, &error))?;
+        sync_folder_of(&folder)?;
+        sync_folder_of(&self.folder)?;
+        let path = self.plan_file(&plan.id);
+        if path.exists() {
+            if self.read(&plan.id)? != *plan {
+                return Err(Failure::new(
+                    FailureKind::Refused,
+                    format!("{} is another plan of the same name", path.display()),
+                )
+                .hint("begin again"));
+            }
+        } else {
+            let text = serde_json::to_vec_pretty(plan)
+                .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?;
+            files::write(&path, &text, Replace::Nothing)?;
+        }
+        let current = self.current_file();
+        match self.current()? {
+            Some(_) => self.refuse_others(&plan.id),
+            None => match files::write(&current, plan.id.as_str().as_bytes(), Replace::Nothing) {
+                Err(failure) => {
+                    // Another one was there first, perhaps.
+                    self.refuse_others(&plan.id)?;
+                    self.current()?.map(drop).ok_or(failure)
+                }
+                Ok(()) => Ok(()),
+            },
+        }
+    }
+
+    /// The plan has ended here: others may begin. Its folder stays.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn end(&self, id: &PlanId) -> Result<(), Failure> {
+        if self.current()?.as_ref() != Some(id) {
+            return Ok(());
+        }
+        let path = self.current_file();
+        std::fs::remove_file(&path).map_err(|error| trouble("remove", &path, &error))?;
+        sync_folder_of(&path)
+    }
+
+    /// Takes the host for one step. The lock ends with this process, however it ends.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when a step is being done, or the plan has not begun here.
+    pub fn hold(&self, id: &PlanId) -> Result<Held, Failure> {
+        if self.current()?.as_ref() != Some(id) {
+            self.refuse_others(id)?;
+            return Err(Failure::new(
+                FailureKind::Refused,
+                format!("the plan {id} has ended on this host"),
+            )
+            .hint(format!("kubectl etcd plan show {id} says how")));
+        }
+        let path = self.folder_of(id).join("running");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(nofollow())
+            .open(&path)
+            .map_err(|error| trouble("open", &path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Held(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Failure::new(
+                FailureKind::Refused,
+                format!("a step of {id} is being done on this host"),
+            )
+            .hint("wait for its end, then try again")),
+            Err(std::fs::TryLockError::Error(error)) => Err(trouble("lock", &path, &error)),
+        }
+    }
+
+    fn refuse_others(&self, id: &PlanId) -> Result<(), Failure> {
+        match self.current()? {
+            Some(other) if other != *id => Err(Failure::new(
+                FailureKind::Refused,
+                format!("the plan {other} has begun on this host and not ended"),
+            )
+            .hint(format!(
+                "kubectl etcd plan resume {other} goes on with it, kubectl etcd plan undo {other} takes it back"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn plan_file(&self, id: &PlanId) -> PathBuf {
+        self.folder_of(id).join("plan.json")
+    }
+
+    fn current_file(&self) -> PathBuf {
+        self.folder.join("current")
+    }
+}
+
+/// What every plan has, whatever version made it.
+#[derive(serde::Deserialize)]
+struct Version {
+    version: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::PlanKind;
+
+    fn plan(id: &str) -> Plan {
+        Plan {
+            version: VERSION,
+            id: PlanId::try_from(id.to_owned()).unwrap(),
+            kind: PlanKind::Restore,
+            title: "restore".into(),
+            made: "2026-11-22T08:30:00Z".parse().unwrap(),
+            hosts: Vec::new(),
+            stages: Vec::new(),
+            other_hosts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn one_plan_at_a_time_until_it_ends() {
+        let state = tempfile::tempdir().unwrap();
+        let plans = Plans::below(state.path());
+        assert_eq!(plans.current().unwrap(), None);
+        assert_eq!(plans.list().unwrap(), []);
+        let (one, other) = (plan("one"), plan("other"));
+        plans.begin(&one).unwrap();
+        plans.begin(&one).unwrap();
+        assert_eq!(plans.current().unwrap(), Some(one.id.clone()));
+        let refused = plans.begin(&other).unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Refused);
+        assert!(refused.hint.unwrap().contains("plan resume one"));
+        assert_eq!(plans.read(&one.id).unwrap(), one);
+        plans.end(&other.id).unwrap();
+        assert!(plans.begin(&other).is_err());
+        plans.end(&one.id).unwrap();
+        plans.end(&one.id).unwrap();
+        assert!(plans.hold(&one.id).is_err());
+        plans.begin(&other).unwrap();
+        assert_eq!(plans.list().unwrap(), [one.id, other.id]);
+    }
+
+    #[test]
+    fn a_plan_of_the_same_name_is_not_gone_on_with_if_it_is_another() {
+        let state = tempfile::tempdir().unwrap();
+        let plans = Plans::below(state.path());
+        let one = plan("one");
+        plans.begin(&one).unwrap();
+        let changed = Plan {
+            title: "other".into(),
+            ..one
+        };
+        assert_eq!(
+            plans.begin(&changed).unwrap_err().kind,
+            FailureKind::Refused
+        );
+    }
+
+    #[test]
+    fn one_step_at_a_time() {
+        let state = tempfile::tempdir().unwrap();
+        let plans = Plans::below(state.path());
+        let one = plan("one");
+        plans.begin(&one).unwrap();
+        let held = plans.hold(&one.id).unwrap();
+        assert!(plans.hold(&one.id).is_err());
+        drop(held);
+        plans.hold(&one.id).unwrap();
+    }
+}

@@ -1,0 +1,162 @@
+//! Plans made from what was found on hosts. Nothing here looks at anything itself, and nothing is changed.
+
+mod by_hand;
+mod cluster;
+mod manifest;
+mod origin;
+#[cfg(test)]
+mod origin_tests;
+mod prospect;
+mod recover;
+mod replace;
+mod restore;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+
+use super::{HostRef, Plan, PlanId, PlanKind, Stage, VERSION};
+use crate::failure::{Answer, Failure, FailureKind};
+use crate::look::{ControlPlane, EtcdManifest, Look};
+
+pub use by_hand::TakingPart;
+pub use cluster::{Revision, by_newest, newest_revision};
+pub use manifest::{Wanted, manifest};
+pub use origin::{Evidence, Origin};
+pub use prospect::{Fence, Found, Loss, Prospect};
+pub use recover::{Recovering, recover};
+pub use replace::{Replacing, replace};
+pub use restore::{Compared, Restoring, SnapshotFacts, Taken, TakenBy, restore};
+
+/// A host and what was found on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Looked {
+    /// Where it is reached.
+    pub host: HostRef,
+    /// What was found.
+    pub look: Look,
+}
+
+impl Looked {
+    /// The node's name.
+    pub fn node(&self) -> &str {
+        &self.host.node
+    }
+
+    /// What its etcd's manifest says.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub fn etcd(&self) -> Result<&EtcdManifest, Failure> {
+        match &self.look.etcd {
+            Answer::Ok(etcd) => Ok(etcd),
+            Answer::Failed(failure) => Err(self.on(failure)),
+        }
+    }
+
+    /// Whether a component is one that kubelet shall run.
+    fn has(&self, component: ControlPlane) -> bool {
+        let manifests = self.look.manifests.ok();
+        manifests.is_some_and(|found| found.of(component).is_some())
+    }
+
+    /// Whether there is an apiserver to start: one that runs, or one that was stopped and whose manifest is kept.
+    fn has_apiserver(&self) -> bool {
+        self.look.apiserver.ok().is_some()
+    }
+
+    /// A failure that says on which host it was.
+    fn on(&self, failure: &Failure) -> Failure {
+        Failure {
+            message: format!("{}: {}", self.node(), failure.message),
+            ..failure.clone()
+        }
+    }
+
+    /// Refuses a host on which a plan can do nothing well: a plan that has not ended, a file in kubelet's folder that
+    /// interferes, a kubelet or runtime that does not run.
+    fn check_fit(&self) -> Result<(), Failure> {
+        let refused = |message: String| {
+            Failure::new(FailureKind::Refused, format!("{}: {message}", self.node()))
+        };
+        if let Some(plan) = self.look.plan.ok().and_then(Option::as_ref) {
+            let id = &plan.id;
+            return Err(refused(format!("the plan {id} has begun and not ended")).hint(format!(
+                "kubectl etcd plan resume {id} goes on with it, kubectl etcd plan undo {id} takes it back"
+            )));
+        }
+        let manifests = match &self.look.manifests {
+            Answer::Ok(manifests) => manifests,
+            Answer::Failed(failure) => return Err(self.on(failure)),
+        };
+        if let Some(stray) = manifests
+            .strays
+            .iter()
+            .find(|stray| stray.component.is_some())
+        {
+            return Err(refused(format!("{}: {}", stray.path.display(), stray.problem))
+                .hint(format!(
+                    "move it out of the folder: mkdir -p -m 700 /root/manifests && mv {} /root/manifests/",
+                    stray.path.display()
+                )));
+        }
+        if let Answer::Failed(failure) = &self.look.runtime {
+            return Err(self.on(failure));
+        }
+        match self.look.kubelet.active {
+            Answer::Ok(false) => Err(refused("kubelet does not run".to_owned())
+                .hint("systemctl start kubelet; journalctl -u kubelet says why it does not")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Looked {
+    /// Refuses a host whose disk has less room than a plan needs for data, in bytes.
+    fn check_room(&self, needed: u64) -> Result<(), Failure> {
+        let etcd = self.etcd()?;
+        let data_dir = &etcd.target.data_dir;
+        let mut disks = self
+            .look
+            .disks
+            .iter()
+            .filter(|disk| data_dir.starts_with(&disk.path));
+        let space = disks.find_map(|disk| disk.space.ok());
+        let Some(free) = space
+            .map(|space| space.free_bytes)
+            .filter(|free| *free < needed)
+        else {
+            return Ok(());
+        };
+        const MIB: u64 = 1 << 20;
+        let message = format!(
+            "{}: the data beside {} needs {} MiB, and {} MiB are free",
+            self.node(),
+            data_dir.display(),
+            needed.div_ceil(MIB),
+            free / MIB
+        );
+        Err(Failure::new(FailureKind::NoSpace, message)
+            .hint("make room there: kubectl etcd doctor shows what was put aside earlier and is not in use"))
+    }
+}
+
+/// A plan of these stages.
+fn plan(
+    kind: PlanKind,
+    title: String,
+    hosts: Vec<HostRef>,
+    stages: Vec<Stage>,
+    now: Timestamp,
+) -> Plan {
+    Plan {
+        version: VERSION,
+        id: PlanId::new(kind, now),
+        kind,
+        title,
+        made: now,
+        hosts,
+        stages,
+        other_hosts: Vec::new(),
+    }
+}

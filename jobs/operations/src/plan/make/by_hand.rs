@@ -1,0 +1,103 @@
+//! What is done by hand: on hosts of the cluster that no plan reaches, the commands for each, and when.
+
+use super::{Fence, Looked};
+use crate::failure::{Failure, FailureKind};
+use crate::look::ControlPlane;
+use crate::plan::OtherHost;
+
+/// Which hosts take part in a plan, of those that the cluster has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakingPart {
+    /// This one, for nothing was said. That is enough where there is no other.
+    Unsaid,
+    /// This one alone, on purpose: the others are stopped by hand before, and join one after another afterwards.
+    ThisHost,
+    /// All that could be reached.
+    Reached,
+}
+
+/// What etcd does on the other hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EtcdThere {
+    /// It may serve: the last ones that are stopped take the quorum away.
+    Serves,
+    /// It serves nobody: where stopping it would take a quorum away, it is not as it was thought to be.
+    LostQuorum,
+}
+
+/// The hosts on which everything is done by hand.
+pub(super) fn by_hand(fences: &[Fence]) -> Vec<String> {
+    let by_hand = fences.iter().filter_map(|fence| match fence {
+        Fence::ByHand { node } => Some(node.clone()),
+        Fence::Unreachable { .. } | Fence::LeftOut { .. } => None,
+    });
+    by_hand.collect()
+}
+
+/// The commands for hosts on which everything is done by hand, while the cluster is made anew on a single one.
+pub(super) fn other_hosts(
+    hosts: &[Looked],
+    by_hand: Vec<String>,
+    there: EtcdThere,
+) -> Vec<OtherHost> {
+    let target = hosts.iter().find_map(|host| host.look.etcd.ok());
+    let endpoint = target.and_then(|etcd| etcd.target.url_beyond_the_node());
+    let all = by_hand.into_iter();
+    all.map(|node| OtherHost {
+        before: stop(there),
+        after: vec![join(&node, endpoint)],
+        node,
+    })
+    .collect()
+}
+
+/// The apiserver first: an etcd whose own apiserver is gone ends at once.
+fn stop(there: EtcdThere) -> Vec<String> {
+    let command = |component: ControlPlane| format!("kubectl etcd manifest stop {component}");
+    let etcd = command(ControlPlane::Etcd);
+    vec![
+        command(ControlPlane::Apiserver),
+        match there {
+            EtcdThere::Serves => format!("{etcd} --accept-outage"),
+            EtcdThere::LostQuorum => etcd,
+        },
+    ]
+}
+
+fn join(node: &str, endpoint: Option<&str>) -> String {
+    let command = format!("kubectl etcd member replace {node} --this-node-only");
+    match endpoint {
+        Some(url) => format!("{command} --endpoint {url}"),
+        None => command,
+    }
+}
+
+/// Why a plan is not to be begun: nothing was said of the other hosts, or somebody serves the old past there.
+pub(super) fn refused(
+    taking_part: TakingPart,
+    by_hand: &[String],
+    alive: &[String],
+) -> Option<Failure> {
+    if taking_part == TakingPart::Unsaid && !by_hand.is_empty() {
+        let (nodes, are) = (by_hand.join(", "), are(by_hand.len()));
+        let message = format!("{nodes} {are} of the cluster too, and would take no part");
+        return Some(Failure::new(FailureKind::Refused, message).hint(
+            "--ssh has them take part; where ssh is not possible, --this-node-only works on this host alone and leaves \
+             to you what has to be run on each of the others",
+        ));
+    }
+    if alive.is_empty() {
+        return None;
+    }
+    let message = format!("the old cluster is alive elsewhere: {}", alive.join("; "));
+    Some(Failure::new(FailureKind::Refused, message).hint(
+        "have that host take part (--ssh), or stop it there: kubectl etcd manifest stop kube-apiserver, then kubectl etcd manifest stop etcd",
+    ))
+}
+
+fn are(count: usize) -> &'static str {
+    match count {
+        1 => "is a member",
+        _ => "are members",
+    }
+}

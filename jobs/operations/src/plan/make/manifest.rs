@@ -1,0 +1,143 @@
+//! A component stopped, started, or started with a changed manifest, on one host.
+
+use jiff::Timestamp;
+
+use super::{Looked, Loss, Prospect, plan};
+use crate::failure::Failure;
+use crate::look::{ControlPlane, LiveEtcd};
+use crate::manifest::Edit;
+use crate::plan::{Action, PlanKind, Stages, Until};
+
+/// What is to become of a component.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// It is stopped and stays so.
+    Stopped,
+    /// It is started with the manifest that was taken out.
+    Started,
+    /// It runs with a changed manifest.
+    Changed(Vec<Edit>),
+}
+
+/// The plan for a component of one host.
+///
+/// # Errors
+/// [`crate::failure::FailureKind::Refused`] when the host is not fit for it; the hint says what helps.
+pub fn manifest(
+    host: &Looked,
+    component: &str,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Prospect, Failure> {
+    host.check_fit()?;
+    let node = host.node();
+    let is_etcd = component == ControlPlane::Etcd.name();
+    let step = |action: Action| [(node.to_owned(), action)];
+    let stop = |component: &str| {
+        step(Action::Stop {
+            component: component.to_owned(),
+        })
+    };
+    let start = |component: &str, edits: &[Edit]| {
+        step(Action::Start {
+            component: component.to_owned(),
+            edits: edits.to_vec(),
+            until: Until::Ready,
+        })
+    };
+    let mut stages = Stages::default();
+    let title = match wanted {
+        Wanted::Stopped => {
+            stages.stage(format!("stop {component}"), stop(component));
+            format!("stop {component} on {node}")
+        }
+        Wanted::Started => {
+            stages.stage(format!("start {component}"), start(component, &[]));
+            format!("start {component} on {node}")
+        }
+        Wanted::Changed(edits) => {
+            // An etcd whose own apiserver is gone ends at once and is started at once.
+            let apiserver = ControlPlane::Apiserver;
+            let with_apiserver = is_etcd && host.has(apiserver);
+            if with_apiserver {
+                stages.stage(format!("stop {apiserver}"), stop(apiserver.name()));
+            }
+            let told: Vec<String> = edits.iter().map(ToString::to_string).collect();
+            let told = told.join(", ");
+            stages
+                .stage(format!("stop {component}"), stop(component))
+                .stage(
+                    format!("start {component} with {told}"),
+                    start(component, edits),
+                );
+            if with_apiserver {
+                stages.stage(format!("start {apiserver}"), start(apiserver.name(), &[]));
+            }
+            format!("{component} on {node}: {told}")
+        }
+    };
+    let takes_down = is_etcd && *wanted != Wanted::Started;
+    let losses = match takes_down && !holds_without(host) {
+        true => vec![Loss::Outage],
+        false => Vec::new(),
+    };
+    Ok(Prospect {
+        origin: None,
+        plan: plan(
+            PlanKind::Manifest,
+            title,
+            vec![host.host.clone()],
+            stages.done(),
+            now,
+        ),
+        found: Vec::new(),
+        losses,
+        fences: Vec::new(),
+        refused: None,
+    })
+}
+
+/// Whether the cluster keeps what quorum it has without this host's member. Where the member does not answer, or the quorum
+/// is lost already, there is nothing to lose.
+pub(super) fn holds_without(host: &Looked) -> bool {
+    let Some(live) = host.look.live.ok() else {
+        return true;
+    };
+    if is_lost(host, live) {
+        return true;
+    }
+    let Some(members) = live.members.ok() else {
+        return false;
+    };
+    let voters = members.members.iter().filter(|member| !member.is_learner);
+    let needed = voters.count() / 2 + 1;
+    let own = members
+        .members
+        .iter()
+        .find(|member| member.id == live.status.member_id);
+    if own.is_some_and(|own| own.is_learner) {
+        return true;
+    }
+    let others = host.look.peers.ok().into_iter().flatten();
+    let healthy = others.filter(|peer| {
+        let status = peer.answer.ok().map(|asked| &asked.status);
+        status.is_some_and(|status| status.leader.is_some() && !status.is_learner)
+    });
+    healthy.count() >= needed
+}
+
+/// Whether the quorum is lost: nobody knows a leader, and too few voters answer for an election to bring one.
+fn is_lost(host: &Looked, live: &LiveEtcd) -> bool {
+    let Some(list) = live.members.ok() else {
+        return false;
+    };
+    let peers = host.look.peers.ok().into_iter().flatten();
+    let answers: Vec<_> = peers
+        .filter_map(|peer| Some(&peer.answer.ok()?.status))
+        .chain([&live.status])
+        .collect();
+    let voters = list.members.iter().filter(|member| !member.is_learner);
+    let needed = voters.count() / 2 + 1;
+    let up = answers.iter().filter(|status| !status.is_learner).count();
+    answers.iter().all(|status| status.leader.is_none()) && up < needed
+}

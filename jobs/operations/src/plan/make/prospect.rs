@@ -1,0 +1,154 @@
+//! A plan with what a person has to know before it is begun.
+
+use serde::{Deserialize, Serialize};
+
+use super::cluster::Revision;
+use super::origin::Origin;
+use super::restore::Taken;
+use crate::failure::{Answer, Failure};
+use crate::look::{Changes, Fitness, Position};
+use crate::plan::Plan;
+
+/// A plan and what it means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prospect {
+    /// What would be done.
+    pub plan: Plan,
+    /// What was found, in the order of the hosts.
+    pub found: Vec<Found>,
+    /// What will be lost.
+    pub losses: Vec<Loss>,
+    /// Of which cluster the snapshot is; none: there is no snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What must not come back, or is not known.
+    pub fences: Vec<Fence>,
+    /// Why it is not to be begun as things are, and what lifts that. The plan can be shown all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Failure>,
+}
+
+impl Prospect {
+    /// Whether something that somebody has written will be gone, or may be.
+    pub fn loses_data(&self) -> bool {
+        self.losses.iter().any(Loss::is_data)
+    }
+}
+
+/// A host as it was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    /// The node's name.
+    pub node: String,
+    /// Whether its etcd runs.
+    pub running: bool,
+    /// What its data is good for; none: it was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitness: Option<Fitness>,
+    /// Why it is no good, or what would be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How far its log goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Position>,
+    /// The revision of its database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Whether it is the one that is gone on from.
+    pub best: bool,
+}
+
+/// Something that will be lost, or may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "loss",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+pub enum Loss {
+    /// Nothing serves while it is done.
+    Outage,
+    /// Everything after a snapshot.
+    SinceSnapshot {
+        /// The snapshot's revision.
+        revision: u64,
+        /// When it was taken, as far as that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken: Option<Taken>,
+        /// The newest that was found, if any was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newest: Option<Revision>,
+        /// The objects that were changed since, in the database that has the newest, or why they could not be counted.
+        /// None: nobody has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changes: Option<Answer<Changes>>,
+    },
+    /// All that is here, for the snapshot is of another cluster.
+    Everything {
+        /// The newest that was found, if any was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newest: Option<Revision>,
+    },
+    /// What is in the log of the member that is gone on from, and not in its database.
+    LogBeyondDatabase {
+        /// How many entries.
+        entries: u64,
+    },
+    /// What others of the old cluster may have and the one that is gone on from does not.
+    MaybeNewerElsewhere {
+        /// The hosts whose data could not be seen.
+        nodes: Vec<String>,
+    },
+    /// What a member that is to rejoin has in its log beyond the one that is gone on from. It was never acknowledged.
+    NeverAcknowledged {
+        /// Whose.
+        node: String,
+        /// How many entries.
+        entries: u64,
+    },
+}
+
+impl Loss {
+    /// Whether it is somebody's data.
+    pub fn is_data(&self) -> bool {
+        match self {
+            Self::Outage | Self::NeverAcknowledged { .. } => false,
+            Self::SinceSnapshot {
+                revision, newest, ..
+            } => newest
+                .as_ref()
+                .is_none_or(|newest| newest.at_most() > *revision),
+            Self::LogBeyondDatabase { entries } => *entries > 0,
+            Self::MaybeNewerElsewhere { .. } | Self::Everything { .. } => true,
+        }
+    }
+}
+
+/// Something that has to stay as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "fence",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+pub enum Fence {
+    /// A master that cannot be reached. It cannot join, but an apiserver there would answer from the past.
+    Unreachable {
+        /// Its name.
+        node: String,
+        /// Why it cannot be reached.
+        why: String,
+    },
+    /// A master on which everything is done by hand: it is stopped there before, and joins afterwards.
+    ByHand {
+        /// Its name.
+        node: String,
+    },
+    /// A master that is left out. When it comes back it has to be replaced.
+    LeftOut {
+        /// Its name.
+        node: String,
+    },
+}

@@ -1,0 +1,396 @@
+//! A new cluster formed of the best survivor, which the others then join.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
+
+use jiff::Timestamp;
+
+use super::by_hand::{EtcdThere, TakingPart, by_hand, other_hosts, refused};
+use super::cluster::{NewMember, edits_for_joining, edits_for_restored, list};
+use super::restore::{found, make_notice, others, start_apiservers, stop, stop_all};
+use super::{Fence, Looked, Loss, Prospect, plan};
+use crate::failure::{Failure, FailureKind};
+use crate::look::{ControlPlane, Fitness, Inspection, Position};
+use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
+use crate::target::Target;
+
+/// How far the revision is raised: no watch goes on from before, whatever the others had.
+const MARGIN: u64 = 1_000_000_000;
+
+/// What the log of a member may take, in bytes.
+const WAL_ROOM: u64 = 320 << 20;
+
+/// How a new cluster is made of a survivor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Its log is whole: etcd applies it, on a copy.
+    ByLog,
+    /// Its log is not; what its database has.
+    ByDatabase,
+}
+
+/// What recovering takes besides the hosts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovering {
+    /// The token of the new cluster.
+    pub token: String,
+    /// The host to go on from; none: the best.
+    pub from: Option<String>,
+    /// The text of etcd's manifest on each host, in the order of the hosts.
+    pub manifests: Vec<String>,
+    /// Masters that could not be looked at, and why.
+    pub unreachable: Vec<(String, String)>,
+    /// Members and apiservers that answer somewhere else than on the hosts.
+    pub alive_elsewhere: Vec<String>,
+    /// Whether the hosts are all that take part.
+    pub taking_part: TakingPart,
+}
+
+/// The plan.
+///
+/// # Errors
+/// [`FailureKind::Refused`] when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
+/// of several clusters; the hint says what helps instead. See also [`Prospect::refused`].
+pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Prospect, Failure> {
+    for host in hosts {
+        host.check_fit()?;
+        host.etcd()?;
+    }
+    refuse_quorum(hosts)?;
+    let (best, way) = choose(hosts, what.from.as_deref())?;
+    // The copy, and what is made of it. Its log is some 64 MiB a file.
+    let bytes = inspection(best)
+        .and_then(|found| found.db_bytes)
+        .unwrap_or(0);
+    best.check_room(bytes.saturating_mul(2).saturating_add(WAL_ROOM))?;
+    let member = NewMember::of(best)?;
+    let rest: Vec<&Looked> = hosts
+        .iter()
+        .filter(|host| host.node() != best.node())
+        .collect();
+    let mut stages = Stages::default();
+    stop_all(&mut stages, hosts);
+    let manifest = hosts
+        .iter()
+        .zip(&what.manifests)
+        .find(|(host, _)| host.node() == best.node());
+    let manifest = manifest.map(|(_, text)| text.clone()).unwrap_or_default();
+    form(&mut stages, best, way, manifest, &member, &what.token)?;
+    start_apiservers(&mut stages, [best]);
+    rejoin(&mut stages, best, &rest, member)?;
+    make_notice(&mut stages, hosts);
+    let copy = Action::RemoveCopy {
+        target: best.etcd()?.target.clone(),
+    };
+    stages.stage("remove the copy", [(best.node().to_owned(), copy)]);
+    let fences = fences(hosts, what);
+    let by_hand = by_hand(&fences);
+    let unreachable = what.unreachable.iter().map(|(node, _)| node);
+    let unseen = unreachable.chain(&by_hand).cloned().collect();
+    let made = plan(
+        PlanKind::Recover,
+        format!("a new cluster out of {}", best.node()),
+        hosts.iter().map(|host| host.host.clone()).collect(),
+        stages.done(),
+        now,
+    );
+    Ok(Prospect {
+        origin: None,
+        refused: refused(what.taking_part, &by_hand, &what.alive_elsewhere),
+        plan: Plan {
+            other_hosts: other_hosts(hosts, by_hand, EtcdThere::LostQuorum),
+            ..made
+        },
+        found: hosts
+            .iter()
+            .map(|host| found(host, host.node() == best.node()))
+            .collect(),
+        losses: losses(best, way, &rest, unseen),
+        fences,
+    })
+}
+
+/// A cluster that has its quorum needs no new one.
+fn refuse_quorum(hosts: &[Looked]) -> Result<(), Failure> {
+    for host in hosts {
+        let Some(live) = host.look.live.ok() else {
+            continue;
+        };
+        if live.status.leader.is_some() {
+            let message = format!(
+                "{}: etcd has a leader, so the quorum is not lost",
+                host.node()
+            );
+            return Err(Failure::new(FailureKind::Refused, message).hint(
+                "kubectl etcd member replace NODE replaces a member that is broken; kubectl etcd doctor says which one is",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The host to go on from: raft's own order of logs, among those that can be used.
+fn choose<'a>(hosts: &'a [Looked], from: Option<&str>) -> Result<(&'a Looked, Way), Failure> {
+    let clusters: BTreeSet<String> = hosts
+        .iter()
+        .filter_map(|host| Some(inspection(host)?.cluster_id?.to_string()))
+        .collect();
+    if clusters.len() > 1 && from.is_none() {
+        let ids: Vec<String> = clusters.into_iter().collect();
+        let message = format!(
+            "the data of these hosts is of {} clusters: {}",
+            ids.len(),
+            ids.join(", ")
+        );
+        return Err(Failure::new(FailureKind::Refused, message).hint(
+            "kubectl etcd doctor says whose is whose; --from NODE chooses the one to go on from",
+        ));
+    }
+    let usable = hosts.iter().filter_map(|host| Some((host, way(host)?)));
+    let mut usable: Vec<_> = usable
+        .filter(|(host, _)| from.is_none_or(|from| host.node() == from))
+        .collect();
+    usable.sort_by_key(|(host, way)| {
+        (
+            reach(host),
+            *way == Way::ByLog,
+            inspection(host).and_then(|found| found.revision),
+        )
+    });
+    usable.pop().ok_or_else(|| {
+        let message = match from {
+            Some(from) => format!("the data of {from} cannot be used"),
+            None => "no host has data that can be used".to_owned(),
+        };
+        Failure::new(FailureKind::Refused, message)
+            .hint("kubectl etcd restore FILE makes the cluster anew from a snapshot; kubectl etcd snapshot list shows those on this host")
+    })
+}
+
+fn inspection(host: &Looked) -> Option<&Inspection> {
+    host.look.cold.ok()?.inspection.as_ref()?.ok()
+}
+
+fn way(host: &Looked) -> Option<Way> {
+    match inspection(host)?.fitness {
+        Fitness::Starts | Fitness::StartsWithLoss | Fitness::Running => Some(Way::ByLog),
+        Fitness::RestoreFrom => Some(Way::ByDatabase),
+        Fitness::Empty | Fitness::BeyondUse => None,
+    }
+}
+
+/// How far a host's data goes. Of one that runs without a leader, the log as it is: it gets no longer.
+fn reach(host: &Looked) -> Option<Position> {
+    let found = inspection(host)?;
+    found.reach.or(found.wal_end).or(found.database)
+}
+
+/// The survivor's data becomes that of a new cluster, of which it is the only member.
+fn form(
+    stages: &mut Stages,
+    best: &Looked,
+    way: Way,
+    manifest: String,
+    member: &NewMember,
+    token: &str,
+) -> Result<(), Failure> {
+    let etcd = best.etcd()?;
+    let target = &etcd.target;
+    let step = |action: Action| [(best.node().to_owned(), action)];
+    stages.stage(
+        "copy the data",
+        step(Action::CopyData {
+            target: target.clone(),
+        }),
+    );
+    if way == Way::ByLog {
+        stages.stage(
+            "run etcd alone on the copy",
+            step(Action::RunAlone {
+                target: target.clone(),
+                manifest,
+            }),
+        );
+    }
+    let members = std::slice::from_ref(member);
+    stages
+        .stage(
+            "restore the copy as a new cluster",
+            step(Action::Restore {
+                target: target.clone(),
+                from: match way {
+                    Way::ByLog => Source::RanAlone,
+                    Way::ByDatabase => Source::Copied,
+                },
+                members: list(members),
+                token: token.to_owned(),
+                bump_revision: NonZeroU64::new(MARGIN),
+            }),
+        )
+        .stage(
+            "move the old data aside, the new data in",
+            step(Action::SwapData {
+                target: target.clone(),
+                restored: true,
+            }),
+        )
+        .stage(
+            "start etcd",
+            step(Action::Start {
+                component: ControlPlane::Etcd.name().to_owned(),
+                edits: edits_for_restored(etcd, members)?,
+                until: Until::Ready,
+            }),
+        );
+    Ok(())
+}
+
+/// The others, one after another: data aside, a learner, a voter.
+fn rejoin(
+    stages: &mut Stages,
+    best: &Looked,
+    rest: &[&Looked],
+    first: NewMember,
+) -> Result<(), Failure> {
+    let mut members = vec![first];
+    for host in rest {
+        let new = NewMember::of(host)?;
+        members.push(new.clone());
+        let by = By {
+            node: best.node(),
+            target: &best.etcd()?.target,
+        };
+        join(stages, by, host, &new, &members)?;
+    }
+    start_apiservers(stages, rest.iter().copied());
+    Ok(())
+}
+
+/// By whose word members are changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct By<'a> {
+    /// On which host it is asked.
+    pub(super) node: &'a str,
+    /// Where it is reached from there.
+    pub(super) target: &'a Target,
+}
+
+/// One host's member joins, by the word of another member. Its own etcd and apiserver are stopped.
+pub(super) fn join(
+    stages: &mut Stages,
+    by: By<'_>,
+    host: &Looked,
+    new: &NewMember,
+    members: &[NewMember],
+) -> Result<(), Failure> {
+    let node = host.node();
+    let of_by = |action: Action| [(by.node.to_owned(), action)];
+    let own = |action: Action| [(node.to_owned(), action)];
+    stages
+        .stage(
+            format!("move the old data of {node} aside"),
+            own(Action::SwapData {
+                target: host.etcd()?.target.clone(),
+                restored: false,
+            }),
+        )
+        .stage(
+            format!("add {node} as a learner"),
+            of_by(Action::AddLearner {
+                target: by.target.clone(),
+                name: new.name.clone(),
+                peer_urls: new.peer_urls.clone(),
+            }),
+        )
+        .stage(
+            format!("start etcd on {node}"),
+            own(Action::Start {
+                component: ControlPlane::Etcd.name().to_owned(),
+                edits: edits_for_joining(host.etcd()?, members)?,
+                until: Until::Answers,
+            }),
+        )
+        .stage(
+            format!("promote {node}"),
+            of_by(Action::Promote {
+                target: by.target.clone(),
+                peer_urls: new.peer_urls.clone(),
+                name: new.name.clone(),
+            }),
+        );
+    Ok(())
+}
+
+fn losses(best: &Looked, way: Way, rest: &[&Looked], unseen: Vec<String>) -> Vec<Loss> {
+    let mut losses = vec![Loss::Outage];
+    let of_best = inspection(best);
+    if way == Way::ByDatabase {
+        let end = of_best
+            .and_then(|found| found.wal_end)
+            .map_or(0, |end| end.index);
+        let applied = of_best
+            .and_then(|found| found.database)
+            .map_or(0, |at| at.index);
+        losses.push(Loss::LogBeyondDatabase {
+            entries: end.saturating_sub(applied),
+        });
+    }
+    let best_reach = reach(best);
+    for host in rest {
+        // A log that is longer and of an older term was never acknowledged beyond the other's.
+        let entries = reach(host)
+            .zip(best_reach)
+            .map_or(0, |(theirs, best)| theirs.index.saturating_sub(best.index));
+        if entries > 0 {
+            losses.push(Loss::NeverAcknowledged {
+                node: host.node().to_owned(),
+                entries,
+            });
+        }
+    }
+    let unread = rest.iter().filter(|host| reach(host).is_none());
+    let mut nodes: Vec<String> = unread.map(|host| host.node().to_owned()).collect();
+    let unseen_count = unseen.len();
+    nodes.extend(unseen);
+    // An acknowledged write is on a majority. The best of a majority has it.
+    let seen = rest.len() + 1 - (nodes.len().min(rest.len()));
+    let known = 1 + rest.len() + unseen_count;
+    let voters = of_best.map_or(0, |found| {
+        found
+            .members
+            .iter()
+            .filter(|member| !member.is_learner)
+            .count()
+    });
+    // Data that cannot be read names no members.
+    if !nodes.is_empty() && seen < voters.max(known) / 2 + 1 {
+        losses.push(Loss::MaybeNewerElsewhere { nodes });
+    }
+    losses
+}
+
+fn fences(hosts: &[Looked], what: &Recovering) -> Vec<Fence> {
+    let unreachable = |(node, why): &(String, String)| Fence::Unreachable {
+        node: node.clone(),
+        why: why.clone(),
+    };
+    let mut fences: Vec<Fence> = what.unreachable.iter().map(unreachable).collect();
+    let named: BTreeSet<&String> = what.unreachable.iter().map(|(node, _)| node).collect();
+    let left = others(hosts)
+        .into_iter()
+        .filter(|node| !named.contains(node));
+    fences.extend(left.map(|node| match what.taking_part {
+        TakingPart::Reached => Fence::Unreachable {
+            node,
+            why: "it was not looked at".to_owned(),
+        },
+        TakingPart::Unsaid | TakingPart::ThisHost => Fence::ByHand { node },
+    }));
+    fences
+}
+
+/// Stops a host that is to join.
+pub(super) fn stop_one(stages: &mut Stages, host: &Looked) {
+    stop(stages, [host], ControlPlane::Apiserver);
+    stop(stages, [host], ControlPlane::Etcd);
+}

@@ -1,0 +1,344 @@
+//! All members made anew from one snapshot.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::by_hand::{EtcdThere, TakingPart, by_hand, other_hosts, refused};
+use super::cluster::{NewMember, edits_for_restored, list, newest_revision};
+use super::origin::Origin;
+use super::{Fence, Found, Looked, Loss, Prospect, plan};
+use crate::failure::{Answer, Failure, FailureKind};
+use crate::look::{ClusterIdentity, ControlPlane, Fitness, LockState, Since};
+use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
+
+/// How far the revision is raised above the highest that was found: what was written and is not seen on any disk counts
+/// far less, and it is what etcd's documentation has people take when they know nothing.
+const MARGIN: u64 = 1_000_000_000;
+
+/// What has to be known of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotFacts {
+    /// The sha256 of the whole file, in hex.
+    pub sha256: String,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// Its revision.
+    pub revision: u64,
+    /// The names of the members it was taken from.
+    pub members: Vec<String>,
+    /// Their peer URLs.
+    pub peer_urls: BTreeSet<String>,
+    /// When it was taken, as far as that is known.
+    pub taken: Option<Taken>,
+}
+
+/// When a snapshot was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Taken {
+    /// When.
+    pub at: Timestamp,
+    /// What says so.
+    pub by: TakenBy,
+}
+
+/// What says when a snapshot was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TakenBy {
+    /// What was written about it when it was taken.
+    Description,
+    /// The date of its file, which may be one of a copy.
+    File,
+    /// The youngest object in it: it was taken then or later.
+    YoungestObject,
+}
+
+/// What a host's database has that the snapshot has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// The host.
+    pub node: String,
+    /// What it answered.
+    pub since: Answer<Since>,
+}
+
+/// What to restore, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restoring {
+    /// The snapshot.
+    pub snapshot: SnapshotFacts,
+    /// What it is called.
+    pub name: String,
+    /// The token of the new cluster: a fresh one, the same for all.
+    pub token: String,
+    /// Masters that are left out on purpose.
+    pub without: BTreeSet<String>,
+    /// Which cluster the snapshot is of, by its objects.
+    pub identity: ClusterIdentity,
+    /// What the databases on the hosts answered, in the order in which they were asked: that of [`super::by_newest`].
+    pub databases: Vec<Compared>,
+    /// Whether somebody has agreed to a snapshot of another cluster.
+    pub another_cluster: bool,
+    /// Members and apiservers that answer somewhere else than on the hosts: `m3: etcd answers at https://…`.
+    pub alive_elsewhere: Vec<String>,
+    /// Whether the hosts are all that take part.
+    pub taking_part: TakingPart,
+}
+
+/// The plan.
+///
+/// # Errors
+/// [`FailureKind::Refused`] when a host is not fit for it, the snapshot is of another cluster, or a member that could not be
+/// reached was not left out by name; the hint says what lifts it. See also [`Prospect::refused`].
+pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Prospect, Failure> {
+    let origin = Origin::of(what, hosts);
+    origin.check(what.another_cluster)?;
+    for host in hosts {
+        host.check_fit()?;
+        // What is sent, and what is made of it.
+        host.check_room(what.snapshot.bytes.saturating_mul(2))?;
+    }
+    let members = hosts
+        .iter()
+        .map(NewMember::of)
+        .collect::<Result<Vec<_>, _>>()?;
+    let fences = fences(hosts, what)?;
+    let by_hand = by_hand(&fences);
+    let newest = newest_revision(hosts);
+    let stages = stages(hosts, &members, what, bump(&newest, what.snapshot.revision))?;
+    let nodes: Vec<&str> = hosts.iter().map(Looked::node).collect();
+    let mut losses = vec![Loss::Outage, lost(what, &origin, newest)];
+    if !by_hand.is_empty() {
+        losses.push(Loss::MaybeNewerElsewhere {
+            nodes: by_hand.clone(),
+        });
+    }
+    let made = plan(
+        PlanKind::Restore,
+        format!("restore {} on {}", what.name, nodes.join(", ")),
+        hosts.iter().map(|host| host.host.clone()).collect(),
+        stages,
+        now,
+    );
+    Ok(Prospect {
+        refused: refused(what.taking_part, &by_hand, &what.alive_elsewhere),
+        plan: Plan {
+            other_hosts: other_hosts(hosts, by_hand, EtcdThere::Serves),
+            ..made
+        },
+        found: hosts.iter().map(|host| found(host, false)).collect(),
+        losses,
+        origin: Some(origin),
+        fences,
+    })
+}
+
+/// What the hosts have and the snapshot has not.
+fn lost(what: &Restoring, origin: &Origin, newest: Option<super::Revision>) -> Loss {
+    if origin.has_nothing_in_common() {
+        return Loss::Everything { newest };
+    }
+    let counted = newest.as_ref().and_then(|newest| {
+        let mut databases = what.databases.iter();
+        databases.find(|one| one.node == newest.node)
+    });
+    Loss::SinceSnapshot {
+        revision: what.snapshot.revision,
+        taken: what.snapshot.taken,
+        changes: counted.map(|one| match &one.since {
+            Answer::Ok(since) => Answer::Ok(since.changes.clone()),
+            Answer::Failed(failure) => Answer::Failed(failure.clone()),
+        }),
+        newest,
+    }
+}
+
+fn bump(newest: &Option<super::Revision>, snapshot: u64) -> Option<NonZeroU64> {
+    let highest = newest.as_ref().map_or(0, super::Revision::at_most);
+    NonZeroU64::new(highest.saturating_sub(snapshot).saturating_add(MARGIN))
+}
+
+fn stages(
+    hosts: &[Looked],
+    members: &[NewMember],
+    what: &Restoring,
+    bump_revision: Option<NonZeroU64>,
+) -> Result<Vec<crate::plan::Stage>, Failure> {
+    let all = |action: &dyn Fn(&Looked) -> Result<Action, Failure>| {
+        let steps = hosts
+            .iter()
+            .map(|host| Ok((host.node().to_owned(), action(host)?)));
+        steps.collect::<Result<Vec<_>, Failure>>()
+    };
+    let mut stages = Stages::default();
+    stages
+        .stage(
+            "bring the snapshot there",
+            all(&|_| {
+                Ok(Action::Receive {
+                    sha256: what.snapshot.sha256.clone(),
+                    bytes: what.snapshot.bytes,
+                })
+            })?,
+        )
+        .stage(
+            "restore it beside the data in use",
+            all(&|host| {
+                Ok(Action::Restore {
+                    target: host.etcd()?.target.clone(),
+                    from: Source::Received,
+                    members: list(members),
+                    token: what.token.clone(),
+                    bump_revision,
+                })
+            })?,
+        );
+    stop_all(&mut stages, hosts);
+    stages
+        .stage(
+            "move the old data aside, the restored data in",
+            all(&|host| {
+                Ok(Action::SwapData {
+                    target: host.etcd()?.target.clone(),
+                    restored: true,
+                })
+            })?,
+        )
+        .stage(
+            "start etcd",
+            all(&|host| {
+                Ok(Action::Start {
+                    component: ControlPlane::Etcd.name().to_owned(),
+                    edits: edits_for_restored(host.etcd()?, members)?,
+                    until: Until::Answers,
+                })
+            })?,
+        )
+        .stage(
+            "wait for the quorum",
+            all(&|_| {
+                Ok(Action::Await {
+                    component: ControlPlane::Etcd.name().to_owned(),
+                    until: Until::Ready,
+                })
+            })?,
+        );
+    start_apiservers(&mut stages, hosts);
+    make_notice(&mut stages, hosts);
+    Ok(stages.done())
+}
+
+/// The apiservers first, then etcd: one whose apiserver is gone ends at once.
+pub(super) fn stop_all(stages: &mut Stages, hosts: &[Looked]) {
+    stop(stages, hosts, ControlPlane::Apiserver);
+    stop(stages, hosts, ControlPlane::Etcd);
+}
+
+pub(super) fn stop<'a>(
+    stages: &mut Stages,
+    hosts: impl IntoIterator<Item = &'a Looked>,
+    component: ControlPlane,
+) {
+    let runs = hosts.into_iter().filter(|host| host.has(component));
+    stages.stage(
+        format!("stop {component}"),
+        runs.map(|host| {
+            let component = component.name().to_owned();
+            (host.node().to_owned(), Action::Stop { component })
+        }),
+    );
+}
+
+/// They are up again, those too that somebody had stopped before.
+pub(super) fn start_apiservers<'a>(
+    stages: &mut Stages,
+    hosts: impl IntoIterator<Item = &'a Looked>,
+) {
+    let apiserver = ControlPlane::Apiserver;
+    let runs = hosts.into_iter().filter(|host| host.has_apiserver());
+    stages.stage(
+        format!("start {apiserver}"),
+        runs.map(|host| {
+            let action = Action::Start {
+                component: apiserver.name().to_owned(),
+                edits: Vec::new(),
+                until: Until::Ready,
+            };
+            (host.node().to_owned(), action)
+        }),
+    );
+}
+
+/// What has watched the old past begins anew.
+pub(super) fn make_notice<'a>(stages: &mut Stages, hosts: impl IntoIterator<Item = &'a Looked>) {
+    let components = [ControlPlane::ControllerManager, ControlPlane::Scheduler];
+    let names: Vec<&str> = components.iter().map(|one| one.name()).collect();
+    stages.stage(
+        format!("start {} anew", names.join(", ")),
+        hosts.into_iter().map(|host| {
+            let components = names.iter().map(|&name| name.to_owned()).collect();
+            (host.node().to_owned(), Action::EndContainers { components })
+        }),
+    );
+}
+
+/// Everybody who may have a part in the cluster and is not among the hosts.
+fn fences(hosts: &[Looked], what: &Restoring) -> Result<Vec<Fence>, Failure> {
+    let mut fences = Vec::new();
+    for node in others(hosts) {
+        if what.without.contains(&node) {
+            fences.push(Fence::LeftOut { node });
+        } else if what.taking_part == TakingPart::Reached {
+            let message = format!("{node} is a member of the cluster and was not looked at");
+            return Err(Failure::new(FailureKind::Refused, message).hint(format!(
+                "have it take part (--ssh {node}=ADDRESS); if it is gone for good: --without {node}; if ssh cannot reach it: \
+                 --this-node-only"
+            )));
+        } else {
+            fences.push(Fence::ByHand { node });
+        }
+    }
+    Ok(fences)
+}
+
+/// The names of members that some host knows and that are none of the hosts.
+pub(super) fn others(hosts: &[Looked]) -> BTreeSet<String> {
+    let own: BTreeSet<&String> = hosts
+        .iter()
+        .filter_map(|host| host.look.etcd.ok())
+        .flat_map(|etcd| &etcd.target.peer_urls)
+        .collect();
+    let all = hosts.iter().flat_map(|host| host.look.known_members());
+    let others = all.filter(|(_, urls)| !urls.iter().any(|url| own.contains(url)));
+    others
+        .map(|(name, urls)| match name.is_empty() {
+            false => name,
+            true => urls.into_iter().next().unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// A host as people are told of it.
+pub(super) fn found(host: &Looked, best: bool) -> Found {
+    let cold = host.look.cold.ok();
+    let inspection = cold.and_then(|cold| cold.inspection.as_ref()?.ok());
+    let held = cold.is_some_and(|cold| matches!(cold.lock, LockState::Held { .. }));
+    let fitness = inspection.map(|found| found.fitness);
+    let why = match fitness {
+        Some(Fitness::StartsWithLoss) => inspection.map(|found| found.losses.join("; ")),
+        _ => inspection.and_then(|found| found.why.clone()),
+    };
+    Found {
+        node: host.node().to_owned(),
+        running: held,
+        fitness,
+        why,
+        reach: inspection.and_then(|found| found.reach.or(found.wal_end)),
+        revision: super::cluster::revision_of(host).map(|found| found.revision),
+        best,
+    }
+}

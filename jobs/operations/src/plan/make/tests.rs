@@ -1,0 +1,325 @@
+//! Tests: plans of one host alone, from what was found on it.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::doctor::fixtures::{live, now, peer, refused, whole};
+use crate::ids::{ClusterId, MemberId};
+use crate::look::{ClusterIdentity, Place};
+use crate::plan::{Action, HostRef};
+
+/// The first of three masters, after it was changed.
+fn host(look: Look) -> Looked {
+    let mut look = look;
+    if let Answer::Ok(etcd) = &mut look.etcd {
+        let urls = &mut etcd.target.client_urls;
+        urls.push("https://10.0.0.1:2379".into());
+    }
+    let host = HostRef {
+        node: "cp-1".into(),
+        address: Some("10.0.0.1".into()),
+    };
+    Looked { host, look }
+}
+
+fn healthy() -> Look {
+    crate::doctor::fixtures::healthy()
+}
+
+/// Two of three are gone.
+fn lost() -> Look {
+    healthy().down(None).data(whole()).alone()
+}
+
+fn recovering(taking_part: TakingPart, alive: &[&str]) -> Recovering {
+    Recovering {
+        token: "t".into(),
+        from: None,
+        manifests: vec![String::new()],
+        unreachable: Vec::new(),
+        alive_elsewhere: alive.iter().map(|&one| one.to_owned()).collect(),
+        taking_part,
+    }
+}
+
+fn restoring(taking_part: TakingPart, without: &[&str]) -> Restoring {
+    Restoring {
+        snapshot: SnapshotFacts {
+            sha256: "0".into(),
+            bytes: 1,
+            revision: 5000,
+            members: Vec::new(),
+            peer_urls: BTreeSet::new(),
+            taken: None,
+        },
+        name: "etcd.db".into(),
+        token: "t".into(),
+        identity: ClusterIdentity::default(),
+        databases: Vec::new(),
+        another_cluster: false,
+        without: without.iter().map(|&one| one.to_owned()).collect(),
+        alive_elsewhere: Vec::new(),
+        taking_part,
+    }
+}
+
+fn titles(prospect: &Prospect) -> Vec<&str> {
+    let stages = prospect.plan.stages.iter();
+    stages.map(|stage| stage.title.as_str()).collect()
+}
+
+/// It was stopped by `manifest stop`.
+fn stopped(mut look: Look) -> Look {
+    if let Answer::Ok(found) = &mut look.manifests {
+        let gone = [Some(ControlPlane::Etcd), Some(ControlPlane::Apiserver)];
+        found.pods.retain(|pod| !gone.contains(&pod.component));
+    }
+    if let (Answer::Ok(etcd), Answer::Ok(apiserver)) = (&mut look.etcd, &mut look.apiserver) {
+        etcd.place = Place::Aside;
+        apiserver.place = Place::Aside;
+    }
+    look
+}
+
+#[test]
+fn a_recovery_of_one_host_says_what_to_run_on_each_of_the_others() {
+    let made = recover(
+        &[host(lost())],
+        &recovering(TakingPart::ThisHost, &[]),
+        now(),
+    )
+    .unwrap();
+    assert_eq!(made.refused, None);
+    let others = &made.plan.other_hosts;
+    let nodes: Vec<&str> = others.iter().map(|other| other.node.as_str()).collect();
+    assert_eq!(nodes, ["cp-2", "cp-3"]);
+    assert_eq!(
+        others[0].before,
+        [
+            "kubectl etcd manifest stop kube-apiserver",
+            "kubectl etcd manifest stop etcd"
+        ]
+    );
+    assert_eq!(
+        others[1].after,
+        ["kubectl etcd member replace cp-3 --this-node-only --endpoint https://10.0.0.1:2379"]
+    );
+    assert!(made.loses_data(), "nobody knows what the others have");
+    let fences: Vec<bool> = made
+        .fences
+        .iter()
+        .map(|fence| matches!(fence, Fence::ByHand { .. }))
+        .collect();
+    assert_eq!(fences, [true, true]);
+    assert!(made.plan.steps().all(|step| step.node == "cp-1"));
+}
+
+#[test]
+fn while_nothing_was_said_of_the_others_or_one_is_alive_it_is_not_begun() {
+    let refusal = |look: Look, taking_part, alive: &[&str]| {
+        let what = recovering(taking_part, alive);
+        recover(&[host(look)], &what, now()).unwrap().refused
+    };
+    let unsaid = refusal(lost(), TakingPart::Unsaid, &[]).unwrap();
+    assert_eq!(unsaid.kind, FailureKind::Refused);
+    assert!(unsaid.message.starts_with("cp-2, cp-3 are members"));
+    let hint = unsaid.hint.unwrap();
+    assert!(hint.contains("--ssh") && hint.contains("--this-node-only"));
+    for taking_part in [TakingPart::ThisHost, TakingPart::Reached] {
+        let alive = refusal(lost(), taking_part, &["cp-2: etcd answers at x"]).unwrap();
+        assert!(alive.message.contains("cp-2: etcd answers at x"));
+    }
+    let mut single = lost().single();
+    if let Answer::Ok(cold) = &mut single.cold {
+        let mut data = whole();
+        data.members.truncate(1);
+        cold.inspection = Some(Answer::Ok(data));
+    }
+    assert_eq!(refusal(single, TakingPart::Unsaid, &[]), None);
+}
+
+#[test]
+fn a_cluster_with_a_leader_is_not_recovered_whoever_takes_part() {
+    for taking_part in [TakingPart::Unsaid, TakingPart::ThisHost] {
+        let failure =
+            recover(&[host(healthy())], &recovering(taking_part, &[]), now()).unwrap_err();
+        assert!(failure.message.contains("the quorum is not lost"));
+    }
+}
+
+#[test]
+fn a_restore_on_one_host_leaves_out_by_name_or_has_the_others_join() {
+    let made = |taking_part, without: &[&str]| {
+        restore(&[host(lost())], &restoring(taking_part, without), now())
+    };
+    let alone = made(TakingPart::ThisHost, &[]).unwrap();
+    assert_eq!(
+        (alone.refused.is_some(), alone.plan.other_hosts.len()),
+        (false, 2)
+    );
+    // Their etcds may serve.
+    assert!(alone.plan.other_hosts[0].before[1].ends_with("stop etcd --accept-outage"));
+    assert!(alone.loses_data(), "nobody knows what the others have");
+    let one = made(TakingPart::ThisHost, &["cp-3"]).unwrap();
+    assert_eq!(one.plan.other_hosts.len(), 1);
+    assert!(
+        made(TakingPart::Unsaid, &["cp-3"])
+            .unwrap()
+            .refused
+            .is_some()
+    );
+    let none = made(TakingPart::Unsaid, &["cp-2", "cp-3"]).unwrap();
+    assert_eq!(
+        (none.refused.is_some(), none.plan.other_hosts.len()),
+        (false, 0)
+    );
+    assert!(!none.loses_data());
+    let failure = made(TakingPart::Reached, &[]).unwrap_err();
+    assert!(failure.hint.unwrap().contains("--without cp-2"));
+}
+
+/// What a member of the cluster answers that was made anew on cp-3, which alone is in it.
+fn anew() -> crate::look::PeerLook {
+    let mut answered = live(3);
+    answered.status.cluster_id = ClusterId(0xc2);
+    answered.status.member_id = MemberId(33);
+    answered.status.leader = Some(MemberId(33));
+    if let Answer::Ok(list) = &mut answered.members {
+        list.members.retain(|member| member.name == "cp-3");
+        list.members[0].id = MemberId(33);
+    }
+    crate::look::PeerLook {
+        answer: Answer::Ok(answered),
+        ..peer(3)
+    }
+}
+
+fn with_peers(peers: Vec<crate::look::PeerLook>) -> Looked {
+    let mut look = stopped(lost());
+    look.peers = Answer::Ok(peers);
+    host(look)
+}
+
+fn initial_cluster(prospect: &Prospect) -> String {
+    let edits = prospect.plan.steps().find_map(|step| match &step.action {
+        Action::Start { edits, .. } if !edits.is_empty() => Some(edits.clone()),
+        _ => None,
+    });
+    let edits: Vec<String> = edits.unwrap().iter().map(ToString::to_string).collect();
+    edits.join(" ")
+}
+
+#[test]
+fn a_host_that_was_stopped_joins_a_cluster_that_was_made_anew() {
+    let down = crate::look::PeerLook {
+        answer: Answer::Failed(refused()),
+        ..peer(2)
+    };
+    let host = with_peers(vec![down, anew()]);
+    let made = replace(&host, &Replacing::default(), now()).unwrap();
+    let titles = titles(&made);
+    // Nothing runs that would have to be stopped, and nobody is removed.
+    assert_eq!(titles[0], "move the old data of cp-1 aside");
+    assert!(titles.contains(&"add cp-1 as a learner") && titles.contains(&"promote cp-1"));
+    assert!(titles.contains(&"start kube-apiserver"), "{titles:?}");
+    assert_eq!(
+        titles.last(),
+        Some(&"start kube-controller-manager, kube-scheduler anew")
+    );
+    let set = initial_cluster(&made);
+    assert!(
+        set.contains("cp-3=https://10.0.0.3:2380,cp-1=https://10.0.0.1:2380"),
+        "{set}"
+    );
+    assert!(!set.contains("cp-2"), "{set}");
+    let asked: BTreeSet<String> = made
+        .plan
+        .steps()
+        .filter_map(|step| match &step.action {
+            Action::AddLearner { target, .. } | Action::Promote { target, .. } => {
+                Some(target.client_urls.join(","))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        asked.into_iter().collect::<Vec<_>>(),
+        ["https://10.0.0.3:2379"]
+    );
+}
+
+#[test]
+fn of_two_clusters_that_answer_one_is_named() {
+    let mut old = peer(2);
+    old.client_url = Some("https://10.0.0.2:2379".into());
+    let host = with_peers(vec![old, anew()]);
+    let failure = replace(&host, &Replacing::default(), now()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert!(failure.hint.unwrap().contains("--endpoint"));
+    let at = |url: &str| {
+        let what = Replacing {
+            endpoint: Some(url.to_owned()),
+            ..Replacing::default()
+        };
+        replace(&host, &what, now())
+    };
+    let made = at("https://10.0.0.3:2379").unwrap();
+    assert!(titles(&made).contains(&"add cp-1 as a learner"));
+    // Of the old cluster of three only one is left.
+    let failure = at("https://10.0.0.2:2379").unwrap_err();
+    assert!(failure.message.contains("2 are needed"), "{failure}");
+    let failure = at("https://10.0.0.1:2379").unwrap_err();
+    assert!(failure.message.contains("this host's own"), "{failure}");
+}
+
+#[test]
+fn a_named_endpoint_that_is_known_by_its_url_alone_counts_by_its_id() {
+    let given = crate::look::PeerLook {
+        member_id: None,
+        name: None,
+        peer_urls: Vec::new(),
+        ..anew()
+    };
+    let what = Replacing {
+        endpoint: given.client_url.clone(),
+        ..Replacing::default()
+    };
+    assert!(replace(&with_peers(vec![given.clone()]), &what, now()).is_ok());
+    let silent = crate::look::PeerLook {
+        answer: Answer::Failed(refused()),
+        ..given
+    };
+    let failure = replace(&with_peers(vec![silent, anew()]), &what, now()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unreachable);
+}
+
+#[test]
+fn a_member_of_the_cluster_is_removed_first_and_its_controllers_go_on() {
+    let host = host(healthy().down(None));
+    let made = replace(&host, &Replacing::default(), now()).unwrap();
+    let titles = titles(&made);
+    assert_eq!(titles[..2], ["stop kube-apiserver", "stop etcd"]);
+    assert!(titles.contains(&"remove the old member cp-1"));
+    assert_eq!(titles.last(), Some(&"start kube-apiserver"));
+}
+
+#[test]
+fn stopping_a_member_costs_no_quorum_that_is_lost_already() {
+    let losses = |look: Look| {
+        manifest(&host(look), "etcd", &Wanted::Stopped, now())
+            .unwrap()
+            .losses
+    };
+    assert_eq!(losses(healthy()), [], "the others hold it");
+    assert_eq!(losses(healthy().alone()), [Loss::Outage]);
+    assert_eq!(losses(healthy().leaderless().alone()), []);
+    // An election brings a leader.
+    let mut election = healthy().leaderless();
+    if let Answer::Ok(peers) = &mut election.peers {
+        peers.pop();
+        if let Answer::Ok(answered) = &mut peers[0].answer {
+            answered.status.leader = None;
+        }
+    }
+    assert_eq!(losses(election), [Loss::Outage]);
+}

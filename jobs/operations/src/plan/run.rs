@@ -1,0 +1,194 @@
+//! One step on this host: done, gone on with, or taken back.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::act::{Here, Record, Undone};
+use super::action::Done;
+use super::{Event, Journal, Plan, Plans, Step, StepState};
+use crate::failure::{Failure, FailureKind};
+use crate::local;
+use crate::manifest::Aside;
+use crate::run::Events;
+
+/// Which way a step goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// It is done.
+    Do,
+    /// It is taken back.
+    Undo,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "run",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+pub enum StepRun {
+    /// It is done.
+    Done {
+        /// What came of it.
+        done: Done,
+    },
+    /// It was taken back.
+    Undone {
+        /// How far.
+        undone: Undone,
+        /// Whether there was nothing to take back.
+        never_begun: bool,
+    },
+}
+
+/// Does a step of a plan that has begun on this host, or takes it back. One that is so far already is not done again.
+///
+/// # Errors
+/// What was in the way. It is in the journal too, and the step can be tried again.
+pub async fn perform(
+    plans: &Plans,
+    plan: &Plan,
+    number: u32,
+    direction: Direction,
+    events: &mut Events<'_>,
+) -> Result<StepRun, Failure> {
+    let _held = plans.hold(&plan.id)?;
+    let step = plan.step(number).ok_or_else(|| {
+        Failure::new(
+            FailureKind::Other,
+            format!("the plan {} has no step {number}", plan.id),
+        )
+    })?;
+    let mut journal = plans.journal_of(&plan.id)?;
+    let state = journal.states().remove(&number);
+    match direction {
+        Direction::Do => forth(plans, plan, step, state, &mut journal, events).await,
+        Direction::Undo => back(step, state, &mut journal, events).await,
+    }
+}
+
+async fn forth(
+    plans: &Plans,
+    plan: &Plan,
+    step: &Step,
+    state: Option<StepState>,
+    journal: &mut Journal,
+    events: &mut Events<'_>,
+) -> Result<StepRun, Failure> {
+    match state {
+        Some(StepState::Done { done }) => return Ok(StepRun::Done { done }),
+        Some(state) if state.is_back() => {
+            let message = format!("step {} of {} is being taken back", step.number, plan.id);
+            return Err(Failure::new(FailureKind::Refused, message).hint(format!(
+                "kubectl etcd plan undo {} goes on with that",
+                plan.id
+            )));
+        }
+        _ => {}
+    }
+    let host = local::host()?;
+    let aside = Aside::of_host();
+    let record = match journal.record_of(step.number) {
+        Some(record) => record.clone(),
+        None => {
+            let record = step
+                .action
+                .prepare(&here(plans, plan, journal, &host, &aside))?;
+            let event = Event::Begun {
+                record: record.clone(),
+            };
+            journal.add(step.number, event)?;
+            record
+        }
+    };
+    let applied = {
+        let here = here(plans, plan, journal, &host, &aside);
+        // On the heap: the largest action's state would be in the future of whoever calls this.
+        Box::pin(step.action.apply(&record, &here, events)).await
+    };
+    match applied {
+        Ok(done) => {
+            journal.add(step.number, Event::Done { done: done.clone() })?;
+            Ok(StepRun::Done { done })
+        }
+        Err(failure) => {
+            journal.add(
+                step.number,
+                Event::Failed {
+                    failure: failure.clone(),
+                },
+            )?;
+            Err(failure)
+        }
+    }
+}
+
+async fn back(
+    step: &Step,
+    state: Option<StepState>,
+    journal: &mut Journal,
+    events: &mut Events<'_>,
+) -> Result<StepRun, Failure> {
+    match state {
+        None => {
+            return Ok(StepRun::Undone {
+                undone: Undone::default(),
+                never_begun: true,
+            });
+        }
+        Some(StepState::Undone { undone }) => return Ok(taken_back(undone)),
+        Some(_) => {}
+    }
+    let record = journal
+        .record_of(step.number)
+        .cloned()
+        .unwrap_or(Record::Nothing);
+    journal.add(step.number, Event::UndoBegun)?;
+    match Box::pin(step.action.undo(&record, events)).await {
+        Ok(undone) => {
+            journal.add(
+                step.number,
+                Event::Undone {
+                    undone: undone.clone(),
+                },
+            )?;
+            Ok(taken_back(undone))
+        }
+        Err(failure) => {
+            journal.add(
+                step.number,
+                Event::UndoFailed {
+                    failure: failure.clone(),
+                },
+            )?;
+            Err(failure)
+        }
+    }
+}
+
+fn taken_back(undone: Undone) -> StepRun {
+    StepRun::Undone {
+        undone,
+        never_begun: false,
+    }
+}
+
+fn here<'a>(
+    plans: &'a Plans,
+    plan: &'a Plan,
+    journal: &'a Journal,
+    host: &'a local::Host,
+    aside: &'a Aside,
+) -> Here<'a> {
+    Here {
+        plans,
+        id: &plan.id,
+        journal,
+        node: &host.node,
+        pods: &host.folder,
+        aside,
+        now: Timestamp::now(),
+    }
+}

@@ -1,0 +1,241 @@
+//! `kubectl etcd manifest set-flag`, `unset-flag`, `set-image`, `stop`, `start`
+
+use clap::Args;
+use etcd_operations::look::LookOptions;
+use etcd_operations::manifest::{Edit, FlagName, FlagValue, ImageName, Manifest};
+use etcd_operations::plan::make::{Wanted, manifest};
+use jiff::Timestamp;
+
+use crate::commands::Context;
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, carry_out, no_plan, show};
+use crate::error::{Error, Verdict};
+use crate::lead::Hosts;
+use crate::lead::gather::this_host;
+use crate::views::Format;
+
+const SET_FLAG: &str = "\
+Examples:
+  # A larger quota for this node's etcd
+  kubectl etcd manifest set-flag etcd quota-backend-bytes=8589934592
+
+  # Several flags at once, one of them a switch
+  kubectl etcd manifest set-flag etcd election-timeout=5000 heartbeat-interval=500 enable-pprof
+
+Run it on the control-plane node itself, as root, on one after another.
+Exit codes: 0 done and ready again, 1 failed, 5 refused or not confirmed.";
+
+const UNSET_FLAG: &str = "\
+Examples:
+  # What somebody forgot after a recovery by hand
+  kubectl etcd manifest unset-flag etcd force-new-cluster
+
+Exit codes: 0 done and ready again, 1 failed, 5 refused or not confirmed.";
+
+const SET_IMAGE: &str = "\
+Examples:
+  kubectl etcd manifest set-image etcd registry.k8s.io/etcd:3.6.6-0
+
+Exit codes: 0 done and ready again, 1 failed, 5 refused or not confirmed.";
+
+const STOP: &str = "\
+Examples:
+  # The apiserver of this node, until it is started again
+  kubectl etcd manifest stop kube-apiserver
+
+Its manifest is moved out of kubelet's folder; nothing is deleted. It is proved gone: no container,
+no process, its ports free, and of etcd the lock on its data.
+Exit codes: 0 stopped, 1 failed, 5 refused or not confirmed.";
+
+const START: &str = "\
+Examples:
+  kubectl etcd manifest start kube-apiserver
+
+Exit codes: 0 it is ready, 1 failed, 5 refused or not confirmed.";
+
+/// Set flags of a component in its manifest, and start it with them
+///
+/// Nothing else in the manifest changes: comments, order, quotes and indentation stay. What was there before is kept.
+#[derive(Debug, Args)]
+#[command(after_help = SET_FLAG)]
+pub(super) struct SetFlagArgs {
+    /// Component, such as etcd or kube-apiserver
+    #[arg(value_name = "COMPONENT")]
+    component: String,
+    /// Flags as FLAG=VALUE, or FLAG for a switch that is on
+    #[arg(value_name = "FLAG=VALUE", required = true, value_parser = flag)]
+    flags: Vec<Edit>,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Remove flags of a component from its manifest, and start it without them
+#[derive(Debug, Args)]
+#[command(after_help = UNSET_FLAG)]
+pub(super) struct UnsetFlagArgs {
+    /// Component, such as etcd or kube-apiserver
+    #[arg(value_name = "COMPONENT")]
+    component: String,
+    /// Flags
+    #[arg(value_name = "FLAG", required = true)]
+    flags: Vec<FlagName>,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Set the image of a component in its manifest, and start it with that
+#[derive(Debug, Args)]
+#[command(after_help = SET_IMAGE)]
+pub(super) struct SetImageArgs {
+    /// Component, such as etcd or kube-apiserver
+    #[arg(value_name = "COMPONENT")]
+    component: String,
+    /// Image
+    #[arg(value_name = "IMAGE")]
+    image: ImageName,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Stop a component of this node and keep it stopped
+#[derive(Debug, Args)]
+#[command(after_help = STOP)]
+pub(super) struct StopArgs {
+    /// Component, such as etcd or kube-apiserver
+    #[arg(value_name = "COMPONENT")]
+    component: String,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Start a component of this node that was stopped
+#[derive(Debug, Args)]
+#[command(after_help = START)]
+pub(super) struct StartArgs {
+    /// Component, such as etcd or kube-apiserver
+    #[arg(value_name = "COMPONENT")]
+    component: String,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+#[derive(Debug, Args)]
+struct HowArgs {
+    /// Go on although the cluster loses its quorum while this node's etcd is down
+    #[arg(long)]
+    accept_outage: bool,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+fn flag(text: &str) -> Result<Edit, String> {
+    let (flag, value) = match text.split_once('=') {
+        Some((flag, value)) => (flag, Some(value)),
+        None => (text, None),
+    };
+    let value = value.map(str::parse::<FlagValue>).transpose();
+    Ok(Edit::SetFlag {
+        flag: flag
+            .trim_start_matches('-')
+            .parse()
+            .map_err(|error: <FlagName as std::str::FromStr>::Err| error.to_string())?,
+        value: value.map_err(|error| error.to_string())?,
+    })
+}
+
+pub(super) async fn set_flag(context: &Context<'_>, args: SetFlagArgs) -> Result<Verdict, Error> {
+    changed(context, &args.component, args.flags, &args.how).await
+}
+
+pub(super) async fn unset_flag(
+    context: &Context<'_>,
+    args: UnsetFlagArgs,
+) -> Result<Verdict, Error> {
+    let edits = args.flags.into_iter().map(|flag| Edit::UnsetFlag { flag });
+    changed(context, &args.component, edits.collect(), &args.how).await
+}
+
+pub(super) async fn set_image(context: &Context<'_>, args: SetImageArgs) -> Result<Verdict, Error> {
+    let edit = Edit::SetImage { image: args.image };
+    changed(context, &args.component, vec![edit], &args.how).await
+}
+
+pub(super) async fn stop(context: &Context<'_>, args: StopArgs) -> Result<Verdict, Error> {
+    done(context, &args.component, Wanted::Stopped, &args.how).await
+}
+
+pub(super) async fn start(context: &Context<'_>, args: StartArgs) -> Result<Verdict, Error> {
+    done(context, &args.component, Wanted::Started, &args.how).await
+}
+
+/// Changes the manifest, unless it is as it should be: then nothing is stopped for it.
+async fn changed(
+    context: &Context<'_>,
+    component: &str,
+    edits: Vec<Edit>,
+    how: &HowArgs,
+) -> Result<Verdict, Error> {
+    let host = this_host(context.ui)?;
+    let text = host.manifest(component).await?;
+    let before = Manifest::parse(text.as_bytes()).map_err(|failure| no_plan(&failure))?;
+    let mut after = before.clone();
+    for edit in &edits {
+        let edited = after
+            .edit(component, edit)
+            .map_err(|failure| no_plan(&failure))?;
+        for note in edited.notes {
+            context.ui.warn(&note.to_string());
+        }
+        after = edited.manifest;
+    }
+    if after.bytes() == before.bytes() {
+        context
+            .ui
+            .say(&format!("{component} is so already: nothing was done"));
+        return Ok(Verdict::Healthy);
+    }
+    done(context, component, Wanted::Changed(edits), how).await
+}
+
+async fn done(
+    context: &Context<'_>,
+    component: &str,
+    wanted: Wanted,
+    how: &HowArgs,
+) -> Result<Verdict, Error> {
+    let hosts = Hosts::new(vec![this_host(context.ui)?]);
+    let options = LookOptions {
+        check_database: false,
+        ..LookOptions::default()
+    };
+    let looked = hosts.look(options).await?;
+    let Some(host) = looked.first() else {
+        return Err(Error::failed("no host was looked at"));
+    };
+    let prospect = manifest(host, component, &wanted, Timestamp::now())
+        .map_err(|failure| no_plan(&failure))?;
+    let accepted = Accepted {
+        outage: how.accept_outage,
+        ..Accepted::default()
+    };
+    let view = carry_out(context.ui, &hosts, &prospect, accepted, &how.plan, &Nothing).await?;
+    let output: Format = how.plan.output.output;
+    show(context.ui, view.as_ref(), output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_given_as_on_a_command_line_or_without_dashes() {
+        for (text, shown) in [
+            ("quota-backend-bytes=1", "--quota-backend-bytes=1"),
+            ("--quota-backend-bytes=1", "--quota-backend-bytes=1"),
+            ("enable-pprof", "--enable-pprof"),
+            ("initial-cluster=a=b", "--initial-cluster=a=b"),
+        ] {
+            assert_eq!(flag(text).unwrap().to_string(), shown);
+        }
+        assert!(flag("=x").is_err() && flag("").is_err());
+    }
+}

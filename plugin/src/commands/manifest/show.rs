@@ -1,0 +1,121 @@
+//! `kubectl etcd manifest show`
+
+use clap::Args;
+use etcd_operations::manifest::{Kept, Manifest, ManifestFile};
+
+use super::{Found, PlaceArgs};
+use crate::cli::OutputArgs;
+use crate::error::{Error, ErrorKind, Verdict};
+use crate::format::and;
+use crate::ui::Ui;
+use crate::views::manifests::{Component, KeptManifest, Manifests, Stray};
+
+const EXAMPLES: &str = "\
+Examples:
+  # All components, and what should not be in the folder
+  sudo kubectl etcd manifest show
+
+  # One of them with its flags, and what was kept of it
+  sudo kubectl etcd manifest show etcd
+
+  # The quota
+  sudo kubectl etcd manifest show etcd -o json | \\
+    jq -r '.components[].flags[] | select(.name == \"quota-backend-bytes\").value'
+
+Exit codes: 0 every file in the folder is one pod's own, 3 something is in the folder that should
+not be, or a component was taken out.";
+
+/// Show the static pods of this control-plane node: files, images, flags, strays, and what was put aside
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ShowArgs {
+    /// Only this one, with its flags: etcd, kube-apiserver, …
+    component: Option<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Shows the manifests.
+///
+/// # Errors
+/// When the folder cannot be read, or there is no such component.
+pub fn show(ui: &Ui, args: &ShowArgs) -> Result<Verdict, Error> {
+    let found = args.place.read()?;
+    let mut view = view(&found);
+    if let Some(name) = &args.component {
+        view = only(view, name)?;
+    }
+    ui.show(&view, args.output.output)?;
+    let all_in = view.components.iter().all(|one| one.file.is_some());
+    Ok(match view.strays.is_empty() && all_in {
+        true => Verdict::Healthy,
+        false => Verdict::Degraded,
+    })
+}
+
+fn view(found: &Found) -> Manifests {
+    let (folder, aside) = (&found.folder, found.aside.folder());
+    let mut view = Manifests::new(&folder.path, aside);
+    let in_folder = folder.pods.iter();
+    view.components.extend(in_folder.flat_map(|file| {
+        let kept = kept_of(&found.kept, file);
+        of_manifest(&file.manifest, Some(file), &kept)
+    }));
+    for (manifest, kept) in taken_out(found) {
+        view.components.extend(of_manifest(&manifest, None, &kept));
+    }
+    view.strays = folder.strays.iter().map(Stray::new).collect();
+    let unfinished = folder.unfinished.iter();
+    view.unfinished = unfinished.map(|path| path.display().to_string()).collect();
+    view
+}
+
+fn of_manifest(
+    manifest: &Manifest,
+    file: Option<&ManifestFile>,
+    kept: &[KeptManifest],
+) -> Vec<Component> {
+    let components = manifest.components().into_iter();
+    components
+        .map(|component| Component::new(&manifest.pod(), &component, file, kept))
+        .collect()
+}
+
+/// What was kept of a file, the newest first.
+fn kept_of(kept: &[Kept], file: &ManifestFile) -> Vec<KeptManifest> {
+    let name = file.path.file_name().and_then(|name| name.to_str());
+    let same = kept.iter().filter(|one| Some(one.name.as_str()) == name);
+    same.rev().map(KeptManifest::new).collect()
+}
+
+/// The pods that were stopped and are not in the folder, by the newest of their manifests.
+fn taken_out(found: &Found) -> Vec<(Manifest, Vec<KeptManifest>)> {
+    let stopped = found.folder.stopped(&found.kept).into_iter();
+    let with_kept = stopped.map(|(file, newest)| {
+        let same = found.kept.iter().filter(|one| one.name == newest.name);
+        (file.manifest, same.rev().map(KeptManifest::new).collect())
+    });
+    with_kept.collect()
+}
+
+fn only(mut view: Manifests, name: &str) -> Result<Manifests, Error> {
+    let names: Vec<String> = view
+        .components
+        .iter()
+        .map(|one| one.component.clone())
+        .collect();
+    view.components.retain(|one| one.component == name);
+    if view.components.is_empty() {
+        let message = format!("no manifest in {} runs {name}", view.folder);
+        return Err(
+            Error::new(ErrorKind::Failed, message).hint(match names.is_empty() {
+                true => "there is none at all".to_owned(),
+                false => format!("there are: {}", and(&names)),
+            }),
+        );
+    }
+    view.one = true;
+    Ok(view)
+}

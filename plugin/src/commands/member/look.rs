@@ -1,0 +1,314 @@
+//! What a change of the members starts from: how the cluster is, who belongs to it, and who is meant by a name.
+
+use etcd_operations::ids::MemberId;
+use etcd_operations::report::{Member, Report};
+
+use crate::assess::model::{Role, Row, Status};
+use crate::assess::votes::Votes;
+use crate::cli::FleetArgs;
+use crate::commands::{none_answered, survey};
+use crate::discovery::{Etcd, Node};
+use crate::error::{Error, ErrorKind};
+use crate::outcome::Outcome;
+use crate::session::Session;
+
+/// An id that is typed has at least so many digits; what is shorter is a name.
+const ID_DIGITS: usize = 12;
+
+/// The cluster, as one look at it shows it.
+#[derive(Debug)]
+pub(super) struct Look<'a> {
+    /// How it is.
+    pub(super) status: Status,
+    /// Its members, as the leader lists them where that was asked.
+    pub(super) members: Vec<Member>,
+    /// The control-plane nodes.
+    pub(super) nodes: &'a [Node],
+}
+
+/// A member, and the row of the status that is about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subject<'l> {
+    pub(super) member: &'l Member,
+    pub(super) row: Option<&'l Row>,
+}
+
+impl<'a> Look<'a> {
+    /// Looks at the cluster, which has to have a quorum: without one no member can be changed.
+    pub(super) async fn take(session: &'a Session, fleet: &FleetArgs) -> Result<Self, Error> {
+        let (outcomes, status) = survey(session, fleet).await;
+        if outcomes.iter().all(|outcome| outcome.result.is_err()) {
+            return Err(none_answered(session, &outcomes));
+        }
+        Self::of(status, &outcomes, session.nodes())
+    }
+
+    /// As [`Look::take`], of answers that are there.
+    pub(super) fn of(
+        status: Status,
+        outcomes: &[Outcome],
+        nodes: &'a [Node],
+    ) -> Result<Self, Error> {
+        match status.quorum.holds {
+            Some(true) => {}
+            Some(false) => {
+                return Err(
+                    Error::new(ErrorKind::QuorumLostOrDamaged, status.summary)
+                        .hint("members are changed by the quorum: kubectl etcd status shows what is in its way"),
+                );
+            }
+            None => {
+                return Err(Error::new(ErrorKind::NothingReached, status.summary));
+            }
+        }
+        let members = members(&status, outcomes).ok_or_else(|| {
+            Error::failed("no member told who belongs to the cluster").hint("kubectl etcd members")
+        })?;
+        Ok(Self {
+            status,
+            members,
+            nodes,
+        })
+    }
+
+    /// The votes as they are.
+    pub(super) fn votes(&self) -> Votes {
+        Votes::of(self.status.quorum)
+    }
+
+    /// Who is meant by the name of a node or of a member, or by a member's id. None: a node without a member, or an id
+    /// that no member has.
+    ///
+    /// # Errors
+    /// When nobody is called so, or two are.
+    pub(super) fn named(&self, wanted: &str) -> Result<Option<Subject<'_>>, Error> {
+        if let Some(row) = self.row_of_node(wanted) {
+            let id = row.member_id.as_deref();
+            return Ok(id.and_then(|id| self.by_id(id)));
+        }
+        let mut same = self.members.iter().filter(|member| member.name == wanted);
+        match (same.next(), same.next()) {
+            (Some(member), None) => return Ok(Some(self.subject(member))),
+            (Some(_), Some(_)) => {
+                return Err(Error::usage(format!("two members are named {wanted}"))
+                    .hint("name the one that is meant by its id: kubectl etcd members"));
+            }
+            (None, _) => {}
+        }
+        if let Some(subject) = self.by_id(&wanted.to_ascii_lowercase()) {
+            return Ok(Some(subject));
+        }
+        if wanted.len() >= ID_DIGITS && wanted.parse::<MemberId>().is_ok() {
+            return Ok(None);
+        }
+        Err(
+            Error::usage(format!("no node, member or id is called {wanted}"))
+                .hint("kubectl etcd members lists those there are"),
+        )
+    }
+
+    fn by_id(&self, id: &str) -> Option<Subject<'_>> {
+        let member = self.members.iter().find(|one| one.id.to_string() == id)?;
+        Some(self.subject(member))
+    }
+
+    fn subject<'l>(&'l self, member: &'l Member) -> Subject<'l> {
+        let id = member.id.to_string();
+        let rows = &self.status.rows;
+        Subject {
+            member,
+            row: rows.iter().find(|row| row.member_id.as_ref() == Some(&id)),
+        }
+    }
+
+    fn row_of_node(&self, node: &str) -> Option<&Row> {
+        let rows = &self.status.rows;
+        rows.iter().find(|row| row.node.as_deref() == Some(node))
+    }
+
+    /// Those that vote.
+    pub(super) fn voters(&self) -> Vec<Subject<'_>> {
+        let voters = self.members.iter().filter(|member| !member.is_learner);
+        voters.map(|member| self.subject(member)).collect()
+    }
+
+    /// Who leads.
+    pub(super) fn leader(&self) -> Option<Subject<'_>> {
+        let row = self
+            .status
+            .rows
+            .iter()
+            .find(|row| row.role == Role::Leader)?;
+        self.by_id(row.member_id.as_deref()?)
+    }
+
+    /// Who may lead instead of a member: a healthy follower, rather one that is up to date and can be asked.
+    pub(super) fn successor(&self, instead_of: MemberId) -> Option<Subject<'_>> {
+        let mut subjects: Vec<Subject<'_>> = self
+            .members
+            .iter()
+            .filter(|member| member.id != instead_of && !member.is_learner)
+            .map(|member| self.subject(member))
+            .filter(|subject| subject.row.is_some_and(|row| row.role == Role::Follower))
+            .collect();
+        subjects.sort_by_key(|subject| {
+            subject.row.map(|row| {
+                let troubled = row.problem.is_some() || !row.alarms.is_empty();
+                (row.seen_from.is_some(), troubled, row.lag)
+            })
+        });
+        subjects.into_iter().next()
+    }
+
+    /// A node whose own voting member answers, the leader's if possible; not that of this member.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn through(&self, but: Option<MemberId>) -> Result<String, Error> {
+        let but = but.map(|id| id.to_string());
+        let mut rows: Vec<&Row> = self
+            .status
+            .rows
+            .iter()
+            .filter(|row| answers_itself(row) && row.member_id != but)
+            .collect();
+        rows.sort_by_key(|row| row.role != Role::Leader);
+        let node = rows.iter().find_map(|row| row.node.clone());
+        node.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NothingReached,
+                "no node with another voting member can be asked for it",
+            )
+            .hint(
+                "run it where one can: without an apiserver, as root on another control-plane node",
+            )
+        })
+    }
+
+    /// The member that a node's etcd would be, by its flags: its name and its peer URLs.
+    pub(super) fn by_flags(&self, node: &str) -> Option<(&str, &[String])> {
+        let node = self.nodes.iter().find(|one| one.name == node)?;
+        match &node.etcd {
+            Etcd::Found(target) => Some((&target.member_name, &target.peer_urls)),
+            Etcd::Absent { .. } | Etcd::Unknown { .. } | Etcd::External { .. } => None,
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// What people call it.
+    pub(super) fn name(&self) -> String {
+        if self.member.started() {
+            return self.member.name.clone();
+        }
+        let node = self.row.and_then(|row| row.node.clone());
+        node.unwrap_or_else(|| self.member.id.to_string())
+    }
+
+    /// The node it is on.
+    pub(super) fn node(&self) -> Option<&str> {
+        self.row?.node.as_deref()
+    }
+
+    /// Whether it votes, or would, and does its work.
+    pub(super) fn healthy(&self) -> bool {
+        self.row.is_some_and(|row| match row.role {
+            Role::Leader | Role::Follower | Role::Learner => row.version.is_some(),
+            Role::NoLeader | Role::NotStarted | Role::Down | Role::NoEtcd => false,
+        })
+    }
+
+    /// Whether it leads.
+    pub(super) fn leads(&self) -> bool {
+        self.row.is_some_and(|row| row.role == Role::Leader)
+    }
+}
+
+/// Whether a voting member was heard on its own node, so that it can be asked there for more.
+pub(super) fn answers_itself(row: &Row) -> bool {
+    let votes = matches!(row.role, Role::Leader | Role::Follower);
+    votes && row.node.is_some() && row.seen_from.is_none() && row.problem.is_none()
+}
+
+/// The list of members: the leader's, else any voting member's.
+fn members(status: &Status, outcomes: &[Outcome]) -> Option<Vec<Member>> {
+    let rank = |outcome: &Outcome| {
+        let row = status
+            .rows
+            .iter()
+            .find(|row| row.node.as_deref() == Some(outcome.node.as_str()));
+        match row.map(|row| row.role) {
+            Some(Role::Leader) => 0,
+            Some(Role::Follower) => 1,
+            Some(_) | None => 2,
+        }
+    };
+    let mut told: Vec<(u8, &Vec<Member>)> = outcomes
+        .iter()
+        .filter_map(|outcome| match &outcome.result {
+            Ok(Report::Status(report)) => Some((rank(outcome), &report.members.ok()?.members)),
+            Ok(_) | Err(_) => None,
+        })
+        .collect();
+    told.sort_by_key(|(rank, _)| *rank);
+    told.first().map(|(_, members)| (*members).clone())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::assess::fixtures::{Cluster, id};
+    use crate::outcome::{RunError, RunErrorKind};
+
+    /// A look at a made-up cluster.
+    pub(crate) fn look(cluster: &Cluster) -> Look<'_> {
+        Look::of(cluster.assess(), &cluster.outcomes(), &cluster.nodes).unwrap()
+    }
+
+    #[test]
+    fn a_member_is_named_by_its_node_its_name_or_its_id() {
+        let mut cluster = Cluster::of(3);
+        cluster.members[1].name = "other".into();
+        let look = look(&cluster);
+        let id2 = id(2).to_string();
+        for name in ["cp-2", "other", id2.as_str(), &id2.to_uppercase()] {
+            let found = look.named(name).unwrap().unwrap();
+            assert_eq!(found.member.id, id(2), "{name}");
+            assert_eq!(found.node(), Some("cp-2"), "{name}");
+        }
+        assert!(look.named("1f000000000000ff").unwrap().is_none());
+        assert_eq!(look.named("cp-9").unwrap_err().kind, ErrorKind::Usage);
+        assert_eq!(look.named("cafe").unwrap_err().kind, ErrorKind::Usage);
+    }
+
+    #[test]
+    fn of_two_with_one_name_the_id_is_wanted() {
+        let mut cluster = Cluster::of(3);
+        for at in [1, 2] {
+            cluster.members[at].name = "twin".into();
+        }
+        let error = look(&cluster).named("twin").unwrap_err();
+        assert!(error.message.contains("two members"), "{error}");
+    }
+
+    #[test]
+    fn the_successor_is_healthy_and_up_to_date_and_not_the_one_itself() {
+        let mut cluster = Cluster::of(3);
+        cluster.account(2).raft_applied_index -= 5_000;
+        assert_eq!(look(&cluster).successor(id(1)).unwrap().name(), "cp-3");
+        cluster.lost(3, RunError::new(RunErrorKind::NodeDown, "off"));
+        let taken = look(&cluster);
+        assert_eq!(taken.successor(id(1)).unwrap().name(), "cp-2");
+        assert!(taken.successor(id(2)).is_none());
+        assert_eq!(taken.through(None).unwrap(), "cp-1");
+        assert_eq!(taken.through(Some(id(1))).unwrap(), "cp-2");
+    }
+
+    #[test]
+    fn without_a_quorum_there_is_nothing_to_change() {
+        let mut cluster = Cluster::of(3);
+        cluster.without_quorum();
+        let error = Look::of(cluster.assess(), &cluster.outcomes(), &cluster.nodes).unwrap_err();
+        assert_eq!(error.kind.exit_code(), 4);
+    }
+}

@@ -1,0 +1,134 @@
+//! `kubectl etcd member replace`
+
+use clap::Args;
+use etcd_operations::look::LookOptions;
+use etcd_operations::plan::make::{Looked, Replacing, replace as plan};
+use jiff::Timestamp;
+
+use crate::commands::Context;
+use crate::commands::planned::{
+    Accepted, Nothing, PlanArgs, WhoArgs, carry_out_and_check, no_plan,
+};
+use crate::error::{Error, Verdict};
+use crate::lead::Hosts;
+use crate::lead::gather::{gather, this_host};
+
+const EXAMPLES: &str = "\
+Examples:
+  # On the master whose etcd is broken
+  kubectl etcd member replace cp-3
+
+  # From another master, or from anywhere
+  kubectl etcd member replace cp-3 --ssh
+
+  # On cp-3, which joins the cluster that was made anew on cp-1
+  kubectl etcd member replace cp-3 --this-node-only --endpoint https://10.0.0.1:2379
+
+The others must hold the quorum. The old data is moved aside, never deleted.
+Exit codes: 0 done, 1 a step failed, 4 the quorum is lost, 5 refused or not confirmed.";
+
+/// Replace a member whose data is damaged or lost, while the others hold the quorum
+///
+/// The old member is removed, its data is moved aside, and it joins anew under the same name and address: as a learner, which is
+/// promoted once it has everything.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ReplaceArgs {
+    /// Node whose member is replaced
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Replace it although it answers and follows a leader
+    #[arg(long)]
+    even_if_healthy: bool,
+    /// Client URL of another member, which is asked to remove, add and promote; else one that this host knows and that has
+    /// a leader
+    #[arg(long, value_name = "URL", requires = "this_node_only", value_parser = endpoint)]
+    endpoint: Option<String>,
+    #[command(flatten)]
+    who: WhoArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+/// A URL as etcd announces them to clients.
+fn endpoint(text: &str) -> Result<String, String> {
+    let url = text.trim_end_matches('/');
+    let uri: Option<http::Uri> = url.parse().ok();
+    let fits = uri.is_some_and(|uri| {
+        let scheme = uri
+            .scheme_str()
+            .is_some_and(|scheme| ["http", "https"].contains(&scheme));
+        scheme
+            && uri.port_u16().is_some()
+            && matches!(uri.path(), "" | "/")
+            && uri.query().is_none()
+    });
+    match fits {
+        true => Ok(url.to_owned()),
+        false => Err(format!(
+            "`{text}` is no member's client URL, such as https://10.0.0.1:2379"
+        )),
+    }
+}
+
+pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<Verdict, Error> {
+    let hosts = match args.who.ssh.wanted() {
+        true => {
+            gather(context.ui, &args.who.ssh, context.connection)
+                .await?
+                .hosts
+        }
+        false => Hosts::new(vec![this_host(context.ui)?]),
+    };
+    let host = hosts.of(&args.node).map_err(|_| {
+        Error::usage(format!(
+            "this host is not {}, whose member is to be replaced",
+            args.node
+        ))
+        .hint(format!("run it on {}, or with --ssh", args.node))
+    })?;
+    let options = LookOptions {
+        endpoint: args.endpoint.clone(),
+        ..LookOptions::default()
+    };
+    let looked = Looked {
+        look: host.look(options).await?,
+        host: host.host.clone(),
+    };
+    let what = Replacing {
+        although_well: args.even_if_healthy,
+        endpoint: args.endpoint,
+    };
+    let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
+    let accepted = Accepted::default();
+    let how = &args.plan;
+    let context = &Context {
+        connection: &args.who.connection(context.connection, Some(&looked)),
+        ..*context
+    };
+    carry_out_and_check(context, &hosts, &prospect, accepted, how, &Nothing, None).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_url_with_a_port() {
+        assert_eq!(
+            endpoint("https://[fd00::1]:2379/").unwrap(),
+            "https://[fd00::1]:2379"
+        );
+        assert!(endpoint("http://cp-1.example:2379").is_ok());
+        for bad in [
+            "",
+            "10.0.0.1:2379",
+            "https://10.0.0.1",
+            "ftp://a:1",
+            "https://a:1/x",
+            "https://a:1?x",
+        ] {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! `kubectl etcd plan`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use etcd_operations::plan::{self, Plan, PlanId, StepState};
+use jiff::Timestamp;
+
+use super::Context;
+use super::planned::Nothing;
+use super::restore::{self, Snapshot};
+use crate::cli::OutputArgs;
+use crate::error::{Error, Verdict};
+use crate::lead::gather::{gather, gather_for, this_host};
+use crate::lead::run::Bring;
+use crate::lead::{Host, Hosts, PlanState, lead, take_back};
+use crate::ssh::SshArgs;
+use crate::views::plan::{PlanList, PlanView, Progress};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Which plans were begun on this host, and how far are they?
+  kubectl etcd plan list
+
+  # What exactly did the last one do?
+  kubectl etcd plan show
+
+  # After a crash, a Ctrl-C or a loss of power: go on, or take it back
+  kubectl etcd plan resume
+  kubectl etcd plan undo
+
+Run it on a control-plane node, as root; the other hosts of the plan are reached over ssh. Without a name: the plan that has begun and not ended, else
+the newest.
+Exit codes: 0 done, 1 a step failed, 3 done and something could not be taken back, 5 refused.";
+
+/// Show, go on with, or take back what a command did on control-plane nodes
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PlansArgs {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    ssh: SshArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the plans that were begun on this host
+    List(OutputArgs),
+    /// Show a plan and how far it is
+    Show(WhichArgs),
+    /// Go on with a plan that has begun and not ended
+    Resume(ResumeArgs),
+    /// Take back what a plan did, as far as it still exists
+    Undo(UndoArgs),
+}
+
+#[derive(Debug, Args)]
+struct WhichArgs {
+    /// Plan; the one that has begun and not ended, else the newest
+    #[arg(value_name = "PLAN", value_parser = plan_id)]
+    plan: Option<PlanId>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct ResumeArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Do not ask for confirmation
+    #[arg(short = 'y', long)]
+    yes: bool,
+    /// The snapshot of a restore, where not every host had got it
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct UndoArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Do not ask for confirmation
+    #[arg(short = 'y', long)]
+    yes: bool,
+    /// Agree to what was written since going out of service; needed with --yes
+    #[arg(long)]
+    accept_data_loss: bool,
+}
+
+/// What was sent before a plan was interrupted, and what it takes to send the rest.
+struct Sent<'a> {
+    state: &'a PlanState,
+    snapshot: Option<Snapshot>,
+}
+
+impl Bring for Sent<'_> {
+    async fn snapshot(&self, host: &Host, plan: &Plan) -> Result<(), Error> {
+        let received = plan.steps_of(host.node()).any(|step| {
+            let done = matches!(
+                self.state.steps.get(&step.number),
+                Some(StepState::Done { .. })
+            );
+            done && matches!(step.action, plan::Action::Receive { .. })
+        });
+        match &self.snapshot {
+            _ if received => Ok(()),
+            Some(snapshot) => snapshot.snapshot(host, plan).await,
+            None => Nothing.snapshot(host, plan).await,
+        }
+    }
+}
+
+fn plan_id(text: &str) -> Result<PlanId, String> {
+    PlanId::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// When there is no such plan, a host of it cannot be reached, or a step fails.
+pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Error> {
+    let ssh = &args.ssh;
+    let hosts = match ssh.wanted() {
+        true => gather(context.ui, ssh, context.connection).await?.hosts,
+        false => Hosts::new(vec![this_host(context.ui)?]),
+    };
+    match args.action {
+        Action::List(output) => {
+            let states = states(&hosts).await?;
+            let view = PlanList::new(&states, Timestamp::now());
+            context.ui.show(&view, output.output)?;
+            Ok(Verdict::Healthy)
+        }
+        Action::Show(args) => {
+            let state = find(&hosts, args.plan).await?;
+            context
+                .ui
+                .show(&PlanView::kept(&state), args.output.output)?;
+            Ok(verdict(&state))
+        }
+        Action::Resume(args) => resume(context, ssh, hosts, args).await,
+        Action::Undo(args) => undo(context, ssh, hosts, args).await,
+    }
+}
+
+async fn resume(
+    context: &Context<'_>,
+    ssh: &SshArgs,
+    hosts: Hosts,
+    args: ResumeArgs,
+) -> Result<Verdict, Error> {
+    let state = find(&hosts, args.which.plan).await?;
+    let hosts = gather_for(context.ui, ssh, hosts, &state.plan).await?;
+    let state = find(&hosts, Some(state.plan.id)).await?;
+    let id = &state.plan.id;
+    if state.is_back() {
+        return Err(Error::refused(format!("{id} is being taken back"))
+            .hint(format!("kubectl etcd plan undo {id} goes on with that")));
+    }
+    if !state.unfinished {
+        context
+            .ui
+            .say(&format!("{id} has ended: there is nothing to go on with"));
+        return Ok(Verdict::Healthy);
+    }
+    let shown = PlanView::kept(&state);
+    if !args.yes {
+        context.ui.tell(&shown);
+        context.ui.confirm("Go on with it?", false).await?;
+    }
+    let sent = Sent {
+        snapshot: match &args.file {
+            Some(file) => Some(restore::read(context.ui, file).await?),
+            None => None,
+        },
+        state: &state,
+    };
+    hosts.begin(&state.plan).await?;
+    let led = lead(context.ui, &hosts, &state.plan, &sent).await?;
+    let view = PlanView::kept(&state).ended(Progress::Done, &led);
+    context.ui.show(&view, args.which.output.output)?;
+    Ok(Verdict::Healthy)
+}
+
+async fn undo(
+    context: &Context<'_>,
+    ssh: &SshArgs,
+    hosts: Hosts,
+    args: UndoArgs,
+) -> Result<Verdict, Error> {
+    let state = find(&hosts, args.which.plan).await?;
+    let hosts = gather_for(context.ui, ssh, hosts, &state.plan).await?;
+    let state = find(&hosts, Some(state.plan.id)).await?;
+    refuse_older(&hosts, &state).await?;
+    let shown = PlanView::to_be_taken_back(&state);
+    if args.yes && shown.loses() && !args.accept_data_loss {
+        return Err(Error::refused(format!(
+            "what was written since {} would be out of service",
+            state.plan.made
+        ))
+        .hint("--accept-data-loss, besides --yes, takes that; it stays in a folder that is named at the end"));
+    }
+    if !args.yes {
+        context.ui.tell(&shown);
+        context.ui.confirm("Take it back?", false).await?;
+    }
+    // A plan that has ended is begun again for this, so that no other is at work meanwhile.
+    hosts.begin(&state.plan).await?;
+    let led = take_back(context.ui, &hosts, &state.plan).await?;
+    let view = PlanView::taken_back(&state).ended(Progress::Undone, &led);
+    let complete = view.is_clean();
+    context.ui.show(&view, args.which.output.output)?;
+    Ok(match complete {
+        true => Verdict::Healthy,
+        false => Verdict::Degraded,
+    })
+}
+
+/// What was done later stands on what was done before.
+async fn refuse_older(hosts: &Hosts, state: &PlanState) -> Result<(), Error> {
+    let states = states(hosts).await?;
+    let on_the_same = |other: &&PlanState| {
+        let mut nodes = other.plan.hosts.iter();
+        nodes.any(|host| state.plan.hosts.iter().any(|own| own.node == host.node))
+    };
+    let later = states
+        .iter()
+        .filter(|other| other.plan.made > state.plan.made && on_the_same(other))
+        .find(|other| !other.steps.is_empty() && (!other.is_back() || other.unfinished));
+    match later {
+        None => Ok(()),
+        Some(later) => {
+            let later = &later.plan;
+            Err(Error::refused(format!(
+                "{} ({}) was done on the same hosts after {}",
+                later.id, later.title, state.plan.id
+            ))
+            .hint(format!(
+                "take that back first: kubectl etcd plan undo {}",
+                later.id
+            )))
+        }
+    }
+}
+
+fn verdict(state: &PlanState) -> Verdict {
+    match state.unfinished {
+        true => Verdict::Degraded,
+        false => Verdict::Healthy,
+    }
+}
+
+/// The plans of the hosts, each once, the newest last.
+async fn states(hosts: &Hosts) -> Result<Vec<PlanState>, Error> {
+    let mut found: Vec<PlanState> = Vec::new();
+    for host in hosts.iter() {
+        for on_host in host.plans(None).await? {
+            match found
+                .iter_mut()
+                .find(|state| state.plan.id == on_host.plan.id)
+            {
+                Some(state) => state.and(&on_host),
+                None => found.push(PlanState::of(&on_host)),
+            }
+        }
+    }
+    found.sort_by_key(|state| state.plan.made);
+    Ok(found)
+}
+
+async fn find(hosts: &Hosts, wanted: Option<PlanId>) -> Result<PlanState, Error> {
+    let mut states = states(hosts).await?;
+    let at = match &wanted {
+        Some(id) => states.iter().position(|state| state.plan.id == *id),
+        None => {
+            let unfinished = states.iter().rposition(|state| state.unfinished);
+            unfinished.or(states.len().checked_sub(1))
+        }
+    };
+    match (at, wanted) {
+        (Some(at), _) => Ok(states.swap_remove(at)),
+        (None, Some(id)) => Err(
+            Error::failed(format!("no plan {id} was begun on this host"))
+                .hint("kubectl etcd plan list"),
+        ),
+        (None, None) => Err(Error::failed("no plan was ever begun on this host")),
+    }
+}

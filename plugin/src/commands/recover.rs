@@ -1,0 +1,87 @@
+//! `kubectl etcd recover`
+
+use clap::Args;
+use etcd_operations::look::LookOptions;
+use etcd_operations::plan::make::{Recovering, newest_revision, recover as plan};
+use jiff::Timestamp;
+
+use super::Context;
+use super::planned::{Accepted, Nothing, PlanArgs, WhoArgs, carry_out_and_check, no_plan};
+use super::restore::token;
+use crate::error::{Error, Verdict};
+use crate::lead::gather::{alive_elsewhere, gather};
+
+const EXAMPLES: &str = "\
+Examples:
+  # What is there, what would be done, and what would it cost?
+  kubectl etcd recover --ssh --dry-run
+
+  # On a master, with the others over ssh
+  kubectl etcd recover --ssh
+
+  # A cluster with one master
+  kubectl etcd recover
+
+  # No ssh, or the other masters are lost: out of this one alone. What to run on each of the others
+  # is in the plan
+  kubectl etcd recover --this-node-only --dry-run
+
+Run it as root on a control-plane node, or with --ssh from anywhere. The old data is moved aside,
+never deleted; kubectl etcd plan undo brings it back.
+Exit codes: 0 done and checked, 1 a step failed, 5 refused or not confirmed, 6 nothing could be
+reached.";
+
+/// Bring a cluster back that has lost its quorum: a new one out of the best survivor, which the others join
+///
+/// It gets a cluster id of its own: no old member can mix with it or be stopped by it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RecoverArgs {
+    /// Go on from the data of this node, instead of the best
+    #[arg(long, value_name = "NODE", conflicts_with = "this_node_only")]
+    from: Option<String>,
+    /// Agree to losing what the plan says may be lost; needed with --yes
+    #[arg(long)]
+    accept_data_loss: bool,
+    #[command(flatten)]
+    who: WhoArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+/// Looks, plans, asks, and forms a new cluster.
+///
+/// # Errors
+/// When a safety check refuses, or a step fails.
+pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict, Error> {
+    let gathered = gather(context.ui, &args.who.ssh, context.connection).await?;
+    for (node, why) in &gathered.unreachable {
+        context.ui.warn(&format!("{node} cannot be reached: {why}"));
+    }
+    let hosts = gathered.hosts;
+    let looked = hosts.look(LookOptions::default()).await?;
+    let mut manifests = Vec::new();
+    for host in hosts.iter() {
+        manifests.push(host.manifest("etcd").await?);
+    }
+    let what = Recovering {
+        token: token(),
+        from: args.from,
+        manifests,
+        unreachable: gathered.unreachable,
+        alive_elsewhere: alive_elsewhere(&looked).await,
+        taking_part: args.who.taking_part(),
+    };
+    let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
+    let accepted = Accepted {
+        data_loss: args.accept_data_loss,
+        outage: true,
+    };
+    let newest = newest_revision(&looked).map(|newest| newest.at_most());
+    let how = &args.plan;
+    let context = &Context {
+        connection: &args.who.connection(context.connection, looked.first()),
+        ..*context
+    };
+    carry_out_and_check(context, &hosts, &prospect, accepted, how, &Nothing, newest).await
+}

@@ -1,0 +1,79 @@
+//! Which cluster a kubeconfig means, told without asking it.
+
+use sha2::{Digest, Sha256};
+
+use super::kubeconfig;
+use crate::cli::ConnectionArgs;
+use crate::error::Error;
+use etcd_operations::transfer::hex;
+
+/// A cluster: its server, and who signed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClusterIdentity {
+    /// The server's address as configured.
+    pub(crate) server: String,
+    /// The certificates of the authorities, as they are encoded.
+    pub(crate) ca: Vec<Vec<u8>>,
+}
+
+impl ClusterIdentity {
+    pub(super) fn of(config: &kube::Config) -> Self {
+        Self {
+            server: config.cluster_url.to_string(),
+            ca: config.root_cert.clone().unwrap_or_default(),
+        }
+    }
+
+    /// What no other cluster has: hexadecimal digits.
+    pub(crate) fn key(&self) -> String {
+        let mut sha = Sha256::new();
+        sha.update(self.server.as_bytes());
+        for certificate in &self.ca {
+            sha.update([0]);
+            sha.update(certificate);
+        }
+        hex(&sha.finalize()[..16])
+    }
+
+    /// The host of the server's address.
+    pub(crate) fn host(&self) -> String {
+        let uri = self.server.parse::<http::Uri>().ok();
+        let host = uri
+            .as_ref()
+            .and_then(|uri| uri.host())
+            .unwrap_or(&self.server);
+        host.trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned()
+    }
+}
+
+/// Which cluster the flags and the kubeconfig mean.
+///
+/// # Errors
+/// As reading the kubeconfig.
+pub(crate) async fn identity(args: &ConnectionArgs) -> Result<ClusterIdentity, Error> {
+    let loaded = kubeconfig::load(args).await?;
+    Ok(ClusterIdentity::of(&loaded.config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_host_is_what_ssh_takes() {
+        for (server, host) in [
+            ("https://10.0.0.9:6443/", "10.0.0.9"),
+            ("https://[fd00::1]:6443/", "fd00::1"),
+            ("https://api.example.com/clusters/x", "api.example.com"),
+        ] {
+            let cluster = ClusterIdentity {
+                server: server.into(),
+                ca: Vec::new(),
+            };
+            assert_eq!(cluster.host(), host);
+            assert_eq!(cluster.key().len(), 32);
+        }
+    }
+}

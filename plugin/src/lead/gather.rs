@@ -1,0 +1,163 @@
+//! Who takes part in a plan: this host, and the other control-plane nodes over ssh.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use etcd_operations::plan::Plan;
+use etcd_operations::plan::make::Looked;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::reach::{ReachedHost, connect, here, reach};
+use super::{Host, Hosts};
+use crate::cli::ConnectionArgs;
+use crate::error::{Error, ErrorKind};
+use crate::masters::{Candidate, Origin, host_of};
+use crate::runners::local;
+use crate::ssh::SshArgs;
+use crate::ui::Ui;
+
+/// How long a port of a host that takes no part may take to answer.
+const PORT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The hosts that could be reached, and those that could not.
+pub(crate) struct Gathered {
+    /// Those that take part.
+    pub(crate) hosts: Hosts,
+    /// Who could not be reached, and why.
+    pub(crate) unreachable: Vec<(String, String)>,
+}
+
+/// Finds everybody who is to take part: control-plane nodes with an etcd. This host does when it is one and we are root.
+///
+/// # Errors
+/// When there is nobody.
+pub(crate) async fn gather(
+    ui: &Ui,
+    ssh: &SshArgs,
+    connection: &ConnectionArgs,
+) -> Result<Gathered, Error> {
+    let reached = reach(ui, ssh, connection).await?;
+    let unreached = reached.unreached.into_iter();
+    let mut unreachable: Vec<(String, String)> = unreached.map(|one| (one.name, one.why)).collect();
+    let mut hosts = Vec::new();
+    for one in reached.hosts {
+        match without_etcd(&one) {
+            None => hosts.push(one.host),
+            Some(why) => unreachable.push((one.node().to_owned(), why)),
+        }
+    }
+    if hosts.is_empty() {
+        let message = "no control-plane node with an etcd of its own could be reached";
+        let error = Error::new(ErrorKind::NothingReached, message);
+        return Err(unreachable.into_iter().fold(error, |error, (node, why)| {
+            error.hint(format!("{node}: {why}"))
+        }));
+    }
+    Ok(Gathered {
+        hosts: Hosts::new(hosts),
+        unreachable,
+    })
+}
+
+/// Why a host takes no part in a plan, if it does not. This one says so itself when it is asked for its manifest.
+fn without_etcd(one: &ReachedHost) -> Option<String> {
+    let node = one.node();
+    let takes_part = one.hello.etcd || one.host.is_here();
+    (!takes_part).then(|| format!("{node} is no control-plane node with an etcd of its own"))
+}
+
+/// This host alone.
+///
+/// # Errors
+/// When it is no control-plane node, or we are not root.
+pub(crate) fn this_host(ui: &Ui) -> Result<Host, Error> {
+    Ok(here(ui, local::node_name()?))
+}
+
+/// Who takes part in a plan that was begun: whoever is there already, and the others where the plan knows them.
+///
+/// # Errors
+/// Who cannot be reached, and why.
+pub(crate) async fn gather_for(
+    ui: &Ui,
+    ssh: &SshArgs,
+    mut hosts: Hosts,
+    plan: &Plan,
+) -> Result<Hosts, Error> {
+    let addresses = ssh.addresses();
+    for of_plan in &plan.hosts {
+        if hosts.of(&of_plan.node).is_ok() {
+            continue;
+        }
+        let address = addresses.get(&of_plan.node).or(of_plan.address.as_ref());
+        let Some(address) = address else {
+            return Err(Error::new(
+                ErrorKind::NothingReached,
+                format!(
+                    "{} takes part in {}, and nobody knows where it is",
+                    of_plan.node, plan.id
+                ),
+            )
+            .hint(format!("--ssh {}=ADDRESS", of_plan.node)));
+        };
+        let candidate = Candidate {
+            node: Some(of_plan.node.clone()),
+            addresses: vec![address.clone()],
+            origin: Origin::Ssh,
+        };
+        // The plan knows that it is one, whatever it has stopped there.
+        hosts.push(connect(ui, &candidate, ssh).await?.host);
+    }
+    Ok(hosts)
+}
+
+/// Members and apiservers of the cluster that answer and take no part: what they are, and where.
+pub(crate) async fn alive_elsewhere(hosts: &[Looked]) -> Vec<String> {
+    let own: BTreeSet<String> = hosts
+        .iter()
+        .filter_map(|host| host.look.etcd.ok())
+        .flat_map(|etcd| &etcd.target.peer_urls)
+        .filter_map(|url| host_of(url))
+        .collect();
+    let known = hosts.iter().flat_map(|host| host.look.known_members());
+    let mut others: BTreeSet<(String, String, u16)> = BTreeSet::new();
+    for (name, urls) in known {
+        for url in urls {
+            let Some(host) = host_of(&url).filter(|host| !own.contains(host)) else {
+                continue;
+            };
+            let name = if name.is_empty() {
+                host.clone()
+            } else {
+                name.clone()
+            };
+            let peer = url.parse::<http::Uri>().ok().and_then(|uri| uri.port_u16());
+            others.insert((format!("{name}: etcd"), host.clone(), peer.unwrap_or(2380)));
+            others.insert((format!("{name}: an apiserver"), host, apiserver_port(hosts)));
+        }
+    }
+    let asked = others.into_iter().map(async |(what, host, port)| {
+        let connected = timeout(PORT_LIMIT, TcpStream::connect((host.as_str(), port))).await;
+        matches!(connected, Ok(Ok(_))).then(|| format!("{what} answers at {host}:{port}"))
+    });
+    let answers = futures::future::join_all(asked).await;
+    answers.into_iter().flatten().collect()
+}
+
+/// Where a host's own apiserver is reached, under a name that its certificate has: that of kubeadm has no loopback address.
+pub(crate) fn own_apiserver(host: &Looked) -> Option<String> {
+    let address = host.host.address.as_deref()?;
+    let port = apiserver_port(std::slice::from_ref(host));
+    Some(match address.contains(':') {
+        true => format!("https://[{address}]:{port}"),
+        false => format!("https://{address}:{port}"),
+    })
+}
+
+/// The port of this cluster's apiservers, taken to be the same on all.
+fn apiserver_port(hosts: &[Looked]) -> u16 {
+    let urls = hosts.iter().filter_map(|host| host.look.apiserver.ok());
+    let mut ports = urls.filter_map(|one| one.url.parse::<http::Uri>().ok()?.port_u16());
+    ports.next().unwrap_or(6443)
+}

@@ -1,0 +1,50 @@
+//! How far a plan is, by the journals of its hosts.
+
+use std::collections::BTreeMap;
+
+use etcd_operations::host::PlanOnHost;
+use etcd_operations::plan::{Plan, StepState};
+
+/// How far a plan is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PlanState {
+    /// The plan.
+    pub(crate) plan: Plan,
+    /// How far each step is that has begun.
+    pub(crate) steps: BTreeMap<u32, StepState>,
+    /// Whether it has begun somewhere and not ended there.
+    pub(crate) unfinished: bool,
+}
+
+impl PlanState {
+    /// By what a host says of it.
+    pub(crate) fn of(host: &PlanOnHost) -> Self {
+        let mut state = Self {
+            plan: host.plan.clone(),
+            steps: BTreeMap::new(),
+            unfinished: false,
+        };
+        state.and(host);
+        state
+    }
+
+    /// With what another host says of it.
+    pub(crate) fn and(&mut self, host: &PlanOnHost) {
+        let steps = host.steps.iter();
+        self.steps
+            .extend(steps.map(|step| (step.number, step.state.clone())));
+        self.unfinished |= host.unfinished;
+    }
+
+    /// Whether every step is done.
+    pub(crate) fn is_done(&self) -> bool {
+        self.plan
+            .steps()
+            .all(|step| matches!(self.steps.get(&step.number), Some(StepState::Done { .. })))
+    }
+
+    /// Whether somebody has begun to take it back.
+    pub(crate) fn is_back(&self) -> bool {
+        self.steps.values().any(StepState::is_back)
+    }
+}

@@ -1,0 +1,248 @@
+//! A connection to a host that has the program, and one question over it.
+
+use std::os::unix::process::ExitStatusExt;
+
+use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::host::{Ask, HostAnswer, HostEvent, Line};
+use etcd_operations::wire::{LineError, Progress};
+use openssh::{Child, ChildStderr, ChildStdout, OwningCommand, Session, Stdio};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+use super::args::SshOptions;
+use super::error::{SshError, SshErrorKind};
+use super::{bring, master};
+use crate::carried::carried;
+use crate::masters::Candidate;
+use crate::outcome::{Notice, NoticeSink};
+
+/// So much of what a host says on standard error is told, in bytes.
+const LAST_WORDS: u64 = 4096;
+
+/// A connection to a host that has the program.
+pub(super) struct Link {
+    pub(super) host: String,
+    session: Session,
+    /// Whether the program is started through sudo.
+    sudo: bool,
+}
+
+impl Link {
+    /// Connects to the first of its addresses that answers.
+    pub(super) async fn open(
+        candidate: &Candidate,
+        options: &SshOptions,
+        notices: &NoticeSink,
+    ) -> Result<Self, SshError> {
+        let host = candidate.name();
+        let mut first = None;
+        for destination in destinations(candidate, options).await {
+            let error = match master::open(host, &destination, options).await {
+                Ok(session) => return Self::over(host, session, notices).await,
+                Err(error) => error,
+            };
+            if error.kind != SshErrorKind::Unreachable {
+                return Err(error);
+            }
+            first.get_or_insert(error);
+        }
+        Err(first.unwrap_or_else(|| {
+            let message = format!("{host}: its address is not known");
+            SshError::new(SshErrorKind::Unreachable, message)
+                .hint(format!("--ssh {host}=ADDRESS says where it is"))
+        }))
+    }
+
+    async fn over(host: &str, session: Session, notices: &NoticeSink) -> Result<Self, SshError> {
+        let mut link = Self {
+            host: host.to_owned(),
+            session,
+            sudo: false,
+        };
+        let (code, printed, said) = link.run(&bring::look(), b"").await?;
+        let seen = bring::seen(host, &printed, &carried()).map_err(|error| match code {
+            0 => error,
+            _ => SshError::new(error.kind, format!("{} {said}", error.message)),
+        })?;
+        tracing::debug!(host, user = seen.user, "connected over ssh");
+        link.sudo = !seen.root;
+        if !seen.program {
+            (notices)(Notice::Told(format!(
+                "{host}: bringing the program there ({} MB)",
+                carried().program_size / 1_000_000
+            )));
+            let (code, _, said) = link.run(&bring::bring(), bring::bytes()?).await?;
+            if code != 0 {
+                let message = format!("{host}: the program could not be brought there: {said}");
+                return Err(SshError::new(SshErrorKind::Program, message).hint(
+                    "its file system for /var/lib needs some 20 MB and must not be read-only",
+                ));
+            }
+        }
+        Ok(link)
+    }
+
+    /// A command, as root once it is known whether that takes sudo.
+    fn command(&self, words: &[String]) -> OwningCommand<&Session> {
+        let sudo = ["sudo".to_owned(), "-n".to_owned(), "--".to_owned()];
+        let sudo = if self.sudo { &sudo[..] } else { &[] };
+        let mut all = sudo.iter().chain(words);
+        let program = all.next().cloned().unwrap_or_default();
+        let mut command = self.session.command(program);
+        command
+            .args(all)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts the program there.
+    pub(super) async fn start(&self, words: &[&str]) -> Result<Child<&Session>, SshError> {
+        let words: Vec<String> = std::iter::once(bring::path())
+            .chain(words.iter().map(|&word| word.to_owned()))
+            .collect();
+        let spawned = self.command(&words).spawn().await;
+        spawned.map_err(|_| SshError::lost(&self.host))
+    }
+
+    /// Runs a command to its end: its exit code, what it printed, and what it said on standard error.
+    async fn run(&self, words: &[String], input: &[u8]) -> Result<(i32, String, String), SshError> {
+        let lost = |_| SshError::lost(&self.host);
+        let mut child = self.command(words).spawn().await.map_err(lost)?;
+        let stdin = child.stdin().take();
+        let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+        let sent = async move {
+            if let Some(mut stdin) = stdin {
+                // One that ends before it has read everything says why.
+                let _ = stdin.write_all(input).await;
+            }
+        };
+        let printed = async move {
+            let mut printed = Vec::new();
+            if let Some(stdout) = stdout {
+                let _ = stdout.take(LAST_WORDS).read_to_end(&mut printed).await;
+            }
+            String::from_utf8_lossy(&printed).into_owned()
+        };
+        let ((), printed, said) = futures::join!(sent, printed, last_words(stderr));
+        let code = match child.wait().await {
+            Ok(status) => status.code().unwrap_or(128 + status.signal().unwrap_or(0)),
+            Err(openssh::Error::Remote(_)) => 127,
+            Err(_) => return Err(SshError::lost(&self.host)),
+        };
+        Ok((code, printed, said))
+    }
+
+    /// Asks the host once.
+    pub(super) async fn ask(
+        &self,
+        ask: &Ask,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<HostAnswer, SshError> {
+        let text = serde_json::to_vec(ask).map_err(|error| {
+            let message = format!("{}: the request cannot be written: {error}", self.host);
+            SshError::new(SshErrorKind::Program, message)
+        })?;
+        let mut child = self.start(&["host"]).await?;
+        if let Some(mut stdin) = child.stdin().take() {
+            // One that does not read it says why.
+            let _ = stdin.write_all(&text).await;
+        }
+        self.answer(child, progress).await
+    }
+
+    /// What the program answers in lines.
+    pub(super) async fn answer(
+        &self,
+        mut child: Child<&Session>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<HostAnswer, SshError> {
+        let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+        let lines = last_line(stdout, progress);
+        let (last, said) = futures::join!(lines, last_words(stderr));
+        match last {
+            Ok(Some(HostEvent::Done { answer })) => Ok(answer),
+            Ok(Some(HostEvent::Failed { failure })) => Err(SshError::failed(&self.host, failure)),
+            Ok(_) => Err(self.ended(child, &said).await),
+            Err(error) => {
+                let failure = Failure::new(FailureKind::Other, error.to_string());
+                Err(SshError::failed(&self.host, failure))
+            }
+        }
+    }
+
+    /// Why a program ended without its last word.
+    pub(super) async fn ended(&self, child: Child<&Session>, said: &str) -> SshError {
+        let host = &self.host;
+        let code = match child.wait().await {
+            Ok(status) => status.code(),
+            Err(openssh::Error::Remote(_)) => Some(127),
+            // Also when it was killed there, which cannot be told from this; asked again it says so.
+            Err(_) => None,
+        };
+        let (Some(code), Ok(())) = (code, self.session.check().await) else {
+            return SshError::lost(host);
+        };
+        let error = SshError::new(
+            SshErrorKind::Program,
+            format!("{host}: the program ended there with {code} and no answer: {said}"),
+        );
+        match code {
+            126 | 127 => error.hint(format!(
+                "can {} be executed there? /var may be mounted noexec",
+                bring::path()
+            )),
+            _ => error,
+        }
+    }
+}
+
+/// The addresses to try, in order. A name that the user's own ssh configuration knows comes first: it may say much more
+/// than where the host is.
+async fn destinations(candidate: &Candidate, options: &SshOptions) -> Vec<String> {
+    let mut all = candidate.addresses.clone();
+    if let Some(node) = &candidate.node
+        && !candidate.is_given()
+        && master::configures(node, options).await
+    {
+        all.insert(0, node.clone());
+    }
+    all
+}
+
+/// Tells the progress and gives back what ends it; none: it was cut.
+async fn last_line(
+    stdout: Option<ChildStdout>,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Option<HostEvent>, LineError> {
+    let Some(stdout) = stdout else {
+        return Ok(None);
+    };
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match Line::parse(&line) {
+            Ok(line) => match line.event {
+                HostEvent::Progress(event) => progress(event),
+                HostEvent::Unknown => {}
+                last @ (HostEvent::Done { .. } | HostEvent::Failed { .. }) => {
+                    return Ok(Some(last));
+                }
+            },
+            // What the user's shell prints at a login.
+            Err(LineError::Foreign { text }) => tracing::debug!(text, "not ours"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// What is said on standard error, up to its end.
+pub(super) async fn last_words(stderr: Option<ChildStderr>) -> String {
+    let mut said = Vec::new();
+    if let Some(mut stderr) = stderr {
+        let _ = (&mut stderr).take(LAST_WORDS).read_to_end(&mut said).await;
+        // The rest, so that nobody waits for a reader.
+        let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+    }
+    String::from_utf8_lossy(&said).trim().replace('\n', "; ")
+}

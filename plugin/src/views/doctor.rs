@@ -1,0 +1,359 @@
+//! How a diagnosis is shown: what is wrong first, then what was seen of it, then what to run.
+
+mod of_status;
+
+use etcd_operations::doctor as found;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::assess::model::VerdictWord;
+use crate::format::and;
+use crate::views::grid::{Paint, Tone, clean, painted};
+use crate::views::{API_VERSION, View};
+
+/// Which situation a control plane is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Doctor {
+    /// [`crate::views::API_VERSION`].
+    pub api_version: &'static str,
+    /// `Doctor`.
+    pub kind: &'static str,
+    /// The verdict: decides the exit code.
+    pub verdict: VerdictWord,
+    /// The verdict in a sentence.
+    pub summary: String,
+    /// The nodes whose hosts were looked at. Of others only what their etcd answered, or what the API tells, was seen.
+    pub looked_at: Vec<String>,
+    /// The other nodes that are known.
+    pub not_looked_at: Vec<String>,
+    /// What is wrong, in the order in which it should be mended.
+    pub situations: Vec<Situation>,
+    /// What could not be looked at.
+    pub unseen: Vec<Unseen>,
+    /// What was seen to be in order.
+    pub in_order: Vec<Seen>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Situation {
+    /// What, as a word: `quorum-lost`, `database-damaged`, `stray-manifest` and others.
+    pub kind: String,
+    /// The node it is about; absent: the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is so, in a sentence.
+    pub summary: String,
+    /// What was seen of it.
+    pub evidence: Vec<Seen>,
+    /// What to run next.
+    pub next: Next,
+}
+
+/// How much a situation matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The quorum is lost, or data is damaged or gone.
+    Lost,
+    /// The cluster is degraded, or will be.
+    Degraded,
+}
+
+/// Something that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// From which node; absent: through the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What.
+    pub text: String,
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Next {
+    /// The command.
+    pub command: String,
+    /// On which node; absent: wherever commands are run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+    /// What to know before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Something that could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unseen {
+    /// On which node; absent: through the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What.
+    pub what: String,
+    /// Why not.
+    pub why: String,
+}
+
+impl Doctor {
+    /// Of hosts that were looked at. `others` are the members on hosts that were not.
+    pub fn of_hosts(
+        looked_at: Vec<String>,
+        others: Vec<String>,
+        diagnosis: &found::Diagnosis,
+    ) -> Self {
+        use found::SituationKind as Kind;
+        let without_quorum =
+            |one: &found::Situation| matches!(one.kind, Kind::QuorumLost | Kind::NoLeader);
+        let verdict = match diagnosis.severity() {
+            Some(found::Severity::Lost) if diagnosis.situations.iter().any(without_quorum) => {
+                VerdictWord::QuorumLost
+            }
+            Some(found::Severity::Lost) => VerdictWord::Damaged,
+            Some(found::Severity::Degraded) => VerdictWord::Degraded,
+            // What could not be seen may be anything.
+            None if !diagnosis.unseen.is_empty() => VerdictWord::Degraded,
+            None => VerdictWord::Healthy,
+        };
+        let seen = |one: &found::Evidence| Seen {
+            node: Some(one.node.clone()),
+            text: one.text.clone(),
+        };
+        let situation = |one: &found::Situation| Situation {
+            kind: word(one.kind),
+            node: one.node.clone(),
+            severity: match one.severity {
+                found::Severity::Lost => Severity::Lost,
+                found::Severity::Degraded => Severity::Degraded,
+            },
+            summary: one.summary.clone(),
+            evidence: one.evidence.iter().map(seen).collect(),
+            next: Next {
+                command: one.next.command.clone(),
+                on: one.next.on.clone(),
+                note: one.next.note.clone(),
+            },
+        };
+        let unseen = |one: &found::Unseen| Unseen {
+            node: Some(one.node.clone()),
+            what: one.what.clone(),
+            why: one.why.clone(),
+        };
+        let situations = diagnosis.situations.iter().map(situation).collect();
+        let unseen: Vec<Unseen> = diagnosis.unseen.iter().map(unseen).collect();
+        Self {
+            in_order: diagnosis.in_order.iter().map(seen).collect(),
+            ..Self::new(verdict, looked_at, others, situations, unseen)
+        }
+    }
+
+    /// With a summary made from what is wrong.
+    pub fn new(
+        verdict: VerdictWord,
+        looked_at: Vec<String>,
+        not_looked_at: Vec<String>,
+        situations: Vec<Situation>,
+        unseen: Vec<Unseen>,
+    ) -> Self {
+        let summary = match (situations.as_slice(), unseen.len()) {
+            ([], 0) => "nothing is wrong, as far as was seen".to_owned(),
+            ([], _) => "nothing wrong was seen, but not all could be looked at".to_owned(),
+            ([one], _) => one.summary.clone(),
+            ([first, rest @ ..], _) => {
+                format!("{} (and {} more)", first.summary, rest.len())
+            }
+        };
+        Self {
+            api_version: API_VERSION,
+            kind: "Doctor",
+            verdict,
+            summary,
+            looked_at,
+            not_looked_at,
+            situations,
+            unseen,
+            in_order: Vec::new(),
+        }
+    }
+}
+
+/// A kind as its word in JSON.
+fn word(kind: found::SituationKind) -> String {
+    let value = serde_json::to_value(kind).unwrap_or_default();
+    value.as_str().unwrap_or("unknown").to_owned()
+}
+
+fn verdict_word(verdict: VerdictWord) -> (&'static str, Tone) {
+    match verdict {
+        VerdictWord::Healthy => ("healthy", Tone::Good),
+        VerdictWord::Degraded => ("degraded", Tone::Warn),
+        VerdictWord::QuorumLost => ("quorum lost", Tone::Bad),
+        VerdictWord::Damaged => ("damaged", Tone::Bad),
+        VerdictWord::NothingReached => ("nothing reached", Tone::Bad),
+    }
+}
+
+/// A line that says whose eyes have seen it, unless all that was seen is of one host.
+fn seen_line(seen: &Seen, several: bool) -> String {
+    match &seen.node {
+        Some(node) if several => format!("{node}: {}", clean(&seen.text)),
+        Some(_) | None => clean(&seen.text),
+    }
+}
+
+impl View for Doctor {
+    fn table(&self, wide: bool, paint: Paint) -> String {
+        let (word, tone) = verdict_word(self.verdict);
+        let mut text = format!("{}: {}\n", painted(word, tone, paint), clean(&self.summary));
+        let several = self.looked_at.len() > 1;
+        for (number, situation) in self.situations.iter().enumerate() {
+            let tone = match situation.severity {
+                Severity::Lost => Tone::Bad,
+                Severity::Degraded => Tone::Warn,
+            };
+            let summary = painted(&clean(&situation.summary), tone, paint);
+            text.push_str(&format!("\n{}. {summary}\n", number + 1));
+            for seen in &situation.evidence {
+                text.push_str(&format!("   seen  {}\n", seen_line(seen, several)));
+            }
+            let on = match &situation.next.on {
+                Some(node) => format!("   (on {node})"),
+                None => String::new(),
+            };
+            text.push_str(&format!(
+                "   next  {}{on}\n",
+                clean(&situation.next.command)
+            ));
+            if let Some(note) = &situation.next.note {
+                text.push_str(&format!("         {}\n", clean(note)));
+            }
+        }
+        if wide || self.situations.is_empty() {
+            let lines = self.in_order.iter().map(|seen| seen_line(seen, several));
+            for (number, line) in lines.enumerate() {
+                let gap = if number == 0 { "\n" } else { "" };
+                text.push_str(&format!("{gap}in order  {line}\n"));
+            }
+        }
+        if !self.unseen.is_empty() {
+            text.push('\n');
+        }
+        for unseen in &self.unseen {
+            let on = match &unseen.node {
+                Some(node) if several || !self.looked_at.contains(node) => format!(" of {node}"),
+                Some(_) | None => String::new(),
+            };
+            let (what, why) = (clean(&unseen.what), clean(&unseen.why));
+            text.push_str(&format!("could not look at {what}{on}: {why}\n"));
+        }
+        if !self.not_looked_at.is_empty() {
+            let names = and(&self.not_looked_at);
+            let how = match self.looked_at.is_empty() {
+                true => "what etcd and the API tell",
+                false => "what their etcd answers",
+            };
+            text.push_str(&format!(
+                "\nnot looked at: the hosts of {names}, of which only {how} was seen\n"
+            ));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd_operations::doctor::{Diagnosis, Evidence};
+
+    fn evidence(text: &str) -> Evidence {
+        Evidence {
+            node: "cp-1".into(),
+            text: text.into(),
+        }
+    }
+
+    fn diagnosis(kind: found::SituationKind, severity: found::Severity) -> Diagnosis {
+        Diagnosis {
+            situations: vec![found::Situation {
+                kind,
+                node: None,
+                severity,
+                summary: "the quorum is lost: 1 of 3 members run, 2 are needed".into(),
+                evidence: vec![evidence("cp-2 does not answer")],
+                next: found::Next {
+                    command: "kubectl etcd recover".into(),
+                    on: None,
+                    note: Some("a master that is only switched off comes first".into()),
+                },
+            }],
+            unseen: Vec::new(),
+            in_order: vec![evidence("kubelet runs")],
+        }
+    }
+
+    #[test]
+    fn the_situation_comes_first_then_what_was_seen_then_what_to_run() {
+        let found = diagnosis(found::SituationKind::QuorumLost, found::Severity::Lost);
+        let view = Doctor::of_hosts(
+            vec!["cp-1".into()],
+            vec!["cp-2".into(), "cp-3".into()],
+            &found,
+        );
+        assert_eq!(view.situations[0].kind, "quorum-lost");
+        insta::assert_snapshot!(view.table(false, Paint::Plain), @r"
+        quorum lost: the quorum is lost: 1 of 3 members run, 2 are needed
+
+        1. the quorum is lost: 1 of 3 members run, 2 are needed
+           seen  cp-2 does not answer
+           next  kubectl etcd recover
+                 a master that is only switched off comes first
+
+        not looked at: the hosts of cp-2 and cp-3, of which only what their etcd answers was seen
+        ");
+    }
+
+    #[test]
+    fn a_healthy_host_says_what_was_seen_and_an_unseen_part_is_no_health() {
+        let mut found = Diagnosis {
+            in_order: vec![evidence("kubelet runs")],
+            ..Diagnosis::default()
+        };
+        let view = |found: &Diagnosis| Doctor::of_hosts(vec!["cp-1".into()], Vec::new(), found);
+        insta::assert_snapshot!(view(&found).table(false, Paint::Plain), @r"
+        healthy: nothing is wrong, as far as was seen
+
+        in order  kubelet runs
+        ");
+        found.unseen.push(found::Unseen {
+            node: "cp-1".into(),
+            what: "whether kubelet runs".into(),
+            why: "no systemd".into(),
+        });
+        let view = view(&found);
+        assert_eq!(view.verdict, VerdictWord::Degraded);
+        assert!(
+            view.table(false, Paint::Plain)
+                .ends_with("could not look at whether kubelet runs: no systemd\n")
+        );
+    }
+
+    #[test]
+    fn each_severity_has_its_verdict() {
+        use found::{Severity as S, SituationKind as K};
+        for (kind, severity, verdict) in [
+            (K::QuorumLost, S::Lost, VerdictWord::QuorumLost),
+            (K::DatabaseDamaged, S::Lost, VerdictWord::Damaged),
+            (K::StrayManifest, S::Degraded, VerdictWord::Degraded),
+        ] {
+            let view = Doctor::of_hosts(Vec::new(), Vec::new(), &diagnosis(kind, severity));
+            assert_eq!(view.verdict, verdict);
+        }
+    }
+}

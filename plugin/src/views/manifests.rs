@@ -1,0 +1,275 @@
+//! How static pod manifests are shown.
+
+use std::path::Path;
+
+use etcd_operations::manifest::{
+    Component as OfManifest, Kept, ManifestFile, PodId, Stray as Found, Why,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe, painted};
+use crate::views::{API_VERSION, View};
+
+/// The static pods of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifests {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// `Manifests`.
+    pub kind: &'static str,
+    /// The folder that kubelet runs the pods of.
+    pub folder: String,
+    /// The folder to which manifests are put aside.
+    pub aside: String,
+    /// The components, in the order of their files; those that were taken out come last.
+    pub components: Vec<Component>,
+    /// Files in the folder that kubelet reads too and that do no good.
+    pub strays: Vec<Stray>,
+    /// What a run of this program left there that was ended while it wrote. kubelet does not read it.
+    pub unfinished: Vec<String>,
+    /// Whether one was asked for: then its flags are shown.
+    #[serde(skip)]
+    pub one: bool,
+}
+
+/// A component of the control plane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Component {
+    /// Its name, which is the container's.
+    pub component: String,
+    /// Its pod, as the manifest names it: kubelet puts `-` and the node's name behind it.
+    pub pod: String,
+    /// Its manifest; absent when it was taken out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Its flags in their order; absent when they cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<Flag>>,
+    /// Why its flags cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags_unreadable: Option<String>,
+    /// What was put aside of its manifest, the newest first.
+    pub kept: Vec<KeptManifest>,
+}
+
+/// A flag as the manifest has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Flag {
+    /// Its name without dashes.
+    pub name: String,
+    /// Its value; `true` for a bare one.
+    pub value: String,
+}
+
+/// A manifest that was put aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptManifest {
+    /// Where it is.
+    pub path: String,
+    /// Why it is there.
+    pub why: KeptWhy,
+    /// When it was put there (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+/// Why a manifest was put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeptWhy {
+    /// It is what was there before a change.
+    BeforeChange,
+    /// It was taken out, so that its pod stops.
+    Stopped,
+    /// It was put in, and taken out again when that was undone.
+    Undone,
+}
+
+/// A file in the folder that does no good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stray {
+    /// Which.
+    pub path: String,
+    /// What about it.
+    pub problem: String,
+}
+
+impl Manifests {
+    /// Of a folder in which nothing was found yet.
+    pub fn new(folder: &Path, aside: &Path) -> Self {
+        Self {
+            api_version: API_VERSION,
+            kind: "Manifests",
+            folder: folder.display().to_string(),
+            aside: aside.display().to_string(),
+            components: Vec::new(),
+            strays: Vec::new(),
+            unfinished: Vec::new(),
+            one: false,
+        }
+    }
+}
+
+impl Component {
+    /// A container of a manifest's pod.
+    pub fn new(
+        pod: &PodId,
+        component: &OfManifest,
+        file: Option<&ManifestFile>,
+        kept: &[KeptManifest],
+    ) -> Self {
+        let (flags, flags_unreadable) = match component.given() {
+            Ok(given) => {
+                let flag = |one: etcd_operations::flags::GivenFlag| Flag {
+                    name: one.name,
+                    value: one.value,
+                };
+                (Some(given.into_iter().map(flag).collect()), None)
+            }
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Self {
+            component: component.name().to_owned(),
+            pod: pod.to_string(),
+            file: file.map(|file| file.path.display().to_string()),
+            image: component.image().map(str::to_owned),
+            flags,
+            flags_unreadable,
+            kept: kept.to_vec(),
+        }
+    }
+}
+
+impl KeptManifest {
+    /// As it was found.
+    pub fn new(kept: &Kept) -> Self {
+        Self {
+            path: kept.path.display().to_string(),
+            why: match kept.why {
+                Why::Changed => KeptWhy::BeforeChange,
+                Why::Stopped => KeptWhy::Stopped,
+                Why::Undone => KeptWhy::Undone,
+            },
+            at: kept.at().map(|at| at.to_string()),
+        }
+    }
+}
+
+impl Stray {
+    /// As it was found.
+    pub fn new(stray: &Found) -> Self {
+        Self {
+            path: stray.path.display().to_string(),
+            problem: stray.problem.to_string(),
+        }
+    }
+}
+
+impl View for Manifests {
+    fn table(&self, wide: bool, paint: Paint) -> String {
+        let mut text = match self.one {
+            true => String::new(),
+            false => self.list(wide, paint),
+        };
+        if self.one {
+            for component in &self.components {
+                text.push_str(&component.whole(paint));
+            }
+        }
+        for stray in &self.strays {
+            let word = painted("stray", Tone::Bad, paint);
+            let (path, problem) = (clean(&stray.path), clean(&stray.problem));
+            text.push_str(&format!("{word}: {path}: {problem}\n"));
+        }
+        for path in &self.unfinished {
+            let path = clean(path);
+            text.push_str(&format!(
+                "note: {path} was left by a run that was ended while it wrote; kubelet does not read it\n"
+            ));
+        }
+        text
+    }
+}
+
+impl Manifests {
+    fn list(&self, wide: bool, paint: Paint) -> String {
+        let grid = Grid::new()
+            .text("COMPONENT")
+            .text("FILE")
+            .text("IMAGE")
+            .number("KEPT");
+        let mut grid = match wide {
+            true => grid.text("LAST KEPT").text("POD"),
+            false => grid,
+        };
+        for one in &self.components {
+            let file = one.file.as_deref().map(file_name);
+            let out = || field("taken out").tone(Tone::Bad);
+            let mut row = vec![
+                field(&one.component),
+                file.map_or_else(out, field),
+                maybe(one.image.as_deref()),
+                field(one.kept.len().to_string()),
+            ];
+            if wide {
+                row.push(maybe(one.kept.first().map(|kept| file_name(&kept.path))));
+                row.push(field(&one.pod));
+            }
+            grid.row(row);
+        }
+        grid.draw(paint)
+    }
+}
+
+impl Component {
+    /// All there is to know of it.
+    fn whole(&self, paint: Paint) -> String {
+        let file = match &self.file {
+            Some(file) => clean(file),
+            None => painted("taken out", Tone::Bad, paint),
+        };
+        let image = self.image.as_deref().map_or_else(|| "-".to_owned(), clean);
+        let pod = clean(&self.pod);
+        let mut text = format!("file   {file}\nimage  {image}\npod    {pod}\n");
+        if let Some(why) = &self.flags_unreadable {
+            text.push_str(&format!("flags  not known: {}\n", clean(why)));
+        }
+        if let Some(flags) = &self.flags {
+            let mut grid = Grid::new().text("FLAG").text("VALUE");
+            for flag in flags {
+                grid.row(vec![field(&flag.name), field(&flag.value)]);
+            }
+            text.push_str(&format!("\n{}", grid.draw(paint)));
+        }
+        if !self.kept.is_empty() {
+            let mut grid = Grid::new().text("KEPT").text("SINCE").text("WHY");
+            for kept in &self.kept {
+                let why = match kept.why {
+                    KeptWhy::BeforeChange => "as it was before a change",
+                    KeptWhy::Stopped => "taken out to stop the pod",
+                    KeptWhy::Undone => "put in, and taken out again when that was undone",
+                };
+                grid.row(vec![
+                    field(file_name(&kept.path)),
+                    maybe(kept.at.as_deref()),
+                    field(why),
+                ]);
+            }
+            text.push_str(&format!("\n{}", grid.draw(paint)));
+        }
+        text
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
