@@ -6,10 +6,9 @@
 pub(crate) mod check;
 pub(crate) mod gather;
 pub(crate) mod hosts;
-pub(crate) mod reach;
 pub(crate) mod run;
 pub(crate) mod state;
 
-pub(crate) use hosts::{Host, Hosts};
+pub(crate) use hosts::Hosts;
 pub(crate) use run::{Led, lead, take_back};
 pub(crate) use state::PlanState;

@@ -2,6 +2,7 @@
 //! cluster last answered, or by the address in the kubeconfig.
 
 mod cache;
+pub(crate) mod reach;
 
 use std::collections::BTreeMap;
 

@@ -169,10 +169,12 @@ impl StaticPod {
                 match container.state {
                     // A kubelet that was ended in between has made it. The runtime does not stop what does not run, and does
                     // not remove what it is just starting: that is looked at again.
-                    State::Created => match runtime.remove(&container.id).await {
-                        Err(failure) if begun.elapsed() > limit => return Err(failure),
-                        _ => {}
-                    },
+                    State::Created => {
+                        let removed = runtime.remove(&container.id).await;
+                        if begun.elapsed() > limit {
+                            removed?;
+                        }
+                    }
                     _ => runtime.stop(&container.id, grace).await?,
                 }
             }

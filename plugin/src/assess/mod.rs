@@ -87,8 +87,9 @@ pub enum Scope {
     Known,
     /// Those named with `--node`: only they are shown.
     Named,
-    /// This host, or some, without an apiserver that knows the others: the other members are shown as these see them.
-    ThisHost,
+    /// Some hosts, of which this one may be the only one, without an apiserver that knows the others: the other members are
+    /// shown as these see them.
+    Some,
 }
 
 impl Scope {

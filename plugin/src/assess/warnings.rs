@@ -77,8 +77,7 @@ fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
         ),
     };
     let outcomes = evidence.asked.outcomes;
-    if outcomes.is_empty() || evidence.asked.scope == Scope::ThisHost || !outcomes.iter().all(gone)
-    {
+    if outcomes.is_empty() || evidence.asked.scope == Scope::Some || !outcomes.iter().all(gone) {
         return None;
     }
     Some(

@@ -28,7 +28,7 @@ use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::created::Created;
 use crate::discovery::{Etcd, Node};
 use crate::error::{Error, ErrorKind, Verdict};
-use crate::lead::reach::reach;
+use crate::masters::reach::reach;
 use crate::outcome::{Outcome, RunErrorKind};
 use crate::session::Session;
 use crate::ssh::SshArgs;
@@ -86,9 +86,7 @@ impl Context<'_> {
         refuse_external(session.nodes())?;
         Ok(session)
     }
-}
 
-impl Context<'_> {
     /// As [`Context::open`], or over ssh where that is asked for, without the apiserver.
     ///
     /// # Errors
@@ -228,10 +226,10 @@ pub(crate) async fn answered_survey(session: &Session, fleet: &FleetArgs) -> Res
 /// Which of the nodes a session knows.
 pub(crate) fn scope(session: &Session, fleet: &FleetArgs) -> Scope {
     match (session.via(), session.knows_all()) {
-        (Via::Local, _) => Scope::ThisHost,
+        (Via::Local, _) => Scope::Some,
         _ if !fleet.node.is_empty() => Scope::Named,
         (Via::Ssh, true) => Scope::Known,
-        (Via::Ssh, false) => Scope::ThisHost,
+        (Via::Ssh, false) => Scope::Some,
         (Via::Job | Via::Pod | Via::Exec, _) => Scope::All,
     }
 }

@@ -13,7 +13,8 @@ use crate::cli::OutputArgs;
 use crate::error::{Error, Verdict};
 use crate::lead::gather::{gather, gather_for, this_host};
 use crate::lead::run::Bring;
-use crate::lead::{Host, Hosts, PlanState, lead, take_back};
+use crate::lead::{Hosts, PlanState, lead, take_back};
+use crate::runners::host::Host;
 use crate::ssh::SshArgs;
 use crate::views::plan::{PlanList, PlanView, Progress};
 

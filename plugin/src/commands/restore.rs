@@ -15,8 +15,8 @@ use etcd_operations::look::{ClusterIdentity, ETCD_PREFIX, LookOptions};
 use etcd_operations::pack::unpack::{Found, Opened};
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::{
-    Compared, Looked, Restoring, SnapshotFacts, Taken, TakenBy, by_newest, newest_revision,
-    restore as plan,
+    Compared, Looked, Restoring, SnapshotFacts, Taken, TakenBy, newest_revision, restore as plan,
+    revisions,
 };
 use etcd_operations::transfer::hex;
 use jiff::Timestamp;
@@ -28,9 +28,10 @@ use super::planned::{Accepted, PlanArgs, WhoArgs, carry_out_and_check, no_plan};
 use crate::error::{Error, Verdict};
 use crate::files;
 use crate::input::{self, Input};
+use crate::lead::Hosts;
 use crate::lead::gather::{alive_elsewhere, gather};
 use crate::lead::run::Bring;
-use crate::lead::{Host, Hosts};
+use crate::runners::host::Host;
 use crate::ui::Ui;
 
 const EXAMPLES: &str = "\
@@ -268,9 +269,10 @@ async fn identify(
 /// Asks the hosts what their databases have beyond the snapshot, the one with the newest first, until one answers.
 async fn compare(hosts: &Hosts, looked: &[Looked], revision: u64) -> Result<Vec<Compared>, Error> {
     let mut databases = Vec::new();
-    for node in by_newest(looked) {
-        let since = hosts.of(&node)?.since(revision).await;
+    for newest in revisions(looked) {
+        let since = hosts.of(&newest.node)?.since(revision).await;
         let answered = since.ok().is_some();
+        let node = newest.node;
         databases.push(Compared { node, since });
         if answered {
             break;

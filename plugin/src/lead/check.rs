@@ -14,6 +14,7 @@ use super::Hosts;
 use crate::cli::ConnectionArgs;
 use crate::connection::Connection;
 use crate::format::{counted, revision};
+use crate::runners::host::Host;
 
 /// How long kubelets get to report: they do it every ten seconds.
 const KUBELETS: Duration = Duration::from_secs(60);
@@ -103,7 +104,7 @@ async fn kubernetes(
         Ok(client) => client,
         Err(why) => return checked.problems.push(not(why)),
     };
-    let nodes: Vec<&str> = hosts.iter().map(super::Host::node).collect();
+    let nodes: Vec<&str> = hosts.iter().map(Host::node).collect();
     match silent(&client, &nodes, since).await {
         Ok(silent) if silent.is_empty() => {
             let kubelets = counted(nodes.len(), "kubelet");

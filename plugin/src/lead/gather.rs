@@ -8,11 +8,12 @@ use etcd_operations::plan::make::Looked;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::reach::{ReachedHost, connect, here, reach};
-use super::{Host, Hosts};
+use super::Hosts;
 use crate::cli::ConnectionArgs;
 use crate::error::{Error, ErrorKind};
+use crate::masters::reach::{ReachedHost, connect, here, reach};
 use crate::masters::{Candidate, Origin, host_of};
+use crate::runners::host::Host;
 use crate::runners::local;
 use crate::ssh::SshArgs;
 use crate::ui::Ui;

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use super::Hosts;
 use crate::error::Error;
 use crate::format::counted;
+use crate::runners::host::Host;
 use crate::ui::Ui;
 
 /// What became of a plan.
@@ -23,7 +24,7 @@ pub(crate) struct Led {
 /// Brings what a plan needs to a host before a step that wants it.
 pub(crate) trait Bring {
     /// Has the plan's snapshot in its folder on this host.
-    async fn snapshot(&self, host: &super::Host, plan: &Plan) -> Result<(), Error>;
+    async fn snapshot(&self, host: &Host, plan: &Plan) -> Result<(), Error>;
 }
 
 /// Does what is left to do of a plan that has begun on all of its hosts.

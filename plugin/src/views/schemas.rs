@@ -388,7 +388,8 @@ fn doctor() {
 
 #[test]
 fn plans() {
-    use crate::views::plan::{PlanList, samples};
+    use crate::views::plan::PlanList;
+    use crate::views::plan::samples::samples;
     let (views, now) = (samples(), "2026-11-22T09:00:00Z".parse().unwrap());
     check("Plan", &views);
     check("PlanList", &[PlanList::new(&[], now)]);

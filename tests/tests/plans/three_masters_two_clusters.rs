@@ -88,7 +88,10 @@ fn an_old_majority_and_the_recovered_member_do_each_other_no_harm() {
         join(m2, &[])?
             .code(5)?
             .says(&["in another cluster", "--even-if-healthy"])?;
-        join(m2, &["--even-if-healthy"])?.code(0)?;
+        join(m2, &["--even-if-healthy"])?
+            .code(5)?
+            .says(&["as a member of another cluster", "--accept-data-loss"])?;
+        join(m2, &["--even-if-healthy", "--accept-data-loss"])?.code(0)?;
         join(m3, &[])?.code(0)?;
         ensure!(whole(cluster)? == new, "the cluster id is another one");
         for (prefix, count) in [("early", 20), ("recovered", 20), ("one", 10), ("other", 0)] {

@@ -40,6 +40,9 @@ pub(super) struct ReplaceArgs {
     /// Replace it although it answers and follows a leader
     #[arg(long)]
     even_if_healthy: bool,
+    /// Agree to losing what the plan says may be lost; needed with --yes where it is a member of another cluster that works
+    #[arg(long)]
+    accept_data_loss: bool,
     /// Client URL of another member, which is asked to remove, add and promote; else one that this host knows and that has
     /// a leader
     #[arg(long, value_name = "URL", requires = "this_node_only", value_parser = endpoint)]
@@ -100,7 +103,10 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         endpoint: args.endpoint,
     };
     let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
-    let accepted = Accepted::default();
+    let accepted = Accepted {
+        data_loss: args.accept_data_loss,
+        ..Accepted::default()
+    };
     let how = &args.plan;
     let context = &Context {
         connection: &args.who.connection(context.connection, Some(&looked)),

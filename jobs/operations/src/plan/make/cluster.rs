@@ -1,5 +1,6 @@
 //! What plans have to know of a cluster from several hosts' looks.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -32,22 +33,16 @@ impl Revision {
     }
 }
 
-/// The highest revision on any of the hosts, running or not.
-pub fn newest_revision(hosts: &[Looked]) -> Option<Revision> {
-    hosts.iter().filter_map(revision_of).reduce(|best, one| {
-        if one.at_most() > best.at_most() {
-            one
-        } else {
-            best
-        }
-    })
+/// The revisions of the hosts whose database tells one, running or not, the highest first.
+pub fn revisions(hosts: &[Looked]) -> Vec<Revision> {
+    let mut found: Vec<Revision> = hosts.iter().filter_map(revision_of).collect();
+    found.sort_by_key(|one| Reverse(one.at_most()));
+    found
 }
 
-/// The nodes of the hosts whose database tells a revision, the newest first.
-pub fn by_newest(hosts: &[Looked]) -> Vec<String> {
-    let mut found: Vec<Revision> = hosts.iter().filter_map(revision_of).collect();
-    found.sort_by_key(|one| std::cmp::Reverse(one.at_most()));
-    found.into_iter().map(|one| one.node).collect()
+/// The highest revision on any of the hosts.
+pub fn newest_revision(hosts: &[Looked]) -> Option<Revision> {
+    revisions(hosts).into_iter().next()
 }
 
 pub(super) fn revision_of(host: &Looked) -> Option<Revision> {

@@ -115,7 +115,13 @@ impl Origin {
             (false, true) => "what would tell is encrypted in it",
             (false, false) => "it has neither the namespace kube-system nor the CA",
         };
-        let why = why.to_owned();
+        let addresses = match what.snapshot.peer_urls.is_empty() {
+            true => "where its members were is not known either",
+            false => {
+                "its members had addresses of these masters, as those of another cluster may have had"
+            }
+        };
+        let why = format!("{why}; {addresses}");
         Self::Unknown { why }
     }
 
@@ -143,14 +149,12 @@ impl Origin {
 
     /// Whether nothing that is here can be in the snapshot.
     pub(super) fn has_nothing_in_common(&self) -> bool {
-        let by = Evidence::is_uid;
-        matches!(self, Self::Another { by: found } if by(found))
-    }
-}
-
-impl Evidence {
-    fn is_uid(&self) -> bool {
-        matches!(self, Self::NamespaceUid { .. })
+        matches!(
+            self,
+            Self::Another {
+                by: Evidence::NamespaceUid { .. }
+            }
+        )
     }
 }
 
@@ -164,7 +168,7 @@ impl fmt::Display for Origin {
             }
             Self::Unknown { why } => write!(
                 f,
-                "whether the snapshot is of this cluster cannot be told: {why}. Its members had addresses of these masters, and so may those of another cluster have had"
+                "whether the snapshot is of this cluster cannot be told: {why}"
             ),
         }
     }

@@ -176,6 +176,16 @@ fn what_is_encrypted_is_said() {
 }
 
 #[test]
+fn addresses_that_are_not_known_are_not_said_to_be_these() {
+    let mut what = what(identity(None, &[]), HERE, Vec::new());
+    let told = |what: &Restoring| Origin::of(what, &[host(Some(&["a"]))]).to_string();
+    let said = "had addresses of these masters";
+    assert!(told(&what).contains(said), "{}", told(&what));
+    what.snapshot.peer_urls.clear();
+    assert!(!told(&what).contains(said), "{}", told(&what));
+}
+
+#[test]
 fn another_cluster_is_refused_and_its_flag_lifts_that() {
     let hosts = [host(Some(&["a"]))];
     let mut other = what(
@@ -199,8 +209,7 @@ fn another_cluster_is_refused_and_its_flag_lifts_that() {
 #[test]
 fn what_was_changed_is_that_of_the_newest_database() {
     let hosts = [host(Some(&["a"]))];
-    let newest = by_newest(&hosts);
-    assert_eq!(newest, ["cp-1"]);
+    assert_eq!(newest_revision(&hosts).unwrap().node, "cp-1");
     let mut own = what(identity(Some(UID), &[]), HERE, vec![database(Some(UID))]);
     let counted = |own: &Restoring| {
         let prospect = restore(&hosts, own, now()).unwrap();

@@ -6,6 +6,7 @@ use super::cluster::Revision;
 use super::origin::Origin;
 use super::restore::Taken;
 use crate::failure::{Answer, Failure};
+use crate::ids::ClusterId;
 use crate::look::{Changes, Fitness, Position};
 use crate::plan::Plan;
 
@@ -108,6 +109,15 @@ pub enum Loss {
         /// How many entries.
         entries: u64,
     },
+    /// What a member has written in a cluster that the others are not of.
+    OtherCluster {
+        /// Whose.
+        node: String,
+        /// The cluster that it leaves.
+        cluster_id: ClusterId,
+        /// The member's revision there.
+        revision: i64,
+    },
 }
 
 impl Loss {
@@ -121,7 +131,9 @@ impl Loss {
                 .as_ref()
                 .is_none_or(|newest| newest.at_most() > *revision),
             Self::LogBeyondDatabase { entries } => *entries > 0,
-            Self::MaybeNewerElsewhere { .. } | Self::Everything { .. } => true,
+            Self::MaybeNewerElsewhere { .. }
+            | Self::Everything { .. }
+            | Self::OtherCluster { .. } => true,
         }
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::cluster::NewMember;
 use super::recover::{By, join, stop_one};
 use super::restore::{found, make_notice, start_apiservers};
-use super::{Looked, Prospect, plan};
+use super::{Looked, Loss, Prospect, plan};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{LiveEtcd, PeerLook};
 use crate::plan::{Action, PlanKind, Stages};
@@ -86,7 +86,7 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
             now,
         ),
         found: vec![found(host, false)],
-        losses: Vec::new(),
+        losses: cluster.elsewhere(host).into_iter().collect(),
         fences: Vec::new(),
         refused: None,
     })
@@ -132,14 +132,28 @@ impl<'a> Cluster<'a> {
     /// That a host's member is well: in this cluster, or in another one, whose writes would go out of service with it.
     fn well(&self, host: &Looked) -> String {
         let node = host.node();
-        let own = host.look.live.ok().map(|live| &live.status);
-        match own.filter(|own| own.cluster_id != self.list.cluster_id) {
-            Some(own) => format!(
-                "the member of {node} follows a leader in another cluster, {}, at revision {}: what was written there and not here would go out of service",
-                own.cluster_id, own.revision
+        match self.elsewhere(host) {
+            Some(Loss::OtherCluster {
+                cluster_id,
+                revision,
+                ..
+            }) => format!(
+                "the member of {node} follows a leader in another cluster, {cluster_id}, at revision {revision}: what was written there and not here would go out of service"
             ),
-            None => format!("the member of {node} answers and follows a leader"),
+            _ => format!("the member of {node} answers and follows a leader"),
         }
+    }
+
+    /// What a host's member serves as one of another cluster.
+    fn elsewhere(&self, host: &Looked) -> Option<Loss> {
+        let own = host.look.live.ok().map(|live| &live.status)?;
+        (own.leader.is_some() && own.cluster_id != self.list.cluster_id).then(|| {
+            Loss::OtherCluster {
+                node: host.node().to_owned(),
+                cluster_id: own.cluster_id,
+                revision: own.revision,
+            }
+        })
     }
 
     /// The others have to be a majority of all, so that the member can be removed, and hold the quorum afterwards.

@@ -79,7 +79,7 @@ pub struct Restoring {
     pub without: BTreeSet<String>,
     /// Which cluster the snapshot is of, by its objects.
     pub identity: ClusterIdentity,
-    /// What the databases on the hosts answered, in the order in which they were asked: that of [`super::by_newest`].
+    /// What the databases on the hosts answered, in the order in which they were asked: that of [`super::revisions`].
     pub databases: Vec<Compared>,
     /// Whether somebody has agreed to a snapshot of another cluster.
     pub another_cluster: bool,

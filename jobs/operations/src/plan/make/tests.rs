@@ -187,6 +187,7 @@ fn anew() -> crate::look::PeerLook {
     if let Answer::Ok(list) = &mut answered.members {
         list.members.retain(|member| member.name == "cp-3");
         list.members[0].id = MemberId(33);
+        list.cluster_id = ClusterId(0xc2);
     }
     crate::look::PeerLook {
         answer: Answer::Ok(answered),
@@ -291,6 +292,35 @@ fn a_named_endpoint_that_is_known_by_its_url_alone_counts_by_its_id() {
     };
     let failure = replace(&with_peers(vec![silent, anew()]), &what, now()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unreachable);
+}
+
+#[test]
+fn what_a_member_serves_in_another_cluster_is_a_loss_and_what_it_cannot_serve_is_none() {
+    let what = Replacing {
+        although_well: true,
+        endpoint: anew().client_url,
+    };
+    let made = |mut look: Look| {
+        look.peers = Answer::Ok(vec![anew()]);
+        replace(&host(look), &what, now()).unwrap()
+    };
+    let elsewhere = made(healthy());
+    assert!(
+        matches!(
+            elsewhere.losses[..],
+            [Loss::OtherCluster { revision: 900, .. }]
+        ),
+        "{:?}",
+        elsewhere.losses
+    );
+    assert!(elsewhere.loses_data());
+    assert_eq!(made(healthy().leaderless()).losses, []);
+    assert_eq!(made(healthy().down(None)).losses, []);
+    let own = Replacing {
+        although_well: true,
+        ..Replacing::default()
+    };
+    assert_eq!(replace(&host(healthy()), &own, now()).unwrap().losses, []);
 }
 
 #[test]

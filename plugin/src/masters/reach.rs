@@ -7,10 +7,10 @@ use etcd_operations::local::host;
 use etcd_operations::look::{Look, LookOptions};
 use futures::future::join_all;
 
-use super::Host;
+use super::{Candidate, Origin, host_of};
 use crate::cli::ConnectionArgs;
 use crate::error::{Error, ErrorKind};
-use crate::masters::{self, Candidate, Origin, host_of};
+use crate::runners::host::Host;
 use crate::runners::local;
 use crate::ssh::{SshArgs, SshHost};
 use crate::ui::Ui;
@@ -104,7 +104,7 @@ pub(crate) async fn reach(
 }
 
 /// This host, and where others reach it: by its etcd's peer URL.
-pub(super) fn here(ui: &Ui, node: String) -> Host {
+pub(crate) fn here(ui: &Ui, node: String) -> Host {
     let etcd = host().ok().and_then(|host| host.etcd?.target.ok());
     let address = etcd.and_then(|target| host_of(target.peer_urls.first()?));
     Host::here(node, address, ui.notices())
@@ -142,7 +142,7 @@ impl Reached {
         ssh: &SshArgs,
         connection: &ConnectionArgs,
     ) -> Result<(), Error> {
-        let found = match masters::find(ssh, connection).await {
+        let found = match super::find(ssh, connection).await {
             Ok(found) => found,
             // This host is enough to begin with.
             Err(_) if !self.hosts.is_empty() => return Ok(()),
@@ -170,7 +170,7 @@ impl Reached {
         let new: Vec<Candidate> = new.collect();
         let who: Vec<&str> = self.hosts.iter().map(ReachedHost::node).collect();
         let whence = format!("as {} knows them", who.join(", "));
-        ui.say(&masters::told(&new, &whence));
+        ui.say(&super::told(&new, &whence));
         self.connect(ui, new, ssh).await;
     }
 
@@ -281,7 +281,7 @@ fn others_of(look: &Look) -> Vec<Candidate> {
 }
 
 /// Connects to a host, and has it say who it is.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     ui: &Ui,
     candidate: &Candidate,
     ssh: &SshArgs,

@@ -1,0 +1,189 @@
+//! What was found, and what it says of the snapshot, as programs see it.
+
+use etcd_operations::look::{Fitness, Position};
+use etcd_operations::plan::OtherHost;
+use etcd_operations::plan::make::{self, Found, Loss, Origin};
+use serde::Serialize;
+
+/// A host as it was found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct FoundRow {
+    pub(super) node: String,
+    pub(super) etcd: &'static str,
+    pub(super) data: Option<String>,
+    pub(super) term: Option<u64>,
+    pub(super) index: Option<u64>,
+    pub(super) revision: Option<u64>,
+    pub(super) best: bool,
+}
+
+/// A host that takes no part, and the commands for it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct OtherHostRow {
+    pub(super) node: String,
+    /// Before the plan is begun, in this order.
+    pub(super) before: Vec<String>,
+    /// When the plan is done, in this order, and on one host after another.
+    pub(super) after: Vec<String>,
+}
+
+/// A snapshot that is restored.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct SnapshotRow {
+    /// Its revision; none: it is of another cluster, where it means nothing.
+    pub(super) revision: Option<u64>,
+    /// When it was taken.
+    pub(super) taken_at: Option<String>,
+    /// What says so: `description`, `file` (its date) or `youngest-object` (taken then or later).
+    pub(super) taken_by: Option<TakenBy>,
+    /// Whether it is of this cluster: `same`, `another` or `unknown`.
+    pub(super) cluster: &'static str,
+    /// The same with what says so, in a sentence.
+    pub(super) evidence: String,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) enum TakenBy {
+    Description,
+    File,
+    YoungestObject,
+}
+
+/// What was changed after a snapshot, each object counted once.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct ChangesRow {
+    /// Where it was counted.
+    pub(super) node: String,
+    /// Up to which revision; none: it could not be counted.
+    pub(super) revision: Option<u64>,
+    /// Why it could not be counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) why: Option<String>,
+    /// Entries of the log beyond the database, which were not looked into.
+    pub(super) log_entries: u64,
+    /// Objects that are there and were written; without leases and events.
+    pub(super) written: u64,
+    /// Objects that were deleted; without leases and events.
+    pub(super) deleted: u64,
+    /// Whether those are all that were deleted; else some are compacted away.
+    pub(super) deleted_complete: bool,
+    /// By kind, the most changed first.
+    pub(super) kinds: Vec<KindRow>,
+    /// Leases and events, which are written anew all the time.
+    pub(super) fleeting: Vec<KindRow>,
+}
+
+/// Objects of a kind.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct KindRow {
+    /// As kubectl names it; empty: keys that are no object of Kubernetes.
+    pub(super) kind: String,
+    pub(super) written: u64,
+    pub(super) deleted: u64,
+}
+
+pub(super) fn found_row(found: &Found) -> FoundRow {
+    let word = found.fitness.map(|fitness| match fitness {
+        Fitness::Running => "in use",
+        Fitness::Empty => "empty",
+        Fitness::Starts => "whole",
+        Fitness::StartsWithLoss => "starts with a loss",
+        Fitness::RestoreFrom => "database whole, log not",
+        Fitness::BeyondUse => "beyond use",
+    });
+    let data = word.map(|word| match &found.why {
+        Some(why) => format!("{word}: {why}"),
+        None => word.to_owned(),
+    });
+    let at: Option<Position> = found.reach;
+    FoundRow {
+        node: found.node.clone(),
+        etcd: if found.running { "runs" } else { "stopped" },
+        data,
+        term: at.map(|at| at.term),
+        index: at.map(|at| at.index),
+        revision: found.revision,
+        best: found.best,
+    }
+}
+
+pub(super) fn snapshot_row(origin: &Origin, losses: &[Loss]) -> SnapshotRow {
+    let since = losses.iter().find_map(|loss| match loss {
+        Loss::SinceSnapshot {
+            revision, taken, ..
+        } => Some((*revision, *taken)),
+        _ => None,
+    });
+    let taken = since.and_then(|(_, taken)| taken);
+    SnapshotRow {
+        revision: since.map(|(revision, _)| revision),
+        taken_at: taken.map(|taken| taken.at.to_string()),
+        taken_by: taken.map(|taken| match taken.by {
+            make::TakenBy::Description => TakenBy::Description,
+            make::TakenBy::File => TakenBy::File,
+            make::TakenBy::YoungestObject => TakenBy::YoungestObject,
+        }),
+        cluster: match origin {
+            Origin::Same { .. } => "same",
+            Origin::Another { .. } => "another",
+            Origin::Unknown { .. } => "unknown",
+        },
+        evidence: origin.to_string(),
+    }
+}
+
+pub(super) fn changes_row(loss: &Loss) -> Option<ChangesRow> {
+    let Loss::SinceSnapshot {
+        newest: Some(newest),
+        changes: Some(changes),
+        ..
+    } = loss
+    else {
+        return None;
+    };
+    let rows = |fleeting: bool| -> Vec<KindRow> {
+        let kinds = changes.ok().map(|changes| changes.kinds.as_slice());
+        let kinds = kinds.unwrap_or_default().iter();
+        kinds
+            .filter(|kind| kind.is_fleeting() == fleeting)
+            .map(|kind| KindRow {
+                kind: kind.kind.clone(),
+                written: kind.written,
+                deleted: kind.deleted,
+            })
+            .collect()
+    };
+    let kinds = rows(false);
+    let objects = || kinds.iter().filter(|kind| !kind.kind.is_empty());
+    Some(ChangesRow {
+        node: newest.node.clone(),
+        revision: changes.ok().map(|changes| changes.revision),
+        why: changes.failure().map(|failure| failure.message.clone()),
+        log_entries: newest.beyond,
+        written: objects().map(|kind| kind.written).sum(),
+        deleted: objects().map(|kind| kind.deleted).sum(),
+        deleted_complete: changes.ok().is_some_and(|one| one.deletions_complete),
+        fleeting: rows(true),
+        kinds,
+    })
+}
+
+pub(super) fn other_host_row(host: &OtherHost) -> OtherHostRow {
+    OtherHostRow {
+        node: host.node.clone(),
+        before: host.before.clone(),
+        after: host.after.clone(),
+    }
+}

@@ -1,0 +1,160 @@
+//! Plans for tests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use etcd_operations::failure::Answer;
+use etcd_operations::look::{Changes, Fitness, KindChanges, Position};
+use etcd_operations::plan::make::{
+    Evidence, Fence, Found, Loss, Origin, Prospect, Revision, Taken, TakenBy,
+};
+use etcd_operations::plan::{
+    Action, Done, HostRef, OtherHost, Plan, PlanId, PlanKind, Stages, StepRun, StepState, Undone,
+    VERSION,
+};
+use jiff::Timestamp;
+
+use super::{PlanView, Progress};
+use crate::lead::check::Checked;
+use crate::lead::{Led, PlanState};
+
+/// Of a dozen kinds.
+pub(super) fn sample_changes() -> Changes {
+    let kind = |(name, written, deleted): (&str, u64, u64)| KindChanges {
+        kind: name.to_owned(),
+        written,
+        deleted,
+    };
+    let many = (b'a'..=b'j').map(|letter| (format!("{0}{0}s", letter as char), 2));
+    let many: Vec<(String, u64)> = many.collect();
+    let named = [("leases", 40, 0), ("pods", 12, 3), ("configmaps", 8, 0)];
+    let named = named.into_iter().chain([("events", 7, 0)]);
+    let named = named.chain(
+        many.iter()
+            .map(|(name, number)| (name.as_str(), *number, 0)),
+    );
+    Changes {
+        revision: 1681,
+        deletions_complete: false,
+        kinds: named.chain([("", 1, 0)]).map(kind).collect(),
+    }
+}
+
+/// A plan to restore.
+pub(super) fn prospect() -> Prospect {
+    let mut stages = Stages::default();
+    let stop = Action::Stop {
+        component: "etcd".into(),
+    };
+    stages.stage("stop etcd", [("cp-1".to_owned(), stop)]);
+    let made: Timestamp = "2026-11-22T08:30:00Z".parse().unwrap();
+    let plan = Plan {
+        version: VERSION,
+        id: PlanId::new(PlanKind::Restore, made),
+        kind: PlanKind::Restore,
+        title: "restore etcd.db on cp-1".into(),
+        made,
+        hosts: vec![HostRef {
+            node: "cp-1".into(),
+            address: None,
+        }],
+        stages: stages.done(),
+        other_hosts: vec![OtherHost {
+            node: "cp-2".into(),
+            before: vec!["kubectl etcd manifest stop etcd".into()],
+            after: vec!["kubectl etcd member replace cp-2 --this-node-only".into()],
+        }],
+    };
+    Prospect {
+        refused: None,
+        plan,
+        found: vec![Found {
+            node: "cp-1".into(),
+            running: false,
+            fitness: Some(Fitness::Starts),
+            why: None,
+            reach: Some(Position { term: 3, index: 7 }),
+            revision: Some(1681),
+            best: true,
+        }],
+        losses: vec![
+            Loss::Outage,
+            Loss::SinceSnapshot {
+                revision: 1673,
+                taken: Some(Taken {
+                    at: "2026-11-21T21:00:00Z".parse().unwrap(),
+                    by: TakenBy::Description,
+                }),
+                newest: Some(Revision {
+                    revision: 1681,
+                    beyond: 2,
+                    node: "cp-1".into(),
+                    at: Some("2026-11-22T08:29:59.9Z".parse().unwrap()),
+                }),
+                changes: Some(Answer::Ok(sample_changes())),
+            },
+        ],
+        origin: Some(Origin::Same {
+            by: Evidence::NamespaceUid {
+                snapshot: "u".into(),
+                here: "u".into(),
+                node: "cp-1".into(),
+            },
+        }),
+        fences: vec![
+            Fence::ByHand {
+                node: "cp-2".into(),
+            },
+            Fence::LeftOut {
+                node: "cp-3".into(),
+            },
+        ],
+    }
+}
+
+/// A plan in each state.
+pub(crate) fn samples() -> Vec<PlanView> {
+    let prospect = prospect();
+    let plan = prospect.plan.clone();
+    let led = Led {
+        runs: vec![(
+            1,
+            StepRun::Done {
+                done: Done::Moved {
+                    aside: vec!["/var/lib/etcd-x.before".into()],
+                },
+            },
+        )],
+        took: vec![(0, Duration::from_millis(1400))],
+    };
+    let undone = Led {
+        runs: vec![(
+            1,
+            StepRun::Undone {
+                undone: Undone {
+                    left: vec!["the member stays removed".into()],
+                    kept: vec!["/var/lib/etcd-x.new".into()],
+                },
+                never_begun: false,
+            },
+        )],
+        took: Vec::new(),
+    };
+    let checked = Checked {
+        seen: vec!["1 member with the same data".into()],
+        problems: vec!["nodes were not looked at".into()],
+    };
+    let state = PlanState {
+        steps: BTreeMap::from([(1, StepState::Begun)]),
+        unfinished: true,
+        plan,
+    };
+    vec![
+        PlanView::planned(&prospect),
+        PlanView::planned(&prospect)
+            .ended(Progress::Done, &led)
+            .checked(checked),
+        PlanView::kept(&state),
+        PlanView::taken_back(&state).ended(Progress::Undone, &undone),
+    ]
+}

@@ -1,0 +1,209 @@
+//! What a plan costs and what has to stay as it is, in sentences.
+
+use std::fmt::Write as _;
+
+use etcd_operations::failure::Answer;
+use etcd_operations::look::{Changes, KindChanges};
+use etcd_operations::plan::make::{Fence, Loss, Prospect, Revision, Taken, TakenBy};
+
+use crate::format::counted;
+
+/// What is lost, in a sentence each.
+pub(super) fn losses(prospect: &Prospect) -> Vec<String> {
+    let lines = prospect.losses.iter().flat_map(|one| {
+        let objects = match one {
+            Loss::SinceSnapshot {
+                changes: Some(Answer::Ok(changes)),
+                ..
+            } if one.is_data() => objects(changes),
+            Loss::SinceSnapshot {
+                changes: Some(Answer::Failed(failure)),
+                ..
+            } if one.is_data() => vec![format!(
+                "how many objects that are could not be counted: {}",
+                failure.message
+            )],
+            _ => Vec::new(),
+        };
+        [loss(one)].into_iter().chain(objects)
+    });
+    lines.collect()
+}
+
+/// So many kinds of objects are named.
+const KINDS: usize = 10;
+
+/// The objects that were changed, in a line or two.
+fn objects(changes: &Changes) -> Vec<String> {
+    let (fleeting, rest): (Vec<_>, Vec<_>) =
+        changes.kinds.iter().partition(|kind| kind.is_fleeting());
+    let (objects, other): (Vec<&KindChanges>, Vec<_>) =
+        rest.into_iter().partition(|kind| !kind.kind.is_empty());
+    let sum = |kinds: &[&KindChanges], of: fn(&KindChanges) -> u64| {
+        kinds.iter().map(|kind| of(kind)).sum::<u64>()
+    };
+    let (written, deleted) = (
+        sum(&objects, |kind| kind.written),
+        sum(&objects, |kind| kind.deleted),
+    );
+    let at_least = match changes.deletions_complete {
+        true => "",
+        false => "at least ",
+    };
+    let mut line = format!(
+        "{} written since, {at_least}{deleted} deleted",
+        objects_counted(written)
+    );
+    let named = objects.iter().take(KINDS).map(|kind| of_kind(kind));
+    let named: Vec<String> = named.collect();
+    if !named.is_empty() {
+        let _ = write!(line, ": {}", named.join(", "));
+    }
+    if let Some(more) = objects.get(KINDS..).filter(|more| !more.is_empty()) {
+        let all = sum(more, KindChanges::all);
+        let kinds = counted(more.len(), "other kind");
+        let _ = write!(line, ", and {all} of {kinds}");
+    }
+    if !changes.deletions_complete {
+        line.push_str(" (history was compacted since: what was deleted before that is not known)");
+    }
+    let mut lines = vec![line];
+    let mut besides: Vec<String> = fleeting.iter().map(|kind| of_kind(kind)).collect();
+    if !other.is_empty() {
+        besides.push(format!("{} of nobody's objects", keys(&other)));
+    }
+    if !besides.is_empty() {
+        lines.push(format!("besides, {}", besides.join(", ")));
+    }
+    lines
+}
+
+fn keys(other: &[&KindChanges]) -> String {
+    let all: u64 = other.iter().map(|kind| kind.all()).sum();
+    counted(usize::try_from(all).unwrap_or(usize::MAX), "key")
+}
+
+fn objects_counted(number: u64) -> String {
+    counted(usize::try_from(number).unwrap_or(usize::MAX), "object")
+}
+
+/// `pods 12`, and what of them was deleted.
+fn of_kind(kind: &KindChanges) -> String {
+    match kind.deleted {
+        0 => format!("{} {}", kind.kind, kind.all()),
+        deleted => format!("{} {} ({deleted} deleted)", kind.kind, kind.all()),
+    }
+}
+
+fn taken_words(taken: Option<Taken>) -> String {
+    let Some(Taken { at, by }) = taken else {
+        return String::new();
+    };
+    match by {
+        TakenBy::Description => format!(" (taken at {at:.0})"),
+        TakenBy::File => format!(" (its file is of {at:.0})"),
+        TakenBy::YoungestObject => format!(" (its youngest object is of {at:.0})"),
+    }
+}
+
+/// `m3`, and when its database was last written to.
+fn where_and_when(newest: &Revision) -> String {
+    match newest.at {
+        Some(at) => format!("{}, {at:.0}", newest.node),
+        None => newest.node.clone(),
+    }
+}
+
+fn loss(loss: &Loss) -> String {
+    match loss {
+        Loss::Outage => "etcd and the apiserver answer nobody while it is done".to_owned(),
+        Loss::Everything { newest } => {
+            let upto = newest.as_ref().map(|newest| {
+                let at = where_and_when(newest);
+                format!(", up to revision {} ({at})", newest.revision)
+            });
+            format!(
+                "everything that this cluster has{}: the snapshot is of another one",
+                upto.unwrap_or_default()
+            )
+        }
+        Loss::SinceSnapshot {
+            revision,
+            newest,
+            taken,
+            ..
+        } => {
+            let taken = taken_words(*taken);
+            match newest {
+                None => format!(
+                    "everything that was written after revision {revision}{taken}; how much that is could not be found out"
+                ),
+                Some(newest) if newest.at_most() <= *revision => {
+                    format!(
+                        "nothing that was found: no disk has more than revision {revision}{taken}"
+                    )
+                }
+                Some(newest) => {
+                    let changes = newest.revision.saturating_sub(*revision);
+                    let beyond = match newest.beyond {
+                        0 => String::new(),
+                        beyond => format!(", and {} of its log, not looked into", entries(beyond)),
+                    };
+                    format!(
+                        "everything after revision {revision}{taken}: {} up to revision {} ({}){beyond}",
+                        counted(usize::try_from(changes).unwrap_or(usize::MAX), "change"),
+                        newest.revision,
+                        where_and_when(newest)
+                    )
+                }
+            }
+        }
+        Loss::LogBeyondDatabase { entries: number } => format!(
+            "what the broken log has beyond the database: {}",
+            entries(*number)
+        ),
+        Loss::MaybeNewerElsewhere { nodes } => format!(
+            "writes that only {} may have: too few members could be read to know",
+            nodes.join(", ")
+        ),
+        Loss::NeverAcknowledged {
+            node,
+            entries: number,
+        } => format!(
+            "{} in the log of {node} that no majority had: nobody was told that they were written",
+            entries(*number)
+        ),
+        Loss::OtherCluster {
+            node,
+            cluster_id,
+            revision,
+        } => format!(
+            "what {node} serves as a member of another cluster, {cluster_id} (revision {revision}), and this one has not: it goes out of service, and is kept in a folder that is named at the end"
+        ),
+    }
+}
+
+fn entries(number: u64) -> String {
+    match number {
+        1 => "1 entry".to_owned(),
+        _ => format!("{number} entries"),
+    }
+}
+
+/// What has to stay as it is.
+pub(super) fn fence(fence: &Fence) -> String {
+    match fence {
+        Fence::Unreachable { node, why } => format!(
+            "{node} cannot be reached ({why}). Its old etcd cannot join the new cluster, but an apiserver there would answer \
+             from the past: go on only if you know that it is off"
+        ),
+        Fence::ByHand { node } => format!(
+            "{node} takes no part. Its etcd and apiserver are stopped there before, and stay so until it joins: an apiserver \
+             there would answer from the past"
+        ),
+        Fence::LeftOut { node } => format!(
+            "{node} is left out. If it should come back it must not start its etcd and apiserver; \
+             kubectl etcd member replace {node} takes it in again"
+        ),
+    }
+}
