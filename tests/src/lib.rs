@@ -39,7 +39,7 @@ pub mod samples;
 pub mod wait;
 pub mod workstation;
 
-pub use cluster::{Cluster, Spec, exclusive};
+pub use cluster::{Cluster, Spec};
 pub use fault::Component;
 pub use node::Node;
 pub use parts::versions::{Etcd, Kubernetes};

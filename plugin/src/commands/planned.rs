@@ -18,7 +18,7 @@ use crate::runners::host::Host;
 use crate::ssh::SshArgs;
 use crate::ui::Ui;
 use crate::views::Format;
-use crate::views::plan::{PlanView, Progress};
+use crate::views::plan::{PlanView, Progress, data_losses};
 
 /// The flags of every command that makes a plan.
 #[derive(Debug, Clone, Args)]
@@ -202,9 +202,11 @@ pub(crate) fn show(ui: &Ui, view: Option<&PlanView>, output: Format) -> Result<V
 /// What has to be agreed to by name: saying yes beforehand is no consent to a loss that nobody has seen.
 fn refuse(prospect: &Prospect, accepted: Accepted, yes: bool) -> Result<(), Error> {
     if yes && prospect.loses_data() && !accepted.data_loss {
+        let lost = data_losses(prospect).join("; ");
         return Err(
-            Error::refused("data would be lost, or may be: --dry-run shows what")
-                .hint("--accept-data-loss, besides --yes, takes that"),
+            Error::refused(format!("data would be lost, or may be: {lost}")).hint(
+                "--accept-data-loss, besides --yes, takes that; --dry-run shows all of the plan",
+            ),
         );
     }
     let unasked_outage = prospect.losses.contains(&Loss::Outage) && prospect.losses.len() == 1;

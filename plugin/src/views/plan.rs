@@ -16,6 +16,7 @@ use rows::{
     ChangesRow, FoundRow, OtherHostRow, SnapshotRow, changes_row, found_row, other_host_row,
     snapshot_row,
 };
+pub(crate) use words::data_losses;
 use words::{fence, losses};
 
 use super::grid::{Field, Grid, Paint, Tone, field, maybe};

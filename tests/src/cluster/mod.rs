@@ -4,6 +4,7 @@ pub mod checkpoint;
 mod kubeadm;
 mod kubeconfig;
 mod ready;
+mod seats;
 mod shared;
 mod ssh;
 pub mod state;
@@ -17,12 +18,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use crate::lock::{self, Lock};
 use crate::network;
 use crate::node::Node;
 use crate::parts::versions::{Etcd, Kubernetes};
 use crate::parts::{self, NodeParts};
 use crate::process::{self, Output, ProcessId, say};
+use seats::Seat;
 pub use shared::{CLUSTER_VARIABLE, Shared};
 use state::State;
 
@@ -35,7 +36,7 @@ pub struct Spec {
     pub kubernetes: Kubernetes,
     /// Its etcd.
     pub etcd: Etcd,
-    /// Whether it may run beside other test clusters (see [`exclusive`]).
+    /// Whether it may run beside any other test clusters: it does not count among those that are there at once.
     pub side_by_side: bool,
 }
 
@@ -77,7 +78,7 @@ impl Spec {
         }
     }
 
-    /// Allowed to run beside other test clusters: does not wait for their end.
+    /// Allowed to run beside any other test clusters: does not wait for their end.
     #[must_use]
     pub fn side_by_side(self) -> Self {
         Self {
@@ -85,19 +86,6 @@ impl Spec {
             ..self
         }
     }
-}
-
-/// Waits until no other test of this user has the machine to itself, and takes it.
-///
-/// [`Cluster::start`] does so by itself, unless told otherwise by [`Spec::side_by_side`].
-///
-/// # Errors
-/// When the lock cannot be taken.
-pub fn exclusive() -> Result<Lock> {
-    lock::take(
-        "exclusive",
-        "waiting for the test cluster of another test to end",
-    )
 }
 
 /// A cluster that is up, or partly so.
@@ -109,32 +97,30 @@ pub struct Cluster {
     parts: NodeParts,
     /// Whether it is removed when this value is dropped.
     temporary: bool,
-    _exclusive: Option<Lock>,
+    _seat: Option<Seat>,
 }
 
 impl Cluster {
     /// A ready cluster for a test, removed when the value is dropped (or at a later start, when the test is killed).
     ///
-    /// Unless it may run side by side with others it waits for the end of other tests' clusters, and the shared one
-    /// of this program is removed before; a test that holds [`Cluster::shared`] must not ask for it.
+    /// Unless it may run beside any others it waits until there is room for it; a test that holds [`Cluster::shared`] must
+    /// not ask for it.
     ///
     /// # Errors
     /// When parts are missing and cannot be built, or the cluster does not come up.
     pub fn start(spec: Spec) -> Result<Self> {
-        if !spec.side_by_side {
-            shared::give_up();
-        }
-        Self::start_for_process(&spec)
+        let place = (!spec.side_by_side).then(seats::seat).transpose()?;
+        Self::start_for_process(&spec, place)
     }
 
-    fn start_for_process(spec: &Spec) -> Result<Self> {
+    fn start_for_process(spec: &Spec, seat: Option<Seat>) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "t{}-{}",
             std::process::id(),
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
-        Self::make(spec, &name, Some(ProcessId::own()?))
+        Self::make(spec, &name, Some(ProcessId::own()?), seat)
     }
 
     /// A ready cluster for a person: it stays until it is removed.
@@ -142,10 +128,10 @@ impl Cluster {
     /// # Errors
     /// When the name is taken, parts cannot be built, or the cluster does not come up.
     pub fn up(spec: &Spec, name: &str) -> Result<Self> {
-        Self::make(spec, name, None)
+        Self::make(spec, name, None, None)
     }
 
-    fn make(spec: &Spec, name: &str, owner: Option<ProcessId>) -> Result<Self> {
+    fn make(spec: &Spec, name: &str, owner: Option<ProcessId>, seat: Option<Seat>) -> Result<Self> {
         if !(1..=9).contains(&spec.masters) || spec.masters.is_multiple_of(2) {
             bail!("{} masters: clusters have 1, 3 or 5", spec.masters);
         }
@@ -162,16 +148,11 @@ impl Cluster {
         }
         sweep::sweep()?;
         let parts = parts::for_nodes(spec.kubernetes, spec.etcd)?;
-        let exclusive = if owner.is_some() && !spec.side_by_side {
-            Some(exclusive()?)
-        } else {
-            None
-        };
         let temporary = owner.is_some();
         let state = state::allocate(spec, name, owner)?;
         let mut cluster = Self::with_parts(state, parts)?;
         cluster.temporary = true; // until it is up
-        cluster._exclusive = exclusive;
+        cluster._seat = seat;
         cluster.build().inspect_err(|_| cluster.keep_evidence())?;
         cluster.temporary = temporary;
         Ok(cluster)
@@ -198,7 +179,7 @@ impl Cluster {
             nodes,
             parts,
             temporary: false,
-            _exclusive: None,
+            _seat: None,
         })
     }
 

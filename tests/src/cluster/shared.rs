@@ -1,72 +1,70 @@
-//! One cluster used by several tests of a program, one after another.
+//! Clusters used by several tests of a program, one test after another.
 
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 
+use super::seats::{self, Place};
 use super::{Cluster, Spec};
 use crate::process::ProcessId;
 
 /// Environment variable that names a cluster of a person to use as the shared one: saves its start while one test is
-/// worked on.
+/// worked on. Only one test at a time can be run then.
 pub const CLUSTER_VARIABLE: &str = "TESTBED_CLUSTER";
 
-static SHARED: Mutex<Option<(Spec, Cluster)>> = Mutex::new(None);
-
-/// The shared cluster, while a test has it for itself.
+/// A shared cluster, while a test has it for itself.
 ///
 /// A test leaves it ready. When it fails, the cluster is removed and the next test gets another.
 #[derive(Debug)]
 pub struct Shared {
-    held: MutexGuard<'static, Option<(Spec, Cluster)>>,
+    kind: Spec,
+    /// There until it is dropped.
+    cluster: Option<Cluster>,
 }
 
 impl Cluster {
-    /// The cluster that tests of this program share, started by the first that asks. Waits until no other test has
-    /// it, and until it is ready. One that asks for another kind gets a new one.
+    /// A cluster that tests of this program share, started when none of the kind is free. Waits until there is room for
+    /// it, and until it is ready.
     ///
-    /// It is removed when the program ends.
+    /// It is removed when the program ends, or when another kind is asked for.
     ///
     /// # Errors
     /// When it cannot be started, or was not left ready.
-    pub fn shared(spec: Spec) -> Result<Shared> {
-        let mut held = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref().is_some_and(|(kind, _)| *kind != spec) {
-            *held = None;
-        }
-        if held.is_none() {
-            let cluster = match std::env::var(CLUSTER_VARIABLE) {
-                Ok(name) => Self::open(&name)?,
-                Err(_) => {
-                    let cluster = Self::start_for_process(&spec)?;
-                    remove_after_this_process()?;
-                    cluster
-                }
-            };
-            *held = Some((spec, cluster));
-        }
-        let shared = Shared { held };
+    pub fn shared(kind: Spec) -> Result<Shared> {
+        let cluster = match std::env::var(CLUSTER_VARIABLE) {
+            Ok(name) => Self::open(&name)?,
+            Err(_) => Self::of_pool(kind)?,
+        };
+        let shared = Shared {
+            kind,
+            cluster: Some(cluster),
+        };
         shared
             .wait_ready()
             .context("the test before did not leave the shared cluster ready")?;
         Ok(shared)
     }
-}
 
-/// Removes the shared cluster, for a test that is to have the machine to itself; waits until no test has it.
-pub(super) fn give_up() {
-    *SHARED.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    fn of_pool(kind: Spec) -> Result<Self> {
+        match seats::cluster_or_seat(kind)? {
+            Place::Cluster(cluster) => Ok(cluster),
+            Place::Seat(seat) => {
+                let cluster = Self::start_for_process(&kind, Some(seat))?;
+                remove_after_this_process()?;
+                Ok(cluster)
+            }
+        }
+    }
 }
 
 impl Deref for Shared {
     type Target = Cluster;
 
     fn deref(&self) -> &Cluster {
-        match self.held.as_ref() {
-            Some((_, cluster)) => cluster,
+        match &self.cluster {
+            Some(cluster) => cluster,
             None => unreachable!("a shared cluster is there as long as it is held"),
         }
     }
@@ -74,9 +72,9 @@ impl Deref for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // Its evidence is kept as that of any other failed test.
-            *self.held = None;
+        // Of a failed test its evidence is kept as that of any other.
+        if let Some(cluster) = self.cluster.take().filter(|_| !std::thread::panicking()) {
+            seats::give_back(self.kind, cluster);
         }
     }
 }

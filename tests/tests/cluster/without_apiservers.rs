@@ -54,6 +54,7 @@ fn is(status: &Value, node: &str, role: &[&str], via: &Value) -> Result<()> {
 #[test]
 fn over_ssh_all_masters_are_found_from_one_and_tell_what_their_jobs_tell() {
     three(|cluster, me| {
+        crate::takes_pods(me)?;
         let answer = over_ssh(cluster, me, &["status", "-o", "json"])?.code(0)?;
         let answer = found_by_the_first(cluster, answer)?;
         let status = checked(&answer)?;

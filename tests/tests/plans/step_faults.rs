@@ -97,7 +97,7 @@ impl Command {
                 ]
             }
             Self::Restore => vec!["restore", SNAPSHOT, "--yes", "--accept-data-loss"],
-            Self::Recover => vec!["recover", "--yes", "--accept-data-loss"],
+            Self::Recover => vec!["recover", "--this-node-only", "--yes", "--accept-data-loss"],
         }
     }
 

@@ -34,9 +34,9 @@ Exit codes: 0 done, 1 a step failed, 4 the quorum is lost, 5 refused or not conf
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReplaceArgs {
-    /// Node whose member is replaced
-    #[arg(value_name = "NODE")]
-    node: String,
+    /// Node whose member is replaced; with --this-node-only it may be left out
+    #[arg(value_name = "NODE", required_unless_present = "this_node_only")]
+    node: Option<String>,
     /// Replace it although it answers and follows a leader
     #[arg(long)]
     even_if_healthy: bool,
@@ -83,13 +83,11 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         }
         false => Hosts::new(vec![this_host(context.ui)?]),
     };
-    let host = hosts.of(&args.node).map_err(|_| {
-        Error::usage(format!(
-            "this host is not {}, whose member is to be replaced",
-            args.node
-        ))
-        .hint(format!("run it on {}, or with --ssh", args.node))
-    })?;
+    let node = match args.node {
+        Some(node) => node,
+        None => this_host(context.ui)?.node().to_owned(),
+    };
+    let host = hosts.of(&node).map_err(|_| not_here(&node))?;
     let options = LookOptions {
         endpoint: args.endpoint.clone(),
         ..LookOptions::default()
@@ -113,6 +111,13 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         ..*context
     };
     carry_out_and_check(context, &hosts, &prospect, accepted, how, &Nothing, None).await
+}
+
+fn not_here(node: &str) -> Error {
+    Error::usage(format!(
+        "this host is not {node}, whose member is to be replaced"
+    ))
+    .hint(format!("run it on {node}, or with --ssh"))
 }
 
 #[cfg(test)]

@@ -30,6 +30,12 @@ pub(super) fn losses(prospect: &Prospect) -> Vec<String> {
     lines.collect()
 }
 
+/// What of it is somebody's data.
+pub(crate) fn data_losses(prospect: &Prospect) -> Vec<String> {
+    let losses = prospect.losses.iter().filter(|one| one.is_data());
+    losses.map(loss).collect()
+}
+
 /// So many kinds of objects are named.
 const KINDS: usize = 10;
 

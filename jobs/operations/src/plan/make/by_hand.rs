@@ -1,5 +1,7 @@
 //! What is done by hand: on hosts of the cluster that no plan reaches, the commands for each, and when.
 
+use std::collections::BTreeSet;
+
 use super::{Fence, Looked};
 use crate::failure::{Failure, FailureKind};
 use crate::look::ControlPlane;
@@ -42,10 +44,12 @@ pub(super) fn other_hosts(
 ) -> Vec<OtherHost> {
     let target = hosts.iter().find_map(|host| host.look.etcd.ok());
     let endpoint = target.and_then(|etcd| etcd.target.url_beyond_the_node());
+    let members = hosts.iter().flat_map(|host| host.look.known_members());
+    let names: BTreeSet<String> = members.map(|(name, _)| name).collect();
     let all = by_hand.into_iter();
     all.map(|node| OtherHost {
         before: stop(there),
-        after: vec![join(&node, endpoint)],
+        after: vec![join(names.get(&node), endpoint)],
         node,
     })
     .collect()
@@ -64,12 +68,15 @@ fn stop(there: EtcdThere) -> Vec<String> {
     ]
 }
 
-fn join(node: &str, endpoint: Option<&str>) -> String {
-    let command = format!("kubectl etcd member replace {node} --this-node-only");
-    match endpoint {
-        Some(url) => format!("{command} --endpoint {url}"),
-        None => command,
-    }
+/// The node is named where its name is known: the command refuses on another one.
+fn join(node: Option<&String>, endpoint: Option<&str>) -> String {
+    let node = node.map(|node| format!(" {node}"));
+    let endpoint = endpoint.map(|url| format!(" --endpoint {url}"));
+    format!(
+        "kubectl etcd member replace{} --this-node-only{}",
+        node.unwrap_or_default(),
+        endpoint.unwrap_or_default()
+    )
 }
 
 /// Why a plan is not to be begun: nothing was said of the other hosts, or somebody serves the old past there.

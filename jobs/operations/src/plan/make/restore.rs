@@ -13,6 +13,7 @@ use super::{Fence, Found, Looked, Loss, Prospect, plan};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{ClusterIdentity, ControlPlane, Fitness, LockState, Since};
 use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
+use crate::target;
 
 /// How far the revision is raised above the highest that was found: what was written and is not seen on any disk counts
 /// far less, and it is what etcd's documentation has people take when they know nothing.
@@ -305,7 +306,8 @@ fn fences(hosts: &[Looked], what: &Restoring) -> Result<Vec<Fence>, Failure> {
     Ok(fences)
 }
 
-/// The names of members that some host knows and that are none of the hosts.
+/// The members that some host knows and that are none of the hosts, by their names. One that has not begun to serve has none
+/// and goes by its address.
 pub(super) fn others(hosts: &[Looked]) -> BTreeSet<String> {
     let own: BTreeSet<&String> = hosts
         .iter()
@@ -317,7 +319,7 @@ pub(super) fn others(hosts: &[Looked]) -> BTreeSet<String> {
     others
         .map(|(name, urls)| match name.is_empty() {
             false => name,
-            true => urls.into_iter().next().unwrap_or_default(),
+            true => urls.first().map_or("", |url| target::host(url)).to_owned(),
         })
         .collect()
 }

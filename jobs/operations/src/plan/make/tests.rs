@@ -178,6 +178,37 @@ fn a_restore_on_one_host_leaves_out_by_name_or_has_the_others_join() {
     assert!(failure.hint.unwrap().contains("--without cp-2"));
 }
 
+#[test]
+fn a_member_without_a_name_goes_by_its_address() {
+    let mut look = healthy().leaderless().data(whole()).alone();
+    if let Answer::Ok(live) = &mut look.live
+        && let Answer::Ok(list) = &mut live.members
+    {
+        list.members[2].name.clear();
+    }
+    let made = recover(&[host(look)], &recovering(TakingPart::ThisHost, &[]), now()).unwrap();
+    let others: Vec<(&str, &str)> = made
+        .plan
+        .other_hosts
+        .iter()
+        .map(|one| (one.node.as_str(), one.after[0].as_str()))
+        .collect();
+    let end = "--this-node-only --endpoint https://10.0.0.1:2379";
+    assert_eq!(
+        others,
+        [
+            (
+                "10.0.0.3",
+                format!("kubectl etcd member replace {end}").as_str()
+            ),
+            (
+                "cp-2",
+                format!("kubectl etcd member replace cp-2 {end}").as_str()
+            ),
+        ]
+    );
+}
+
 /// What a member of the cluster answers that was made anew on cp-3, which alone is in it.
 fn anew() -> crate::look::PeerLook {
     let mut answered = live(3);
