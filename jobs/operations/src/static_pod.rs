@@ -126,6 +126,11 @@ impl StaticPod {
         })
     }
 
+    /// Whether it answers for itself at this moment.
+    pub async fn answers(&self) -> bool {
+        self.health.ask(Wanted::Answers).await.is_ok()
+    }
+
     /// Ends it and waits until nothing is left of it: [`let_go`], then [`StaticPod::end`]. Its manifest has to be out of
     /// kubelet's folder before; whoever has taken it out knows.
     ///

@@ -45,7 +45,7 @@ struct Counted;
 /// What a test gets to work with.
 pub(super) enum Place {
     /// A shared cluster, as the test before left it.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     /// Room for one.
     Seat(Seat),
 }
@@ -80,7 +80,8 @@ fn find(kind: Option<Spec>) -> Result<Place> {
     loop {
         let fitting = desk.free.iter().position(|(one, _)| Some(*one) == kind);
         if let Some(at) = fitting {
-            return Ok(Place::Cluster(desk.free.swap_remove(at).1));
+            let (_, cluster) = desk.free.swap_remove(at);
+            return Ok(Place::Cluster(Box::new(cluster)));
         }
         if desk.taken < SEATS {
             desk.taken += 1;

@@ -49,7 +49,7 @@ impl Cluster {
 
     fn of_pool(kind: Spec) -> Result<Self> {
         match seats::cluster_or_seat(kind)? {
-            Place::Cluster(cluster) => Ok(cluster),
+            Place::Cluster(cluster) => Ok(*cluster),
             Place::Seat(seat) => {
                 let cluster = Self::start_for_process(&kind, Some(seat))?;
                 remove_after_this_process()?;

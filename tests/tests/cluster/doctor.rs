@@ -89,7 +89,6 @@ fn a_healthy_master_is_called_healthy_and_a_stray_copy_is_named_and_mended_by_it
         script(m2, command)?;
         ensure!(!copy.exists(), "{command} left {}", copy.display());
         cluster.wait_ready()?;
-        crate::takes_pods(me)?;
         told_when_healthy(m2)
     });
 }
@@ -134,7 +133,6 @@ fn a_damaged_database_is_told_from_its_data_and_its_words_with_the_others_holdin
         m3.start(Component::Etcd)?;
         m3.start(Component::Apiserver)?;
         cluster.wait_ready()?;
-        crate::takes_pods(me)?;
         told_when_healthy(m3)
     });
 }
@@ -172,8 +170,7 @@ fn without_a_quorum_it_is_told_who_runs_and_who_does_not() {
         answer.says(&["1 of 3 members run", waits])?;
 
         cluster.power_on_all()?;
-        cluster.wait_ready()?;
-        crate::takes_pods(me)
+        cluster.wait_ready()
     });
 }
 

@@ -29,12 +29,14 @@ mod together;
 mod transfer;
 mod without_apiservers;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use shared::{agrees_with_etcdutl, column};
-use testbed::{Cluster, Spec, Workstation, parts, wait};
+use testbed::{Cluster, Component, Spec, Workstation, parts, wait};
 
 /// How long what a run made may take to be gone once it has ended: the API removes Pods a moment after their Jobs.
 const GONE: Duration = Duration::from_secs(15);
@@ -62,7 +64,22 @@ fn whole(cluster: &Cluster) -> Result<Workstation> {
         .wait_ready()
         .and_then(|()| cluster.wait_controllers(Duration::from_secs(60)))
         .context("the test before did not leave the cluster whole")?;
+    // Its commands leave something on a workstation: this one is not that of the test.
+    if apiservers_are_others(cluster) {
+        takes_pods(&Workstation::of(cluster)?)?;
+    }
     Workstation::of(cluster)
+}
+
+/// Whether the test before left other processes of apiservers than it found: kubelets have lost the old ones.
+fn apiservers_are_others(cluster: &Cluster) -> bool {
+    static KNOWN: Mutex<BTreeMap<String, BTreeSet<u32>>> = Mutex::new(BTreeMap::new());
+    let nodes = cluster.nodes().iter();
+    let pids = nodes.flat_map(|node| node.component(Component::Apiserver));
+    let pids: BTreeSet<u32> = pids.map(|process| process.pid).collect();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = known.insert(cluster.name().to_owned(), pids.clone());
+    before.is_some_and(|before| before != pids)
 }
 
 /// Waits until every kubelet takes pods again: one whose apiserver was gone asks that again up to half a minute later.

@@ -54,7 +54,6 @@ fn is(status: &Value, node: &str, role: &[&str], via: &Value) -> Result<()> {
 #[test]
 fn over_ssh_all_masters_are_found_from_one_and_tell_what_their_jobs_tell() {
     three(|cluster, me| {
-        crate::takes_pods(me)?;
         let answer = over_ssh(cluster, me, &["status", "-o", "json"])?.code(0)?;
         let answer = found_by_the_first(cluster, answer)?;
         let status = checked(&answer)?;
@@ -202,7 +201,6 @@ fn over_ssh_without_an_apiserver_it_is_told_what_every_master_knows() {
         for name in ["m1", "m3"] {
             cluster.node(name)?.start(Component::Apiserver)?;
         }
-        cluster.wait_ready()?;
-        crate::takes_pods(me)
+        cluster.wait_ready()
     });
 }

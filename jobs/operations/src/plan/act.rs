@@ -97,9 +97,9 @@ pub(super) struct Here<'a> {
 
 impl Action {
     /// Looks at everything this needs and says what exactly will be done. Changes nothing.
-    pub(super) fn prepare(&self, here: &Here<'_>) -> Result<Record, Failure> {
+    pub(super) async fn prepare(&self, here: &Here<'_>) -> Result<Record, Failure> {
         match self {
-            Self::Stop { component } => stop::prepare(component, here).map(Record::Stop),
+            Self::Stop { component } => stop::prepare(component, here).await.map(Record::Stop),
             Self::Start {
                 component,
                 edits,

@@ -95,7 +95,8 @@ async fn forth(
         None => {
             let record = step
                 .action
-                .prepare(&here(plans, plan, journal, &host, &aside))?;
+                .prepare(&here(plans, plan, journal, &host, &aside))
+                .await?;
             let event = Event::Begun {
                 record: record.clone(),
             };

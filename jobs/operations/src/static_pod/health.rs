@@ -22,6 +22,8 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// What a component has to do to count as up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
+    /// Its process runs. It is not asked how it is.
+    Runs,
     /// It answers for itself. An etcd does that without its quorum, as it must when the members of a cluster are started
     /// one after another, and as a learner; for all others it is the same as [`Wanted::Serves`].
     Answers,
@@ -98,6 +100,7 @@ impl Health {
     /// Why it is not well, or cannot be asked.
     pub(super) async fn ask(&self, wanted: Wanted) -> Result<(), Failure> {
         match (self, wanted) {
+            (_, Wanted::Runs) => Ok(()),
             (Self::Etcd(etcd), Wanted::Answers) => etcd.answers().await,
             (Self::Etcd(etcd), Wanted::Serves) => etcd.serves().await,
             (

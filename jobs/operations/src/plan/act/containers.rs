@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::manifest::Folder;
 use crate::run::Events;
 use crate::runtime::Runtime;
-use crate::static_pod::StaticPod;
+use crate::static_pod::{StaticPod, Wanted};
 
 /// How long a process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
@@ -29,7 +29,9 @@ pub(super) async fn await_up(
             continue;
         };
         let pod = StaticPod::of(&file.manifest, component, node)?;
-        pods::up_within(&pod, runtime, AGAIN, events).await.ok();
+        pods::up_within(&pod, runtime, Wanted::Answers, AGAIN, events)
+            .await
+            .ok();
     }
     Ok(())
 }

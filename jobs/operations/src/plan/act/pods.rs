@@ -96,10 +96,10 @@ pub(super) async fn up(
 pub(super) async fn up_within(
     pod: &StaticPod,
     runtime: &Runtime,
+    wanted: Wanted,
     limit: Duration,
     events: &mut Events<'_>,
 ) -> Result<(), Failure> {
-    let wanted = Wanted::Answers;
     pod.up(runtime, wanted, limit, &mut tell(pod, events))
         .await
         .map(drop)

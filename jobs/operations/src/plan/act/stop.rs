@@ -11,6 +11,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::look::ControlPlane;
 use crate::manifest::{Folder, Stop};
 use crate::run::Events;
+use crate::static_pod::Wanted;
 
 /// A component taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +21,11 @@ pub struct Stopped {
     pub manifest: Stop,
     /// The component.
     pub of: OfText,
+    /// Whether it answered before. One that did not, an apiserver without its etcd, say, will not when it is back.
+    pub answered: bool,
 }
 
-pub(super) fn prepare(component: &str, here: &Here<'_>) -> Result<Stopped, Failure> {
+pub(super) async fn prepare(component: &str, here: &Here<'_>) -> Result<Stopped, Failure> {
     let folder = Folder::read(here.pods)?;
     let file = folder.of_component(component).ok_or_else(|| {
         let message = format!("no manifest in {} runs {component}", here.pods.display());
@@ -32,8 +35,9 @@ pub(super) fn prepare(component: &str, here: &Here<'_>) -> Result<Stopped, Failu
     })?;
     let of = OfText::new(component, &file.manifest, here);
     // What cannot be proved stopped is not begun with.
-    of.pod()?;
+    let answered = of.pod()?.answers().await;
     Ok(Stopped {
+        answered,
         of,
         manifest: Stop::prepare(file, here.aside, here.now)?,
     })
@@ -47,7 +51,7 @@ impl Stopped {
         Ok(Done::Plain)
     }
 
-    /// It runs again with the same bytes. Whether it answers is not waited for: it may not have before either.
+    /// It runs again with the same bytes, and answers if it did before.
     pub(super) async fn undo(&self, events: &mut Events<'_>) -> Result<Undone, Failure> {
         self.manifest.undo()?;
         let runtime = pods::runtime().await?;
@@ -55,15 +59,18 @@ impl Stopped {
             // What it tells may be older than what they have seen.
             self.of.end_watchers(&runtime).await?;
         }
-        Ok(
-            match pods::up_within(&self.of.pod()?, &runtime, BACK, events).await {
-                Ok(()) => Undone::default(),
-                Err(failure) => Undone::but(format!(
-                    "the manifest of {} is back, but {failure}",
-                    self.of.component
-                )),
-            },
-        )
+        let wanted = match self.answered {
+            true => Wanted::Answers,
+            false => Wanted::Runs,
+        };
+        let up = pods::up_within(&self.of.pod()?, &runtime, wanted, BACK, events).await;
+        Ok(match up {
+            Ok(()) => Undone::default(),
+            Err(failure) => Undone::but(format!(
+                "the manifest of {} is back, but {failure}",
+                self.of.component
+            )),
+        })
     }
 }
 
