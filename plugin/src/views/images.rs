@@ -192,7 +192,7 @@ pub(crate) mod tests {
 
     pub(crate) fn samples() -> Images {
         let mut view = Images::new(Path::new("/run/containerd/containerd.sock"));
-        view.logins = Some("/root/auth.json".to_owned());
+        view.logins = Some("/etc/registry/auth.json".to_owned());
         let named = |component: &str, taken_out| Named {
             component: component.to_owned(),
             pod: PodId {

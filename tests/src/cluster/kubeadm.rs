@@ -24,15 +24,30 @@ pub(super) fn make(nodes: &[Node], kubernetes: Kubernetes, etcd: Etcd) -> Result
         &init_config(first, kubernetes, etcd),
         &["--upload-certs", "--skip-phases=addon"],
     )?;
-    let hash = told
-        .split_whitespace()
-        .find(|w| w.starts_with("sha256:"))
-        .context("kubeadm printed no hash of its certificate")?;
+    let hash = hash_in(&told)?;
     for node in others {
         say(&format!("kubeadm join on {}", node.name()));
         kubeadm(node, "join", &join_config(node, first, hash), &[])?;
     }
     Ok(())
+}
+
+/// Makes a machine that was set up anew a master of a cluster again, whose `by` works.
+pub(super) fn join_again(node: &Node, by: &Node) -> Result<()> {
+    // What `init` uploaded goes after two hours.
+    let upload = ["kubeadm", "init", "phase", "upload-certs", "--upload-certs"];
+    let key = ["--certificate-key", CERTIFICATE_KEY];
+    by.run(upload.iter().chain(&key))?.success()?;
+    let told = by
+        .run(["kubeadm", "token", "create", "--print-join-command"])?
+        .success()?;
+    kubeadm(node, "join", &join_config(node, by, hash_in(&told)?), &[]).map(drop)
+}
+
+fn hash_in(told: &str) -> Result<&str> {
+    told.split_whitespace()
+        .find(|word| word.starts_with("sha256:"))
+        .context("kubeadm printed no hash of its certificate")
 }
 
 fn kubeadm(node: &Node, verb: &str, config: &str, more: &[&str]) -> Result<String> {

@@ -244,6 +244,38 @@ impl Cluster {
         })
     }
 
+    /// Cuts a master's power and gives it a disk as of a new machine, which has the system and the images alone.
+    ///
+    /// # Errors
+    /// When something of it is still there after 30 s, or cannot be removed.
+    pub fn lose_disk(&self, node: &Node) -> Result<()> {
+        node.power_off()?;
+        for lost in [
+            "etc/kubernetes",
+            "var/lib/etcd",
+            "var/lib/kubelet",
+            "var/lib/kubectl-etcd",
+        ] {
+            let path = node.disk().join(lost);
+            if path.exists() {
+                fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
+            }
+        }
+        for there in ["etc/kubernetes/manifests", "var/lib/kubelet"] {
+            fs::create_dir_all(node.disk().join(there))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a machine that was set up anew a master again, as an administrator would: by kubeadm, with the help of a master
+    /// that works.
+    ///
+    /// # Errors
+    /// When kubeadm fails, with its words.
+    pub fn join_again(&self, node: &Node, by: &Node) -> Result<()> {
+        kubeadm::join_again(node, by)
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

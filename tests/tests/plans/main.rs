@@ -11,14 +11,16 @@
 mod accidents;
 mod command;
 mod figures;
+mod five_masters;
 mod images;
 mod objects;
 mod one_master;
-mod one_master_steps;
 mod proof;
 mod step_faults;
+mod steps;
 mod three_masters;
 mod three_masters_by_hand;
+mod three_masters_gone;
 mod three_masters_interrupted;
 mod three_masters_lost;
 mod three_masters_refused;

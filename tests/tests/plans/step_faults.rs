@@ -1,4 +1,4 @@
-//! A plan of a single master, interrupted right after a line of its journal; then gone on with, or taken back.
+//! A plan, interrupted right after a line of its journal; then gone on with, or taken back. m1 leads it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,6 +19,9 @@ use crate::proof::{cluster_id, manifest, runs_with, serves};
 /// How long a plan may take to come to a line.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// How long one may wait for a master without power, and then take to its end.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 const PLANS: &str = "/var/lib/kubectl-etcd/plans";
 
 const SNAPSHOT: &str = "/var/tmp/steps.db";
@@ -32,6 +35,10 @@ pub(crate) enum Command {
     SetFlag,
     Restore,
     Recover,
+    /// Of all masters, over ssh.
+    RestoreAll,
+    /// Of m1, which is well.
+    Replace,
 }
 
 /// What happens to it.
@@ -41,6 +48,8 @@ pub(crate) enum Fault {
     Kill,
     /// Its master loses its power.
     Power,
+    /// m2 loses its power.
+    PowerOfOther,
 }
 
 /// What is done about it.
@@ -66,10 +75,13 @@ impl fmt::Display for Trial {
             Command::SetFlag => "manifest set-flag",
             Command::Restore => "restore",
             Command::Recover => "recover",
+            Command::RestoreAll => "restore --ssh",
+            Command::Replace => "member replace",
         };
         let fault = match self.fault {
             Fault::Kill => "SIGKILL",
             Fault::Power => "power loss",
+            Fault::PowerOfOther => "of another",
         };
         let then = match self.then {
             Then::Resume => "resumed",
@@ -97,6 +109,10 @@ impl Command {
                 ]
             }
             Self::Restore => vec!["restore", SNAPSHOT, "--yes", "--accept-data-loss"],
+            Self::RestoreAll => {
+                vec!["restore", SNAPSHOT, "--ssh", "--yes", "--accept-data-loss"]
+            }
+            Self::Replace => vec!["member", "replace", "m1", "--even-if-healthy", "--yes"],
             Self::Recover => vec!["recover", "--this-node-only", "--yes", "--accept-data-loss"],
         }
     }
@@ -104,12 +120,16 @@ impl Command {
     /// What the command is there for.
     fn accident(self, cluster: &Cluster, node: &Node) -> Result<()> {
         match self {
-            Self::SetFlag | Self::Restore => Ok(()),
+            Self::SetFlag | Self::Restore | Self::RestoreAll | Self::Replace => Ok(()),
             Self::Recover => lose_quorum(cluster, node),
         }
     }
 
-    /// How many lines its plan's journal has in the end: two of each step.
+    fn restores(self) -> bool {
+        matches!(self, Self::Restore | Self::RestoreAll)
+    }
+
+    /// How many lines its plan's journal has on m1 in the end: two of each step.
     fn lines(self, cluster: &Cluster) -> Result<usize> {
         let (m1, flag) = (cluster.node("m1")?, "quota-backend-bytes=2147483647");
         self.accident(cluster, m1)?;
@@ -122,23 +142,36 @@ impl Command {
         let stages = plan["stages"].as_array().context("no stages")?.iter();
         Ok(2 * stages
             .filter_map(|stage| stage["steps"].as_array())
-            .map(Vec::len)
-            .sum::<usize>())
+            .flatten()
+            .filter(|step| step["node"] == "m1")
+            .count())
     }
 
-    /// Every interruption of it.
-    fn trials(self, lines: usize) -> impl Iterator<Item = Trial> {
-        (0..=lines).flat_map(move |line| {
-            let faults = [Fault::Kill, Fault::Power].into_iter();
-            faults.flat_map(move |fault| {
-                [Then::Resume, Then::Undo].map(|then| Trial {
-                    command: self,
-                    fault,
-                    line,
-                    then,
-                })
-            })
-        })
+    /// Every interruption of it. Of several masters, which take longer, each fault at each line is gone on with or taken
+    /// back in turn.
+    fn trials(self, lines: usize) -> Vec<Trial> {
+        let several = matches!(self, Self::RestoreAll | Self::Replace);
+        let faults: &[Fault] = match several {
+            true => &[Fault::Kill, Fault::Power, Fault::PowerOfOther],
+            false => &[Fault::Kill, Fault::Power],
+        };
+        let mut trials = Vec::new();
+        for line in 0..=lines {
+            for (at, fault) in faults.iter().enumerate() {
+                for (other, then) in [Then::Resume, Then::Undo].into_iter().enumerate() {
+                    if several && (line + at) % 2 != other {
+                        continue;
+                    }
+                    trials.push(Trial {
+                        command: self,
+                        fault: *fault,
+                        line,
+                        then,
+                    });
+                }
+            }
+        }
+        trials
     }
 }
 
@@ -182,6 +215,14 @@ struct Before {
     since: String,
 }
 
+/// What came of a fault.
+struct Interrupted {
+    /// After which line it came: the program may have been faster.
+    line: usize,
+    /// Whether the command waited until the other master was back, and did the rest.
+    ended_well: bool,
+}
+
 impl Trial {
     /// Does it, and looks at what came of it. Gives back after which line it was interrupted, and how long going on or taking
     /// back took.
@@ -195,23 +236,31 @@ impl Trial {
         write(cluster, m1, &before.since, 10)?;
         let flag = self.flag(&before);
         self.command.accident(cluster, m1)?;
-        let line = self.interrupt(cluster, m1, &flag)?;
+        let Interrupted { line, ended_well } = self.interrupt(cluster, m1, &flag)?;
         let words: &[&str] = match self.then {
             // The snapshot is not there before the first step is done.
-            Then::Resume if self.command == Command::Restore && line < 2 => {
+            Then::Resume if self.command.restores() && line < 2 => {
                 &["plan", "resume", "--yes", "--file", SNAPSHOT]
             }
+            Then::Resume if ended_well => &["plan", "list"],
             Then::Resume => &["plan", "resume", "--yes"],
             Then::Undo => &["plan", "undo", "--yes", "--accept-data-loss"],
         };
         let mended = quietly(m1, words)?;
         let took = mended.took;
-        let looked = mended.code(0).and_then(|mended| {
+        // A member that was removed cannot be taken back, which is said.
+        let code = match (self.command, self.then) {
+            (Command::Replace, Then::Undo) if mended.output.code == 3 => 3,
+            _ => 0,
+        };
+        let looked = mended.code(code).and_then(|mended| {
             let looked = self.look(cluster, m1, &before, &flag);
             looked.with_context(|| mended.to_string())
         });
         looked.with_context(|| journal(m1))?;
-        tidy(m1)?;
+        for node in cluster.nodes() {
+            tidy(node)?;
+        }
         Ok((line, took))
     }
 
@@ -223,17 +272,25 @@ impl Trial {
         format!("quota-backend-bytes={}", fresh.unwrap_or(&values[0]))
     }
 
-    /// Begins the plan and strikes. Gives back after which line that was: the program may have been faster.
-    fn interrupt(self, cluster: &Cluster, node: &Node, flag: &str) -> Result<usize> {
+    /// Begins the plan and strikes.
+    fn interrupt(self, cluster: &Cluster, node: &Node, flag: &str) -> Result<Interrupted> {
         let line = self.command.line(flag);
         let known = plans(node);
-        let first = first(node).context("no first process")?;
+        let without_power = match self.fault {
+            Fault::Kill => None,
+            Fault::Power => Some(node),
+            Fault::PowerOfOther => Some(cluster.node("m2")?),
+        };
         let me = Workstation::of(cluster)?;
         let mut running = begin(&me, node, &line)?;
         running.until("the program runs", LIMIT, || Ok(program(node).is_some()))?;
-        let mut struck = vec![program(node).context("the program does not run")?];
-        if self.fault == Fault::Power {
-            struck.push(first);
+        let program = program(node).context("the program does not run")?;
+        let mut struck = match self.fault {
+            Fault::Kill | Fault::Power => vec![program],
+            Fault::PowerOfOther => Vec::new(),
+        };
+        if let Some(node) = without_power {
+            struck.push(first(node).context("no first process")?);
         }
         let mut begun = None;
         running.until("a plan", LIMIT, || {
@@ -243,19 +300,27 @@ impl Trial {
         let plan = begun.context("no plan has begun")?;
         strike_after(self.line, &plan, &struck)
             .with_context(|| format!("{self}\n{}", running.so_far()))?;
-        running.wait(LIMIT)?;
-        if self.fault == Fault::Power {
+        let struck_at = lines(&plan).unwrap_or_default();
+        if let Some(node) = without_power {
             node.power_off()?;
             node.power_on()?;
         }
-        Ok(lines(&plan).unwrap_or_default())
+        let ended = running.wait(PATIENCE)?;
+        let line = match self.fault {
+            Fault::Kill | Fault::Power => lines(&plan).unwrap_or_default(),
+            Fault::PowerOfOther => struck_at,
+        };
+        Ok(Interrupted {
+            line,
+            ended_well: ended.output.code == 0,
+        })
     }
 
     fn look(self, cluster: &Cluster, node: &Node, before: &Before, flag: &str) -> Result<()> {
         let as_before = self.then == Then::Undo;
-        if as_before && self.command == Command::Recover {
-            // Back in the accident, out of which the same command leads once more. An etcd that was started without a
-            // quorum answers nobody.
+        if as_before && matches!(self.command, Command::Recover | Command::Replace) {
+            // Back in the accident, or without the member that was removed: the same command leads out of it. An etcd that
+            // was started without a quorum answers nobody.
             ensure!(manifest(node)? == before.manifest, "another manifest");
             wait::until_true("etcd runs", LIMIT, || {
                 !node.component(Component::Etcd).is_empty()
@@ -267,9 +332,9 @@ impl Trial {
         }
         let id = serves(cluster)?;
         all_written(cluster, PRECIOUS, 20)?;
-        let restored = !as_before && self.command == Command::Restore;
+        let restored = !as_before && self.command.restores();
         all_written(cluster, &before.since, if restored { 0 } else { 10 })?;
-        let keeps_id = as_before || self.command == Command::SetFlag;
+        let keeps_id = as_before || matches!(self.command, Command::SetFlag | Command::Replace);
         ensure!(
             keeps_id == (id == before.cluster_id),
             "cluster id {id}, before {}",
@@ -283,7 +348,9 @@ impl Trial {
             !flagged
         );
         let same = manifest(node)? == before.manifest;
-        ensure!(same || flagged, "the manifest is another one");
+        // One that joins is told so by its manifest.
+        let may_change = flagged || self.command == Command::Replace;
+        ensure!(same || may_change, "the manifest is another one");
         if !as_before && self.command != Command::SetFlag {
             ensure!(
                 !crate::proof::aside(node)?.is_empty(),
@@ -392,7 +459,7 @@ pub(crate) fn table(command: Command, start: impl Fn() -> Result<Cluster>) -> Re
     let (mut failed, mut met, mut done) = (Vec::new(), BTreeSet::new(), 0_usize);
     let mut cluster = start()?;
     prepare(&cluster)?;
-    let trials: Vec<Trial> = command.trials(command.lines(&cluster)?).collect();
+    let trials = command.trials(command.lines(&cluster)?);
     eprintln!("{HEAD}");
     for trial in &trials {
         let trial = *trial;

@@ -196,6 +196,10 @@ fn kind(
         Some(Cause::Wal) => Some(WAL),
         Some(Cause::DataMissing) => Some(MISSING),
         Some(Cause::Removed) => Some(REMOVED),
+        Some(Cause::RemovedTwice) => Some((
+            Kind::WalDamaged,
+            "its log removes a member that its database has not got any more",
+        )),
         Some(Cause::InitialCluster) => Some((
             Kind::WrongInitialCluster,
             "its --initial-cluster does not fit the cluster",

@@ -10,6 +10,8 @@ pub(super) enum Cause {
     Wal,
     DataMissing,
     Removed,
+    /// A member that the log removes is gone from the database already. etcd before 3.6 does not get over that.
+    RemovedTwice,
     InitialCluster,
     PortTaken,
     DiskFull,
@@ -21,12 +23,10 @@ pub(super) enum Cause {
 const MEANINGS: &[(Cause, &[&str])] = &[
     (Cause::DiskFull, &["no space left on device"]),
     (Cause::PortTaken, &["address already in use"]),
+    (Cause::Removed, &["permanently removed from the cluster"]),
     (
-        Cause::Removed,
-        &[
-            "permanently removed from the cluster",
-            "unexpected removal of unknown remote peer",
-        ],
+        Cause::RemovedTwice,
+        &["unexpected removal of unknown remote peer"],
     ),
     (
         Cause::Flags,
@@ -168,6 +168,10 @@ mod tests {
             (
                 "server error: the member has been permanently removed from the cluster",
                 Cause::Removed,
+            ),
+            (
+                "panic: unexpected removal of unknown remote peer",
+                Cause::RemovedTwice,
             ),
             (
                 "listen failed: listen tcp 127.0.0.1:2379: bind: address already in use",

@@ -94,11 +94,12 @@ impl Looked {
             .iter()
             .find(|stray| stray.component.is_some())
         {
-            return Err(refused(format!("{}: {}", stray.path.display(), stray.problem))
-                .hint(format!(
-                    "move it out of the folder: mkdir -p -m 700 /root/manifests && mv {} /root/manifests/",
+            return Err(
+                refused(format!("{}: {}", stray.path.display(), stray.problem)).hint(format!(
+                    "move it out of the folder: mv -n {} /etc/kubernetes/",
                     stray.path.display()
-                )));
+                )),
+            );
         }
         if let Answer::Failed(failure) = &self.look.runtime {
             return Err(self.on(failure));

@@ -31,6 +31,7 @@ pub struct Replacing {
 /// several clusters, or the member is well and that is not to be passed over; [`FailureKind::NoQuorum`] when no other member
 /// answers that knows a leader. The hint says what lifts it.
 pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospect, Failure> {
+    refuse_new_machine(host)?;
     host.check_fit()?;
     let new = NewMember::of(host)?;
     let cluster = Cluster::seen_from(host, what.endpoint.as_deref())?;
@@ -90,6 +91,24 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
         fences: Vec::new(),
         refused: None,
     })
+}
+
+/// A machine that was set up anew has no manifest to go on from.
+fn refuse_new_machine(host: &Looked) -> Result<(), Failure> {
+    let Some(missing) = host.look.etcd.failure() else {
+        return Ok(());
+    };
+    if missing.kind != FailureKind::Missing {
+        return Ok(());
+    }
+    let node = host.node();
+    let message = format!("{node}: {}", missing.message);
+    Err(Failure::new(FailureKind::Refused, message).hint(format!(
+        "if its manifest lies elsewhere, move it there. If this machine was set up anew, kubeadm makes it a master: where {node} \
+         is a member still, kubectl etcd member remove {node} on another master; there, kubeadm init phase upload-certs \
+         --upload-certs and kubeadm token create --print-join-command; here, that kubeadm join with --control-plane and \
+         --certificate-key"
+    )))
 }
 
 /// The rest of the cluster as it answers a host.

@@ -355,6 +355,18 @@ fn what_a_member_serves_in_another_cluster_is_a_loss_and_what_it_cannot_serve_is
 }
 
 #[test]
+fn a_machine_that_was_set_up_anew_is_for_kubeadm() {
+    let mut look = healthy();
+    look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "no manifest"));
+    // It has nothing to run yet.
+    look.kubelet.active = Answer::Ok(false);
+    let failure = replace(&host(look), &Replacing::default(), now()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused);
+    let hint = failure.hint.unwrap();
+    assert!(hint.contains("kubectl etcd member remove cp-1"), "{hint}");
+}
+
+#[test]
 fn a_member_of_the_cluster_is_removed_first_and_its_controllers_go_on() {
     let host = host(healthy().down(None));
     let made = replace(&host, &Replacing::default(), now()).unwrap();

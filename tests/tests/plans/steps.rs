@@ -67,6 +67,24 @@ fn recover_interrupted_after_every_line() -> Result<()> {
     table(Command::Recover, single)
 }
 
+#[test]
+#[ignore = "takes an hour; cargo test -p testbed --test plans -- --ignored --nocapture after_every_line"]
+fn restore_of_all_interrupted_after_every_line() -> Result<()> {
+    table(Command::RestoreAll, three)
+}
+
+#[test]
+#[ignore = "takes an hour; cargo test -p testbed --test plans -- --ignored --nocapture after_every_line"]
+fn member_replace_interrupted_after_every_line() -> Result<()> {
+    table(Command::Replace, three)
+}
+
+fn three() -> Result<Cluster> {
+    let cluster = Cluster::start(Spec::masters(3).side_by_side())?;
+    ready(&cluster)?;
+    Ok(cluster)
+}
+
 /// It may take long: nobody waits for its end.
 fn single() -> Result<Cluster> {
     let cluster = Cluster::start(Spec::masters(1).side_by_side())?;
