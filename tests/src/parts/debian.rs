@@ -39,12 +39,11 @@ pub fn ensure() -> Result<()> {
     }
 }
 
-/// Makes sure that one of several programs is there; installs the package if none is.
-pub(super) fn ensure_any(programs: &[&str], package: &str) -> Result<()> {
-    if programs.iter().any(|p| present(p)) {
-        Ok(())
-    } else {
-        install(&[package])
+/// Makes sure that a program is there whose package has its name.
+pub(super) fn ensure_one(program: &str) -> Result<()> {
+    match present(program) {
+        true => Ok(()),
+        false => install(&[program]),
     }
 }
 

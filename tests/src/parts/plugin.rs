@@ -142,7 +142,7 @@ pub fn job_image() -> Result<JobImage> {
 }
 
 fn build_image() -> Result<JobImage> {
-    super::debian::ensure_any(&["buildah", "docker"], "buildah")?;
+    super::debian::ensure_one("buildah")?;
     let script = workspace()?.join("images/build");
     say("building the job image (images/build)");
     let done = Command::new(&script)

@@ -130,6 +130,8 @@ fn a_damaged_database_is_told_from_its_data_and_its_words_with_the_others_holdin
         m3.stop(Component::Etcd)?;
         let back = "rm -r /var/lib/etcd/member && mv /var/tmp/member /var/lib/etcd/";
         script(m3, back)?;
+        // It has seen etcd end again and again, and would wait longer and longer.
+        script(m3, "systemctl restart kubelet")?;
         m3.start(Component::Etcd)?;
         m3.start(Component::Apiserver)?;
         cluster.wait_ready()?;
