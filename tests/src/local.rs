@@ -23,11 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// When it is not there and cannot be built.
 pub fn server(line: &str) -> Result<PathBuf> {
     match line {
-        "3.4" => {
-            let path = PathBuf::from("/usr/bin/etcd");
-            anyhow::ensure!(path.exists(), "Debian's etcd-server is not installed");
-            Ok(path)
-        }
+        "3.4" => parts::etcd_of_debian(),
         line => Ok(parts::etcd(line)?.etcd),
     }
 }

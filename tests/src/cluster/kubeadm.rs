@@ -77,6 +77,13 @@ fn init_config(node: &Node, kubernetes: Kubernetes, etcd: Etcd) -> String {
         kubernetes.version(),
         etcd.image_tag(),
     );
+    // The default is below /usr, which is this machine's and cannot be written to. Later versions have none.
+    let volumes = match kubernetes {
+        Kubernetes::V1_33 => {
+            "controllerManager: {extraArgs: [{name: flex-volume-plugin-dir, value: /var/lib/kubelet/volumeplugins}]}\n"
+        }
+        Kubernetes::V1_36 => "",
+    };
     format!(
         r#"apiVersion: kubeadm.k8s.io/v1beta4
 kind: InitConfiguration
@@ -91,7 +98,7 @@ kubernetesVersion: {version}
 controlPlaneEndpoint: {ip}:6443
 networking: {{podSubnet: 10.244.0.0/16}}
 etcd: {{local: {{imageTag: {tag}}}}}
----
+{volumes}---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 # Control groups of version 1, which 1.35 and later refuse otherwise.

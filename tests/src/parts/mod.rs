@@ -190,6 +190,17 @@ pub fn registry() -> Result<PathBuf> {
     Ok(unpacked?.join("usr/bin/docker-registry"))
 }
 
+/// Debian's etcd, of line 3.4, fetched when missing (8 MB).
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn etcd_of_debian() -> Result<PathBuf> {
+    let unpacked = part("etcd-server", "10 s", |out| {
+        debian::unpack("etcd-server", out)
+    });
+    Ok(unpacked?.join("usr/bin/etcd"))
+}
+
 /// What a node of these versions needs of parts.
 #[derive(Debug, Clone)]
 pub struct NodeParts {
