@@ -30,8 +30,11 @@ Examples:
   kubectl etcd plan resume
   kubectl etcd plan undo
 
-Run it on a control-plane node, as root; the other hosts of the plan are reached over ssh. Without a name: the plan that has begun and not ended, else
-the newest.
+  # The same from anywhere
+  kubectl etcd plan list --ssh
+
+Run it on a control-plane node, as root; the other hosts of the plan are reached over ssh. Without a name: the plan that has
+begun and not ended, else the newest.
 Exit codes: 0 done, 1 a step failed, 3 done and something could not be taken back, 5 refused.";
 
 /// Show, go on with, or take back what a command did on control-plane nodes
@@ -40,14 +43,12 @@ Exit codes: 0 done, 1 a step failed, 3 done and something could not be taken bac
 pub struct PlansArgs {
     #[command(subcommand)]
     action: Action,
-    #[command(flatten)]
-    ssh: SshArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the plans that were begun on this host
-    List(OutputArgs),
+    List(ListArgs),
     /// Show a plan and how far it is
     Show(WhichArgs),
     /// Go on with a plan that has begun and not ended
@@ -57,12 +58,22 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
+}
+
+#[derive(Debug, Args)]
 struct WhichArgs {
     /// Plan; the one that has begun and not ended, else the newest
     #[arg(value_name = "PLAN", value_parser = plan_id)]
     plan: Option<PlanId>,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
 }
 
 #[derive(Debug, Args)]
@@ -121,36 +132,36 @@ fn plan_id(text: &str) -> Result<PlanId, String> {
 /// # Errors
 /// When there is no such plan, a host of it cannot be reached, or a step fails.
 pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Error> {
-    let ssh = &args.ssh;
-    let hosts = match ssh.wanted() {
-        true => gather(context.ui, ssh, context.connection).await?.hosts,
-        false => Hosts::new(vec![this_host(context.ui)?]),
-    };
     match args.action {
-        Action::List(output) => {
-            let states = states(&hosts).await?;
+        Action::List(args) => {
+            let states = states(&hosts(context, &args.ssh).await?).await?;
             let view = PlanList::new(&states, Timestamp::now());
-            context.ui.show(&view, output.output)?;
+            context.ui.show(&view, args.output.output)?;
             Ok(Verdict::Healthy)
         }
         Action::Show(args) => {
+            let hosts = hosts(context, &args.ssh).await?;
             let state = find(&hosts, args.plan).await?;
-            context
-                .ui
-                .show(&PlanView::kept(&state), args.output.output)?;
+            let view = PlanView::kept(&state).for_hosts(&hosts);
+            context.ui.show(&view, args.output.output)?;
             Ok(verdict(&state))
         }
-        Action::Resume(args) => resume(context, ssh, hosts, args).await,
-        Action::Undo(args) => undo(context, ssh, hosts, args).await,
+        Action::Resume(args) => resume(context, args).await,
+        Action::Undo(args) => undo(context, args).await,
     }
 }
 
-async fn resume(
-    context: &Context<'_>,
-    ssh: &SshArgs,
-    hosts: Hosts,
-    args: ResumeArgs,
-) -> Result<Verdict, Error> {
+/// Those on which plans are looked for.
+async fn hosts(context: &Context<'_>, ssh: &SshArgs) -> Result<Hosts, Error> {
+    match ssh.wanted() {
+        true => Ok(gather(context.ui, ssh, context.connection).await?.hosts),
+        false => Ok(Hosts::here(this_host(context.ui)?)),
+    }
+}
+
+async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Error> {
+    let ssh = &args.which.ssh;
+    let hosts = hosts(context, ssh).await?;
     let state = find(&hosts, args.which.plan).await?;
     let hosts = gather_for(context.ui, ssh, hosts, &state.plan).await?;
     let state = find(&hosts, Some(state.plan.id)).await?;
@@ -179,17 +190,16 @@ async fn resume(
     };
     hosts.begin(&state.plan).await?;
     let led = lead(context.ui, &hosts, &state.plan, &sent).await?;
-    let view = PlanView::kept(&state).ended(Progress::Done, &led);
+    let view = PlanView::kept(&state)
+        .ended(Progress::Done, &led)
+        .for_hosts(&hosts);
     context.ui.show(&view, args.which.output.output)?;
     Ok(Verdict::Healthy)
 }
 
-async fn undo(
-    context: &Context<'_>,
-    ssh: &SshArgs,
-    hosts: Hosts,
-    args: UndoArgs,
-) -> Result<Verdict, Error> {
+async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
+    let ssh = &args.which.ssh;
+    let hosts = hosts(context, ssh).await?;
     let state = find(&hosts, args.which.plan).await?;
     let hosts = gather_for(context.ui, ssh, hosts, &state.plan).await?;
     let state = find(&hosts, Some(state.plan.id)).await?;

@@ -169,20 +169,18 @@ pub(crate) async fn carry_out(
     }
     let plan = &prospect.plan;
     hosts.begin(plan).await?;
+    let (id, flags) = (&plan.id, hosts.flags());
     ui.say(&format!(
-        "{}: should this be interrupted, `kubectl etcd plan resume` goes on and `kubectl etcd plan undo` takes back",
-        plan.id
+        "{id}: should this be interrupted, `kubectl etcd plan resume{flags}` goes on and `kubectl etcd plan undo{flags}` takes back"
     ));
     match lead(ui, hosts, plan, bring).await {
-        Ok(led) => Ok(Some(shown.ended(Progress::Done, &led))),
+        Ok(led) => Ok(Some(shown.ended(Progress::Done, &led).for_hosts(hosts))),
         Err(error) => Err(error
             .hint(format!(
-                "kubectl etcd plan resume {} tries again and goes on",
-                plan.id
+                "kubectl etcd plan resume {id}{flags} tries again and goes on"
             ))
             .hint(format!(
-                "kubectl etcd plan undo {} takes back what was done",
-                plan.id
+                "kubectl etcd plan undo {id}{flags} takes back what was done"
             ))),
     }
 }

@@ -56,7 +56,7 @@ pub(crate) async fn gather(
         }));
     }
     Ok(Gathered {
-        hosts: Hosts::new(hosts),
+        hosts: Hosts::reached(hosts, ssh),
         unreachable,
     })
 }

@@ -8,24 +8,45 @@ use futures::future::join_all;
 
 use crate::error::Error;
 use crate::runners::host::Host;
+use crate::ssh::SshArgs;
 
 /// The hosts that take part, in the order in which they are told.
-pub(crate) struct Hosts(Vec<Host>);
+pub(crate) struct Hosts {
+    hosts: Vec<Host>,
+    /// The flags that reach them again, each with a space before it.
+    flags: String,
+}
 
 impl Hosts {
-    /// These.
-    pub(crate) fn new(hosts: Vec<Host>) -> Self {
-        Self(hosts)
+    /// This host alone.
+    pub(crate) fn here(host: Host) -> Self {
+        Self {
+            hosts: vec![host],
+            flags: String::new(),
+        }
+    }
+
+    /// These, some of them over ssh.
+    pub(crate) fn reached(hosts: Vec<Host>, ssh: &SshArgs) -> Self {
+        Self {
+            hosts,
+            flags: ssh.words(),
+        }
+    }
+
+    /// What follows a command that is to be typed for them: the flags that reach them, each with a space before it.
+    pub(crate) fn flags(&self) -> &str {
+        &self.flags
     }
 
     /// One more.
     pub(crate) fn push(&mut self, host: Host) {
-        self.0.push(host);
+        self.hosts.push(host);
     }
 
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Host> {
-        self.0.iter()
+        self.hosts.iter()
     }
 
     /// The host of a node.
@@ -33,7 +54,7 @@ impl Hosts {
     /// # Errors
     /// When it does not take part.
     pub(crate) fn of(&self, node: &str) -> Result<&Host, Error> {
-        self.0
+        self.hosts
             .iter()
             .find(|host| host.node() == node)
             .ok_or_else(|| {
@@ -46,7 +67,7 @@ impl Hosts {
 
     /// Looks at all of them at once. The first that cannot be looked at is the error.
     pub(crate) async fn look(&self, options: LookOptions) -> Result<Vec<Looked>, Error> {
-        let looks = self.0.iter().map(async |host| {
+        let looks = self.hosts.iter().map(async |host| {
             Ok(Looked {
                 look: host.look(options.clone()).await?,
                 host: host.host.clone(),

@@ -61,6 +61,32 @@ impl SshArgs {
         !self.ssh.is_empty() || !self.master.is_empty()
     }
 
+    /// The same flags again, each with a space before it, for a command to be typed next. None: nobody is reached over ssh.
+    pub fn words(&self) -> String {
+        if !self.wanted() {
+            return String::new();
+        }
+        let mut words = String::from(" --ssh");
+        for (node, address) in self.addresses() {
+            words += &format!(" --ssh {node}={address}");
+        }
+        for host in &self.master {
+            words += &format!(" --master {host}");
+        }
+        if let Some(user) = &self.ssh_user {
+            words += &format!(" --ssh-user {user}");
+        }
+        for (flag, path) in [
+            ("--ssh-identity", &self.ssh_identity),
+            ("--ssh-config", &self.ssh_config),
+        ] {
+            if let Some(path) = path {
+                words += &format!(" {flag} {}", path.display());
+            }
+        }
+        words
+    }
+
     /// How to log in.
     pub fn options(&self) -> SshOptions {
         SshOptions {

@@ -22,7 +22,7 @@ use words::{fence, losses};
 use super::grid::{Field, Grid, Paint, Tone, field, maybe};
 use super::{API_VERSION, View};
 use crate::lead::check::Checked;
-use crate::lead::{Led, PlanState};
+use crate::lead::{Hosts, Led, PlanState};
 
 /// What stands above the commands that come before a plan.
 const BEFORE: &str = "by hand, as root, on hosts that take no part:";
@@ -184,6 +184,14 @@ impl PlanView {
             }
         }
         view
+    }
+
+    /// With the flags that reach its hosts in what to type next.
+    pub(crate) fn for_hosts(mut self, hosts: &Hosts) -> Self {
+        for command in &mut self.next {
+            command.push_str(hosts.flags());
+        }
+        self
     }
 
     fn node_of(&self, number: u32) -> String {

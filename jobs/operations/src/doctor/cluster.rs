@@ -267,7 +267,7 @@ fn without_leader(looks: &[Look], found: &mut Diagnosis) {
         ),
     };
     let next = match kind {
-        Kind::QuorumLost => Next::anywhere("kubectl etcd recover").note(
+        Kind::QuorumLost => Next::anywhere("kubectl etcd recover --ssh").note(
             "a master that is only switched off comes first: with a majority on, nothing has to be recovered",
         ),
         _ => Next::anywhere("kubectl etcd doctor").note(
@@ -397,7 +397,7 @@ fn alarms(looks: &[Look], found: &mut Diagnosis) {
     }
     if let Some((_, name)) = corrupt.first() {
         let summary = format!("the data of {name} differs from the others': alarm CORRUPT");
-        let next = Next::anywhere(format!("kubectl etcd member replace {name}"));
+        let next = Next::anywhere(format!("kubectl etcd member replace {name} --ssh"));
         let mut situation =
             Situation::of_cluster(Kind::CorruptAlarm, Severity::Lost, summary, next);
         situation.evidence = corrupt.iter().map(|(seen, _)| seen.clone()).collect();

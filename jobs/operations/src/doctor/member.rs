@@ -104,8 +104,7 @@ fn is_left_behind(notes: &mut Notes<'_>, looks: &[Look]) -> bool {
         evidence.push(format!("its list of members: {}", names.join(", ")));
     }
     evidence.extend(container_words(look));
-    let next = Next::anywhere(format!("kubectl etcd member replace {node}"))
-        .note("its data is put aside, not deleted");
+    let next = replace(node, looks).note("its data is put aside, not deleted");
     notes.situation(Kind::MemberRemoved, Severity::Lost, summary, evidence, next);
     true
 }
@@ -212,19 +211,27 @@ fn kind(
 fn remedy(look: &Look, looks: &[Look]) -> Next {
     let node = look.name();
     if working_elsewhere(look, looks).is_some() {
-        return Next::anywhere(format!("kubectl etcd member replace {node}")).note(
+        return replace(node, looks).note(
             "the others hold the quorum: it gets its data from them, and its own is put aside",
         );
     }
     let usable = inspection(look).is_some_and(|read| read.reach.is_some());
-    if voters(look).len() > 1 || usable {
-        Next::anywhere("kubectl etcd recover")
+    let several = voters(look).len() > 1;
+    if several || usable {
+        let ssh = if several { " --ssh" } else { "" };
+        Next::anywhere(format!("kubectl etcd recover{ssh}"))
             .note("it looks at all masters' data first and shows what it would go on from")
     } else {
         Next::on(node, "kubectl etcd restore FILE").note(
             "FILE is a snapshot or a bundle; kubectl etcd snapshot list shows those on the node",
         )
     }
+}
+
+/// A member replaced: on its host, which is the one that was looked at, or else over ssh.
+fn replace(node: &str, looks: &[Look]) -> Next {
+    let ssh = if looks.len() > 1 { " --ssh" } else { "" };
+    Next::anywhere(format!("kubectl etcd member replace {node}{ssh}"))
 }
 
 /// What helps a member whose data is not what keeps it from starting.

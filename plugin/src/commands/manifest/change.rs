@@ -202,7 +202,7 @@ async fn done(
     wanted: Wanted,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let hosts = Hosts::new(vec![this_host(context.ui)?]);
+    let hosts = Hosts::here(this_host(context.ui)?);
     let options = LookOptions {
         check_database: false,
         ..LookOptions::default()

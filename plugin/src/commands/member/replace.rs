@@ -81,7 +81,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
                 .await?
                 .hosts
         }
-        false => Hosts::new(vec![this_host(context.ui)?]),
+        false => Hosts::here(this_host(context.ui)?),
     };
     let node = match args.node {
         Some(node) => node,
