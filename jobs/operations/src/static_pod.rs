@@ -275,7 +275,7 @@ pub async fn let_go() -> Result<(), Failure> {
 }
 
 /// Whether somebody has etcd's lock. What cannot be looked at is taken for locked, but for what is not there.
-fn is_locked(database: &Path) -> bool {
+pub(crate) fn is_locked(database: &Path) -> bool {
     match std::fs::File::open(database) {
         Ok(file) => {
             let holder = database_holder(&file, &database.display().to_string());

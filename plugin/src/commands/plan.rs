@@ -188,7 +188,7 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
         },
         state: &state,
     };
-    hosts.begin(&state.plan).await?;
+    hosts.begin_again(&state.plan).await?;
     let led = lead(context.ui, &hosts, &state.plan, &sent).await?;
     let view = PlanView::kept(&state)
         .ended(Progress::Done, &led)
@@ -204,6 +204,7 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     let hosts = gather_for(context.ui, ssh, hosts, &state.plan).await?;
     let state = find(&hosts, Some(state.plan.id)).await?;
     refuse_older(&hosts, &state).await?;
+    refuse_as_it_is(&state)?;
     let shown = PlanView::to_be_taken_back(&state);
     if args.yes && shown.loses() && !args.accept_data_loss {
         return Err(Error::refused(format!(
@@ -217,7 +218,7 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
         context.ui.confirm("Take it back?", false).await?;
     }
     // A plan that has ended is begun again for this, so that no other is at work meanwhile.
-    hosts.begin(&state.plan).await?;
+    hosts.begin_again(&state.plan).await?;
     let led = take_back(context.ui, &hosts, &state.plan).await?;
     let view = PlanView::taken_back(&state).ended(Progress::Undone, &led);
     let complete = view.is_clean();
@@ -226,6 +227,26 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
         true => Verdict::Healthy,
         false => Verdict::Degraded,
     })
+}
+
+/// What cannot be taken back to its end is not begun with.
+fn refuse_as_it_is(state: &PlanState) -> Result<(), Error> {
+    if let Some(node) = state.busy.first() {
+        return Err(Error::refused(format!(
+            "a step of {} is being done on {node}",
+            state.plan.id
+        ))
+        .hint("wait for its end, then try again"));
+    }
+    if !state.gone.is_empty() {
+        return Err(Error::refused(format!(
+            "what {} put aside is there no more: {}",
+            state.plan.id,
+            state.gone.join(", ")
+        ))
+        .hint("bring it back to its place, or leave the plan as it is"));
+    }
+    Ok(())
 }
 
 /// What was done later stands on what was done before.
@@ -271,8 +292,8 @@ async fn states(hosts: &Hosts) -> Result<Vec<PlanState>, Error> {
                 .iter_mut()
                 .find(|state| state.plan.id == on_host.plan.id)
             {
-                Some(state) => state.and(&on_host),
-                None => found.push(PlanState::of(&on_host)),
+                Some(state) => state.and(host.node(), &on_host),
+                None => found.push(PlanState::of(host.node(), &on_host)),
             }
         }
     }

@@ -98,6 +98,17 @@ impl Hosts {
         Ok(())
     }
 
+    /// Begins a plan again that was begun: where a host is not reached, the others keep it as begun.
+    pub(crate) async fn begin_again(&self, plan: &Plan) -> Result<(), Error> {
+        let request = HostRequest::BeginPlan {
+            plan: Box::new(plan.clone()),
+        };
+        for host in &plan.hosts {
+            self.of(&host.node)?.ask(&request).await?;
+        }
+        Ok(())
+    }
+
     /// The plan has ended on all of its hosts.
     pub(crate) async fn end(&self, plan: &Plan) -> Result<(), Error> {
         for host in &plan.hosts {

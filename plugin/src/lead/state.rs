@@ -14,26 +14,36 @@ pub(crate) struct PlanState {
     pub(crate) steps: BTreeMap<u32, StepState>,
     /// Whether it has begun somewhere and not ended there.
     pub(crate) unfinished: bool,
+    /// On which hosts a step is being done right now.
+    pub(crate) busy: Vec<String>,
+    /// What it put aside and is there no more, each with its host: `m1: /var/lib/…`.
+    pub(crate) gone: Vec<String>,
 }
 
 impl PlanState {
     /// By what a host says of it.
-    pub(crate) fn of(host: &PlanOnHost) -> Self {
+    pub(crate) fn of(node: &str, host: &PlanOnHost) -> Self {
         let mut state = Self {
             plan: host.plan.clone(),
             steps: BTreeMap::new(),
             unfinished: false,
+            busy: Vec::new(),
+            gone: Vec::new(),
         };
-        state.and(host);
+        state.and(node, host);
         state
     }
 
     /// With what another host says of it.
-    pub(crate) fn and(&mut self, host: &PlanOnHost) {
+    pub(crate) fn and(&mut self, node: &str, host: &PlanOnHost) {
         let steps = host.steps.iter();
         self.steps
             .extend(steps.map(|step| (step.number, step.state.clone())));
         self.unfinished |= host.unfinished;
+        self.busy.extend(host.busy.then(|| node.to_owned()));
+        let gone = host.gone.iter();
+        self.gone
+            .extend(gone.map(|path| format!("{node}: {}", path.display())));
     }
 
     /// Whether every step is done.

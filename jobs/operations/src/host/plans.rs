@@ -1,6 +1,6 @@
 //! What is asked of a host's plans.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub struct PlanOnHost {
     pub busy: bool,
     /// How far the steps of this host are that have begun.
     pub steps: Vec<StepOnHost>,
+    /// What it put aside there and is there no more: it cannot be taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<PathBuf>,
 }
 
 /// A plan that cannot be read.
@@ -75,6 +78,7 @@ pub(super) fn plans(wanted: Option<&PlanId>) -> Result<HostAnswer, Failure> {
             plan: plans.read(id)?,
             busy: unfinished && plans.hold(id).is_err(),
             steps: steps_of(&plans, id)?,
+            gone: plans.journal_of(id)?.gone()?,
             unfinished,
         })
     };
@@ -139,6 +143,7 @@ mod tests {
                 plan,
                 unfinished: true,
                 busy: false,
+                gone: Vec::new(),
                 steps: vec![StepOnHost {
                     number: 7,
                     state: StepState::Done { done: Done::Plain },

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Done};
-use super::{Journal, PlanId, Plans};
+use super::{Journal, PlanId, PlanKind, Plans};
 use crate::failure::{Failure, FailureKind};
 use crate::manifest::{Aside, Folder};
 use crate::run::Events;
@@ -83,6 +83,8 @@ pub(super) struct Here<'a> {
     pub(super) plans: &'a Plans,
     /// The plan.
     pub(super) id: &'a PlanId,
+    /// What it does.
+    pub(super) kind: PlanKind,
     /// What it did here before.
     pub(super) journal: &'a Journal,
     /// The node's name.
@@ -186,9 +188,11 @@ impl Action {
     }
 
     /// Takes back what was done of it.
+    /// `done`: whether it was; else it was tried, and may have been done all the same.
     pub(super) async fn undo(
         &self,
         record: &Record,
+        done: bool,
         events: &mut Events<'_>,
     ) -> Result<Undone, Failure> {
         match record {
@@ -200,6 +204,11 @@ impl Action {
             Record::Alone(record) => record.undo(events).await,
             Record::AddLearner(record) => record.undo().await,
             Record::Nothing => Ok(match self {
+                Self::Promote { name, .. } | Self::RemoveMember { name, .. } if !done => {
+                    Undone::but(format!(
+                        "{self} was tried and failed: kubectl etcd members shows what {name} is now"
+                    ))
+                }
                 Self::Promote { name, .. } => Undone::but(format!(
                     "{name} stays a voting member: etcd makes no learner of a voter"
                 )),

@@ -173,6 +173,30 @@ impl Journal {
         states
     }
 
+    /// Whether a step was done, whatever became of it since.
+    pub fn was_done(&self, step: u32) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.step == step && matches!(entry.event, Event::Done { .. }))
+    }
+
+    /// What steps put aside that have not been taken back, and is there no more.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn gone(&self) -> Result<Vec<PathBuf>, Failure> {
+        let states = self.states();
+        let back = |number: &u32| matches!(states.get(number), Some(StepState::Undone { .. }));
+        let mut gone = Vec::new();
+        for (number, record) in self.records() {
+            if let Record::Moves(moves) = record
+                && !back(&number)
+            {
+                gone.extend(moves.gone()?);
+            }
+        }
+        Ok(gone)
+    }
+
     /// What a step has to do, or did.
     pub fn record_of(&self, step: u32) -> Option<&Record> {
         self.records()

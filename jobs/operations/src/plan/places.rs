@@ -12,6 +12,9 @@ use crate::kept::files::trouble;
 /// How the names of folders end in which is what was there before.
 pub(super) const BEFORE: &str = "before";
 
+/// The same of those for what takes its place.
+pub(super) const NEW: &str = "new";
+
 /// The folders of a plan for one directory. Each gets what is to lie in the directory: `member`, say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -77,16 +77,19 @@ async fn forth(
     journal: &mut Journal,
     events: &mut Events<'_>,
 ) -> Result<StepRun, Failure> {
-    match state {
-        Some(StepState::Done { done }) => return Ok(StepRun::Done { done }),
-        Some(state) if state.is_back() => {
-            let message = format!("step {} of {} is being taken back", step.number, plan.id);
-            return Err(Failure::new(FailureKind::Refused, message).hint(format!(
-                "kubectl etcd plan undo {} goes on with that",
-                plan.id
-            )));
-        }
-        _ => {}
+    // What is done now would stand on something that is not there any more.
+    if journal.states().values().any(StepState::is_back) {
+        return Err(Failure::new(
+            FailureKind::Refused,
+            format!("{} is being taken back on this host", plan.id),
+        )
+        .hint(format!(
+            "kubectl etcd plan undo {} goes on with that",
+            plan.id
+        )));
+    }
+    if let Some(StepState::Done { done }) = state {
+        return Ok(StepRun::Done { done });
     }
     let host = local::host()?;
     let aside = Aside::of_host();
@@ -146,8 +149,9 @@ async fn back(
         .record_of(step.number)
         .cloned()
         .unwrap_or(Record::Nothing);
+    let done = journal.was_done(step.number);
     journal.add(step.number, Event::UndoBegun)?;
-    match Box::pin(step.action.undo(&record, events)).await {
+    match Box::pin(step.action.undo(&record, done, events)).await {
         Ok(undone) => {
             journal.add(
                 step.number,
@@ -186,6 +190,7 @@ fn here<'a>(
     Here {
         plans,
         id: &plan.id,
+        kind: plan.kind,
         journal,
         node: &host.node,
         pods: &host.folder,

@@ -147,6 +147,8 @@ pub(crate) fn samples() -> Vec<PlanView> {
     let state = PlanState {
         steps: BTreeMap::from([(1, StepState::Begun)]),
         unfinished: true,
+        busy: Vec::new(),
+        gone: Vec::new(),
         plan,
     };
     vec![

@@ -172,6 +172,16 @@ fn loss(loss: &Loss) -> String {
             "writes that only {} may have: too few members could be read to know",
             nodes.join(", ")
         ),
+        Loss::FurtherLog { node, entries: 0 } => format!(
+            "what the log of {node} has of a later term: it may have been acknowledged, and is not in the data that is gone on from"
+        ),
+        Loss::FurtherLog {
+            node,
+            entries: number,
+        } => format!(
+            "{} in the log of {node}, which goes further than the data that is gone on from: they may have been acknowledged",
+            entries(*number)
+        ),
         Loss::NeverAcknowledged {
             node,
             entries: number,

@@ -53,8 +53,16 @@ pub(super) fn prepare(target: &Target, manifest: &str, here: &Here<'_>) -> Resul
     };
     let text = lonely.manifest(&Manifest::parse(manifest.as_bytes())?)?;
     let made = Manifest::parse(text.as_bytes())?;
-    let target = target_from_pod(&made.facts(here.node))
+    let target_of_copy = target_from_pod(&made.facts(here.node))
         .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
+    let copied = Target {
+        data_dir,
+        wal_dir: target_of_copy.wal_dir.as_ref().map(|_| wal_dir.clone()),
+        ..target_of_copy.clone()
+    };
+    if target_of_copy != copied {
+        return Err(on_the_data_itself(&target_of_copy));
+    }
     let out = taken_out("etcd", here)?;
     let stop = Stop {
         manifest: here.pods.join(format!("{NAME}.yaml")),
@@ -64,8 +72,20 @@ pub(super) fn prepare(target: &Target, manifest: &str, here: &Here<'_>) -> Resul
         manifest: Start::prepare(&stop, &made, here.aside, here.now)?,
         of: OfText::new("etcd", &made, here),
         wal_dir,
-        target,
+        target: target_of_copy,
     })
+}
+
+/// It must never run on anything but the copy.
+fn on_the_data_itself(target: &Target) -> Failure {
+    let message = format!(
+        "etcd's manifest mounts more than its data directory, so that one that runs alone would not run on the copy but on {}",
+        target.data_dir.display()
+    );
+    Failure::new(FailureKind::Refused, message).hint(
+        "kubectl etcd plan undo takes back what was done; give etcd a volume whose hostPath is its data directory (and one for \
+         --wal-dir, outside of it), then begin again",
+    )
 }
 
 fn free_ports() -> Result<[u16; 2], Failure> {

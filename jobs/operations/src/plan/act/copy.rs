@@ -62,6 +62,9 @@ pub(super) fn remove(target: &Target, here: &Here<'_>) -> Result<(), Failure> {
 
 impl CopyData {
     pub(super) async fn apply(&self, events: &mut Events<'_>) -> Result<Done, Failure> {
+        for one in &self.copies {
+            data::refuse_in_use(&one.from)?;
+        }
         // One that was begun, or that an etcd ran on already: it is this plan's own.
         self.remove_own()?;
         let copies = self.copies.clone();

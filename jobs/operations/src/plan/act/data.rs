@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
+use super::super::PlanKind;
 use super::super::action::Done;
-use super::super::places::{BEFORE, Places};
+use super::super::places::{BEFORE, NEW, Places};
 use super::{Here, Undone};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::{exists, sync_folder_of, trouble};
+use crate::static_pod::is_locked;
 use crate::target::Target;
 
 /// One folder that gets another path.
@@ -31,6 +33,9 @@ pub struct Move {
 pub struct Moves {
     /// The moves.
     pub moves: Vec<Move>,
+    /// Whether all of the cluster that etcd joined with what it has made in their places since is taken back with them.
+    /// Else that is the data of a member on which others count, and stays.
+    pub with_cluster: bool,
 }
 
 pub(super) fn prepare(target: &Target, restored: bool, here: &Here<'_>) -> Result<Moves, Failure> {
@@ -49,7 +54,18 @@ pub(super) fn prepare(target: &Target, restored: bool, here: &Here<'_>) -> Resul
             });
         }
     }
-    Ok(Moves { moves })
+    Ok(Moves {
+        moves,
+        with_cluster: here.kind != PlanKind::Replace,
+    })
+}
+
+/// Whose a target's data is, by user and group: that of the data there is, else of the directory for it.
+pub(super) fn owner(target: &Target) -> Result<(u32, u32), Failure> {
+    let (member, dir) = (target.data_dir.join("member"), &target.data_dir);
+    let found = member.metadata().or_else(|_| dir.metadata());
+    let found = found.map_err(|error| trouble("look at", dir, &error))?;
+    Ok((found.uid(), found.gid()))
 }
 
 /// A folder of etcd's data and where a plan puts it.
@@ -92,21 +108,71 @@ pub(super) fn parts(target: &Target, here: &Here<'_>) -> Result<Vec<Part>, Failu
 
 impl Moves {
     pub(super) fn apply(&self) -> Result<Done, Failure> {
+        self.refuse_in_use()?;
         for one in &self.moves[self.done()?..] {
             rename(&one.from, &one.to)?;
         }
-        let aside = self.moves.iter().filter_map(|one| one.to.parent());
-        let aside = aside.filter(|path| path.extension().is_some_and(|ending| ending == BEFORE));
+        let aside = self.moves.iter().filter(|one| is_aside(one));
+        let aside = aside.filter_map(|one| one.to.parent());
         Ok(Done::Moved {
             aside: aside.map(Path::to_owned).collect(),
         })
     }
 
     pub(super) fn undo(&self) -> Result<Undone, Failure> {
-        for one in self.moves[..self.done()?].iter().rev() {
-            rename(&one.to, &one.from)?;
+        self.refuse_in_use()?;
+        let done = self.done()?;
+        // Nothing is taken out of its place when what belongs there is gone.
+        if let Some(gone) = self.gone()?.first() {
+            return Err(missing(gone));
         }
-        Ok(Undone::default())
+        let mut undone = Undone::default();
+        for (at, one) in self.moves.iter().enumerate().rev() {
+            if at < done {
+                rename(&one.to, &one.from)?;
+            } else if is_aside(one) && is_there(&one.from)? && is_there(&one.to)? {
+                self.bring_back_over(one, &mut undone)?;
+            }
+        }
+        Ok(undone)
+    }
+
+    /// What was put aside and is there no more, so that it cannot be brought back. Nothing of a move that was not done.
+    pub(crate) fn gone(&self) -> Result<Vec<PathBuf>, Failure> {
+        let done = self.done()?;
+        let mut gone = Vec::new();
+        for one in &self.moves[..done] {
+            if !is_there(&one.to)? {
+                gone.push(one.to.clone());
+            }
+        }
+        Ok(gone)
+    }
+
+    /// etcd has made something new where this took something away.
+    fn bring_back_over(&self, one: &Move, undone: &mut Undone) -> Result<(), Failure> {
+        if !self.with_cluster {
+            undone.left.push(format!(
+                "{} stays the data of a member that others count on; what it was before is in {}",
+                one.from.display(),
+                one.to.display()
+            ));
+            return Ok(());
+        }
+        let folder = one.to.parent().unwrap_or(&one.to).with_extension(NEW);
+        rename(
+            &one.from,
+            &folder.join(one.to.file_name().unwrap_or_default()),
+        )?;
+        rename(&one.to, &one.from)?;
+        undone.kept.push(folder);
+        Ok(())
+    }
+
+    /// Somebody may have started etcd again since the plan stopped it.
+    fn refuse_in_use(&self) -> Result<(), Failure> {
+        let ends = self.moves.iter().flat_map(|one| [&one.from, &one.to]);
+        ends.map(PathBuf::as_path).try_for_each(refuse_in_use)
     }
 
     /// How many of the moves are done. One that is done proves all before it: what it brings may lie where an earlier one
@@ -119,6 +185,32 @@ impl Moves {
         }
         Ok(0)
     }
+}
+
+/// Whether a move puts aside what was in use, into the plan's own folder.
+fn is_aside(one: &Move) -> bool {
+    let ending = one.to.parent().and_then(Path::extension);
+    ending.is_some_and(|ending| ending == BEFORE)
+}
+
+/// Refuses data that an etcd runs on.
+///
+/// # Errors
+/// [`FailureKind::Refused`] when somebody has the lock on the database in it.
+pub(super) fn refuse_in_use(member: &Path) -> Result<(), Failure> {
+    let database = member.join("snap/db");
+    if !is_locked(&database) {
+        return Ok(());
+    }
+    let message = format!("an etcd runs on {}", member.display());
+    Err(Failure::new(FailureKind::Refused, message)
+        .hint("somebody has started it again: kubectl etcd manifest stop etcd, then begin where this ended"))
+}
+
+fn missing(path: &Path) -> Failure {
+    let message = format!("{} is not there", path.display());
+    Failure::new(FailureKind::Missing, message)
+        .hint("somebody else moved it; bring it back to its place")
 }
 
 fn is_there(path: &Path) -> Result<bool, Failure> {
@@ -139,11 +231,7 @@ fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
                 to.display()
             )));
         }
-        (false, _) => {
-            let message = format!("{} is not there", from.display());
-            return Err(Failure::new(FailureKind::Missing, message)
-                .hint("somebody else moved it; bring it back to its place"));
-        }
+        (false, _) => return Err(missing(from)),
         (true, false) => {}
     }
     make_folder_of(to, from)?;
@@ -204,7 +292,14 @@ mod tests {
                 to: at("etcd/member"),
             },
         ];
-        (dir, Moves { moves })
+        let with_cluster = true;
+        (
+            dir,
+            Moves {
+                moves,
+                with_cluster,
+            },
+        )
     }
 
     fn in_use(dir: &tempfile::TempDir) -> String {
@@ -229,6 +324,63 @@ mod tests {
             assert_eq!(in_use(&dir), "old");
             assert!(dir.path().join("etcd-x.new/member").is_dir());
         }
+    }
+
+    /// etcd has begun anew where data was put aside: a member that joined.
+    fn joined(with_cluster: bool) -> (tempfile::TempDir, Moves) {
+        let (dir, mut moves) = folders();
+        moves.moves.pop();
+        moves.with_cluster = with_cluster;
+        moves.apply().unwrap();
+        std::fs::remove_dir_all(dir.path().join("etcd-x.new")).unwrap();
+        std::fs::create_dir_all(dir.path().join("etcd/member")).unwrap();
+        std::fs::write(dir.path().join("etcd/member/db"), "joined").unwrap();
+        (dir, moves)
+    }
+
+    #[test]
+    fn what_a_member_that_joined_has_made_goes_aside_with_its_cluster() {
+        let (dir, moves) = joined(true);
+        let undone = moves.undo().unwrap();
+        assert_eq!(in_use(&dir), "old");
+        assert_eq!(undone.kept, [dir.path().join("etcd-x.new")]);
+        let kept = dir.path().join("etcd-x.new/member/db");
+        assert_eq!(std::fs::read_to_string(kept).unwrap(), "joined");
+        moves.undo().unwrap();
+        assert_eq!(in_use(&dir), "old");
+    }
+
+    #[test]
+    fn what_others_count_on_stays_and_is_said() {
+        let (dir, moves) = joined(false);
+        let undone = moves.undo().unwrap();
+        assert_eq!(in_use(&dir), "joined");
+        assert!(undone.left[0].contains("etcd-x.before"), "{undone:?}");
+    }
+
+    #[test]
+    fn nothing_is_taken_away_for_what_is_gone() {
+        let (dir, moves) = folders();
+        moves.apply().unwrap();
+        std::fs::remove_dir_all(dir.path().join("etcd-x.before")).unwrap();
+        assert_eq!(
+            moves.gone().unwrap(),
+            [dir.path().join("etcd-x.before/member")]
+        );
+        assert_eq!(moves.undo().unwrap_err().kind, FailureKind::Missing);
+        assert_eq!(in_use(&dir), "new");
+    }
+
+    #[test]
+    fn nothing_is_moved_below_an_etcd_that_runs() {
+        let (dir, moves) = folders();
+        std::fs::create_dir_all(dir.path().join("etcd/member/snap")).unwrap();
+        let etcd = std::fs::File::create(dir.path().join("etcd/member/snap/db")).unwrap();
+        etcd.try_lock().unwrap();
+        assert_eq!(moves.apply().unwrap_err().kind, FailureKind::Refused);
+        drop(etcd);
+        moves.apply().unwrap();
+        assert_eq!(in_use(&dir), "new");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A data directory restored beside the one in use.
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::os::unix::fs::lchown;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcd_datadir::restore::{
@@ -88,6 +89,10 @@ impl Restored {
                 .map_err(|error| failure(&error))
         })
         .await?;
+        let owner = data::owner(target)?;
+        for dir in self.own() {
+            give(dir, owner).map_err(|error| trouble("give away", dir, &error))?;
+        }
         done(&report)
     }
 
@@ -103,9 +108,14 @@ impl Restored {
         }
     }
 
-    fn remove_own(&self) -> Result<(), Failure> {
+    /// The folders that are this plan's.
+    fn own(&self) -> impl Iterator<Item = &Path> {
         let above_wal = self.wal_dir.as_ref().and_then(|wal_dir| wal_dir.parent());
-        for dir in std::iter::once(self.data_dir.as_path()).chain(above_wal) {
+        std::iter::once(self.data_dir.as_path()).chain(above_wal)
+    }
+
+    fn remove_own(&self) -> Result<(), Failure> {
+        for dir in self.own() {
             match std::fs::remove_dir_all(dir) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 removed => removed.map_err(|error| trouble("remove", dir, &error))?,
@@ -113,6 +123,18 @@ impl Restored {
         }
         Ok(())
     }
+}
+
+/// Gives a folder and all in it to the user and the group that etcd runs as: not always root.
+fn give(path: &Path, owner: (u32, u32)) -> io::Result<()> {
+    lchown(path, Some(owner.0), Some(owner.1))?;
+    if !path.symlink_metadata()?.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path)? {
+        give(&entry?.path(), owner)?;
+    }
+    Ok(())
 }
 
 fn done(report: &RestoreReport) -> Result<Done, Failure> {

@@ -147,6 +147,16 @@ impl Origin {
         Err(Failure::new(FailureKind::Refused, self.to_string()).hint(hint))
     }
 
+    /// Whether no database here is known to be of the snapshot's cluster, or of another one: the snapshot may know more of the
+    /// members than all that is here.
+    pub(super) fn may_be_known_by_the_snapshot_alone(&self) -> bool {
+        match self {
+            Self::Same { by } => !matches!(by, Evidence::NamespaceUid { .. }),
+            Self::Another { .. } => false,
+            Self::Unknown { .. } => true,
+        }
+    }
+
     /// Whether nothing that is here can be in the snapshot.
     pub(super) fn has_nothing_in_common(&self) -> bool {
         matches!(

@@ -102,6 +102,13 @@ pub enum Loss {
         /// The hosts whose data could not be seen.
         nodes: Vec<String>,
     },
+    /// What the log of a member has that goes further than the one that is gone on from. It may have been acknowledged.
+    FurtherLog {
+        /// Whose.
+        node: String,
+        /// How many entries more it has; none: as many, of a later term.
+        entries: u64,
+    },
     /// What a member that is to rejoin has in its log beyond the one that is gone on from. It was never acknowledged.
     NeverAcknowledged {
         /// Whose.
@@ -133,6 +140,7 @@ impl Loss {
             Self::LogBeyondDatabase { entries } => *entries > 0,
             Self::MaybeNewerElsewhere { .. }
             | Self::Everything { .. }
+            | Self::FurtherLog { .. }
             | Self::OtherCluster { .. } => true,
         }
     }

@@ -337,15 +337,17 @@ fn losses(best: &Looked, way: Way, rest: &[&Looked], unseen: Vec<String>) -> Vec
     }
     let best_reach = reach(best);
     for host in rest {
-        // A log that is longer and of an older term was never acknowledged beyond the other's.
-        let entries = reach(host)
-            .zip(best_reach)
-            .map_or(0, |(theirs, best)| theirs.index.saturating_sub(best.index));
-        if entries > 0 {
-            losses.push(Loss::NeverAcknowledged {
-                node: host.node().to_owned(),
-                entries,
-            });
+        let Some((theirs, best)) = reach(host).zip(best_reach) else {
+            continue;
+        };
+        let node = host.node().to_owned();
+        let entries = theirs.index.saturating_sub(best.index);
+        if theirs > best {
+            // Its data cannot be used, or somebody chose another one.
+            losses.push(Loss::FurtherLog { node, entries });
+        } else if entries > 0 {
+            // Longer and of an older term: who led later had not got it, so no majority had.
+            losses.push(Loss::NeverAcknowledged { node, entries });
         }
     }
     let unread = rest.iter().filter(|host| reach(host).is_none());

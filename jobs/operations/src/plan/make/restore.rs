@@ -107,7 +107,15 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
         .iter()
         .map(NewMember::of)
         .collect::<Result<Vec<_>, _>>()?;
-    let fences = fences(hosts, what)?;
+    if let Some(host) = hosts
+        .iter()
+        .find(|host| what.without.iter().any(|one| one == host.node()))
+    {
+        let message = format!("{} is to be left out, and takes part", host.node());
+        return Err(Failure::new(FailureKind::Refused, message)
+            .hint("leave it out of --without, or say with --master which hosts take part"));
+    }
+    let fences = fences(hosts, what, &origin)?;
     let by_hand = by_hand(&fences);
     let newest = newest_revision(hosts);
     let stages = stages(hosts, &members, what, bump(&newest, what.snapshot.revision))?;
@@ -288,9 +296,17 @@ pub(super) fn make_notice<'a>(stages: &mut Stages, hosts: impl IntoIterator<Item
 }
 
 /// Everybody who may have a part in the cluster and is not among the hosts.
-fn fences(hosts: &[Looked], what: &Restoring) -> Result<Vec<Fence>, Failure> {
+fn fences(hosts: &[Looked], what: &Restoring, origin: &Origin) -> Result<Vec<Fence>, Failure> {
+    let mut others = others(hosts);
+    // Without their data hosts know the members of the day that their manifests were made.
+    if origin.may_be_known_by_the_snapshot_alone() {
+        let etcds = hosts.iter().filter_map(|host| host.look.etcd.ok());
+        let own: BTreeSet<&String> = etcds.map(|etcd| &etcd.target.member_name).collect();
+        let of_snapshot = what.snapshot.members.iter();
+        others.extend(of_snapshot.filter(|name| !own.contains(name)).cloned());
+    }
     let mut fences = Vec::new();
-    for node in others(hosts) {
+    for node in others {
         if what.without.contains(&node) {
             fences.push(Fence::LeftOut { node });
         } else if what.taking_part == TakingPart::Reached {

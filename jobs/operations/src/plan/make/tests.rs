@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::doctor::fixtures::{live, now, peer, refused, whole};
 use crate::ids::{ClusterId, MemberId};
-use crate::look::{ClusterIdentity, Place};
+use crate::look::{ClusterIdentity, Fitness, Place, Position};
 use crate::plan::{Action, HostRef};
 
 /// The first of three masters, after it was changed.
@@ -207,6 +207,71 @@ fn a_member_without_a_name_goes_by_its_address() {
             ),
         ]
     );
+}
+
+#[test]
+fn members_that_the_snapshot_alone_knows_are_not_passed_by() {
+    let mut look = lost();
+    // As kubeadm leaves it on the first master: it names itself.
+    if let Answer::Ok(etcd) = &mut look.etcd {
+        etcd.initial_cluster.truncate(1);
+    }
+    if let Answer::Ok(cold) = &mut look.cold {
+        cold.inspection = None;
+    }
+    let mut what = restoring(TakingPart::Reached, &[]);
+    let host = [host(look)];
+    assert!(
+        restore(&host, &what, now()).is_ok(),
+        "nobody knows of others"
+    );
+    what.snapshot.members = ["cp-1", "cp-2"].map(str::to_owned).to_vec();
+    let failure = restore(&host, &what, now()).unwrap_err();
+    assert!(failure.hint.unwrap().contains("--without cp-2"));
+    what.without.insert("cp-2".to_owned());
+    assert!(restore(&host, &what, now()).is_ok());
+    what.without.insert("cp-1".to_owned());
+    let failure = restore(&host, &what, now()).unwrap_err();
+    assert!(failure.message.contains("takes part"), "{failure}");
+}
+
+#[test]
+fn a_log_that_goes_further_and_cannot_be_used_is_a_loss_of_data() {
+    let at = |term, index| Some(Position { term, index });
+    let with = |node: &str, fitness: Fitness, reach: Option<Position>| {
+        let mut found = whole();
+        (found.fitness, found.reach, found.wal_end) = (fitness, reach, reach);
+        let mut looked = host(lost().data(found));
+        node.clone_into(&mut looked.host.node);
+        if let Answer::Ok(etcd) = &mut looked.look.etcd {
+            node.clone_into(&mut etcd.target.member_name);
+            let number = node.trim_start_matches("cp-");
+            etcd.target.peer_urls = vec![format!("https://10.0.0.{number}:2380")];
+        }
+        looked
+    };
+    let made = |further: Option<Position>| {
+        let hosts = [
+            with("cp-1", Fitness::Starts, at(5, 4000)),
+            with("cp-2", Fitness::BeyondUse, further),
+            with("cp-3", Fitness::BeyondUse, at(5, 4000)),
+        ];
+        let mut what = recovering(TakingPart::Reached, &[]);
+        what.manifests = vec![String::new(); 3];
+        recover(&hosts, &what, now()).unwrap()
+    };
+    let same_term = made(at(5, 4900));
+    assert_eq!(
+        same_term.losses[1..],
+        [Loss::FurtherLog {
+            node: "cp-2".into(),
+            entries: 900
+        }]
+    );
+    assert!(same_term.loses_data() && made(at(6, 3900)).loses_data());
+    // Who led in term 5 had not got these.
+    let older = made(at(4, 4900));
+    assert!(!older.loses_data(), "{:?}", older.losses);
 }
 
 /// What a member of the cluster answers that was made anew on cp-3, which alone is in it.
