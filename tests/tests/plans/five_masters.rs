@@ -18,7 +18,7 @@ fn two_of_five_go_on_and_the_others_join_them() {
     with(5, |cluster| {
         let nodes: Vec<&Node> = cluster.nodes().iter().collect();
         let (left, lost) = nodes.split_at(2);
-        write(cluster, left[0], "five", 20)?;
+        write(cluster, left[0], "of-five", 20)?;
         let old = whole(cluster)?;
         for node in lost {
             node.power_off()?;
@@ -33,7 +33,7 @@ fn two_of_five_go_on_and_the_others_join_them() {
         })?;
         let new = agree(cluster, left)?;
         ensure!(new != old, "the cluster id is the old one");
-        write(cluster, left[1], "two", 20)?;
+        write(cluster, left[1], "of-two", 20)?;
 
         // One after another: the three together would have the old quorum.
         for node in lost {
@@ -45,7 +45,7 @@ fn two_of_five_go_on_and_the_others_join_them() {
             })?;
         }
         ensure!(whole(cluster)? == new, "another cluster");
-        all_written(cluster, "five", 20)?;
-        all_written(cluster, "two", 20)
+        all_written(cluster, "of-five", 20)?;
+        all_written(cluster, "of-two", 20)
     });
 }

@@ -24,6 +24,7 @@ mod three_masters_gone;
 mod three_masters_interrupted;
 mod three_masters_lost;
 mod three_masters_refused;
+mod three_masters_taken_back;
 mod three_masters_two_clusters;
 
 use std::collections::BTreeSet;

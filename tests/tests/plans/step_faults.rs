@@ -325,7 +325,15 @@ impl Trial {
             wait::until_true("etcd runs", LIMIT, || {
                 !node.component(Component::Etcd).is_empty()
             })?;
-            quietly(node, &self.command.line(flag))?.code(0)?;
+            // One that was cut off from the member that never came leads for a moment.
+            wait::until("the way out", LIMIT, || {
+                let done = quietly(node, &self.command.line(flag));
+                let done = done.map_err(|error| format!("{error:#}"))?;
+                match done.output.code {
+                    0 => Ok(()),
+                    _ => Err(done.to_string()),
+                }
+            })?;
             serves(cluster)?;
             all_written(cluster, PRECIOUS, 20)?;
             return all_written(cluster, &before.since, 10);

@@ -21,7 +21,7 @@ fn two_masters_are_lost_for_good_and_new_machines_take_their_places() {
             cluster.node("m2")?,
             cluster.node("m3")?,
         );
-        write(cluster, m1, "three", 20)?;
+        write(cluster, m1, "gone-three", 20)?;
         let old = whole(cluster)?;
         cluster.lose_disk(m2)?;
         cluster.lose_disk(m3)?;
@@ -29,18 +29,18 @@ fn two_masters_are_lost_for_good_and_new_machines_take_their_places() {
         recovered_alone(m1, &["m2", "m3"])?;
         let alone = agree(cluster, &[m1])?;
         ensure!(alone != old, "the cluster id is the old one");
-        write(cluster, m1, "one", 20)?;
+        write(cluster, m1, "gone-one", 20)?;
 
         become_master(cluster, m2, m1)?;
         healthy(cluster, &[m1, m2])?;
         ensure!(agree(cluster, &[m1, m2])? == alone, "another cluster");
-        write(cluster, m2, "two", 20)?;
+        write(cluster, m2, "gone-two", 20)?;
         // One of two is left.
         m2.power_off()?;
         recovered_alone(m1, &["m2"])?;
         let again = agree(cluster, &[m1])?;
         ensure!(again != alone, "the cluster id is the old one");
-        write(cluster, m1, "one-again", 20)?;
+        write(cluster, m1, "gone-again", 20)?;
         m2.power_on()?;
         wait::until("m2 is a member again", NOTICED, || {
             let joined = on(m2, &["member", "replace", "m2", "--yes"]);
@@ -51,7 +51,7 @@ fn two_masters_are_lost_for_good_and_new_machines_take_their_places() {
 
         become_master(cluster, m3, m1)?;
         ensure!(whole(cluster)? == again, "another cluster");
-        for prefix in ["three", "one", "two", "one-again"] {
+        for prefix in ["gone-three", "gone-one", "gone-two", "gone-again"] {
             all_written(cluster, prefix, 20)?;
         }
         Ok(())
@@ -75,7 +75,7 @@ fn become_master(cluster: &Cluster, node: &Node, by: &Node) -> Result<()> {
     let me = Workstation::of(cluster)?;
     node.install(me.plugin(), "kubectl-etcd")?;
     let name = node.name();
-    let before = written(cluster, by, "three")?;
+    let before = written(cluster, by, "gone-three")?;
     on(node, &["member", "replace", name, "--yes"])?
         .code(5)?
         .says(&[
@@ -83,7 +83,7 @@ fn become_master(cluster: &Cluster, node: &Node, by: &Node) -> Result<()> {
             &format!("kubectl etcd member remove {name}"),
         ])?;
     ensure!(
-        written(cluster, by, "three")? == before,
+        written(cluster, by, "gone-three")? == before,
         "something was done"
     );
     cluster

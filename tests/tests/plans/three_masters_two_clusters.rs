@@ -22,7 +22,7 @@ fn an_old_majority_and_the_recovered_member_do_each_other_no_harm() {
             cluster.node("m2")?,
             cluster.node("m3")?,
         );
-        write(cluster, m1, "early", 20)?;
+        write(cluster, m1, "apart-early", 20)?;
         let old = whole(cluster)?;
         m2.power_off()?;
         m3.power_off()?;
@@ -42,7 +42,7 @@ fn an_old_majority_and_the_recovered_member_do_each_other_no_harm() {
         .code(0)?;
         let new = agree(cluster, &[m1])?;
         ensure!(new != old, "the cluster id is the old one");
-        write(cluster, m1, "recovered", 20)?;
+        write(cluster, m1, "apart-recovered", 20)?;
 
         m1.power_off()?;
         m2.power_on()?;
@@ -56,15 +56,21 @@ fn an_old_majority_and_the_recovered_member_do_each_other_no_harm() {
             met(node)?;
         }
 
-        write(cluster, m1, "one", 10)?;
-        write(cluster, m3, "other", 10)?;
+        write(cluster, m1, "apart-one", 10)?;
+        write(cluster, m3, "apart-other", 10)?;
         ensure!(agree(cluster, &[m1])? == new, "m1 is of another cluster");
         for node in [m2, m3] {
             let id = cluster_id(cluster, node)?;
             ensure!(id == old, "{} is of another cluster", node.name());
         }
         let counts = |node: &Node| -> Result<[usize; 5]> {
-            let prefixes = ["early", "recovered", "one", "old-majority", "other"];
+            let prefixes = [
+                "apart-early",
+                "apart-recovered",
+                "apart-one",
+                "old-majority",
+                "apart-other",
+            ];
             let mut counts = [0; 5];
             for (count, prefix) in counts.iter_mut().zip(prefixes) {
                 *count = written(cluster, node, prefix)?;
@@ -94,7 +100,12 @@ fn an_old_majority_and_the_recovered_member_do_each_other_no_harm() {
         join(m2, &["--even-if-healthy", "--accept-data-loss"])?.code(0)?;
         join(m3, &[])?.code(0)?;
         ensure!(whole(cluster)? == new, "the cluster id is another one");
-        for (prefix, count) in [("early", 20), ("recovered", 20), ("one", 10), ("other", 0)] {
+        for (prefix, count) in [
+            ("apart-early", 20),
+            ("apart-recovered", 20),
+            ("apart-one", 10),
+            ("apart-other", 0),
+        ] {
             all_written(cluster, prefix, count)?;
         }
         Ok(())

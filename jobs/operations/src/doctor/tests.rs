@@ -123,13 +123,13 @@ fn each_situation_is_told_with_its_command() {
                 .data(broken(RefusalKind::DatabaseDamaged, None))
                 .alone(),
             vec![K::QuorumLost, K::DatabaseDamaged],
-            "kubectl etcd recover",
+            "kubectl etcd recover --ssh",
         ),
         (
             "the others are off",
             healthy().leaderless().alone(),
             vec![K::QuorumLost],
-            "kubectl etcd recover",
+            "kubectl etcd recover --ssh",
         ),
         (
             "the others are off, and this one has seen no leader since its start",
@@ -138,7 +138,7 @@ fn each_situation_is_told_with_its_command() {
                 look.live = Answer::Failed(refused());
             }),
             vec![K::QuorumLost],
-            "kubectl etcd recover",
+            "kubectl etcd recover --ssh",
         ),
         (
             "no leader is elected",
@@ -466,7 +466,7 @@ fn out_of_space_the_next_step_is_the_one_that_is_left() {
     });
     let expected = (
         vec![SituationKind::CorruptAlarm],
-        "kubectl etcd member replace cp-2".to_owned(),
+        "kubectl etcd member replace cp-2 --ssh".to_owned(),
     );
     assert_eq!(found(corrupt), expected);
 }

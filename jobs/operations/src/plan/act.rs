@@ -187,6 +187,14 @@ impl Action {
         }
     }
 
+    /// Whether it changes who is a member.
+    pub(super) fn is_of_members(&self) -> bool {
+        matches!(
+            self,
+            Self::AddLearner { .. } | Self::Promote { .. } | Self::RemoveMember { .. }
+        )
+    }
+
     /// Takes back what was done of it.
     /// `done`: whether it was; else it was tried, and may have been done all the same.
     pub(super) async fn undo(

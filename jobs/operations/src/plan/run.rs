@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Here, Record, Undone};
 use super::action::Done;
-use super::{Event, Journal, Plan, Plans, Step, StepState};
+use super::{Event, Journal, Plan, PlanKind, Plans, Step, StepState};
 use crate::failure::{Failure, FailureKind};
 use crate::local;
 use crate::manifest::Aside;
@@ -65,7 +65,7 @@ pub async fn perform(
     let state = journal.states().remove(&number);
     match direction {
         Direction::Do => forth(plans, plan, step, state, &mut journal, events).await,
-        Direction::Undo => back(step, state, &mut journal, events).await,
+        Direction::Undo => back(plan, step, state, &mut journal, events).await,
     }
 }
 
@@ -130,6 +130,7 @@ async fn forth(
 }
 
 async fn back(
+    plan: &Plan,
     step: &Step,
     state: Option<StepState>,
     journal: &mut Journal,
@@ -151,7 +152,13 @@ async fn back(
         .unwrap_or(Record::Nothing);
     let done = journal.was_done(step.number);
     journal.add(step.number, Event::UndoBegun)?;
-    match Box::pin(step.action.undo(&record, done, events)).await {
+    // The cluster that a recovery formed is taken back as a whole, and its members with it.
+    let with_cluster = plan.kind == PlanKind::Recover && step.action.is_of_members();
+    let undone = match with_cluster {
+        true => Ok(Undone::default()),
+        false => Box::pin(step.action.undo(&record, done, events)).await,
+    };
+    match undone {
         Ok(undone) => {
             journal.add(
                 step.number,
