@@ -142,7 +142,7 @@ pub async fn run(context: &Context<'_>, command: Command) -> Result<Verdict, Err
         Command::Images(args) => images::images(context.ui, args).await,
         Command::Restore(args) => Box::pin(restore::restore(context, args)).await,
         Command::Recover(args) => Box::pin(recover::recover(context, args)).await,
-        Command::Plan(args) => plan::plan(context, args).await,
+        Command::Plan(args) => Box::pin(plan::plan(context, args)).await,
         Command::Cleanup(args) => cleanup::cleanup(context, args).await,
         Command::Version(args) => version::version(context, args).await,
         Command::Completion(args) => completion::completion(context.ui, args),

@@ -150,7 +150,10 @@ fn without_a_quorum_it_is_told_who_runs_and_who_does_not() {
         let (answer, lost) = told_when(m1, "quorum-lost", 4)?;
         ensure!(lost["verdict"] == "quorum-lost", "{answer}");
         let one = situation(&lost, "quorum-lost")?;
-        ensure!(one["next"]["command"] == "kubectl etcd recover --ssh", "{answer}");
+        ensure!(
+            one["next"]["command"] == "kubectl etcd recover --ssh",
+            "{answer}"
+        );
         answer.says(&[
             "1 of 3 members run",
             "m1 runs",

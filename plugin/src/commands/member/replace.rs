@@ -99,6 +99,8 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
     let what = Replacing {
         although_well: args.even_if_healthy,
         endpoint: args.endpoint,
+        // Where there is none the plan says so.
+        manifest: host.manifest("etcd").await.ok(),
     };
     let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
     let accepted = Accepted {

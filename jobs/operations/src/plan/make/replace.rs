@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::cluster::NewMember;
+use super::cluster::{NewMember, edits_for_joining};
 use super::recover::{By, join, stop_one};
 use super::restore::{found, make_notice, start_apiservers};
 use super::{Looked, Loss, Prospect, plan};
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::look::{LiveEtcd, PeerLook};
+use crate::look::{ControlPlane, LiveEtcd, PeerLook};
+use crate::manifest::{Edit, Manifest};
 use crate::plan::{Action, PlanKind, Stages};
 use crate::report::{Member, MemberList};
 use crate::target::Target;
@@ -22,6 +23,8 @@ pub struct Replacing {
     pub although_well: bool,
     /// The client URL of the member that is asked, which the look was given too; none: one that answers and knows a leader.
     pub endpoint: Option<String>,
+    /// The text of etcd's manifest on the host, to see whether it can be changed as it has to be; none: that is not looked at.
+    pub manifest: Option<String>,
 }
 
 /// The plan. The host may be a member of that cluster, or of none, or of another one: then nothing is removed.
@@ -71,6 +74,10 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
         })
         .collect();
     members.push(new.clone());
+    if let Some(text) = &what.manifest {
+        // Not seen when the old member is gone already.
+        check_edits(host, text, &edits_for_joining(host.etcd()?, &members)?)?;
+    }
     join(&mut stages, by, host, &new, &members)?;
     start_apiservers(&mut stages, [host]);
     if cluster.of_urls(&new.peer_urls).is_none() {
@@ -91,6 +98,17 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
         fences: Vec::new(),
         refused: None,
     })
+}
+
+/// Refuses a manifest that cannot be changed as it has to be.
+fn check_edits(host: &Looked, text: &str, edits: &[Edit]) -> Result<(), Failure> {
+    let on_host = |failure: Failure| host.on(&failure);
+    let mut manifest = Manifest::parse(text.as_bytes()).map_err(on_host)?;
+    for edit in edits {
+        let component = ControlPlane::Etcd.name();
+        manifest = manifest.edit(component, edit).map_err(on_host)?.manifest;
+    }
+    Ok(())
 }
 
 /// A machine that was set up anew has no manifest to go on from.

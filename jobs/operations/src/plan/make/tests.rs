@@ -395,6 +395,7 @@ fn what_a_member_serves_in_another_cluster_is_a_loss_and_what_it_cannot_serve_is
     let what = Replacing {
         although_well: true,
         endpoint: anew().client_url,
+        ..Replacing::default()
     };
     let made = |mut look: Look| {
         look.peers = Answer::Ok(vec![anew()]);
@@ -417,6 +418,26 @@ fn what_a_member_serves_in_another_cluster_is_a_loss_and_what_it_cannot_serve_is
         ..Replacing::default()
     };
     assert_eq!(replace(&host(healthy()), &own, now()).unwrap().losses, []);
+}
+
+#[test]
+fn a_manifest_that_cannot_be_changed_is_refused_before_the_member_is_removed() {
+    let host = host(healthy().down(None));
+    let with = |manifest: &str| {
+        let what = Replacing {
+            manifest: Some(manifest.to_owned()),
+            ..Replacing::default()
+        };
+        replace(&host, &what, now())
+    };
+    assert!(
+        with(include_str!(
+            "../../../tests/manifests/kubeadm-1.36-etcd.yaml"
+        ))
+        .is_ok()
+    );
+    let failure = with("kind: Pod\nkind: Pod\n").unwrap_err();
+    assert!(failure.message.starts_with("cp-1: "), "{failure}");
 }
 
 #[test]
