@@ -197,6 +197,17 @@ impl Plan {
         self.steps().filter(move |step| step.node == node)
     }
 
+    /// The same without these hosts and their steps.
+    #[must_use]
+    pub fn without(&self, nodes: &[String]) -> Self {
+        let mut plan = self.clone();
+        plan.hosts.retain(|host| !nodes.contains(&host.node));
+        for stage in &mut plan.stages {
+            stage.steps.retain(|step| !nodes.contains(&step.node));
+        }
+        plan
+    }
+
     /// Whether it does anything.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()

@@ -98,6 +98,9 @@ struct UndoArgs {
     /// Agree to what was written since going out of service; needed with --yes
     #[arg(long)]
     accept_data_loss: bool,
+    /// Take it back without this host of the plan, which is lost for good; may be given several times
+    #[arg(long, value_name = "NODE")]
+    without: Vec<String>,
 }
 
 /// What was sent before a plan was interrupted, and what it takes to send the rest.
@@ -201,7 +204,11 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     let ssh = &args.which.ssh;
     let hosts = hosts(context, ssh).await?;
     let state = find(&hosts, args.which.plan).await?;
-    let hosts = gather_for(context.ui, ssh, hosts, &state.plan).await?;
+    refuse_without(&state.plan, &args.without)?;
+    let hosts = gather_for(context.ui, ssh, hosts, &state.plan.without(&args.without)).await;
+    let hosts = hosts.map_err(|error| {
+        error.hint("one that is lost for good: kubectl etcd plan undo --without NODE")
+    })?;
     let state = find(&hosts, Some(state.plan.id)).await?;
     refuse_older(&hosts, &state).await?;
     refuse_as_it_is(&state)?;
@@ -219,14 +226,30 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     }
     // A plan that has ended is begun again for this, so that no other is at work meanwhile.
     hosts.begin_again(&state.plan).await?;
-    let led = take_back(context.ui, &hosts, &state.plan).await?;
-    let view = PlanView::taken_back(&state).ended(Progress::Undone, &led);
+    let plan = state.plan.without(&args.without);
+    let led = take_back(context.ui, &hosts, &plan).await?;
+    let view = PlanView::taken_back(&state)
+        .ended(Progress::Undone, &led)
+        .without(&args.without);
     let complete = view.is_clean();
     context.ui.show(&view, args.which.output.output)?;
     Ok(match complete {
         true => Verdict::Healthy,
         false => Verdict::Degraded,
     })
+}
+
+/// Only hosts of a plan can be left out of it, and not all of them.
+fn refuse_without(plan: &Plan, without: &[String]) -> Result<(), Error> {
+    let of_plan = |node: &&String| plan.hosts.iter().any(|host| host.node == **node);
+    if let Some(other) = without.iter().find(|node| !of_plan(node)) {
+        let message = format!("{other} has no part in {}", plan.id);
+        return Err(Error::usage(message).hint("kubectl etcd plan show says which hosts have"));
+    }
+    match plan.without(without).hosts.is_empty() {
+        true => Err(Error::usage("no host of the plan is left")),
+        false => Ok(()),
+    }
 }
 
 /// What cannot be taken back to its end is not begun with.

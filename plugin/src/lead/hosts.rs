@@ -98,13 +98,14 @@ impl Hosts {
         Ok(())
     }
 
-    /// Begins a plan again that was begun: where a host is not reached, the others keep it as begun.
+    /// Begins a plan again that was begun, on those of its hosts that are here. Where one fails, the others keep it as begun.
     pub(crate) async fn begin_again(&self, plan: &Plan) -> Result<(), Error> {
         let request = HostRequest::BeginPlan {
             plan: Box::new(plan.clone()),
         };
-        for host in &plan.hosts {
-            self.of(&host.node)?.ask(&request).await?;
+        let of_plan = |host: &&Host| plan.hosts.iter().any(|one| one.node == host.node());
+        for host in self.hosts.iter().filter(of_plan) {
+            host.ask(&request).await?;
         }
         Ok(())
     }

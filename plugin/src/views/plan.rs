@@ -194,6 +194,15 @@ impl PlanView {
         self
     }
 
+    /// Of hosts that took no part in taking it back.
+    pub(crate) fn without(mut self, nodes: &[String]) -> Self {
+        let left = nodes.iter().map(|node| {
+            format!("{node} took no part: what the plan did there stays, and it must not come back to the others as it is")
+        });
+        self.left.extend(left);
+        self
+    }
+
     fn node_of(&self, number: u32) -> String {
         let mut steps = self.stages.iter().flat_map(|stage| &stage.steps);
         let step = steps.find(|step| step.number == number);

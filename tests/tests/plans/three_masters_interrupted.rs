@@ -8,7 +8,7 @@ use testbed::{Cluster, Node, Workstation};
 
 use crate::command::{begin, on};
 use crate::objects::{all_written, write};
-use crate::proof::{cluster_id, whole};
+use crate::proof::{cluster_id, healthy, whole};
 use crate::step_faults::{first, plans, program, strike_after};
 use crate::with;
 
@@ -53,6 +53,7 @@ fn a_restore_is_gone_on_with_after_another_master_was_without_power_and_taken_ba
             cluster.node("m3")?,
         );
         write(cluster, m1, "kept", 30)?;
+        m1.run(["rm", "-f", SNAPSHOT])?.success()?;
         on(m1, &["snapshot", "save", SNAPSHOT, "--via", "local"])?.code(0)?;
         write(cluster, m1, "lost", 30)?;
 
@@ -77,5 +78,37 @@ fn a_restore_is_gone_on_with_after_another_master_was_without_power_and_taken_ba
         );
         all_written(cluster, "kept", 30)?;
         all_written(cluster, "after", 30)
+    });
+}
+
+#[test]
+fn a_restore_is_taken_back_without_a_master_that_is_lost_and_there_when_it_is_found() {
+    with(3, |cluster| {
+        let (m1, m2, m3) = (
+            cluster.node("m1")?,
+            cluster.node("m2")?,
+            cluster.node("m3")?,
+        );
+        write(cluster, m1, "before-loss", 30)?;
+        let old = whole(cluster)?;
+        m1.run(["rm", "-f", SNAPSHOT])?.success()?;
+        on(m1, &["snapshot", "save", SNAPSHOT, "--via", "local"])?.code(0)?;
+        let killed = !interrupted(cluster, m1, 9, || program(m1), || m3.power_off())?;
+        ensure!(killed, "it was not interrupted");
+
+        let undo = ["plan", "undo", "--yes", "--accept-data-loss"];
+        on(m1, &undo)?.code(6)?.says(&["m3", "--without NODE"])?;
+        on(m1, &[&undo[..], &["--without", "m3"]].concat())?
+            .code(3)?
+            .says(&["m3 took no part"])?;
+        healthy(cluster, &[m1, m2])?;
+        ensure!(cluster_id(cluster, m2)? == old, "m2 is of another cluster");
+        write(cluster, m1, "without-lost", 30)?;
+
+        m3.power_on()?;
+        on(m3, &undo)?.code(0)?;
+        ensure!(whole(cluster)? == old, "the cluster id is another one");
+        all_written(cluster, "before-loss", 30)?;
+        all_written(cluster, "without-lost", 30)
     });
 }
