@@ -113,11 +113,11 @@ impl Node {
             .with_context(|| format!("cannot move {} aside", manifest.display()))
     }
 
-    /// Starts a stopped component: its manifest comes back byte for byte. Returns when its process is there.
+    /// Brings the manifest of a stopped component back, byte for byte. What kubelet makes of it is not waited for.
     ///
     /// # Errors
-    /// When it was not stopped by [`Node::stop`], or does not start within 90 s while the node is on.
-    pub fn start(&self, component: Component) -> Result<()> {
+    /// When it was not stopped by [`Node::stop`].
+    pub fn bring_back(&self, component: Component) -> Result<()> {
         let (manifest, aside) = (self.manifest(component), self.stopped_manifest(component)?);
         if manifest.exists() {
             bail!(
@@ -126,9 +126,16 @@ impl Node {
                 self.name()
             );
         }
-        fs::rename(&aside, &manifest).with_context(|| {
-            format!("{} of {} is not stopped", component.program(), self.name())
-        })?;
+        fs::rename(&aside, &manifest)
+            .with_context(|| format!("{} of {} is not stopped", component.program(), self.name()))
+    }
+
+    /// Starts a stopped component: [`Node::bring_back`]. Returns when its process is there.
+    ///
+    /// # Errors
+    /// As that; when it does not start within 90 s while the node is on. One that ends at once may not be seen.
+    pub fn start(&self, component: Component) -> Result<()> {
+        self.bring_back(component)?;
         if !self.is_on() {
             return Ok(());
         }
