@@ -196,6 +196,10 @@ impl Reached {
                 }
             }
         }
+        // etcd lists its members by their ids.
+        others
+            .new
+            .sort_by(|one, other| one.name().cmp(other.name()));
         others
     }
 
