@@ -363,9 +363,8 @@ fn directories_restored_by_etcdutl_are_read() -> Result<()> {
     let cluster = initial_cluster(&places);
     let file = dir.path().join("snapshot");
     let file = file.to_str().context("path")?;
-    let etcdctl_3_4 = PathBuf::from("/usr/bin/etcdctl");
     for (name, tool) in [
-        ("3.4", etcdctl_3_4),
+        ("3.4", parts::etcdctl_of_debian()?),
         ("3.5", parts::etcd("3.5")?.etcdutl),
         ("3.6", parts::etcd("3.6")?.etcdutl),
         ("3.7", parts::etcd("3.7")?.etcdutl),

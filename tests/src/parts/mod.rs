@@ -184,10 +184,7 @@ pub fn cni() -> Result<PathBuf> {
 /// # Errors
 /// When it cannot be fetched.
 pub fn registry() -> Result<PathBuf> {
-    let unpacked = part("docker-registry", "10 s", |out| {
-        debian::unpack("docker-registry", out)
-    });
-    Ok(unpacked?.join("usr/bin/docker-registry"))
+    of_debian("docker-registry", "docker-registry")
 }
 
 /// Debian's etcd, of line 3.4, fetched when missing (8 MB).
@@ -195,10 +192,20 @@ pub fn registry() -> Result<PathBuf> {
 /// # Errors
 /// When it cannot be fetched.
 pub fn etcd_of_debian() -> Result<PathBuf> {
-    let unpacked = part("etcd-server", "10 s", |out| {
-        debian::unpack("etcd-server", out)
-    });
-    Ok(unpacked?.join("usr/bin/etcd"))
+    of_debian("etcd-server", "etcd")
+}
+
+/// Debian's etcdctl, of line 3.4, fetched when missing (5 MB).
+///
+/// # Errors
+/// When it cannot be fetched.
+pub fn etcdctl_of_debian() -> Result<PathBuf> {
+    of_debian("etcd-client", "etcdctl")
+}
+
+fn of_debian(package: &str, program: &str) -> Result<PathBuf> {
+    let unpacked = part(package, "10 s", |out| debian::unpack(package, out));
+    Ok(unpacked?.join("usr/bin").join(program))
 }
 
 /// What a node of these versions needs of parts.
