@@ -48,7 +48,12 @@ pub struct NotAPlanId(String);
 impl PlanId {
     /// A name for a plan that is made now.
     pub fn new(kind: PlanKind, now: Timestamp) -> Self {
-        Self(of_time(kind.name(), now))
+        let name = of_time(kind.name(), now);
+        // Two may be made in a second.
+        match now.subsec_millisecond() {
+            0 => Self(name),
+            milliseconds => Self(format!("{name}-{milliseconds:03}")),
+        }
     }
 
     /// The name.
@@ -260,6 +265,12 @@ mod tests {
     fn a_plans_name_is_the_name_of_a_folder_and_nothing_else() {
         let made = PlanId::new(PlanKind::Restore, "2026-11-22T08:30:00Z".parse().unwrap());
         assert_eq!(made.as_str(), "restore-2026-11-22T083000Z");
+        let next = PlanId::new(
+            PlanKind::Restore,
+            "2026-11-22T08:30:00.042Z".parse().unwrap(),
+        );
+        assert_eq!(next.as_str(), "restore-2026-11-22T083000Z-042");
+        assert_eq!(PlanId::try_from(next.to_string()), Ok(next));
         assert_eq!(PlanId::try_from(made.to_string()), Ok(made));
         for bad in ["", "..", "a/b", "-x", "a b", "1", "Übel", &"a".repeat(101)] {
             assert!(PlanId::try_from(bad.to_owned()).is_err(), "{bad}");
