@@ -268,17 +268,7 @@ impl Line {
     /// # Errors
     /// When it is not one of ours, or not of this version: the version is looked at before anything else is.
     pub fn parse(text: &str) -> Result<Self, LineError> {
-        let foreign = || LineError::Foreign {
-            text: text.to_owned(),
-        };
-        let value: serde_json::Value = serde_json::from_str(text).map_err(|_| foreign())?;
-        let theirs = value.get("version").and_then(serde_json::Value::as_u64);
-        let theirs = theirs.ok_or_else(foreign)?;
-        if theirs != u64::from(VERSION) {
-            let advice = "go on with the plugin that began this";
-            return Err(LineError::OtherVersion { theirs, advice });
-        }
-        serde_json::from_value(value).map_err(LineError::Malformed)
+        wire::parse(text, VERSION, |_| "go on with the plugin that began this")
     }
 
     /// The line as it is written, with its end.

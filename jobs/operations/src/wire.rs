@@ -5,6 +5,7 @@
 //! [`VERSION`], and a reader refuses other versions in a sentence that says which side is older. A sample of each
 //! released version stays in the tests.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -100,22 +101,28 @@ impl Line {
     /// # Errors
     /// When it is not one of ours, or not of this version: the version is looked at before anything else is.
     pub fn parse(text: &str) -> Result<Self, LineError> {
-        let foreign = || LineError::Foreign {
-            text: text.to_owned(),
-        };
-        let value: serde_json::Value = serde_json::from_str(text).map_err(|_| foreign())?;
-        let theirs = value
-            .get("version")
-            .and_then(serde_json::Value::as_u64)
-            .ok_or_else(foreign)?;
-        if theirs != u64::from(VERSION) {
-            let advice = if theirs > u64::from(VERSION) {
-                "update the plugin"
-            } else {
-                "use a newer job image"
-            };
-            return Err(LineError::OtherVersion { theirs, advice });
-        }
-        serde_json::from_value(value).map_err(LineError::Malformed)
+        parse(text, VERSION, |theirs| match theirs > u64::from(VERSION) {
+            true => "update the plugin",
+            false => "use a newer job image",
+        })
     }
+}
+
+/// Reads a line that says its version. That is looked at before anything else is; of another one `advice` says what to do.
+pub(crate) fn parse<T: DeserializeOwned>(
+    text: &str,
+    version: u32,
+    advice: impl FnOnce(u64) -> &'static str,
+) -> Result<T, LineError> {
+    let foreign = || LineError::Foreign {
+        text: text.to_owned(),
+    };
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|_| foreign())?;
+    let theirs = value.get("version").and_then(serde_json::Value::as_u64);
+    let theirs = theirs.ok_or_else(foreign)?;
+    if theirs != u64::from(version) {
+        let advice = advice(theirs);
+        return Err(LineError::OtherVersion { theirs, advice });
+    }
+    serde_json::from_value(value).map_err(LineError::Malformed)
 }

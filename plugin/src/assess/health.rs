@@ -25,7 +25,7 @@ pub fn judge(nodes: &[Node], outcomes: &[Outcome], scope: Scope) -> Health {
         .collect();
     let elsewhere = match scope {
         Scope::All | Scope::Known => elsewhere(nodes, outcomes),
-        Scope::Named | Scope::Some => Vec::new(),
+        Scope::Named | Scope::SomeHosts => Vec::new(),
     };
     let verdict = match verdict(&rows, outcomes) {
         VerdictWord::Healthy if !elsewhere.is_empty() => VerdictWord::Degraded,

@@ -89,7 +89,7 @@ pub enum Scope {
     Named,
     /// Some hosts, of which this one may be the only one, without an apiserver that knows the others: the other members are
     /// shown as these see them.
-    Some,
+    SomeHosts,
 }
 
 impl Scope {

@@ -267,7 +267,7 @@ fn members_elsewhere_are_nothing_remarkable_when_one_node_was_named() {
 fn this_host_shows_the_others_as_it_sees_them() {
     let mut cluster = Cluster::of(3);
     cluster.nodes.truncate(1);
-    cluster.scope = Scope::Some;
+    cluster.scope = Scope::SomeHosts;
     cluster.accounts[2] = None;
     insta::assert_snapshot!(seen(&cluster.assess()));
 }

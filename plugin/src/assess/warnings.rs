@@ -77,7 +77,8 @@ fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
         ),
     };
     let outcomes = evidence.asked.outcomes;
-    if outcomes.is_empty() || evidence.asked.scope == Scope::Some || !outcomes.iter().all(gone) {
+    if outcomes.is_empty() || evidence.asked.scope == Scope::SomeHosts || !outcomes.iter().all(gone)
+    {
         return None;
     }
     Some(

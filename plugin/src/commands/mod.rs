@@ -226,10 +226,10 @@ pub(crate) async fn answered_survey(session: &Session, fleet: &FleetArgs) -> Res
 /// Which of the nodes a session knows.
 pub(crate) fn scope(session: &Session, fleet: &FleetArgs) -> Scope {
     match (session.via(), session.knows_all()) {
-        (Via::Local, _) => Scope::Some,
+        (Via::Local, _) => Scope::SomeHosts,
         _ if !fleet.node.is_empty() => Scope::Named,
         (Via::Ssh, true) => Scope::Known,
-        (Via::Ssh, false) => Scope::Some,
+        (Via::Ssh, false) => Scope::SomeHosts,
         (Via::Job | Via::Pod | Via::Exec, _) => Scope::All,
     }
 }

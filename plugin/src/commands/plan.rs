@@ -191,7 +191,7 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
         },
         state: &state,
     };
-    hosts.begin_again(&state.plan).await?;
+    hosts.begin_again(&state.plan, &[]).await?;
     let led = lead(context.ui, &hosts, &state.plan, &sent).await?;
     let view = PlanView::kept(&state)
         .ended(Progress::Done, &led)
@@ -225,7 +225,7 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
         context.ui.confirm("Take it back?", false).await?;
     }
     // A plan that has ended is begun again for this, so that no other is at work meanwhile.
-    hosts.begin_again(&state.plan).await?;
+    hosts.begin_again(&state.plan, &args.without).await?;
     let plan = state.plan.without(&args.without);
     let led = take_back(context.ui, &hosts, &plan).await?;
     let view = PlanView::taken_back(&state)

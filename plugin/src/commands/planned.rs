@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use etcd_operations::failure::Failure;
 use etcd_operations::plan::Plan;
-use etcd_operations::plan::make::{Looked, Loss, Prospect, TakingPart};
+use etcd_operations::plan::make::{Looked, Loss, Prospect, TakingPart, newest_revision};
 
 use super::Context;
 use crate::cli::{ConnectionArgs, OutputArgs};
 use crate::error::{Error, Verdict};
 use crate::lead::check::{ADMIN_CONF, check};
-use crate::lead::gather::own_apiserver;
+use crate::lead::gather::{Gathered, gather, own_apiserver};
 use crate::lead::run::Bring;
 use crate::lead::{Hosts, lead};
 use crate::runners::host::Host;
@@ -55,6 +55,18 @@ impl WhoArgs {
         }
     }
 
+    /// Everybody who is to take part. Who cannot be reached is told.
+    ///
+    /// # Errors
+    /// When there is nobody.
+    pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
+        let gathered = gather(context.ui, &self.ssh, context.connection).await?;
+        for (node, why) in &gathered.unreachable {
+            context.ui.warn(&format!("{node} cannot be reached: {why}"));
+        }
+        Ok(gathered)
+    }
+
     /// How the cluster is looked at afterwards. On one host alone by its own apiserver, unless flags say otherwise: the one
     /// that a kubeconfig names may be another host's, which is still stopped.
     pub(crate) fn connection(
@@ -76,6 +88,43 @@ impl WhoArgs {
                 ..given.clone()
             },
         }
+    }
+}
+
+/// A plan that makes a cluster anew: nothing serves meanwhile, which is what it is for, and nothing of before is older than
+/// what comes of it.
+pub(crate) struct Anew<'a> {
+    /// Who takes part.
+    pub(crate) hosts: &'a Hosts,
+    /// How they were found.
+    pub(crate) looked: &'a [Looked],
+    /// Whether somebody has agreed to a loss of data beforehand.
+    pub(crate) data_loss: bool,
+}
+
+impl Anew<'_> {
+    /// As [`carry_out_and_check`].
+    ///
+    /// # Errors
+    /// As that.
+    pub(crate) async fn make(
+        &self,
+        context: &Context<'_>,
+        prospect: &Prospect,
+        who: &WhoArgs,
+        how: &PlanArgs,
+        bring: &impl Bring,
+    ) -> Result<Verdict, Error> {
+        let accepted = Accepted {
+            data_loss: self.data_loss,
+            outage: true,
+        };
+        let newest = newest_revision(self.looked).map(|newest| newest.at_most());
+        let context = &Context {
+            connection: &who.connection(context.connection, self.looked.first()),
+            ..*context
+        };
+        carry_out_and_check(context, self.hosts, prospect, accepted, how, bring, newest).await
     }
 }
 

@@ -2,14 +2,14 @@
 
 use clap::Args;
 use etcd_operations::look::LookOptions;
-use etcd_operations::plan::make::{Recovering, newest_revision, recover as plan};
+use etcd_operations::plan::make::{Recovering, recover as plan};
 use jiff::Timestamp;
 
 use super::Context;
-use super::planned::{Accepted, Nothing, PlanArgs, WhoArgs, carry_out_and_check, no_plan};
+use super::planned::{Anew, Nothing, PlanArgs, WhoArgs, no_plan};
 use super::restore::token;
 use crate::error::{Error, Verdict};
-use crate::lead::gather::{alive_elsewhere, gather};
+use crate::lead::gather::{Gathered, alive_elsewhere};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,11 +54,7 @@ pub struct RecoverArgs {
 /// # Errors
 /// When a safety check refuses, or a step fails.
 pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict, Error> {
-    let gathered = gather(context.ui, &args.who.ssh, context.connection).await?;
-    for (node, why) in &gathered.unreachable {
-        context.ui.warn(&format!("{node} cannot be reached: {why}"));
-    }
-    let hosts = gathered.hosts;
+    let Gathered { hosts, unreachable } = args.who.gather(context).await?;
     let looked = hosts.look(LookOptions::default()).await?;
     let mut manifests = Vec::new();
     for host in hosts.iter() {
@@ -68,20 +64,16 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
         token: token(),
         from: args.from,
         manifests,
-        unreachable: gathered.unreachable,
+        unreachable,
         alive_elsewhere: alive_elsewhere(&looked).await,
         taking_part: args.who.taking_part(),
     };
     let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
-    let accepted = Accepted {
+    let anew = Anew {
+        hosts: &hosts,
+        looked: &looked,
         data_loss: args.accept_data_loss,
-        outage: true,
     };
-    let newest = newest_revision(&looked).map(|newest| newest.at_most());
-    let how = &args.plan;
-    let context = &Context {
-        connection: &args.who.connection(context.connection, looked.first()),
-        ..*context
-    };
-    carry_out_and_check(context, &hosts, &prospect, accepted, how, &Nothing, newest).await
+    anew.make(context, &prospect, &args.who, &args.plan, &Nothing)
+        .await
 }

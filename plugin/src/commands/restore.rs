@@ -15,8 +15,7 @@ use etcd_operations::look::{ClusterIdentity, ETCD_PREFIX, LookOptions};
 use etcd_operations::pack::unpack::{Found, Opened};
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::{
-    Compared, Looked, Restoring, SnapshotFacts, Taken, TakenBy, newest_revision, restore as plan,
-    revisions,
+    Compared, Looked, Restoring, SnapshotFacts, Taken, TakenBy, restore as plan, revisions,
 };
 use etcd_operations::transfer::hex;
 use jiff::Timestamp;
@@ -24,12 +23,12 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::Context;
-use super::planned::{Accepted, PlanArgs, WhoArgs, carry_out_and_check, no_plan};
+use super::planned::{Anew, PlanArgs, WhoArgs, no_plan};
 use crate::error::{Error, Verdict};
 use crate::files;
 use crate::input::{self, Input};
 use crate::lead::Hosts;
-use crate::lead::gather::{alive_elsewhere, gather};
+use crate::lead::gather::alive_elsewhere;
 use crate::lead::run::Bring;
 use crate::runners::host::Host;
 use crate::ui::Ui;
@@ -101,11 +100,7 @@ impl Bring for Snapshot {
 /// When the snapshot is no good, a safety check refuses, or a step fails.
 pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict, Error> {
     let snapshot = read(context.ui, &args.file).await?;
-    let gathered = gather(context.ui, &args.who.ssh, context.connection).await?;
-    for (node, why) in &gathered.unreachable {
-        context.ui.warn(&format!("{node} cannot be reached: {why}"));
-    }
-    let hosts = gathered.hosts;
+    let hosts = args.who.gather(context).await?.hosts;
     let options = LookOptions {
         check_database: false,
         ..LookOptions::default()
@@ -123,17 +118,13 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
         taking_part: args.who.taking_part(),
     };
     let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
-    let accepted = Accepted {
+    let anew = Anew {
+        hosts: &hosts,
+        looked: &looked,
         data_loss: args.accept_data_loss,
-        outage: true,
     };
-    let newest = newest_revision(&looked).map(|newest| newest.at_most());
-    let how = &args.plan;
-    let context = &Context {
-        connection: &args.who.connection(context.connection, looked.first()),
-        ..*context
-    };
-    carry_out_and_check(context, &hosts, &prospect, accepted, how, &snapshot, newest).await
+    anew.make(context, &prospect, &args.who, &args.plan, &snapshot)
+        .await
 }
 
 /// A name that no cluster had before.

@@ -98,14 +98,13 @@ impl Hosts {
         Ok(())
     }
 
-    /// Begins a plan again that was begun, on those of its hosts that are here. Where one fails, the others keep it as begun.
-    pub(crate) async fn begin_again(&self, plan: &Plan) -> Result<(), Error> {
+    /// Begins a plan again that was begun, but on these hosts. Where one fails, the others keep it as begun.
+    pub(crate) async fn begin_again(&self, plan: &Plan, without: &[String]) -> Result<(), Error> {
         let request = HostRequest::BeginPlan {
             plan: Box::new(plan.clone()),
         };
-        let of_plan = |host: &&Host| plan.hosts.iter().any(|one| one.node == host.node());
-        for host in self.hosts.iter().filter(of_plan) {
-            host.ask(&request).await?;
+        for host in plan.without(without).hosts {
+            self.of(&host.node)?.ask(&request).await?;
         }
         Ok(())
     }

@@ -66,8 +66,12 @@ impl SshArgs {
         if !self.wanted() {
             return String::new();
         }
-        let mut words = String::from(" --ssh");
-        for (node, address) in self.addresses() {
+        let given = self.addresses();
+        let mut words = String::new();
+        if given.is_empty() {
+            words += " --ssh";
+        }
+        for (node, address) in given {
             words += &format!(" --ssh {node}={address}");
         }
         for host in &self.master {

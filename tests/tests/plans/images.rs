@@ -55,7 +55,7 @@ fn an_image_that_is_gone_is_fetched_with_the_login_from_a_file_and_etcd_runs() {
 
         without_success(m1, &mut registry, &elsewhere)?;
 
-        let file = logins(m1, "/root/auth.json", &registry.logins())?;
+        let file = logins(m1, "/var/tmp/auth.json", &registry.logins())?;
         on(m1, &["images", "pull", "--auth-file", file, "--dry-run"])?
             .code(3)?
             .says(&[&elsewhere])?;
@@ -101,10 +101,10 @@ fn without_success(m1: &Node, registry: &mut Registry, elsewhere: &str) -> Resul
     on(m1, &["images", "pull"])?
         .code(1)?
         .says(&["wants a login, and none was given", "--auth-file"])?;
-    let file = logins(m1, "/root/wrong.json", &registry.wrong_logins())?;
+    let file = logins(m1, "/var/tmp/wrong.json", &registry.wrong_logins())?;
     let refused = on(m1, &["images", "pull", "--auth-file", file])?
         .code(1)?
-        .says(&["refuses the login in /root/wrong.json"])?;
+        .says(&["refuses the login in /var/tmp/wrong.json"])?;
     quiet(refused, registry)?.says_none_of(&["open barley"])?;
     registry.stop()?;
     on(m1, &["images", "pull", "--auth-file", file])?
@@ -118,7 +118,7 @@ fn without_success(m1: &Node, registry: &mut Registry, elsewhere: &str) -> Resul
     );
     fs::create_dir_all(m1.path("/var/lib/kubectl-etcd/manifests"))?;
     fs::write(m1.path(TAKEN_OUT), pod)?;
-    let file = logins(m1, "/root/auth.json", &registry.logins())?;
+    let file = logins(m1, "/var/tmp/auth.json", &registry.logins())?;
     on(m1, &["images", "pull", "other", "--auth-file", file])?
         .code(1)?
         .says(&["its registry does not have it", "taken out"])?;

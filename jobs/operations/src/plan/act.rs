@@ -196,6 +196,7 @@ impl Action {
     }
 
     /// Takes back what was done of it.
+    ///
     /// `done`: whether it was; else it was tried, and may have been done all the same.
     pub(super) async fn undo(
         &self,

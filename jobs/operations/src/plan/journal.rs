@@ -179,17 +179,17 @@ impl Journal {
         entries.any(|entry| entry.step == step && matches!(entry.event, Event::Done { .. }))
     }
 
-    /// What steps put aside that have not been taken back, and is there no more.
+    /// What steps that are done put aside, and is there no more.
     ///
     /// # Errors
     /// What the disk says.
     pub fn gone(&self) -> Result<Vec<PathBuf>, Failure> {
         let states = self.states();
-        let back = |number: &u32| matches!(states.get(number), Some(StepState::Undone { .. }));
+        let is_done = |number: &u32| matches!(states.get(number), Some(StepState::Done { .. }));
         let mut gone = Vec::new();
         for (number, record) in self.records() {
             if let Record::Moves(moves) = record
-                && !back(&number)
+                && is_done(&number)
             {
                 gone.extend(moves.gone()?);
             }

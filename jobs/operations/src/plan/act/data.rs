@@ -123,7 +123,7 @@ impl Moves {
         self.refuse_in_use()?;
         let done = self.done()?;
         // Nothing is taken out of its place when what belongs there is gone.
-        if let Some(gone) = self.gone()?.first() {
+        if let Some(gone) = gone(&self.moves[..done])?.first() {
             return Err(missing(gone));
         }
         let mut undone = Undone::default();
@@ -137,16 +137,10 @@ impl Moves {
         Ok(undone)
     }
 
-    /// What was put aside and is there no more, so that it cannot be brought back. Nothing of a move that was not done.
+    /// What all of the moves brought to its place, or put aside, and is there no more: it cannot be taken back. They have been
+    /// done, and not been begun to be taken back.
     pub(crate) fn gone(&self) -> Result<Vec<PathBuf>, Failure> {
-        let done = self.done()?;
-        let mut gone = Vec::new();
-        for one in &self.moves[..done] {
-            if !is_there(&one.to)? {
-                gone.push(one.to.clone());
-            }
-        }
-        Ok(gone)
+        gone(&self.moves)
     }
 
     /// etcd has made something new where this took something away.
@@ -185,6 +179,17 @@ impl Moves {
         }
         Ok(0)
     }
+}
+
+/// Where these moves brought something that is there no more.
+fn gone(moves: &[Move]) -> Result<Vec<PathBuf>, Failure> {
+    let mut gone = Vec::new();
+    for one in moves {
+        if !is_there(&one.to)? {
+            gone.push(one.to.clone());
+        }
+    }
+    Ok(gone)
 }
 
 /// Whether a move puts aside what was in use, into the plan's own folder.
@@ -369,6 +374,12 @@ mod tests {
         );
         assert_eq!(moves.undo().unwrap_err().kind, FailureKind::Missing);
         assert_eq!(in_use(&dir), "new");
+        // Also where etcd has made it anew, so that nothing tells that it was moved.
+        let (dir, moves) = joined(true);
+        let aside = dir.path().join("etcd-x.before/member");
+        assert_eq!(moves.gone().unwrap(), [] as [PathBuf; 0]);
+        std::fs::remove_dir_all(&aside).unwrap();
+        assert_eq!(moves.gone().unwrap(), [aside]);
     }
 
     #[test]
