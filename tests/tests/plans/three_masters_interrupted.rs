@@ -19,6 +19,15 @@ const RESTORE: [&str; 5] = ["restore", SNAPSHOT, "--ssh", "--yes", "--accept-dat
 /// How long anything may take until it is interrupted, or ends.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// Saves the snapshot, whatever a test before has left.
+fn save(m1: &Node) -> Result<()> {
+    let description = format!("{SNAPSHOT}.json");
+    m1.run(["rm", "-f", SNAPSHOT, &description])?.success()?;
+    on(m1, &["snapshot", "save", SNAPSHOT, "--via", "local"])?
+        .code(0)
+        .map(drop)
+}
+
 /// Restores over ssh from m1, strikes after a line in the journal of a node, does something, and waits for the command's
 /// end. Tells whether it ended well.
 fn interrupted(
@@ -53,8 +62,7 @@ fn a_restore_is_gone_on_with_after_another_master_was_without_power_and_taken_ba
             cluster.node("m3")?,
         );
         write(cluster, m1, "kept", 30)?;
-        m1.run(["rm", "-f", SNAPSHOT])?.success()?;
-        on(m1, &["snapshot", "save", SNAPSHOT, "--via", "local"])?.code(0)?;
+        save(m1)?;
         write(cluster, m1, "lost", 30)?;
 
         // Its data is being swapped, or was. Who leads may have waited for it.
@@ -91,8 +99,7 @@ fn a_restore_is_taken_back_without_a_master_that_is_lost_and_there_when_it_is_fo
         );
         write(cluster, m1, "before-loss", 30)?;
         let old = whole(cluster)?;
-        m1.run(["rm", "-f", SNAPSHOT])?.success()?;
-        on(m1, &["snapshot", "save", SNAPSHOT, "--via", "local"])?.code(0)?;
+        save(m1)?;
         let killed = !interrupted(cluster, m1, 9, || program(m1), || m3.power_off())?;
         ensure!(killed, "it was not interrupted");
 
