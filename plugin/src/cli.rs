@@ -165,6 +165,13 @@ pub struct ConnectionArgs {
     pub namespace: String,
 }
 
+impl ConnectionArgs {
+    /// Whether somebody has said which apiserver is meant, besides by a whole kubeconfig.
+    pub(crate) fn names_cluster(&self) -> bool {
+        self.server.is_some() || self.context.is_some() || self.cluster.is_some()
+    }
+}
+
 /// Where Jobs run unless `--namespace` says otherwise: the one namespace that every kubeadm cluster has and that
 /// admits privileged pods.
 pub const DEFAULT_NAMESPACE: &str = "kube-system";

@@ -13,6 +13,7 @@ use crate::cli::ConnectionArgs;
 use crate::error::Error;
 
 pub(crate) use identity::{ClusterIdentity, identity};
+pub(crate) use kubeconfig::ADMIN_CONF;
 pub(crate) use verdict::{Readiness, Refusals, Verdict, chain, judge, readiness};
 
 /// How long a TCP and TLS handshake may take.

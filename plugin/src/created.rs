@@ -100,9 +100,10 @@ impl Created {
         self.lock().chores.push(task);
     }
 
-    /// Whether nothing is left to remove.
-    pub fn is_empty(&self) -> bool {
-        self.lock().objects.is_empty()
+    /// Whether nothing is left that somebody else would have to remove: a Lease is nobody's after a while.
+    pub fn leaves_nothing(&self) -> bool {
+        let is_lease = |object: &Object| matches!(object, Object::Lease { .. });
+        self.lock().objects.iter().all(is_lease)
     }
 
     /// Whether nothing is under way either.
@@ -139,7 +140,12 @@ impl Created {
 
     async fn remove_stubbornly(&self, client: &Client, namespace: &str, object: &Object) {
         let mut last = Deletion::Failed;
-        for attempt in 0..TRIES {
+        // One that cannot be given back is nobody's after a while.
+        let tries = match object {
+            Object::Lease { .. } => 1,
+            Object::Job(_) | Object::Pod(_) => TRIES,
+        };
+        for attempt in 0..tries {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE).await;
             }

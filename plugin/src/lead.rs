@@ -6,6 +6,7 @@
 pub(crate) mod check;
 pub(crate) mod gather;
 pub(crate) mod hosts;
+pub(crate) mod lock;
 pub(crate) mod run;
 pub(crate) mod state;
 

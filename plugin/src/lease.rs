@@ -14,7 +14,7 @@ use kube::api::PostParams;
 use kube::{Api, Error as KubeError};
 use tokio::task::JoinHandle;
 
-use crate::connection::clock;
+use crate::connection::{Connection, clock};
 use crate::created::{Created, Object};
 use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
@@ -78,6 +78,20 @@ impl Drop for LeaseGuard {
 }
 
 impl LeaseGuard {
+    /// Gives it back at once, and waits for that.
+    pub(crate) async fn give_back(mut self) {
+        if let Held::Lease {
+            object,
+            created,
+            renewal,
+            ..
+        } = std::mem::replace(&mut self.0, Held::Nothing)
+        {
+            renewal.abort();
+            created.remove(&object).await;
+        }
+    }
+
     /// Whether somebody else has it by now: nothing more may be begun then.
     pub fn is_lost(&self) -> bool {
         matches!(&self.0, Held::Lease { lost, .. } if lost.load(Ordering::Relaxed))
@@ -102,30 +116,11 @@ async fn lock_cluster(
     what: &str,
     notices: &NoticeSink,
 ) -> Result<LeaseGuard, Error> {
-    let connection = &cluster.connection;
-    let leases = Api::<Lease>::namespaced(connection.control.clone(), &connection.namespace);
-    let object = Object::Lease {
-        name: NAME.into(),
-        holder: cluster.owner.clone(),
-    };
-    cluster.created.add(object.clone());
-    match take(&leases, &cluster.owner, what).await {
-        Ok(taken) => {
-            let lost = Arc::new(AtomicBool::new(false));
-            let renewal = renew(leases, taken, notices.clone(), Arc::clone(&lost));
-            Ok(LeaseGuard(Held::Lease {
-                object,
-                created: cluster.created.clone(),
-                renewal: tokio::spawn(renewal),
-                lost,
-            }))
-        }
-        Err(Refusal::Held(error)) => {
-            cluster.created.forget(&object);
-            Err(error)
-        }
+    let (connection, created) = (&cluster.connection, &cluster.created);
+    match hold(connection, &cluster.owner, created, notices.clone(), what).await {
+        Ok(guard) => Ok(guard),
+        Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {
-            cluster.created.forget(&object);
             let error = api_error("taking the lock", &error);
             match error.kind {
                 RunErrorKind::WritesRefused | RunErrorKind::ApiserverLost => {
@@ -141,8 +136,56 @@ async fn lock_cluster(
     }
 }
 
-enum Refusal {
+/// Takes the Lease and renews it from now on.
+pub(crate) async fn hold(
+    connection: &Connection,
+    owner: &str,
+    created: &Created,
+    notices: NoticeSink,
+    what: &str,
+) -> Result<LeaseGuard, Refusal> {
+    let leases = Api::<Lease>::namespaced(connection.control.clone(), &connection.namespace);
+    let object = Object::Lease {
+        name: NAME.into(),
+        holder: owner.to_owned(),
+    };
+    let mut registered = Registered {
+        created,
+        object: Some(object.clone()),
+    };
+    created.add(object.clone());
+    let taken = take(&leases, owner, what).await?;
+    registered.object = None;
+    let lost = Arc::new(AtomicBool::new(false));
+    let renewal = renew(leases, taken, notices, Arc::clone(&lost));
+    Ok(LeaseGuard(Held::Lease {
+        object,
+        created: created.clone(),
+        renewal: tokio::spawn(renewal),
+        lost,
+    }))
+}
+
+/// What is registered as made while it is being made, and not if that fails or is given up: should it be there all the same,
+/// it is nobody's after a minute.
+struct Registered<'a> {
+    created: &'a Created,
+    object: Option<Object>,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        if let Some(object) = &self.object {
+            self.created.forget(object);
+        }
+    }
+}
+
+/// Why the lock was not taken.
+pub(crate) enum Refusal {
+    /// Somebody else has it: the error says who.
     Held(Error),
+    /// The apiserver does not take it.
     Api(KubeError),
 }
 

@@ -89,7 +89,7 @@ async fn to_the_end(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
             // A second Ctrl-C: now.
             _ = signalled() => {}
         }
-        if !created.is_empty() {
+        if !created.leaves_nothing() {
             ui.warn("not everything this run made in the cluster could be removed; later: kubectl etcd cleanup");
         }
     }

@@ -66,6 +66,14 @@ pub struct LookOptions {
     pub endpoint: Option<String>,
 }
 
+impl LookOptions {
+    /// No database is read.
+    pub const WITHOUT_DATABASES: Self = Self {
+        check_database: false,
+        endpoint: None,
+    };
+}
+
 impl Default for LookOptions {
     fn default() -> Self {
         Self {

@@ -8,6 +8,7 @@ pub mod defrag;
 pub mod doctor;
 pub mod health;
 pub mod images;
+mod making;
 pub mod manifest;
 pub mod member;
 pub mod members;

@@ -12,6 +12,7 @@ use super::restore::{self, Snapshot};
 use crate::cli::OutputArgs;
 use crate::error::{Error, Verdict};
 use crate::lead::gather::{gather, gather_for, this_host};
+use crate::lead::lock::lock;
 use crate::lead::run::Bring;
 use crate::lead::{Hosts, PlanState, lead, take_back};
 use crate::runners::host::Host;
@@ -191,6 +192,7 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
         },
         state: &state,
     };
+    let _locked = Box::pin(lock(context, context.connection, &[], &state.plan.title)).await?;
     hosts.begin_again(&state.plan, &[]).await?;
     let led = lead(context.ui, &hosts, &state.plan, &sent).await?;
     let view = PlanView::kept(&state)
@@ -224,6 +226,8 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
         context.ui.tell(&shown);
         context.ui.confirm("Take it back?", false).await?;
     }
+    let what = format!("undo of {}", state.plan.title);
+    let _locked = Box::pin(lock(context, context.connection, &[], &what)).await?;
     // A plan that has ended is begun again for this, so that no other is at work meanwhile.
     hosts.begin_again(&state.plan, &args.without).await?;
     let plan = state.plan.without(&args.without);

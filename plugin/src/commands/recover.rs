@@ -3,10 +3,10 @@
 use clap::Args;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Recovering, recover as plan};
-use jiff::Timestamp;
 
 use super::Context;
-use super::planned::{Anew, Nothing, PlanArgs, WhoArgs, no_plan};
+use super::making::Making;
+use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, no_plan};
 use super::restore::token;
 use crate::error::{Error, Verdict};
 use crate::lead::gather::{Gathered, alive_elsewhere};
@@ -55,25 +55,34 @@ pub struct RecoverArgs {
 /// When a safety check refuses, or a step fails.
 pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict, Error> {
     let Gathered { hosts, unreachable } = args.who.gather(context).await?;
-    let looked = hosts.look(LookOptions::default()).await?;
-    let mut manifests = Vec::new();
-    for host in hosts.iter() {
-        manifests.push(host.manifest("etcd").await?);
-    }
-    let what = Recovering {
-        token: token(),
-        from: args.from,
-        manifests,
-        unreachable,
-        alive_elsewhere: alive_elsewhere(&looked).await,
-        taking_part: args.who.taking_part(),
+    let plan_of = async |now| {
+        let looked = hosts.look(LookOptions::default()).await?;
+        let mut manifests = Vec::new();
+        for host in hosts.iter() {
+            manifests.push(host.manifest("etcd").await?);
+        }
+        let what = Recovering {
+            token: token(),
+            from: args.from.clone(),
+            manifests,
+            unreachable: unreachable.clone(),
+            alive_elsewhere: alive_elsewhere(&looked).await,
+            taking_part: args.who.taking_part(),
+        };
+        let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        Ok(Planned { looked, prospect })
     };
-    let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
-    let anew = Anew {
+    let making = Making {
+        context,
         hosts: &hosts,
-        looked: &looked,
-        data_loss: args.accept_data_loss,
+        who: &args.who,
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            anew: true,
+            ..Accepted::default()
+        },
+        how: &args.plan,
+        bring: &Nothing,
     };
-    anew.make(context, &prospect, &args.who, &args.plan, &Nothing)
-        .await
+    making.make_and_check(plan_of).await
 }

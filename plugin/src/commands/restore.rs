@@ -23,7 +23,8 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::Context;
-use super::planned::{Anew, PlanArgs, WhoArgs, no_plan};
+use super::making::Making;
+use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, no_plan};
 use crate::error::{Error, Verdict};
 use crate::files;
 use crate::input::{self, Input};
@@ -101,30 +102,35 @@ impl Bring for Snapshot {
 pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict, Error> {
     let snapshot = read(context.ui, &args.file).await?;
     let hosts = args.who.gather(context).await?.hosts;
-    let options = LookOptions {
-        check_database: false,
-        ..LookOptions::default()
+    let plan_of = async |now| {
+        let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
+        let what = Restoring {
+            identity: identify(context.ui, &snapshot, &looked).await?,
+            databases: compare(&hosts, &looked, snapshot.facts.revision).await?,
+            another_cluster: args.another_cluster,
+            snapshot: snapshot.facts.clone(),
+            name: Input::parse(&args.file)?.name(),
+            token: token(),
+            without: args.without.iter().cloned().collect(),
+            alive_elsewhere: alive_elsewhere(&looked).await,
+            taking_part: args.who.taking_part(),
+        };
+        let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        Ok(Planned { looked, prospect })
     };
-    let looked = hosts.look(options).await?;
-    let what = Restoring {
-        identity: identify(context.ui, &snapshot, &looked).await?,
-        databases: compare(&hosts, &looked, snapshot.facts.revision).await?,
-        another_cluster: args.another_cluster,
-        snapshot: snapshot.facts.clone(),
-        name: Input::parse(&args.file)?.name(),
-        token: token(),
-        without: args.without.iter().cloned().collect(),
-        alive_elsewhere: alive_elsewhere(&looked).await,
-        taking_part: args.who.taking_part(),
-    };
-    let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
-    let anew = Anew {
+    let making = Making {
+        context,
         hosts: &hosts,
-        looked: &looked,
-        data_loss: args.accept_data_loss,
+        who: &args.who,
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            anew: true,
+            ..Accepted::default()
+        },
+        how: &args.plan,
+        bring: &snapshot,
     };
-    anew.make(context, &prospect, &args.who, &args.plan, &snapshot)
-        .await
+    making.make_and_check(plan_of).await
 }
 
 /// A name that no cluster had before.

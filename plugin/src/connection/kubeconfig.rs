@@ -12,7 +12,7 @@ use crate::cli::ConnectionArgs;
 use crate::error::Error;
 
 /// The administrator's kubeconfig that kubeadm puts on every control-plane node.
-const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// A configuration, and where it came from, for messages.
 #[derive(Debug, Clone)]

@@ -28,9 +28,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Where kubelets report.
 const LEASES: &str = "kube-node-lease";
 
-/// Where kubeadm puts the administrator's kubeconfig on a control-plane node.
-pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
-
 /// What was seen, and whether anything is not as it should be.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
@@ -135,18 +132,7 @@ async fn kubernetes(
 }
 
 async fn client(connection: &ConnectionArgs) -> Result<Client, String> {
-    let given = Connection::prepare(connection).await;
-    let prepared = match given {
-        Ok(prepared) => Ok(prepared),
-        Err(_) if std::path::Path::new(ADMIN_CONF).exists() => {
-            let own = ConnectionArgs {
-                kubeconfig: Some(ADMIN_CONF.into()),
-                ..connection.clone()
-            };
-            Connection::prepare(&own).await
-        }
-        Err(error) => Err(error),
-    };
+    let prepared = Connection::prepare(connection).await;
     prepared
         .map(|prepared| prepared.control)
         .map_err(|error| error.chain())

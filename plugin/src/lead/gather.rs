@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::Looked;
+use futures::future::join_all;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -115,45 +116,90 @@ pub(crate) async fn gather_for(
 
 /// Members and apiservers of the cluster that answer and take no part: what they are, and where.
 pub(crate) async fn alive_elsewhere(hosts: &[Looked]) -> Vec<String> {
+    let others = elsewhere(hosts).into_iter();
+    let ports = others.flat_map(|other| {
+        let named = |what: &str| format!("{}: {what}", other.name);
+        let etcd = (named("etcd"), other.host.clone(), other.peer_port);
+        [
+            etcd,
+            (named("an apiserver"), other.host, apiserver_port(hosts)),
+        ]
+    });
+    let asked = ports.map(async |(what, host, port)| {
+        answers(&host, port)
+            .await
+            .then(|| format!("{what} answers at {host}:{port}"))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// The apiservers of the cluster on hosts that take no part and whose port answers.
+pub(crate) async fn apiservers_elsewhere(hosts: &[Looked]) -> Vec<String> {
+    let port = apiserver_port(hosts);
+    let asked = elsewhere(hosts).into_iter().map(async |other| {
+        answers(&other.host, port)
+            .await
+            .then(|| url_of(&other.host, port))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// A host of a member that takes no part.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Elsewhere {
+    /// The member's name; of one that never had any, its host.
+    name: String,
+    host: String,
+    peer_port: u16,
+}
+
+/// The hosts of the members that take no part, as those know them that do.
+fn elsewhere(hosts: &[Looked]) -> BTreeSet<Elsewhere> {
     let own: BTreeSet<String> = hosts
         .iter()
         .filter_map(|host| host.look.etcd.ok())
         .flat_map(|etcd| &etcd.target.peer_urls)
         .filter_map(|url| host_of(url))
         .collect();
-    let known = hosts.iter().flat_map(|host| host.look.known_members());
-    let mut others: BTreeSet<(String, String, u16)> = BTreeSet::new();
-    for (name, urls) in known {
+    let mut others = BTreeSet::new();
+    for (name, urls) in hosts.iter().flat_map(|host| host.look.known_members()) {
         for url in urls {
             let Some(host) = host_of(&url).filter(|host| !own.contains(host)) else {
                 continue;
             };
-            let name = if name.is_empty() {
-                host.clone()
-            } else {
-                name.clone()
+            let name = match name.is_empty() {
+                true => host.clone(),
+                false => name.clone(),
             };
-            let peer = url.parse::<http::Uri>().ok().and_then(|uri| uri.port_u16());
-            others.insert((format!("{name}: etcd"), host.clone(), peer.unwrap_or(2380)));
-            others.insert((format!("{name}: an apiserver"), host, apiserver_port(hosts)));
+            let port = url.parse::<http::Uri>().ok().and_then(|uri| uri.port_u16());
+            others.insert(Elsewhere {
+                name,
+                host,
+                peer_port: port.unwrap_or(2380),
+            });
         }
     }
-    let asked = others.into_iter().map(async |(what, host, port)| {
-        let connected = timeout(PORT_LIMIT, TcpStream::connect((host.as_str(), port))).await;
-        matches!(connected, Ok(Ok(_))).then(|| format!("{what} answers at {host}:{port}"))
-    });
-    let answers = futures::future::join_all(asked).await;
-    answers.into_iter().flatten().collect()
+    others
+}
+
+/// Whether somebody listens there.
+async fn answers(host: &str, port: u16) -> bool {
+    let connected = timeout(PORT_LIMIT, TcpStream::connect((host, port))).await;
+    matches!(connected, Ok(Ok(_)))
 }
 
 /// Where a host's own apiserver is reached, under a name that its certificate has: that of kubeadm has no loopback address.
 pub(crate) fn own_apiserver(host: &Looked) -> Option<String> {
     let address = host.host.address.as_deref()?;
     let port = apiserver_port(std::slice::from_ref(host));
-    Some(match address.contains(':') {
+    Some(url_of(address, port))
+}
+
+fn url_of(address: &str, port: u16) -> String {
+    match address.contains(':') {
         true => format!("https://[{address}]:{port}"),
         false => format!("https://{address}:{port}"),
-    })
+    }
 }
 
 /// The port of this cluster's apiservers, taken to be the same on all.

@@ -55,12 +55,6 @@ struct Others {
     all: bool,
 }
 
-/// How far to look for them: no database is read for that.
-const QUICKLY: LookOptions = LookOptions {
-    check_database: false,
-    endpoint: None,
-};
-
 /// Finds the control-plane nodes and connects to all of them at once. This host is one when it is a control-plane node
 /// and we are root.
 ///
@@ -179,7 +173,7 @@ impl Reached {
         let looks = self
             .hosts
             .iter()
-            .map(async |one| one.host.look(QUICKLY).await);
+            .map(async |one| one.host.look(LookOptions::WITHOUT_DATABASES).await);
         let looks = join_all(looks).await;
         ui.end_progress();
         let hosts = self.hosts.iter();

@@ -142,6 +142,35 @@ fn while_a_plan_has_not_ended_there_is_no_other() {
 }
 
 #[test]
+fn while_somebody_works_on_a_master_the_others_are_left_alone() {
+    with(3, |cluster| {
+        let (m1, m2) = (cluster.node("m1")?, cluster.node("m2")?);
+        let (id, before) = (whole(cluster)?, manifest(m2)?);
+        let me = Workstation::of(cluster)?;
+        let mut running = begin(&me, m2, &FLAG)?;
+        let current = m2.path("/var/lib/kubectl-etcd/plans/current");
+        running.until("a plan begun", Duration::from_secs(60), || {
+            Ok(current.exists())
+        })?;
+        // Not one for which the others would have to hold the quorum.
+        let other = ["manifest", "set-flag", "kube-scheduler", "v=1", "--yes"];
+        on(m1, &other)?.code(5)?.says(&[
+            "root@m2/",
+            "is at work on this etcd: etcd on m2",
+            "wait until it is done",
+        ])?;
+        let ended = running.wait(Duration::from_secs(120))?;
+        ensure!(ended.output.code == 0, "{ended}");
+
+        on(m1, &other)?.code(0)?;
+        on(m1, &["plan", "undo", "--yes"])?.code(0)?;
+        on(m2, &["plan", "undo", "--yes"])?.code(0)?;
+        ensure!(manifest(m2)? == before, "the manifest is another one");
+        untouched(cluster, id)
+    });
+}
+
+#[test]
 fn a_stray_copy_of_a_manifest_is_named_before_anything_is_done() {
     with(3, |cluster| {
         let m3 = cluster.node("m3")?;

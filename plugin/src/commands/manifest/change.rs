@@ -4,14 +4,13 @@ use clap::Args;
 use etcd_operations::look::LookOptions;
 use etcd_operations::manifest::{Edit, FlagName, FlagValue, ImageName, Manifest};
 use etcd_operations::plan::make::{Wanted, manifest};
-use jiff::Timestamp;
 
 use crate::commands::Context;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, carry_out, no_plan, show};
+use crate::commands::making::Making;
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, no_plan};
 use crate::error::{Error, Verdict};
 use crate::lead::Hosts;
 use crate::lead::gather::this_host;
-use crate::views::Format;
 
 const SET_FLAG: &str = "\
 Examples:
@@ -203,23 +202,27 @@ async fn done(
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
     let hosts = Hosts::here(this_host(context.ui)?);
-    let options = LookOptions {
-        check_database: false,
-        ..LookOptions::default()
+    let plan_of = async |now| {
+        let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
+        let Some(host) = looked.first() else {
+            return Err(Error::failed("no host was looked at"));
+        };
+        let prospect =
+            manifest(host, component, &wanted, now).map_err(|failure| no_plan(&failure))?;
+        Ok(Planned { looked, prospect })
     };
-    let looked = hosts.look(options).await?;
-    let Some(host) = looked.first() else {
-        return Err(Error::failed("no host was looked at"));
+    let making = Making {
+        context,
+        hosts: &hosts,
+        who: &WhoArgs::this_host(),
+        accepted: Accepted {
+            outage: how.accept_outage,
+            ..Accepted::default()
+        },
+        how: &how.plan,
+        bring: &Nothing,
     };
-    let prospect = manifest(host, component, &wanted, Timestamp::now())
-        .map_err(|failure| no_plan(&failure))?;
-    let accepted = Accepted {
-        outage: how.accept_outage,
-        ..Accepted::default()
-    };
-    let view = carry_out(context.ui, &hosts, &prospect, accepted, &how.plan, &Nothing).await?;
-    let output: Format = how.plan.output.output;
-    show(context.ui, view.as_ref(), output)
+    making.make(plan_of).await
 }
 
 #[cfg(test)]

@@ -3,12 +3,10 @@
 use clap::Args;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Looked, Replacing, replace as plan};
-use jiff::Timestamp;
 
 use crate::commands::Context;
-use crate::commands::planned::{
-    Accepted, Nothing, PlanArgs, WhoArgs, carry_out_and_check, no_plan,
-};
+use crate::commands::making::Making;
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, no_plan};
 use crate::error::{Error, Verdict};
 use crate::lead::Hosts;
 use crate::lead::gather::{gather, this_host};
@@ -83,7 +81,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         }
         false => Hosts::here(this_host(context.ui)?),
     };
-    let node = match args.node {
+    let node = match args.node.clone() {
         Some(node) => node,
         None => this_host(context.ui)?.node().to_owned(),
     };
@@ -92,27 +90,33 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         endpoint: args.endpoint.clone(),
         ..LookOptions::default()
     };
-    let looked = Looked {
-        look: host.look(options).await?,
-        host: host.host.clone(),
+    let plan_of = async |now| {
+        let looked = Looked {
+            look: host.look(options.clone()).await?,
+            host: host.host.clone(),
+        };
+        let what = Replacing {
+            although_well: args.even_if_healthy,
+            endpoint: args.endpoint.clone(),
+            // Where there is none the plan says so.
+            manifest: host.manifest("etcd").await.ok(),
+        };
+        let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        let looked = vec![looked];
+        Ok(Planned { looked, prospect })
     };
-    let what = Replacing {
-        although_well: args.even_if_healthy,
-        endpoint: args.endpoint,
-        // Where there is none the plan says so.
-        manifest: host.manifest("etcd").await.ok(),
+    let making = Making {
+        context,
+        hosts: &hosts,
+        who: &args.who,
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            ..Accepted::default()
+        },
+        how: &args.plan,
+        bring: &Nothing,
     };
-    let prospect = plan(&looked, &what, Timestamp::now()).map_err(|failure| no_plan(&failure))?;
-    let accepted = Accepted {
-        data_loss: args.accept_data_loss,
-        ..Accepted::default()
-    };
-    let how = &args.plan;
-    let context = &Context {
-        connection: &args.who.connection(context.connection, Some(&looked)),
-        ..*context
-    };
-    carry_out_and_check(context, &hosts, &prospect, accepted, how, &Nothing, None).await
+    making.make_and_check(plan_of).await
 }
 
 fn not_here(node: &str) -> Error {

@@ -8,7 +8,7 @@ use super::restore::Taken;
 use crate::failure::{Answer, Failure};
 use crate::ids::ClusterId;
 use crate::look::{Changes, Fitness, Position};
-use crate::plan::Plan;
+use crate::plan::{Plan, Stage};
 
 /// A plan and what it means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,24 @@ impl Prospect {
     pub fn loses_data(&self) -> bool {
         self.losses.iter().any(Loss::is_data)
     }
+
+    /// Whether who agreed to `agreed` has agreed to this as well: the same is done on the same hosts, and nothing of another
+    /// kind is lost. How much is lost may have changed: a cluster that serves is written to.
+    pub fn is_as_agreed(&self, agreed: &Self) -> bool {
+        let covered = |loss: &Loss| {
+            let kind = std::mem::discriminant(loss);
+            let mut all = agreed.losses.iter();
+            all.any(|one| std::mem::discriminant(one) == kind)
+        };
+        let (here, there) = (self.plan.stages.iter(), agreed.plan.stages.iter());
+        here.map(in_short).eq(there.map(in_short)) && self.losses.iter().all(covered)
+    }
+}
+
+/// What a stage does, and where.
+fn in_short(stage: &Stage) -> (&str, Vec<&str>) {
+    let nodes = stage.steps.iter().map(|step| step.node.as_str());
+    (&stage.title, nodes.collect())
 }
 
 /// A host as it was found.

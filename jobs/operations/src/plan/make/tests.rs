@@ -482,3 +482,23 @@ fn stopping_a_member_costs_no_quorum_that_is_lost_already() {
     }
     assert_eq!(losses(election), [Loss::Outage]);
 }
+
+#[test]
+fn agreed_to_is_the_same_work_with_no_other_kind_of_loss() {
+    let on = |taking_part| {
+        let what = recovering(taking_part, &[]);
+        recover(&[host(lost())], &what, now()).unwrap()
+    };
+    let agreed = on(TakingPart::ThisHost);
+    assert!(agreed.is_as_agreed(&agreed));
+    let mut less = agreed.clone();
+    less.losses.clear();
+    assert!(less.is_as_agreed(&agreed));
+    assert!(!agreed.is_as_agreed(&less), "a loss that nobody has seen");
+    let mut other = agreed.clone();
+    other.plan.stages.pop();
+    assert!(!other.is_as_agreed(&agreed));
+    let mut elsewhere = agreed.clone();
+    elsewhere.plan.stages[0].steps[0].node = "cp-2".to_owned();
+    assert!(!elsewhere.is_as_agreed(&agreed));
+}
