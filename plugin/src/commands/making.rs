@@ -189,12 +189,17 @@ impl<B: Bring> Making<'_, B> {
         }
         let only_outage = prospect.losses.as_slice() == [Loss::Outage];
         if only_outage && !self.accepted.outage && !self.accepted.anew {
-            return Err(Error::refused(
-                "the cluster would lose its quorum while this member is down: nothing could be written",
-            )
-            .hint("bring the other members back first: kubectl etcd status")
-            .hint("--accept-outage does it all the same"));
+            return Err(outage_refused());
         }
         Ok(())
     }
+}
+
+/// Nobody has agreed to it that nothing can be written meanwhile.
+pub(crate) fn outage_refused() -> Error {
+    Error::refused(
+        "the cluster would lose its quorum while this member is down: nothing could be written",
+    )
+    .hint("bring the other members back first: kubectl etcd status")
+    .hint("--accept-outage does it all the same")
 }

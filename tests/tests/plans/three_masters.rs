@@ -43,6 +43,14 @@ fn a_flag_of_a_members_etcd_is_set_in_seconds_and_taken_back() {
         );
         on(m2, &set)?.code(0)?.says(&["nothing was done"])?;
 
+        // Later the others may not hold the quorum.
+        let m3 = cluster.node("m3")?;
+        on(m3, &["manifest", "stop", "etcd", "--yes"])?.code(0)?;
+        on(m2, &["plan", "undo", "--yes"])?
+            .code(5)?
+            .says(&["would lose its quorum", "--accept-outage"])?;
+        on(m3, &["plan", "undo", "--yes"])?.code(0)?;
+
         on(m2, &["plan", "undo", "--yes"])?.code(0)?;
         ensure!(manifest(m2)? == before, "the manifest is another one");
         ensure!(whole(cluster)? == id, "the cluster id is another one");

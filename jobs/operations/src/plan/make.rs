@@ -21,7 +21,7 @@ use crate::look::{ControlPlane, EtcdManifest, Look};
 
 pub use by_hand::TakingPart;
 pub use cluster::{Revision, newest_revision, revisions};
-pub use manifest::{Wanted, manifest};
+pub use manifest::{Wanted, holds_without, manifest};
 pub use origin::{Evidence, Origin};
 pub use prospect::{Fence, Found, Loss, Prospect};
 pub use recover::{Recovering, recover};

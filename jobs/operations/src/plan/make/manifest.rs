@@ -99,7 +99,7 @@ pub fn manifest(
 
 /// Whether the cluster keeps what quorum it has without this host's member. Where the member does not answer, or the quorum
 /// is lost already, there is nothing to lose.
-pub(super) fn holds_without(host: &Looked) -> bool {
+pub fn holds_without(host: &Looked) -> bool {
     let Some(live) = host.look.live.ok() else {
         return true;
     };

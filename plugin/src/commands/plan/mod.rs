@@ -1,11 +1,14 @@
 //! `kubectl etcd plan`
 
+mod outage;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use etcd_operations::plan::{self, Plan, PlanId, StepState};
+use etcd_operations::plan::{self, Direction, Plan, PlanId, StepState};
 use jiff::Timestamp;
 
+use self::outage::refuse_outage;
 use super::Context;
 use super::planned::Nothing;
 use super::restore::{self, Snapshot};
@@ -84,6 +87,9 @@ struct ResumeArgs {
     /// Do not ask for confirmation
     #[arg(short = 'y', long)]
     yes: bool,
+    /// Go on although the cluster loses its quorum while this node's etcd is down
+    #[arg(long)]
+    accept_outage: bool,
     /// The snapshot of a restore, where not every host had got it
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -99,6 +105,9 @@ struct UndoArgs {
     /// Agree to what was written since going out of service; needed with --yes
     #[arg(long)]
     accept_data_loss: bool,
+    /// Take it back although the cluster loses its quorum while this node's etcd is down
+    #[arg(long)]
+    accept_outage: bool,
     /// Take it back without this host of the plan, which is lost for good; may be given several times
     #[arg(long, value_name = "NODE")]
     without: Vec<String>,
@@ -193,6 +202,9 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
         state: &state,
     };
     let _locked = Box::pin(lock(context, context.connection, &[], &state.plan.title)).await?;
+    if !args.accept_outage {
+        refuse_outage(&hosts, &state, Direction::Do).await?;
+    }
     hosts.begin_again(&state.plan, &[]).await?;
     let led = lead(context.ui, &hosts, &state.plan, &sent).await?;
     let view = PlanView::kept(&state)
@@ -228,6 +240,9 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     }
     let what = format!("undo of {}", state.plan.title);
     let _locked = Box::pin(lock(context, context.connection, &[], &what)).await?;
+    if !args.accept_outage {
+        refuse_outage(&hosts, &state, Direction::Undo).await?;
+    }
     // A plan that has ended is begun again for this, so that no other is at work meanwhile.
     hosts.begin_again(&state.plan, &args.without).await?;
     let plan = state.plan.without(&args.without);
