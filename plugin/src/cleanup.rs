@@ -170,7 +170,7 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
 fn is_dead(meta: &ObjectMeta, now: Option<Timestamp>) -> bool {
     let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
     match annotation(OWNER_ANNOTATION) {
-        Some(owner) if owner::has_ended(owner) => return true,
+        Some(owner) if owner::has_ended(owner, None) => return true,
         Some(owner) if *owner == owner::identity() => return false,
         Some(_) | None => {}
     }

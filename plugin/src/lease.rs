@@ -26,6 +26,8 @@ use crate::session::{Cluster, Session};
 const NAME: &str = "kubectl-etcd";
 /// What its holder does.
 const DOING_ANNOTATION: &str = "kubectl-etcd/doing";
+/// Which process of that number it is ([`owner::incarnation`]).
+const PROCESS_ANNOTATION: &str = "kubectl-etcd/process";
 /// A Lease that was not renewed for so long is nobody's.
 const VALID: Duration = Duration::from_secs(60);
 /// How often it is renewed.
@@ -225,6 +227,9 @@ async fn take(leases: &Api<Lease>, owner: &str, what: &str) -> Result<Taken, Ref
 fn lease(owner: &str, what: &str, version: Option<String>, now: Timestamp) -> Lease {
     let now = MicroTime(now);
     let label = |key: &str| (key.to_owned(), NAME.to_owned());
+    let process = owner::incarnation("self").map(|own| (PROCESS_ANNOTATION.to_owned(), own));
+    let doing = (DOING_ANNOTATION.to_owned(), what.to_owned());
+    let annotations = process.into_iter().chain([doing]);
     Lease {
         metadata: ObjectMeta {
             name: Some(NAME.into()),
@@ -236,7 +241,7 @@ fn lease(owner: &str, what: &str, version: Option<String>, now: Timestamp) -> Le
                 ]
                 .into(),
             ),
-            annotations: Some([(DOING_ANNOTATION.to_owned(), what.to_owned())].into()),
+            annotations: Some(annotations.collect()),
             ..ObjectMeta::default()
         },
         spec: Some(LeaseSpec {
@@ -259,15 +264,14 @@ fn held_by(lease: &Lease, now: Timestamp) -> Option<Error> {
     let renewed = spec.renew_time.as_ref()?.0;
     let valid = SignedDuration::from_secs(i64::from(spec.lease_duration_seconds?));
     let expires = renewed.checked_add(valid).ok()?;
-    if expires <= now || owner::has_ended(holder) {
+    let annotation = |key: &str| {
+        let all = lease.metadata.annotations.as_ref();
+        all.and_then(|all| all.get(key)).map(String::as_str)
+    };
+    if expires <= now || owner::has_ended(holder, annotation(PROCESS_ANNOTATION)) {
         return None;
     }
-    let doing = lease
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(DOING_ANNOTATION));
-    let doing = doing.map_or("a maintenance operation", String::as_str);
+    let doing = annotation(DOING_ANNOTATION).unwrap_or("a maintenance operation");
     let since = spec.acquire_time.as_ref().map_or(renewed, |time| time.0);
     Some(
         Error::refused(format!(
@@ -395,8 +399,12 @@ mod tests {
             Timestamp::now(),
         );
         assert!(held_by(&held, Timestamp::now()).is_none());
-        let held = lease(&owner::identity(), "defrag", None, Timestamp::now());
+        let mut held = lease(&owner::identity(), "defrag", None, Timestamp::now());
         assert!(held_by(&held, Timestamp::now()).is_some());
+        // After a loss of power another process may have its number.
+        let annotations = held.metadata.annotations.as_mut().unwrap();
+        annotations.insert(PROCESS_ANNOTATION.to_owned(), "another-boot/1".to_owned());
+        assert!(held_by(&held, Timestamp::now()).is_none());
     }
 
     #[test]
