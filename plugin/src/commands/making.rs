@@ -188,7 +188,7 @@ impl<B: Bring> Making<'_, B> {
             );
         }
         let only_outage = prospect.losses.as_slice() == [Loss::Outage];
-        if only_outage && !self.accepted.outage && !self.accepted.anew {
+        if only_outage && !self.accepted.outage {
             return Err(outage_refused());
         }
         Ok(())

@@ -114,6 +114,17 @@ pub(crate) struct Accepted {
     pub(crate) anew: bool,
 }
 
+impl Accepted {
+    /// Of what makes the cluster anew.
+    pub(crate) fn anew(data_loss: bool) -> Self {
+        Self {
+            data_loss,
+            outage: true,
+            anew: true,
+        }
+    }
+}
+
 /// No step of the plan wants anything brought.
 #[derive(Debug)]
 pub(crate) struct Nothing;

@@ -76,11 +76,7 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
         context,
         hosts: &hosts,
         who: &args.who,
-        accepted: Accepted {
-            data_loss: args.accept_data_loss,
-            anew: true,
-            ..Accepted::default()
-        },
+        accepted: Accepted::anew(args.accept_data_loss),
         how: &args.plan,
         bring: &Nothing,
     };

@@ -122,11 +122,7 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
         context,
         hosts: &hosts,
         who: &args.who,
-        accepted: Accepted {
-            data_loss: args.accept_data_loss,
-            anew: true,
-            ..Accepted::default()
-        },
+        accepted: Accepted::anew(args.accept_data_loss),
         how: &args.plan,
         bring: &snapshot,
     };

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use testbed::local::Etcd;
-use testbed::{Cluster, Component, Node, Workstation, parts};
+use testbed::{Cluster, Component, Node, Running, Workstation, parts};
 
 use crate::command::{begin, on};
 use crate::proof::{cluster_id, manifest, whole};
@@ -103,11 +103,7 @@ fn while_a_plan_has_not_ended_there_is_no_other() {
         )?
         .code(0)?;
         let me = Workstation::of(cluster)?;
-        let mut running = begin(&me, m2, &FLAG)?;
-        let current = m2.path("/var/lib/kubectl-etcd/plans/current");
-        running.until("a plan begun", Duration::from_secs(60), || {
-            Ok(current.exists())
-        })?;
+        let running = begun(&me, m2)?;
         let programs = m2.processes().into_iter();
         for program in programs.filter(|one| one.program() == "kubectl-etcd") {
             let pid = i32::try_from(program.pid).ok().and_then(Pid::from_raw);
@@ -147,11 +143,7 @@ fn while_somebody_works_on_a_master_the_others_are_left_alone() {
         let (m1, m2) = (cluster.node("m1")?, cluster.node("m2")?);
         let (id, before) = (whole(cluster)?, manifest(m2)?);
         let me = Workstation::of(cluster)?;
-        let mut running = begin(&me, m2, &FLAG)?;
-        let current = m2.path("/var/lib/kubectl-etcd/plans/current");
-        running.until("a plan begun", Duration::from_secs(60), || {
-            Ok(current.exists())
-        })?;
+        let running = begun(&me, m2)?;
         // Not one for which the others would have to hold the quorum.
         let other = ["manifest", "set-flag", "kube-scheduler", "v=1", "--yes"];
         on(m1, &other)?.code(5)?.says(&[
@@ -190,6 +182,16 @@ fn a_stray_copy_of_a_manifest_is_named_before_anything_is_done() {
         ensure!(manifest(m3)? == before, "the manifest is another one");
         untouched(cluster, id)
     });
+}
+
+/// Begins to set a flag on a node, and waits until the plan has begun.
+fn begun(me: &Workstation, node: &Node) -> Result<Running> {
+    let mut running = begin(me, node, &FLAG)?;
+    let current = node.path("/var/lib/kubectl-etcd/plans/current");
+    running.until("a plan begun", Duration::from_secs(60), || {
+        Ok(current.exists())
+    })?;
+    Ok(running)
 }
 
 /// The cluster is the same, and no plan has left data anywhere.
