@@ -74,6 +74,33 @@ pub fn etcd_line(etcd: Etcd) -> Result<EtcdBinaries> {
     })
 }
 
+/// The image that [`etcd_3_5_0`] is an archive of.
+pub const ETCD_3_5_0: &str = "registry.k8s.io/etcd:3.5.0-0";
+
+/// An image's archive with the server of etcd 3.5.0 alone, built when missing (1 minute). It does not get over logs that later
+/// ones of its line do.
+///
+/// # Errors
+/// When Go is missing or the build fails.
+pub fn etcd_3_5_0() -> Result<PathBuf> {
+    let folder = part("etcd-v3.5.0", "1 minute", |out| {
+        let (server, program) = ("go.etcd.io/etcd/server/v3", out.join("etcd"));
+        let module = go::Module::requiring(out, [(server, "v3.5.0")])?;
+        module.build("-s -w", "", &program, &[server])?;
+        let member = image::Member {
+            source: &program,
+            destination: "/usr/local/bin/etcd",
+        };
+        image::write(
+            &out.join("etcd.tar"),
+            ETCD_3_5_0,
+            member.destination,
+            &[member],
+        )
+    })?;
+    Ok(folder.join("etcd.tar"))
+}
+
 /// The programs of a Kubernetes line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesBinaries {

@@ -16,6 +16,7 @@ mod images;
 mod objects;
 mod one_master;
 mod proof;
+mod removed_twice;
 mod step_faults;
 mod steps;
 mod three_masters;

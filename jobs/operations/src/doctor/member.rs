@@ -215,6 +215,11 @@ fn remedy(look: &Look, looks: &[Look]) -> Next {
             "the others hold the quorum: it gets its data from them, and its own is put aside",
         );
     }
+    if words::stumbles_over_log(look) {
+        return Next::on(node, "kubectl etcd manifest set-image etcd IMAGE").note(
+            "nothing is lost with a later etcd of the same line, as 3.5.35 for 3.5.0; where there is none, kubectl etcd recover goes on from the database",
+        );
+    }
     let usable = inspection(look).is_some_and(|read| read.reach.is_some());
     let several = voters(look).len() > 1;
     if several || usable {

@@ -108,6 +108,13 @@ pub(super) fn ended(look: &Look, component: ControlPlane) -> Option<&ContainerLo
     containers.find(|one| one.state == State::Exited)
 }
 
+/// Whether a host's etcd does not start for a log that it does not get over, alone or not: it removes a member twice. The
+/// database is whole.
+pub(crate) fn stumbles_over_log(look: &Look) -> bool {
+    let cause = ended(look, ControlPlane::Etcd).and_then(cause_of);
+    look.live.ok().is_none() && cause == Some(Cause::RemovedTwice)
+}
+
 /// Why a container ended: by its last words, else by the last of its lines that means something.
 pub(super) fn cause_of(container: &ContainerLook) -> Option<Cause> {
     let by_words = container.last_words.as_deref().and_then(cause);

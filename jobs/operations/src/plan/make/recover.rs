@@ -9,6 +9,7 @@ use super::by_hand::{EtcdThere, TakingPart, by_hand, other_hosts, refused};
 use super::cluster::{NewMember, edits_for_joining, edits_for_restored, list};
 use super::restore::{found, make_notice, others, start_apiservers, stop, stop_all};
 use super::{Fence, Looked, Loss, Prospect, plan};
+use crate::doctor::stumbles_over_log;
 use crate::failure::{Failure, FailureKind};
 use crate::look::{ControlPlane, Fitness, Inspection, Position};
 use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
@@ -173,7 +174,13 @@ fn inspection(host: &Looked) -> Option<&Inspection> {
 
 fn way(host: &Looked) -> Option<Way> {
     match inspection(host)?.fitness {
-        Fitness::Starts | Fitness::StartsWithLoss | Fitness::Running => Some(Way::ByLog),
+        Fitness::Starts | Fitness::StartsWithLoss | Fitness::Running => {
+            // On a copy it would end in the same way.
+            match stumbles_over_log(&host.look) {
+                true => Some(Way::ByDatabase),
+                false => Some(Way::ByLog),
+            }
+        }
         Fitness::RestoreFrom => Some(Way::ByDatabase),
         Fitness::Empty | Fitness::BeyondUse => None,
     }

@@ -502,3 +502,20 @@ fn agreed_to_is_the_same_work_with_no_other_kind_of_loss() {
     elsewhere.plan.stages[0].steps[0].node = "cp-2".to_owned();
     assert!(!elsewhere.is_as_agreed(&agreed));
 }
+
+#[test]
+fn an_etcd_that_does_not_get_over_its_log_is_not_run_on_a_copy_of_it() {
+    let made = |words: Option<&str>| {
+        let look = healthy().down(words).data(whole()).alone();
+        recover(&[host(look)], &recovering(TakingPart::ThisHost, &[]), now()).unwrap()
+    };
+    let runs_alone = |made: &Prospect| {
+        let mut steps = made.plan.steps();
+        steps.any(|step| matches!(step.action, Action::RunAlone { .. }))
+    };
+    assert!(runs_alone(&made(None)));
+    let made = made(Some("panic: unexpected removal of unknown remote peer"));
+    assert!(!runs_alone(&made));
+    let beyond = |loss: &Loss| matches!(loss, Loss::LogBeyondDatabase { .. });
+    assert!(made.losses.iter().any(beyond), "{:?}", made.losses);
+}
