@@ -102,6 +102,7 @@ impl Ui {
 
     /// Tells on standard error what a question will be about.
     pub fn tell<V: View>(&self, view: &V) {
+        self.progress.finish();
         for line in view.table(false, self.paint_notices).lines() {
             self.progress.line(line);
         }
@@ -275,7 +276,10 @@ impl ProgressLines {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(what.to_owned()).or_insert_with(|| Line {
             step: String::new(),
-            bar: self.bars.add(ProgressBar::no_length()),
+            // With a style from its first moment: it is drawn when it is added.
+            bar: self
+                .bars
+                .add(ProgressBar::no_length().with_style(style(now))),
             written: Instant::now(),
         });
         let new_step = line.step != now.step;
@@ -283,7 +287,7 @@ impl ProgressLines {
             if new_step {
                 line.bar.reset();
             }
-            line.bar.set_style(style(now.total_bytes.is_some()));
+            line.bar.set_style(style(now));
             line.bar
                 .set_message(clean(&format!("{what}: {}", now.step)));
             if let Some(total) = now.total_bytes {
@@ -311,12 +315,14 @@ impl ProgressLines {
 const WITH_TOTAL: &str =
     "{msg}  [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 const WITHOUT_TOTAL: &str = "{msg}  {binary_bytes}, {binary_bytes_per_sec}";
+/// Of what waits and has no bytes.
+const WITHOUT_BYTES: &str = "{msg}";
 
-fn style(with_total: bool) -> ProgressStyle {
-    let template = if with_total {
-        WITH_TOTAL
-    } else {
-        WITHOUT_TOTAL
+fn style(now: &Progress) -> ProgressStyle {
+    let template = match now.total_bytes {
+        Some(_) => WITH_TOTAL,
+        None if now.done_bytes == 0 => WITHOUT_BYTES,
+        None => WITHOUT_TOTAL,
     };
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -342,8 +348,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_templates_of_the_bars_are_valid() {
-        for template in [WITH_TOTAL, WITHOUT_TOTAL] {
+    fn all_templates_of_the_bars_are_valid() {
+        for template in [WITH_TOTAL, WITHOUT_TOTAL, WITHOUT_BYTES] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

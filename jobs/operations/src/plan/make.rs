@@ -20,7 +20,7 @@ use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{ControlPlane, EtcdManifest, Look};
 
 pub use by_hand::TakingPart;
-pub use cluster::{Revision, newest_revision, revisions};
+pub use cluster::{MARGIN, Revision, newest_revision, revisions};
 pub use manifest::{Wanted, holds_without, manifest};
 pub use origin::{Evidence, Origin};
 pub use prospect::{Fence, Found, Loss, Prospect};

@@ -60,6 +60,9 @@ fn what_could_not_be_counted_and_what_means_nothing_is_said() {
     assert!(failed[1].contains("could not be counted: m1: page 7"));
     let nothing = lines(since(7, Some(Answer::Ok(sample_changes()))));
     assert_eq!(nothing.len(), 1, "{nothing:?}");
+    // A restore in between has raised the revision: that is no change.
+    let raised = lines(since(1_000_000_100, None));
+    assert!(raised[0].contains("up to revision 1000000100") && raised[0].contains("has raised"));
     let all = lines(Loss::Everything { newest: None });
     assert_eq!(
         all,

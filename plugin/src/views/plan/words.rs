@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use etcd_operations::failure::Answer;
 use etcd_operations::look::{Changes, KindChanges};
-use etcd_operations::plan::make::{Fence, Loss, Prospect, Revision, Taken, TakenBy};
+use etcd_operations::plan::make::{Fence, Loss, MARGIN, Prospect, Revision, Taken, TakenBy};
 
 use crate::format::counted;
 
@@ -155,19 +155,23 @@ fn loss(loss: &Loss) -> String {
                         0 => String::new(),
                         beyond => format!(", and {} of its log, not looked into", entries(beyond)),
                     };
-                    format!(
-                        "everything after revision {revision}{taken}: {} up to revision {} ({}){beyond}",
-                        counted(usize::try_from(changes).unwrap_or(usize::MAX), "change"),
-                        newest.revision,
-                        where_and_when(newest)
-                    )
+                    let at = where_and_when(newest);
+                    let all = format!("everything after revision {revision}{taken}");
+                    let newest = newest.revision;
+                    if changes >= MARGIN {
+                        // Of these a billion are none.
+                        return format!(
+                            "{all}, up to revision {newest} ({at}), which a restore or a recovery has raised since{beyond}"
+                        );
+                    }
+                    let changes = counted(usize::try_from(changes).unwrap_or(usize::MAX), "change");
+                    format!("{all}: {changes} up to revision {newest} ({at}){beyond}")
                 }
             }
         }
-        Loss::LogBeyondDatabase { entries: number } => format!(
-            "what the broken log has beyond the database: {}",
-            entries(*number)
-        ),
+        Loss::LogBeyondDatabase { entries: number } => {
+            format!("what the log has beyond the database: {}", entries(*number))
+        }
         Loss::MaybeNewerElsewhere { nodes } => format!(
             "writes that only {} may have: too few members could be read to know",
             nodes.join(", ")

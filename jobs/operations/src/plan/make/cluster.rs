@@ -11,6 +11,10 @@ use crate::failure::{Failure, FailureKind};
 use crate::look::{EtcdManifest, InitialState};
 use crate::manifest::{Edit, FlagName, FlagValue};
 
+/// How far the revision is raised above the highest that was found: what was written and is not seen on any disk counts
+/// far less, no watch goes on from before, and it is what etcd's documentation has people take when they know nothing.
+pub const MARGIN: u64 = 1_000_000_000;
+
 /// The highest revision that was found, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

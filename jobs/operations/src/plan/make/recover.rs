@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use jiff::Timestamp;
 
 use super::by_hand::{EtcdThere, TakingPart, by_hand, other_hosts, refused};
-use super::cluster::{NewMember, edits_for_joining, edits_for_restored, list};
+use super::cluster::{MARGIN, NewMember, edits_for_joining, edits_for_restored, list};
 use super::restore::{found, make_notice, others, start_apiservers, stop, stop_all};
 use super::{Fence, Looked, Loss, Prospect, plan};
 use crate::doctor::stumbles_over_log;
@@ -14,9 +14,6 @@ use crate::failure::{Failure, FailureKind};
 use crate::look::{ControlPlane, Fitness, Inspection, Position};
 use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
 use crate::target::Target;
-
-/// How far the revision is raised: no watch goes on from before, whatever the others had.
-const MARGIN: u64 = 1_000_000_000;
 
 /// What the log of a member may take, in bytes.
 const WAL_ROOM: u64 = 320 << 20;

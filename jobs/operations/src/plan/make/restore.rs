@@ -7,17 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::by_hand::{EtcdThere, TakingPart, by_hand, other_hosts, refused};
-use super::cluster::{NewMember, edits_for_restored, list, newest_revision};
+use super::cluster::{MARGIN, NewMember, edits_for_restored, list, newest_revision};
 use super::origin::Origin;
 use super::{Fence, Found, Looked, Loss, Prospect, plan};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{ClusterIdentity, ControlPlane, Fitness, LockState, Since};
 use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
 use crate::target;
-
-/// How far the revision is raised above the highest that was found: what was written and is not seen on any disk counts
-/// far less, and it is what etcd's documentation has people take when they know nothing.
-const MARGIN: u64 = 1_000_000_000;
 
 /// What has to be known of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
