@@ -113,10 +113,7 @@ impl<B: Bring> Making<'_, B> {
         let view = PlanView::planned(&planned.prospect);
         let plan = &planned.prospect.plan;
         hosts.begin(plan).await?;
-        if self.accepted.anew {
-            // From here on the hosts are locked, and the Lease is of a state that is left.
-            locked.give_back().await;
-        }
+        let _locked = locked.during(plan.kind).await;
         let (id, flags) = (&plan.id, hosts.flags());
         ui.say(&format!(
             "{id}: should this be interrupted, `kubectl etcd plan resume{flags}` goes on and `kubectl etcd plan undo{flags}` takes back"

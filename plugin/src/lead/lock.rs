@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use etcd_operations::plan::PlanKind;
 use etcd_operations::plan::make::Looked;
 use tokio::time::timeout;
 
@@ -27,10 +28,15 @@ impl Locked {
         self.0.is_some()
     }
 
-    /// Gives it back at once, while the apiserver still answers.
-    pub(crate) async fn give_back(self) {
-        if let Some(guard) = self.0 {
-            guard.give_back().await;
+    /// Once the plan has begun on its hosts, which locks them: gives it back where a cluster is made anew. The Lease is of a
+    /// state that is left, and nobody can do anything while nothing serves.
+    pub(crate) async fn during(self, kind: PlanKind) -> Self {
+        match (kind, self.0) {
+            (PlanKind::Restore | PlanKind::Recover, Some(guard)) => {
+                guard.give_back().await;
+                Self(None)
+            }
+            (_, held) => Self(held),
         }
     }
 }

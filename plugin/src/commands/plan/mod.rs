@@ -201,11 +201,12 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
         },
         state: &state,
     };
-    let _locked = Box::pin(lock(context, context.connection, &[], &state.plan.title)).await?;
+    let locked = Box::pin(lock(context, context.connection, &[], &state.plan.title)).await?;
     if !args.accept_outage {
         refuse_outage(&hosts, &state, Direction::Do).await?;
     }
     hosts.begin_again(&state.plan, &[]).await?;
+    let _locked = locked.during(state.plan.kind).await;
     let led = lead(context.ui, &hosts, &state.plan, &sent).await?;
     let view = PlanView::kept(&state)
         .ended(Progress::Done, &led)
@@ -239,12 +240,13 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
         context.ui.confirm("Take it back?", false).await?;
     }
     let what = format!("undo of {}", state.plan.title);
-    let _locked = Box::pin(lock(context, context.connection, &[], &what)).await?;
+    let locked = Box::pin(lock(context, context.connection, &[], &what)).await?;
     if !args.accept_outage {
         refuse_outage(&hosts, &state, Direction::Undo).await?;
     }
     // A plan that has ended is begun again for this, so that no other is at work meanwhile.
     hosts.begin_again(&state.plan, &args.without).await?;
+    let _locked = locked.during(state.plan.kind).await;
     let plan = state.plan.without(&args.without);
     let led = take_back(context.ui, &hosts, &plan).await?;
     let view = PlanView::taken_back(&state)
