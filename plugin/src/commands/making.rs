@@ -29,7 +29,7 @@ pub(crate) struct Making<'a, B> {
 }
 
 /// A plan that is done: as it is shown, and what it was made from.
-pub(crate) struct Made {
+struct Made {
     view: PlanView,
     planned: Planned,
 }
@@ -134,23 +134,23 @@ impl<B: Bring> Making<'_, B> {
     }
 
     async fn lock(&self, planned: &Planned) -> Result<Locked, Error> {
+        let (context, title) = (self.context, &planned.prospect.plan.title);
         let connection = self
             .who
-            .connection(self.context.connection, planned.looked.first());
+            .connection(context.connection, planned.looked.first());
         // Elsewhere apiservers go on while those of a host that is worked on alone are down.
-        let looked = match self.who.this_node_only {
+        let alone = match self.who.this_node_only && !context.connection.names_cluster() {
             true => planned.looked.as_slice(),
             false => &[],
         };
-        let title = &planned.prospect.plan.title;
-        let locked = lock(self.context, &connection, looked, title).await?;
+        let locked = lock(context.ui, context.created, &connection, alone, title).await?;
         let members = planned
             .looked
             .iter()
             .map(|one| one.look.known_members().len());
         let has_others = members.max() > Some(planned.prospect.plan.hosts.len());
         if !locked.is_held() && has_others && !self.accepted.anew {
-            self.context.ui.warn(
+            context.ui.warn(
                 "no apiserver takes a lock, so take care that nobody else works on this cluster's etcd now",
             );
         }

@@ -9,11 +9,12 @@ use tokio::time::timeout;
 
 use super::gather::apiservers_elsewhere;
 use crate::cli::ConnectionArgs;
-use crate::commands::Context;
 use crate::connection::{ADMIN_CONF, Connection};
+use crate::created::Created;
 use crate::error::Error;
 use crate::lease::{LeaseGuard, Refusal, hold};
 use crate::owner;
+use crate::ui::Ui;
 
 /// How long one apiserver may take.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -47,22 +48,20 @@ impl Locked {
 /// # Errors
 /// When somebody else holds it: who, what for, since when, and what lifts it.
 pub(crate) async fn lock(
-    context: &Context<'_>,
+    ui: &Ui,
+    created: &Created,
     connection: &ConnectionArgs,
     alone: &[Looked],
     what: &str,
 ) -> Result<Locked, Error> {
-    let others = match context.connection.names_cluster() {
-        true => Vec::new(),
-        false => apiservers_elsewhere(alone).await,
-    };
+    let others = apiservers_elsewhere(alone).await;
     let by = |server: String| ConnectionArgs {
         server: Some(server),
         kubeconfig: connection.kubeconfig.clone().or(Some(ADMIN_CONF.into())),
         ..connection.clone()
     };
     for way in others.into_iter().map(by).chain([connection.clone()]) {
-        match timeout(LIMIT, by_apiserver(context, &way, what)).await {
+        match timeout(LIMIT, by_apiserver(ui, created, &way, what)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(guard)) => return Ok(Locked(guard)),
             Ok(Err(error)) => return Err(error),
@@ -74,7 +73,8 @@ pub(crate) async fn lock(
 
 /// None: this apiserver does not take it. What the lock protects from needs an apiserver as well, or one of the plan's hosts.
 async fn by_apiserver(
-    context: &Context<'_>,
+    ui: &Ui,
+    created: &Created,
     way: &ConnectionArgs,
     what: &str,
 ) -> Result<Option<LeaseGuard>, Error> {
@@ -85,9 +85,9 @@ async fn by_apiserver(
             return Ok(None);
         }
     };
-    let (created, owner) = (context.created, owner::identity());
+    let owner = owner::identity();
     created.bind(connection.control.clone(), connection.namespace.clone());
-    match hold(&connection, &owner, created, context.ui.notices(), what).await {
+    match hold(&connection, &owner, created, ui.notices(), what).await {
         Ok(guard) => Ok(Some(guard)),
         Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {

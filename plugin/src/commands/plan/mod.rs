@@ -15,7 +15,7 @@ use super::restore::{self, Snapshot};
 use crate::cli::OutputArgs;
 use crate::error::{Error, Verdict};
 use crate::lead::gather::{gather, gather_for, this_host};
-use crate::lead::lock::lock;
+use crate::lead::lock::{Locked, lock};
 use crate::lead::run::Bring;
 use crate::lead::{Hosts, PlanState, lead, take_back};
 use crate::runners::host::Host;
@@ -201,7 +201,7 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
         },
         state: &state,
     };
-    let locked = Box::pin(lock(context, context.connection, &[], &state.plan.title)).await?;
+    let locked = locked(context, &state.plan.title).await?;
     if !args.accept_outage {
         refuse_outage(&hosts, &state, Direction::Do).await?;
     }
@@ -240,7 +240,7 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
         context.ui.confirm("Take it back?", false).await?;
     }
     let what = format!("undo of {}", state.plan.title);
-    let locked = Box::pin(lock(context, context.connection, &[], &what)).await?;
+    let locked = locked(context, &what).await?;
     if !args.accept_outage {
         refuse_outage(&hosts, &state, Direction::Undo).await?;
     }
@@ -258,6 +258,12 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
         true => Verdict::Healthy,
         false => Verdict::Degraded,
     })
+}
+
+/// Takes the cluster's lock, as far as an apiserver takes it.
+async fn locked(context: &Context<'_>, what: &str) -> Result<Locked, Error> {
+    let taken = lock(context.ui, context.created, context.connection, &[], what);
+    Box::pin(taken).await
 }
 
 /// Only hosts of a plan can be left out of it, and not all of them.

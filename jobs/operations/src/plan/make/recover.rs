@@ -149,8 +149,13 @@ fn choose<'a>(hosts: &'a [Looked], from: Option<&str>) -> Result<(&'a Looked, Wa
         .filter(|(host, _)| from.is_none_or(|from| host.node() == from))
         .collect();
     usable.sort_by_key(|(host, way)| {
+        let reach = match way {
+            Way::ByLog => reach(host),
+            // A log that is whole and not got over counts for nothing here.
+            Way::ByDatabase => inspection(host).and_then(|found| found.database),
+        };
         (
-            reach(host),
+            reach,
             *way == Way::ByLog,
             inspection(host).and_then(|found| found.revision),
         )

@@ -519,3 +519,27 @@ fn an_etcd_that_does_not_get_over_its_log_is_not_run_on_a_copy_of_it() {
     let beyond = |loss: &Loss| matches!(loss, Loss::LogBeyondDatabase { .. });
     assert!(made.losses.iter().any(beyond), "{:?}", made.losses);
 }
+
+#[test]
+fn a_log_that_is_not_got_over_counts_as_far_as_its_database() {
+    let data = |database, end| {
+        let at = |index| Some(Position { term: 3, index });
+        let mut data = whole();
+        (data.database, data.wal_end, data.reach) = (at(database), at(end), at(end));
+        data
+    };
+    let panics = Some("panic: unexpected removal of unknown remote peer");
+    let first = host(healthy().down(panics).data(data(100, 200)).alone());
+    let mut second = host(healthy().down(None).data(data(100, 150)).alone());
+    second.host.node = "cp-2".into();
+    let hosts = [first, second];
+    let what = Recovering {
+        manifests: vec![String::new(); 2],
+        ..recovering(TakingPart::Reached, &[])
+    };
+    let made = recover(&hosts, &what, now()).unwrap();
+    let best = made.found.iter().find(|one| one.best).unwrap();
+    assert_eq!(best.node, "cp-2");
+    let further = |loss: &Loss| matches!(loss, Loss::FurtherLog { entries: 50, .. });
+    assert!(made.losses.iter().any(further), "{:?}", made.losses);
+}
