@@ -9,6 +9,7 @@ pub(crate) mod hosts;
 pub(crate) mod lock;
 pub(crate) mod run;
 pub(crate) mod state;
+mod turns;
 
 pub(crate) use hosts::Hosts;
 pub(crate) use run::{Led, lead, take_back};

@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use etcd_operations::host::{HostAnswer, HostRequest};
 use etcd_operations::plan::{Action, Direction, Plan, Stage, Step, StepRun};
-use futures::future::join_all;
 
-use super::Hosts;
+use super::{Hosts, turns};
 use crate::error::Error;
 use crate::format::counted;
 use crate::runners::host::Host;
@@ -40,13 +39,13 @@ pub(crate) async fn lead(
     let mut led = Led::default();
     for (at, stage) in plan.stages.iter().enumerate() {
         let begun = Instant::now();
-        let steps = stage.steps.iter().map(async |step| {
+        let ended = turns::all(stage, Direction::Do, async |step| {
             if let Action::Receive { .. } = step.action {
                 bring.snapshot(hosts.of(&step.node)?, plan).await?;
             }
             perform(hosts, plan, step, Direction::Do).await
-        });
-        let ended = join_all(steps).await;
+        })
+        .await;
         told(
             ui,
             at + 1,
@@ -70,8 +69,10 @@ pub(crate) async fn take_back(ui: &Ui, hosts: &Hosts, plan: &Plan) -> Result<Led
     let mut led = Led::default();
     for (at, stage) in plan.stages.iter().enumerate().rev() {
         let begun = Instant::now();
-        let steps = stage.steps.iter();
-        let ended = join_all(steps.map(|step| perform(hosts, plan, step, Direction::Undo))).await;
+        let ended = turns::all(stage, Direction::Undo, async |step| {
+            perform(hosts, plan, step, Direction::Undo).await
+        })
+        .await;
         let nothing = |run: &StepRun| {
             matches!(
                 run,
