@@ -83,6 +83,9 @@ fn name(path: &Path) -> &str {
         .unwrap_or("")
 }
 
+/// Among an etcd's last words: with the data it has it never comes back.
+pub(crate) const REMOVED: &str = "permanently removed from the cluster";
+
 /// The last line of a log that says why etcd ended.
 pub(crate) fn last_words(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;

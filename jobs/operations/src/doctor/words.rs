@@ -1,5 +1,6 @@
 //! What etcd's last words mean.
 
+use crate::evidence::REMOVED;
 use crate::look::{ContainerLook, ControlPlane, Look};
 use crate::runtime::State;
 
@@ -23,7 +24,7 @@ pub(super) enum Cause {
 const MEANINGS: &[(Cause, &[&str])] = &[
     (Cause::DiskFull, &["no space left on device"]),
     (Cause::PortTaken, &["address already in use"]),
-    (Cause::Removed, &["permanently removed from the cluster"]),
+    (Cause::Removed, &[REMOVED]),
     (
         Cause::RemovedTwice,
         &["unexpected removal of unknown remote peer"],

@@ -153,7 +153,7 @@ impl StaticPod {
                     }
                 }
             };
-            if waiting.begun.elapsed() > limit || waiting.ends >= MOST_ENDS {
+            if waiting.begun.elapsed() > limit || waiting.is_in_vain() {
                 return Err(self.not_up(runtime, &waiting, &seen, &awaited).await);
             }
             if waiting.told.as_ref() != Some(&awaited) {
@@ -295,6 +295,12 @@ impl Waiting {
         ended
     }
 
+    /// Whether what comes next will end like what was before.
+    fn is_in_vain(&self) -> bool {
+        let removed = |(_, how): &(String, String)| how.contains(evidence::REMOVED);
+        self.ends >= MOST_ENDS || self.ended.as_ref().is_some_and(removed)
+    }
+
     /// Whether kubelet has to be restarted, as it should have made a container by now.
     async fn is_stuck(&mut self, component: &str) -> Result<bool, Failure> {
         let due = |seen: Instant| seen.elapsed() > LOOK_AT_KUBELET;
@@ -406,6 +412,26 @@ mod tests {
         assert_eq!(said(&["a", "b", "c", "d"]).unwrap(), "b / c / d");
         assert_eq!(said(&[]), None);
         assert_eq!(last_words(Path::new("/none")), None);
+    }
+
+    #[test]
+    fn an_etcd_that_was_removed_is_not_waited_for() {
+        let ended = |words: &str| Waiting {
+            ended: Some(("1".into(), format!("its container ended; {words}"))),
+            ends: 1,
+            ..Waiting::begin()
+        };
+        let removed = "server error: the member has been permanently removed from the cluster";
+        assert!(ended(removed).is_in_vain());
+        let soon = ended("its last words: bind: address already in use");
+        assert!(!soon.is_in_vain());
+        assert!(
+            Waiting {
+                ends: MOST_ENDS,
+                ..soon
+            }
+            .is_in_vain()
+        );
     }
 
     #[test]

@@ -60,6 +60,23 @@ impl OfText {
         .await
     }
 
+    /// Whether the etcd of this host is up within this time; one that is elsewhere is not asked.
+    pub(super) async fn etcd_is_up(
+        &self,
+        runtime: &Runtime,
+        limit: Duration,
+        events: &mut Events<'_>,
+    ) -> Result<bool, Failure> {
+        let folder = Folder::read(&manifests_folder(Path::new("/")))?;
+        let etcd = ControlPlane::Etcd.name();
+        let Some(file) = folder.of_component(etcd) else {
+            return Ok(true);
+        };
+        let pod = StaticPod::of(&file.manifest, etcd, &self.node)?;
+        let up = up_within(&pod, runtime, Wanted::Answers, limit, events).await;
+        Ok(up.is_ok())
+    }
+
     pub(super) fn pod(&self) -> Result<StaticPod, Failure> {
         StaticPod::of(&self.manifest()?, &self.component, &self.node)
     }

@@ -55,9 +55,16 @@ impl Stopped {
     pub(super) async fn undo(&self, events: &mut Events<'_>) -> Result<Undone, Failure> {
         self.manifest.undo()?;
         let runtime = pods::runtime().await?;
-        if self.of.component == ControlPlane::Apiserver.name() {
+        let is_apiserver = self.of.component == ControlPlane::Apiserver.name();
+        if is_apiserver {
             // What it tells may be older than what they have seen.
             self.of.end_watchers(&runtime).await?;
+        }
+        // Its etcd was brought back before it.
+        if self.answered && is_apiserver && !self.of.etcd_is_up(&runtime, BACK, events).await? {
+            return Ok(Undone::but(
+                "the manifest of kube-apiserver is back, but the etcd of this host is not up",
+            ));
         }
         let wanted = match self.answered {
             true => Wanted::Answers,
