@@ -73,6 +73,12 @@ impl Candidate {
         words.map(String::as_str)
     }
 
+    /// Whether both are of one node, by its name or an address.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        self.words()
+            .any(|word| other.words().any(|one| one == word))
+    }
+
     /// The same, where the command line may say another address.
     #[must_use]
     pub(crate) fn at_given(self, given: &BTreeMap<String, String>) -> Self {

@@ -153,19 +153,31 @@ impl Reached {
         Ok(())
     }
 
-    /// Those that one of the hosts knows, at the addresses that the command line gives where it does.
+    /// Those that one of the hosts knows, at the addresses that the command line gives where it does; and those that it
+    /// names beside them: what was a member once, say.
     async fn connect_to_others(&mut self, ui: &Ui, others: Others, ssh: &SshArgs) {
         self.complete = others.all;
-        if others.new.is_empty() {
-            return;
-        }
+        let mut named = super::named(ssh);
+        named.retain(|one| !self.has_tried(one) && !others.new.iter().any(|new| one.is_of(new)));
         let given = ssh.addresses();
-        let new = others.new.into_iter().map(|one| one.at_given(&given));
-        let new: Vec<Candidate> = new.collect();
+        let known = others.new.into_iter().map(|one| one.at_given(&given));
         let who: Vec<&str> = self.hosts.iter().map(ReachedHost::node).collect();
         let whence = format!("as {} knows them", who.join(", "));
-        ui.say(&super::told(&new, &whence));
-        self.connect(ui, new, ssh).await;
+        for (whence, new) in [(whence.as_str(), known.collect()), ("from --ssh", named)] {
+            if !Vec::is_empty(&new) {
+                ui.say(&super::told(&new, whence));
+                self.connect(ui, new, ssh).await;
+            }
+        }
+    }
+
+    /// Whether it was looked for, by its name or one of its addresses.
+    fn has_tried(&self, candidate: &Candidate) -> bool {
+        let hosts = self.hosts.iter();
+        let reached = hosts.flat_map(|one| [Some(one.node()), one.host.host.address.as_deref()]);
+        let unreached = self.unreached.iter().flat_map(Unreached::words);
+        let mut tried = reached.flatten().chain(unreached);
+        tried.any(|tried| candidate.words().any(|word| word == tried))
     }
 
     /// The members that the hosts know and that were not looked for yet.
@@ -176,16 +188,11 @@ impl Reached {
             .map(async |one| one.host.look(LookOptions::WITHOUT_DATABASES).await);
         let looks = join_all(looks).await;
         ui.end_progress();
-        let hosts = self.hosts.iter();
-        let reached = hosts.flat_map(|one| [Some(one.node()), one.host.host.address.as_deref()]);
-        let unreached = self.unreached.iter().flat_map(Unreached::words);
-        let tried: BTreeSet<&str> = reached.flatten().chain(unreached).collect();
         let mut others = Others::default();
         for look in looks.iter().filter_map(|look| look.as_ref().ok()) {
             others.all |= knows_members(look);
             for candidate in others_of(look) {
-                let tried = candidate.words().any(|word| tried.contains(word));
-                if !tried && !others.new.contains(&candidate) {
+                if !self.has_tried(&candidate) && !others.new.contains(&candidate) {
                     others.new.push(candidate);
                 }
             }

@@ -55,6 +55,12 @@ fn a_member_that_was_removed_and_comes_back_is_told_and_replaced() {
         })?;
         let command = advised(m3, "member-removed")?;
         ensure!(command == "kubectl etcd member replace m3", "{command}");
+        // The others do not know it any more, so it is reached from there only when it is named.
+        let unknown = on(m1, &["member", "replace", "m3", "--ssh", "--yes"])?;
+        unknown.code(2)?.says(&["--ssh m3=ADDRESS"])?;
+        let named = format!("m3={}", m3.ip());
+        let told = on(m1, &["doctor", "--ssh", &named])?;
+        told.says(&["kubectl etcd member replace m3"])?;
         on(m3, &["member", "replace", "m3", "--yes"])?.code(0)?;
         ensure!(whole(cluster)? == id, "the cluster id is another one");
         all_written(cluster, "removed", 20)

@@ -222,7 +222,7 @@ impl Action {
                     "{name} stays a voting member: etcd makes no learner of a voter"
                 )),
                 Self::RemoveMember { name, .. } => Undone::but(format!(
-                    "the member {name} stays removed: etcd takes no removed member back; kubectl etcd member replace {name} adds it anew"
+                    "the member {name} stays removed: etcd takes no removed member back; kubectl etcd member replace, run on that host, adds it anew"
                 )),
                 _ => Undone::default(),
             }),

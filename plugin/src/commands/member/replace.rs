@@ -85,7 +85,9 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         Some(node) => node,
         None => this_host(context.ui)?.node().to_owned(),
     };
-    let host = hosts.of(&node).map_err(|_| not_here(&node))?;
+    let host = hosts
+        .of(&node)
+        .map_err(|_| not_there(&node, args.who.ssh.wanted()))?;
     let options = LookOptions {
         endpoint: args.endpoint.clone(),
         ..LookOptions::default()
@@ -119,11 +121,21 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
     making.make_and_check(plan_of).await
 }
 
-fn not_here(node: &str) -> Error {
-    Error::usage(format!(
-        "this host is not {node}, whose member is to be replaced"
-    ))
-    .hint(format!("run it on {node}, or with --ssh"))
+/// The node whose member is to be replaced is not among the hosts.
+fn not_there(node: &str, over_ssh: bool) -> Error {
+    match over_ssh {
+        // The others do not know what is no member any more.
+        true => Error::usage(format!(
+            "{node} is not among the control-plane nodes that were reached"
+        ))
+        .hint(format!(
+            "--ssh {node}=ADDRESS says where it is; or run it on {node}"
+        )),
+        false => Error::usage(format!(
+            "this host is not {node}, whose member is to be replaced"
+        ))
+        .hint(format!("run it on {node}, or with --ssh")),
+    }
 }
 
 #[cfg(test)]

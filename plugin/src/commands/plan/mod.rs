@@ -362,10 +362,10 @@ async fn find(hosts: &Hosts, wanted: Option<PlanId>) -> Result<PlanState, Error>
     };
     match (at, wanted) {
         (Some(at), _) => Ok(states.swap_remove(at)),
-        (None, Some(id)) => Err(
-            Error::failed(format!("no plan {id} was begun on this host"))
-                .hint("kubectl etcd plan list"),
-        ),
-        (None, None) => Err(Error::failed("no plan was ever begun on this host")),
+        (None, Some(id)) => {
+            Err(Error::failed(format!("no plan {id} was found")).hint("kubectl etcd plan list"))
+        }
+        (None, None) => Err(Error::failed("no plan was found")
+            .hint("run it on a host that took part, or name one: --ssh NODE=ADDRESS")),
     }
 }

@@ -38,7 +38,7 @@ impl PlanList {
 impl View for PlanList {
     fn table(&self, _wide: bool, paint: Paint) -> String {
         if self.items.is_empty() {
-            return "no plan was ever begun on this host\n".to_owned();
+            return "no plan was found\n".to_owned();
         }
         let mut grid = Grid::new()
             .text("PLAN")
