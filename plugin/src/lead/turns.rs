@@ -3,7 +3,7 @@
 //! An etcd that is started with `--experimental-initial-corrupt-check` or its feature gate, as kubeadm's are, asks every
 //! other member for the hash of its data before it serves anybody. One that is not there refuses at once, one that is there
 //! answers; but one that is itself at that question lets it wait for seven seconds. Of three that begin together the last
-//! serves after fourteen, of five after twenty-eight.
+//! serves after fourteen.
 
 use std::time::Duration;
 

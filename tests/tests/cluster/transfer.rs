@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use testbed::node::Process;
 use testbed::workstation::Running;
 use testbed::{Cluster, Component, Node, Workstation};
 
@@ -72,27 +73,36 @@ fn meanwhile(
     done
 }
 
-/// Kills the program on the node that reads the file to us.
-fn kill_reader(node: &Node) -> Result<()> {
-    let readers: Vec<_> = node
-        .processes()
-        .into_iter()
-        .filter(|process| process.args.iter().any(|arg| arg == "--offset"))
-        .collect();
-    ensure!(
-        !readers.is_empty(),
-        "nobody reads the file on {}",
-        node.name()
-    );
-    for reader in readers {
-        let pid = i32::try_from(reader.pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("no process number")?;
-        // It may have ended meanwhile.
-        let _ = kill_process(pid, Signal::KILL);
-    }
-    Ok(())
+/// Kills the program on a node that reads the file to us, once so much of it has arrived.
+fn cut(running: &mut Running, me: &Workstation, file: &str, mib: u64, node: &Node) -> Result<()> {
+    arrived(running, me, file, mib << 20)?;
+    // What one that was killed before has sent may still be arriving, and the next one not there.
+    running.until("program that reads the file", LIMIT, || {
+        Ok(!readers(node).is_empty())
+    })?;
+    meanwhile(running, me, file, mib, || {
+        let readers = readers(node);
+        ensure!(
+            !readers.is_empty(),
+            "nobody reads the file on {}",
+            node.name()
+        );
+        for reader in readers {
+            let pid = i32::try_from(reader.pid)
+                .ok()
+                .and_then(Pid::from_raw)
+                .context("no process number")?;
+            // It may have ended meanwhile.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        Ok(())
+    })
+}
+
+fn readers(node: &Node) -> Vec<Process> {
+    let mut all = node.processes();
+    all.retain(|process| process.args.iter().any(|arg| arg == "--offset"));
+    all
 }
 
 #[test]
@@ -100,9 +110,9 @@ fn a_stream_cut_at_several_places_goes_on_and_the_file_is_whole() {
     three(|cluster, me| {
         large_database(cluster)?;
         let m2 = cluster.node("m2")?;
-        let mut running = in_the_middle(me, "cut.db", "m2", 1, || kill_reader(m2))?;
-        for mib in [30, 60] {
-            meanwhile(&mut running, me, "cut.db", mib, || kill_reader(m2))?;
+        let mut running = me.start(["snapshot", "save", "cut.db", "--node", "m2"])?;
+        for mib in [1, 30, 60] {
+            cut(&mut running, me, "cut.db", mib, m2)?;
         }
         running.wait(LIMIT)?.code(0)?;
         agrees_with_etcdutl(cluster, &me.folder().join("cut.db"))?;
