@@ -161,10 +161,11 @@ impl Reached {
         named.retain(|one| !self.has_tried(one) && !others.new.iter().any(|new| one.is_of(new)));
         let given = ssh.addresses();
         let known = others.new.into_iter().map(|one| one.at_given(&given));
+        let known: Vec<Candidate> = known.collect();
         let who: Vec<&str> = self.hosts.iter().map(ReachedHost::node).collect();
         let whence = format!("as {} knows them", who.join(", "));
-        for (whence, new) in [(whence.as_str(), known.collect()), ("from --ssh", named)] {
-            if !Vec::is_empty(&new) {
+        for (whence, new) in [(whence.as_str(), known), ("from --ssh", named)] {
+            if !new.is_empty() {
                 ui.say(&super::told(&new, whence));
                 self.connect(ui, new, ssh).await;
             }

@@ -7,9 +7,9 @@ use etcd_operations::plan::make::{Looked, Replacing, replace as plan};
 use crate::commands::Context;
 use crate::commands::making::Making;
 use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, no_plan};
-use crate::error::{Error, Verdict};
+use crate::error::{Error, ErrorKind, Verdict};
 use crate::lead::Hosts;
-use crate::lead::gather::{gather, this_host};
+use crate::lead::gather::{Gathered, gather, this_host};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,13 +73,12 @@ fn endpoint(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<Verdict, Error> {
-    let hosts = match args.who.ssh.wanted() {
-        true => {
-            gather(context.ui, &args.who.ssh, context.connection)
-                .await?
-                .hosts
-        }
-        false => Hosts::here(this_host(context.ui)?),
+    let Gathered { hosts, unreachable } = match args.who.ssh.wanted() {
+        true => gather(context.ui, &args.who.ssh, context.connection).await?,
+        false => Gathered {
+            hosts: Hosts::here(this_host(context.ui)?),
+            unreachable: Vec::new(),
+        },
     };
     let node = match args.node.clone() {
         Some(node) => node,
@@ -87,7 +86,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
     };
     let host = hosts
         .of(&node)
-        .map_err(|_| not_there(&node, args.who.ssh.wanted()))?;
+        .map_err(|_| not_there(&node, args.who.ssh.wanted(), &unreachable))?;
     let options = LookOptions {
         endpoint: args.endpoint.clone(),
         ..LookOptions::default()
@@ -122,11 +121,15 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
 }
 
 /// The node whose member is to be replaced is not among the hosts.
-fn not_there(node: &str, over_ssh: bool) -> Error {
+fn not_there(node: &str, over_ssh: bool, unreachable: &[(String, String)]) -> Error {
+    if let Some((_, why)) = unreachable.iter().find(|(name, _)| name == node) {
+        let message = format!("{node} could not be reached: {why}");
+        return Error::new(ErrorKind::NothingReached, message);
+    }
     match over_ssh {
         // The others do not know what is no member any more.
         true => Error::usage(format!(
-            "{node} is not among the control-plane nodes that were reached"
+            "{node} is not among the control-plane nodes that were found"
         ))
         .hint(format!(
             "--ssh {node}=ADDRESS says where it is; or run it on {node}"
@@ -141,6 +144,22 @@ fn not_there(node: &str, over_ssh: bool) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_is_not_there_is_told_with_what_lifts_it() {
+        let off = [("cp-3".to_owned(), "nobody there".to_owned())];
+        let unreached = not_there("cp-3", true, &off);
+        assert_eq!(unreached.kind.exit_code(), 6);
+        assert!(unreached.message.ends_with("nobody there"), "{unreached:?}");
+        let unknown = not_there("cp-2", true, &off);
+        assert_eq!(unknown.kind.exit_code(), 2);
+        assert!(
+            unknown.hints[0].contains("--ssh cp-2=ADDRESS"),
+            "{unknown:?}"
+        );
+        let other = not_there("cp-2", false, &[]);
+        assert!(other.hints[0].ends_with("or with --ssh"), "{other:?}");
+    }
 
     #[test]
     fn an_endpoint_is_a_url_with_a_port() {

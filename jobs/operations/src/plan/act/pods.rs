@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{Here, containers};
 use crate::failure::Failure;
 use crate::kubelet;
-use crate::local::manifests_folder;
+use crate::local::{self, manifests_folder};
 use crate::look::ControlPlane;
 use crate::manifest::{Folder, Manifest};
 use crate::run::Events;
 use crate::runtime::Runtime;
 use crate::static_pod::{Awaited, StaticPod, Wanted};
+use crate::target::is_loopback;
 use crate::wire::Progress;
 
 /// How long it may take until nothing is left of a component.
@@ -60,21 +61,24 @@ impl OfText {
         .await
     }
 
-    /// Whether the etcd of this host is up within this time; one that is elsewhere is not asked.
-    pub(super) async fn etcd_is_up(
+    /// Waits until the etcd is up that an apiserver needs, so far as it is this host's and no other.
+    pub(super) async fn await_etcd(
         &self,
         runtime: &Runtime,
         limit: Duration,
         events: &mut Events<'_>,
-    ) -> Result<bool, Failure> {
-        let folder = Folder::read(&manifests_folder(Path::new("/")))?;
+    ) -> Result<(), Failure> {
+        let host = local::host()?;
+        let servers = host.etcd_servers.unwrap_or_default();
         let etcd = ControlPlane::Etcd.name();
-        let Some(file) = folder.of_component(etcd) else {
-            return Ok(true);
-        };
-        let pod = StaticPod::of(&file.manifest, etcd, &self.node)?;
-        let up = up_within(&pod, runtime, Wanted::Answers, limit, events).await;
-        Ok(up.is_ok())
+        let folder = Folder::read(&host.folder)?;
+        match folder.of_component(etcd) {
+            Some(file) if servers.iter().all(|url| is_loopback(url)) => {
+                let pod = StaticPod::of(&file.manifest, etcd, &self.node)?;
+                up_within(&pod, runtime, Wanted::Answers, limit, events).await
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn pod(&self) -> Result<StaticPod, Failure> {

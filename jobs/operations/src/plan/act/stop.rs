@@ -60,17 +60,19 @@ impl Stopped {
             // What it tells may be older than what they have seen.
             self.of.end_watchers(&runtime).await?;
         }
-        // Its etcd was brought back before it.
-        if self.answered && is_apiserver && !self.of.etcd_is_up(&runtime, BACK, events).await? {
-            return Ok(Undone::but(
-                "the manifest of kube-apiserver is back, but the etcd of this host is not up",
-            ));
-        }
         let wanted = match self.answered {
             true => Wanted::Answers,
             false => Wanted::Runs,
         };
-        let up = pods::up_within(&self.of.pod()?, &runtime, wanted, BACK, events).await;
+        let needed = match is_apiserver && self.answered {
+            // It was brought back before.
+            true => self.of.await_etcd(&runtime, BACK, events).await,
+            false => Ok(()),
+        };
+        let up = match needed {
+            Ok(()) => pods::up_within(&self.of.pod()?, &runtime, wanted, BACK, events).await,
+            failed => failed,
+        };
         Ok(match up {
             Ok(()) => Undone::default(),
             Err(failure) => Undone::but(format!(
