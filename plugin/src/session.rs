@@ -167,11 +167,6 @@ impl Session {
                 took: begun.elapsed(),
                 result,
             };
-            if let (Ground::Cluster(cluster), Ok(Report::Status(report))) =
-                (&self.ground, &outcome.result)
-            {
-                cluster.heard.peers(report);
-            }
             ended[*number] = Some(outcome);
         }
         let mut ended: Vec<Outcome> = ended.into_iter().flatten().collect();

@@ -1,7 +1,7 @@
 //! One operation on one node by a Job or a bare Pod: create, wait for its kubelet, read the report.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use etcd_operations::operation::Assignment;
@@ -32,9 +32,10 @@ const CREATE_TRY_LIMIT: Duration = Duration::from_secs(2);
 const POD_LIMIT: Duration = Duration::from_millis(2500);
 /// How long a kubelet may take to say its first word about a pod bound to its node.
 const HEARD_LIMIT: Duration = Duration::from_secs(6);
-/// How long it may take once another kubelet has spoken: they need about the same.
+/// How long it may take once another node has even reported: kubelets need about the same.
 const HEARD_AFTER_OTHERS: Duration = Duration::from_millis(3500);
-/// How long it may take when the node's etcd answers the others: then the node is on, and only its kubelet is slow.
+/// How long it may take when the node's etcd answers the others, so that the node is on and only its kubelet is slow; and
+/// while none of those that have taken their pods gets as far as a report, so that everything is.
 const HEARD_WHEN_ALIVE: Duration = Duration::from_secs(12);
 /// How often is looked whether others have spoken.
 const LOOK: Duration = Duration::from_millis(250);
@@ -59,37 +60,57 @@ pub(crate) enum Kind {
 pub(crate) struct Heard {
     /// When a kubelet has last taken a pod of ours.
     taken: Mutex<Option<Instant>>,
+    /// When a job of ours has last reported.
+    reported: Mutex<Option<Instant>>,
     /// The peer URLs of members that have answered another node's job: their nodes are on.
     alive: Mutex<BTreeSet<String>>,
 }
 
 impl Heard {
-    fn now(&self) {
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    fn taken(&self) {
+        *held(&self.taken) = Some(Instant::now());
     }
 
-    /// Whether another one has spoken since, and so long ago that this one is overdue.
-    fn overdue(&self, since: Instant) -> bool {
-        let last = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| last >= since) && since.elapsed() >= HEARD_AFTER_OTHERS
+    /// Remembers that a job has reported, and which members have answered it.
+    fn reported(&self, report: &Report) {
+        if let Report::Status(report) = report {
+            self.peers(report);
+        }
+        *held(&self.reported) = Some(Instant::now());
     }
 
-    /// Remembers which members a job has got an answer from.
-    pub(crate) fn peers(&self, report: &StatusReport) {
+    /// Whether a job begun together with this one has even reported, so that this one is overdue.
+    fn overdue(&self, begun: Instant, pod_seen: Instant) -> bool {
+        is_since(&self.reported, begun) && pod_seen.elapsed() >= HEARD_AFTER_OTHERS
+    }
+
+    /// Whether others begun together with this one were taken, but got no further: then this one may merely be slow too.
+    fn all_are_slow(&self, begun: Instant) -> bool {
+        is_since(&self.taken, begun) && !is_since(&self.reported, begun)
+    }
+
+    fn peers(&self, report: &StatusReport) {
         let members = report.members.ok().map_or(&[][..], |list| &list.members);
         let answered = |member: &&Member| {
             let mut peers = report.peers.iter();
             peers.any(|peer| peer.member_id == member.id && peer.answer.ok().is_some())
         };
         let urls = members.iter().filter(answered).flat_map(|m| &m.peer_urls);
-        let mut alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
-        alive.extend(urls.cloned());
+        held(&self.alive).extend(urls.cloned());
     }
 
     fn etcd_answers(&self, target: &Target) -> bool {
-        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = held(&self.alive);
         target.peer_urls.iter().any(|url| alive.contains(url))
     }
+}
+
+fn held<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_since(last: &Mutex<Option<Instant>>, since: Instant) -> bool {
+    held(last).is_some_and(|last| last >= since)
 }
 
 /// Everything one launch needs.
@@ -244,7 +265,8 @@ impl Launch<'_> {
         seen: &mut watch::Receiver<Seen>,
     ) -> Result<String, (RunError, Option<String>)> {
         let node = &target.node;
-        let mut deadline = Instant::now()
+        let begun = Instant::now();
+        let mut deadline = begun
             + if self.kind == Kind::Job {
                 POD_LIMIT
             } else {
@@ -272,7 +294,7 @@ impl Launch<'_> {
                     tracing::debug!(node, ?stage, "pod seen");
                     match &stage {
                         Stage::Started => {
-                            self.heard.now();
+                            self.heard.taken();
                             return name.ok_or_else(|| (lost(node), None));
                         }
                         Stage::Trouble(error) => return Err((error.clone(), name)),
@@ -281,7 +303,7 @@ impl Launch<'_> {
                             deadline = Instant::now() + HEARD_LIMIT;
                         }
                         Stage::Starting if last != Stage::Starting => {
-                            self.heard.now();
+                            self.heard.taken();
                             deadline = Instant::now() + self.start_limit();
                         }
                         Stage::Unheard | Stage::Starting => {}
@@ -295,11 +317,14 @@ impl Launch<'_> {
                 Err(_) => {
                     let unheard = first_seen.filter(|_| last == Stage::Unheard);
                     let silent = match unheard {
-                        Some(since) if self.heard.etcd_answers(target) => {
+                        Some(since)
+                            if self.heard.etcd_answers(target)
+                                || self.heard.all_are_slow(begun) =>
+                        {
                             deadline = since + HEARD_WHEN_ALIVE;
                             false
                         }
-                        Some(since) => self.heard.overdue(since),
+                        Some(since) => self.heard.overdue(begun, since),
                         None => false,
                     };
                     if silent || Instant::now() >= deadline {
@@ -399,7 +424,7 @@ impl Launch<'_> {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Report, RunError> {
         match timeout(self.limit, self.to_the_end(started, progress)).await {
-            Ok(ended) => ended,
+            Ok(ended) => ended.inspect(|report| self.heard.reported(report)),
             Err(_) => Err(RunError::new(
                 RunErrorKind::TimedOut,
                 format!("no report within {} s", self.limit.as_secs()),

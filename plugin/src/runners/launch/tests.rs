@@ -114,10 +114,25 @@ fn a_node_whose_etcd_answers_its_peers_is_on() {
     let heard = Heard::default();
     let cluster = Cluster::of(3);
     for outcome in cluster.outcomes().iter().take(1) {
-        if let Ok(Report::Status(report)) = &outcome.result {
-            heard.peers(report);
-        }
+        heard.reported(outcome.result.as_ref().unwrap());
     }
     assert!(heard.etcd_answers(&target(2)) && heard.etcd_answers(&target(3)));
     assert!(!heard.etcd_answers(&target(1)), "nobody has told of it");
+}
+
+#[test]
+fn a_kubelet_is_overdue_when_another_node_has_reported_and_not_before() {
+    let heard = Heard::default();
+    let status = Cluster::of(3).outcomes().remove(0).result.unwrap();
+    heard.taken();
+    heard.reported(&status);
+    let begun = Instant::now();
+    let long_ago = begun.checked_sub(HEARD_AFTER_OTHERS).unwrap();
+    assert!(!heard.all_are_slow(begun), "nobody has taken a pod since");
+    assert!(!heard.overdue(begun, long_ago), "nor has anybody reported");
+    heard.taken();
+    assert!(heard.all_are_slow(begun) && !heard.overdue(begun, long_ago));
+    heard.reported(&status);
+    assert!(heard.overdue(begun, long_ago) && !heard.all_are_slow(begun));
+    assert!(!heard.overdue(begun, begun), "its pod is new");
 }
