@@ -86,6 +86,9 @@ fn name(path: &Path) -> &str {
 /// Among an etcd's last words: with the data it has it never comes back.
 pub(crate) const REMOVED: &str = "permanently removed from the cluster";
 
+/// What a listener dies of when its server stops for a reason of its own, told before: etcd logs it as fatal.
+const CONSEQUENCE: &str = "server is stopping";
+
 /// The last line of a log that says why etcd ended.
 pub(crate) fn last_words(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;
@@ -95,8 +98,16 @@ pub(crate) fn last_words(log: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
-    let fatal = text.lines().rev().filter_map(said).find_map(fatal_words);
-    fatal.map(|words| shown(&words))
+    why_ended(&text).map(|words| shown(&words))
+}
+
+fn why_ended(text: &str) -> Option<String> {
+    let mut fatal = text.lines().rev().filter_map(said).filter_map(fatal_words);
+    let last = fatal.next()?;
+    if last.ends_with(CONSEQUENCE) {
+        return fatal.next().or(Some(last));
+    }
+    Some(last)
 }
 
 /// What the container wrote: the log's format puts time, stream and `F` or `P` before it.
@@ -199,6 +210,17 @@ mod tests {
             "failed to recover v3 backend from snapshot: snap: snapshot file doesn't exist"
         );
         assert!(logs(Path::new("/none"), "x").is_empty());
+    }
+
+    #[test]
+    fn what_a_listener_dies_of_hides_nothing() {
+        let removed = r#"t stderr F {"level":"warn","msg":"server error","error":"the member has been permanently removed from the cluster"}"#;
+        let listener =
+            r#"t stderr F {"level":"fatal","msg":"listener failed","error":"server is stopping"}"#;
+        let ended = why_ended(&format!("{removed}\nt stderr F x\n{listener}\n"));
+        assert!(ended.unwrap().contains(REMOVED));
+        let alone = why_ended(listener).unwrap();
+        assert_eq!(alone, "listener failed: server is stopping");
     }
 
     #[test]
