@@ -67,6 +67,8 @@ pub(crate) struct Cluster {
     swept: std::sync::Once,
     notices: NoticeSink,
     heard: runners::launch::Heard,
+    /// Whether another runner may be tried: none was asked for.
+    replaceable: bool,
 }
 
 /// A runner's future result on one node, and who gave it.

@@ -28,8 +28,10 @@ use crate::outcome::{RunError, RunErrorKind};
 const CREATE_LIMIT: Duration = Duration::from_secs(5);
 /// After which it is sent again.
 const CREATE_TRY_LIMIT: Duration = Duration::from_secs(2);
-/// How long after a Job its Pod may come. A controller-manager needs 0.1 s.
+/// How long after a Job its Pod may come before a bare Pod is tried. A controller-manager needs 0.1 s.
 const POD_LIMIT: Duration = Duration::from_millis(2500);
+/// The same where nothing else is tried, so that only giving up would be faster.
+const POD_LIMIT_ALONE: Duration = Duration::from_secs(15);
 /// How long a kubelet may take to say its first word about a pod bound to its node.
 const HEARD_LIMIT: Duration = Duration::from_secs(6);
 /// How long it may take once another node has even reported: kubelets need about the same.
@@ -121,6 +123,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) run: &'a Run,
     pub(crate) heard: &'a Heard,
     pub(crate) kind: Kind,
+    /// Whether a bare Pod may be tried where the Job gets none.
+    pub(crate) replaceable: bool,
     /// How long the operation itself may take, from the start of its container.
     pub(crate) limit: Duration,
 }
@@ -268,7 +272,7 @@ impl Launch<'_> {
         let begun = Instant::now();
         let mut deadline = begun
             + if self.kind == Kind::Job {
-                POD_LIMIT
+                self.pod_limit()
             } else {
                 HEARD_LIMIT
             };
@@ -337,6 +341,13 @@ impl Launch<'_> {
         }
     }
 
+    fn pod_limit(&self) -> Duration {
+        match self.replaceable {
+            true => POD_LIMIT,
+            false => POD_LIMIT_ALONE,
+        }
+    }
+
     fn start_limit(&self) -> Duration {
         match self.program {
             Program::Image { .. } => PULL_LIMIT,
@@ -395,8 +406,8 @@ impl Launch<'_> {
         RunError::new(
             RunErrorKind::NoController,
             format!(
-                "no Pod appeared for the Job within {} s: no controller-manager is at work",
-                POD_LIMIT.as_secs_f32()
+                "no Pod appeared for the Job within {} s: no controller-manager is at work, or it is very slow",
+                self.pod_limit().as_secs_f32()
             ),
         )
     }

@@ -112,6 +112,7 @@ impl Session {
                 swept: Once::new(),
                 notices: NoticeSink::clone(&notices),
                 heard: Heard::default(),
+                replaceable: fleet.way.via.is_none(),
             })),
             forced: fleet.way.via,
             chosen: Mutex::new(None),

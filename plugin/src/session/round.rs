@@ -133,6 +133,7 @@ impl<'a> Round<'a> {
             run: &self.run,
             heard: &self.cluster.heard,
             kind: self.kind,
+            replaceable: self.cluster.replaceable,
             limit: self.limit,
         }
     }

@@ -28,6 +28,17 @@ fn report() -> String {
 
 /// Runs a job whose pod is in this state and whose log is this, by how often it was asked for.
 async fn run(state: Value, log: fn(u32) -> String) -> Result<Report, RunError> {
+    run_late(Duration::ZERO, true, state, log).await
+}
+
+/// The same where controllers are slow: the pod appears this long after it was first looked for.
+async fn run_late(
+    late: Duration,
+    replaceable: bool,
+    state: Value,
+    log: fn(u32) -> String,
+) -> Result<Report, RunError> {
+    let begun = Instant::now();
     let asked = AtomicU32::new(0);
     let server = fake::serve(move |path| {
         if path.contains("/log?") {
@@ -36,6 +47,9 @@ async fn run(state: Value, log: fn(u32) -> String) -> Result<Report, RunError> {
         if path.contains("/jobs") {
             let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {}});
             return Reply::Json(201, job.to_string());
+        }
+        if begun.elapsed() < late {
+            return Reply::Json(200, String::new());
         }
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"},
@@ -67,6 +81,7 @@ async fn run(state: Value, log: fn(u32) -> String) -> Result<Report, RunError> {
         run: &run,
         heard: &heard,
         kind: Kind::Job,
+        replaceable,
         limit: Duration::from_secs(20),
     };
     let assignment = Assignment {
@@ -89,6 +104,18 @@ async fn a_log_that_ends_before_its_program_is_asked_for_again() {
         _ => report(),
     };
     assert!(matches!(run(running, log).await, Ok(Report::AlarmList(_))));
+}
+
+#[tokio::test]
+async fn a_slow_controller_is_waited_for_where_nothing_else_may_be_tried() {
+    let late = POD_LIMIT + Duration::from_millis(500);
+    let of_job = |replaceable| {
+        let ended = json!({"terminated": {"exitCode": 0, "message": report()}});
+        run_late(late, replaceable, ended, |_| report())
+    };
+    let given_up = of_job(true).await.unwrap_err();
+    assert_eq!(given_up.kind, RunErrorKind::NoController, "{given_up}");
+    assert!(matches!(of_job(false).await, Ok(Report::AlarmList(_))));
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
         brought: OnceCell::new(),
         swept: Once::new(),
         heard: Heard::default(),
+        replaceable: true,
         notices: std::sync::Arc::new(|_| {}),
     }
 }
