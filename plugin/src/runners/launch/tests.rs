@@ -1,5 +1,6 @@
 //! What kubelets and apiservers do to a job's output.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use etcd_operations::operation::Operation;
@@ -7,6 +8,10 @@ use etcd_operations::report::AlarmReport;
 use etcd_operations::wire::{self, Event as WireEvent, Line};
 use serde_json::{Value, json};
 
+use tokio::time::Instant;
+
+use super::heard::HEARD_AFTER_OTHERS;
+use super::waiting::POD_LIMIT;
 use super::*;
 use crate::assess::fixtures::{Cluster, target};
 use crate::fake::{self, Reply};
@@ -16,51 +21,110 @@ use crate::runners::watching::PodWatch;
 const EXCUSE: &str =
     "failed to try resolving symlinks in path \"/var/log/pods/x/etcd-job/0.log\": no such file\n";
 
-fn report() -> String {
-    let report = Report::AlarmList(AlarmReport {
+fn alarms() -> Report {
+    Report::AlarmList(AlarmReport {
         cluster_id: etcd_operations::ids::ClusterId(7),
         alarms: Vec::new(),
         still_raised: Vec::new(),
-    });
+    })
+}
+
+fn report() -> String {
+    let report = alarms();
     let line = serde_json::to_string(&Line::new(WireEvent::Report { report }));
     format!("{}\n", line.unwrap())
 }
 
-/// Runs a job whose pod is in this state and whose log is this, by how often it was asked for.
-async fn run(state: Value, log: fn(u32) -> String) -> Result<Report, RunError> {
-    run_late(Duration::ZERO, true, state, log).await
+/// How an apiserver and a kubelet behave.
+struct Script {
+    /// After so long the Pod appears.
+    pod_after: Duration,
+    /// After so long the kubelet has told the API of the Pod; it says that it has it before.
+    word_after: Duration,
+    /// What an Event complains of while there is no Pod.
+    complaint: Option<&'static str>,
+    /// Whether a bare Pod may be tried instead.
+    replaceable: bool,
+    /// Whether another node's job reports meanwhile.
+    others: bool,
+    state: Value,
+    /// The log, by how often it was asked for.
+    log: fn(u32) -> String,
 }
 
-/// The same where controllers are slow: the pod appears this long after it was first looked for.
-async fn run_late(
-    late: Duration,
-    replaceable: bool,
-    state: Value,
-    log: fn(u32) -> String,
-) -> Result<Report, RunError> {
-    let begun = Instant::now();
-    let asked = AtomicU32::new(0);
-    let server = fake::serve(move |path| {
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            pod_after: Duration::ZERO,
+            word_after: Duration::ZERO,
+            complaint: None,
+            replaceable: true,
+            others: false,
+            state: json!({"terminated": {"exitCode": 0, "message": report()}}),
+            log: |_| report(),
+        }
+    }
+}
+
+/// Runs a job whose pod is in this state and whose log is this, by how often it was asked for.
+async fn run(state: Value, log: fn(u32) -> String) -> Result<Report, RunError> {
+    let script = Script {
+        state,
+        log,
+        ..Script::default()
+    };
+    script.run().await
+}
+
+impl Script {
+    fn reply(&self, path: &str, passed: Duration, asked: &AtomicU32) -> Reply {
+        let spoken = passed >= self.word_after;
+        if path.contains("/log?") && !spoken {
+            return fake::refused(
+                400,
+                "container \"etcd-job\" in pod \"pod\" is waiting to start",
+            );
+        }
         if path.contains("/log?") {
-            return Reply::Json(200, log(asked.fetch_add(1, Ordering::Relaxed)));
+            return Reply::Json(200, (self.log)(asked.fetch_add(1, Ordering::Relaxed)));
         }
         if path.contains("/jobs") {
             let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {}});
             return Reply::Json(201, job.to_string());
         }
-        if begun.elapsed() < late {
+        if path.contains("/events") {
+            let event = |message| json!({"metadata": {}, "involvedObject": {}, "message": message});
+            let events: Vec<Value> = self.complaint.map(event).into_iter().collect();
+            let list =
+                json!({"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": events});
+            return Reply::Json(200, list.to_string());
+        }
+        if passed < self.pod_after {
             return Reply::Json(200, String::new());
         }
-        let pod = json!({
+        let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"},
             "spec": {"nodeName": "cp-1", "containers": []},
-            "status": {"containerStatuses": [{
-                "name": CONTAINER_NAME, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state,
-            }]},
+            "status": {"phase": "Pending"},
         });
+        if spoken {
+            pod["status"]["containerStatuses"] = json!([{
+                "name": CONTAINER_NAME, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": self.state,
+            }]);
+        }
         Reply::Json(200, json!({"type": "ADDED", "object": pod}).to_string())
-    })
-    .await;
+    }
+
+    async fn run(self) -> Result<Report, RunError> {
+        let begun = Instant::now();
+        let asked = AtomicU32::new(0);
+        let (replaceable, others) = (self.replaceable, self.others);
+        let server = fake::serve(move |path| self.reply(path, begun.elapsed(), &asked)).await;
+        launched(server, replaceable, others).await
+    }
+}
+
+async fn launched(server: SocketAddr, replaceable: bool, others: bool) -> Result<Report, RunError> {
     let connection = Connection::prepare(&fake::flags(server)).await.unwrap();
     let (created, heard) = (Created::default(), Heard::default());
     let program = Program::Image {
@@ -90,7 +154,14 @@ async fn run_late(
         target: target(1),
     };
     let seen = watch.of("cp-1").unwrap();
-    let launched = launch.to_report(&assignment, seen, &mut |_| {}).await;
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if others {
+            heard.reported(&alarms());
+        }
+    };
+    let mut progress = |_| {};
+    let (launched, ()) = tokio::join!(launch.to_report(&assignment, seen, &mut progress), other);
     launched.map(|launched| launched.report)
 }
 
@@ -108,14 +179,42 @@ async fn a_log_that_ends_before_its_program_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_slow_controller_is_waited_for_where_nothing_else_may_be_tried() {
-    let late = POD_LIMIT + Duration::from_millis(500);
-    let of_job = |replaceable| {
-        let ended = json!({"terminated": {"exitCode": 0, "message": report()}});
-        run_late(late, replaceable, ended, |_| report())
+    let of_job = |replaceable| Script {
+        pod_after: POD_LIMIT + Duration::from_millis(500),
+        replaceable,
+        ..Script::default()
     };
-    let given_up = of_job(true).await.unwrap_err();
+    let given_up = of_job(true).run().await.unwrap_err();
     assert_eq!(given_up.kind, RunErrorKind::NoController, "{given_up}");
-    assert!(matches!(of_job(false).await, Ok(Report::AlarmList(_))));
+    let ended = of_job(false).run().await;
+    assert!(matches!(ended, Ok(Report::AlarmList(_))), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_refused_is_not_waited_for() {
+    let begun = Instant::now();
+    let refused = Script {
+        pod_after: Duration::from_secs(3600),
+        complaint: Some("Error creating: pods \"x\" is forbidden: violates PodSecurity"),
+        replaceable: false,
+        ..Script::default()
+    };
+    let refused = refused.run().await.unwrap_err();
+    assert!(refused.message.contains("PodSecurity"), "{refused}");
+    // Without the complaint it would be waited for 15 s.
+    let took = begun.elapsed();
+    assert!(took < 3 * POD_LIMIT, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_kubelet_that_has_the_pod_and_is_slow_to_tell_is_waited_for() {
+    let slow = Script {
+        word_after: Duration::from_secs(7),
+        others: true,
+        ..Script::default()
+    };
+    let ended = slow.run().await;
+    assert!(matches!(ended, Ok(Report::AlarmList(_))), "{ended:?}");
 }
 
 #[tokio::test]
