@@ -24,7 +24,7 @@ use crate::parts::versions::{Etcd, Kubernetes};
 use crate::parts::{self, NodeParts};
 use crate::process::{self, Output, ProcessId, say};
 use seats::Seat;
-pub use shared::{CLUSTER_VARIABLE, Shared};
+pub use shared::CLUSTER_VARIABLE;
 use state::State;
 
 /// What a cluster is to be like.
@@ -103,7 +103,7 @@ pub struct Cluster {
 impl Cluster {
     /// A ready cluster for a test, removed when the value is dropped (or at a later start, when the test is killed).
     ///
-    /// Unless it may run beside any others it waits until there is room for it; a test that holds [`Cluster::shared`] must
+    /// Unless it may run beside any others it waits until there is room for it; a test that holds [`Cluster::with_shared`] must
     /// not ask for it.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! Clusters used by several tests of a program, one test after another.
 
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -14,37 +13,30 @@ use crate::process::ProcessId;
 /// worked on. Only one test at a time can be run then.
 pub const CLUSTER_VARIABLE: &str = "TESTBED_CLUSTER";
 
-/// A shared cluster, while a test has it for itself.
-///
-/// A test leaves it ready. When it fails, the cluster is removed and the next test gets another.
-#[derive(Debug)]
-pub struct Shared {
-    kind: Spec,
-    /// There until it is dropped.
-    cluster: Option<Cluster>,
-}
-
 impl Cluster {
-    /// A cluster that tests of this program share, started when none of the kind is free. Waits until there is room for
-    /// it, and until it is ready.
+    /// Does a test with a cluster that tests of this program share, started when none of the kind is free. Waits until
+    /// there is room for it, and until it is ready. A test leaves it so.
     ///
     /// It is removed when the program ends, or when another kind is asked for.
     ///
-    /// # Errors
-    /// When it cannot be started, or was not left ready.
-    pub fn shared(kind: Spec) -> Result<Shared> {
-        let cluster = match std::env::var(CLUSTER_VARIABLE) {
-            Ok(name) => Self::open(&name)?,
-            Err(_) => Self::of_pool(kind)?,
+    /// # Panics
+    /// When the cluster cannot be started, was not left ready, or the test fails. The cluster is removed then, its
+    /// evidence kept, and the next test gets another: nobody can tell in which state it is.
+    pub fn with_shared(kind: Spec, test: impl FnOnce(&Self) -> Result<()>) {
+        let (cluster, of_person) = match std::env::var(CLUSTER_VARIABLE) {
+            Ok(name) => (Self::open(&name), true),
+            Err(_) => (Self::of_pool(kind), false),
         };
-        let shared = Shared {
-            kind,
-            cluster: Some(cluster),
-        };
-        shared
+        let cluster = cluster.unwrap_or_else(|error| panic!("{error:#}"));
+        let ready = cluster
             .wait_ready()
-            .context("the test before did not leave the shared cluster ready")?;
-        Ok(shared)
+            .context("the test before did not leave the shared cluster ready");
+        if let Err(error) = ready.and_then(|()| test(&cluster)) {
+            panic!("{error:#}");
+        }
+        if !of_person {
+            seats::give_back(kind, cluster);
+        }
     }
 
     fn of_pool(kind: Spec) -> Result<Self> {
@@ -55,26 +47,6 @@ impl Cluster {
                 remove_after_this_process()?;
                 Ok(cluster)
             }
-        }
-    }
-}
-
-impl Deref for Shared {
-    type Target = Cluster;
-
-    fn deref(&self) -> &Cluster {
-        match &self.cluster {
-            Some(cluster) => cluster,
-            None => unreachable!("a shared cluster is there as long as it is held"),
-        }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // Of a failed test its evidence is kept as that of any other.
-        if let Some(cluster) = self.cluster.take().filter(|_| !std::thread::panicking()) {
-            seats::give_back(self.kind, cluster);
         }
     }
 }

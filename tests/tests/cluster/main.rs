@@ -43,20 +43,15 @@ const GONE: Duration = Duration::from_secs(15);
 
 /// Does a test with the shared cluster, whole, and its administrator.
 fn three(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
-    let done = || {
+    if let Err(error) = parts::plugin() {
         // Before anybody waits for the cluster.
-        parts::plugin()?;
-        let cluster = Cluster::shared(Spec::masters(3))?;
-        let done = whole(&cluster).and_then(|administrator| test(&cluster, &administrator));
-        if let Err(error) = done.and_then(|()| cluster.wait_nothing_left(GONE)) {
-            // While the cluster is held: so it is replaced.
-            panic!("{error:#}");
-        }
-        anyhow::Ok(())
-    };
-    if let Err(error) = done() {
         panic!("{error:#}");
     }
+    Cluster::with_shared(Spec::masters(3), |cluster| {
+        let administrator = whole(cluster)?;
+        test(cluster, &administrator)?;
+        cluster.wait_nothing_left(GONE)
+    });
 }
 
 fn whole(cluster: &Cluster) -> Result<Workstation> {

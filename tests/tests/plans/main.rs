@@ -37,19 +37,14 @@ use testbed::{Cluster, Spec, Workstation, parts};
 
 /// Does a test with a whole cluster of this many masters, each of which has the plugin.
 fn with(masters: u8, test: impl FnOnce(&Cluster) -> Result<()>) {
-    let done = || {
+    if let Err(error) = parts::plugin() {
         // Before anybody waits for the cluster.
-        parts::plugin()?;
-        let cluster = Cluster::shared(Spec::masters(masters))?;
-        if let Err(error) = ready(&cluster).and_then(|()| test(&cluster)) {
-            // While the cluster is held: so it is replaced.
-            panic!("{error:#}");
-        }
-        anyhow::Ok(())
-    };
-    if let Err(error) = done() {
         panic!("{error:#}");
     }
+    Cluster::with_shared(Spec::masters(masters), |cluster| {
+        ready(cluster)?;
+        test(cluster)
+    });
 }
 
 /// Waits until the cluster is whole, and gives each master the plugin if it has not got it.
