@@ -101,7 +101,7 @@ impl Launch<'_> {
     ) -> Result<Started, RunError> {
         let object = self.create(assignment).await?;
         let waiting = Waiting::new(self, &assignment.target, &object);
-        match waiting.to_start(&mut seen).await {
+        match waiting.until_started(&mut seen).await {
             Ok(pod) => Ok(Started { object, pod, seen }),
             Err((error, pod)) => {
                 self.created.remove(&object).await;

@@ -79,7 +79,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// The pod's name as soon as its container runs or has run; else the error and the pod's name, if there is a pod.
-    pub(super) async fn to_start(
+    pub(super) async fn until_started(
         mut self,
         seen: &mut watch::Receiver<Seen>,
     ) -> Result<String, (RunError, Option<String>)> {
