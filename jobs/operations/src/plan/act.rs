@@ -197,17 +197,19 @@ impl Action {
 
     /// Takes back what was done of it.
     ///
-    /// `done`: whether it was; else it was tried, and may have been done all the same.
+    /// `done`: whether it was; else it was tried, and may have been done all the same. `learner_is_gone`: whether the learner
+    /// that the plan added has been removed again.
     pub(super) async fn undo(
         &self,
         record: &Record,
         done: bool,
+        learner_is_gone: bool,
         events: &mut Events<'_>,
     ) -> Result<Undone, Failure> {
         match record {
             Record::Stop(record) => record.undo(events).await,
             Record::Start(record) => record.undo(events).await,
-            Record::Moves(record) => record.undo(),
+            Record::Moves(record) => record.undo(learner_is_gone),
             Record::Restore(record) => Ok(record.undo()),
             Record::Copy(record) => record.undo(),
             Record::Alone(record) => record.undo(events).await,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Here, Record, Undone};
 use super::action::Done;
-use super::{Event, Journal, Plan, PlanKind, Plans, Step, StepState};
+use super::{Action, Event, Journal, Plan, PlanKind, Plans, Step, StepState};
 use crate::failure::{Failure, FailureKind};
 use crate::local;
 use crate::manifest::Aside;
@@ -151,12 +151,13 @@ async fn back(
         .cloned()
         .unwrap_or(Record::Nothing);
     let done = journal.was_done(step.number);
+    let learner_is_gone = learner_is_gone(plan, journal);
     journal.add(step.number, Event::UndoBegun)?;
     // The cluster that a recovery formed is taken back as a whole, and its members with it.
     let with_cluster = plan.kind == PlanKind::Recover && step.action.is_of_members();
     let undone = match with_cluster {
         true => Ok(Undone::default()),
-        false => Box::pin(step.action.undo(&record, done, events)).await,
+        false => Box::pin(step.action.undo(&record, done, learner_is_gone, events)).await,
     };
     match undone {
         Ok(undone) => {
@@ -178,6 +179,15 @@ async fn back(
             Err(failure)
         }
     }
+}
+
+/// Whether the learner that the plan added was removed again: one that had become a voter stays, and is left.
+fn learner_is_gone(plan: &Plan, journal: &Journal) -> bool {
+    let states = journal.states();
+    plan.steps().any(|step| {
+        matches!(step.action, Action::AddLearner { .. })
+            && matches!(states.get(&step.number), Some(StepState::Undone { undone }) if undone.left.is_empty())
+    })
 }
 
 fn taken_back(undone: Undone) -> StepRun {

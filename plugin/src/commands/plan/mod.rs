@@ -1,5 +1,6 @@
 //! `kubectl etcd plan`
 
+mod idle;
 mod outage;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Subcommand};
 use etcd_operations::plan::{self, Direction, Plan, PlanId, StepState};
 use jiff::Timestamp;
 
+use self::idle::found_idle;
 use self::outage::refuse_outage;
 use super::Context;
 use super::planned::Nothing;
@@ -177,7 +179,7 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
     let hosts = hosts(context, ssh).await?;
     let state = find(&hosts, args.which.plan).await?;
     let hosts = gather_for(context.ui, ssh, hosts, &state.plan).await?;
-    let state = find(&hosts, Some(state.plan.id)).await?;
+    let state = found_idle(context.ui, &hosts, &state.plan.id).await?;
     let id = &state.plan.id;
     if state.is_back() {
         return Err(Error::refused(format!("{id} is being taken back"))
@@ -224,9 +226,9 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     let hosts = hosts.map_err(|error| {
         error.hint("one that is lost for good: kubectl etcd plan undo --without NODE")
     })?;
-    let state = find(&hosts, Some(state.plan.id)).await?;
+    let state = found_idle(context.ui, &hosts, &state.plan.id).await?;
     refuse_older(&hosts, &state).await?;
-    refuse_as_it_is(&state)?;
+    refuse_gone(&state)?;
     let shown = PlanView::to_be_taken_back(&state);
     if args.yes && shown.loses() && !args.accept_data_loss {
         return Err(Error::refused(format!(
@@ -280,14 +282,7 @@ fn refuse_without(plan: &Plan, without: &[String]) -> Result<(), Error> {
 }
 
 /// What cannot be taken back to its end is not begun with.
-fn refuse_as_it_is(state: &PlanState) -> Result<(), Error> {
-    if let Some(node) = state.busy.first() {
-        return Err(Error::refused(format!(
-            "a step of {} is being done on {node}",
-            state.plan.id
-        ))
-        .hint("wait for its end, then try again"));
-    }
+fn refuse_gone(state: &PlanState) -> Result<(), Error> {
     if !state.gone.is_empty() {
         return Err(Error::refused(format!(
             "what {} put aside is there no more: {}",

@@ -112,10 +112,20 @@ pub(super) fn prospect() -> Prospect {
     }
 }
 
+/// A plan whose first step has begun.
+pub(crate) fn state() -> PlanState {
+    PlanState {
+        steps: BTreeMap::from([(1, StepState::Begun)]),
+        unfinished: true,
+        busy: Vec::new(),
+        gone: Vec::new(),
+        plan: prospect().plan,
+    }
+}
+
 /// A plan in each state.
 pub(crate) fn samples() -> Vec<PlanView> {
     let prospect = prospect();
-    let plan = prospect.plan.clone();
     let led = Led {
         runs: vec![(
             1,
@@ -144,13 +154,7 @@ pub(crate) fn samples() -> Vec<PlanView> {
         seen: vec!["1 member with the same data".into()],
         problems: vec!["nodes were not looked at".into()],
     };
-    let state = PlanState {
-        steps: BTreeMap::from([(1, StepState::Begun)]),
-        unfinished: true,
-        busy: Vec::new(),
-        gone: Vec::new(),
-        plan,
-    };
+    let state = state();
     vec![
         PlanView::planned(&prospect),
         PlanView::planned(&prospect)

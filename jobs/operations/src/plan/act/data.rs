@@ -34,7 +34,7 @@ pub struct Moves {
     /// The moves.
     pub moves: Vec<Move>,
     /// Whether all of the cluster that etcd joined with what it has made in their places since is taken back with them.
-    /// Else that is the data of a member on which others count, and stays.
+    /// Else that is the data of a member on which others count, and stays, as long as it is a member.
     pub with_cluster: bool,
 }
 
@@ -119,8 +119,10 @@ impl Moves {
         })
     }
 
-    pub(super) fn undo(&self) -> Result<Undone, Failure> {
+    /// `learner_is_gone`: whether the member that was added for this data has been removed again.
+    pub(super) fn undo(&self, learner_is_gone: bool) -> Result<Undone, Failure> {
         self.refuse_in_use()?;
+        let stays = !self.with_cluster && !learner_is_gone;
         let done = self.done()?;
         // Nothing is taken out of its place when what belongs there is gone.
         if let Some(gone) = gone(&self.moves[..done])?.first() {
@@ -131,7 +133,7 @@ impl Moves {
             if at < done {
                 rename(&one.to, &one.from)?;
             } else if is_aside(one) && is_there(&one.from)? && is_there(&one.to)? {
-                self.bring_back_over(one, &mut undone)?;
+                bring_back_over(one, stays, &mut undone)?;
             }
         }
         Ok(undone)
@@ -141,26 +143,6 @@ impl Moves {
     /// done, and not been begun to be taken back.
     pub(crate) fn gone(&self) -> Result<Vec<PathBuf>, Failure> {
         gone(&self.moves)
-    }
-
-    /// etcd has made something new where this took something away.
-    fn bring_back_over(&self, one: &Move, undone: &mut Undone) -> Result<(), Failure> {
-        if !self.with_cluster {
-            undone.left.push(format!(
-                "{} stays the data of a member that others count on; what it was before is in {}",
-                one.from.display(),
-                one.to.display()
-            ));
-            return Ok(());
-        }
-        let folder = one.to.parent().unwrap_or(&one.to).with_extension(NEW);
-        rename(
-            &one.from,
-            &folder.join(one.to.file_name().unwrap_or_default()),
-        )?;
-        rename(&one.to, &one.from)?;
-        undone.kept.push(folder);
-        Ok(())
     }
 
     /// Somebody may have started etcd again since the plan stopped it.
@@ -179,6 +161,26 @@ impl Moves {
         }
         Ok(0)
     }
+}
+
+/// etcd has made something new where this took something away.
+fn bring_back_over(one: &Move, stays: bool, undone: &mut Undone) -> Result<(), Failure> {
+    if stays {
+        undone.left.push(format!(
+            "{} stays the data of a member that others count on; what it was before is in {}",
+            one.from.display(),
+            one.to.display()
+        ));
+        return Ok(());
+    }
+    let folder = one.to.parent().unwrap_or(&one.to).with_extension(NEW);
+    rename(
+        &one.from,
+        &folder.join(one.to.file_name().unwrap_or_default()),
+    )?;
+    rename(&one.to, &one.from)?;
+    undone.kept.push(folder);
+    Ok(())
 }
 
 /// Where these moves brought something that is there no more.
@@ -324,8 +326,8 @@ mod tests {
             for one in moves.moves[stopped_after..].iter().rev() {
                 rename(&one.to, &one.from).unwrap();
             }
-            moves.undo().unwrap();
-            moves.undo().unwrap();
+            moves.undo(false).unwrap();
+            moves.undo(false).unwrap();
             assert_eq!(in_use(&dir), "old");
             assert!(dir.path().join("etcd-x.new/member").is_dir());
         }
@@ -346,21 +348,30 @@ mod tests {
     #[test]
     fn what_a_member_that_joined_has_made_goes_aside_with_its_cluster() {
         let (dir, moves) = joined(true);
-        let undone = moves.undo().unwrap();
+        let undone = moves.undo(false).unwrap();
         assert_eq!(in_use(&dir), "old");
         assert_eq!(undone.kept, [dir.path().join("etcd-x.new")]);
         let kept = dir.path().join("etcd-x.new/member/db");
         assert_eq!(std::fs::read_to_string(kept).unwrap(), "joined");
-        moves.undo().unwrap();
+        moves.undo(false).unwrap();
         assert_eq!(in_use(&dir), "old");
     }
 
     #[test]
     fn what_others_count_on_stays_and_is_said() {
         let (dir, moves) = joined(false);
-        let undone = moves.undo().unwrap();
+        let undone = moves.undo(false).unwrap();
         assert_eq!(in_use(&dir), "joined");
         assert!(undone.left[0].contains("etcd-x.before"), "{undone:?}");
+    }
+
+    #[test]
+    fn a_learner_that_was_removed_again_leaves_its_place_to_what_was_before() {
+        let (dir, moves) = joined(false);
+        let undone = moves.undo(true).unwrap();
+        assert_eq!(in_use(&dir), "old");
+        assert_eq!(undone.kept, [dir.path().join("etcd-x.new")]);
+        assert!(undone.left.is_empty(), "{undone:?}");
     }
 
     #[test]
@@ -372,7 +383,7 @@ mod tests {
             moves.gone().unwrap(),
             [dir.path().join("etcd-x.before/member")]
         );
-        assert_eq!(moves.undo().unwrap_err().kind, FailureKind::Missing);
+        assert_eq!(moves.undo(false).unwrap_err().kind, FailureKind::Missing);
         assert_eq!(in_use(&dir), "new");
         // Also where etcd has made it anew, so that nothing tells that it was moved.
         let (dir, moves) = joined(true);
@@ -397,7 +408,7 @@ mod tests {
     #[test]
     fn what_never_began_is_taken_back_by_doing_nothing() {
         let (dir, moves) = folders();
-        moves.undo().unwrap();
+        moves.undo(false).unwrap();
         assert_eq!(in_use(&dir), "old");
     }
 
