@@ -32,6 +32,8 @@ const HEARD_WHEN_ALIVE: Duration = Duration::from_secs(12);
 const ASK_AFTER: Duration = Duration::from_millis(500);
 /// The pause before it is asked again.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
+/// How long it may take to answer: the first request may be held by an election, or by a connection that is half open.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// How often is looked whether others have spoken.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long from a kubelet's first word until the container runs; an image may have to be pulled.
@@ -175,7 +177,7 @@ impl<'a> Waiting<'a> {
             return None;
         }
         self.next_why = Instant::now() + POD_LIMIT;
-        let refusal = self.refusal().await;
+        let refusal = self.refusal(passed).await;
         refusal.or_else(|| passed.then(|| self.without_pod()))
     }
 
@@ -242,12 +244,16 @@ impl<'a> Waiting<'a> {
         )
     }
 
-    /// What refuses the Job its Pod, which only an Event tells.
-    async fn refusal(&self) -> Option<RunError> {
+    /// What refuses the Job its Pod, which only an Event tells. What may pass, such as an election, is tried again by the
+    /// controller, and is a reason only once the time has `passed`.
+    async fn refusal(&self, passed: bool) -> Option<RunError> {
         let Object::Job(name) = self.object else {
             return None;
         };
         let message = self.warning(name).await?;
+        if !passed && !is_lasting(&message) {
+            return None;
+        }
         Some(refused(
             "creating the Pod",
             message.trim_start_matches("Error creating: "),
@@ -271,6 +277,11 @@ impl<'a> Waiting<'a> {
     }
 }
 
+/// Whether a complaint is a decision of admission: by Pod Security, a quota, a webhook.
+fn is_lasting(complaint: &str) -> bool {
+    complaint.contains(" is forbidden: ") || complaint.contains(" denied the request")
+}
+
 /// Returns once the node's kubelet says that it has the pod. The apiserver hands a request for a log on to the kubelet,
 /// which a busy one answers long before it tells the API of a new pod: with the log, or with 400 ("is waiting to start").
 /// Everything else may be the words of the apiserver, or of a kubelet that does not know the pod yet.
@@ -281,11 +292,36 @@ async fn kubelet_has(pods: Api<Pod>, pod: String) {
         ..LogParams::default()
     };
     loop {
-        match pods.logs(&pod, &params).await {
-            Ok(_) => return,
-            Err(KubeError::Api(status)) if status.code == 400 => return,
-            Err(error) => tracing::debug!(%error, pod, "its kubelet does not say that it has it"),
+        match timeout(ASK_LIMIT, pods.logs(&pod, &params)).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(KubeError::Api(status))) if status.code == 400 => return,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, pod, "its kubelet does not say that it has it");
+            }
+            Err(_) => tracing::debug!(pod, "nobody says whether its kubelet has it"),
         }
         sleep(ASK_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_lasting;
+
+    #[test]
+    fn what_the_controller_tries_again_is_no_refusal() {
+        for lasting in [
+            "Error creating: pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\"",
+            "Error creating: pods \"x\" is forbidden: exceeded quota: small",
+            "Error creating: admission webhook \"policy.example.com\" denied the request: no",
+        ] {
+            assert!(is_lasting(lasting), "{lasting}");
+        }
+        for passing in [
+            "Error creating: etcdserver: request timed out",
+            "Error creating: Timeout: request did not complete within requested timeout - context deadline exceeded",
+        ] {
+            assert!(!is_lasting(passing), "{passing}");
+        }
     }
 }
