@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use crate::connection::{chain, clock};
 use crate::error::Error;
 use crate::owner;
-use crate::runners::carry::{self, Parts};
+use crate::runners::payload::{Parts, all_parts};
 use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, OWNER_ANNOTATION, RUN_LABEL};
 use crate::session::Session;
 
@@ -206,7 +206,7 @@ async fn unused_parts(
     let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={APP}"));
     let cron_jobs = Api::<CronJob>::namespaced(client.clone(), namespace);
     // Not from the cache: a Job made a moment ago counts.
-    let present = carry::present(client, namespace).await?;
+    let present = all_parts(client, namespace).await?;
     let (jobs, cron_jobs, pods) =
         futures::try_join!(jobs.list(&all), cron_jobs.list(&all), pods.list(&ours))?;
     let mut used = BTreeSet::new();
@@ -244,7 +244,7 @@ async fn unused_parts(
     }
     Ok(present
         .into_iter()
-        .filter(|(name, _)| carry::is_part_name(name) && !used.contains(name))
+        .filter(|(name, _)| !used.contains(name))
         .collect())
 }
 

@@ -30,4 +30,5 @@ mod schedule;
 pub mod session;
 pub mod ssh;
 pub mod ui;
+mod user_cache;
 pub mod views;

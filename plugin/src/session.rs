@@ -1,6 +1,7 @@
 //! A command's way to the nodes: the apiserver or this host, the control-plane nodes, and the runner that works.
 
 mod fetch;
+mod namespace;
 mod open;
 mod round;
 
@@ -23,7 +24,7 @@ use crate::outcome::run_error;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::runners::host::Host;
 use crate::runners::program::Program;
-use crate::runners::{self, carry, exec, local};
+use crate::runners::{self, exec, local};
 pub use fetch::Destination;
 use round::Round;
 
@@ -59,11 +60,12 @@ pub(crate) struct Cluster {
     pub(crate) connection: Connection,
     pub(crate) created: Created,
     pub(crate) owner: String,
-    program: Program,
-    /// The parts of carried programs that were in the namespace at the beginning; none: that could not be told.
-    present: Option<carry::Parts>,
-    /// Whether the program has been brought in.
-    brought: tokio::sync::OnceCell<()>,
+    /// The job image, where one is used instead of the carried program.
+    image: Option<Program>,
+    /// What was found in the namespace at the beginning.
+    located: namespace::Located,
+    /// The program, once it is in the cluster and was compared.
+    program: tokio::sync::OnceCell<Program>,
     swept: std::sync::Once,
     notices: NoticeSink,
     heard: runners::launch::Heard,

@@ -52,12 +52,16 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
         connection: Connection::prepare(&fake::flags(server)).await.unwrap(),
         created: Created::default(),
         owner: "test".into(),
-        program: Program::Image {
+        image: Some(Program::Image {
             reference: "x".into(),
             pull_secrets: Vec::new(),
+        }),
+        located: crate::session::namespace::Located {
+            name: "kube-system".into(),
+            missing: false,
+            programs: None,
         },
-        present: Some(Default::default()),
-        brought: OnceCell::new(),
+        program: OnceCell::new(),
         swept: Once::new(),
         heard: Heard::default(),
         replaceable: true,
