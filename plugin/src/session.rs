@@ -25,6 +25,7 @@ pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::runners::host::Host;
 use crate::runners::program::Program;
 use crate::runners::{self, exec, local};
+use crate::user_cache::UserCache;
 pub use fetch::Destination;
 use round::Round;
 
@@ -64,6 +65,8 @@ pub(crate) struct Cluster {
     image: Option<Program>,
     /// What was found in the namespace at the beginning.
     located: namespace::Located,
+    /// The user's note of which parts of programs were compared.
+    compared: UserCache,
     /// The program, once it is in the cluster and was compared.
     program: tokio::sync::OnceCell<Program>,
     swept: std::sync::Once,

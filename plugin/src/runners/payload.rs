@@ -25,6 +25,7 @@ use super::trouble::api_error;
 use crate::carried::Carried;
 use crate::connection::ClusterIdentity;
 use crate::outcome::{RunError, RunErrorKind};
+use crate::user_cache::UserCache;
 pub(crate) use compare::{Deviation, check};
 use remembered::Remembered;
 
@@ -45,6 +46,13 @@ pub(crate) struct Place<'a> {
     pub(crate) client: &'a Client,
     pub(crate) cluster: &'a ClusterIdentity,
     pub(crate) namespace: &'a str,
+    /// Which parts were compared before.
+    pub(crate) compared: &'a UserCache,
+}
+
+/// The user's own note of which parts were compared before.
+pub(crate) fn compared() -> UserCache {
+    UserCache::new("programs")
 }
 
 impl Place<'_> {
@@ -146,7 +154,7 @@ pub(crate) async fn upload(
     let stored = try_join_all(creations)
         .await
         .map_err(|error| not_uploaded(&error))?;
-    let mut remembered = Remembered::load(place.cluster, carried.digest);
+    let mut remembered = Remembered::load(place, carried.digest);
     for (stored, sent) in stored.iter().zip(&parts) {
         if let Some(deviation) = compare::deviation(stored, sent) {
             return Err(RunError::new(
@@ -193,7 +201,7 @@ fn program_of(carried: &Carried, upload: &str) -> CarriedProgram {
     }
 }
 
-fn digits<'c>(carried: &'c Carried) -> &'c str {
+fn digits(carried: &Carried) -> &str {
     carried.digest.get(..DIGITS).unwrap_or(carried.digest)
 }
 

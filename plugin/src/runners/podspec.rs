@@ -177,7 +177,7 @@ pub(crate) fn on_host_network(
 ) -> PodSpec {
     let mut files = Files::default();
     for needed in needed {
-        files.add(needed);
+        files.add(&needed);
     }
     program.mount(&mut files);
     PodSpec {
@@ -333,13 +333,13 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    fn add(&mut self, needed: Needed) {
+    fn add(&mut self, needed: &Needed) {
         let below_host = |path: &Path| {
             let below = path.strip_prefix("/").unwrap_or(path);
             Path::new(HOST).join(below)
         };
         // Where it is on the node, with the kind it must be of, and where it is mounted.
-        let (on_node, mounted_at) = match &needed {
+        let (on_node, mounted_at) = match needed {
             Needed::File(path) => (Some((path.clone(), "File")), path.clone()),
             Needed::Folder(path) => (Some((path.clone(), "Directory")), path.clone()),
             Needed::FolderOrNone(path) | Needed::Writable(path) => {

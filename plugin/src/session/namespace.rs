@@ -78,10 +78,12 @@ async fn programs(
     if !carries {
         return None;
     }
+    let compared = payload::compared();
     let place = payload::Place {
         client: &connection.stream,
         cluster: &connection.cluster,
         namespace,
+        compared: &compared,
     };
     payload::find(place, &carried()).await.ok()
 }

@@ -17,8 +17,8 @@ use crate::masters;
 use crate::masters::reach::{Reached, ReachedHost, Unreached};
 use crate::owner;
 use crate::runners::launch::Heard;
-use crate::runners::local;
 use crate::runners::program::Program;
+use crate::runners::{local, payload};
 
 /// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: it has two checks of etcd, one after
 /// another, and each takes 2 s then (4.0 s were measured). An apiserver in order answers at once.
@@ -108,6 +108,7 @@ impl Session {
                 owner: owner::identity(),
                 image,
                 located,
+                compared: payload::compared(),
                 program: OnceCell::new(),
                 swept: Once::new(),
                 notices: NoticeSink::clone(&notices),

@@ -209,6 +209,7 @@ impl Cluster {
             client: &self.connection.control,
             cluster: &self.connection.cluster,
             namespace: &self.connection.namespace,
+            compared: &self.compared,
         }
     }
 

@@ -104,7 +104,7 @@ pub(super) async fn compare(
     carried: &Carried,
     parts: &[&ObjectMeta],
 ) -> kube::Result<Vec<Deviation>> {
-    let mut remembered = Remembered::load(place.cluster, carried.digest);
+    let mut remembered = Remembered::load(place, carried.digest);
     let names: Vec<&str> = parts
         .iter()
         .filter_map(|meta| meta.name.as_deref())

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use crate::connection::ClusterIdentity;
+use super::Place;
 use crate::user_cache::UserCache;
 
 /// The version of the file.
@@ -23,6 +23,8 @@ pub(super) struct Remembered {
     parts: BTreeMap<String, Identity>,
     #[serde(skip)]
     cluster: String,
+    #[serde(skip)]
+    cache: UserCache,
 }
 
 /// By what an object is the same one, and unchanged.
@@ -42,23 +44,23 @@ impl Identity {
     }
 }
 
-/// Where these files lie.
-fn files() -> UserCache {
-    UserCache::new("programs")
-}
-
 impl Remembered {
     /// What is remembered of this program; nothing where there is no such file.
-    pub(super) fn load(cluster: &ClusterIdentity, digest: &str) -> Self {
-        let cluster = cluster.key();
-        let known: Option<Self> = files().load(&cluster);
+    pub(super) fn load(place: Place<'_>, digest: &str) -> Self {
+        let (cache, cluster) = (place.compared.clone(), place.cluster.key());
+        let known: Option<Self> = cache.load(&cluster);
         match known.filter(|known| known.version == VERSION && known.digest == digest) {
-            Some(known) => Self { cluster, ..known },
+            Some(known) => Self {
+                cluster,
+                cache,
+                ..known
+            },
             None => Self {
                 version: VERSION,
                 digest: digest.to_owned(),
                 parts: BTreeMap::new(),
                 cluster,
+                cache,
             },
         }
     }
@@ -80,7 +82,7 @@ impl Remembered {
 
     /// Writes the file. That this fails costs the next command a comparison, no more.
     pub(super) fn save(&self) {
-        if let Err(error) = files().save(&self.cluster, self) {
+        if let Err(error) = self.cache.save(&self.cluster, self) {
             tracing::debug!(%error, "which parts were compared could not be noted");
         }
     }

@@ -67,6 +67,8 @@ struct Lab {
     store: Store,
     connection: Connection,
     carried: Carried,
+    compared: UserCache,
+    _folder: tempfile::TempDir,
 }
 
 impl Lab {
@@ -74,9 +76,11 @@ impl Lab {
         let store = Store::default();
         let served = store.clone();
         let server = fake::serve_requests(move |request| served.serve(request)).await;
+        let folder = tempfile::tempdir().unwrap();
         Self {
+            compared: UserCache::at(folder.path().to_owned()),
+            _folder: folder,
             store,
-            // Each server has a port, and so a cache, of its own.
             connection: Connection::prepare(&fake::flags(server)).await.unwrap(),
             carried: crate::carried::carried(),
         }
@@ -87,6 +91,7 @@ impl Lab {
             client: &self.connection.control,
             cluster: &self.connection.cluster,
             namespace: "kubectl-etcd",
+            compared: &self.compared,
         }
     }
 

@@ -61,6 +61,7 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
             missing: false,
             programs: None,
         },
+        compared: crate::user_cache::UserCache::default(),
         program: OnceCell::new(),
         swept: Once::new(),
         heard: Heard::default(),
