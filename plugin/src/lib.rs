@@ -31,4 +31,5 @@ pub mod session;
 pub mod ssh;
 pub mod ui;
 mod user_cache;
+mod viewers;
 pub mod views;

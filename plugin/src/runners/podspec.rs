@@ -263,6 +263,43 @@ pub(crate) enum Needed {
     HostPath(PathBuf),
 }
 
+/// The files and folders of the node that an operation mounts, with the kind each must be of there.
+pub(crate) fn node_files(operation: &Operation, target: &Target) -> Vec<(PathBuf, &'static str)> {
+    let needed = needed(operation, target);
+    needed.iter().filter_map(Needed::on_node).collect()
+}
+
+impl Needed {
+    /// Where it is on the node, and the kind it must be of there; none: it is the pod's own.
+    fn on_node(&self) -> Option<(PathBuf, &'static str)> {
+        let (path, kind) = match self {
+            Self::File(path) => (path.clone(), "File"),
+            Self::Folder(path) | Self::HostFolder(path) => (path.clone(), "Directory"),
+            Self::FolderOrNone(path) | Self::Writable(path) => (path.clone(), "DirectoryOrCreate"),
+            Self::Host => ("/".into(), "Directory"),
+            // No kind is asked for.
+            Self::HostPath(path) => (path.clone(), ""),
+            Self::Scratch(_) => return None,
+        };
+        Some((path, kind))
+    }
+
+    /// Where it is mounted.
+    fn mounted_at(&self) -> PathBuf {
+        match self {
+            Self::File(path)
+            | Self::Folder(path)
+            | Self::FolderOrNone(path)
+            | Self::Writable(path)
+            | Self::Scratch(path) => path.clone(),
+            Self::Host => HOST.into(),
+            Self::HostFolder(path) | Self::HostPath(path) => {
+                Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path))
+            }
+        }
+    }
+}
+
 fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
     let with_etcd = |mut more: Vec<Needed>| {
         let tls = target
@@ -334,23 +371,7 @@ pub(crate) struct Files {
 
 impl Files {
     fn add(&mut self, needed: &Needed) {
-        let below_host = |path: &Path| {
-            let below = path.strip_prefix("/").unwrap_or(path);
-            Path::new(HOST).join(below)
-        };
-        // Where it is on the node, with the kind it must be of, and where it is mounted.
-        let (on_node, mounted_at) = match needed {
-            Needed::File(path) => (Some((path.clone(), "File")), path.clone()),
-            Needed::Folder(path) => (Some((path.clone(), "Directory")), path.clone()),
-            Needed::FolderOrNone(path) | Needed::Writable(path) => {
-                (Some((path.clone(), "DirectoryOrCreate")), path.clone())
-            }
-            Needed::Scratch(path) => (None, path.clone()),
-            Needed::Host => (Some(("/".into(), "Directory")), HOST.into()),
-            Needed::HostFolder(path) => (Some((path.clone(), "Directory")), below_host(path)),
-            // No kind is asked for.
-            Needed::HostPath(path) => (Some((path.clone(), "")), below_host(path)),
-        };
+        let (on_node, mounted_at) = (needed.on_node(), needed.mounted_at());
         let read_only = !matches!(needed, Needed::Writable(_) | Needed::Scratch(_));
         // Without it, what is unmounted on the node meanwhile would stay mounted, and its device busy, in here.
         let propagation = matches!(needed, Needed::Host).then(|| "HostToContainer".to_owned());

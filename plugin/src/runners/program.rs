@@ -39,6 +39,12 @@ pub(crate) fn part_key(number: usize) -> String {
     format!("part-{number}")
 }
 
+/// The keys of the ConfigMap with this number.
+pub(crate) fn keys(number: usize) -> Vec<String> {
+    let loader = (number == 0).then(|| LOADER.to_owned());
+    [part_key(number)].into_iter().chain(loader).collect()
+}
+
 impl Program {
     /// The container's image.
     pub(crate) fn image(&self, target: &Target) -> Option<String> {
@@ -92,10 +98,7 @@ impl Program {
             .iter()
             .enumerate()
             .map(|(number, name)| {
-                let mut keys = vec![part_key(number)];
-                if number == 0 {
-                    keys.push(LOADER.into());
-                }
+                let keys = keys(number);
                 VolumeProjection {
                     config_map: Some(ConfigMapProjection {
                         name: name.clone(),

@@ -14,7 +14,7 @@ use crate::cli::Via;
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 use crate::owner;
 use crate::runners::launch::{Kind, Launch, Launched};
-use crate::runners::podspec::Run;
+use crate::runners::podspec::{self, Run};
 use crate::runners::program::{CarriedProgram, Program};
 use crate::runners::trouble::api_error;
 use crate::runners::watching::PodWatch;
@@ -56,7 +56,10 @@ impl<'a> Round<'a> {
             cluster.connection.stream.clone(),
             &cluster.connection.namespace,
             &run.id,
-            nodes.iter().map(|node| node.name.clone()),
+            nodes.iter().map(|node| {
+                let object = podspec::name(&run, operation, &node.name);
+                (node.name.clone(), object)
+            }),
         );
         let program = cluster.program().await?;
         cluster.sweep_once();
