@@ -22,7 +22,7 @@ Examples:
   kubectl etcd viewers | kubectl apply -f -
 
   # A user and the service account of a monitoring system
-  kubectl etcd viewers --user jane --serviceaccount monitoring:checks | kubectl apply -f -
+  kubectl etcd viewers --for-user jane --for-serviceaccount monitoring:checks | kubectl apply -f -
 
 Needs Kubernetes 1.30 or later and an operator: the policy is made for the program that this version
 uploads, and after an upgrade of kubectl etcd the same command renews it.";
@@ -33,13 +33,13 @@ uploads, and after an upgrade of kubectl etcd the same command renews it.";
 pub struct ViewersArgs {
     /// A group that may look; may be given several times [default: kubectl-etcd:viewers]
     #[arg(long, value_name = "GROUP")]
-    group: Vec<String>,
+    for_group: Vec<String>,
     /// A user who may look; may be given several times
     #[arg(long, value_name = "USER")]
-    user: Vec<String>,
+    for_user: Vec<String>,
     /// A service account that may look; may be given several times
     #[arg(long, value_name = "NAMESPACE:NAME", value_parser = service_account)]
-    serviceaccount: Vec<Subject>,
+    for_serviceaccount: Vec<Subject>,
 }
 
 fn service_account(text: &str) -> Result<Subject, String> {
@@ -57,9 +57,9 @@ fn service_account(text: &str) -> Result<Subject, String> {
 impl ViewersArgs {
     /// Who may look.
     fn subjects(self) -> Vec<Subject> {
-        let groups = self.group.into_iter().map(Subject::Group);
-        let users = self.user.into_iter().map(Subject::User);
-        let named: Vec<Subject> = groups.chain(users).chain(self.serviceaccount).collect();
+        let groups = self.for_group.into_iter().map(Subject::Group);
+        let users = self.for_user.into_iter().map(Subject::User);
+        let named: Vec<Subject> = groups.chain(users).chain(self.for_serviceaccount).collect();
         if named.is_empty() {
             return vec![Subject::Group(GROUP.to_owned())];
         }

@@ -64,7 +64,8 @@ pub(super) async fn locate(connection: &Connection, carries: bool) -> Result<Loc
 async fn get(client: &Client, name: &str) -> kube::Result<bool> {
     let api = Api::<Namespace>::all(client.clone());
     match api.get_metadata_with(name, &GetParams::any()).await {
-        Ok(_) => Ok(true),
+        // Nothing can be created in one that is being deleted.
+        Ok(found) => Ok(found.metadata.deletion_timestamp.is_none()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
         Err(error) => Err(error),
     }
