@@ -13,6 +13,8 @@
 )]
 
 pub mod failure;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod program;
 pub mod stamp;
 #[cfg(test)]
