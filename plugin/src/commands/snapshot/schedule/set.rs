@@ -39,7 +39,7 @@ Examples:
   kubectl etcd snapshot schedule set --cron '0 */6 * * *' --masters all --bundle --keep-within 168h
 
   # As YAML, for GitOps
-  kubectl etcd snapshot schedule set --cron '0 3 * * *' --image ghcr.io/… --dry-run -o yaml
+  kubectl etcd snapshot schedule set --cron '0 3 * * *' --image ghcr.io/…@sha256:… --dry-run -o yaml
 
 The same command again changes the schedule; what is not given has its default. Snapshots hold every
 Secret of the cluster; they stay on the masters, in a folder that only root may read. A bundle holds
@@ -117,6 +117,25 @@ impl SetArgs {
     }
 }
 
+/// What to say of an image's name that may stand for another image tomorrow: each run of the schedule pulls it anew on a
+/// node that lacks it, and starts it as root.
+fn changeable(reference: &str) -> Option<String> {
+    let is_digest = |digest: &str| {
+        let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let (name, digest) = reference.split_once('@').unwrap_or((reference, ""));
+    if is_digest(digest) {
+        return None;
+    }
+    // A colon before the last slash is a port's.
+    let tag = name.rfind(':').filter(|at| !name[*at..].contains('/'));
+    let name = tag.map_or(name, |at| &name[..at]);
+    Some(format!(
+        "the image is named by a tag, which can change; name it by digest: {name}@sha256:…"
+    ))
+}
+
 /// Refuses a folder whose mount would hide what the pod itself needs.
 fn free_folder(folder: PathBuf) -> Result<PathBuf, Error> {
     const TAKEN: [&str; 5] = ["/host", "/carried", "/proc", "/sys", "/dev"];
@@ -135,6 +154,9 @@ fn free_folder(folder: PathBuf) -> Result<PathBuf, Error> {
 /// When the apiserver refuses it; when the program cannot be brought in.
 pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error> {
     let mut schedule = args.schedule()?;
+    if let Some(warning) = schedule.image.as_deref().and_then(changeable) {
+        context.ui.warn(&warning);
+    }
     if let (true, Masters::One, Some(reference)) =
         (args.manifests_only(), args.masters, &schedule.image)
     {
@@ -300,6 +322,28 @@ mod tests {
         }
         for bad in ["", "-x", "a/b", "..", &"x".repeat(101)] {
             assert!(bad.parse::<Prefix>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_image_without_a_digest_is_warned_of() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for good in [
+            format!("r.example:5000/a/b@{digest}"),
+            format!("a:v1@{digest}"),
+        ] {
+            assert_eq!(changeable(&good), None, "{good}");
+        }
+        for (bad, name) in [
+            ("a", "a"),
+            ("a:v1", "a"),
+            ("r.example:5000/a", "r.example:5000/a"),
+            ("r.example:5000/a/b:v1", "r.example:5000/a/b"),
+            ("a:v1@sha256:0a", "a"),
+            ("a@", "a"),
+        ] {
+            let said = changeable(bad).unwrap();
+            assert!(said.ends_with(&format!("by digest: {name}@sha256:…")), "{said}");
         }
     }
 
