@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use etcd_datadir::progress::ignore;
+use etcd_datadir::source::Source;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
