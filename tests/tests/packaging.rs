@@ -271,6 +271,41 @@ fn the_schedule_that_is_applied_names_its_image_by_digest() -> Result<()> {
     Ok(())
 }
 
+/// A registry knows an image by the sha256 of its manifest, which is in the archive that goes there.
+#[test]
+fn the_image_is_written_down_by_the_digest_it_has_in_a_registry() -> Result<()> {
+    let image = testbed::parts::job_image()?;
+    let dist = image.archive.parent().context("no folder")?;
+    let reference = fs::read_to_string(dist.join("etcd-job-image.reference"))?;
+    let (name, digest) = reference
+        .trim()
+        .split_once("@sha256:")
+        .with_context(|| format!("{reference} has no digest"))?;
+    ensure!(
+        image.reference.starts_with(&format!("{name}:")),
+        "{reference} is not {}",
+        image.reference
+    );
+    let archive = dist.join("etcd-job-image.oci.tar");
+    let manifest = run(Command::new("tar")
+        .arg("-xOf")
+        .arg(archive)
+        .arg(format!("blobs/sha256/{digest}")))?;
+    let found: String = Sha256::digest(&manifest)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    ensure!(found == digest, "{digest} is the name of something else");
+    let manifest: serde_json::Value = serde_json::from_str(&manifest)?;
+    ensure!(
+        manifest["layers"]
+            .as_array()
+            .is_some_and(|all| all.len() == 1),
+        "{manifest} is no manifest of one layer"
+    );
+    Ok(())
+}
+
 /// What is released has to come out of the sources alone: two folders of different names and lengths give the same program.
 /// The loader is the smallest of what is shipped; the release workflow compares all of it.
 #[test]
@@ -282,7 +317,10 @@ fn the_same_sources_give_the_same_program_wherever_they_lie() -> Result<()> {
         }
         run(Command::new("cp")
             .arg("-r")
-            .args(["Cargo.toml", "Cargo.lock", "build.rs", "src"].map(|name| tree().join("jobs/loader").join(name)))
+            .args(
+                ["Cargo.toml", "Cargo.lock", "build.rs", "src"]
+                    .map(|name| tree().join("jobs/loader").join(name)),
+            )
             .arg(sources.join("jobs/loader")))?;
         for name in ["images/rustflags", "rust-toolchain.toml"] {
             fs::copy(tree().join(name), sources.join(name))?;
@@ -299,7 +337,9 @@ fn the_same_sources_give_the_same_program_wherever_they_lie() -> Result<()> {
         let bytes = fs::read(&loader)?;
         let folder = folder.to_string_lossy();
         ensure!(
-            !bytes.windows(folder.len()).any(|at| at == folder.as_bytes()),
+            !bytes
+                .windows(folder.len())
+                .any(|at| at == folder.as_bytes()),
             "the folder's name is in the program"
         );
         sha256(&loader)

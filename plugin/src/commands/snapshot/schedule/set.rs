@@ -343,7 +343,10 @@ mod tests {
             ("a@", "a"),
         ] {
             let said = changeable(bad).unwrap();
-            assert!(said.ends_with(&format!("by digest: {name}@sha256:…")), "{said}");
+            assert!(
+                said.ends_with(&format!("by digest: {name}@sha256:…")),
+                "{said}"
+            );
         }
     }
 
