@@ -29,9 +29,11 @@ const ENTER: &str = r#"
 base=$1 own=$2 user=$3; shift 3
 mount --make-rprivate /
 root=$own/root
-mkdir -p "$root" "$own/upper" "$own/work"
+mkdir -p "$root" "$own/upper" "$own/work" "$own/home"
 mount -t overlay -o "lowerdir=$base,upperdir=$own/upper,workdir=$own/work" overlay "$root"
 mount -t proc proc "$root/proc"
+# Not on the overlay: an overlay of its own would not take it.
+mount --bind "$own/home" "$root/root"
 for shared in /sys /dev; do mount --rbind "$shared" "$root$shared"; done
 while [ "$1" != -- ]; do
     if [ -d "$1" ]; then

@@ -156,6 +156,7 @@ pub fn both<A, B: Send>(
         let panicked = |_| Err(anyhow::anyhow!("a thread panicked"));
         (one, other.join().unwrap_or_else(panicked))
     });
+    CANCELLED.store(false, Ordering::Relaxed);
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
         // Which failed by itself?

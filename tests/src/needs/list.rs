@@ -4,13 +4,9 @@ use super::Work;
 use super::debian::{KnownBy, Package};
 use super::permissions::Permission;
 
-/// One thing that has to be there.
+/// One thing that has to be there, beside Linux on x86-64 and root.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Need {
-    /// Linux on x86-64: etcd-job, the loader and what is built for nodes run there alone.
-    Platform,
-    /// The user root, and packages: what is missing of them is installed by root, where there is apt-get.
-    Root,
     /// A Debian package, or what another distribution has in its place.
     Package(&'static Package),
     /// Go, of a version that builds Kubernetes.
@@ -29,14 +25,14 @@ pub(super) enum Need {
 
 /// What the work needs, in the order in which it is told.
 pub(super) fn needs(work: Work) -> Vec<Need> {
-    let mut needs = vec![Need::Platform, Need::Root];
     let packages = PACKAGES.iter().filter(|package| package.from <= work);
-    needs.extend(packages.map(Need::Package));
-    needs.extend([Need::Go, Need::Memory, Need::Disk, Need::ModuleProxy]);
+    let mut needs: Vec<Need> = packages.map(Need::Package).collect();
+    needs.extend([Need::Go, Need::Memory, Need::Disk]);
+    needs.extend(Permission::ALL.map(Need::Permission));
+    needs.push(Need::ModuleProxy);
     if work >= Work::Plugin {
         needs.push(Need::Crates);
     }
-    needs.extend(Permission::ALL.map(Need::Permission));
     needs
 }
 

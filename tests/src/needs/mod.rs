@@ -74,7 +74,9 @@ fn check(wanted: &Wanted) -> Result<()> {
     let needs = list::needs(wanted.work);
     let machine = Machine::this();
     let missing = missing_packages(&needs, &machine);
-    refuse(refusals(&needs, &missing, &machine, wanted))?;
+    // Without these nothing else is worth a look.
+    refuse(platform().or_else(|| machine.installer.refusal(&missing)))?;
+    refuse(needs.iter().filter_map(|need| of_machine(need, wanted)))?;
     debian::install(&missing)?;
     let still_missing = missing_packages(&needs, &machine).into_iter();
     refuse(still_missing.map(|package| {
@@ -83,11 +85,7 @@ fn check(wanted: &Wanted) -> Result<()> {
             package.name, package.known_by
         )
     }))?;
-    // These use programs of the packages.
-    refuse(needs.iter().filter_map(|need| match need {
-        Need::Permission(permission) => permission.refusal(),
-        _ => None,
-    }))
+    refuse(needs.iter().filter_map(|need| with_packages(need, wanted)))
 }
 
 fn missing_packages(needs: &[Need], machine: &Machine) -> Vec<&'static Package> {
@@ -100,25 +98,24 @@ fn missing_packages(needs: &[Need], machine: &Machine) -> Vec<&'static Package> 
         .collect()
 }
 
-/// Everything that stands in the way and can be told before a package is installed.
-fn refusals(
-    needs: &[Need],
-    missing: &[&Package],
-    machine: &Machine,
-    wanted: &Wanted,
-) -> Vec<String> {
-    let one = |need: &Need| match need {
-        Need::Platform => platform(),
-        Need::Root => machine.installer.refusal(missing),
+/// What stands in the way and is seen at once, without the packages.
+fn of_machine(need: &Need, wanted: &Wanted) -> Option<String> {
+    match need {
         Need::Go => toolchain::go(&wanted.parts),
-        Need::ModuleProxy => toolchain::module_proxy(&wanted.parts),
-        Need::Crates => toolchain::crates(),
         Need::Memory => room::memory(wanted.nodes),
         Need::Disk => room::disk(wanted),
-        // All packages are in one sentence; permissions are tried when packages are there.
-        Need::Package(_) | Need::Permission(_) => None,
-    };
-    needs.iter().filter_map(one).collect()
+        Need::Package(_) | Need::ModuleProxy | Need::Crates | Need::Permission(_) => None,
+    }
+}
+
+/// What stands in the way and is tried: with programs of the packages, or over the network.
+fn with_packages(need: &Need, wanted: &Wanted) -> Option<String> {
+    match need {
+        Need::ModuleProxy => toolchain::module_proxy(&wanted.parts),
+        Need::Crates => toolchain::crates(),
+        Need::Permission(permission) => permission.refusal(),
+        Need::Package(_) | Need::Go | Need::Memory | Need::Disk => None,
+    }
 }
 
 fn refuse(told: impl IntoIterator<Item = String>) -> Result<()> {

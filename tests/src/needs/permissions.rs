@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::cgroup::Groups;
-use crate::process::{run, success};
+use crate::process::{output, run, success};
 use crate::{limits, network, paths};
 
 /// Something that is tried.
@@ -14,32 +14,54 @@ use crate::{limits, network, paths};
 pub(super) enum Permission {
     /// Control groups of one's own in every hierarchy.
     ControlGroups,
-    /// Every kind of namespace, and mounts in them, an overlay among these.
+    /// Every kind of namespace, and mounts in them.
     Namespaces,
+    /// An overlay over programs, with its upper folder where the disks of nodes are.
+    Overlay,
     /// Named network namespaces, a switch and a cable.
     Network,
     /// Enough inotify instances for several kubelets.
     Inotify,
 }
 
+const PRIVILEGED: &str = "a container has to be privileged (docker run --privileged)";
+
 impl Permission {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::ControlGroups,
         Self::Namespaces,
+        Self::Overlay,
         Self::Network,
         Self::Inotify,
     ];
 
     /// Why it is not permitted, and what helps; `None` when it is.
     pub(super) fn refusal(self) -> Option<String> {
-        let (tried, what) = match self {
-            Self::ControlGroups => (control_groups(), "control groups cannot be made"),
-            Self::Namespaces => (namespaces(), "namespaces cannot be made or mounted in"),
-            Self::Network => (network(), "network namespaces cannot be made"),
-            Self::Inotify => (limits::ensure(), "kubelets would lack inotify instances"),
+        let (tried, what, help) = match self {
+            Self::ControlGroups => (
+                control_groups(),
+                "control groups cannot be made",
+                PRIVILEGED,
+            ),
+            Self::Namespaces => (namespaces(), "namespaces cannot be made", PRIVILEGED),
+            Self::Overlay => (
+                overlay(),
+                "no overlay can be mounted on the disks of nodes",
+                "name a folder on another disk with KUBECTL_ETCD_TESTBED, in a container one of a volume",
+            ),
+            Self::Network => (network(), "network namespaces cannot be made", PRIVILEGED),
+            Self::Inotify => (
+                limits::ensure(),
+                "kubelets lack inotify instances",
+                PRIVILEGED,
+            ),
         };
         tried.err().map(|error| {
-            format!("{what}; a container has to be privileged (docker run --privileged): {error:#}")
+            let error = format!("{error:#}");
+            format!(
+                "{what}: {help}; {}",
+                error.lines().next().unwrap_or_default()
+            )
         })
     }
 }
@@ -55,29 +77,36 @@ fn control_groups() -> Result<()> {
     made.and(removed)
 }
 
-/// The mounts of a node's start that need most: see `node/boot.rs`.
-const MOUNTS: &str = "\
-mount --make-rprivate /
-mount -t proc proc /proc
-mount -t overlay -o \"lowerdir=/usr/local/bin,upperdir=$1/upper,workdir=$1/work\" overlay /usr/local/bin
-mount -t tmpfs tmpfs /run
-mount -o remount,bind,ro /
-";
-
+/// What `node/boot.rs` does first.
 fn namespaces() -> Result<()> {
-    // Where the disks of nodes are: an overlay takes no file system for its upper folder that is an overlay itself.
+    in_namespaces(
+        "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mount -o remount,bind,ro /",
+    )
+}
+
+fn overlay() -> Result<()> {
+    // An overlay takes no folder of another overlay as its upper one.
     let folder = tempfile::Builder::new()
         .prefix("needs-")
         .tempdir_in(paths::clusters()?)?;
     for name in ["upper", "work"] {
         std::fs::create_dir(folder.path().join(name))?;
     }
+    let folder = folder.path().display();
+    in_namespaces(&format!(
+        "mount -t overlay -o 'lowerdir=/usr/local/bin,upperdir={folder}/upper,workdir={folder}/work' overlay /usr/local/bin"
+    ))
+}
+
+/// Runs a script with every namespace of its own. The error is what the script said.
+fn in_namespaces(script: &str) -> Result<()> {
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--uts", "--ipc", "--pid", "--cgroup", "--net"])
-        .args(["--fork", "--kill-child", "sh", "-ec", MOUNTS, "sh"])
-        .arg(folder.path());
-    success(&mut command).map(drop)
+        .args(["--fork", "--kill-child", "sh", "-ec", script]);
+    let done = output(&mut command)?;
+    ensure!(done.ok(), "{}", done.stderr.trim());
+    Ok(())
 }
 
 fn network() -> Result<()> {

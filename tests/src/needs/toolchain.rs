@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::parts::versions::Kubernetes;
 use crate::parts::{Part, cargo_command};
@@ -81,7 +81,14 @@ fn ask_module_proxy() -> Result<()> {
         .current_dir(empty.path())
         .env("GOMODCACHE", empty.path())
         .env("GOFLAGS", "-mod=mod -modcacherw");
-    within(&mut command, PATIENCE)?.success().map(drop)
+    last_words(&within(&mut command, PATIENCE)?)
+}
+
+/// What a program said last when it failed: the cause, after what it was needed for.
+fn last_words(done: &Output) -> Result<()> {
+    let last = done.stderr.trim().lines().next_back();
+    ensure!(done.ok(), "{}", last.unwrap_or_default().trim());
+    Ok(())
 }
 
 /// What is to be said about the crates of the workspace; `None` when they are here, or were fetched just now.
@@ -92,7 +99,7 @@ pub(super) fn crates() -> Option<String> {
             .args(["fetch", "--locked", "--quiet"])
             .args(["--target", "x86_64-unknown-linux-gnu"])
             .args(more);
-        output(&mut command)?.success().map(drop)
+        last_words(&output(&mut command)?)
     };
     if fetch(&["--offline"]).is_ok() {
         return None;
@@ -146,6 +153,19 @@ mod tests {
         ] {
             assert_eq!(suffices(version, toolchain), expected, "{version}");
         }
+    }
+
+    #[test]
+    fn of_what_a_program_said_the_cause_is_told() {
+        let done = Output {
+            code: 1,
+            stdout: String::new(),
+            stderr: "error: no `x`\n\nCaused by:\n  no route to host\n".to_owned(),
+        };
+        assert_eq!(
+            last_words(&done).unwrap_err().to_string(),
+            "no route to host"
+        );
     }
 
     #[test]
