@@ -71,14 +71,14 @@ pub(super) fn disk(wanted: &Wanted) -> Option<String> {
 const VARIABLES: &str =
     "KUBECTL_ETCD_TESTBED (clusters and their parts), GOCACHE, GOMODCACHE, CARGO_TARGET_DIR";
 
-/// Folders, and the bytes that the work adds to each.
+/// Folders, and the bytes that the work adds to each: no more than it surely does, so that nobody is refused who has the room.
 fn needed(work: Work, parts: &[Part]) -> Result<Vec<(PathBuf, u64)>> {
     let missing = || parts.iter().filter(|part| !part.is_there());
     let sum = |of: fn(&Part) -> u64| missing().map(of).sum::<u64>() * MEGA;
     // Disks, checkpoints and logs of clusters.
     let clusters = match work {
         Work::Cluster | Work::Plugin => GIGA,
-        Work::Tests => 4 * GIGA,
+        Work::Tests => 2 * GIGA,
     };
     let mut needed = vec![(paths::root()?, clusters + sum(|part| part.megabytes))];
     if missing().next().is_some() {
@@ -90,9 +90,9 @@ fn needed(work: Work, parts: &[Part]) -> Result<Vec<(PathBuf, u64)>> {
     match work {
         Work::Cluster => {}
         Work::Plugin if built("kubectl-etcd")? => {}
-        Work::Plugin => needed.push((target_folder()?, 3 * GIGA)),
+        Work::Plugin => needed.push((target_folder()?, 2 * GIGA)),
         Work::Tests if built("etcd-job")? => needed.push((target_folder()?, GIGA)),
-        Work::Tests => needed.push((target_folder()?, 9 * GIGA)),
+        Work::Tests => needed.push((target_folder()?, 6 * GIGA)),
     }
     Ok(needed)
 }

@@ -33,11 +33,11 @@ use crate::needs;
 
 fn kubernetes_part(kubernetes: Kubernetes) -> Part {
     let name = format!("kubernetes-{}", kubernetes.version());
-    Part::new(name, 360, 480).of_go(2600, 1000)
+    Part::new(name, 360, 480).of_go(2000, 800)
 }
 
 fn containerd_part() -> Part {
-    Part::new(format!("containerd-{CONTAINERD}"), 90, 80).of_go(500, 200)
+    Part::new(format!("containerd-{CONTAINERD}"), 90, 80).of_go(350, 150)
 }
 
 fn cni_part() -> Part {
@@ -45,11 +45,11 @@ fn cni_part() -> Part {
 }
 
 fn etcd_part(etcd: Etcd) -> Part {
-    Part::new(format!("etcd-{}", etcd.version()), 45, 70).of_go(300, 100)
+    Part::new(format!("etcd-{}", etcd.version()), 45, 70).of_go(200, 80)
 }
 
 fn etcd_3_5_0_part() -> Part {
-    Part::new("etcd-v3.5.0", 60, 50).of_go(300, 100)
+    Part::new("etcd-v3.5.0", 60, 50).of_go(200, 80)
 }
 
 fn store_part(kubernetes: Kubernetes, etcd: Etcd) -> Part {
