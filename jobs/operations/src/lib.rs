@@ -15,6 +15,7 @@ pub mod host;
 mod https;
 pub mod ids;
 pub mod images;
+pub mod instance;
 pub mod kept;
 pub mod kubelet;
 pub mod local;
