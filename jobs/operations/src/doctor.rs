@@ -74,6 +74,8 @@ pub enum SituationKind {
     KubeletDown,
     /// A file in the static pods' folder gets in a pod's way.
     StrayManifest,
+    /// Several pods run etcd, and nothing tells which one the apiserver uses.
+    WhichEtcd,
     /// A certificate has expired, or is not good yet.
     CertificateExpired,
     /// A certificate that is named cannot be read.

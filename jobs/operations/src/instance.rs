@@ -53,8 +53,10 @@ pub enum ChosenBy {
     Named,
     /// The apiserver uses it.
     Servers,
-    /// It is named as kubeadm does it.
+    /// Its pod is named `etcd`.
     Name,
+    /// It has kubeadm's label or container's name.
+    Label,
     /// It is the only one there is, and nothing speaks against it.
     Only,
 }
@@ -164,10 +166,21 @@ impl Candidate {
     }
 }
 
+impl ChosenBy {
+    /// Whether it is beyond doubt: no other one that is found elsewhere is meant.
+    pub fn is_sure(self) -> bool {
+        match self {
+            Self::Named | Self::Servers | Self::Name => true,
+            Self::Label | Self::Only => false,
+        }
+    }
+}
+
 /// Chooses the etcd that the apiserver of a host uses; none: it is none of these.
 ///
 /// In this order: the one that somebody has named; the one that serves an URL of `--etcd-servers`; where none does or that is
-/// not known, the one that is named as kubeadm does it; and a single one, unless the apiserver is known to use another.
+/// not known, the pod named `etcd`; then, unless the apiserver is known to use another one, kubeadm's label and container's
+/// name, and a single one.
 ///
 /// # Errors
 /// When several could be meant, or none has the name that was asked for.
@@ -203,14 +216,20 @@ pub fn choose(candidates: &[Candidate], wanted: &Wanted<'_>) -> Result<Option<Ch
             _ => decided(candidates, found, ChosenBy::Servers),
         };
     }
-    if let Some(index) = by_name(candidates, &all) {
+    // An apiserver that is known to use another one outweighs a label and a container's name, which are copied, but not the
+    // pod's name.
+    let possible = match wanted.servers {
+        [] => all.clone(),
+        _ => with(candidates, &all, |one| any(&|url| one.may_serve(url))),
+    };
+    if let [index] = *with(candidates, &all, |one| one.name == ETCD) {
         let by = ChosenBy::Name;
         return Ok(Some(Chosen { index, by }));
     }
-    let possible = match wanted.servers {
-        [] => all,
-        _ => with(candidates, &all, |one| any(&|url| one.may_serve(url))),
-    };
+    if let Some(index) = by_name(candidates, &possible) {
+        let by = ChosenBy::Label;
+        return Ok(Some(Chosen { index, by }));
+    }
     match possible.as_slice() {
         [] => Ok(None),
         _ => decided(candidates, &possible, ChosenBy::Only),

@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::local;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Selection};
 use crate::ports;
 use crate::run::Events;
 use crate::static_pod::StaticPod;
@@ -182,14 +182,15 @@ impl Look {
 ///
 /// # Errors
 /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed.
-pub(crate) fn etcd_manifest(root: &Path) -> Result<EtcdManifest, Failure> {
+pub(crate) fn etcd_manifest(root: &Path, selection: &Selection) -> Result<EtcdManifest, Failure> {
     let node = local::node_name(root)?;
-    manifests::read(root, &local::manifests_folder(root))?.etcd(&node)
+    manifests::read(root, &local::manifests_folder(root), selection)?.etcd(&node)
 }
 
 /// Whether a host is a control-plane node: as [`Look::is_control_plane`], a component that was stopped counts.
 pub(crate) fn is_control_plane(root: &Path) -> bool {
-    let read = manifests::read(root, &local::manifests_folder(root));
+    let nothing = Selection::default();
+    let read = manifests::read(root, &local::manifests_folder(root), &nothing);
     read.is_ok_and(|read| {
         let mut all = ControlPlane::ALL.into_iter();
         all.any(|component| read.of(component).is_some())
@@ -209,11 +210,16 @@ const PEERS_LIMIT: Duration = Duration::from_secs(10);
 ///
 /// It ends within seconds, but for the reading of a database on which no etcd runs (see [`LookOptions`]); of that progress
 /// is told. Dropped, it stops reading.
-pub async fn look(root: &Path, options: &LookOptions, events: &mut Events<'_>) -> Look {
+pub async fn look(
+    root: &Path,
+    selection: &Selection,
+    options: &LookOptions,
+    events: &mut Events<'_>,
+) -> Look {
     let at = Timestamp::now();
     let node = local::node_name(root);
     let name = node.clone().unwrap_or_default();
-    let read = manifests::read(root, &local::manifests_folder(root));
+    let read = manifests::read(root, &local::manifests_folder(root), selection);
     let of_manifests =
         |failure: &Failure| Failure::new(failure.kind, format!("no manifests: {failure}"));
     let read_or = || read.as_ref().map_err(of_manifests);
@@ -384,7 +390,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        Box::pin(look(root.path(), &LookOptions::default(), &mut |_| {})).await
+        let (nothing, options) = (Selection::default(), LookOptions::default());
+        Box::pin(look(root.path(), &nothing, &options, &mut |_| {})).await
     }
 
     #[tokio::test]

@@ -27,6 +27,8 @@ pub struct Manifests {
     pub components: Vec<Component>,
     /// Files in the folder that kubelet reads too and that do no good.
     pub strays: Vec<Stray>,
+    /// Pods in the folder that run an etcd which is not the one that the apiserver uses: they are left alone.
+    pub other_etcds: Vec<OtherEtcd>,
     /// What a run of this program left there that was ended while it wrote. kubelet does not read it.
     pub unfinished: Vec<String>,
     /// Whether one was asked for: then its flags are shown.
@@ -93,6 +95,26 @@ pub enum KeptWhy {
     Undone,
 }
 
+/// A pod that runs another etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OtherEtcd {
+    /// Its manifest.
+    pub path: String,
+    /// The pod's name, as the manifest has it.
+    pub pod: String,
+}
+
+impl OtherEtcd {
+    /// As it was found.
+    pub fn new(file: &ManifestFile) -> Self {
+        Self {
+            path: file.path.display().to_string(),
+            pod: file.manifest.pod().name,
+        }
+    }
+}
+
 /// A file in the folder that does no good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -113,6 +135,7 @@ impl Manifests {
             aside: aside.display().to_string(),
             components: Vec::new(),
             strays: Vec::new(),
+            other_etcds: Vec::new(),
             unfinished: Vec::new(),
             one: false,
         }
@@ -189,6 +212,12 @@ impl View for Manifests {
             let word = painted("stray", Tone::Bad, paint);
             let (path, problem) = (clean(&stray.path), clean(&stray.problem));
             text.push_str(&format!("{word}: {path}: {problem}\n"));
+        }
+        for other in &self.other_etcds {
+            let (path, pod) = (clean(&other.path), clean(&other.pod));
+            text.push_str(&format!(
+                "note: {path} runs another etcd ({pod}): it is left alone; --etcd {pod} works on it\n"
+            ));
         }
         for path in &self.unfinished {
             let path = clean(path);

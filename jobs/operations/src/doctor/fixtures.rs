@@ -171,6 +171,7 @@ fn pod(component: ControlPlane) -> PodManifest {
             name: component.to_string(),
         },
         images: vec![format!("registry.k8s.io/{component}:1")],
+        other_etcd: false,
     }
 }
 
@@ -198,6 +199,7 @@ pub(crate) fn healthy() -> Look {
         etcd: Answer::Ok(EtcdManifest {
             manifest: "/etc/kubernetes/manifests/etcd.yaml".into(),
             place: Place::Folder,
+            pod: "etcd".into(),
             target: Target {
                 node: "cp-1".into(),
                 pod: "etcd-cp-1".into(),

@@ -28,6 +28,7 @@ pub(super) fn judge(notes: &mut Notes<'_>) {
     runtime(notes);
     kubelet(notes);
     strays(notes);
+    etcds(notes);
     certificates(notes);
     images(notes);
 }
@@ -187,6 +188,47 @@ fn strays(notes: &mut Notes<'_>) {
             vec![format!("{path}: {}", stray.problem)],
             Next::on(node, command).note(note),
         );
+    }
+}
+
+/// Pods that run another etcd than the cluster's own.
+fn etcds(notes: &mut Notes<'_>) {
+    let (look, node) = (notes.look, notes.node());
+    let Some(manifests) = look.manifests.ok() else {
+        return;
+    };
+    let others = manifests.pods.iter().filter(|pod| pod.other_etcd);
+    let others: Vec<(String, &str)> = others
+        .map(|pod| (pod.path.display().to_string(), pod.pod.name.as_str()))
+        .collect();
+    match look
+        .etcd
+        .failure()
+        .filter(|failure| failure.kind == FailureKind::Refused)
+    {
+        Some(failure) if !others.is_empty() => {
+            let first = others.first().map_or("NAME", |(_, pod)| *pod);
+            let next = Next::on(node, format!("kubectl etcd doctor --etcd {first}"));
+            let evidence = others
+                .iter()
+                .map(|(path, pod)| format!("{path} runs {pod}"));
+            let evidence = evidence.collect();
+            notes.degraded(
+                Kind::WhichEtcd,
+                format!("{node}: {}", failure.message),
+                evidence,
+                next.note(
+                    "--etcd names the pod that is the cluster's own; the others are left alone",
+                ),
+            );
+        }
+        _ => {
+            for (path, pod) in others {
+                notes.in_order(format!(
+                    "{path} runs another etcd ({pod}): it is left alone"
+                ));
+            }
+        }
     }
 }
 

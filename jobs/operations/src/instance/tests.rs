@@ -64,11 +64,7 @@ fn kubeadms_pod_is_read() {
 
 #[test]
 fn the_etcd_that_the_apiserver_uses_is_chosen_whatever_the_order() {
-    let (main, events) = (main_etcd(), events());
-    for candidates in [
-        [main.clone(), events.clone()],
-        [events.clone(), main.clone()],
-    ] {
+    for candidates in [[main_etcd(), events()], [events(), main_etcd()]] {
         for servers in [
             &["https://127.0.0.1:2379"][..],
             &["https://localhost:2379"],
@@ -105,7 +101,7 @@ fn a_copied_label_is_outweighed_by_the_apiserver_and_by_the_name() {
     // Neither has kubeadm's name: the label decides, if one alone has it.
     let unlabelled = named("etcd-main", "etcd", "http://127.0.0.1:2379");
     let candidates = [unlabelled, copy];
-    assert_eq!(chosen(&candidates, &[]), is("etcd-events", ChosenBy::Name));
+    assert_eq!(chosen(&candidates, &[]), is("etcd-events", ChosenBy::Label));
     assert_eq!(
         chosen(&candidates, &["http://127.0.0.1:2379"]),
         is("etcd-main", ChosenBy::Servers)
@@ -114,11 +110,23 @@ fn a_copied_label_is_outweighed_by_the_apiserver_and_by_the_name() {
 
 #[test]
 fn another_etcd_is_never_taken_for_the_one_that_is_missing() {
-    let candidates = [events()];
-    assert_eq!(chosen(&candidates, &["https://127.0.0.1:2379"]), Ok(None));
-    assert_eq!(chosen(&candidates, &["https://10.0.0.1:2379"]), Ok(None));
-    assert_eq!(chosen(&candidates, &[]), is("etcd-events", ChosenBy::Only));
+    let copy = Candidate {
+        component: Some("etcd".into()),
+        container: "etcd".into(),
+        ..events()
+    };
+    for other in [events(), copy] {
+        let candidates = [other];
+        assert_eq!(chosen(&candidates, &["https://127.0.0.1:2379"]), Ok(None));
+        assert_eq!(chosen(&candidates, &["https://10.0.0.1:2379"]), Ok(None));
+    }
+    assert_eq!(chosen(&[events()], &[]), is("etcd-events", ChosenBy::Only));
     assert_eq!(chosen(&[], &[]), Ok(None));
+    // kubeadm's own pod, with a port that somebody changed in one of the two manifests.
+    assert_eq!(
+        chosen(&[main_etcd(), events()], &["https://127.0.0.1:4001"]),
+        is("etcd", ChosenBy::Name)
+    );
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::failure::{Answer, Failure, FailureKind};
 use crate::flags::{Flags, parts, target_from_pod};
 use crate::https::Pair;
 use crate::manifest::{
-    Aside, Folder, Kept, Manifest, ManifestFile, PodId, Problem, Stray, Why, sha256,
+    Folder, Found, Kept, Known, Manifest, ManifestFile, PodId, Problem, Selection, Stray, Why,
+    sha256,
 };
 use crate::root;
 use crate::target::Target;
@@ -60,6 +61,9 @@ pub struct PodManifest {
     pub pod: PodId,
     /// The images of its containers.
     pub images: Vec<String>,
+    /// Whether it runs an etcd that is not the one that the apiserver uses: it is left alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_etcd: bool,
 }
 
 /// A file in the folder that kubelet reads and that does no good.
@@ -127,6 +131,9 @@ pub struct EtcdManifest {
     pub manifest: PathBuf,
     /// Where that is.
     pub place: Place,
+    /// The pod's name as the manifest has it: `etcd`. It tells it from others on the host that run one.
+    #[serde(default)]
+    pub pod: String,
     /// Paths, addresses, certificates, name, image.
     pub target: Target,
     /// `--initial-cluster`, in its order.
@@ -187,25 +194,23 @@ pub struct ApiserverManifest {
 /// The manifests of a host, in both forms: as they are told, and as they are read for the other parts.
 pub(super) struct Read {
     pub(super) told: Manifests,
-    folder: Folder,
-    aside: Vec<Kept>,
-}
-
-/// A component's manifest, in the folder or put aside.
-pub(super) struct Found {
-    pub(super) file: ManifestFile,
-    pub(super) place: Place,
+    known: Known,
 }
 
 /// Reads the folder, and lists what was put aside.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(super) fn read(root: &Path, folder: &Path) -> Result<Read, Failure> {
-    let folder = Folder::read_below(root, folder)?;
-    let aside = root::below(root, Path::new(ASIDE))
-        .map_err(|error| Failure::new(FailureKind::Missing, format!("{ASIDE}: {error}")))
-        .and_then(|path| Aside::new(&path).list());
+pub(super) fn read(root: &Path, folder: &Path, selection: &Selection) -> Result<Read, Failure> {
+    let known = Known::read_below(root, folder, selection)?;
+    let folder = &known.folder;
+    let etcd = known.of(ControlPlane::Etcd.name()).ok().flatten();
+    let etcd = etcd.map(|found| found.file);
+    let others = known.other_etcds();
+    let pod = |file: &ManifestFile| PodManifest {
+        other_etcd: others.iter().any(|other| std::ptr::eq(*other, file)),
+        ..pod(file, etcd)
+    };
     Ok(Read {
         told: Manifests {
             folder: folder.path.clone(),
@@ -213,52 +218,37 @@ pub(super) fn read(root: &Path, folder: &Path) -> Result<Read, Failure> {
             strays: folder
                 .strays
                 .iter()
-                .map(|one| stray(one, &folder))
+                .map(|one| stray(one, folder, etcd))
                 .collect(),
             unfinished: folder.unfinished.iter().map(|path| shown(path)).collect(),
-            aside: match &aside {
+            aside: match &known.archive {
                 Ok(kept) => Answer::Ok(kept.iter().map(aside_of).collect()),
                 Err(failure) => Answer::Failed(failure.clone()),
             },
         },
-        folder,
-        aside: aside.unwrap_or_default(),
+        known,
     })
 }
 
 impl Read {
     /// The pods in the folder.
     pub(super) fn pods(&self) -> &[ManifestFile] {
-        &self.folder.pods
+        &self.known.folder.pods
     }
 
     /// The manifest of a component: in the folder, else the newest that was stopped.
-    pub(super) fn of(&self, component: ControlPlane) -> Option<Found> {
-        if let Some(file) = self.folder.of_component(component.name()) {
-            return Some(Found {
-                file: file.clone(),
-                place: Place::Folder,
-            });
-        }
-        let stopped = self
-            .aside
-            .iter()
-            .rev()
-            .filter(|kept| kept.why == Why::Stopped);
-        let mut read = stopped.filter_map(|kept| ManifestFile::read(&kept.path).ok());
-        let file = read.find(|file| file.manifest.has(component.name()))?;
-        Some(Found {
-            file,
-            place: Place::Aside,
-        })
+    pub(super) fn of(&self, component: ControlPlane) -> Option<Found<'_>> {
+        self.known.of(component.name()).ok().flatten()
     }
 
     /// What etcd's manifest says.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed.
+    /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed; [`FailureKind::Refused`] when
+    /// several could be meant.
     pub(super) fn etcd(&self, node: &str) -> Result<EtcdManifest, Failure> {
-        let Found { file, place } = self.wanted(ControlPlane::Etcd)?;
+        let found = self.wanted(ControlPlane::Etcd)?;
+        let file = found.file;
         let flags = flags(&file.manifest, ControlPlane::Etcd)?;
         let path = file.path.display();
         let target = target_from_pod(&file.manifest.facts(node))
@@ -281,7 +271,8 @@ impl Read {
             initial_cluster_token: flags.get("initial-cluster-token").map(str::to_owned),
             force_new_cluster: flags.is_on("force-new-cluster"),
             manifest: shown(&file.path),
-            place,
+            place: place(found),
+            pod: file.manifest.pod().name,
         })
     }
 
@@ -312,7 +303,8 @@ impl Read {
     /// # Errors
     /// As [`Read::etcd`].
     pub(super) fn apiserver(&self, root: &Path) -> Result<ApiserverManifest, Failure> {
-        let Found { file, place } = self.wanted(ControlPlane::Apiserver)?;
+        let found = self.wanted(ControlPlane::Apiserver)?;
+        let file = found.file;
         let component = file.manifest.component(ControlPlane::Apiserver.name())?;
         let flags = flags(&file.manifest, ControlPlane::Apiserver)?;
         let ca = |path: &str| {
@@ -330,18 +322,25 @@ impl Read {
             client_ca: flags.get("client-ca-file").map(|path| ca(path).into()),
             url: apiserver_url(&flags),
             manifest: shown(&file.path),
-            place,
+            place: place(found),
         })
     }
 
-    fn wanted(&self, component: ControlPlane) -> Result<Found, Failure> {
-        self.of(component).ok_or_else(|| {
-            let folder = self.folder.path.display();
+    fn wanted(&self, component: ControlPlane) -> Result<Found<'_>, Failure> {
+        self.known.of(component.name())?.ok_or_else(|| {
+            let folder = self.known.folder.path.display();
             Failure::new(
                 FailureKind::Missing,
                 format!("no manifest in {folder} runs {component}, and none that was stopped is in {ASIDE}"),
             )
         })
+    }
+}
+
+fn place(found: Found<'_>) -> Place {
+    match found.kept {
+        None => Place::Folder,
+        Some(_) => Place::Aside,
     }
 }
 
@@ -377,13 +376,14 @@ fn apiserver_url(flags: &Flags) -> String {
     }
 }
 
-fn pod(file: &ManifestFile) -> PodManifest {
+fn pod(file: &ManifestFile, etcd: Option<&ManifestFile>) -> PodManifest {
     let components = file.manifest.components();
     PodManifest {
         path: shown(&file.path),
         sha256: sha256(file.manifest.bytes()),
-        component: ControlPlane::of_manifest(&file.manifest),
+        component: ControlPlane::of_file(file, etcd),
         pod: file.manifest.pod(),
+        other_etcd: false,
         images: components
             .iter()
             .filter_map(|one| one.image().map(str::to_owned))
@@ -391,7 +391,7 @@ fn pod(file: &ManifestFile) -> PodManifest {
     }
 }
 
-fn stray(stray: &Stray, folder: &Folder) -> StrayManifest {
+fn stray(stray: &Stray, folder: &Folder, etcd: Option<&ManifestFile>) -> StrayManifest {
     let (kind, of) = match &stray.problem {
         Problem::Copy { of, .. } => (StrayKind::Copy, Some(of)),
         Problem::SamePod { of, .. } => (StrayKind::SamePod, Some(of)),
@@ -403,7 +403,7 @@ fn stray(stray: &Stray, folder: &Folder) -> StrayManifest {
         path: shown(&stray.path),
         kind,
         of: of.map(|of| shown(of)),
-        component: own.and_then(|file| ControlPlane::of_manifest(&file.manifest)),
+        component: own.and_then(|file| ControlPlane::of_file(file, etcd)),
         problem: stray.problem.to_string(),
     }
 }
@@ -441,7 +441,8 @@ mod tests {
     }
 
     fn found(files: &[(&str, &str)]) -> Read {
-        read(host(files).path(), Path::new(PODS)).unwrap()
+        let nothing = Selection::default();
+        read(host(files).path(), Path::new(PODS), &nothing).unwrap()
     }
 
     #[test]
@@ -484,13 +485,86 @@ mod tests {
                 ETCD,
             ),
         ]);
-        let found = read(root.path(), Path::new(PODS)).unwrap();
+        let found = read(root.path(), Path::new(PODS), &Selection::default()).unwrap();
         assert_eq!(found.told.aside.ok().unwrap().len(), 3);
         let etcd = found.etcd("cp-1").unwrap();
         assert_eq!(etcd.place, Place::Aside);
         assert!(etcd.force_new_cluster && etcd.manifest.ends_with(&newer[1..]));
         let failure = found.apiserver(root.path()).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Missing);
+    }
+
+    /// An etcd for events beside the main one.
+    fn events() -> String {
+        ETCD.replace(
+            "  name: etcd\n  namespace",
+            "  name: etcd-events\n  namespace",
+        )
+        .replace(":2379", ":2383")
+        .replace(":2380", ":2384")
+        .replace("/var/lib/etcd", "/var/lib/etcd-events")
+    }
+
+    #[test]
+    fn another_etcd_is_listed_and_is_not_the_one_that_is_looked_at() {
+        let found = found(&[
+            ("/etc/kubernetes/manifests/etcd-events.yaml", &events()),
+            ("/etc/kubernetes/manifests/etcd.yaml", ETCD),
+            ("/etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER),
+        ]);
+        let etcd = found.etcd("cp-1").unwrap();
+        assert_eq!(etcd.pod, "etcd");
+        assert!(etcd.manifest.ends_with("etcd.yaml"));
+        let told = &found.told;
+        assert_eq!(told.of(ControlPlane::Etcd).unwrap().pod.name, "etcd");
+        let others: Vec<&str> = told
+            .pods
+            .iter()
+            .filter(|pod| pod.other_etcd)
+            .map(|pod| pod.pod.name.as_str())
+            .collect();
+        assert_eq!(others, ["etcd-events"]);
+    }
+
+    #[test]
+    fn a_stopped_etcd_is_not_replaced_by_another_one_in_the_folder() {
+        const STOPPED: &str =
+            "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T210000Z.stopped";
+        let events = events();
+        let with = (
+            "/etc/kubernetes/manifests/etcd-events.yaml",
+            events.as_str(),
+        );
+        let apiserver = ("/etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER);
+        // The apiserver may have been stopped too, and its manifest still says what it uses.
+        let stopped_apiserver = (
+            "/var/lib/kubectl-etcd/manifests/kube-apiserver.yaml-2026-11-20T210000Z.stopped",
+            APISERVER,
+        );
+        for files in [
+            &[with, (STOPPED, ETCD), apiserver][..],
+            &[with, (STOPPED, ETCD), stopped_apiserver],
+            &[with, (STOPPED, ETCD)],
+        ] {
+            let root = host(files);
+            let nothing = Selection::default();
+            let found = read(root.path(), Path::new(PODS), &nothing).unwrap();
+            let etcd = found.etcd("cp-1").unwrap();
+            assert_eq!((etcd.place, etcd.pod.as_str()), (Place::Aside, "etcd"));
+            let named = Selection {
+                etcd: Some("etcd-events".into()),
+            };
+            let found = read(root.path(), Path::new(PODS), &named).unwrap();
+            let etcd = found.etcd("cp-1").unwrap();
+            assert_eq!(
+                (etcd.place, etcd.pod.as_str()),
+                (Place::Folder, "etcd-events")
+            );
+        }
+        // Nothing was stopped: there is no manifest of the etcd that the apiserver uses.
+        let root = host(&[with, apiserver]);
+        let found = read(root.path(), Path::new(PODS), &Selection::default()).unwrap();
+        assert_eq!(found.etcd("cp-1").unwrap_err().kind, FailureKind::Missing);
     }
 
     #[test]

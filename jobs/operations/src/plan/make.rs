@@ -43,6 +43,15 @@ impl Looked {
         &self.host.node
     }
 
+    /// Where it is reached, and which of its pods is its etcd.
+    fn host_ref(&self) -> HostRef {
+        let etcd = self.look.etcd.ok().map(|etcd| etcd.pod.clone());
+        HostRef {
+            etcd: etcd.filter(|pod| !pod.is_empty()),
+            ..self.host.clone()
+        }
+    }
+
     /// What its etcd's manifest says.
     ///
     /// # Errors

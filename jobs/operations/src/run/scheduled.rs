@@ -8,6 +8,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::kept::folder;
 use crate::kept::schedule::Routine;
 use crate::local::{LocalEtcd, host_at};
+use crate::manifest::Selection;
 use crate::operation::{Assignment, Operation};
 use crate::report::{Fate, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport};
 use crate::target::Target;
@@ -68,12 +69,12 @@ pub async fn scheduled(
 
 /// This node's etcd, as its manifest has it.
 fn own_etcd(routine: &Routine) -> Result<(LocalEtcd, Target), Failure> {
-    let host = host_at(&routine.root)?;
+    let host = host_at(&routine.root, &Selection::default())?;
     let missing = |message: String| {
         Failure::new(FailureKind::Missing, message)
             .hint("schedules run on control-plane nodes that have an etcd of their own")
     };
-    let etcd = host.etcd.ok_or_else(|| {
+    let etcd = host.etcd?.ok_or_else(|| {
         let folder = host.folder.display();
         missing(format!(
             "no manifest in {folder} of {} runs an etcd",

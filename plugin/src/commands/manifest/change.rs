@@ -173,7 +173,7 @@ async fn changed(
     edits: Vec<Edit>,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let host = this_host(context.ui)?;
+    let host = this_host(context.ui, context.connection)?;
     let text = host.manifest(component).await?;
     let before = Manifest::parse(text.as_bytes()).map_err(|failure| no_plan(&failure))?;
     let mut after = before.clone();
@@ -201,7 +201,7 @@ async fn done(
     wanted: Wanted,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let hosts = Hosts::here(this_host(context.ui)?);
+    let hosts = Hosts::here(this_host(context.ui, context.connection)?);
     let plan_of = async |now| {
         let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
         let Some(host) = looked.first() else {

@@ -76,13 +76,13 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
     let Gathered { hosts, unreachable } = match args.who.ssh.wanted() {
         true => gather(context.ui, &args.who.ssh, context.connection).await?,
         false => Gathered {
-            hosts: Hosts::here(this_host(context.ui)?),
+            hosts: Hosts::here(this_host(context.ui, context.connection)?),
             unreachable: Vec::new(),
         },
     };
     let node = match args.node.clone() {
         Some(node) => node,
-        None => this_host(context.ui)?.node().to_owned(),
+        None => this_host(context.ui, context.connection)?.node().to_owned(),
     };
     let host = hosts
         .of(&node)

@@ -57,6 +57,7 @@ pub(super) fn prospect() -> Prospect {
         hosts: vec![HostRef {
             node: "cp-1".into(),
             address: None,
+            etcd: None,
         }],
         stages: stages.done(),
         other_hosts: vec![OtherHost {

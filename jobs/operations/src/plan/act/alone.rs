@@ -19,13 +19,13 @@ use super::{Here, Undone, copy};
 use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::target_from_pod;
-use crate::manifest::{Manifest, Start, Stop};
+use crate::manifest::{ALONE, Manifest, Start, Stop};
 use crate::run::{Events, trouble_with_data};
 use crate::static_pod::Wanted;
 use crate::target::Target;
 
 /// The pod's name, and its manifest's.
-const NAME: &str = "kubectl-etcd-alone";
+const NAME: &str = ALONE;
 
 /// An etcd that runs alone for a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,14 +1,12 @@
 //! A component started: its manifest in, perhaps changed, and it is up.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use super::super::action::{Done, Until};
 use super::pods::{self, OfText};
 use super::{Here, Record, Undone};
 use crate::failure::{Failure, FailureKind};
-use crate::manifest::{Aside, Edit, Folder, Kept, Manifest, ManifestFile, Start, Stop, Why};
+use crate::manifest::{Edit, ManifestFile, Start, Stop};
 use crate::run::Events;
 use crate::static_pod::{StaticPod, Wanted};
 
@@ -57,7 +55,9 @@ pub(super) fn taken_out(component: &str, here: &Here<'_>) -> Result<Stop, Failur
     if let Some(stop) = by_plan {
         return Ok(stop.clone());
     }
-    let kept = newest_stopped(&here.aside.list()?, component).ok_or_else(|| {
+    let known = here.known()?;
+    let kept = known.of(component)?.and_then(|found| found.kept);
+    let kept = kept.ok_or_else(|| {
         let message = format!(
             "no manifest of {component} was taken out: there is none in {}",
             here.aside.folder().display()
@@ -65,29 +65,7 @@ pub(super) fn taken_out(component: &str, here: &Here<'_>) -> Result<Stop, Failur
         Failure::new(FailureKind::Missing, message)
             .hint("if it lies elsewhere, move it into the folder of the static pods")
     })?;
-    Stop::of_kept(&kept, here.pods)
-}
-
-/// The manifest of a component that was taken out to stop it, the newest one.
-///
-/// # Errors
-/// What the disk says.
-pub(crate) fn stopped_manifest(
-    aside: &Aside,
-    component: &str,
-) -> Result<Option<Manifest>, Failure> {
-    let kept = newest_stopped(&aside.list()?, component);
-    kept.map(|kept| Ok(ManifestFile::read(&kept.path)?.manifest))
-        .transpose()
-}
-
-fn newest_stopped(kept: &[Kept], component: &str) -> Option<Kept> {
-    let runs =
-        |path: &Path| ManifestFile::read(path).is_ok_and(|file| file.manifest.has(component));
-    let mut newest = kept.iter().rev();
-    newest
-        .find(|kept| kept.why == Why::Stopped && runs(&kept.path))
-        .cloned()
+    Stop::of_kept(kept, here.pods)
 }
 
 impl Started {
@@ -117,13 +95,7 @@ pub(super) async fn await_up(
     here: &Here<'_>,
     events: &mut Events<'_>,
 ) -> Result<Done, Failure> {
-    let folder = Folder::read(here.pods)?;
-    let file = folder.of_component(component).ok_or_else(|| {
-        Failure::new(
-            FailureKind::Missing,
-            format!("no manifest in {} runs {component}", here.pods.display()),
-        )
-    })?;
+    let file = here.manifest_of(component)?;
     let pod = StaticPod::of(&file.manifest, component, here.node)?;
     pods::up(&pod, &pods::runtime().await?, until.wanted(), events).await?;
     Ok(Done::Plain)

@@ -86,7 +86,7 @@ pub fn manifest(
         plan: plan(
             PlanKind::Manifest,
             title,
-            vec![host.host.clone()],
+            vec![host.host_ref()],
             stages.done(),
             now,
         ),

@@ -88,7 +88,7 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
     let made = plan(
         PlanKind::Recover,
         format!("a new cluster out of {}", best.node()),
-        hosts.iter().map(|host| host.host.clone()).collect(),
+        hosts.iter().map(Looked::host_ref).collect(),
         stages.done(),
         now,
     );

@@ -89,7 +89,7 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
         plan: plan(
             PlanKind::Replace,
             format!("replace the member of {}", host.node()),
-            vec![host.host.clone()],
+            vec![host.host_ref()],
             stages.done(),
             now,
         ),

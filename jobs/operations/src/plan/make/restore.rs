@@ -125,7 +125,7 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
     let made = plan(
         PlanKind::Restore,
         format!("restore {} on {}", what.name, nodes.join(", ")),
-        hosts.iter().map(|host| host.host.clone()).collect(),
+        hosts.iter().map(Looked::host_ref).collect(),
         stages,
         now,
     );

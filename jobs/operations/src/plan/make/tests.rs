@@ -18,6 +18,7 @@ fn host(look: Look) -> Looked {
     let host = HostRef {
         node: "cp-1".into(),
         address: Some("10.0.0.1".into()),
+        etcd: None,
     };
     Looked { host, look }
 }
