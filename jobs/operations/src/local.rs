@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
-use crate::kubelet;
+use crate::kubelet::Started;
 use crate::manifest::{Known, Manifest, ManifestFile, Selection, Stray};
 use crate::root;
 use crate::target::Target;
@@ -136,11 +136,9 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
     })
 }
 
-/// kubelet's name for this host: as it is told on its command line, else the host's own in lower case.
+/// kubelet's name for this host: as it is told when it is started, else the host's own in lower case.
 pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
-    let told =
-        kubelet::flags(root).and_then(|flags| flags.get("hostname-override").map(str::to_owned));
-    if let Some(name) = told.filter(|name| !name.is_empty()) {
+    if let Some(name) = Started::find(root).node_name() {
         return Ok(name);
     }
     let name = root::read_text(root, "/proc/sys/kernel/hostname").map_err(|error| {
@@ -152,11 +150,11 @@ pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
     Ok(name.trim().to_lowercase())
 }
 
-/// The static pods' folder as the node knows it, of a host whose file system is found at `root`: `staticPodPath` of
-/// kubelet's configuration, else where kubeadm puts it.
+/// The static pods' folder as the node knows it, of a host whose file system is found at `root`: as kubelet is told when it is
+/// started, by its flag or its configuration, else where kubeadm puts it.
 pub fn manifests_folder(root: &Path) -> PathBuf {
-    let path = kubelet::configured(root, "staticPodPath");
-    Path::new("/").join(path.as_deref().unwrap_or(STATIC_PODS))
+    let started = Started::find(root);
+    Path::new("/").join(started.static_pods().unwrap_or(STATIC_PODS))
 }
 
 fn etcd_servers(manifest: &Manifest) -> Option<Vec<String>> {
