@@ -10,7 +10,9 @@ use crate::kept::schedule::Routine;
 use crate::local::{LocalEtcd, host_at};
 use crate::manifest::Selection;
 use crate::operation::{Assignment, Operation};
-use crate::report::{Fate, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport};
+use crate::report::{
+    Fate, NO_OBJECTS, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport,
+};
 use crate::target::Target;
 use crate::wire::{self, Progress};
 
@@ -54,7 +56,12 @@ pub async fn scheduled(
         Report::Snapshot(SavedSnapshot { snapshot, contents }) => (snapshot, contents),
         _ => return Err(unexpected(&save.operation)),
     };
-    let pruned = prune(routine, &from, events, cancel).await;
+    let pruned = match saved.is_empty() {
+        false => prune(routine, &from, events, cancel).await,
+        // It makes room for none that may be the last good one.
+        true => Err(Failure::new(FailureKind::Refused, NO_OBJECTS)
+            .hint("kubectl etcd doctor on that node says which etcds run there")),
+    };
     Ok(Report::Scheduled(ScheduledReport {
         node: from.node,
         snapshot: saved,
