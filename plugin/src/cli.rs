@@ -186,6 +186,7 @@ impl ConnectionArgs {
     pub(crate) fn selection(&self) -> Selection {
         Selection {
             etcd: self.etcd.clone(),
+            ..Selection::default()
         }
     }
 }

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
 use crate::kubelet::Started;
-use crate::manifest::{Known, Manifest, ManifestFile, Selection, Stray};
+use crate::manifest::{Known, Manifest, ManifestFile, Place, Selection, Stray, elsewhere};
 use crate::root;
 use crate::target::Target;
 
 /// Where kubelet looks when its configuration names no other place.
-const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+pub(crate) const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 
 /// What a host's manifests say.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Host {
     pub etcd: Result<Option<LocalEtcd>, Failure>,
     /// The manifest of its etcd, which was put aside to stop it; none: it was not.
     pub stopped_etcd: Option<PathBuf>,
+    /// Manifests of an etcd where kubelet does not look, the newest first, where there is none to be started.
+    pub etcd_elsewhere: Vec<PathBuf>,
     /// Other pods that run an etcd.
     pub other_etcds: Vec<OtherEtcd>,
     /// Whether the apiserver uses an etcd of other hosts.
@@ -107,13 +109,18 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
     let others = known.other_etcds().into_iter();
     let other_etcds = others.map(OtherEtcd::of).collect();
     let stopped = etcd.as_ref().ok().copied().flatten();
-    let stopped = stopped.filter(|found| found.kept.is_some());
+    let stopped = stopped.filter(|found| found.place == Place::Aside);
     let stopped_etcd = stopped.map(|found| found.file.path.clone());
     let etcd = etcd.map(|found| {
-        let in_folder = found.filter(|found| found.kept.is_none());
+        let in_folder = found.filter(|found| found.place == Place::Folder);
         in_folder.map(|found| LocalEtcd::of(found.file, &node))
     });
     let etcd_is_elsewhere = known.etcd_is_elsewhere();
+    let is_missing = matches!(&etcd, Ok(None)) && stopped_etcd.is_none() && !etcd_is_elsewhere;
+    let etcd_elsewhere = match is_missing {
+        true => etcd_manifests_elsewhere(root, &known.folder.path),
+        false => Vec::new(),
+    };
     let found = known.folder;
     let apiserver = found
         .of_component("kube-apiserver")?
@@ -121,6 +128,7 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
     Ok(Host {
         etcd,
         stopped_etcd,
+        etcd_elsewhere,
         other_etcds,
         etcd_is_elsewhere,
         etcd_servers: apiserver.and_then(etcd_servers),
@@ -134,6 +142,20 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
         folder: found.path,
         strays: found.strays,
     })
+}
+
+/// What only a control-plane node has: the administrator's kubeconfig, the cluster CA's key, etcd's data where kubeadm puts it.
+/// A worker has a folder for static pods and kubelet's own files.
+const CONTROL_PLANE_FILES: [&str; 3] = [
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/pki/ca.key",
+    "/var/lib/etcd/member",
+];
+
+/// Whether files are on a host that only a control-plane node has, whatever became of its manifests.
+pub fn has_control_plane_files(root: &Path) -> bool {
+    let is_there = |path: &str| root::below(root, Path::new(path)).is_ok_and(|path| path.exists());
+    CONTROL_PLANE_FILES.iter().any(|path| is_there(path))
 }
 
 /// kubelet's name for this host: as it is told when it is started, else the host's own in lower case.
@@ -155,6 +177,12 @@ pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
 pub fn manifests_folder(root: &Path) -> PathBuf {
     let started = Started::find(root);
     Path::new("/").join(started.static_pods().unwrap_or(STATIC_PODS))
+}
+
+fn etcd_manifests_elsewhere(root: &Path, folder: &Path) -> Vec<PathBuf> {
+    let all = elsewhere(root, folder).into_iter();
+    let etcds = all.filter(|found| found.file.manifest.has("etcd"));
+    etcds.map(|found| found.file.path).collect()
 }
 
 fn etcd_servers(manifest: &Manifest) -> Option<Vec<String>> {

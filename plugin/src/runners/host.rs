@@ -1,6 +1,6 @@
 //! A control-plane node's host that was reached without an apiserver: over ssh, or the one on which this runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::host::{
@@ -63,6 +63,11 @@ impl Host {
     pub(crate) fn meaning(mut self, selection: Selection) -> Self {
         self.selection = selection;
         self
+    }
+
+    /// Names files from which components are started that have no manifest in kubelet's folder.
+    pub(crate) fn naming(&mut self, manifests: Vec<PathBuf>) {
+        self.selection.manifests = manifests;
     }
 
     /// A host that is connected.

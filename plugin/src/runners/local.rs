@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use etcd_operations::failure::Failure;
-use etcd_operations::local::{Host, host_at};
+use etcd_operations::local::{Host, has_control_plane_files, host_at};
 use etcd_operations::look::ASIDE;
 use etcd_operations::manifest::Selection;
 use etcd_operations::operation::{Assignment, Operation};
@@ -39,8 +39,15 @@ pub(crate) fn node_name() -> Result<String, Error> {
         .node)
 }
 
+/// The static pods of this host cannot be read: it is no control-plane node, or their folder is gone.
 fn not_one(failure: &Failure) -> Error {
-    Error::usage(format!("this host is not a control-plane node: {failure}"))
+    if has_control_plane_files(Path::new("/")) {
+        let mut error = Error::of_failure("", failure);
+        error.message.clone_from(&failure.message);
+        return error;
+    }
+    let message = &failure.message;
+    Error::usage(format!("this host is not a control-plane node: {message}"))
         .hint("run it on a control-plane node")
 }
 
@@ -60,13 +67,15 @@ pub(crate) fn as_root() -> Result<(), Error> {
 
 /// Whether this may be a control-plane node, perhaps one whose static pods were stopped, and we may look at it.
 pub(crate) fn may_be_looked_at() -> bool {
+    let root = Path::new("/");
     let traces = [MANIFESTS, ASIDE].map(Path::new);
-    rustix::process::geteuid().is_root() && traces.into_iter().any(Path::is_dir)
+    rustix::process::geteuid().is_root()
+        && (traces.into_iter().any(Path::is_dir) || has_control_plane_files(root))
 }
 
-/// Whether this host has static pod manifests, that is, whether working on it is worth offering.
+/// Whether this host is a control-plane node, whatever became of its manifests: whether working on it is worth offering.
 pub(crate) fn is_control_plane() -> bool {
-    Path::new(MANIFESTS).join("etcd.yaml").exists()
+    etcd_operations::look::is_control_plane(Path::new("/"))
 }
 
 fn node_at(root: &Path, selection: &Selection) -> Result<Node, Error> {
@@ -116,17 +125,17 @@ fn without_manifest(host: &Host) -> Error {
             ),
         )
         .hint("kubectl etcd manifest start etcd"),
-        (None, Some(servers)) => Error::new(
-            ErrorKind::NothingReached,
+        (None, Some(servers)) => put_it_back(
+            host,
             format!(
                 "no manifest in {folder} runs etcd, which the apiserver of {} uses: {}",
                 host.node,
                 servers.join(", ")
             ),
-        )
-        .hint(format!(
-            "if its manifest was moved, move it back into {folder}"
-        )),
+        ),
+        (None, None) if is_control_plane() => {
+            put_it_back(host, format!("no manifest in {folder} runs etcd"))
+        }
         (None, None) => Error::usage(format!(
             "this host has no etcd: no manifest in {folder} runs one"
         ))
@@ -137,6 +146,23 @@ fn without_manifest(host: &Host) -> Error {
         error = error.hint(format!("{}: {}", stray.path.display(), stray.problem));
     }
     error
+}
+
+/// There is no manifest of etcd, and what brings it back.
+fn put_it_back(host: &Host, message: String) -> Error {
+    let error = Error::new(ErrorKind::NothingReached, message);
+    let folder = host.folder.display();
+    match host.etcd_elsewhere.first() {
+        Some(found) => {
+            let found = found.display();
+            error.hint(format!(
+                "{found} is one: if it is what ran last, mv {found} {folder}/"
+            ))
+        }
+        None => error.hint(format!(
+            "if it lies elsewhere, move it into {folder}; else kubeadm init phase etcd local writes a new one"
+        )),
+    }
 }
 
 /// Runs an operation here.

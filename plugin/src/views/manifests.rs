@@ -93,6 +93,8 @@ pub enum KeptWhy {
     Stopped,
     /// It was put in, and taken out again when that was undone.
     Undone,
+    /// It was taken out, and was brought back since.
+    Returned,
 }
 
 /// A pod that runs another etcd.
@@ -181,6 +183,7 @@ impl KeptManifest {
                 Why::Changed => KeptWhy::BeforeChange,
                 Why::Stopped => KeptWhy::Stopped,
                 Why::Undone => KeptWhy::Undone,
+                Why::Returned => KeptWhy::Returned,
             },
             at: kept.at().map(|at| at.to_string()),
         }
@@ -262,9 +265,14 @@ impl Manifests {
 impl Component {
     /// All there is to know of it.
     fn whole(&self, paint: Paint) -> String {
-        let file = match &self.file {
-            Some(file) => clean(file),
-            None => painted("taken out", Tone::Bad, paint),
+        let file = match (&self.file, self.kept.first()) {
+            (Some(file), _) => clean(file),
+            (None, Some(kept)) => {
+                let out = painted("taken out", Tone::Bad, paint);
+                let since = kept.at.as_deref().unwrap_or("-");
+                format!("{out} on {since}, archived as {}", clean(&kept.path))
+            }
+            (None, None) => painted("taken out", Tone::Bad, paint),
         };
         let image = self.image.as_deref().map_or_else(|| "-".to_owned(), clean);
         let pod = clean(&self.pod);
@@ -286,6 +294,7 @@ impl Component {
                     KeptWhy::BeforeChange => "as it was before a change",
                     KeptWhy::Stopped => "taken out to stop the pod",
                     KeptWhy::Undone => "put in, and taken out again when that was undone",
+                    KeptWhy::Returned => "taken out, and brought back since",
                 };
                 grid.row(vec![
                     field(file_name(&kept.path)),

@@ -195,6 +195,9 @@ pub(crate) fn healthy() -> Look {
             strays: Vec::new(),
             unfinished: Vec::new(),
             aside: Answer::Ok(Vec::new()),
+            taken_out: Vec::new(),
+            elsewhere: Vec::new(),
+            etcd_is_external: false,
         }),
         etcd: Answer::Ok(EtcdManifest {
             manifest: "/etc/kubernetes/manifests/etcd.yaml".into(),
@@ -241,6 +244,7 @@ pub(crate) fn healthy() -> Look {
                     component,
                     pod: pod(component).pod,
                     containers: Answer::Ok(vec![running()]),
+                    last_ran: None,
                 })
                 .into(),
             images: vec![ImageLook {
@@ -288,6 +292,7 @@ pub(crate) fn healthy() -> Look {
             readyz: ok(),
         }),
         plan: Answer::Ok(None),
+        control_plane_files: true,
     }
 }
 

@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::live::PeerFiles;
 use super::since::fingerprints;
-use super::{ControlPlane, certificates};
+use super::{ArchivedManifest, ControlPlane, RuntimeLook, certificates};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::flags::{Flags, parts, target_from_pod};
 use crate::https::Pair;
 use crate::manifest::{
-    Folder, Found, Kept, Known, Manifest, ManifestFile, PodId, Problem, Selection, Stray, Why,
-    sha256,
+    Elsewhere, Folder, Found, Kept, Known, Manifest, ManifestFile, Place, PodId, Problem,
+    Selection, Stray, Why, elsewhere, sha256,
 };
 use crate::root;
 use crate::target::Target;
@@ -35,6 +36,16 @@ pub struct Manifests {
     pub unfinished: Vec<PathBuf>,
     /// What was put aside, in the order of names, and so of times for each manifest.
     pub aside: Answer<Vec<AsideManifest>>,
+    /// What would be brought back of pods that are not in the folder: the last that was taken out, or what somebody has
+    /// named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_out: Vec<ArchivedManifest>,
+    /// Manifests of components that have none in the folder, where kubelet does not look; the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<ElsewhereManifest>,
+    /// Whether the apiserver uses an etcd of other hosts.
+    #[serde(default)]
+    pub etcd_is_external: bool,
 }
 
 impl Manifests {
@@ -44,6 +55,33 @@ impl Manifests {
             .iter()
             .find(|pod| pod.component == Some(component))
     }
+
+    /// What would be brought back of a component: what somebody has named, else what was taken out last.
+    pub fn archived(&self, component: ControlPlane) -> Option<&ArchivedManifest> {
+        let of = |one: &&ArchivedManifest| one.component == Some(component);
+        let mut all = self.taken_out.iter().filter(of);
+        let named = all.clone().find(|one| one.named);
+        named.or_else(|| all.next())
+    }
+
+    /// Manifests of a component where kubelet does not look, the newest first.
+    pub fn elsewhere(&self, component: ControlPlane) -> impl Iterator<Item = &ElsewhereManifest> {
+        let of = move |one: &&ElsewhereManifest| one.component == component;
+        self.elsewhere.iter().filter(of)
+    }
+}
+
+/// A manifest where kubelet does not look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ElsewhereManifest {
+    /// The component that it runs.
+    pub component: ControlPlane,
+    /// Its file.
+    pub path: PathBuf,
+    /// When it was last written to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
 }
 
 /// A static pod's manifest.
@@ -111,16 +149,6 @@ pub struct AsideManifest {
     pub name: String,
     /// Why it is here.
     pub why: Why,
-}
-
-/// Where a manifest was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Place {
-    /// In the static pods' folder: kubelet shall run it.
-    Folder,
-    /// Put aside, and there is none in the folder: it was stopped.
-    Aside,
 }
 
 /// What etcd's manifest says.
@@ -195,6 +223,26 @@ pub struct ApiserverManifest {
 pub(super) struct Read {
     pub(super) told: Manifests,
     known: Known,
+    /// The manifests of components that are missing, where kubelet does not look.
+    elsewhere: Vec<ManifestFile>,
+    /// Whether kubelet does not look into the folder: it stands in for the one that is not there.
+    stands_in: bool,
+}
+
+/// Reads another folder instead of the one that is not there: it tells what the components were.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_elsewhere(
+    root: &Path,
+    folder: &Path,
+    selection: &Selection,
+) -> Result<Read, Failure> {
+    let read = read(root, folder, selection)?;
+    Ok(Read {
+        stands_in: true,
+        ..read
+    })
 }
 
 /// Reads the folder, and lists what was put aside.
@@ -211,8 +259,16 @@ pub(super) fn read(root: &Path, folder: &Path, selection: &Selection) -> Result<
         other_etcd: others.iter().any(|other| std::ptr::eq(*other, file)),
         ..pod(file, etcd)
     };
+    let missing = missing(&known);
+    let elsewhere = match missing.is_empty() {
+        true => Vec::new(),
+        false => elsewhere(root, &folder.path),
+    };
     Ok(Read {
         told: Manifests {
+            etcd_is_external: known.etcd_is_elsewhere(),
+            taken_out: taken_out(&known),
+            elsewhere: missing_ones(&missing, &elsewhere),
             folder: folder.path.clone(),
             pods: folder.pods.iter().map(pod).collect(),
             strays: folder
@@ -226,8 +282,52 @@ pub(super) fn read(root: &Path, folder: &Path, selection: &Selection) -> Result<
                 Err(failure) => Answer::Failed(failure.clone()),
             },
         },
+        elsewhere: elsewhere.into_iter().map(|one| one.file).collect(),
         known,
+        stands_in: false,
     })
+}
+
+/// The components that have no manifest, in the folder or to be brought back. An etcd of other hosts is not missing.
+fn missing(known: &Known) -> Vec<ControlPlane> {
+    let all = ControlPlane::ALL.into_iter();
+    let is_missing = |component: &ControlPlane| {
+        let none = matches!(known.of(component.name()), Ok(None));
+        none && !(*component == ControlPlane::Etcd && known.etcd_is_elsewhere())
+    };
+    all.filter(is_missing).collect()
+}
+
+fn missing_ones(missing: &[ControlPlane], elsewhere: &[Elsewhere]) -> Vec<ElsewhereManifest> {
+    let of = |one: &Elsewhere| {
+        let mut runs = missing.iter().copied();
+        let component = runs.find(|component| one.file.manifest.has(component.name()))?;
+        Some(ElsewhereManifest {
+            component,
+            path: shown(&one.file.path),
+            modified: one.modified,
+        })
+    };
+    elsewhere.iter().filter_map(of).collect()
+}
+
+/// What would be brought back.
+fn taken_out(known: &Known) -> Vec<ArchivedManifest> {
+    let component = |file: &ManifestFile| {
+        let mut all = ControlPlane::ALL.into_iter();
+        all.find(|component| {
+            let found = known.of(component.name()).ok().flatten();
+            found.is_some_and(|found| found.file.path == file.path)
+        })
+    };
+    let archived = |(file, kept): (&ManifestFile, Option<&Kept>)| {
+        let target = target_from_pod(&file.manifest.facts("")).ok();
+        let data_dir = target.map(|target| target.data_dir);
+        ArchivedManifest::new(component(file), file, kept, data_dir)
+    };
+    let named = known.named().iter().map(|file| (file, None));
+    let stopped = known.stopped().map(|(file, kept)| (file, Some(kept)));
+    named.chain(stopped).map(archived).collect()
 }
 
 impl Read {
@@ -236,9 +336,33 @@ impl Read {
         &self.known.folder.pods
     }
 
-    /// The manifest of a component: in the folder, else the newest that was stopped.
+    /// The manifest of a component: in the folder, else one that could be brought back, else the newest that lies elsewhere.
     pub(super) fn of(&self, component: ControlPlane) -> Option<Found<'_>> {
-        self.known.of(component.name()).ok().flatten()
+        self.wanted(component).ok()
+    }
+
+    /// Compares what would be brought back with what ran last, as the runtime tells it, and with the data there is.
+    pub(super) fn compare(&mut self, root: &Path, runtime: Option<&RuntimeLook>) {
+        let others: Vec<PathBuf> = self
+            .known
+            .other_etcds()
+            .iter()
+            .filter_map(|file| target_from_pod(&file.manifest.facts("")).ok())
+            .map(|target| target.data_dir)
+            .collect();
+        for archived in &mut self.told.taken_out {
+            let Some(component) = archived.component else {
+                continue;
+            };
+            let ran = runtime.and_then(|runtime| runtime.last_ran(component));
+            let found = self.known.of(component.name()).ok().flatten();
+            let found =
+                found.and_then(|found| found.file.manifest.component(component.name()).ok());
+            if let Some((ran, found)) = ran.zip(found) {
+                archived.compare(&found, ran.clone());
+            }
+            archived.look_for_newer_data(root, &others);
+        }
     }
 
     /// What etcd's manifest says.
@@ -271,7 +395,7 @@ impl Read {
             initial_cluster_token: flags.get("initial-cluster-token").map(str::to_owned),
             force_new_cluster: flags.is_on("force-new-cluster"),
             manifest: shown(&file.path),
-            place: place(found),
+            place: found.place,
             pod: file.manifest.pod().name,
         })
     }
@@ -322,25 +446,42 @@ impl Read {
             client_ca: flags.get("client-ca-file").map(|path| ca(path).into()),
             url: apiserver_url(&flags),
             manifest: shown(&file.path),
-            place: place(found),
+            place: found.place,
         })
     }
 
     fn wanted(&self, component: ControlPlane) -> Result<Found<'_>, Failure> {
-        self.known.of(component.name())?.ok_or_else(|| {
-            let folder = self.known.folder.path.display();
-            Failure::new(
-                FailureKind::Missing,
-                format!("no manifest in {folder} runs {component}, and none that was stopped is in {ASIDE}"),
-            )
+        if let Some(found) = self.known.of(component.name())? {
+            return Ok(match (found.place, self.stands_in) {
+                (Place::Folder, true) => Found {
+                    place: Place::Elsewhere,
+                    ..found
+                },
+                _ => found,
+            });
+        }
+        let mut elsewhere = self.elsewhere.iter();
+        let file = elsewhere.find(|file| file.manifest.has(component.name()));
+        let is_missing = self.told.elsewhere(component).next().is_some();
+        if let Some(file) = file.filter(|_| is_missing) {
+            return Ok(Found {
+                file,
+                place: Place::Elsewhere,
+                kept: None,
+            });
+        }
+        let folder = self.known.folder.path.display();
+        let message = format!(
+            "no manifest of {component}: {folder} has none, and none that was taken out is in {ASIDE}"
+        );
+        let failure = Failure::new(FailureKind::Missing, message);
+        Err(match self.known.outdated(component.name()) {
+            Some(kept) => failure.hint(format!(
+                "{} is older than what ran last; --manifest {0} takes it all the same",
+                kept.path.display()
+            )),
+            None => failure,
         })
-    }
-}
-
-fn place(found: Found<'_>) -> Place {
-    match found.kept {
-        None => Place::Folder,
-        Some(_) => Place::Aside,
     }
 }
 
@@ -481,7 +622,7 @@ mod tests {
             (older, ETCD),
             (newer, &forced),
             (
-                "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-22T210000Z.changed",
+                "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T220000Z.changed",
                 ETCD,
             ),
         ]);
@@ -553,6 +694,7 @@ mod tests {
             assert_eq!((etcd.place, etcd.pod.as_str()), (Place::Aside, "etcd"));
             let named = Selection {
                 etcd: Some("etcd-events".into()),
+                ..Selection::default()
             };
             let found = read(root.path(), Path::new(PODS), &named).unwrap();
             let etcd = found.etcd("cp-1").unwrap();

@@ -10,6 +10,7 @@ use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
 use super::aside::{Kept, Why};
+use super::elsewhere::lost_folder;
 use super::etcds::Etcds;
 use super::file::{ManifestFile, is_unfinished};
 use super::stray::{Problem, Stray, second_of};
@@ -161,6 +162,9 @@ fn names(root: &Path, folder: &Path) -> Result<Vec<OsString>, Failure> {
     let entries = root::below(root, folder)
         .and_then(|folder| folder.read_dir()?.collect::<Result<Vec<_>, _>>())
         .map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                return lost_folder(root, folder);
+            }
             let message = format!(
                 "could not read the static pods' folder {}: {error}",
                 folder.display()

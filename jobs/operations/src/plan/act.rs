@@ -118,6 +118,7 @@ impl Here<'_> {
     pub(super) fn known(&self) -> Result<Known, Failure> {
         let selection = Selection {
             etcd: self.etcd.map(str::to_owned),
+            ..Selection::default()
         };
         Known::read_below(Path::new("/"), self.pods, &selection)
     }
@@ -130,9 +131,11 @@ impl Action {
             Self::Stop { component } => stop::prepare(component, here).await.map(Record::Stop),
             Self::Start {
                 component,
+                manifest,
                 edits,
                 until,
-            } => start::prepare(component, edits, *until, here).map(Record::Start),
+            } => start::prepare(component, manifest.as_deref(), edits, *until, here)
+                .map(Record::Start),
             Self::SwapData { target, restored } => {
                 data::prepare(target, *restored, here).map(Record::Moves)
             }

@@ -14,12 +14,11 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::action::Done;
 use super::pods::{self, OfText};
-use super::start::taken_out;
 use super::{Here, Undone, copy};
 use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::target_from_pod;
-use crate::manifest::{ALONE, Manifest, Start, Stop};
+use crate::manifest::{ALONE, Manifest, Start};
 use crate::run::{Events, trouble_with_data};
 use crate::static_pod::Wanted;
 use crate::target::Target;
@@ -63,13 +62,9 @@ pub(super) fn prepare(target: &Target, manifest: &str, here: &Here<'_>) -> Resul
     if target_of_copy != copied {
         return Err(on_the_data_itself(&target_of_copy));
     }
-    let out = taken_out("etcd", here)?;
-    let stop = Stop {
-        manifest: here.pods.join(format!("{NAME}.yaml")),
-        ..out
-    };
+    let path = here.pods.join(format!("{NAME}.yaml"));
     Ok(Alone {
-        manifest: Start::prepare(&stop, &made, here.aside, here.now)?,
+        manifest: Start::prepare_new(&path, &made, here.aside, here.now)?,
         of: OfText::new("etcd", &made, here),
         wal_dir,
         target: target_of_copy,
