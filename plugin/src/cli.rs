@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, ValueEnum};
+use etcd_operations::manifest::Selection;
 
 use crate::commands::Command;
 use crate::views::Format;
@@ -160,6 +161,16 @@ pub struct ConnectionArgs {
     /// How long one request to the apiserver may take, such as 5s; 0 for no limit
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     pub request_timeout: Option<Duration>,
+    /// Pod whose etcd is meant, by its manifest's name, where several run one on a host [default: the one that the apiserver
+    /// uses]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        hide_short_help = true,
+        help_heading = FLEET
+    )]
+    pub etcd: Option<String>,
     /// Namespace the Jobs run in [default: kubectl-etcd, made when missing; kube-system where you may not make it]
     #[arg(short = 'n', long, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
@@ -169,6 +180,14 @@ impl ConnectionArgs {
     /// Whether somebody has said which apiserver is meant, besides by a whole kubeconfig.
     pub(crate) fn names_cluster(&self) -> bool {
         self.server.is_some() || self.context.is_some() || self.cluster.is_some()
+    }
+
+    /// Which manifests are meant on a host.
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            etcd: self.etcd.clone(),
+            ..Selection::default()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use etcd_operations::failure::FailureKind;
+use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 use futures::StreamExt;
@@ -195,7 +196,7 @@ impl Session {
             return;
         }
         let Some(here) = local::is_control_plane()
-            .then(local::host)
+            .then(|| local::host(&Selection::default()))
             .and_then(Result::ok)
         else {
             return;

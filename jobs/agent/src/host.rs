@@ -75,7 +75,7 @@ async fn done(ask: &Ask) -> Result<HostAnswer, Failure> {
         let _ = print(HostEvent::Progress(progress));
     };
     match &ask.detached {
-        None => answer(&ask.request, &mut told).await,
+        None => answer(ask, &mut told).await,
         Some(detached) => start_or_follow(ask, detached, worker(detached)?, &mut told).await,
     }
 }

@@ -4,6 +4,7 @@ use std::hash::RandomState;
 
 use crate::crc::Joined;
 use crate::error::Damage;
+use crate::kubernetes::is_object;
 use crate::latest::LatestChanges;
 use crate::page::Leaf;
 use crate::plan::Plan;
@@ -21,6 +22,7 @@ pub(crate) struct Check<'p> {
     records: u64,
     last_revision: Revision,
     live: LatestChanges<()>,
+    has_objects: bool,
     damage: Found,
 }
 
@@ -70,6 +72,7 @@ impl<'p> Check<'p> {
             records: 0,
             last_revision: Revision::default(),
             live: LatestChanges::new(keys.clone()),
+            has_objects: false,
             damage: Found::default(),
         }
     }
@@ -190,6 +193,8 @@ impl<'p> Check<'p> {
         };
         self.last_revision = self.last_revision.max(at.revision);
         self.live.change(kv.key, at, || ());
+        // One is enough: nobody deletes all of a cluster's objects.
+        self.has_objects = self.has_objects || (!at.deletion && is_object(kv.key, kv.value));
         Ok(())
     }
 
@@ -199,6 +204,7 @@ impl<'p> Check<'p> {
         self.records += other.records;
         self.last_revision = self.last_revision.max(other.last_revision);
         self.live.append(other.live);
+        self.has_objects |= other.has_objects;
         self.damage.append(other.damage);
     }
 
@@ -233,6 +239,7 @@ impl<'p> Check<'p> {
             revision: self.last_revision.main,
             total_keys_all: self.records,
             total_keys_live: self.live.live().count() as u64,
+            has_objects: self.has_objects,
             ..Status::default()
         };
         found.append(self.damage);

@@ -66,6 +66,26 @@ pub fn object_name<'k>(key: &'k [u8], prefix: &str) -> Option<ObjectName<'k>> {
     })
 }
 
+/// Whether a key and its value are an object of Kubernetes that somebody would miss. Events are none: an etcd may hold them
+/// alone, and a snapshot of it is not one of the cluster.
+///
+/// Told by the value, as the apiserver's `--etcd-prefix` may be anything: it stores its own resources behind `k8s\0` or
+/// encrypted, and others as JSON with their version in front; or by the prefix that it has when it is told of none.
+pub fn is_object(key: &[u8], value: &[u8]) -> bool {
+    let stored = value.starts_with(b"k8s\0") || value.starts_with(b"k8s:enc:");
+    let json = value.starts_with(b"{")
+        && contains(&value[..value.len().min(JSON_HEAD)], b"\"apiVersion\"");
+    let usual = key.starts_with(b"/registry/");
+    (stored || json || usual) && !contains(key, b"/events/")
+}
+
+/// In the first so many bytes of an object's JSON its version is looked for. The apiserver writes it first.
+const JSON_HEAD: usize = 256;
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
 /// With what a value was encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct EncryptionKey {
@@ -216,6 +236,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn objects_are_told_from_other_keys_whatever_the_prefix() {
+        for (key, value) in [
+            ("/registry/pods/a/b", "x"),
+            ("/registry/compact", "k8s\0..."),
+            ("/other/pods/a/b", "k8s\0\n"),
+            ("/other/secrets/a/b", "k8s:enc:aescbc:v1:key1:..."),
+            (
+                "/other/x.example/y/a/b",
+                "{\"apiVersion\":\"x.example/v1\",\"kind\":\"Y\"}",
+            ),
+        ] {
+            assert!(is_object(key.as_bytes(), value.as_bytes()), "{key}");
+        }
+        for (key, value) in [
+            ("/registry/events/default/a.17", "k8s\0\n"),
+            ("/other/events/default/a.17", "k8s\0\n"),
+            ("compact_rev_key", "17"),
+            ("/calico/v1/host", "{\"a\":1}"),
+            ("", ""),
+        ] {
+            assert!(!is_object(key.as_bytes(), value.as_bytes()), "{key}");
+        }
+    }
 
     #[test]
     fn keys_are_read_as_the_apiserver_writes_them() {

@@ -21,4 +21,6 @@ pub struct Status {
     pub total_size: u64,
     /// The recorded storage version, "3.6.0"; empty before 3.6.
     pub version: String,
+    /// Whether there is an object of Kubernetes, events aside; etcdutl does not tell that.
+    pub has_objects: bool,
 }

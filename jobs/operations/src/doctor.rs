@@ -74,6 +74,10 @@ pub enum SituationKind {
     KubeletDown,
     /// A file in the static pods' folder gets in a pod's way.
     StrayManifest,
+    /// kubelet's folder of static pods is not there.
+    FolderMissing,
+    /// Several pods run etcd, and nothing tells which one the apiserver uses.
+    WhichEtcd,
     /// A certificate has expired, or is not good yet.
     CertificateExpired,
     /// A certificate that is named cannot be read.
@@ -106,6 +110,8 @@ pub enum SituationKind {
     BadFlags,
     /// A component's manifest was put aside, so it does not run.
     ComponentStopped,
+    /// There is no manifest of etcd, in the folder or archived.
+    NoEtcdManifest,
     /// etcd does not run, for another reason or one that was not seen.
     EtcdDown,
     /// A NOSPACE alarm is raised.
@@ -172,9 +178,9 @@ pub fn diagnose(looks: &[Look], now: Timestamp) -> Diagnosis {
             now,
             found: &mut found,
         };
-        host::judge(&mut notes);
+        host::judge(&mut notes, looks);
         let member = member::judge(&mut notes, looks);
-        components::judge(&mut notes, member);
+        components::judge(&mut notes, member, looks);
     }
     cluster::judge(looks, &mut found);
     found.sort();

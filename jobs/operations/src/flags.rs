@@ -14,7 +14,7 @@ pub(crate) use line::{first_flag, plain_name};
 pub use pod::{
     ContainerFacts, HostVolume, Mount, PodFacts, TargetError, named_volumes, target_from_pod,
 };
-pub(crate) use pod::{named_paths, path_of_mount};
+pub(crate) use pod::{etcd_container, named_paths, path_of_mount};
 
 /// etcd's switches: `--flag` alone means true, and the word after it is not their value (Go's `flag` package).
 /// A switch that is not listed here is only misread when a word that is no flag follows it, which etcd would refuse.

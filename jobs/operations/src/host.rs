@@ -23,6 +23,7 @@ use crate::agree::{Agreement, agreement};
 use crate::failure::{Failure, FailureKind};
 use crate::local;
 use crate::look::{Look, LookOptions, Since, etcd_manifest, is_control_plane, look, since};
+use crate::manifest::Selection;
 use crate::operation::{Assignment, Operation};
 use crate::plan::{Direction, Plan, PlanId, Plans, StepRun};
 use crate::report::Report;
@@ -47,6 +48,9 @@ pub struct Ask {
     pub version: u32,
     /// What is to be done.
     pub request: HostRequest,
+    /// Which manifests are meant.
+    #[serde(default, skip_serializing_if = "Selection::is_empty")]
+    pub selection: Selection,
     /// Where it is on record when it must not stop with the connection; none: it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detached: Option<Detached>,
@@ -185,6 +189,9 @@ pub struct Hello {
     /// Its etcd, as far as its manifest tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Box<Target>>,
+    /// Why that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_target: Option<Failure>,
     /// Who the program runs as; 0 is root.
     pub uid: u32,
     /// The processor's architecture, in Rust's words.
@@ -228,8 +235,16 @@ impl Ask {
         Self {
             version: VERSION,
             request,
+            selection: Selection::default(),
             detached: None,
         }
+    }
+
+    /// The same of these manifests.
+    #[must_use]
+    pub fn of(mut self, selection: Selection) -> Self {
+        self.selection = selection;
+        self
     }
 
     /// The same, done by a process of its own that is on record there.
@@ -295,37 +310,38 @@ impl From<Result<HostAnswer, Failure>> for HostEvent {
 ///
 /// # Errors
 /// What was in the way.
-pub async fn answer(request: &HostRequest, events: &mut Events<'_>) -> Result<HostAnswer, Failure> {
-    match request {
-        HostRequest::Hello => hello(Path::new("/")).map(HostAnswer::Hello),
+pub async fn answer(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Failure> {
+    let (root, selection) = (Path::new("/"), &ask.selection);
+    match &ask.request {
+        HostRequest::Hello => hello(root, selection).map(HostAnswer::Hello),
         HostRequest::Digest { path } => {
             let file = digest(path, events).await?;
             Ok(HostAnswer::Digest { file })
         }
         HostRequest::Look { options } => {
-            let look = Box::pin(look(Path::new("/"), options, events)).await;
+            let look = Box::pin(look(root, selection, options, events)).await;
             Ok(HostAnswer::Look {
                 look: Box::new(look),
             })
         }
         HostRequest::Since { revision } => {
-            let found = Box::pin(since(Path::new("/"), *revision, events)).await;
+            let found = Box::pin(since(root, selection, *revision, events)).await;
             found.map(HostAnswer::Since)
         }
         HostRequest::Operate { operation } => {
-            let report = Box::pin(operate(operation, events)).await?;
+            let report = Box::pin(operate(operation, selection, events)).await?;
             Ok(HostAnswer::Report {
                 report: Box::new(report),
             })
         }
         HostRequest::Agreement => {
-            let etcd = local::host()?.etcd.ok_or_else(no_etcd)?;
+            let etcd = local::host(selection)?.etcd?.ok_or_else(no_etcd)?;
             let target = etcd
                 .target
                 .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
             agreement(&target).await.map(HostAnswer::Agreement)
         }
-        HostRequest::Manifest { component } => plans::manifest(component),
+        HostRequest::Manifest { component } => plans::manifest(component, selection),
         HostRequest::BeginPlan { plan } => {
             Plans::default().begin(plan)?;
             Ok(HostAnswer::Plain)
@@ -347,7 +363,11 @@ fn no_etcd() -> Failure {
     Failure::new(FailureKind::Missing, "no manifest here runs etcd")
 }
 
-async fn operate(operation: &Operation, events: &mut Events<'_>) -> Result<Report, Failure> {
+async fn operate(
+    operation: &Operation,
+    selection: &Selection,
+    events: &mut Events<'_>,
+) -> Result<Report, Failure> {
     if !operation.only_looks() {
         let message = format!("{} is not done in this way", operation.name());
         return Err(Failure::new(FailureKind::Refused, message)
@@ -356,21 +376,23 @@ async fn operate(operation: &Operation, events: &mut Events<'_>) -> Result<Repor
     let assignment = Assignment {
         version: wire::VERSION,
         operation: operation.clone(),
-        target: etcd_manifest(Path::new("/"))?.target,
+        target: etcd_manifest(Path::new("/"), selection)?.target,
     };
     run(&assignment, events, &Cancel::never()).await
 }
 
-fn hello(root: &Path) -> Result<Hello, Failure> {
-    let target = etcd_manifest(root).ok().map(|found| found.target);
+fn hello(root: &Path, selection: &Selection) -> Result<Hello, Failure> {
     // A host without manifests answers as well: it says that it is none to work on.
-    let in_folder = || local::host_at(root).is_ok_and(|host| host.etcd.is_some());
+    let found = etcd_manifest(root, selection);
+    let host = local::host_at(root, selection).ok();
+    let in_folder = host.is_some_and(|host| !matches!(host.etcd, Ok(None)));
     Ok(Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: local::node_name(root)?,
-        etcd: target.is_some() || in_folder(),
+        etcd: found.is_ok() || in_folder,
         control_plane: is_control_plane(root),
-        target: target.map(Box::new),
+        no_target: found.as_ref().err().cloned(),
+        target: found.ok().map(|found| Box::new(found.target)),
         uid: rustix::process::geteuid().as_raw(),
         architecture: std::env::consts::ARCH.to_owned(),
     })
@@ -424,9 +446,12 @@ mod tests {
     fn a_host_says_who_it_is() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
-        assert_eq!(hello(root.path()).unwrap_err().kind, FailureKind::Missing);
+        assert_eq!(
+            hello(root.path(), &Selection::default()).unwrap_err().kind,
+            FailureKind::Missing
+        );
         std::fs::write(root.path().join("proc/sys/kernel/hostname"), "CP-1\n").unwrap();
-        let hello = hello(root.path()).unwrap();
+        let hello = hello(root.path(), &Selection::default()).unwrap();
         assert_eq!((hello.node.as_str(), hello.etcd), ("cp-1", false));
         assert_eq!(hello.architecture, std::env::consts::ARCH);
     }
@@ -442,13 +467,13 @@ mod tests {
         };
         write("proc/sys/kernel/hostname", "cp-1\n");
         write("etc/kubernetes/manifests/.keep", "");
-        let none = hello(root.path()).unwrap();
+        let none = hello(root.path(), &Selection::default()).unwrap();
         assert!(!none.etcd && !none.control_plane && none.target.is_none());
         write(
             "var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T210000Z.stopped",
             ETCD,
         );
-        let stopped = hello(root.path()).unwrap();
+        let stopped = hello(root.path(), &Selection::default()).unwrap();
         assert!(stopped.etcd && stopped.control_plane);
         assert_eq!(stopped.target.unwrap().pod, "etcd-cp-1");
     }
@@ -458,7 +483,7 @@ mod tests {
         let request = HostRequest::Operate {
             operation: Operation::Defrag,
         };
-        let refused = answer(&request, &mut |_| ()).await.unwrap_err();
+        let refused = answer(&Ask::new(request), &mut |_| ()).await.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused);
         assert!(
             refused
@@ -471,7 +496,7 @@ mod tests {
     async fn a_file_is_told_by_size_and_digest() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
-        let ask = HostRequest::Digest { path: path.clone() };
+        let ask = Ask::new(HostRequest::Digest { path: path.clone() });
         let none = answer(&ask, &mut |_| ()).await.unwrap();
         assert_eq!(none, HostAnswer::Digest { file: None });
         std::fs::write(&path, "abc").unwrap();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::kubelet;
 use crate::local::manifests_folder;
-use crate::manifest::{Aside, Folder, Manifest, PodId};
+use crate::manifest::{Known, Manifest, PodId, Selection};
 use crate::runtime::{Image, PULL_LIMIT, PullError, PullTrouble, Runtime};
 
 pub use logins::Logins;
@@ -49,7 +49,8 @@ impl Images {
     /// [`FailureKind::Unreachable`] when that does not answer.
     pub async fn of_host() -> Result<Self, Failure> {
         let root = Path::new("/");
-        let named = named(&Folder::read(&manifests_folder(root))?, &Aside::of_host())?;
+        let known = Known::read_below(root, &manifests_folder(root), &Selection::default())?;
+        let named = named(&known)?;
         let runtime = Runtime::of_host(kubelet::runtime_socket(root).as_deref()).await?;
         Ok(Self { named, runtime })
     }
@@ -91,12 +92,15 @@ impl Images {
 }
 
 /// The images that manifests name, each once for each component.
-fn named(folder: &Folder, aside: &Aside) -> Result<Vec<Named>, Failure> {
+fn named(known: &Known) -> Result<Vec<Named>, Failure> {
+    if let Err(failure) = &known.archive {
+        return Err(failure.clone());
+    }
     let mut found = Vec::new();
-    for file in &folder.pods {
+    for file in &known.folder.pods {
         add(&mut found, &file.manifest, false);
     }
-    for (file, _) in folder.stopped(&aside.list()?) {
+    for (file, _) in known.stopped() {
         add(&mut found, &file.manifest, true);
     }
     Ok(found)
@@ -197,18 +201,22 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, MANIFEST.replace("NAME", name)).unwrap();
         };
-        put("manifests/etcd.yaml", "etcd");
-        put("aside/etcd.yaml-2026-11-20T210000Z.stopped", "etcd");
+        put("etc/kubernetes/manifests/etcd.yaml", "etcd");
         put(
-            "aside/kube-apiserver.yaml-2026-11-20T210000Z.stopped",
+            "var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T210000Z.stopped",
+            "etcd",
+        );
+        put(
+            "var/lib/kubectl-etcd/manifests/kube-apiserver.yaml-2026-11-20T210000Z.stopped",
             "kube-apiserver",
         );
         put(
-            "aside/kube-scheduler.yaml-2026-11-20T210000Z.changed",
+            "var/lib/kubectl-etcd/manifests/kube-scheduler.yaml-2026-11-20T210000Z.changed",
             "kube-scheduler",
         );
-        let folder = Folder::read(&root.path().join("manifests")).unwrap();
-        let named = named(&folder, &Aside::new(&root.path().join("aside"))).unwrap();
+        let folder = manifests_folder(root.path());
+        let known = Known::read_below(root.path(), &folder, &Selection::default()).unwrap();
+        let named = named(&known).unwrap();
         let told: Vec<String> = named
             .iter()
             .map(|one| {

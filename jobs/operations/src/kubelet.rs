@@ -1,18 +1,20 @@
 //! The kubelet of this host: a service of systemd.
 
+mod started;
+mod unit;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_yaml::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::evidence::shown;
 use crate::failure::{Failure, FailureKind};
-use crate::flags::Flags;
-use crate::root;
+
+pub(crate) use started::Started;
 
 /// The service, as kubeadm's packages call it.
 const SERVICE: &str = "kubelet";
@@ -23,42 +25,14 @@ const LIMIT: Duration = Duration::from_secs(100);
 /// The last so many lines of its log are looked through.
 const LOG_LINES: &str = "400";
 
-/// kubelet's configuration.
-const CONFIG: &str = "/var/lib/kubelet/config.yaml";
-
-/// The flags kubeadm gives it.
-const FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
-
-/// Its flags as kubeadm wrote them; none: it did not.
-pub(crate) fn flags(root: &Path) -> Option<Flags> {
-    let text = root::read_text(root, FLAGS).ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("KUBELET_KUBEADM_ARGS="))?;
-    let words: Vec<String> = line
-        .trim()
-        .trim_matches('"')
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
-    Flags::parse(&[], &words, &[]).ok()
-}
-
-/// A text of its configuration, by its key.
-pub(crate) fn configured(root: &Path, key: &str) -> Option<String> {
-    let text = root::read_text(root, CONFIG).ok()?;
-    let config: Value = serde_yaml::from_str(&text).ok()?;
-    config.get(key)?.as_str().map(str::to_owned)
-}
-
 /// The socket of the container runtime it is told to use: by its flag (before Kubernetes 1.27), or its configuration.
 pub fn runtime_socket(root: &Path) -> Option<PathBuf> {
-    let by_flag = flags(root).and_then(|flags| {
-        let told = flags.get("container-runtime-endpoint")?;
-        Some(told.to_owned())
-    });
-    let told = by_flag.or_else(|| configured(root, "containerRuntimeEndpoint"))?;
-    let path = told.strip_prefix("unix://").unwrap_or(&told);
+    let started = Started::find(root);
+    let by_flag = started.flag("container-runtime-endpoint");
+    let told = by_flag.or_else(|| started.configured("containerRuntimeEndpoint"))?;
+    let path = told.strip_prefix("unix:").unwrap_or(told);
+    // Both `unix:///run/x.sock` and `unix:/run/x.sock`.
+    let path = path.strip_prefix("//").unwrap_or(path);
     path.starts_with('/').then(|| path.into())
 }
 
@@ -172,8 +146,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let at = |path: &str| root.path().join(path.trim_start_matches('/'));
         std::fs::create_dir_all(at("/var/lib/kubelet")).unwrap();
-        std::fs::write(at(FLAGS), flags).unwrap();
-        std::fs::write(at(CONFIG), config).unwrap();
+        std::fs::write(at("/var/lib/kubelet/kubeadm-flags.env"), flags).unwrap();
+        std::fs::write(at("/var/lib/kubelet/config.yaml"), config).unwrap();
         root
     }
 
@@ -218,6 +192,9 @@ mod tests {
         let told = |flags: &str, config: &str| runtime_socket(host(flags, config).path());
         assert_eq!(told(flags, config), Some("/run/x.sock".into()));
         assert_eq!(told("", config), Some("/run/crio/crio.sock".into()));
+        let deckhouse = "containerRuntimeEndpoint: unix:/var/run/containerd/containerd.sock\n";
+        let socket = "/var/run/containerd/containerd.sock";
+        assert_eq!(told("", deckhouse), Some(socket.into()));
         assert_eq!(told("", ""), None);
         assert_eq!(told("", "containerRuntimeEndpoint: tcp://x\n"), None);
         assert_eq!(runtime_socket(Path::new("/none")), None);

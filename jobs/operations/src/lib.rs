@@ -17,6 +17,7 @@ pub mod host;
 mod https;
 pub mod ids;
 pub mod images;
+pub mod instance;
 pub mod kept;
 pub mod kubelet;
 pub mod local;

@@ -4,17 +4,18 @@
 //! `etcd.yaml` is a second etcd. So all of them are read (see [`crate::manifest`]), and what does not belong there is told.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
-use crate::kubelet;
-use crate::manifest::{Folder, Manifest, Stray};
+use crate::kubelet::Started;
+use crate::manifest::{Known, Manifest, ManifestFile, Place, Selection, Stray, elsewhere};
 use crate::root;
 use crate::target::Target;
 
 /// Where kubelet looks when its configuration names no other place.
-const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+pub(crate) const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 
 /// What a host's manifests say.
 #[derive(Debug)]
@@ -23,8 +24,16 @@ pub struct Host {
     pub node: String,
     /// The folder of the static pods, as the node knows it.
     pub folder: PathBuf,
-    /// Its etcd, if a manifest has one.
-    pub etcd: Option<LocalEtcd>,
+    /// Its etcd, if a manifest has one: of several the one that the apiserver uses. An error when that cannot be told.
+    pub etcd: Result<Option<LocalEtcd>, Failure>,
+    /// The manifest of its etcd, which was put aside to stop it; none: it was not.
+    pub stopped_etcd: Option<PathBuf>,
+    /// Manifests of an etcd where kubelet does not look, the newest first, where there is none to be started.
+    pub etcd_elsewhere: Vec<PathBuf>,
+    /// Other pods that run an etcd.
+    pub other_etcds: Vec<OtherEtcd>,
+    /// Whether the apiserver uses an etcd of other hosts.
+    pub etcd_is_elsewhere: bool,
     /// kube-apiserver's `--etcd-servers`, if a manifest has one.
     pub etcd_servers: Option<Vec<String>>,
     /// kube-apiserver's `--etcd-prefix`, if a manifest gives one.
@@ -46,31 +55,82 @@ pub struct LocalEtcd {
     pub founders: Vec<String>,
 }
 
+/// A pod that runs an etcd which is not the one that the apiserver uses: it is left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherEtcd {
+    /// The manifest, as the node knows it.
+    pub manifest: PathBuf,
+    /// The pod's name as the manifest has it.
+    pub pod: String,
+}
+
+impl OtherEtcd {
+    fn of(file: &ManifestFile) -> Self {
+        Self {
+            manifest: file.path.clone(),
+            pod: file.manifest.pod().name,
+        }
+    }
+}
+
+impl LocalEtcd {
+    fn of(file: &ManifestFile, node: &str) -> Self {
+        Self {
+            manifest: file.path.clone(),
+            target: target_from_pod(&file.manifest.facts(node)),
+            founders: founders(&file.manifest),
+        }
+    }
+}
+
+impl fmt::Display for OtherEtcd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, pod) = (self.manifest.display(), &self.pod);
+        write!(f, "{path} runs another etcd ({pod}): it is left alone")
+    }
+}
+
 /// Looks at this host.
 ///
 /// # Errors
 /// [`FailureKind::Missing`] when it is not a control-plane node, or its folder of manifests cannot be read.
-pub fn host() -> Result<Host, Failure> {
-    host_at(Path::new("/"))
+pub fn host(selection: &Selection) -> Result<Host, Failure> {
+    host_at(Path::new("/"), selection)
 }
 
 /// Looks at a host whose file system is found at `root`.
 ///
 /// # Errors
 /// As [`host`].
-pub fn host_at(root: &Path) -> Result<Host, Failure> {
+pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
     let node = node_name(root)?;
-    let found = Folder::read_below(root, &manifests_folder(root))?;
-    let etcd = found.of_component("etcd");
+    let known = Known::read_below(root, &manifests_folder(root), selection)?;
+    let etcd = known.of("etcd");
+    let others = known.other_etcds().into_iter();
+    let other_etcds = others.map(OtherEtcd::of).collect();
+    let stopped = etcd.as_ref().ok().copied().flatten();
+    let stopped = stopped.filter(|found| found.place == Place::Aside);
+    let stopped_etcd = stopped.map(|found| found.file.path.clone());
+    let etcd = etcd.map(|found| {
+        let in_folder = found.filter(|found| found.place == Place::Folder);
+        in_folder.map(|found| LocalEtcd::of(found.file, &node))
+    });
+    let etcd_is_elsewhere = known.etcd_is_elsewhere();
+    let is_missing = matches!(&etcd, Ok(None)) && stopped_etcd.is_none() && !etcd_is_elsewhere;
+    let etcd_elsewhere = match is_missing {
+        true => etcd_manifests_elsewhere(root, &known.folder.path),
+        false => Vec::new(),
+    };
+    let found = known.folder;
     let apiserver = found
-        .of_component("kube-apiserver")
+        .of_component("kube-apiserver")?
         .map(|file| &file.manifest);
     Ok(Host {
-        etcd: etcd.map(|file| LocalEtcd {
-            manifest: file.path.clone(),
-            target: target_from_pod(&file.manifest.facts(&node)),
-            founders: founders(&file.manifest),
-        }),
+        etcd,
+        stopped_etcd,
+        etcd_elsewhere,
+        other_etcds,
+        etcd_is_elsewhere,
         etcd_servers: apiserver.and_then(etcd_servers),
         etcd_prefix: apiserver.and_then(etcd_prefix),
         named_paths: found
@@ -84,11 +144,23 @@ pub fn host_at(root: &Path) -> Result<Host, Failure> {
     })
 }
 
-/// kubelet's name for this host: as it is told on its command line, else the host's own in lower case.
+/// What only a control-plane node has: the administrator's kubeconfig, the cluster CA's key, etcd's data where kubeadm puts it.
+/// A worker has a folder for static pods and kubelet's own files.
+const CONTROL_PLANE_FILES: [&str; 3] = [
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/pki/ca.key",
+    "/var/lib/etcd/member",
+];
+
+/// Whether files are on a host that only a control-plane node has, whatever became of its manifests.
+pub fn has_control_plane_files(root: &Path) -> bool {
+    let is_there = |path: &str| root::below(root, Path::new(path)).is_ok_and(|path| path.exists());
+    CONTROL_PLANE_FILES.iter().any(|path| is_there(path))
+}
+
+/// kubelet's name for this host: as it is told when it is started, else the host's own in lower case.
 pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
-    let told =
-        kubelet::flags(root).and_then(|flags| flags.get("hostname-override").map(str::to_owned));
-    if let Some(name) = told.filter(|name| !name.is_empty()) {
+    if let Some(name) = Started::find(root).node_name() {
         return Ok(name);
     }
     let name = root::read_text(root, "/proc/sys/kernel/hostname").map_err(|error| {
@@ -100,11 +172,17 @@ pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
     Ok(name.trim().to_lowercase())
 }
 
-/// The static pods' folder as the node knows it, of a host whose file system is found at `root`: `staticPodPath` of
-/// kubelet's configuration, else where kubeadm puts it.
+/// The static pods' folder as the node knows it, of a host whose file system is found at `root`: as kubelet is told when it is
+/// started, by its flag or its configuration, else where kubeadm puts it.
 pub fn manifests_folder(root: &Path) -> PathBuf {
-    let path = kubelet::configured(root, "staticPodPath");
-    Path::new("/").join(path.as_deref().unwrap_or(STATIC_PODS))
+    let started = Started::find(root);
+    Path::new("/").join(started.static_pods().unwrap_or(STATIC_PODS))
+}
+
+fn etcd_manifests_elsewhere(root: &Path, folder: &Path) -> Vec<PathBuf> {
+    let all = elsewhere(root, folder).into_iter();
+    let etcds = all.filter(|found| found.file.manifest.has("etcd"));
+    etcds.map(|found| found.file.path).collect()
 }
 
 fn etcd_servers(manifest: &Manifest) -> Option<Vec<String>> {
@@ -185,7 +263,7 @@ spec:
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        host_at(root.path())
+        host_at(root.path(), &Selection::default())
     }
 
     #[test]
@@ -200,7 +278,7 @@ spec:
         assert_eq!(host.node, "cp-1");
         assert_eq!(host.strays, []);
         assert_eq!(host.etcd_servers.unwrap(), ["https://127.0.0.1:2379"]);
-        let etcd = host.etcd.unwrap();
+        let etcd = host.etcd.unwrap().unwrap();
         assert_eq!(
             etcd.founders,
             ["https://10.0.0.2:2380", "https://10.0.0.1:2380"]
@@ -242,7 +320,7 @@ spec:
                 .to_string()
                 .contains("second manifest of the pod kube-system/etcd")
         );
-        assert!(host.etcd.unwrap().manifest.ends_with("etcd.yaml"));
+        assert!(host.etcd.unwrap().unwrap().manifest.ends_with("etcd.yaml"));
     }
 
     #[test]
@@ -261,9 +339,55 @@ spec:
         .unwrap();
         assert_eq!(host.node, "master.example");
         assert_eq!(
-            host.etcd.unwrap().target.unwrap().pod,
+            host.etcd.unwrap().unwrap().target.unwrap().pod,
             "etcd-master.example"
         );
+    }
+
+    #[test]
+    fn an_etcd_beside_the_main_one_is_told_and_left_alone() {
+        let events = ETCD
+            .replace("name: etcd,", "name: etcd-events,")
+            .replace(":2379", ":2383");
+        let host = host_with(&[
+            ("etc/kubernetes/manifests/etcd-events.yaml", &events),
+            ("etc/kubernetes/manifests/etcd.yaml", ETCD),
+            ("etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER),
+        ])
+        .unwrap();
+        let etcd = host.etcd.unwrap().unwrap();
+        assert_eq!(etcd.target.unwrap().pod, "etcd-cp-1");
+        let others: Vec<String> = host.other_etcds.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            others,
+            [
+                "/etc/kubernetes/manifests/etcd-events.yaml runs another etcd (etcd-events): it is left alone"
+            ]
+        );
+        assert!(!host.etcd_is_elsewhere);
+    }
+
+    #[test]
+    fn an_etcd_whose_manifest_is_gone_is_not_elsewhere() {
+        let apiserver = |servers: &str| {
+            let text = APISERVER.replace("https://127.0.0.1:2379", servers);
+            let text = text.replace(
+                "kube-apiserver, '",
+                "kube-apiserver, --advertise-address=10.0.0.1, '",
+            );
+            host_with(&[("etc/kubernetes/manifests/kube-apiserver.yaml", &text)]).unwrap()
+        };
+        for here in [
+            "https://127.0.0.1:2379",
+            "https://10.0.0.1:2379,https://10.0.0.2:2379",
+        ] {
+            let host = apiserver(here);
+            assert!(
+                host.etcd.unwrap().is_none() && !host.etcd_is_elsewhere,
+                "{here}"
+            );
+        }
+        assert!(apiserver("https://10.9.0.1:2379").etcd_is_elsewhere);
     }
 
     #[test]
@@ -272,6 +396,6 @@ spec:
         assert_eq!(failure.kind, FailureKind::Missing);
         let host =
             host_with(&[("etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER)]).unwrap();
-        assert!(host.etcd.is_none());
+        assert!(host.etcd.unwrap().is_none());
     }
 }

@@ -4,6 +4,9 @@
 //! time limit of its own: where something hangs, the rest is still told.
 
 mod apiserver;
+mod archived;
+#[cfg(test)]
+mod archived_tests;
 mod aside;
 mod certificates;
 mod cold;
@@ -28,12 +31,14 @@ use tokio::time::timeout;
 
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::local;
-use crate::manifest::Manifest;
+pub use crate::manifest::Place;
+use crate::manifest::{Manifest, Selection, stand_in};
 use crate::ports;
 use crate::run::Events;
 use crate::static_pod::StaticPod;
 
 pub use apiserver::{ApiserverHealth, HealthAnswer};
+pub use archived::{ArchivedManifest, Doubt, LastRan};
 pub use aside::{CURRENT_PLAN, PutAside, UnfinishedPlan};
 pub use certificates::{CertificateLook, Dates};
 pub use cold::{
@@ -45,8 +50,8 @@ pub use disks::{DiskLook, DiskSpace};
 pub use kubelet::KubeletLook;
 pub use live::{KnownFrom, Listener, LiveEtcd, PeerLook, PeerPort};
 pub use manifests::{
-    ASIDE, ApiserverManifest, AsideManifest, EtcdManifest, InitialMember, InitialState, Manifests,
-    Place, PodManifest, StrayKind, StrayManifest,
+    ASIDE, ApiserverManifest, AsideManifest, ElsewhereManifest, EtcdManifest, InitialMember,
+    InitialState, Manifests, PodManifest, StrayKind, StrayManifest,
 };
 pub use since::{Changes, ClusterIdentity, ETCD_PREFIX, KindChanges, Since, since};
 
@@ -124,6 +129,17 @@ pub struct Look {
     pub own_apiserver: Answer<ApiserverHealth>,
     /// A plan on this host that was begun and not ended; none: there is none.
     pub plan: Answer<Option<UnfinishedPlan>>,
+    /// Whether files are here that only a control-plane node has, whatever became of its manifests.
+    #[serde(default)]
+    pub control_plane_files: bool,
+}
+
+/// Whether a manifest there says that this is a control-plane node: one that lies around somewhere does not.
+fn is_evidence(place: Place) -> bool {
+    match place {
+        Place::Folder | Place::Aside | Place::Named => true,
+        Place::Elsewhere => false,
+    }
 }
 
 impl Look {
@@ -132,12 +148,15 @@ impl Look {
         self.node.ok().map_or("this host", String::as_str)
     }
 
-    /// Whether it is a control-plane node: a component of a control plane has a manifest here, or had one.
+    /// Whether it is a control-plane node: a component of a control plane has a manifest here, or had one, or the files of one
+    /// are here.
     pub fn is_control_plane(&self) -> bool {
         let pods = self.manifests.ok().map(|found| found.pods.as_slice());
         let component = |pod: &PodManifest| pod.component.is_some();
-        self.etcd.ok().is_some()
-            || self.apiserver.ok().is_some()
+        let etcd = self.etcd.ok().map(|etcd| etcd.place);
+        let apiserver = self.apiserver.ok().map(|apiserver| apiserver.place);
+        self.control_plane_files
+            || [etcd, apiserver].into_iter().flatten().any(is_evidence)
             || pods.unwrap_or_default().iter().any(component)
     }
 
@@ -182,18 +201,25 @@ impl Look {
 ///
 /// # Errors
 /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed.
-pub(crate) fn etcd_manifest(root: &Path) -> Result<EtcdManifest, Failure> {
+pub(crate) fn etcd_manifest(root: &Path, selection: &Selection) -> Result<EtcdManifest, Failure> {
     let node = local::node_name(root)?;
-    manifests::read(root, &local::manifests_folder(root))?.etcd(&node)
+    manifests::read(root, &local::manifests_folder(root), selection)?.etcd(&node)
 }
 
-/// Whether a host is a control-plane node: as [`Look::is_control_plane`], a component that was stopped counts.
-pub(crate) fn is_control_plane(root: &Path) -> bool {
-    let read = manifests::read(root, &local::manifests_folder(root));
-    read.is_ok_and(|read| {
-        let mut all = ControlPlane::ALL.into_iter();
-        all.any(|component| read.of(component).is_some())
-    })
+/// Whether a host is a control-plane node, as [`Look::is_control_plane`]: a component that was stopped counts.
+pub fn is_control_plane(root: &Path) -> bool {
+    let nothing = Selection::default();
+    let read = manifests::read(root, &local::manifests_folder(root), &nothing);
+    let by_manifests = || {
+        read.is_ok_and(|read| {
+            let mut all = ControlPlane::ALL.into_iter();
+            all.any(|component| {
+                let found = read.of(component);
+                found.is_some_and(|found| is_evidence(found.place))
+            })
+        })
+    };
+    local::has_control_plane_files(root) || by_manifests()
 }
 
 /// How long the container runtime may take for all that is asked.
@@ -209,14 +235,17 @@ const PEERS_LIMIT: Duration = Duration::from_secs(10);
 ///
 /// It ends within seconds, but for the reading of a database on which no etcd runs (see [`LookOptions`]); of that progress
 /// is told. Dropped, it stops reading.
-pub async fn look(root: &Path, options: &LookOptions, events: &mut Events<'_>) -> Look {
+pub async fn look(
+    root: &Path,
+    selection: &Selection,
+    options: &LookOptions,
+    events: &mut Events<'_>,
+) -> Look {
     let at = Timestamp::now();
     let node = local::node_name(root);
     let name = node.clone().unwrap_or_default();
-    let read = manifests::read(root, &local::manifests_folder(root));
-    let of_manifests =
-        |failure: &Failure| Failure::new(failure.kind, format!("no manifests: {failure}"));
-    let read_or = || read.as_ref().map_err(of_manifests);
+    let (mut read, lost) = read_manifests(root, selection);
+    let read_or = || read.as_ref().map_err(Clone::clone);
     let etcd = read_or().and_then(|read| read.etcd(&name));
     let apiserver = read_or().and_then(|read| read.apiserver(root));
 
@@ -244,6 +273,9 @@ pub async fn look(root: &Path, options: &LookOptions, events: &mut Events<'_>) -
     let (runtime, own_apiserver, kubelet, parts) =
         join!(runtime, own_apiserver, kubelet::look(), etcd_parts);
 
+    if let Ok(read) = &mut read {
+        read.compare(root, runtime.as_ref().ok());
+    }
     let data_dir = etcd.as_ref().ok().map(|etcd| etcd.target.data_dir.clone());
     let disks: Vec<&Path> = data_dir
         .as_deref()
@@ -257,6 +289,7 @@ pub async fn look(root: &Path, options: &LookOptions, events: &mut Events<'_>) -
         disks: disks::look(root, &disks),
         certificates: certificates::look(root, &name, pods),
         plan: aside::plan(root).into(),
+        control_plane_files: local::has_control_plane_files(root),
         node: node.into(),
         kubelet,
         runtime: runtime.into(),
@@ -267,9 +300,31 @@ pub async fn look(root: &Path, options: &LookOptions, events: &mut Events<'_>) -
         cold: parts.cold,
         listeners: parts.listeners,
         put_aside: parts.put_aside,
-        manifests: read.map(|read| read.told).into(),
+        manifests: match lost {
+            Some(lost) => Answer::Failed(lost),
+            None => read.map(|read| read.told).into(),
+        },
         etcd: etcd.into(),
         apiserver: apiserver.into(),
+    }
+}
+
+/// The manifests of a host. Where their folder is not there, those of the folder that stands in for it, and why it is not.
+fn read_manifests(
+    root: &Path,
+    selection: &Selection,
+) -> (Result<manifests::Read, Failure>, Option<Failure>) {
+    let folder = local::manifests_folder(root);
+    let lost = match manifests::read(root, &folder, selection) {
+        Err(failure) if failure.kind == FailureKind::Missing => failure,
+        read => return (read, None),
+    };
+    match stand_in(root, &folder) {
+        Some(other) => (
+            manifests::read_elsewhere(root, &other, selection),
+            Some(lost),
+        ),
+        None => (Err(lost.clone()), Some(lost)),
     }
 }
 
@@ -384,7 +439,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        Box::pin(look(root.path(), &LookOptions::default(), &mut |_| {})).await
+        let (nothing, options) = (Selection::default(), LookOptions::default());
+        Box::pin(look(root.path(), &nothing, &options, &mut |_| {})).await
     }
 
     #[tokio::test]

@@ -16,6 +16,8 @@ mod change;
 mod component;
 mod diff;
 mod edit;
+mod elsewhere;
+mod etcds;
 mod file;
 #[cfg(test)]
 mod file_tests;
@@ -26,6 +28,7 @@ mod folder;
 mod folder_tests;
 #[cfg(test)]
 mod golden_tests;
+mod known;
 mod names;
 mod place;
 mod pod;
@@ -50,9 +53,13 @@ pub use change::Change;
 pub use component::{Component, HostPath};
 pub use diff::{Hunk, Line, LineEnd, Side, diff};
 pub use edit::{Edit, Edited, Note};
+pub use elsewhere::{Elsewhere, elsewhere};
+pub(crate) use elsewhere::{anew, stand_in};
+pub(crate) use etcds::ALONE;
 pub use file::ManifestFile;
 pub(crate) use file::sha256;
 pub use folder::Folder;
+pub use known::{Found, Known, Place, Selection};
 pub use names::{FlagName, FlagValue, ImageName, NameError};
 pub use start::Start;
 pub use stop::Stop;
@@ -142,6 +149,11 @@ impl Manifest {
     /// [`FailureKind::Missing`] when there is none, [`FailureKind::Refused`] when several run it.
     pub fn component(&self, name: &str) -> Result<Component, Failure> {
         component::find(self.components(), name, &self.pod())
+    }
+
+    /// A label of the pod.
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
+        pod::label(&self.meant, key)
     }
 
     /// What a target is made from.

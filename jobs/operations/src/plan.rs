@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::kept::name::of_time;
 
-pub(crate) use act::stopped_manifest;
 pub use act::{
     Added, Alone, CopyData, Move, Moves, OfText, Record, Restored, Started, Stopped, Undone,
 };
@@ -162,6 +161,9 @@ pub struct HostRef {
     /// Where ssh reaches it from the others, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// The pod that is its etcd, as the manifest names it: several may run one. None: the one that the apiserver uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<String>,
 }
 
 /// Steps that are done at the same time.
@@ -200,6 +202,12 @@ impl Plan {
     /// The steps of one host in their order.
     pub fn steps_of<'a>(&'a self, node: &'a str) -> impl DoubleEndedIterator<Item = &'a Step> {
         self.steps().filter(move |step| step.node == node)
+    }
+
+    /// The pod that is the etcd of a node.
+    pub fn etcd_of(&self, node: &str) -> Option<&str> {
+        let host = self.hosts.iter().find(|host| host.node == node)?;
+        host.etcd.as_deref()
     }
 
     /// The same without these hosts and their steps.

@@ -1,8 +1,12 @@
-//! Which TCP ports of this host somebody listens on, from the kernel (`/proc/net/tcp`, `proc_pid_net(5)`).
+//! Which TCP ports of this host somebody listens on, and which addresses it has, from the kernel (`/proc/net/tcp`,
+//! `/proc/net/fib_trie`, `/proc/net/if_inet6`, `proc_pid_net(5)`).
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use crate::root;
 
 /// The state of a socket that listens.
 const LISTEN: &str = "0A";
@@ -29,6 +33,40 @@ pub(crate) fn is_taken(listening: &BTreeSet<SocketAddr>, wanted: SocketAddr) -> 
                 || wanted.ip().is_unspecified())
     };
     listening.iter().any(|one| same(&one))
+}
+
+/// The addresses of a host whose file system is found at `root`, as text. Where the kernel does not tell, there are none.
+pub(crate) fn own_addresses(root: &Path) -> Vec<String> {
+    let text = |path| root::read_text(root, path).unwrap_or_default();
+    let mut own = addresses_v4(&text("/proc/net/fib_trie"));
+    own.extend(addresses_v6(&text("/proc/net/if_inet6")));
+    own.iter().map(ToString::to_string).collect()
+}
+
+/// The addresses in the kernel's routing table that are local: a line with the address, and one below it that says so.
+fn addresses_v4(text: &str) -> BTreeSet<IpAddr> {
+    let mut found = BTreeSet::new();
+    let mut last = None;
+    for line in text.lines() {
+        let line = line.trim_start();
+        if let Some(address) = line.strip_prefix("|-- ") {
+            last = address.trim().parse().ok();
+        } else if line.starts_with("/32 host LOCAL") {
+            found.extend(last.map(IpAddr::V4));
+        }
+    }
+    found
+}
+
+/// Each line begins with an address of 32 digits.
+fn addresses_v6(text: &str) -> BTreeSet<IpAddr> {
+    let address = |line: &str| {
+        let digits = line.split_ascii_whitespace().next()?;
+        let fits = digits.len() == 32;
+        let number = u128::from_str_radix(digits, 16).ok().filter(|_| fits)?;
+        Some(IpAddr::V6(number.into()))
+    };
+    text.lines().filter_map(address).collect()
 }
 
 fn read(text: &str) -> BTreeSet<SocketAddr> {
@@ -100,10 +138,31 @@ mod tests {
         assert_eq!(read(text), BTreeSet::from(expected));
     }
 
+    #[test]
+    fn the_addresses_of_all_interfaces_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("proc/net")).unwrap();
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     +-- 10.0.0.0/24 2 0 2\n        |-- 10.0.0.0\n           /24 link UNICAST\n        |-- 10.0.0.11\n           /32 host LOCAL\n        |-- 10.0.0.255\n           /32 link BROADCAST\nLocal:\n        |-- 10.0.0.11\n           /32 host LOCAL\n        |-- 127.0.0.1\n           /32 host LOCAL\n";
+        std::fs::write(root.path().join("proc/net/fib_trie"), trie).unwrap();
+        let v6 = "fd000000000000000000000000000001 02 40 00 80     eth0\nshort 01\n";
+        std::fs::write(root.path().join("proc/net/if_inet6"), v6).unwrap();
+        assert_eq!(
+            own_addresses(root.path()),
+            ["10.0.0.11", "127.0.0.1", "fd00::1"]
+        );
+        assert!(own_addresses(Path::new("/no/such")).is_empty());
+    }
+
+    #[test]
+    fn this_host_has_its_loopback_address() {
+        assert!(own_addresses(Path::new("/")).contains(&"127.0.0.1".to_owned()));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read(text in "([0-9A-Fa-f: \n]|é){0,80}") {
             let _ = read(&format!("head\n{text}"));
+            let _ = (addresses_v4(&text), addresses_v6(&text));
         }
     }
 }

@@ -400,6 +400,9 @@ pub struct SnapshotReport {
     pub hash: u32,
     /// Keys alive, as etcdutl counts them from 3.6 on.
     pub total_keys: u64,
+    /// Whether an object of Kubernetes is in it, events aside; none: it was not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_objects: Option<bool>,
     /// When it was begun.
     pub taken_at: Timestamp,
     /// How long it took to take and check, in milliseconds.
@@ -409,7 +412,16 @@ pub struct SnapshotReport {
     pub packed: Option<Packed>,
 }
 
+/// What is said of a snapshot that is whole and holds nothing of a cluster.
+pub const NO_OBJECTS: &str =
+    "no Kubernetes object is in it: it is not of the etcd that holds the cluster";
+
 impl SnapshotReport {
+    /// Whether it is known to hold nothing of a cluster: an empty etcd's, or one's that holds events alone.
+    pub fn is_empty(&self) -> bool {
+        self.has_objects == Some(false)
+    }
+
     /// Whether this is said of the snapshot that has this status.
     pub fn is_of(&self, status: &Status) -> bool {
         status.hash == self.hash && i64::try_from(status.revision) == Ok(self.revision)

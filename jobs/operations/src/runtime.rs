@@ -101,6 +101,19 @@ pub struct Details {
     pub started_at: i64,
     /// When it ended, in nanoseconds since 1970; 0: it has not.
     pub finished_at: i64,
+    /// What its process is started with, as far as the runtime tells that.
+    pub launch: Option<Launch>,
+}
+
+/// What a container's process is started with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Launch {
+    /// Its command line.
+    pub words: Vec<String>,
+    /// Its environment.
+    pub env: Vec<(String, String)>,
+    /// The paths inside the container, and the host's that are mounted there.
+    pub mounts: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Runtime {
@@ -183,6 +196,7 @@ impl Runtime {
             log: status.log_path.into(),
             started_at: status.started_at,
             finished_at: status.finished_at,
+            launch: response.info.get("info").and_then(|info| launch(info)),
         })
     }
 
@@ -323,9 +337,54 @@ fn pid(info: &str) -> Option<u32> {
     (pid > 0).then_some(pid)
 }
 
+/// The command line, environment and mounts in what containerd and CRI-O add: the OCI runtime's configuration.
+fn launch(info: &str) -> Option<Launch> {
+    let info: Value = serde_json::from_str(info).ok()?;
+    let spec = info.get("runtimeSpec")?;
+    let list = |value: &Value, key: &str| -> Vec<Value> {
+        let list = value.get(key).and_then(Value::as_array);
+        list.cloned().unwrap_or_default()
+    };
+    let process = spec.get("process")?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let variable = |value: &Value| {
+        let (name, value) = value.as_str()?.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let mount = |value: &Value| {
+        let path = |key| Some(PathBuf::from(value.get(key)?.as_str()?));
+        path("destination").zip(path("source"))
+    };
+    let words: Vec<String> = list(process, "args").iter().filter_map(text).collect();
+    (!words.is_empty()).then(|| Launch {
+        words,
+        env: list(process, "env").iter().filter_map(variable).collect(),
+        mounts: list(spec, "mounts").iter().filter_map(mount).collect(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_container_was_started_with_is_in_what_the_runtime_adds() {
+        let info = r#"{"pid":0,"runtimeSpec":{"process":{"args":["etcd","--name=a"],"env":["PATH=/bin","ETCD_X=1=2","odd"]},
+            "mounts":[{"destination":"/var/lib/etcd","source":"/srv/etcd","type":"bind"},{"destination":"/proc"}]}}"#;
+        let found = launch(info).unwrap();
+        assert_eq!(found.words, ["etcd", "--name=a"]);
+        assert_eq!(found.env[1], ("ETCD_X".into(), "1=2".into()));
+        assert_eq!(found.mounts, [("/var/lib/etcd".into(), "/srv/etcd".into())]);
+        for none in [
+            "",
+            "{}",
+            r#"{"runtimeSpec":{}}"#,
+            r#"{"runtimeSpec":{"process":{"args":[]}}}"#,
+            r#"{"runtimeSpec":{"process":{"args":7}}}"#,
+        ] {
+            assert_eq!(launch(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn the_process_is_in_what_the_runtime_adds() {

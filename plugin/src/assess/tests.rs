@@ -477,6 +477,7 @@ fn kept(taken_at: &str) -> etcd_operations::report::KeptSummary {
         storage_version: None,
         hash: 1,
         total_keys: 2,
+        has_objects: None,
         taken_at,
         took_ms: 3,
         packed: None,

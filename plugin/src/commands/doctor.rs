@@ -80,6 +80,7 @@ async fn here(
     fleet: &FleetArgs,
     options: &LookOptions,
 ) -> Result<Option<Doctor>, Error> {
+    let selection = context.connection.selection();
     let forced = fleet.way.via == Some(Via::Local);
     if forced {
         local::as_root()?;
@@ -91,7 +92,7 @@ async fn here(
         let total = progress.total_bytes.unwrap_or(0);
         meter(&progress.step, progress.done_bytes, total);
     };
-    let found = Box::pin(look(Path::new("/"), options, &mut events)).await;
+    let found = Box::pin(look(Path::new("/"), &selection, options, &mut events)).await;
     context.ui.end_progress();
     if found.is_control_plane() {
         return Ok(Some(judged(&[found], Vec::new())));

@@ -36,6 +36,10 @@ pub struct WhoArgs {
     /// Work on this host alone; what is to be run on each of the others is said
     #[arg(long, conflicts_with_all = ["ssh", "master"])]
     pub this_node_only: bool,
+    /// Manifest to start a component from that has none in kubelet's folder: an archived copy, or a file of your own on
+    /// that host. May be given several times
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub manifest: Vec<PathBuf>,
     /// How the others are reached.
     #[command(flatten)]
     pub ssh: SshArgs,
@@ -46,6 +50,7 @@ impl WhoArgs {
     pub(crate) fn this_host() -> Self {
         Self {
             this_node_only: true,
+            manifest: Vec::new(),
             ssh: SshArgs::default(),
         }
     }
@@ -64,7 +69,8 @@ impl WhoArgs {
     /// # Errors
     /// When there is nobody.
     pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
-        let gathered = gather(context.ui, &self.ssh, context.connection).await?;
+        let mut gathered = gather(context.ui, &self.ssh, context.connection).await?;
+        gathered.hosts.naming(&self.manifest)?;
         for (node, why) in &gathered.unreachable {
             context.ui.warn(&format!("{node} cannot be reached: {why}"));
         }
@@ -91,6 +97,23 @@ impl WhoArgs {
                 ..given.clone()
             },
         }
+    }
+}
+
+/// Refuses a manifest that was named and that nothing is started from: whoever names one wants it used.
+pub(crate) fn check_named(manifests: &[PathBuf], prospect: &Prospect) -> Result<(), Error> {
+    let used = |path: &PathBuf| {
+        let mut all = prospect.brought_back.iter();
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        all.any(|one| one.manifest.named && one.manifest.path == path)
+    };
+    match manifests.iter().find(|path| !used(path)) {
+        None => Ok(()),
+        Some(unused) => Err(Error::usage(format!(
+            "--manifest {}: nothing is started from it",
+            unused.display()
+        ))
+        .hint("it is for a component that has no manifest in kubelet's folder; kubectl etcd manifest show lists what is there")),
     }
 }
 

@@ -6,7 +6,7 @@ use etcd_operations::plan::make::{Recovering, recover as plan};
 
 use super::Context;
 use super::making::Making;
-use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, no_plan};
+use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan};
 use super::restore::token;
 use crate::error::{Error, Verdict};
 use crate::lead::gather::{Gathered, alive_elsewhere};
@@ -59,7 +59,8 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
         let looked = hosts.look(LookOptions::default()).await?;
         let mut manifests = Vec::new();
         for host in hosts.iter() {
-            manifests.push(host.manifest("etcd").await?);
+            // Where there is none the plan says so, and why.
+            manifests.push(host.manifest("etcd").await.unwrap_or_default());
         }
         let what = Recovering {
             token: token(),
@@ -70,6 +71,7 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
             taking_part: args.who.taking_part(),
         };
         let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        check_named(&args.who.manifest, &prospect)?;
         Ok(Planned { looked, prospect })
     };
     let making = Making {

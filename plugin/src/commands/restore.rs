@@ -17,6 +17,7 @@ use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::{
     Compared, Looked, Restoring, SnapshotFacts, Taken, TakenBy, restore as plan, revisions,
 };
+use etcd_operations::report::NO_OBJECTS;
 use etcd_operations::transfer::hex;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -24,7 +25,7 @@ use tempfile::NamedTempFile;
 
 use super::Context;
 use super::making::Making;
-use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, no_plan};
+use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, check_named, no_plan};
 use crate::error::{Error, Verdict};
 use crate::files;
 use crate::input::{self, Input};
@@ -84,6 +85,8 @@ pub struct RestoreArgs {
 /// A snapshot as it is sent to hosts.
 pub(crate) struct Snapshot {
     file: NamedTempFile,
+    /// Whether an object of Kubernetes is in it, events aside.
+    has_objects: bool,
     /// What is planned with.
     pub(crate) facts: SnapshotFacts,
 }
@@ -101,6 +104,15 @@ impl Bring for Snapshot {
 /// When the snapshot is no good, a safety check refuses, or a step fails.
 pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict, Error> {
     let snapshot = read(context.ui, &args.file).await?;
+    if !snapshot.has_objects && !args.another_cluster {
+        return Err(Error::refused(format!(
+            "{}: {NO_OBJECTS}",
+            Input::parse(&args.file)?.name()
+        ))
+        .hint(
+            "kubectl etcd snapshot list shows others; --another-cluster restores it all the same",
+        ));
+    }
     let hosts = args.who.gather(context).await?.hosts;
     let plan_of = async |now| {
         let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
@@ -116,6 +128,7 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
             taking_part: args.who.taking_part(),
         };
         let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        check_named(&args.who.manifest, &prospect)?;
         Ok(Planned { looked, prospect })
     };
     let making = Making {
@@ -182,6 +195,7 @@ pub(crate) async fn read(ui: &Ui, file: &Path) -> Result<Snapshot, Error> {
                     .collect(),
                 taken,
             },
+            has_objects: found.status.as_ref().is_some_and(|status| status.has_objects),
             file,
         })
     })

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use etcd_operations::manifest::Selection;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::Looked;
 use futures::future::join_all;
@@ -73,8 +74,8 @@ fn without_etcd(one: &ReachedHost) -> Option<String> {
 ///
 /// # Errors
 /// When it is no control-plane node, or we are not root.
-pub(crate) fn this_host(ui: &Ui) -> Result<Host, Error> {
-    Ok(here(ui, local::node_name()?))
+pub(crate) fn this_host(ui: &Ui, connection: &ConnectionArgs) -> Result<Host, Error> {
+    Ok(here(ui, local::node_name()?, &connection.selection()))
 }
 
 /// Who takes part in a plan that was begun: whoever is there already, and the others where the plan knows them.
@@ -108,8 +109,9 @@ pub(crate) async fn gather_for(
             addresses: vec![address.clone()],
             origin: Origin::Ssh,
         };
-        // The plan knows that it is one, whatever it has stopped there.
-        hosts.push(connect(ui, &candidate, ssh).await?.host);
+        // The plan knows that it is one, whatever it has stopped there, and which etcd is meant.
+        let nothing = Selection::default();
+        hosts.push(connect(ui, &candidate, ssh, &nothing).await?.host);
     }
     Ok(hosts)
 }

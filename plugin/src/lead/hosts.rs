@@ -1,5 +1,7 @@
 //! The hosts of a plan.
 
+use std::path::PathBuf;
+
 use etcd_operations::host::HostRequest;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::Plan;
@@ -32,6 +34,21 @@ impl Hosts {
             hosts,
             flags: ssh.words(),
         }
+    }
+
+    /// Names files from which components are started that have no manifest in kubelet's folder.
+    ///
+    /// # Errors
+    /// When a path means nothing.
+    pub(crate) fn naming(&mut self, manifests: &[PathBuf]) -> Result<(), Error> {
+        let absolute = manifests.iter().map(std::path::absolute);
+        let paths: Vec<PathBuf> = absolute
+            .collect::<Result<_, _>>()
+            .map_err(|cause| Error::usage("--manifest leads nowhere").caused_by(cause))?;
+        for host in &mut self.hosts {
+            host.naming(paths.clone());
+        }
+        Ok(())
     }
 
     /// What follows a command that is to be typed for them: the flags that reach them, each with a space before it.

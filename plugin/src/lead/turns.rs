@@ -98,6 +98,7 @@ mod tests {
         assert!(!starts_etcd(&stop("kube-apiserver"), Direction::Undo));
         let start = stage(Action::Start {
             component: "etcd".into(),
+            manifest: None,
             edits: Vec::new(),
             until: Until::Answers,
         });

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use etcd_operations::host::{Ask, Hello, HostAnswer, HostRequest};
 use etcd_operations::local::host;
 use etcd_operations::look::{Look, LookOptions};
+use etcd_operations::manifest::Selection;
 use futures::future::join_all;
 
 use super::{Candidate, Origin, host_of};
@@ -23,6 +24,8 @@ pub(crate) struct Reached {
     pub(crate) unreached: Vec<Unreached>,
     /// Whether these are all there are, as far as anybody knows.
     pub(crate) complete: bool,
+    /// Which manifests are meant on them.
+    selection: Selection,
 }
 
 /// A host, and what it says of itself.
@@ -69,9 +72,12 @@ pub(crate) async fn reach(
     ssh: &SshArgs,
     connection: &ConnectionArgs,
 ) -> Result<Reached, Error> {
-    let mut reached = Reached::nobody();
+    let mut reached = Reached::nobody(connection.selection());
     match local::node_name() {
-        Ok(node) => reached.add_here(here(ui, node), ssh.wanted()).await?,
+        Ok(node) => {
+            let here = here(ui, node, &reached.selection);
+            reached.add_here(here, ssh.wanted()).await?;
+        }
         Err(error) if !ssh.wanted() => {
             return Err(error.hint("--ssh works on the control-plane nodes from here"));
         }
@@ -98,10 +104,11 @@ pub(crate) async fn reach(
 }
 
 /// This host, and where others reach it: by its etcd's peer URL.
-pub(crate) fn here(ui: &Ui, node: String) -> Host {
-    let etcd = host().ok().and_then(|host| host.etcd?.target.ok());
-    let address = etcd.and_then(|target| host_of(target.peer_urls.first()?));
-    Host::here(node, address, ui.notices())
+pub(crate) fn here(ui: &Ui, node: String, selection: &Selection) -> Host {
+    let found = host(selection).ok().and_then(|host| host.etcd.ok()?);
+    let target = found.and_then(|etcd| etcd.target.ok());
+    let address = target.and_then(|target| host_of(target.peer_urls.first()?));
+    Host::here(node, address, ui.notices()).meaning(selection.clone())
 }
 
 impl ReachedHost {
@@ -112,11 +119,12 @@ impl ReachedHost {
 }
 
 impl Reached {
-    fn nobody() -> Self {
+    fn nobody(selection: Selection) -> Self {
         Self {
             hosts: Vec::new(),
             unreached: Vec::new(),
             complete: false,
+            selection,
         }
     }
 
@@ -209,7 +217,7 @@ impl Reached {
     async fn connect(&mut self, ui: &Ui, candidates: Vec<Candidate>, ssh: &SshArgs) {
         let asked = candidates
             .iter()
-            .map(|candidate| connect(ui, candidate, ssh));
+            .map(|candidate| connect(ui, candidate, ssh, &self.selection));
         for (candidate, connected) in candidates.iter().zip(join_all(asked).await) {
             match connected {
                 Ok(one) if self.hosts.iter().any(|known| known.node() == one.node()) => {}
@@ -291,12 +299,11 @@ pub(crate) async fn connect(
     ui: &Ui,
     candidate: &Candidate,
     ssh: &SshArgs,
+    selection: &Selection,
 ) -> Result<ReachedHost, Error> {
     let connected = SshHost::connect(candidate, &ssh.options(), ui.notices()).await?;
-    let hello = match connected
-        .ask(&Ask::new(HostRequest::Hello), &mut |_| ())
-        .await?
-    {
+    let ask = Ask::new(HostRequest::Hello).of(selection.clone());
+    let hello = match connected.ask(&ask, &mut |_| ()).await? {
         HostAnswer::Hello(hello) => hello,
         other => {
             return Err(Error::failed(format!(
@@ -312,6 +319,7 @@ pub(crate) async fn connect(
     }
     let address = candidate.addresses.first().cloned();
     let host = Host::over_ssh(hello.node.clone(), address, connected, ui.notices());
+    let host = host.meaning(selection.clone());
     Ok(ReachedHost { host, hello })
 }
 
@@ -333,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_kubeconfigs_server_that_is_no_master_is_told_with_what_lifts_it() {
-        let mut reached = Reached::nobody();
+        let mut reached = Reached::nobody(Selection::default());
         let server = candidate(Origin::Kubeconfig);
         reached.unreached.push(Unreached::new(&server, refused()));
         let error = reached.none();

@@ -1,12 +1,13 @@
 //! A control-plane node's host that was reached without an apiserver: over ssh, or the one on which this runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::host::{
     Ask, Detached, Hello, HostAnswer, HostRequest, PlanOnHost, answer, copy,
 };
 use etcd_operations::look::{Look, LookOptions, Since};
+use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
 use etcd_operations::plan::{Direction, HostRef, PlanId, Plans};
 use etcd_operations::report::Report;
@@ -22,6 +23,8 @@ use crate::ssh::{SshError, SshHost};
 pub(crate) struct Host {
     /// Its name, and where it is.
     pub(crate) host: HostRef,
+    /// Which manifests are meant there.
+    selection: Selection,
     /// How it is asked.
     way: Way,
     notices: NoticeSink,
@@ -48,10 +51,23 @@ impl Host {
     /// `address` is where others reach it.
     pub(crate) fn here(node: String, address: Option<String>, notices: NoticeSink) -> Self {
         Self {
-            host: HostRef { node, address },
+            host: host_ref(node, address),
+            selection: Selection::default(),
             way: Way::Here,
             notices,
         }
+    }
+
+    /// The same, where these manifests are meant.
+    #[must_use]
+    pub(crate) fn meaning(mut self, selection: Selection) -> Self {
+        self.selection = selection;
+        self
+    }
+
+    /// Names files from which components are started that have no manifest in kubelet's folder.
+    pub(crate) fn naming(&mut self, manifests: Vec<PathBuf>) {
+        self.selection.manifests = manifests;
     }
 
     /// A host that is connected.
@@ -62,7 +78,8 @@ impl Host {
         notices: NoticeSink,
     ) -> Self {
         Self {
-            host: HostRef { node, address },
+            host: host_ref(node, address),
+            selection: Selection::default(),
             way: Way::Ssh(Box::new(host)),
             notices,
         }
@@ -118,10 +135,11 @@ impl Host {
                 progress,
             });
         };
+        let ask = ask(request).of(self.selection.clone());
         match &self.way {
-            Way::Here => answer(request, &mut tell).await.map_err(Trouble::Failure),
+            Way::Here => answer(&ask, &mut tell).await.map_err(Trouble::Failure),
             Way::Ssh(host) => {
-                let asked = host.ask(&ask(request), &mut tell).await;
+                let asked = host.ask(&ask, &mut tell).await;
                 asked.map_err(Trouble::Ssh)
             }
         }
@@ -204,6 +222,14 @@ impl Host {
             "{}: an answer to something else: {answer:?}",
             self.node()
         ))
+    }
+}
+
+fn host_ref(node: String, address: Option<String>) -> HostRef {
+    HostRef {
+        node,
+        address,
+        etcd: None,
     }
 }
 

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use etcd_operations::failure::Failure;
-use etcd_operations::local::{Host, host_at};
+use etcd_operations::local::{Host, has_control_plane_files, host_at};
 use etcd_operations::look::ASIDE;
+use etcd_operations::manifest::Selection;
 use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
 use etcd_operations::wire::{self, Progress};
 
 use crate::discovery::{ApiView, Etcd, Node};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::outcome::{RunError, RunErrorKind};
 
 /// Where kubelet finds static pods on a node made by kubeadm.
@@ -21,9 +22,9 @@ const MANIFESTS: &str = "/etc/kubernetes/manifests";
 ///
 /// # Errors
 /// Why not: no manifests, or not root.
-pub(crate) fn host() -> Result<Node, Error> {
+pub(crate) fn host(selection: &Selection) -> Result<Node, Error> {
     as_root()?;
-    node_at(Path::new("/"))
+    node_at(Path::new("/"), selection)
 }
 
 /// This host's name as a node, when it is a control-plane node and we may work on it. Its manifests may say what they
@@ -33,13 +34,20 @@ pub(crate) fn host() -> Result<Node, Error> {
 /// As [`host`].
 pub(crate) fn node_name() -> Result<String, Error> {
     as_root()?;
-    Ok(host_at(Path::new("/"))
+    Ok(host_at(Path::new("/"), &Selection::default())
         .map_err(|failure| not_one(&failure))?
         .node)
 }
 
+/// The static pods of this host cannot be read: it is no control-plane node, or their folder is gone.
 fn not_one(failure: &Failure) -> Error {
-    Error::usage(format!("this host is not a control-plane node: {failure}"))
+    if has_control_plane_files(Path::new("/")) {
+        let mut error = Error::of_failure("", failure);
+        error.message.clone_from(&failure.message);
+        return error;
+    }
+    let message = &failure.message;
+    Error::usage(format!("this host is not a control-plane node: {message}"))
         .hint("run it on a control-plane node")
 }
 
@@ -59,19 +67,24 @@ pub(crate) fn as_root() -> Result<(), Error> {
 
 /// Whether this may be a control-plane node, perhaps one whose static pods were stopped, and we may look at it.
 pub(crate) fn may_be_looked_at() -> bool {
+    let root = Path::new("/");
     let traces = [MANIFESTS, ASIDE].map(Path::new);
-    rustix::process::geteuid().is_root() && traces.into_iter().any(Path::is_dir)
+    rustix::process::geteuid().is_root()
+        && (traces.into_iter().any(Path::is_dir) || has_control_plane_files(root))
 }
 
-/// Whether this host has static pod manifests, that is, whether working on it is worth offering.
+/// Whether this host is a control-plane node, whatever became of its manifests: whether working on it is worth offering.
 pub(crate) fn is_control_plane() -> bool {
-    Path::new(MANIFESTS).join("etcd.yaml").exists()
+    etcd_operations::look::is_control_plane(Path::new("/"))
 }
 
-fn node_at(root: &Path) -> Result<Node, Error> {
-    let host = host_at(root).map_err(|failure| not_one(&failure))?;
+fn node_at(root: &Path, selection: &Selection) -> Result<Node, Error> {
+    let host = host_at(root, selection).map_err(|failure| not_one(&failure))?;
     for stray in &host.strays {
         tracing::warn!("{}: {}", stray.path.display(), stray.problem);
+    }
+    for other in &host.other_etcds {
+        tracing::warn!("{other}; --etcd {} works on it", other.pod);
     }
     Ok(Node {
         etcd: etcd_of(&host)?,
@@ -83,29 +96,72 @@ fn node_at(root: &Path) -> Result<Node, Error> {
 }
 
 fn etcd_of(host: &Host) -> Result<Etcd, Error> {
-    match (&host.etcd, &host.etcd_servers) {
-        (Some(found), _) => match &found.target {
+    let etcd = host.etcd.as_ref();
+    match etcd.map_err(|failure| Error::of_failure(&host.node, failure))? {
+        Some(found) => match &found.target {
             Ok(target) => Ok(Etcd::Found(target.clone())),
             Err(error) => Err(Error::failed(format!(
                 "{}: {error}",
                 found.manifest.display()
             ))),
         },
-        (None, Some(servers)) => Ok(Etcd::External {
-            servers: servers.clone(),
+        None if host.etcd_is_elsewhere => Ok(Etcd::External {
+            servers: host.etcd_servers.clone().unwrap_or_default(),
         }),
-        (None, None) => {
-            // A manifest that cannot be read may be etcd's.
-            let mut error = Error::usage(format!(
-                "this host has no etcd: no manifest in {} runs one",
-                host.folder.display()
-            ))
-            .hint("run it on a control-plane node with an etcd of its own");
-            for stray in &host.strays {
-                error = error.hint(format!("{}: {}", stray.path.display(), stray.problem));
-            }
-            Err(error)
+        None => Err(without_manifest(host)),
+    }
+}
+
+/// No manifest runs the etcd of this host, and it is not another host's.
+fn without_manifest(host: &Host) -> Error {
+    let folder = host.folder.display();
+    let mut error = match (&host.stopped_etcd, &host.etcd_servers) {
+        (Some(path), _) => Error::new(
+            ErrorKind::NothingReached,
+            format!(
+                "etcd on {} was stopped: {} is its manifest",
+                host.node,
+                path.display()
+            ),
+        )
+        .hint("kubectl etcd manifest start etcd"),
+        (None, Some(servers)) => put_it_back(
+            host,
+            format!(
+                "no manifest in {folder} runs etcd, which the apiserver of {} uses: {}",
+                host.node,
+                servers.join(", ")
+            ),
+        ),
+        (None, None) if is_control_plane() => {
+            put_it_back(host, format!("no manifest in {folder} runs etcd"))
         }
+        (None, None) => Error::usage(format!(
+            "this host has no etcd: no manifest in {folder} runs one"
+        ))
+        .hint("run it on a control-plane node with an etcd of its own"),
+    };
+    // A manifest that cannot be read may be etcd's.
+    for stray in &host.strays {
+        error = error.hint(format!("{}: {}", stray.path.display(), stray.problem));
+    }
+    error
+}
+
+/// There is no manifest of etcd, and what brings it back.
+fn put_it_back(host: &Host, message: String) -> Error {
+    let error = Error::new(ErrorKind::NothingReached, message);
+    let folder = host.folder.display();
+    match host.etcd_elsewhere.first() {
+        Some(found) => {
+            let found = found.display();
+            error.hint(format!(
+                "{found} is one: if it is what ran last, mv {found} {folder}/"
+            ))
+        }
+        None => error.hint(format!(
+            "if it lies elsewhere, move it into {folder}; else kubeadm init phase etcd local writes a new one"
+        )),
     }
 }
 
@@ -157,7 +213,7 @@ spec:
         };
         write("proc/sys/kernel/hostname", "CP-1\n");
         assert!(
-            node_at(root.path())
+            node_at(root.path(), &Selection::default())
                 .err()
                 .unwrap()
                 .message
@@ -165,14 +221,14 @@ spec:
         );
         write("etc/kubernetes/manifests/.etcd.yaml", "half written");
         write("etc/kubernetes/manifests/other.yaml", "kind: [");
-        let none = node_at(root.path()).err().unwrap();
+        let none = node_at(root.path(), &Selection::default()).err().unwrap();
         assert!(none.message.contains("has no etcd"), "{none}");
         assert!(
             none.hints.iter().any(|hint| hint.contains("other.yaml")),
             "{none:?}"
         );
         write("etc/kubernetes/manifests/etcd.yaml", ETCD);
-        let node = node_at(root.path()).unwrap();
+        let node = node_at(root.path(), &Selection::default()).unwrap();
         assert_eq!(node.name, "cp-1", "as kubelet registers it");
         let target = node.target().unwrap();
         assert_eq!(target.pod, "etcd-cp-1");
@@ -181,6 +237,9 @@ spec:
             "etc/kubernetes/manifests/etcd.yaml",
             &format!("{ETCD}kind: Pod\n"),
         );
-        assert!(node_at(root.path()).is_err(), "a key given twice");
+        assert!(
+            node_at(root.path(), &Selection::default()).is_err(),
+            "a key given twice"
+        );
     }
 }

@@ -48,7 +48,7 @@ impl Session {
         created: Created,
     ) -> Result<Self, Error> {
         if fleet.way.via == Some(Via::Local) {
-            return Self::on_this_host(fleet, notices);
+            return Self::on_this_host(connection, fleet, notices);
         }
         let server = match Connection::prepare(connection).await {
             Ok(server) => server,
@@ -59,11 +59,17 @@ impl Session {
                     && local::is_control_plane() =>
             {
                 let why = error.chain();
-                return Self::instead_of_apiserver(fleet, &notices, &why);
+                return Self::instead_of_apiserver(connection, fleet, &notices, &why);
             }
             Err(error) => return Err(error),
         };
         match ask(&server, fleet).await {
+            Ok(_) if connection.etcd.is_some() => Err(Error::usage(
+                "--etcd names a pod by its manifest, which is seen on the host alone",
+            )
+            .hint(
+                "--via local, on that control-plane node; or --ssh, with the commands that have it",
+            )),
             Ok(found) => {
                 masters::remember(&server.cluster, &found.nodes);
                 Self::in_cluster(server, found, fleet, created, notices)
@@ -72,7 +78,7 @@ impl Session {
                 let alone = verdict.means_no_apiserver() && fleet.way.via.is_none();
                 if alone && local::is_control_plane() {
                     let why = verdict.describe(&server.server);
-                    return Self::instead_of_apiserver(fleet, &notices, &why);
+                    return Self::instead_of_apiserver(connection, fleet, &notices, &why);
                 }
                 Err(where_to_go(verdict, &server.server, &known))
             }
@@ -123,11 +129,12 @@ impl Session {
     }
 
     fn instead_of_apiserver(
+        connection: &ConnectionArgs,
         fleet: &FleetArgs,
         notices: &NoticeSink,
         why: &str,
     ) -> Result<Self, Error> {
-        let session = Self::on_this_host(fleet, NoticeSink::clone(notices))
+        let session = Self::on_this_host(connection, fleet, NoticeSink::clone(notices))
             .map_err(|error| error.hint(why.to_owned()))?;
         notices(Notice::RunnerChosen {
             via: Via::Local,
@@ -163,8 +170,12 @@ impl Session {
         })
     }
 
-    fn on_this_host(fleet: &FleetArgs, notices: NoticeSink) -> Result<Self, Error> {
-        let node = local::host()?;
+    fn on_this_host(
+        connection: &ConnectionArgs,
+        fleet: &FleetArgs,
+        notices: NoticeSink,
+    ) -> Result<Self, Error> {
+        let node = local::host(&connection.selection())?;
         Ok(Self {
             nodes: narrow(vec![node], &fleet.node)?,
             ground: Ground::Host,
@@ -183,7 +194,10 @@ fn node_of_host(one: &ReachedHost) -> Node {
         etcd: match (&one.hello.target, one.hello.etcd) {
             (Some(target), _) => Etcd::Found(Target::clone(target)),
             (None, true) => Etcd::Absent {
-                why: format!("the manifest of etcd on {name} does not tell how to reach it"),
+                why: match &one.hello.no_target {
+                    Some(failure) => failure.to_string(),
+                    None => format!("the manifest of etcd on {name} does not tell how to reach it"),
+                },
             },
             (None, false) => Etcd::Absent {
                 why: format!("no manifest on {name} runs etcd"),

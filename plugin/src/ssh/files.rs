@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::host::{HostAnswer, HostRequest, answer, send};
+use etcd_operations::host::{Ask, HostAnswer, HostRequest, answer, send};
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -127,7 +127,7 @@ pub(super) async fn same(
     let request = HostRequest::Digest {
         path: local.to_owned(),
     };
-    let here = answer(&request, &mut |_| ()).await;
+    let here = answer(&Ask::new(request), &mut |_| ()).await;
     match here.map_err(|failure| SshError::failed(host, failure))? {
         HostAnswer::Digest { file: Some(here) } if here == there => Ok(there),
         _ => {

@@ -25,6 +25,7 @@ fn kept(name: &str, taken_at: &str, state: KeptState) -> KeptSnapshot {
             storage_version: None,
             hash: 7,
             total_keys: 5,
+            has_objects: None,
             taken_at: taken_at.parse().unwrap(),
             took_ms: 12,
             packed: None,

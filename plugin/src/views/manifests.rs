@@ -27,6 +27,8 @@ pub struct Manifests {
     pub components: Vec<Component>,
     /// Files in the folder that kubelet reads too and that do no good.
     pub strays: Vec<Stray>,
+    /// Pods in the folder that run an etcd which is not the one that the apiserver uses: they are left alone.
+    pub other_etcds: Vec<OtherEtcd>,
     /// What a run of this program left there that was ended while it wrote. kubelet does not read it.
     pub unfinished: Vec<String>,
     /// Whether one was asked for: then its flags are shown.
@@ -91,6 +93,28 @@ pub enum KeptWhy {
     Stopped,
     /// It was put in, and taken out again when that was undone.
     Undone,
+    /// It was taken out, and was brought back since.
+    Returned,
+}
+
+/// A pod that runs another etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OtherEtcd {
+    /// Its manifest.
+    pub path: String,
+    /// The pod's name, as the manifest has it.
+    pub pod: String,
+}
+
+impl OtherEtcd {
+    /// As it was found.
+    pub fn new(file: &ManifestFile) -> Self {
+        Self {
+            path: file.path.display().to_string(),
+            pod: file.manifest.pod().name,
+        }
+    }
 }
 
 /// A file in the folder that does no good.
@@ -113,6 +137,7 @@ impl Manifests {
             aside: aside.display().to_string(),
             components: Vec::new(),
             strays: Vec::new(),
+            other_etcds: Vec::new(),
             unfinished: Vec::new(),
             one: false,
         }
@@ -158,6 +183,7 @@ impl KeptManifest {
                 Why::Changed => KeptWhy::BeforeChange,
                 Why::Stopped => KeptWhy::Stopped,
                 Why::Undone => KeptWhy::Undone,
+                Why::Returned => KeptWhy::Returned,
             },
             at: kept.at().map(|at| at.to_string()),
         }
@@ -189,6 +215,12 @@ impl View for Manifests {
             let word = painted("stray", Tone::Bad, paint);
             let (path, problem) = (clean(&stray.path), clean(&stray.problem));
             text.push_str(&format!("{word}: {path}: {problem}\n"));
+        }
+        for other in &self.other_etcds {
+            let (path, pod) = (clean(&other.path), clean(&other.pod));
+            text.push_str(&format!(
+                "note: {path} runs another etcd ({pod}): it is left alone; --etcd {pod} works on it\n"
+            ));
         }
         for path in &self.unfinished {
             let path = clean(path);
@@ -233,9 +265,14 @@ impl Manifests {
 impl Component {
     /// All there is to know of it.
     fn whole(&self, paint: Paint) -> String {
-        let file = match &self.file {
-            Some(file) => clean(file),
-            None => painted("taken out", Tone::Bad, paint),
+        let file = match (&self.file, self.kept.first()) {
+            (Some(file), _) => clean(file),
+            (None, Some(kept)) => {
+                let out = painted("taken out", Tone::Bad, paint);
+                let since = kept.at.as_deref().unwrap_or("-");
+                format!("{out} on {since}, archived as {}", clean(&kept.path))
+            }
+            (None, None) => painted("taken out", Tone::Bad, paint),
         };
         let image = self.image.as_deref().map_or_else(|| "-".to_owned(), clean);
         let pod = clean(&self.pod);
@@ -257,6 +294,7 @@ impl Component {
                     KeptWhy::BeforeChange => "as it was before a change",
                     KeptWhy::Stopped => "taken out to stop the pod",
                     KeptWhy::Undone => "put in, and taken out again when that was undone",
+                    KeptWhy::Returned => "taken out, and brought back since",
                 };
                 grid.row(vec![
                     field(file_name(&kept.path)),

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 pub use list::PlanList;
 use rows::{
-    ChangesRow, FoundRow, OtherHostRow, SnapshotRow, changes_row, found_row, other_host_row,
-    snapshot_row,
+    BroughtBackRow, ChangesRow, FoundRow, OtherHostRow, SnapshotRow, brought_back_row, changes_row,
+    found_row, other_host_row, snapshot_row,
 };
 pub(crate) use words::data_losses;
 use words::{fence, losses};
@@ -48,6 +48,8 @@ pub struct PlanView {
     state: Progress,
     /// The hosts as they were found.
     found: Vec<FoundRow>,
+    /// The manifests that components are started from and that are not in kubelet's folder.
+    brought_back: Vec<BroughtBackRow>,
     /// What is done, in this order; the steps of a stage at the same time.
     stages: Vec<StageRow>,
     /// What somebody runs by hand, as root, on hosts that take no part.
@@ -138,6 +140,7 @@ impl PlanView {
     pub(crate) fn planned(prospect: &Prospect) -> Self {
         Self {
             found: prospect.found.iter().map(found_row).collect(),
+            brought_back: prospect.brought_back.iter().map(brought_back_row).collect(),
             losses: losses(prospect),
             loses_data: prospect.loses_data(),
             snapshot: prospect
@@ -370,6 +373,7 @@ impl PlanView {
             made: plan.made.to_string(),
             state,
             found: Vec::new(),
+            brought_back: Vec::new(),
             stages: stages.collect(),
             other_hosts: plan.other_hosts.iter().map(other_host_row).collect(),
             losses: Vec::new(),
@@ -416,6 +420,8 @@ impl View for PlanView {
             self.by_hand_words(BEFORE, |host| &host.before),
             self.by_hand_words(AFTER, |host| &host.after),
         );
+        let brought_back = self.brought_back.iter().flat_map(BroughtBackRow::lines);
+        Self::part(&mut text, "Manifest", &brought_back.collect::<Vec<_>>());
         Self::part(&mut text, "Before", &before);
         Self::part(&mut text, "Plan", &stages.collect::<Vec<_>>());
         Self::part(&mut text, "After", &after);

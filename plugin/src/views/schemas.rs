@@ -168,6 +168,7 @@ fn snapshot() {
         storage_version: None,
         hash: 7,
         total_keys: 5,
+        has_objects: None,
         taken_at: "2026-11-20T21:00:00Z".parse().unwrap(),
         took_ms: 12,
         packed: None,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use etcd_operations::pack::MASTERS;
-use etcd_operations::report::{Packed, SavedSnapshot, SnapshotReport};
+use etcd_operations::report::{NO_OBJECTS, Packed, SavedSnapshot, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -48,6 +48,9 @@ pub struct Snapshot {
     pub hash: String,
     /// Keys alive.
     pub total_keys: u64,
+    /// Whether an object of Kubernetes is in it, events aside; absent: it was not looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_objects: Option<bool>,
     /// When it was begun (RFC 3339).
     pub taken_at: String,
     /// How long all of it took, in milliseconds.
@@ -106,6 +109,11 @@ impl Snapshot {
             .any(|left| left.path.starts_with(MASTERS))
     }
 
+    /// What has to be known of it although it is whole: that nothing of a cluster is in it.
+    pub fn warning(&self) -> Option<&'static str> {
+        (self.has_objects == Some(false)).then_some(NO_OBJECTS)
+    }
+
     /// What was done, in a line.
     pub fn in_words(&self) -> String {
         let place = match self.path.as_str() {
@@ -118,8 +126,11 @@ impl Snapshot {
         } else {
             ("saved", "sha256, size and every page checked")
         };
+        let but = self
+            .warning()
+            .map_or_else(String::new, |warning| format!(", but {warning}"));
         format!(
-            "{verb} {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}{}",
+            "{verb} {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}{but}{}",
             clean(&place),
             self.sizes(),
             self.node,
@@ -176,6 +187,7 @@ impl Snapshot {
             storage_version: report.storage_version.clone(),
             hash: format!("{:08x}", report.hash),
             total_keys: report.total_keys,
+            has_objects: report.has_objects,
             taken_at: report.taken_at.to_string(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             packed: report.packed.as_ref().map(PackedSnapshot::new),
@@ -213,5 +225,30 @@ impl View for Snapshot {
 
     fn names(&self) -> Vec<String> {
         vec![self.path.clone()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_without_an_object_is_never_called_checked_without_a_word() {
+        let report = crate::schedule::sample_report().snapshot;
+        let view = |has_objects| {
+            let report = SnapshotReport {
+                has_objects,
+                ..report.clone()
+            };
+            Snapshot::new(&report, "cp-1", None, Duration::ZERO)
+        };
+        let empty = view(Some(false)).in_words();
+        assert!(
+            empty.contains("every page checked, but no Kubernetes object is in it"),
+            "{empty}"
+        );
+        for known in [Some(true), None] {
+            assert_eq!(view(known).warning(), None);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use etcd_datadir::stream::TRAILER_LEN;
 use etcd_datadir::verify::{Sha256State, Verdict};
 use etcd_operations::pack::unpack::{Found, Opened};
-use etcd_operations::report::{KeptSnapshot, KeptState, SnapshotReport};
+use etcd_operations::report::{KeptSnapshot, KeptState, NO_OBJECTS, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -83,6 +83,8 @@ pub struct Etcdutl {
 pub enum FileVerdict {
     /// All was checked and nothing is wrong.
     Reliable,
+    /// All was checked and nothing is wrong, and no object of Kubernetes is in it: it is no backup of a cluster.
+    Empty,
     /// Nothing is wrong, but without a trailer a changed value cannot be seen.
     NotFullyChecked,
     /// Something is wrong.
@@ -132,6 +134,10 @@ impl VerifiedFile {
             Sha256State::NotChecked => (Trailer::NotChecked, None),
         };
         let (verdict, summary) = match found.verdict {
+            Verdict::Reliable if is_empty(found) => (
+                FileVerdict::Empty,
+                format!("whole and undamaged, but {NO_OBJECTS}"),
+            ),
             Verdict::Reliable => (FileVerdict::Reliable, "whole and undamaged".to_owned()),
             Verdict::NoTrailer => (
                 FileVerdict::NotFullyChecked,
@@ -177,7 +183,7 @@ impl VerifiedFile {
         let packed = PackedFile::of(opened);
         let (verdict, summary) = match (&opened.found, &found.status) {
             (Found::Bundle(description), Some(status))
-                if checked.verdict == FileVerdict::Reliable
+                if matches!(checked.verdict, FileVerdict::Reliable | FileVerdict::Empty)
                     && !description.snapshot.is_of(status) =>
             {
                 let what = "damaged: the description in it is of another snapshot";
@@ -200,9 +206,13 @@ impl VerifiedFile {
         let (verdict, summary) = match &kept.state {
             KeptState::Verified { .. } => (FileVerdict::Reliable, "whole and undamaged".to_owned()),
             KeptState::Damaged { what } => (FileVerdict::Damaged, format!("damaged: {what}")),
+            KeptState::Unknown { why } if is_known_empty(kept) => (
+                FileVerdict::Empty,
+                format!("whole and undamaged, but {why}"),
+            ),
             KeptState::Unknown { why } => (FileVerdict::NotFullyChecked, why.clone()),
         };
-        let good = verdict == FileVerdict::Reliable;
+        let good = matches!(verdict, FileVerdict::Reliable | FileVerdict::Empty);
         let described = kept.snapshot.as_ref().filter(|_| good);
         Self {
             verdict,
@@ -244,6 +254,17 @@ impl VerifiedFile {
             packed: None,
         }
     }
+}
+
+fn is_known_empty(kept: &KeptSnapshot) -> bool {
+    let snapshot = kept.snapshot.as_ref();
+    snapshot.is_some_and(SnapshotReport::is_empty)
+}
+
+/// Whether no object of Kubernetes is in it.
+fn is_empty(found: &etcd_datadir::verify::Verification) -> bool {
+    let status = found.status.as_ref();
+    status.is_some_and(|status| !status.has_objects)
 }
 
 fn unpacked_bytes(snapshot: &SnapshotReport) -> u64 {
@@ -330,6 +351,7 @@ fn row(file: &VerifiedFile, wide: bool) -> Vec<Field> {
         field(&file.file),
         match file.verdict {
             FileVerdict::Reliable => field("reliable").tone(Tone::Good),
+            FileVerdict::Empty => field("empty").tone(Tone::Bad),
             FileVerdict::NotFullyChecked => field("not fully checked").tone(Tone::Warn),
             FileVerdict::Damaged => field("damaged").tone(Tone::Bad),
             FileVerdict::Unreadable => field("unreadable").tone(Tone::Bad),
@@ -346,4 +368,34 @@ fn row(file: &VerifiedFile, wide: bool) -> Vec<Field> {
         fields.push(maybe(file.content_sha256.as_deref()));
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_datadir::progress::ignore;
+    use etcd_datadir::source::FileSource;
+    use etcd_datadir::verify::{VerifyOptions, verify};
+
+    use super::*;
+
+    #[test]
+    fn a_whole_snapshot_without_an_object_of_kubernetes_is_not_called_reliable() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/cmd/offline.in/small.snapshot"
+        );
+        let source = FileSource::open(path.as_ref()).unwrap();
+        let mut found = verify(&source, &VerifyOptions::default(), None, &mut ignore).unwrap();
+        let verdict = |found: &etcd_datadir::verify::Verification| {
+            let file = VerifiedFile::checked("x".into(), found);
+            (file.verdict, file.summary)
+        };
+        assert_eq!(verdict(&found).0, FileVerdict::Reliable);
+        if let Some(status) = &mut found.status {
+            status.has_objects = false;
+        }
+        let (empty, summary) = verdict(&found);
+        assert_eq!(empty, FileVerdict::Empty);
+        assert!(summary.ends_with(NO_OBJECTS), "{summary}");
+    }
 }

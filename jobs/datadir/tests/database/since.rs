@@ -11,6 +11,7 @@ use etcd_datadir::progress::ignore;
 use etcd_datadir::records::Revision;
 use etcd_datadir::since::{Changed, commit, since};
 use etcd_datadir::source::MemorySource;
+use etcd_datadir::verify::{VerifyOptions, verify};
 use proptest::prelude::*;
 
 const UID: &str = "0b6f1c9e-3f6e-4a52-9d0c-2f1f0a4b8c11";
@@ -59,7 +60,23 @@ fn with(objects: &[(&str, Option<Vec<u8>>)]) -> MemorySource {
         compacted_percent: 0,
         seed: 5,
     };
-    let mut model = Model::new(&history);
+    let model = Model::new(&history);
+    of(model.stored, objects)
+}
+
+/// These changes, with these objects after them.
+fn of(stored: Vec<Stored>, objects: &[(&str, Option<Vec<u8>>)]) -> MemorySource {
+    let history = History {
+        changes: 40,
+        keys: 9,
+        value_len: 90,
+        compacted_percent: 0,
+        seed: 5,
+    };
+    let mut model = Model {
+        stored,
+        ..Model::new(&history)
+    };
     for (key, value) in objects {
         model.current += 1;
         let main = model.current;
@@ -156,4 +173,26 @@ fn what_is_nobodys_object_is_not_counted() {
     };
     let wanted = [("".to_owned(), one), ("leases".to_owned(), one)];
     assert_eq!(found.kinds, BTreeMap::from(wanted));
+}
+
+#[test]
+fn a_database_without_an_object_of_kubernetes_is_told_from_a_clusters() {
+    let has_objects = |objects: &[(&str, Option<Vec<u8>>)]| {
+        let source = of(Vec::new(), objects);
+        let options = VerifyOptions::default();
+        let found = verify(&source, &options, None, &mut ignore).unwrap();
+        found.status.unwrap().has_objects
+    };
+    let value = |text: &str| Some(text.as_bytes().to_vec());
+    assert!(!has_objects(&[]));
+    let foreign = ("/calico/v1/host", value("x"));
+    let event = ("/registry/events/default/a.17", value("k8s\0\n"));
+    assert!(!has_objects(&[foreign.clone(), event.clone()]));
+    assert!(has_objects(&[
+        foreign,
+        event,
+        ("/other/pods/default/a", value("k8s\0\n"))
+    ]));
+    assert!(has_objects(&[("/registry/pods/default/a", value("x"))]));
+    assert!(!has_objects(&[("/registry/pods/default/a", None)]));
 }

@@ -1,15 +1,15 @@
 //! What is wrong with the apiserver, the controller-manager and the scheduler of a host, and what was stopped there.
 
+use super::cluster::working_elsewhere;
 use super::member::Member;
 use super::words;
-use super::{Next, Notes, SituationKind as Kind};
-use crate::failure::Answer;
-use crate::look::{ContainerLook, ControlPlane, HealthAnswer, Manifests};
-use crate::manifest::Why;
+use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::failure::{Answer, FailureKind};
+use crate::look::{ArchivedManifest, ContainerLook, ControlPlane, HealthAnswer, Look, Manifests};
 use crate::runtime::State;
 
-pub(super) fn judge(notes: &mut Notes<'_>, member: Member) {
-    stopped(notes);
+pub(super) fn judge(notes: &mut Notes<'_>, member: Member, looks: &[Look]) {
+    stopped(notes, looks);
     // Without etcd the others cannot work, and there is nothing to be mended about them.
     if member == Member::Serves && apiserver(notes) {
         for component in [ControlPlane::ControllerManager, ControlPlane::Scheduler] {
@@ -18,63 +18,143 @@ pub(super) fn judge(notes: &mut Notes<'_>, member: Member) {
     }
 }
 
-/// Components whose manifest was put aside, and is in the folder no more.
-fn stopped(notes: &mut Notes<'_>) {
-    let (look, node) = (notes.look, notes.node());
+/// Components whose manifest is in the folder no more.
+fn stopped(notes: &mut Notes<'_>, looks: &[Look]) {
+    let look = notes.look;
     let Some(manifests) = look.manifests.ok() else {
         return;
     };
-    let Some(aside) = notes.answered("manifests that were put aside", &manifests.aside) else {
-        return;
-    };
+    if let Answer::Failed(failure) = &manifests.aside {
+        notes.unseen("manifests that were put aside", failure);
+    }
     for component in ControlPlane::ALL {
         if manifests.of(component).is_some() {
             continue;
         }
-        let name = format!("{component}.yaml");
-        let mut kept = aside.iter().rev();
-        let newest = kept.find(|kept| kept.why == Why::Stopped && kept.name == name);
-        let Some(newest) = newest else {
-            if belongs_here(manifests, component) {
-                missing(notes, manifests, component);
-            }
-            continue;
-        };
-        notes.degraded(
-            Kind::ComponentStopped,
-            format!("{component} on {node} was stopped: its manifest was put aside"),
-            vec![
-                format!("{} has no manifest of it", manifests.folder.display()),
-                format!("{} was put aside", newest.path.display()),
-            ],
-            Next::on(node, format!("kubectl etcd manifest start {component}")),
-        );
+        match manifests.archived(component) {
+            Some(archived) => archived_one(notes, manifests, component, archived),
+            None if component == ControlPlane::Etcd => no_etcd(notes, manifests, looks),
+            None if belongs_here(manifests, component) => missing(notes, manifests, component),
+            None => {}
+        }
     }
 }
 
-/// Whether a component's manifest is missing: where one of a master's own three runs, the others do. An etcd may be
-/// elsewhere.
-fn belongs_here(manifests: &Manifests, component: ControlPlane) -> bool {
-    const OF_A_MASTER: [ControlPlane; 3] = [
-        ControlPlane::Apiserver,
-        ControlPlane::ControllerManager,
-        ControlPlane::Scheduler,
+/// A component that was stopped: its manifest was archived, and may not be what ran last.
+fn archived_one(
+    notes: &mut Notes<'_>,
+    manifests: &Manifests,
+    component: ControlPlane,
+    archived: &ArchivedManifest,
+) {
+    let node = notes.node();
+    let (path, since) = (archived.path.display(), archived.since());
+    let mut evidence = vec![
+        format!("{} has no manifest of it", manifests.folder.display()),
+        format!("{path} was put aside"),
     ];
+    let data_dir = archived.data_dir.as_ref();
+    evidence.extend(data_dir.map(|path| format!("its data directory is {}", path.display())));
+    evidence.extend(archived.doubts.iter().map(ToString::to_string));
+    if archived.last_ran.is_none() {
+        evidence.push("the runtime does not know any more what ran last".to_owned());
+    }
+    let bars = archived.bars().next().is_some();
+    let (summary, next) = match bars {
+        false => (
+            format!("{component} on {node} was stopped: its manifest{since} is archived"),
+            Next::on(node, format!("kubectl etcd manifest start {component}")),
+        ),
+        true => (
+            format!(
+                "{component} on {node} has no manifest, and the archived one{since} is not what ran last"
+            ),
+            Next::on(
+                node,
+                format!("kubectl etcd manifest start {component} --manifest FILE"),
+            )
+            .note(format!(
+                "FILE is the manifest that ran last; {path} is the archived one"
+            )),
+        ),
+    };
+    notes.degraded(Kind::ComponentStopped, summary, evidence, next);
+}
+
+/// There is no manifest of the etcd that the apiserver uses.
+fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
+    let (look, node, folder) = (notes.look, notes.node(), manifests.folder.display());
+    let of_master = OF_A_MASTER.iter().any(|one| manifests.of(*one).is_some());
+    let belongs_here = of_master || look.control_plane_files;
+    // One that could be meant is told of where etcds are.
+    let unclear = look
+        .etcd
+        .failure()
+        .is_some_and(|one| one.kind != FailureKind::Missing);
+    if manifests.etcd_is_external || !belongs_here || unclear {
+        return;
+    }
+    let mut evidence = vec![format!("{folder} has none and none is archived")];
+    evidence.extend(manifests.elsewhere(ControlPlane::Etcd).map(|found| {
+        let path = found.path.display();
+        let written = found.modified.map_or_else(String::new, |at| {
+            format!(", last written {}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        });
+        format!("{path} is one{written}")
+    }));
+    let outdated = look.etcd.failure().and_then(|failure| failure.hint.clone());
+    evidence.extend(outdated);
+    let mut elsewhere = manifests.elsewhere(ControlPlane::Etcd);
+    let next = match elsewhere.next() {
+        Some(found) => {
+            let path = found.path.display();
+            Next::on(node, format!("mv -n {path} {folder}/"))
+                .note("if it is what ran last; kubelet starts it at once")
+        }
+        None => Next::on(node, "kubeadm init phase etcd local").note(format!(
+            "it writes a new one, with the flags that kubeadm gives; if the old one lies elsewhere, it belongs into {folder}"
+        )),
+    };
+    let severity = match working_elsewhere(look, looks) {
+        Some(_) => Severity::Degraded,
+        None => Severity::Lost,
+    };
+    let summary = format!("there is no manifest of etcd on {node}, so it does not run");
+    notes.situation(Kind::NoEtcdManifest, severity, summary, evidence, next);
+}
+
+/// What a master has of its own beside etcd, which may be elsewhere.
+const OF_A_MASTER: [ControlPlane; 3] = [
+    ControlPlane::Apiserver,
+    ControlPlane::ControllerManager,
+    ControlPlane::Scheduler,
+];
+
+/// Whether a component's manifest is missing: where one of a master's own three runs, the others do.
+fn belongs_here(manifests: &Manifests, component: ControlPlane) -> bool {
     let runs = |one: &ControlPlane| manifests.of(*one).is_some();
     OF_A_MASTER.contains(&component) && OF_A_MASTER.iter().any(runs)
 }
 
 fn missing(notes: &mut Notes<'_>, manifests: &Manifests, component: ControlPlane) {
     let (node, folder) = (notes.node(), manifests.folder.display());
+    let found = manifests.elsewhere(component).next();
+    let next = match found {
+        Some(found) => Next::on(node, format!("mv -n {} {folder}/", found.path.display()))
+            .note("if it is what ran last; kubelet starts it at once"),
+        None => Next::on(node, format!("find / -xdev -name '{component}*.yaml*'")).note(format!(
+            "if somebody moved it, it belongs into {folder}; else kubeadm init phase control-plane writes a new one"
+        )),
+    };
+    let mut evidence = vec![format!(
+        "{folder} has no manifest of it and none is archived"
+    )];
+    evidence.extend(found.map(|found| format!("{} is one", found.path.display())));
     notes.degraded(
         Kind::ComponentStopped,
         format!("{component} does not run on {node}: it has no manifest there"),
-        vec![format!(
-            "{folder} has no manifest of it, and none was put aside by kubectl etcd"
-        )],
-        Next::on(node, format!("find / -xdev -name '{component}*.yaml*'")).note(format!(
-            "if somebody moved it, it belongs into {folder}; else kubeadm init phase control-plane writes a new one"
-        )),
+        evidence,
+        next,
     );
 }
 

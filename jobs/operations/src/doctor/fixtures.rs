@@ -171,6 +171,7 @@ fn pod(component: ControlPlane) -> PodManifest {
             name: component.to_string(),
         },
         images: vec![format!("registry.k8s.io/{component}:1")],
+        other_etcd: false,
     }
 }
 
@@ -194,10 +195,14 @@ pub(crate) fn healthy() -> Look {
             strays: Vec::new(),
             unfinished: Vec::new(),
             aside: Answer::Ok(Vec::new()),
+            taken_out: Vec::new(),
+            elsewhere: Vec::new(),
+            etcd_is_external: false,
         }),
         etcd: Answer::Ok(EtcdManifest {
             manifest: "/etc/kubernetes/manifests/etcd.yaml".into(),
             place: Place::Folder,
+            pod: "etcd".into(),
             target: Target {
                 node: "cp-1".into(),
                 pod: "etcd-cp-1".into(),
@@ -239,6 +244,7 @@ pub(crate) fn healthy() -> Look {
                     component,
                     pod: pod(component).pod,
                     containers: Answer::Ok(vec![running()]),
+                    last_ran: None,
                 })
                 .into(),
             images: vec![ImageLook {
@@ -286,6 +292,7 @@ pub(crate) fn healthy() -> Look {
             readyz: ok(),
         }),
         plan: Answer::Ok(None),
+        control_plane_files: true,
     }
 }
 

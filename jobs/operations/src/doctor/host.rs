@@ -1,11 +1,16 @@
 //! What is wrong with a host, whatever its etcd does: plans, disk, runtime, kubelet, files in the static pods' folder,
 //! certificates, images.
 
+use std::path::Path;
+
 use jiff::SignedDuration;
 
-use super::{Next, Notes, SituationKind as Kind};
+use super::cluster::working_elsewhere;
+use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::failure::{Answer, FailureKind};
-use crate::look::{ASIDE, CertificateLook, ControlPlane, DiskSpace, StrayKind};
+use crate::local::STATIC_PODS;
+use crate::look::{ASIDE, CertificateLook, ControlPlane, DiskSpace, Look, StrayKind};
+use crate::manifest::anew;
 
 /// Below this a disk counts as full: etcd makes WAL files of 64 MB ahead of time.
 const FULL_BYTES: u64 = 128 << 20;
@@ -22,12 +27,14 @@ const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Who renews their own certificates in time.
 const KUBELET: &str = "kubelet";
 
-pub(super) fn judge(notes: &mut Notes<'_>) {
+pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) {
     plan(notes);
     disks(notes);
     runtime(notes);
     kubelet(notes);
+    folder(notes, looks);
     strays(notes);
+    etcds(notes);
     certificates(notes);
     images(notes);
 }
@@ -148,9 +155,45 @@ pub(super) fn kubelet_errors(notes: &Notes<'_>) -> Option<String> {
     Some(format!("kubelet's last error: {}", errors.last()?))
 }
 
+/// The folder of the static pods is not there although this is a control-plane node.
+fn folder(notes: &mut Notes<'_>, looks: &[Look]) {
+    let (look, node) = (notes.look, notes.node());
+    let Some(failure) = look.manifests.failure() else {
+        return;
+    };
+    if failure.kind != FailureKind::Missing || !look.is_control_plane() {
+        notes.unseen("the static pods' folder", failure);
+        return;
+    }
+    let renamed = failure
+        .hint
+        .as_deref()
+        .filter(|hint| hint.starts_with("mv "));
+    let next = match renamed {
+        Some(command) => Next::on(node, command),
+        None => Next::on(node, anew(Path::new(STATIC_PODS)))
+            .note("if the folder was moved somewhere, moving it back is the better"),
+    };
+    let severity = match working_elsewhere(look, looks) {
+        Some(_) => Severity::Degraded,
+        None => Severity::Lost,
+    };
+    let evidence = look.etcd.ok().map(|etcd| {
+        let (path, data) = (etcd.manifest.display(), etcd.target.data_dir.display());
+        format!("{path} is a manifest of etcd, with its data in {data}")
+    });
+    notes.situation(
+        Kind::FolderMissing,
+        severity,
+        format!("{node}: {}", failure.message),
+        evidence.into_iter().collect(),
+        next,
+    );
+}
+
 fn strays(notes: &mut Notes<'_>) {
     let (look, node) = (notes.look, notes.node());
-    let Some(manifests) = notes.answered("the static pods' folder", &look.manifests) else {
+    let Some(manifests) = look.manifests.ok() else {
         return;
     };
     if manifests.strays.is_empty() {
@@ -187,6 +230,47 @@ fn strays(notes: &mut Notes<'_>) {
             vec![format!("{path}: {}", stray.problem)],
             Next::on(node, command).note(note),
         );
+    }
+}
+
+/// Pods that run another etcd than the cluster's own.
+fn etcds(notes: &mut Notes<'_>) {
+    let (look, node) = (notes.look, notes.node());
+    let Some(manifests) = look.manifests.ok() else {
+        return;
+    };
+    let others = manifests.pods.iter().filter(|pod| pod.other_etcd);
+    let others: Vec<(String, &str)> = others
+        .map(|pod| (pod.path.display().to_string(), pod.pod.name.as_str()))
+        .collect();
+    match look
+        .etcd
+        .failure()
+        .filter(|failure| failure.kind == FailureKind::Refused)
+    {
+        Some(failure) if !others.is_empty() => {
+            let first = others.first().map_or("NAME", |(_, pod)| *pod);
+            let next = Next::on(node, format!("kubectl etcd doctor --etcd {first}"));
+            let evidence = others
+                .iter()
+                .map(|(path, pod)| format!("{path} runs {pod}"));
+            let evidence = evidence.collect();
+            notes.degraded(
+                Kind::WhichEtcd,
+                format!("{node}: {}", failure.message),
+                evidence,
+                next.note(
+                    "--etcd names the pod that is the cluster's own; the others are left alone",
+                ),
+            );
+        }
+        _ => {
+            for (path, pod) in others {
+                notes.in_order(format!(
+                    "{path} runs another etcd ({pod}): it is left alone"
+                ));
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::cluster::{inspection, own_cluster, own_id, own_name, voters, working_
 use super::host::kubelet_errors;
 use super::words::{self, Cause};
 use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::failure::FailureKind;
 use crate::look::{ColdEtcd, ControlPlane, Fitness, LockState, Look, Place, RefusalKind};
 use crate::runtime::State;
 
@@ -22,6 +23,14 @@ pub(super) enum Member {
 
 pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) -> Member {
     let (look, node) = (notes.look, notes.node());
+    // What is missing is a situation of its own.
+    let told = look
+        .etcd
+        .failure()
+        .is_some_and(|failure| failure.kind == FailureKind::Missing);
+    if told && (look.manifests.ok().is_some() || look.is_control_plane()) {
+        return Member::Unknown;
+    }
     let Some(etcd) = notes.answered("etcd's manifest", &look.etcd) else {
         return Member::Unknown;
     };

@@ -5,10 +5,10 @@ use super::*;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{
-    AsideManifest, Fitness, Holder, Inspection, LockState, Place, Position, RefusalKind,
-    UnfinishedPlan,
+    ArchivedManifest, ControlPlane, Doubt, ElsewhereManifest, Fitness, Holder, Inspection,
+    LockState, Place, PodManifest, Position, RefusalKind, UnfinishedPlan,
 };
-use crate::manifest::Why;
+use crate::manifest::PodId;
 
 /// What is found on one host: kinds, and the first command.
 fn found(look: Look) -> (Vec<SituationKind>, String) {
@@ -341,17 +341,71 @@ fn each_situation_is_told_with_its_command() {
                 }
                 if let Answer::Ok(manifests) = &mut look.manifests {
                     manifests.pods.remove(0);
-                    manifests.aside = Answer::Ok(vec![AsideManifest {
-                        path:
-                            "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T210000Z.stopped"
-                                .into(),
-                        name: "etcd.yaml".into(),
-                        why: Why::Stopped,
-                    }]);
+                    manifests.taken_out = vec![archived(Vec::new())];
                 }
             }),
             vec![K::ComponentStopped],
             "kubectl etcd manifest start etcd",
+        ),
+        (
+            "what is archived is not what ran last",
+            change(|look| {
+                *look = healthy().down(None);
+                if let Answer::Ok(etcd) = &mut look.etcd {
+                    etcd.place = Place::Aside;
+                }
+                if let Answer::Ok(manifests) = &mut look.manifests {
+                    manifests.pods.remove(0);
+                    let at = "2026-11-21T00:00:00Z".parse().unwrap();
+                    manifests.taken_out = vec![archived(vec![Doubt::RanLater { at }])];
+                }
+            }),
+            vec![K::ComponentStopped],
+            "kubectl etcd manifest start etcd --manifest FILE",
+        ),
+        (
+            "etcd's manifest was moved away",
+            change(|look| {
+                *look = healthy().down(None);
+                if let Answer::Ok(etcd) = &mut look.etcd {
+                    etcd.place = Place::Elsewhere;
+                }
+                if let Answer::Ok(manifests) = &mut look.manifests {
+                    manifests.pods.remove(0);
+                    manifests.elsewhere = vec![ElsewhereManifest {
+                        component: ControlPlane::Etcd,
+                        path: "/root/etcd.yaml".into(),
+                        modified: None,
+                    }];
+                }
+            }),
+            vec![K::NoEtcdManifest],
+            "mv -n /root/etcd.yaml /etc/kubernetes/manifests/",
+        ),
+        (
+            "etcd's manifest is nowhere",
+            change(|look| {
+                *look = healthy().down(None);
+                look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+                if let Answer::Ok(manifests) = &mut look.manifests {
+                    manifests.pods.remove(0);
+                }
+            }),
+            vec![K::NoEtcdManifest],
+            "kubeadm init phase etcd local",
+        ),
+        (
+            "kubelet's folder was renamed",
+            change(|look| {
+                *look = healthy().down(None).single();
+                if let Answer::Ok(etcd) = &mut look.etcd {
+                    etcd.place = Place::Elsewhere;
+                }
+                let gone = Failure::new(FailureKind::Missing, "the folder is not there");
+                look.manifests = Answer::Failed(gone.hint("mv -T /a /etc/kubernetes/manifests"));
+            }),
+            vec![K::FolderMissing],
+            "mv -T /a /etc/kubernetes/manifests",
         ),
         (
             "kubelet has not started it",
@@ -492,6 +546,97 @@ fn words_of_an_earlier_start_say_nothing_against_whole_data() {
     assert_eq!(command, "crictl logs --tail 50 c0ffee");
 }
 
+/// etcd's manifest, which was taken out.
+fn archived(doubts: Vec<Doubt>) -> ArchivedManifest {
+    ArchivedManifest {
+        component: Some(ControlPlane::Etcd),
+        pod: PodId {
+            namespace: "kube-system".into(),
+            name: "etcd".into(),
+        },
+        path: "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T210000Z.stopped".into(),
+        named: false,
+        at: Some("2026-11-20T21:00:00Z".parse().unwrap()),
+        data_dir: Some("/var/lib/etcd".into()),
+        last_ran: None,
+        doubts,
+    }
+}
+
+#[test]
+fn a_lone_etcd_without_a_manifest_is_lost_and_one_of_three_is_not() {
+    let severity = |look: Look| {
+        let found = diagnose(&[look], now());
+        let kinds = [SituationKind::NoEtcdManifest, SituationKind::FolderMissing];
+        let mut of_kind = found
+            .situations
+            .iter()
+            .filter(|one| kinds.contains(&one.kind));
+        of_kind.next().unwrap().severity
+    };
+    let missing = |mut look: Look| {
+        if let Answer::Ok(manifests) = &mut look.manifests {
+            manifests.pods.remove(0);
+        }
+        look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+        look
+    };
+    let without_folder = |mut look: Look| {
+        look.manifests = Answer::Failed(Failure::new(FailureKind::Missing, "gone"));
+        look
+    };
+    assert_eq!(
+        severity(missing(healthy().down(None).single())),
+        Severity::Lost
+    );
+    assert_eq!(severity(missing(healthy().down(None))), Severity::Degraded);
+    assert_eq!(
+        severity(without_folder(healthy().down(None).single())),
+        Severity::Lost
+    );
+    // An etcd of other hosts needs no manifest here.
+    let mut external = missing(healthy().down(None).single());
+    if let Answer::Ok(manifests) = &mut external.manifests {
+        manifests.etcd_is_external = true;
+    }
+    let found = diagnose(&[external], now());
+    let kinds: Vec<SituationKind> = found.situations.iter().map(|one| one.kind).collect();
+    assert!(!kinds.contains(&SituationKind::NoEtcdManifest), "{kinds:?}");
+}
+
+#[test]
+fn another_etcd_is_told_and_which_one_is_meant_is_asked() {
+    let other = |name: &str| PodManifest {
+        path: format!("/etc/kubernetes/manifests/{name}.yaml").into(),
+        sha256: "0".into(),
+        component: None,
+        pod: PodId {
+            namespace: "kube-system".into(),
+            name: name.into(),
+        },
+        images: Vec::new(),
+        other_etcd: true,
+    };
+    let mut look = healthy();
+    if let Answer::Ok(manifests) = &mut look.manifests {
+        manifests.pods.push(other("etcd-events"));
+    }
+    let found = diagnose(&[look], now());
+    let told = "/etc/kubernetes/manifests/etcd-events.yaml runs another etcd (etcd-events): it is left alone";
+    assert!(found.in_order.iter().any(|one| one.text == told));
+    assert_eq!(found.situations, []);
+
+    let mut look = healthy();
+    look.etcd = Answer::Failed(Failure::new(FailureKind::Refused, "several run etcd"));
+    if let Answer::Ok(manifests) = &mut look.manifests {
+        manifests.pods = vec![other("etcd-a"), other("etcd-b")];
+    }
+    let found = diagnose(&[look], now());
+    let which = &found.situations[0];
+    assert_eq!(which.kind, SituationKind::WhichEtcd);
+    assert_eq!(which.next.command, "kubectl etcd doctor --etcd etcd-a");
+}
+
 #[test]
 fn evidence_names_data_ending_and_words() {
     let look = healthy()
@@ -551,6 +696,8 @@ fn looks_at_several_hosts_are_one_cluster() {
 fn a_host_of_which_nothing_is_known_makes_nothing_up() {
     let failure = || Failure::new(FailureKind::Missing, "no folder");
     let look = change(|look| {
+        look.control_plane_files = false;
+        look.apiserver = Answer::Failed(failure());
         look.manifests = Answer::Failed(failure());
         look.etcd = Answer::Failed(failure());
         look.runtime = Answer::Failed(failure());

@@ -162,7 +162,7 @@ pub fn target_from_pod(facts: &PodFacts) -> Result<Target, TargetError> {
 }
 
 /// The container that runs etcd: named so, or else the one whose program it is.
-fn etcd_container(facts: &PodFacts) -> Option<&ContainerFacts> {
+pub(crate) fn etcd_container(facts: &PodFacts) -> Option<&ContainerFacts> {
     let runs_etcd = |container: &&ContainerFacts| {
         let mut words = container
             .command

@@ -86,7 +86,7 @@ pub async fn work(detached: &Detached) -> Result<(), Failure> {
                 let _ = events.line(HostEvent::Progress(progress));
             };
             match ask.check_version() {
-                Ok(()) => Box::pin(answer(&ask.request, &mut told)).await,
+                Ok(()) => Box::pin(answer(&ask, &mut told)).await,
                 Err(failure) => Err(failure),
             }
         }
@@ -154,7 +154,9 @@ impl Detached {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(trouble("read", &path, &error)),
         };
-        if !serde_json::from_slice::<Ask>(&text).is_ok_and(|known| known.request == ask.request) {
+        if !serde_json::from_slice::<Ask>(&text)
+            .is_ok_and(|known| known.request == ask.request && known.selection == ask.selection)
+        {
             let message = format!("{} is the record of another request", path.display());
             return Err(Failure::new(FailureKind::Refused, message));
         }

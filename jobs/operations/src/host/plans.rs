@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::HostAnswer;
 use crate::failure::{Failure, FailureKind};
 use crate::local::manifests_folder;
-use crate::manifest::{Aside, Folder};
-use crate::plan::{Direction, Plan, PlanId, Plans, StepState, perform, stopped_manifest};
+use crate::manifest::{Known, Selection};
+use crate::plan::{Direction, Plan, PlanId, Plans, StepState, perform};
 use crate::run::Events;
 
 /// A plan as a host has it.
@@ -105,19 +105,16 @@ fn steps_of(plans: &Plans, id: &PlanId) -> Result<Vec<StepOnHost>, Failure> {
 }
 
 /// The text of a component's manifest: in the folder, else the newest that was stopped.
-pub(super) fn manifest(component: &str) -> Result<HostAnswer, Failure> {
-    let folder = Folder::read(&manifests_folder(Path::new("/")))?;
-    let manifest = match folder.of_component(component) {
-        Some(file) => file.manifest.clone(),
-        None => stopped_manifest(&Aside::of_host(), component)?.ok_or_else(|| {
-            Failure::new(
-                FailureKind::Missing,
-                format!("no manifest in {} runs {component}", folder.path.display()),
-            )
-        })?,
-    };
+pub(super) fn manifest(component: &str, selection: &Selection) -> Result<HostAnswer, Failure> {
+    let root = Path::new("/");
+    let known = Known::read_below(root, &manifests_folder(root), selection)?;
+    let found = known.of(component)?.ok_or_else(|| {
+        let folder = known.folder.path.display();
+        let message = format!("no manifest in {folder} runs {component}");
+        Failure::new(FailureKind::Missing, message)
+    })?;
     Ok(HostAnswer::Manifest {
-        text: String::from_utf8_lossy(manifest.bytes()).into_owned(),
+        text: String::from_utf8_lossy(found.file.manifest.bytes()).into_owned(),
     })
 }
 

@@ -174,6 +174,7 @@ pub(crate) mod tests {
             storage_version: None,
             hash: 1,
             total_keys: 2,
+            has_objects: None,
             taken_at: taken_at.parse().unwrap(),
             took_ms: 3,
             packed: None,

@@ -13,7 +13,7 @@ use super::name::SnapshotName;
 use super::retention::{self, Reason, Rules};
 use crate::failure::{Failure, FailureKind};
 use crate::pack::ENDINGS;
-use crate::report::{Checked, KeptSnapshot, KeptState, PrunedSnapshot};
+use crate::report::{Checked, KeptSnapshot, KeptState, NO_OBJECTS, PrunedSnapshot};
 
 /// The snapshots in a folder, by name; none when it is not there.
 ///
@@ -104,6 +104,13 @@ fn state(size: u64, description: &Result<Option<Description>, Failure>) -> KeptS
         return KeptState::Damaged {
             what: format!("it has {size} bytes, and had {described} when it was taken"),
         };
+    }
+    let is_damaged = description
+        .checked
+        .as_ref()
+        .is_some_and(|check| check.damage.is_some());
+    if description.snapshot.is_empty() && !is_damaged {
+        return unknown(NO_OBJECTS.to_owned());
     }
     match &description.checked {
         None => KeptState::Verified {

@@ -164,3 +164,38 @@ fn rules_are_asked_for_each_cluster_and_only_about_whole_ones() {
         ["old.db", "3.db", "2.db"]
     );
 }
+
+#[test]
+fn a_snapshot_without_an_object_of_kubernetes_counts_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = "2026-11-21T12:00:00Z".parse().unwrap();
+    keep(dir.path(), "good.db", "2026-11-19T03:00:00Z");
+    for (day, file) in [(20, "empty.db"), (21, "again.db")] {
+        let path = dir.path().join(file);
+        fs::write(&path, b"abc").unwrap();
+        let empty = SnapshotReport {
+            has_objects: Some(false),
+            ..snapshot(&format!("2026-11-{day}T03:00:00Z"))
+        };
+        let described = Description::new(&empty, &path);
+        let damage = None;
+        let again = described.clone().checked_again(Check { at: now, damage });
+        let described = if file == "again.db" { again } else { described };
+        described.store(&path, Replace::Nothing).unwrap();
+        let KeptState::Unknown { why } = find(dir.path(), &name(file)).unwrap().state else {
+            panic!("{file}")
+        };
+        assert_eq!(why, NO_OBJECTS);
+    }
+    // The last good one does not make room for them.
+    let rules = Rules {
+        last: 1,
+        ..Rules::default()
+    };
+    let planned = plan(&list(dir.path()).unwrap(), &rules, now);
+    assert!(
+        planned
+            .iter()
+            .all(|one| one.fate != crate::report::Fate::Goes)
+    );
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::Manifest;
+use crate::manifest::ManifestFile;
 
 /// A component of the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,8 +50,12 @@ impl fmt::Display for ControlPlane {
 }
 
 impl ControlPlane {
-    /// The component that a manifest runs.
-    pub(super) fn of_manifest(manifest: &Manifest) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| manifest.has(one.name()))
+    /// The component that a manifest runs, where this is the manifest of the cluster's own etcd. Another etcd is none.
+    pub(super) fn of_file(file: &ManifestFile, etcd: Option<&ManifestFile>) -> Option<Self> {
+        if etcd.is_some_and(|etcd| etcd.path == file.path) {
+            return Some(Self::Etcd);
+        }
+        let mut others = Self::ALL.into_iter().filter(|one| *one != Self::Etcd);
+        others.find(|one| file.manifest.has(one.name()))
     }
 }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ControlPlane;
+use super::{ControlPlane, LastRan};
 use crate::container_log;
 use crate::evidence;
 use crate::failure::{Answer, Failure};
 use crate::kubelet;
-use crate::manifest::PodId;
+use crate::manifest::{Place, PodId};
 use crate::root;
 use crate::runtime::{Container, Runtime, State};
 
@@ -41,6 +41,12 @@ impl RuntimeLook {
         let pod = self.pods.iter().find(|pod| pod.component == component)?;
         pod.containers.ok()?.first()
     }
+
+    /// What ran last of a component whose manifest is not in the static pods' folder.
+    pub fn last_ran(&self, component: ControlPlane) -> Option<&LastRan> {
+        let pod = self.pods.iter().find(|pod| pod.component == component)?;
+        pod.last_ran.as_ref()
+    }
 }
 
 /// The containers of a component.
@@ -53,6 +59,9 @@ pub struct PodContainers {
     pub pod: PodId,
     /// Its containers, the newest first. kubelet keeps one that has ended; of more, the newest three are told.
     pub containers: Answer<Vec<ContainerLook>>,
+    /// What the newest of them was started with, where its manifest is not in the static pods' folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ran: Option<LastRan>,
 }
 
 /// A container.
@@ -123,10 +132,17 @@ pub(super) async fn look(root: &Path, read: &Read, node: &str) -> Result<Runtime
         };
         let name = found.file.manifest.component(component.name());
         let name = name.map_or_else(|_| component.name().to_owned(), |one| one.name().to_owned());
+        let last_ran = match found.place {
+            Place::Folder => None,
+            Place::Aside | Place::Named | Place::Elsewhere => {
+                last_ran(&runtime, component, &pod, &name).await
+            }
+        };
         pods.push(PodContainers {
             component,
             containers: containers(root, &runtime, &pod, &name).await.into(),
             pod,
+            last_ran,
         });
     }
     let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -173,6 +189,20 @@ async fn containers(
         }
     }
     Ok(told)
+}
+
+/// What the newest container of a pod that has this name was started with, if the runtime still knows one.
+async fn last_ran(
+    runtime: &Runtime,
+    component: ControlPlane,
+    pod: &PodId,
+    name: &str,
+) -> Option<LastRan> {
+    let all = runtime.containers(pod).await.ok()?;
+    let newest = all.into_iter().find(|one| one.name == name)?;
+    let details = runtime.details(&newest.id).await.ok()?;
+    let (created_at, launch) = (time(newest.created_at), details.launch?);
+    Some(LastRan::new(component, created_at, newest.image, &launch))
 }
 
 fn told_of(root: &Path, container: Container, details: crate::runtime::Details) -> ContainerLook {

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::live::PeerFiles;
 use super::since::fingerprints;
-use super::{ControlPlane, certificates};
+use super::{ArchivedManifest, ControlPlane, RuntimeLook, certificates};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::flags::{Flags, parts, target_from_pod};
 use crate::https::Pair;
 use crate::manifest::{
-    Aside, Folder, Kept, Manifest, ManifestFile, PodId, Problem, Stray, Why, sha256,
+    Elsewhere, Folder, Found, Kept, Known, Manifest, ManifestFile, Place, PodId, Problem,
+    Selection, Stray, Why, elsewhere, sha256,
 };
 use crate::root;
 use crate::target::Target;
@@ -34,6 +36,16 @@ pub struct Manifests {
     pub unfinished: Vec<PathBuf>,
     /// What was put aside, in the order of names, and so of times for each manifest.
     pub aside: Answer<Vec<AsideManifest>>,
+    /// What would be brought back of pods that are not in the folder: the last that was taken out, or what somebody has
+    /// named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_out: Vec<ArchivedManifest>,
+    /// Manifests of components that have none in the folder, where kubelet does not look; the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<ElsewhereManifest>,
+    /// Whether the apiserver uses an etcd of other hosts.
+    #[serde(default)]
+    pub etcd_is_external: bool,
 }
 
 impl Manifests {
@@ -43,6 +55,33 @@ impl Manifests {
             .iter()
             .find(|pod| pod.component == Some(component))
     }
+
+    /// What would be brought back of a component: what somebody has named, else what was taken out last.
+    pub fn archived(&self, component: ControlPlane) -> Option<&ArchivedManifest> {
+        let of = |one: &&ArchivedManifest| one.component == Some(component);
+        let mut all = self.taken_out.iter().filter(of);
+        let named = all.clone().find(|one| one.named);
+        named.or_else(|| all.next())
+    }
+
+    /// Manifests of a component where kubelet does not look, the newest first.
+    pub fn elsewhere(&self, component: ControlPlane) -> impl Iterator<Item = &ElsewhereManifest> {
+        let of = move |one: &&ElsewhereManifest| one.component == component;
+        self.elsewhere.iter().filter(of)
+    }
+}
+
+/// A manifest where kubelet does not look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ElsewhereManifest {
+    /// The component that it runs.
+    pub component: ControlPlane,
+    /// Its file.
+    pub path: PathBuf,
+    /// When it was last written to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
 }
 
 /// A static pod's manifest.
@@ -60,6 +99,9 @@ pub struct PodManifest {
     pub pod: PodId,
     /// The images of its containers.
     pub images: Vec<String>,
+    /// Whether it runs an etcd that is not the one that the apiserver uses: it is left alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_etcd: bool,
 }
 
 /// A file in the folder that kubelet reads and that does no good.
@@ -109,16 +151,6 @@ pub struct AsideManifest {
     pub why: Why,
 }
 
-/// Where a manifest was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Place {
-    /// In the static pods' folder: kubelet shall run it.
-    Folder,
-    /// Put aside, and there is none in the folder: it was stopped.
-    Aside,
-}
-
 /// What etcd's manifest says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,6 +159,9 @@ pub struct EtcdManifest {
     pub manifest: PathBuf,
     /// Where that is.
     pub place: Place,
+    /// The pod's name as the manifest has it: `etcd`. It tells it from others on the host that run one.
+    #[serde(default)]
+    pub pod: String,
     /// Paths, addresses, certificates, name, image.
     pub target: Target,
     /// `--initial-cluster`, in its order.
@@ -187,78 +222,157 @@ pub struct ApiserverManifest {
 /// The manifests of a host, in both forms: as they are told, and as they are read for the other parts.
 pub(super) struct Read {
     pub(super) told: Manifests,
-    folder: Folder,
-    aside: Vec<Kept>,
+    known: Known,
+    /// The manifests of components that are missing, where kubelet does not look.
+    elsewhere: Vec<ManifestFile>,
+    /// Whether kubelet does not look into the folder: it stands in for the one that is not there.
+    stands_in: bool,
 }
 
-/// A component's manifest, in the folder or put aside.
-pub(super) struct Found {
-    pub(super) file: ManifestFile,
-    pub(super) place: Place,
+/// Reads another folder instead of the one that is not there: it tells what the components were.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_elsewhere(
+    root: &Path,
+    folder: &Path,
+    selection: &Selection,
+) -> Result<Read, Failure> {
+    let read = read(root, folder, selection)?;
+    Ok(Read {
+        stands_in: true,
+        ..read
+    })
 }
 
 /// Reads the folder, and lists what was put aside.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(super) fn read(root: &Path, folder: &Path) -> Result<Read, Failure> {
-    let folder = Folder::read_below(root, folder)?;
-    let aside = root::below(root, Path::new(ASIDE))
-        .map_err(|error| Failure::new(FailureKind::Missing, format!("{ASIDE}: {error}")))
-        .and_then(|path| Aside::new(&path).list());
+pub(super) fn read(root: &Path, folder: &Path, selection: &Selection) -> Result<Read, Failure> {
+    let known = Known::read_below(root, folder, selection)?;
+    let folder = &known.folder;
+    let etcd = known.of(ControlPlane::Etcd.name()).ok().flatten();
+    let etcd = etcd.map(|found| found.file);
+    let others = known.other_etcds();
+    let pod = |file: &ManifestFile| PodManifest {
+        other_etcd: others.iter().any(|other| std::ptr::eq(*other, file)),
+        ..pod(file, etcd)
+    };
+    let missing = missing(&known);
+    let elsewhere = match missing.is_empty() {
+        true => Vec::new(),
+        false => elsewhere(root, &folder.path),
+    };
     Ok(Read {
         told: Manifests {
+            etcd_is_external: known.etcd_is_elsewhere(),
+            taken_out: taken_out(&known),
+            elsewhere: missing_ones(&missing, &elsewhere),
             folder: folder.path.clone(),
             pods: folder.pods.iter().map(pod).collect(),
             strays: folder
                 .strays
                 .iter()
-                .map(|one| stray(one, &folder))
+                .map(|one| stray(one, folder, etcd))
                 .collect(),
             unfinished: folder.unfinished.iter().map(|path| shown(path)).collect(),
-            aside: match &aside {
+            aside: match &known.archive {
                 Ok(kept) => Answer::Ok(kept.iter().map(aside_of).collect()),
                 Err(failure) => Answer::Failed(failure.clone()),
             },
         },
-        folder,
-        aside: aside.unwrap_or_default(),
+        elsewhere: elsewhere.into_iter().map(|one| one.file).collect(),
+        known,
+        stands_in: false,
     })
+}
+
+/// The components that have no manifest, in the folder or to be brought back. An etcd of other hosts is not missing.
+fn missing(known: &Known) -> Vec<ControlPlane> {
+    let all = ControlPlane::ALL.into_iter();
+    let is_missing = |component: &ControlPlane| {
+        let none = matches!(known.of(component.name()), Ok(None));
+        none && !(*component == ControlPlane::Etcd && known.etcd_is_elsewhere())
+    };
+    all.filter(is_missing).collect()
+}
+
+fn missing_ones(missing: &[ControlPlane], elsewhere: &[Elsewhere]) -> Vec<ElsewhereManifest> {
+    let of = |one: &Elsewhere| {
+        let mut runs = missing.iter().copied();
+        let component = runs.find(|component| one.file.manifest.has(component.name()))?;
+        Some(ElsewhereManifest {
+            component,
+            path: shown(&one.file.path),
+            modified: one.modified,
+        })
+    };
+    elsewhere.iter().filter_map(of).collect()
+}
+
+/// What would be brought back.
+fn taken_out(known: &Known) -> Vec<ArchivedManifest> {
+    let component = |file: &ManifestFile| {
+        let mut all = ControlPlane::ALL.into_iter();
+        all.find(|component| {
+            let found = known.of(component.name()).ok().flatten();
+            found.is_some_and(|found| found.file.path == file.path)
+        })
+    };
+    let archived = |(file, kept): (&ManifestFile, Option<&Kept>)| {
+        let target = target_from_pod(&file.manifest.facts("")).ok();
+        let data_dir = target.map(|target| target.data_dir);
+        ArchivedManifest::new(component(file), file, kept, data_dir)
+    };
+    let named = known.named().iter().map(|file| (file, None));
+    let stopped = known.stopped().map(|(file, kept)| (file, Some(kept)));
+    named.chain(stopped).map(archived).collect()
 }
 
 impl Read {
     /// The pods in the folder.
     pub(super) fn pods(&self) -> &[ManifestFile] {
-        &self.folder.pods
+        &self.known.folder.pods
     }
 
-    /// The manifest of a component: in the folder, else the newest that was stopped.
-    pub(super) fn of(&self, component: ControlPlane) -> Option<Found> {
-        if let Some(file) = self.folder.of_component(component.name()) {
-            return Some(Found {
-                file: file.clone(),
-                place: Place::Folder,
-            });
-        }
-        let stopped = self
-            .aside
+    /// The manifest of a component: in the folder, else one that could be brought back, else the newest that lies elsewhere.
+    pub(super) fn of(&self, component: ControlPlane) -> Option<Found<'_>> {
+        self.wanted(component).ok()
+    }
+
+    /// Compares what would be brought back with what ran last, as the runtime tells it, and with the data there is.
+    pub(super) fn compare(&mut self, root: &Path, runtime: Option<&RuntimeLook>) {
+        let others: Vec<PathBuf> = self
+            .known
+            .other_etcds()
             .iter()
-            .rev()
-            .filter(|kept| kept.why == Why::Stopped);
-        let mut read = stopped.filter_map(|kept| ManifestFile::read(&kept.path).ok());
-        let file = read.find(|file| file.manifest.has(component.name()))?;
-        Some(Found {
-            file,
-            place: Place::Aside,
-        })
+            .filter_map(|file| target_from_pod(&file.manifest.facts("")).ok())
+            .map(|target| target.data_dir)
+            .collect();
+        for archived in &mut self.told.taken_out {
+            let Some(component) = archived.component else {
+                continue;
+            };
+            let ran = runtime.and_then(|runtime| runtime.last_ran(component));
+            let found = self.known.of(component.name()).ok().flatten();
+            let found =
+                found.and_then(|found| found.file.manifest.component(component.name()).ok());
+            if let Some((ran, found)) = ran.zip(found) {
+                archived.compare(&found, ran.clone());
+            }
+            archived.look_for_newer_data(root, &others);
+        }
     }
 
     /// What etcd's manifest says.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed.
+    /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed; [`FailureKind::Refused`] when
+    /// several could be meant.
     pub(super) fn etcd(&self, node: &str) -> Result<EtcdManifest, Failure> {
-        let Found { file, place } = self.wanted(ControlPlane::Etcd)?;
+        let found = self.wanted(ControlPlane::Etcd)?;
+        let file = found.file;
         let flags = flags(&file.manifest, ControlPlane::Etcd)?;
         let path = file.path.display();
         let target = target_from_pod(&file.manifest.facts(node))
@@ -281,7 +395,8 @@ impl Read {
             initial_cluster_token: flags.get("initial-cluster-token").map(str::to_owned),
             force_new_cluster: flags.is_on("force-new-cluster"),
             manifest: shown(&file.path),
-            place,
+            place: found.place,
+            pod: file.manifest.pod().name,
         })
     }
 
@@ -312,7 +427,8 @@ impl Read {
     /// # Errors
     /// As [`Read::etcd`].
     pub(super) fn apiserver(&self, root: &Path) -> Result<ApiserverManifest, Failure> {
-        let Found { file, place } = self.wanted(ControlPlane::Apiserver)?;
+        let found = self.wanted(ControlPlane::Apiserver)?;
+        let file = found.file;
         let component = file.manifest.component(ControlPlane::Apiserver.name())?;
         let flags = flags(&file.manifest, ControlPlane::Apiserver)?;
         let ca = |path: &str| {
@@ -330,17 +446,41 @@ impl Read {
             client_ca: flags.get("client-ca-file").map(|path| ca(path).into()),
             url: apiserver_url(&flags),
             manifest: shown(&file.path),
-            place,
+            place: found.place,
         })
     }
 
-    fn wanted(&self, component: ControlPlane) -> Result<Found, Failure> {
-        self.of(component).ok_or_else(|| {
-            let folder = self.folder.path.display();
-            Failure::new(
-                FailureKind::Missing,
-                format!("no manifest in {folder} runs {component}, and none that was stopped is in {ASIDE}"),
-            )
+    fn wanted(&self, component: ControlPlane) -> Result<Found<'_>, Failure> {
+        if let Some(found) = self.known.of(component.name())? {
+            return Ok(match (found.place, self.stands_in) {
+                (Place::Folder, true) => Found {
+                    place: Place::Elsewhere,
+                    ..found
+                },
+                _ => found,
+            });
+        }
+        let mut elsewhere = self.elsewhere.iter();
+        let file = elsewhere.find(|file| file.manifest.has(component.name()));
+        let is_missing = self.told.elsewhere(component).next().is_some();
+        if let Some(file) = file.filter(|_| is_missing) {
+            return Ok(Found {
+                file,
+                place: Place::Elsewhere,
+                kept: None,
+            });
+        }
+        let folder = self.known.folder.path.display();
+        let message = format!(
+            "no manifest of {component}: {folder} has none, and none that was taken out is in {ASIDE}"
+        );
+        let failure = Failure::new(FailureKind::Missing, message);
+        Err(match self.known.outdated(component.name()) {
+            Some(kept) => failure.hint(format!(
+                "{} is older than what ran last; --manifest {0} takes it all the same",
+                kept.path.display()
+            )),
+            None => failure,
         })
     }
 }
@@ -377,13 +517,14 @@ fn apiserver_url(flags: &Flags) -> String {
     }
 }
 
-fn pod(file: &ManifestFile) -> PodManifest {
+fn pod(file: &ManifestFile, etcd: Option<&ManifestFile>) -> PodManifest {
     let components = file.manifest.components();
     PodManifest {
         path: shown(&file.path),
         sha256: sha256(file.manifest.bytes()),
-        component: ControlPlane::of_manifest(&file.manifest),
+        component: ControlPlane::of_file(file, etcd),
         pod: file.manifest.pod(),
+        other_etcd: false,
         images: components
             .iter()
             .filter_map(|one| one.image().map(str::to_owned))
@@ -391,7 +532,7 @@ fn pod(file: &ManifestFile) -> PodManifest {
     }
 }
 
-fn stray(stray: &Stray, folder: &Folder) -> StrayManifest {
+fn stray(stray: &Stray, folder: &Folder, etcd: Option<&ManifestFile>) -> StrayManifest {
     let (kind, of) = match &stray.problem {
         Problem::Copy { of, .. } => (StrayKind::Copy, Some(of)),
         Problem::SamePod { of, .. } => (StrayKind::SamePod, Some(of)),
@@ -403,7 +544,7 @@ fn stray(stray: &Stray, folder: &Folder) -> StrayManifest {
         path: shown(&stray.path),
         kind,
         of: of.map(|of| shown(of)),
-        component: own.and_then(|file| ControlPlane::of_manifest(&file.manifest)),
+        component: own.and_then(|file| ControlPlane::of_file(file, etcd)),
         problem: stray.problem.to_string(),
     }
 }
@@ -441,7 +582,8 @@ mod tests {
     }
 
     fn found(files: &[(&str, &str)]) -> Read {
-        read(host(files).path(), Path::new(PODS)).unwrap()
+        let nothing = Selection::default();
+        read(host(files).path(), Path::new(PODS), &nothing).unwrap()
     }
 
     #[test]
@@ -480,17 +622,91 @@ mod tests {
             (older, ETCD),
             (newer, &forced),
             (
-                "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-22T210000Z.changed",
+                "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T220000Z.changed",
                 ETCD,
             ),
         ]);
-        let found = read(root.path(), Path::new(PODS)).unwrap();
+        let found = read(root.path(), Path::new(PODS), &Selection::default()).unwrap();
         assert_eq!(found.told.aside.ok().unwrap().len(), 3);
         let etcd = found.etcd("cp-1").unwrap();
         assert_eq!(etcd.place, Place::Aside);
         assert!(etcd.force_new_cluster && etcd.manifest.ends_with(&newer[1..]));
         let failure = found.apiserver(root.path()).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Missing);
+    }
+
+    /// An etcd for events beside the main one.
+    fn events() -> String {
+        ETCD.replace(
+            "  name: etcd\n  namespace",
+            "  name: etcd-events\n  namespace",
+        )
+        .replace(":2379", ":2383")
+        .replace(":2380", ":2384")
+        .replace("/var/lib/etcd", "/var/lib/etcd-events")
+    }
+
+    #[test]
+    fn another_etcd_is_listed_and_is_not_the_one_that_is_looked_at() {
+        let found = found(&[
+            ("/etc/kubernetes/manifests/etcd-events.yaml", &events()),
+            ("/etc/kubernetes/manifests/etcd.yaml", ETCD),
+            ("/etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER),
+        ]);
+        let etcd = found.etcd("cp-1").unwrap();
+        assert_eq!(etcd.pod, "etcd");
+        assert!(etcd.manifest.ends_with("etcd.yaml"));
+        let told = &found.told;
+        assert_eq!(told.of(ControlPlane::Etcd).unwrap().pod.name, "etcd");
+        let others: Vec<&str> = told
+            .pods
+            .iter()
+            .filter(|pod| pod.other_etcd)
+            .map(|pod| pod.pod.name.as_str())
+            .collect();
+        assert_eq!(others, ["etcd-events"]);
+    }
+
+    #[test]
+    fn a_stopped_etcd_is_not_replaced_by_another_one_in_the_folder() {
+        const STOPPED: &str =
+            "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-11-20T210000Z.stopped";
+        let events = events();
+        let with = (
+            "/etc/kubernetes/manifests/etcd-events.yaml",
+            events.as_str(),
+        );
+        let apiserver = ("/etc/kubernetes/manifests/kube-apiserver.yaml", APISERVER);
+        // The apiserver may have been stopped too, and its manifest still says what it uses.
+        let stopped_apiserver = (
+            "/var/lib/kubectl-etcd/manifests/kube-apiserver.yaml-2026-11-20T210000Z.stopped",
+            APISERVER,
+        );
+        for files in [
+            &[with, (STOPPED, ETCD), apiserver][..],
+            &[with, (STOPPED, ETCD), stopped_apiserver],
+            &[with, (STOPPED, ETCD)],
+        ] {
+            let root = host(files);
+            let nothing = Selection::default();
+            let found = read(root.path(), Path::new(PODS), &nothing).unwrap();
+            let etcd = found.etcd("cp-1").unwrap();
+            assert_eq!((etcd.place, etcd.pod.as_str()), (Place::Aside, "etcd"));
+            let named = Selection {
+                etcd: Some("etcd-events".into()),
+                ..Selection::default()
+            };
+            let found = read(root.path(), Path::new(PODS), &named).unwrap();
+            let etcd = found.etcd("cp-1").unwrap();
+            assert_eq!(
+                (etcd.place, etcd.pod.as_str()),
+                (Place::Folder, "etcd-events")
+            );
+        }
+        // Nothing was stopped: there is no manifest of the etcd that the apiserver uses.
+        let root = host(&[with, apiserver]);
+        let found = read(root.path(), Path::new(PODS), &Selection::default()).unwrap();
+        assert_eq!(found.etcd("cp-1").unwrap_err().kind, FailureKind::Missing);
     }
 
     #[test]

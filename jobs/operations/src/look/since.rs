@@ -18,6 +18,7 @@ use super::manifests;
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::local;
+use crate::manifest::Selection;
 use crate::pack::unpack::Spool;
 use crate::run::blocking::{Flow, on_progress, work};
 use crate::run::stream::{Pieces, receive};
@@ -142,8 +143,13 @@ pub(super) fn fingerprints(pem: &[u8]) -> BTreeSet<String> {
 ///
 /// # Errors
 /// When there is no database, it is damaged, or an etcd writes to it and answers nobody.
-pub async fn since(root: &Path, after: u64, events: &mut Events<'_>) -> Result<Since, Failure> {
-    let read = manifests::read(root, &local::manifests_folder(root))?;
+pub async fn since(
+    root: &Path,
+    selection: &Selection,
+    after: u64,
+    events: &mut Events<'_>,
+) -> Result<Since, Failure> {
+    let read = manifests::read(root, &local::manifests_folder(root), selection)?;
     let node = local::node_name(root).unwrap_or_default();
     let target = read.etcd(&node)?.target.below(root);
     let apiserver = read.apiserver(root).ok();

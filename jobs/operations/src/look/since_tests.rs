@@ -16,6 +16,7 @@ use support::model::{History, Model, Stored, encode};
 
 use super::*;
 use crate::failure::FailureKind;
+use crate::manifest::Selection;
 
 const ETCD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
 const APISERVER: &str = include_str!("../../tests/manifests/kubeadm-1.36-kube-apiserver.yaml");
@@ -52,7 +53,7 @@ impl Host {
     }
 
     async fn since(&self, after: u64) -> Result<Since, Failure> {
-        since(self.root.path(), after, &mut |_| ()).await
+        since(self.root.path(), &Selection::default(), after, &mut |_| ()).await
     }
 }
 
@@ -123,7 +124,13 @@ async fn objects_changed_after_a_revision_are_told_by_kind_and_so_is_the_cluster
     assert!(!host.since(1).await.unwrap().changes.deletions_complete);
 
     // The CA is the one that the apiserver was given.
-    let told = Box::pin(look(host.root.path(), &LookOptions::default(), &mut |_| {})).await;
+    let told = Box::pin(look(
+        host.root.path(),
+        &Selection::default(),
+        &LookOptions::default(),
+        &mut |_| {},
+    ))
+    .await;
     let apiserver = told.apiserver.ok().unwrap();
     let here = apiserver.client_ca.as_ref().unwrap().ok().unwrap();
     assert_eq!((here, here.len()), (&found.identity.ca, 1));
@@ -143,10 +150,18 @@ async fn what_cannot_be_counted_says_why() {
     let failure = host.since(7).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Corrupt, "{failure}");
     let nobody = tempfile::tempdir().unwrap();
-    let failure = since(nobody.path(), 7, &mut |_| ()).await.unwrap_err();
+    let failure = since(nobody.path(), &Selection::default(), 7, &mut |_| ())
+        .await
+        .unwrap_err();
     assert_eq!(failure.kind, FailureKind::Missing);
 
-    let told = Box::pin(look(host.root.path(), &LookOptions::default(), &mut |_| {})).await;
+    let told = Box::pin(look(
+        host.root.path(),
+        &Selection::default(),
+        &LookOptions::default(),
+        &mut |_| {},
+    ))
+    .await;
     let apiserver = told.apiserver.ok().unwrap();
     let ca = apiserver.client_ca.as_ref().unwrap().failure().unwrap();
     assert!(ca.message.contains("/etc/kubernetes/pki/ca.crt"), "{ca}");

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::file::{Links, Over, content, open, put, sha256};
 use super::place::refused;
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{exists, sync_folder_of, trouble};
+use crate::kept::files::{exists, name, sync_folder_of, trouble};
 use crate::kept::name::{is_of_time, of_time};
 use crate::plan::STATE;
 use crate::transfer::part_of;
@@ -39,6 +39,8 @@ pub enum Why {
     Stopped,
     /// It was put into the static pods' folder, and taken out again when that was undone.
     Undone,
+    /// It was taken out, and was brought back since: it is history, and never brought back again.
+    Returned,
 }
 
 /// A manifest that was put aside.
@@ -53,6 +55,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// The copy that is at a path by its name; none: it is somebody's own file.
+    pub fn of(path: &Path) -> Option<Self> {
+        kept(path)
+    }
+
     /// When it was put aside, by its name, to the second.
     pub fn at(&self) -> Option<Timestamp> {
         let file = self.path.file_name()?.to_str()?;
@@ -63,13 +70,14 @@ impl Kept {
 }
 
 impl Why {
-    const ALL: [Self; 3] = [Self::Changed, Self::Stopped, Self::Undone];
+    const ALL: [Self; 4] = [Self::Changed, Self::Stopped, Self::Undone, Self::Returned];
 
     fn ending(self) -> &'static str {
         match self {
             Self::Changed => ".changed",
             Self::Stopped => ".stopped",
             Self::Undone => ".undone",
+            Self::Returned => ".returned",
         }
     }
 }
@@ -117,7 +125,7 @@ impl Aside {
         });
         let mut free = numbered
             .map(|name| self.folder.join(name))
-            .filter(|path| path.symlink_metadata().is_err());
+            .filter(|path| path.symlink_metadata().is_err() && !has_twin(path));
         free.next().ok_or_else(|| exists(&self.folder.join(stem)))
     }
 
@@ -205,7 +213,7 @@ pub(super) fn keep(path: &Path, bytes: &[u8], like: &File) -> Result<(), Failure
             Err(exists(path))
         };
     }
-    put(path, &part_of(path), bytes, like, Over::Nothing)
+    put(path, &part_of(path), bytes, Some(like), Over::Nothing)
 }
 
 /// Whether there is a file with these bytes at a place aside; false when there is nothing.
@@ -224,6 +232,61 @@ pub(super) fn kept_content(path: &Path) -> Result<(File, Vec<u8>), Failure> {
     let file = open(path, Links::Refused)?;
     let bytes = content(path, &file)?;
     Ok((file, bytes))
+}
+
+/// The other name of a copy that was taken out: of one that has not come back the name it has then, and the other way.
+fn other_name(path: &Path, from: Why, to: Why) -> Option<PathBuf> {
+    let stem = path.to_str()?.strip_suffix(from.ending())?;
+    // What has no time before its ending is somebody's own file.
+    kept(path)?;
+    Some(format!("{stem}{}", to.ending()).into())
+}
+
+/// Whether a copy of this name was taken out, and has another one since it was brought back.
+fn has_twin(path: &Path) -> bool {
+    let twin = other_name(path, Why::Stopped, Why::Returned);
+    twin.is_some_and(|twin| twin.symlink_metadata().is_ok())
+}
+
+/// Where a manifest that was taken out is by now: it has another name when it was brought back.
+pub(super) fn kept_now(path: &Path) -> PathBuf {
+    let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+    let returned = other_name(path, Why::Stopped, Why::Returned).filter(is_there);
+    match path.symlink_metadata() {
+        Ok(_) => path.to_owned(),
+        Err(_) => returned.unwrap_or_else(|| path.to_owned()),
+    }
+}
+
+/// Marks a copy of a manifest that was taken out as brought back, onto the disk. One that is marked stays so.
+///
+/// `manifest` is what came back: a copy of another one is not touched.
+pub(super) fn mark_returned(path: &Path, manifest: &Path) -> Result<(), Failure> {
+    rename(path, manifest, Why::Stopped, Why::Returned)
+}
+
+/// Takes the mark away: the manifest is out again.
+pub(super) fn mark_stopped(path: &Path, manifest: &Path) -> Result<(), Failure> {
+    let marked = other_name(path, Why::Stopped, Why::Returned);
+    marked.map_or(Ok(()), |marked| {
+        rename(&marked, manifest, Why::Returned, Why::Stopped)
+    })
+}
+
+fn rename(path: &Path, manifest: &Path, from: Why, to: Why) -> Result<(), Failure> {
+    let of_manifest =
+        kept(path).is_some_and(|kept| manifest.file_name() == Some(kept.name.as_ref()));
+    let Some(to) = other_name(path, from, to).filter(|_| of_manifest) else {
+        return Ok(());
+    };
+    if let Err(error) = path.symlink_metadata() {
+        return match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(trouble("look at", path, &error)),
+        };
+    }
+    name(path, &to)?;
+    sync_folder_of(&to)
 }
 
 /// What was put aside is not what it was.

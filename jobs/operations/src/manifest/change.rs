@@ -93,7 +93,7 @@ impl Change {
 
     fn replace(&self, bytes: &[u8], like: &std::fs::File, over: &str) -> Result<(), Failure> {
         let path: &Path = &self.manifest;
-        put(path, &unfinished(path), bytes, like, Over::File(over))
+        put(path, &unfinished(path), bytes, Some(like), Over::File(over))
     }
 
     fn away(&self, failure: Failure) -> Failure {

@@ -150,8 +150,8 @@ pub(super) enum Over<'s> {
     File(&'s str),
 }
 
-/// Writes a file under a temporary name, with the mode, owner and attributes of another, onto the disk; gives it its name;
-/// and the name onto the disk. Killed at any moment, it leaves what was there before or the new file.
+/// Writes a file under a temporary name, with the mode, owner and attributes of another or as 0600, onto the disk; gives it
+/// its name; and the name onto the disk. Killed at any moment, it leaves what was there before or the new file.
 ///
 /// Another name of the old file, a hard link, keeps the old bytes. Somebody who replaces the file between the last look at it and the rename loses his change; that is a matter of
 /// microseconds, and kubelet would take an exchange, which could be looked at afterwards, for a removal.
@@ -159,7 +159,7 @@ pub(super) fn put(
     path: &Path,
     temporary: &Path,
     bytes: &[u8],
-    like: &File,
+    like: Option<&File>,
     over: Over<'_>,
 ) -> Result<(), Failure> {
     let mut file = open_part(temporary, Begin::Empty).map_err(|failure| match failure.hint {
@@ -168,7 +168,7 @@ pub(super) fn put(
     })?;
     let put = file
         .write_all(bytes)
-        .and_then(|()| take_after(&file, like))
+        .and_then(|()| like.map_or(Ok(()), |like| take_after(&file, like)))
         .and_then(|()| file.sync_all())
         .map_err(|error| trouble("write", temporary, &error))
         .and_then(|()| match over {

@@ -260,10 +260,66 @@ fn a_manifest_goes_out_and_comes_back_the_same() {
     assert_eq!(record.undo(), Ok(true));
     assert_eq!((host.text().as_str(), mode(&host.etcd())), (OLD, 0o640));
     assert_eq!((host.names().len(), host.kept().len()), (1, 1));
+    assert_eq!(host.kept()[0].why, Why::Returned, "it is history");
     assert_eq!(record.undo(), Ok(false), "back already");
     // Out again: the place aside is taken by the same bytes.
     assert_eq!(stop.apply(), Ok(true));
     assert!(host.names().is_empty());
+    assert_eq!(host.kept()[0].why, Why::Stopped);
+}
+
+/// The names of the copies that could be brought back.
+fn stopped(host: &Host) -> Vec<Kept> {
+    let kept = host.kept().into_iter();
+    kept.filter(|kept| kept.why == Why::Stopped).collect()
+}
+
+#[test]
+fn a_copy_that_came_back_is_marked_whoever_brought_it_and_however_often() {
+    let host = Host::new();
+    let (_, new) = host.change();
+    let stop = host.stop();
+    stop.apply().unwrap();
+    let start = Start::prepare(&stop, &new, &host.aside(), now()).unwrap();
+    assert_eq!(stopped(&host).len(), 1);
+    start.apply(&new).unwrap();
+    assert_eq!(stopped(&host), []);
+    // Ended after the manifest was in and before the mark: what goes on sets it.
+    let returned = host
+        .aside()
+        .folder()
+        .join("etcd.yaml-2026-11-20T210000Z.returned");
+    std::fs::rename(&returned, &stop.kept).unwrap();
+    assert_eq!(start.apply(&new), Ok(false));
+    assert!(returned.exists() && !stop.kept.exists());
+    // Taken back, the pod is as stopped as it was before.
+    start.undo().unwrap();
+    assert_eq!(stopped(&host).len(), 1);
+    start.undo().unwrap();
+    assert_eq!(stopped(&host).len(), 1);
+    stop.undo().unwrap();
+    assert_eq!(stopped(&host), []);
+    std::fs::rename(&returned, &stop.kept).unwrap();
+    assert_eq!(stop.undo(), Ok(false));
+    assert!(returned.exists() && !stop.kept.exists());
+    // Another one in the same second does not get in the way of the mark.
+    let again = host.stop();
+    assert_ne!(again.kept, stop.kept);
+}
+
+#[test]
+fn a_manifest_that_nobody_took_out_is_roots_own_and_goes_aside_again() {
+    let host = Host::new();
+    let (_, new) = host.change();
+    std::fs::remove_file(host.etcd()).unwrap();
+    let start = Start::prepare_new(&host.etcd(), &new, &host.aside(), now()).unwrap();
+    assert_eq!(start.apply(&new), Ok(true));
+    assert_eq!(mode(&host.etcd()), 0o600);
+    assert_eq!(start.apply(&new), Ok(false));
+    assert_eq!(start.undo(), Ok(true));
+    assert!(host.names().is_empty());
+    let why: Vec<_> = host.kept().iter().map(|kept| kept.why).collect();
+    assert_eq!(why, [Why::Undone]);
 }
 
 #[test]
@@ -287,7 +343,7 @@ fn a_manifest_comes_back_changed_without_the_old_one_between() {
     assert_eq!((host.text().as_str(), host.names().len()), (OLD, 1));
     assert_eq!(start.apply(&new).unwrap_err().kind, FailureKind::Refused);
     let why: Vec<_> = host.kept().iter().map(|kept| kept.why).collect();
-    assert_eq!(why, [Why::Stopped, Why::Undone]);
+    assert_eq!(why, [Why::Returned, Why::Undone]);
 }
 
 /// What an older version wrote to a journal is read by this one.

@@ -10,11 +10,14 @@ use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
 use super::aside::{Kept, Why};
+use super::elsewhere::lost_folder;
+use super::etcds::Etcds;
 use super::file::{ManifestFile, is_unfinished};
 use super::stray::{Problem, Stray, second_of};
 use super::{Manifest, PodId};
 use crate::failure::{Failure, FailureKind};
-use crate::root;
+use crate::instance::ChosenBy;
+use crate::{ports, root};
 
 /// The folder of the static pods.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub struct Folder {
     /// What a run of this program left that was ended while it wrote: dot-files, which kubelet does not read. The next one
     /// that writes the same manifest takes them over.
     pub unfinished: Vec<PathBuf>,
+    /// By what the etcd is chosen, where several pods run one.
+    pub(super) etcds: Etcds,
 }
 
 impl Folder {
@@ -49,6 +54,7 @@ impl Folder {
             pods: Vec::new(),
             strays: Vec::new(),
             unfinished: Vec::new(),
+            etcds: Etcds::default(),
         };
         let mut files = Vec::new();
         for name in names(root, path)? {
@@ -68,13 +74,37 @@ impl Folder {
                 }
             }
         }
-        folder.sort_out(files);
+        folder.sort_out(files, ports::own_addresses(root));
         Ok(folder)
     }
 
-    /// The manifest of the pod that is or runs a component.
-    pub fn of_component(&self, component: &str) -> Option<&ManifestFile> {
-        self.pods.iter().find(|file| file.manifest.has(component))
+    /// The same, where somebody has named the pod that is meant by etcd.
+    #[must_use]
+    pub fn meaning(mut self, etcd: Option<&str>) -> Self {
+        self.etcds.named = etcd.map(str::to_owned);
+        self
+    }
+
+    /// The manifest of the pod that is or runs a component; of etcd the one that the apiserver uses ([`crate::instance`]).
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when several pods could be the etcd that is meant.
+    pub fn of_component(&self, component: &str) -> Result<Option<&ManifestFile>, Failure> {
+        let found = self.chosen(component)?;
+        Ok(found.map(|(file, _)| file))
+    }
+
+    /// The same, and what decided.
+    pub(super) fn chosen(
+        &self,
+        component: &str,
+    ) -> Result<Option<(&ManifestFile, ChosenBy)>, Failure> {
+        self.etcds.of_component(&self.pods, component)
+    }
+
+    /// The pods that run an etcd.
+    pub(super) fn all_etcds(&self) -> impl Iterator<Item = &ManifestFile> {
+        self.pods.iter().filter(|file| Etcds::is_one(file))
     }
 
     /// The pods that were stopped and are not in the folder, by the newest of their manifests that was put aside. One that
@@ -96,7 +126,7 @@ impl Folder {
     }
 
     /// Tells the pods' own files from those that get in their way.
-    fn sort_out(&mut self, files: Vec<ManifestFile>) {
+    fn sort_out(&mut self, files: Vec<ManifestFile>, own: Vec<String>) {
         let mut of_pod: BTreeMap<PodId, Vec<ManifestFile>> = BTreeMap::new();
         for file in files {
             of_pod.entry(file.manifest.pod()).or_default().push(file);
@@ -112,7 +142,10 @@ impl Folder {
             self.pods.push(first);
         }
         self.pods.sort_by_cached_key(|file| file.path.clone());
-        self.strays.extend(second_of(&self.pods));
+        self.etcds = Etcds::among(&self.pods, own);
+        let etcd = self.of_component("etcd").ok().flatten();
+        let second = second_of(&self.pods, etcd);
+        self.strays.extend(second);
         self.strays.sort_by_cached_key(|stray| stray.path.clone());
     }
 }
@@ -129,6 +162,9 @@ fn names(root: &Path, folder: &Path) -> Result<Vec<OsString>, Failure> {
     let entries = root::below(root, folder)
         .and_then(|folder| folder.read_dir()?.collect::<Result<Vec<_>, _>>())
         .map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                return lost_folder(root, folder);
+            }
             let message = format!(
                 "could not read the static pods' folder {}: {error}",
                 folder.display()

@@ -108,13 +108,14 @@ fn what_kubelet_would_run_too_is_told_apart() {
         folder
             .of_component(component)
             .unwrap()
+            .unwrap()
             .path
             .file_name()
             .unwrap()
     };
     assert_eq!(of("etcd"), "etcd.yaml");
     assert_eq!(of("kube-apiserver"), "kube-apiserver.yaml");
-    assert!(folder.of_component("kube-scheduler").is_none());
+    assert!(folder.of_component("kube-scheduler").unwrap().is_none());
     let said = strays
         .iter()
         .map(|(name, problem)| format!("{name}: {problem}"));
@@ -150,4 +151,122 @@ fn a_pods_own_file_is_the_one_that_is_named_so() {
 fn a_folder_that_is_not_there_is_missing() {
     let failure = Folder::read(std::path::Path::new("/nowhere/manifests")).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Missing);
+}
+
+/// An etcd for events: ports, data and a name of its own.
+fn events() -> String {
+    ETCD.replace(
+        "  name: etcd\n  namespace",
+        "  name: etcd-events\n  namespace",
+    )
+    .replace(":2379", ":2383")
+    .replace(":2380", ":2384")
+    .replace(":2381", ":2385")
+    .replace(
+        "--data-dir=/var/lib/etcd",
+        "--data-dir=/var/lib/etcd-events",
+    )
+}
+
+/// The file of the etcd that is chosen among these, and the others.
+fn etcds(files: &[(&str, &str)], named: Option<&str>) -> (Result<Option<String>, Failure>, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let folder = Folder::read(dir.path()).unwrap().meaning(named);
+    let name = |file: &ManifestFile| {
+        file.path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let found = folder.of_component("etcd");
+    (
+        found.map(|found| found.map(name)),
+        folder.all_etcds().count(),
+    )
+}
+
+#[test]
+fn a_second_etcd_is_never_taken_for_the_clusters_by_its_files_name() {
+    let (copied, own_label) = (
+        events(),
+        events().replace("component: etcd", "component: etcd-events"),
+    );
+    for text in [&copied, &own_label] {
+        for other in ["a.yaml", "etcd-events.yaml", "zz.yaml", "a"] {
+            for apiserver in [&[("kube-apiserver.yaml", APISERVER)][..], &[]] {
+                let mut files = vec![("etcd.yaml", ETCD), (other, text.as_str())];
+                files.extend(apiserver);
+                let (found, all) = etcds(&files, None);
+                assert_eq!(found.unwrap().as_deref(), Some("etcd.yaml"), "{other}");
+                assert_eq!(all, 2);
+                let (found, _) = etcds(&files, Some("etcd-events"));
+                assert_eq!(found.unwrap().as_deref(), Some(other));
+            }
+        }
+    }
+    // The main one is gone: what the apiserver does not use is not taken for it.
+    let events = ("etcd-events.yaml", copied.as_str());
+    let with_apiserver = [events, ("kube-apiserver.yaml", APISERVER)];
+    assert_eq!(etcds(&with_apiserver, None).0.unwrap(), None);
+    assert_eq!(
+        etcds(&[events], None).0.unwrap().as_deref(),
+        Some("etcd-events.yaml")
+    );
+    let failure = etcds(&with_apiserver, Some("etcd")).0.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused);
+}
+
+#[test]
+fn two_etcds_of_which_neither_is_known_to_be_the_clusters_are_refused() {
+    let events = events();
+    let other = events
+        .replace("etcd-events", "etcd-other")
+        .replace("238", "239");
+    let files = [("a.yaml", events.as_str()), ("b.yaml", other.as_str())];
+    // Both have kubeadm's container and label.
+    let failure = etcds(&files, None).0.unwrap_err();
+    assert!(
+        failure.message.contains("etcd-events, etcd-other"),
+        "{failure}"
+    );
+    assert_eq!(
+        etcds(&files, Some("etcd-other")).0.unwrap().as_deref(),
+        Some("b.yaml")
+    );
+}
+
+#[test]
+fn an_etcd_that_a_plan_runs_on_a_copy_is_nobodys() {
+    let alone = ETCD.replace(
+        "  name: etcd\n  namespace",
+        "  name: kubectl-etcd-alone\n  namespace",
+    );
+    let (found, all) = etcds(&[("kubectl-etcd-alone.yaml", &alone)], None);
+    assert_eq!((found.unwrap(), all), (None, 0));
+}
+
+#[test]
+fn an_etcd_with_a_folder_of_its_own_at_the_same_path_is_no_stray() {
+    let events = events()
+        .replace(
+            "--data-dir=/var/lib/etcd-events",
+            "--data-dir=/var/lib/etcd",
+        )
+        .replace("path: /var/lib/etcd\n", "path: /srv/events\n");
+    let (_, strays, _) = sorted_out(&[("etcd.yaml", ETCD), ("a.yaml", &events)]);
+    let strays: Vec<_> = strays.iter().filter(|(name, _)| name != "link").collect();
+    assert_eq!(strays.len(), 0, "{strays:?}");
+    // Of two that cannot run together the cluster's own is the one that stays.
+    let same = events.replace("/srv/events", "/var/lib/etcd");
+    let (_, strays, _) = sorted_out(&[("etcd.yaml", ETCD), ("a.yaml", &same)]);
+    assert!(
+        strays
+            .iter()
+            .any(|(name, problem)| name == "a.yaml" && reason(problem) == "data-dir"),
+        "{strays:?}"
+    );
 }

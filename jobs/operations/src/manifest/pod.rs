@@ -21,6 +21,12 @@ pub(super) fn id(value: &Value) -> PodId {
     }
 }
 
+/// A label of the pod.
+pub(super) fn label<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    let labels = value.get("metadata")?.get("labels")?;
+    text_of(labels, key)
+}
+
 /// What a target is made from. kubelet puts the node's name behind the pod's.
 pub(super) fn facts(value: &Value, node: &str) -> PodFacts {
     let spec = value.get("spec").unwrap_or(&Value::Null);

@@ -2,12 +2,12 @@
 //!
 //! For what has to be changed while its pod is down: if the old bytes came back first, kubelet would start them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::aside::{Aside, Why, kept_content};
+use super::aside::{Aside, Why, kept_content, kept_now, mark_returned, mark_stopped};
 use super::file::{Links, Over, content, is_prepared, open, put, sha256, unfinished};
 use super::{Manifest, Stop};
 use crate::failure::Failure;
@@ -20,8 +20,9 @@ use crate::kept::files::exists;
 pub struct Start {
     /// The manifest.
     pub manifest: PathBuf,
-    /// The one that was taken out, whose mode and owner it gets.
-    pub like: PathBuf,
+    /// The one that was taken out, whose mode and owner it gets; none: none was, and it is root's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub like: Option<PathBuf>,
     /// Where it goes when this is undone.
     pub kept: PathBuf,
     /// The sha256 of its bytes, in hex.
@@ -40,14 +41,31 @@ impl Start {
         now: Timestamp,
     ) -> Result<Self, Failure> {
         Ok(Self {
-            manifest: stop.manifest.clone(),
-            like: stop.kept.clone(),
-            kept: aside.name_for(&stop.manifest, Why::Undone, now)?,
+            like: Some(stop.kept.clone()),
+            ..Self::prepare_new(&stop.manifest, to, aside, now)?
+        })
+    }
+
+    /// Prepares to bring in a manifest in whose place there was none. Nothing is written yet.
+    ///
+    /// # Errors
+    /// As [`Start::prepare`].
+    pub fn prepare_new(
+        manifest: &Path,
+        to: &Manifest,
+        aside: &Aside,
+        now: Timestamp,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            manifest: manifest.to_owned(),
+            like: None,
+            kept: aside.name_for(manifest, Why::Undone, now)?,
             after: sha256(to.bytes()),
         })
     }
 
-    /// Writes the manifest into the folder. Gives back whether that was still to be done.
+    /// Writes the manifest into the folder, and marks the copy that was taken out as brought back. Gives back whether that was
+    /// still to be done.
     ///
     /// # Errors
     /// [`FailureKind::Refused`] when another file is in the place; [`FailureKind::Missing`] when the one that was taken out
@@ -57,14 +75,18 @@ impl Start {
         if self.manifest.symlink_metadata().is_ok() {
             let file = open(&self.manifest, Links::Refused)?;
             return if sha256(&content(&self.manifest, &file)?) == self.after {
+                self.mark(mark_returned)?;
                 Ok(false)
             } else {
                 Err(exists(&self.manifest).hint("move it out of the folder, then begin again"))
             };
         }
-        let (like, _) = kept_content(&self.like)?;
+        let like = self.like.as_ref();
+        let like = like.map(|like| kept_content(&kept_now(like))).transpose()?;
+        let like = like.as_ref().map(|(file, _)| file);
         let temporary = unfinished(&self.manifest);
-        put(&self.manifest, &temporary, to.bytes(), &like, Over::Nothing)?;
+        put(&self.manifest, &temporary, to.bytes(), like, Over::Nothing)?;
+        self.mark(mark_returned)?;
         Ok(true)
     }
 
@@ -83,6 +105,15 @@ impl Start {
             kept: self.kept.clone(),
             sha256: self.after.clone(),
         };
-        stop.apply()
+        let was_in = stop.apply()?;
+        // What it was made of is the newest one again that was taken out.
+        self.mark(mark_stopped)?;
+        Ok(was_in)
+    }
+
+    fn mark(&self, mark: impl Fn(&Path, &Path) -> Result<(), Failure>) -> Result<(), Failure> {
+        self.like
+            .as_ref()
+            .map_or(Ok(()), |like| mark(like, &self.manifest))
     }
 }

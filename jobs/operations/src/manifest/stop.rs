@@ -13,7 +13,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use super::ManifestFile;
-use super::aside::{Aside, Kept, Why, is_kept, keep, kept_content, make_folder_of, spoiled};
+use super::aside::{
+    Aside, Kept, Why, is_kept, keep, kept_content, kept_now, make_folder_of, mark_returned,
+    mark_stopped, spoiled,
+};
 use super::file::{Links, Over, changed, content, open, put, sha256, unfinished};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::{self, exists, sync_folder_of, trouble};
@@ -49,7 +52,7 @@ impl Stop {
     /// # Errors
     /// What the disk says of the kept file.
     pub fn of_kept(kept: &Kept, pods: &std::path::Path) -> Result<Self, Failure> {
-        let (_, bytes) = kept_content(&kept.path)?;
+        let (_, bytes) = kept_content(&kept_now(&kept.path))?;
         Ok(Self {
             manifest: pods.join(&kept.name),
             kept: kept.path.clone(),
@@ -78,6 +81,8 @@ impl Stop {
             return Err(changed(&self.manifest));
         }
         make_folder_of(&self.kept)?;
+        // The same record did it before, and it was brought back.
+        mark_stopped(&self.kept, &self.manifest)?;
         match renameat_with(CWD, &self.manifest, CWD, &self.kept, RenameFlags::NOREPLACE) {
             Ok(()) => self.moved(),
             // Another file system, or one that cannot rename so; or a copy that was made and not gone on with.
@@ -92,8 +97,8 @@ impl Stop {
         Ok(true)
     }
 
-    /// Brings a copy of the same bytes back, with mode and owner; what is kept stays. Gives back whether that was still to
-    /// be done.
+    /// Brings a copy of the same bytes back, with mode and owner; what is kept stays, marked as brought back. Gives back
+    /// whether that was still to be done.
     ///
     /// # Errors
     /// [`FailureKind::Refused`] when another file is in the place, or the kept one is not what it was;
@@ -102,18 +107,32 @@ impl Stop {
         if !self.is_out()? {
             let file = open(&self.manifest, Links::Refused)?;
             return if sha256(&content(&self.manifest, &file)?) == self.sha256 {
+                mark_returned(&self.kept, &self.manifest)?;
                 Ok(false)
             } else {
                 Err(exists(&self.manifest).hint("move it out of the folder, then begin again"))
             };
         }
-        let (kept, bytes) = kept_content(&self.kept)?;
+        let now = kept_now(&self.kept);
+        let (kept, bytes) = kept_content(&now)?;
         if sha256(&bytes) != self.sha256 {
-            return Err(spoiled(&self.kept));
+            return Err(spoiled(&now));
         }
         let temporary = unfinished(&self.manifest);
-        put(&self.manifest, &temporary, &bytes, &kept, Over::Nothing)?;
+        put(
+            &self.manifest,
+            &temporary,
+            &bytes,
+            Some(&kept),
+            Over::Nothing,
+        )?;
+        mark_returned(&self.kept, &self.manifest)?;
         Ok(true)
+    }
+
+    /// Where its copy is now.
+    pub(crate) fn kept_now(&self) -> PathBuf {
+        kept_now(&self.kept)
     }
 
     fn is_out(&self) -> Result<bool, Failure> {

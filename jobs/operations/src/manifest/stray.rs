@@ -115,20 +115,24 @@ const COMPONENTS: [(&str, &[&str]); 4] = [
     ("kube-scheduler", &["secure-port"]),
 ];
 
-/// Further pods of a component that cannot run beside the first one. A second etcd with data and ports of its own is
-/// somebody's intention.
-pub(super) fn second_of(pods: &[ManifestFile]) -> Vec<Stray> {
+/// Further pods of a component that cannot run beside the first one, or beside the cluster's own etcd. A second etcd with
+/// data and ports of its own is somebody's intention.
+pub(super) fn second_of(pods: &[ManifestFile], etcd: Option<&ManifestFile>) -> Vec<Stray> {
     let mut strays = Vec::new();
     for (component, flags) in COMPONENTS {
-        let mut running = pods.iter().filter_map(|file| {
+        let running = pods.iter().filter_map(|file| {
             let mut components = file.manifest.components().into_iter();
             Some((file, components.find(|one| one.is(component))?))
         });
-        let Some((first, own)) = running.next() else {
+        let mut running: Vec<_> = running.collect();
+        // Stable: the cluster's own comes first, the others stay in the order of their files.
+        let is_own = |file: &ManifestFile| etcd.is_some_and(|etcd| etcd.path == file.path);
+        running.sort_by_key(|(file, _)| !is_own(file));
+        let Some(((first, own), others)) = running.split_first() else {
             continue;
         };
-        for (file, other) in running {
-            if let Some(shared) = flags.iter().copied().find(|flag| share(&own, &other, flag)) {
+        for (file, other) in others {
+            if let Some(shared) = flags.iter().copied().find(|flag| share(own, other, flag)) {
                 strays.push(Stray {
                     path: file.path.clone(),
                     problem: Problem::SameComponent {
@@ -145,8 +149,16 @@ pub(super) fn second_of(pods: &[ManifestFile]) -> Vec<Stray> {
 
 /// Whether a flag says the same for both; where neither gives it, both use its default.
 fn share(one: &Component, other: &Component, flag: &str) -> bool {
-    let (Ok(one), Ok(other)) = (one.flags(), other.flags()) else {
+    let (Ok(flags), Ok(of_other)) = (one.flags(), other.flags()) else {
         return false;
     };
-    one.get(flag) == other.get(flag)
+    let (value, of_other) = (flags.get(flag), of_other.get(flag));
+    match (flag, value, of_other) {
+        // The same path inside two containers may be two folders of the node.
+        ("data-dir", Some(path), Some(of_other)) => {
+            let on_node = one.on_node(path).zip(other.on_node(of_other));
+            on_node.map_or(path == of_other, |(one, other)| one == other)
+        }
+        _ => value == of_other,
+    }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::segment::Segment;
 use super::{BundleParts, MASTERS};
 use crate::local;
+use crate::manifest::Selection;
 use tree::Tree;
 
 /// kubelet's configuration and how it is started, as kubeadm and the distributions' packages lay it down. None of these has
@@ -116,7 +117,7 @@ fn wanted(tree: &Tree, parts: &BundleParts) -> (BTreeSet<PathBuf>, Vec<(PathBuf,
         for path in PKI {
             add(Path::new(path), false);
         }
-        match local::host_at(&parts.root) {
+        match local::host_at(&parts.root, &Selection::default()) {
             // The apiserver's encryption configuration and audit policy among them.
             Ok(host) => host.named_paths.iter().for_each(|path| add(path, true)),
             Err(failure) => problems.push((PathBuf::from("/etc/kubernetes"), failure.message)),

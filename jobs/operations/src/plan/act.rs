@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{Action, Done};
 use super::{Journal, PlanId, PlanKind, Plans};
 use crate::failure::{Failure, FailureKind};
-use crate::manifest::{Aside, Folder};
+use crate::manifest::{Aside, Folder, Known, ManifestFile, Selection};
 use crate::run::Events;
 
 pub use alone::Alone;
@@ -31,7 +31,6 @@ pub use member::Added;
 pub use pods::OfText;
 pub use restore::Restored;
 pub use start::Started;
-pub(crate) use start::stopped_manifest;
 pub use stop::Stopped;
 
 /// What a step will do exactly, with what is needed to take it back.
@@ -91,10 +90,38 @@ pub(super) struct Here<'a> {
     pub(super) node: &'a str,
     /// The folder of the static pods.
     pub(super) pods: &'a Path,
+    /// The pod that is meant by etcd; none: the one that the apiserver uses.
+    pub(super) etcd: Option<&'a str>,
     /// Where manifests go that are taken out.
     pub(super) aside: &'a Aside,
     /// The time for new names.
     pub(super) now: Timestamp,
+}
+
+impl Here<'_> {
+    /// What lies in the folder of the static pods.
+    pub(super) fn folder(&self) -> Result<Folder, Failure> {
+        Ok(Folder::read(self.pods)?.meaning(self.etcd))
+    }
+
+    /// The manifest of a component in that folder.
+    pub(super) fn manifest_of(&self, component: &str) -> Result<ManifestFile, Failure> {
+        let folder = self.folder()?;
+        let found = folder.of_component(component)?;
+        found.cloned().ok_or_else(|| {
+            let message = format!("no manifest in {} runs {component}", self.pods.display());
+            Failure::new(FailureKind::Missing, message)
+        })
+    }
+
+    /// What is known of manifests, those that were taken out among it.
+    pub(super) fn known(&self) -> Result<Known, Failure> {
+        let selection = Selection {
+            etcd: self.etcd.map(str::to_owned),
+            ..Selection::default()
+        };
+        Known::read_below(Path::new("/"), self.pods, &selection)
+    }
 }
 
 impl Action {
@@ -104,9 +131,11 @@ impl Action {
             Self::Stop { component } => stop::prepare(component, here).await.map(Record::Stop),
             Self::Start {
                 component,
+                manifest,
                 edits,
                 until,
-            } => start::prepare(component, edits, *until, here).map(Record::Start),
+            } => start::prepare(component, manifest.as_deref(), edits, *until, here)
+                .map(Record::Start),
             Self::SwapData { target, restored } => {
                 data::prepare(target, *restored, here).map(Record::Moves)
             }
@@ -168,7 +197,7 @@ impl Action {
                 Record::Nothing,
             ) => member::remove(target, peer_urls).await,
             (Self::EndContainers { components }, Record::Nothing) => {
-                let (folder, runtime) = (Folder::read(here.pods)?, pods::runtime().await?);
+                let (folder, runtime) = (here.folder()?, pods::runtime().await?);
                 containers::end(&folder, components, here.node, &runtime).await?;
                 containers::await_up(&folder, components, here.node, &runtime, events).await?;
                 Ok(Done::Plain)

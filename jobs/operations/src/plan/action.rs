@@ -26,6 +26,9 @@ pub enum Action {
     Start {
         /// The component.
         component: String,
+        /// The manifest that is brought back, where the plan itself has not taken one out; none: the last that was taken out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<PathBuf>,
         /// What is changed in it, in this order.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         edits: Vec<Edit>,

@@ -197,6 +197,19 @@ impl Journal {
         Ok(gone)
     }
 
+    /// The copies of manifests that were taken out and came back: by a step that started the component, or by undo.
+    pub(crate) fn brought_back(&self) -> Vec<PathBuf> {
+        let states = self.states();
+        let came_back = |(number, record): (u32, &Record)| match (record, states.get(&number)?) {
+            (Record::Stop(stopped), StepState::Undone { .. }) => {
+                Some(stopped.manifest.kept.clone())
+            }
+            (Record::Start(started), StepState::Done { .. }) => started.manifest.like.clone(),
+            _ => None,
+        };
+        self.records().filter_map(came_back).collect()
+    }
+
     /// What a step has to do, or did.
     pub fn record_of(&self, step: u32) -> Option<&Record> {
         self.records()

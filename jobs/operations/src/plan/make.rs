@@ -13,17 +13,19 @@ mod restore;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
 use super::{HostRef, Plan, PlanId, PlanKind, Stage, VERSION};
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::look::{ControlPlane, EtcdManifest, Look};
+use crate::look::{ArchivedManifest, ControlPlane, EtcdManifest, Look, Manifests};
 
 pub use by_hand::TakingPart;
 pub use cluster::{MARGIN, Revision, newest_revision, revisions};
 pub use manifest::{Wanted, holds_without, manifest};
 pub use origin::{Evidence, Origin};
-pub use prospect::{Fence, Found, Loss, Prospect};
+pub use prospect::{BroughtBack, Fence, Found, Loss, Prospect};
 pub use recover::{Recovering, recover};
 pub use replace::{Replacing, replace};
 pub use restore::{Compared, Restoring, SnapshotFacts, Taken, TakenBy, restore};
@@ -41,6 +43,15 @@ impl Looked {
     /// The node's name.
     pub fn node(&self) -> &str {
         &self.host.node
+    }
+
+    /// Where it is reached, and which of its pods is its etcd.
+    fn host_ref(&self) -> HostRef {
+        let etcd = self.look.etcd.ok().map(|etcd| etcd.pod.clone());
+        HostRef {
+            etcd: etcd.filter(|pod| !pod.is_empty()),
+            ..self.host.clone()
+        }
     }
 
     /// What its etcd's manifest says.
@@ -63,6 +74,82 @@ impl Looked {
     /// Whether there is an apiserver to start: one that runs, or one that was stopped and whose manifest is kept.
     fn has_apiserver(&self) -> bool {
         self.look.apiserver.ok().is_some()
+    }
+
+    /// The manifest that is brought back of a component, where there is none in the folder.
+    fn brought_back(&self, component: ControlPlane) -> Option<&ArchivedManifest> {
+        match self.has(component) {
+            true => None,
+            false => self.look.manifests.ok()?.archived(component),
+        }
+    }
+
+    /// Its path, for the step that starts the component.
+    fn manifest_to_start(&self, component: ControlPlane) -> Option<PathBuf> {
+        self.brought_back(component).map(|found| found.path.clone())
+    }
+
+    /// Refuses a component of which there is no manifest to start it from, or one that something speaks against: what was
+    /// archived may be older than what ran last. Gives back what would be brought back.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] with the difference and what lifts it.
+    fn check_manifest(&self, component: ControlPlane) -> Result<Option<BroughtBack>, Failure> {
+        let manifests = match &self.look.manifests {
+            Answer::Ok(manifests) => manifests,
+            Answer::Failed(failure) => return Err(self.on(failure)),
+        };
+        if manifests.of(component).is_some() {
+            return Ok(None);
+        }
+        let Some(archived) = manifests.archived(component) else {
+            return Err(self.no_manifest(component, manifests));
+        };
+        let bars: Vec<String> = archived.bars().map(ToString::to_string).collect();
+        if bars.is_empty() || archived.named {
+            return Ok(Some(BroughtBack {
+                node: self.node().to_owned(),
+                manifest: archived.clone(),
+            }));
+        }
+        let (path, since) = (archived.path.display(), archived.since());
+        let message = format!(
+            "{}: the archived manifest of {component}, {path}{since}, is not what ran last: {}",
+            self.node(),
+            bars.join("; ")
+        );
+        Err(Failure::new(FailureKind::Refused, message).hint(format!(
+            "if another manifest of {component} is the right one: --manifest FILE, or move it into {}; --manifest {path} takes              the archived one all the same",
+            manifests.folder.display()
+        )))
+    }
+
+    /// There is no manifest of a component, neither in the folder nor to be brought back.
+    fn no_manifest(&self, component: ControlPlane, manifests: &Manifests) -> Failure {
+        let folder = manifests.folder.display();
+        let message = format!(
+            "{}: no manifest of {component}: {folder} has none and none is archived",
+            self.node()
+        );
+        let failure = Failure::new(FailureKind::Refused, message);
+        if let Some(found) = manifests.elsewhere(component).next() {
+            let path = found.path.display();
+            let written = found.modified.map_or_else(String::new, |at| {
+                format!(" (last written {})", at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            });
+            return failure.hint(format!(
+                "{path} is one{written}: if it is the right one, mv {path} {folder}/, or --manifest {path}"
+            ));
+        }
+        let phase = match component {
+            ControlPlane::Etcd => "etcd local".to_owned(),
+            ControlPlane::Apiserver => "control-plane apiserver".to_owned(),
+            ControlPlane::ControllerManager => "control-plane controller-manager".to_owned(),
+            ControlPlane::Scheduler => "control-plane scheduler".to_owned(),
+        };
+        failure.hint(format!(
+            "if it lies elsewhere, move it into {folder}, or --manifest FILE; else kubeadm init phase {phase} writes a new one"
+        ))
     }
 
     /// A failure that says on which host it was.

@@ -8,7 +8,7 @@ use super::action::Done;
 use super::{Action, Event, Journal, Plan, PlanKind, Plans, Step, StepState};
 use crate::failure::{Failure, FailureKind};
 use crate::local;
-use crate::manifest::Aside;
+use crate::manifest::{Aside, Selection};
 use crate::run::Events;
 
 /// Which way a step goes.
@@ -91,7 +91,7 @@ async fn forth(
     if let Some(StepState::Done { done }) = state {
         return Ok(StepRun::Done { done });
     }
-    let host = local::host()?;
+    let host = local::host(&Selection::default())?;
     let aside = Aside::of_host();
     let record = match journal.record_of(step.number) {
         Some(record) => record.clone(),
@@ -211,6 +211,7 @@ fn here<'a>(
         journal,
         node: &host.node,
         pods: &host.folder,
+        etcd: plan.etcd_of(&host.node),
         aside,
         now: Timestamp::now(),
     }

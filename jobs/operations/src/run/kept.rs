@@ -57,15 +57,19 @@ pub(super) async fn verify(
     let (file, snapshot) = (path.clone(), described.snapshot.clone());
     let job = move |flow: &Flow| read_again(&file, &snapshot, flow);
     let flow = Arc::new(Flow::new("verifying"));
-    let damage = work(flow, events, job).await?;
+    let ReadAgain {
+        damage,
+        has_objects,
+    } = work(flow, events, job).await?;
     let verdict = damage.clone().unwrap_or_else(|| "whole".to_owned());
     let check = Check {
         at: Timestamp::now(),
         damage,
     };
-    let noted = described
-        .checked_again(check)
-        .store(&path, Replace::OwnFile);
+    let mut described = described.checked_again(check);
+    // An earlier version did not look.
+    described.snapshot.has_objects = has_objects.or(described.snapshot.has_objects);
+    let noted = described.store(&path, Replace::OwnFile);
     noted.map_err(|failure| {
         let message = format!("it was read ({verdict}), which could not be noted: {failure}");
         Failure { message, ..failure }
@@ -73,12 +77,16 @@ pub(super) async fn verify(
     Ok(Report::SnapshotVerify(folder::find(folder, name)?))
 }
 
-/// Reads all of a snapshot; gives back what is wrong with it. A packed one is unpacked beside itself.
-fn read_again(
-    path: &Path,
-    described: &SnapshotReport,
-    flow: &Flow,
-) -> Result<Option<String>, Failure> {
+/// What was found when all of a snapshot was read again.
+struct ReadAgain {
+    /// What is wrong with it.
+    damage: Option<String>,
+    /// Whether an object of Kubernetes is in it; none: it could not be read.
+    has_objects: Option<bool>,
+}
+
+/// Reads all of a snapshot. A packed one is unpacked beside itself.
+fn read_again(path: &Path, described: &SnapshotReport, flow: &Flow) -> Result<ReadAgain, Failure> {
     let spool = Spool::new(path.parent().unwrap_or(Path::new(".")));
     let mut unpacking = false;
     let mut on_progress = |progress: etcd_datadir::progress::Progress| {
@@ -95,12 +103,20 @@ fn read_again(
     };
     let opened = match unpack::open(path, &spool, &mut on_progress) {
         Ok(opened) => opened,
-        Err(UnpackError::Damaged { what, .. }) => return Ok(Some(what)),
+        Err(UnpackError::Damaged { what, .. }) => {
+            return Ok(ReadAgain {
+                damage: Some(what),
+                has_objects: None,
+            });
+        }
         Err(UnpackError::Failed(failure)) => return Err(failure),
     };
     flow.begin("verifying");
     let found = verify_source(&opened.source, &VerifyOptions::default(), flow)?;
-    Ok(damage(described, &opened, &found))
+    Ok(ReadAgain {
+        damage: damage(described, &opened, &found),
+        has_objects: found.status.as_ref().map(|status| status.has_objects),
+    })
 }
 
 /// What is wrong with a snapshot; also, that it is another one than is described.

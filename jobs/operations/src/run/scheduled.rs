@@ -10,8 +10,11 @@ use crate::failure::{Failure, FailureKind};
 use crate::kept::folder;
 use crate::kept::schedule::Routine;
 use crate::local::{host_at, node_name};
+use crate::manifest::Selection;
 use crate::operation::{Assignment, Operation};
-use crate::report::{Fate, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport};
+use crate::report::{
+    Fate, NO_OBJECTS, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport,
+};
 use crate::target::Target;
 use crate::wire::{self, Progress};
 
@@ -54,7 +57,12 @@ pub async fn scheduled(
         Report::Snapshot(SavedSnapshot { snapshot, contents }) => (snapshot, contents),
         _ => return Err(unexpected(&save.operation)),
     };
-    let pruned = prune(routine, &from, events, cancel).await;
+    let pruned = match saved.is_empty() {
+        false => prune(routine, &from, events, cancel).await,
+        // It makes room for none that may be the last good one.
+        true => Err(Failure::new(FailureKind::Refused, NO_OBJECTS)
+            .hint("kubectl etcd doctor on that node says which etcds run there")),
+    };
     Ok(Report::Scheduled(ScheduledReport {
         node: from.node,
         snapshot: saved,
@@ -76,12 +84,12 @@ fn own_etcd(routine: &Routine, node: Option<&str>) -> Result<(Target, Vec<String
     if let Some(target) = routine.target_of(&named) {
         return Ok((target, routine.peers_of(&named)));
     }
-    let host = host_at(&routine.root)?;
+    let host = host_at(&routine.root, &Selection::default())?;
     let missing = |message: String| {
         Failure::new(FailureKind::Missing, message)
             .hint("schedules run on control-plane nodes that have an etcd of their own")
     };
-    let etcd = host.etcd.ok_or_else(|| {
+    let etcd = host.etcd?.ok_or_else(|| {
         let folder = host.folder.display();
         missing(format!(
             "no manifest in {folder} of {} runs an etcd",

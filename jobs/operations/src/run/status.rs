@@ -154,6 +154,7 @@ mod tests {
             storage_version: None,
             hash: 1,
             total_keys: 1,
+            has_objects: None,
             taken_at: taken_at.parse().unwrap(),
             took_ms: 1,
             packed: None,

@@ -1,5 +1,7 @@
 //! `kubectl etcd manifest set-flag`, `unset-flag`, `set-image`, `stop`, `start`
 
+use std::path::PathBuf;
+
 use clap::Args;
 use etcd_operations::look::LookOptions;
 use etcd_operations::manifest::{Edit, FlagName, FlagValue, ImageName, Manifest};
@@ -7,7 +9,9 @@ use etcd_operations::plan::make::{Wanted, manifest};
 
 use crate::commands::Context;
 use crate::commands::making::Making;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, no_plan};
+use crate::commands::planned::{
+    Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
+};
 use crate::error::{Error, Verdict};
 use crate::lead::Hosts;
 use crate::lead::gather::this_host;
@@ -113,6 +117,9 @@ pub(super) struct StartArgs {
     /// Component, such as etcd or kube-apiserver
     #[arg(value_name = "COMPONENT")]
     component: String,
+    /// Manifest to start it from: an archived copy, or a file of your own [default: the last that was taken out]
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
     #[command(flatten)]
     how: HowArgs,
 }
@@ -159,11 +166,13 @@ pub(super) async fn set_image(context: &Context<'_>, args: SetImageArgs) -> Resu
 }
 
 pub(super) async fn stop(context: &Context<'_>, args: StopArgs) -> Result<Verdict, Error> {
-    done(context, &args.component, Wanted::Stopped, &args.how).await
+    done(context, &args.component, Wanted::Stopped, &[], &args.how).await
 }
 
 pub(super) async fn start(context: &Context<'_>, args: StartArgs) -> Result<Verdict, Error> {
-    done(context, &args.component, Wanted::Started, &args.how).await
+    let named: Vec<PathBuf> = args.manifest.into_iter().collect();
+    let wanted = Wanted::Started;
+    done(context, &args.component, wanted, &named, &args.how).await
 }
 
 /// Changes the manifest, unless it is as it should be: then nothing is stopped for it.
@@ -173,7 +182,7 @@ async fn changed(
     edits: Vec<Edit>,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let host = this_host(context.ui)?;
+    let host = this_host(context.ui, context.connection)?;
     let text = host.manifest(component).await?;
     let before = Manifest::parse(text.as_bytes()).map_err(|failure| no_plan(&failure))?;
     let mut after = before.clone();
@@ -192,16 +201,18 @@ async fn changed(
             .say(&format!("{component} is so already: nothing was done"));
         return Ok(Verdict::Healthy);
     }
-    done(context, component, Wanted::Changed(edits), how).await
+    done(context, component, Wanted::Changed(edits), &[], how).await
 }
 
 async fn done(
     context: &Context<'_>,
     component: &str,
     wanted: Wanted,
+    named: &[PathBuf],
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let hosts = Hosts::here(this_host(context.ui)?);
+    let mut hosts = Hosts::here(this_host(context.ui, context.connection)?);
+    hosts.naming(named)?;
     let plan_of = async |now| {
         let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
         let Some(host) = looked.first() else {
@@ -209,6 +220,7 @@ async fn done(
         };
         let prospect =
             manifest(host, component, &wanted, now).map_err(|failure| no_plan(&failure))?;
+        check_named(named, &prospect)?;
         Ok(Planned { looked, prospect })
     };
     let making = Making {

@@ -7,9 +7,9 @@ use etcd_operations::manifest::ManifestFile;
 
 use super::{Found, PlaceArgs};
 use crate::cli::OutputArgs;
+use crate::commands::Context;
 use crate::error::{Error, Verdict};
 use crate::files::failure;
-use crate::ui::Ui;
 use crate::views::manifest_diff::ManifestDiff;
 
 const EXAMPLES: &str = "\
@@ -40,18 +40,20 @@ pub struct DiffArgs {
 ///
 /// # Errors
 /// When one of them is not there or is no manifest.
-pub fn diff(ui: &Ui, args: &DiffArgs) -> Result<Verdict, Error> {
-    let found = args.place.read()?;
+pub fn diff(context: &Context<'_>, args: &DiffArgs) -> Result<Verdict, Error> {
+    let found = args.place.read(&context.connection.selection())?;
     let component = &args.component;
-    let file = found.folder.of_component(component).ok_or_else(|| {
-        let folder = found.folder.path.display();
+    let folder = &found.known.folder;
+    let file = folder.of_component(component).map_err(failure)?;
+    let file = file.ok_or_else(|| {
+        let folder = folder.path.display();
         Error::failed(format!("no manifest in {folder} runs {component}"))
             .hint("kubectl etcd manifest show says what there is, and what was taken out")
     })?;
     let path = kept(&found, file, args.kept.as_ref())?;
     let old = ManifestFile::read(&path).map_err(failure)?;
     let view = ManifestDiff::new(component, &old, file);
-    ui.show(&view, args.output.output)?;
+    context.ui.show(&view, args.output.output)?;
     Ok(Verdict::Healthy)
 }
 
@@ -68,7 +70,7 @@ fn kept(found: &Found, file: &ManifestFile, named: Option<&PathBuf>) -> Result<P
         });
     }
     let name = file.path.file_name().and_then(|name| name.to_str());
-    let mut newest = found.kept.iter().rev();
+    let mut newest = found.kept().iter().rev();
     let newest = newest.find(|kept| Some(kept.name.as_str()) == name);
     newest.map(|kept| kept.path.clone()).ok_or_else(|| {
         let aside = found.aside.folder().display();

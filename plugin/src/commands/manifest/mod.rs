@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use etcd_operations::local::manifests_folder;
 use etcd_operations::look::ASIDE;
-use etcd_operations::manifest::{Aside, Folder, Kept};
+use etcd_operations::manifest::{Aside, Kept, Known, Selection};
 
 use super::Context;
 use crate::error::{Error, Verdict};
@@ -67,8 +67,8 @@ pub struct PlaceArgs {
 /// As the command does.
 pub async fn manifest(context: &Context<'_>, args: ManifestArgs) -> Result<Verdict, Error> {
     match args.action {
-        Action::Show(args) => show::show(context.ui, &args),
-        Action::Diff(args) => diff::diff(context.ui, &args),
+        Action::Show(args) => show::show(context, &args),
+        Action::Diff(args) => diff::diff(context, &args),
         Action::SetFlag(args) => change::set_flag(context, args).await,
         Action::UnsetFlag(args) => change::unset_flag(context, args).await,
         Action::SetImage(args) => change::set_image(context, args).await,
@@ -80,29 +80,35 @@ pub async fn manifest(context: &Context<'_>, args: ManifestArgs) -> Result<Verdi
 /// What lies in the folder of the static pods, and what was put aside from it.
 #[derive(Debug)]
 struct Found {
-    folder: Folder,
+    known: Known,
     aside: Aside,
-    kept: Vec<Kept>,
+}
+
+impl Found {
+    /// What was put aside, in the order of names.
+    fn kept(&self) -> &[Kept] {
+        self.known.archive.as_deref().unwrap_or_default()
+    }
 }
 
 impl PlaceArgs {
     /// Reads it all.
-    fn read(&self) -> Result<Found, Error> {
+    fn read(&self, selection: &Selection) -> Result<Found, Error> {
         let root = std::path::absolute(&self.root)
             .map_err(|cause| Error::usage("--root leads nowhere").caused_by(cause))?;
         let own = root == Path::new("/");
         if own {
             as_root()?;
         }
-        let folder = Folder::read_below(&root, &manifests_folder(&root));
+        let known = Known::read_below(&root, &manifests_folder(&root), selection);
+        let known = known.map_err(failure)?;
+        if let Err(unread) = &known.archive {
+            return Err(failure(unread.clone()));
+        }
         let aside = match own {
             true => Aside::new(Path::new(ASIDE)),
             false => Aside::new(&root.join(ASIDE.trim_start_matches('/'))),
         };
-        Ok(Found {
-            folder: folder.map_err(failure)?,
-            kept: aside.list().map_err(failure)?,
-            aside,
-        })
+        Ok(Found { known, aside })
     }
 }

@@ -1,14 +1,15 @@
 //! `kubectl etcd manifest show`
 
 use clap::Args;
-use etcd_operations::manifest::{Kept, Manifest, ManifestFile};
+use etcd_operations::manifest::{Found as Meant, Kept, Manifest, ManifestFile};
 
 use super::{Found, PlaceArgs};
 use crate::cli::OutputArgs;
+use crate::commands::Context;
 use crate::error::{Error, ErrorKind, Verdict};
+use crate::files::failure;
 use crate::format::and;
-use crate::ui::Ui;
-use crate::views::manifests::{Component, KeptManifest, Manifests, Stray};
+use crate::views::manifests::{Component, KeptManifest, Manifests, OtherEtcd, Stray};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,13 +42,14 @@ pub struct ShowArgs {
 ///
 /// # Errors
 /// When the folder cannot be read, or there is no such component.
-pub fn show(ui: &Ui, args: &ShowArgs) -> Result<Verdict, Error> {
-    let found = args.place.read()?;
+pub fn show(context: &Context<'_>, args: &ShowArgs) -> Result<Verdict, Error> {
+    let found = args.place.read(&context.connection.selection())?;
     let mut view = view(&found);
     if let Some(name) = &args.component {
-        view = only(view, name)?;
+        let meant = found.known.of(name).map_err(failure)?;
+        view = only(view, name, meant)?;
     }
-    ui.show(&view, args.output.output)?;
+    context.ui.show(&view, args.output.output)?;
     let all_in = view.components.iter().all(|one| one.file.is_some());
     Ok(match view.strays.is_empty() && all_in {
         true => Verdict::Healthy,
@@ -56,17 +58,19 @@ pub fn show(ui: &Ui, args: &ShowArgs) -> Result<Verdict, Error> {
 }
 
 fn view(found: &Found) -> Manifests {
-    let (folder, aside) = (&found.folder, found.aside.folder());
+    let (folder, aside) = (&found.known.folder, found.aside.folder());
     let mut view = Manifests::new(&folder.path, aside);
     let in_folder = folder.pods.iter();
     view.components.extend(in_folder.flat_map(|file| {
-        let kept = kept_of(&found.kept, file);
+        let kept = kept_of(found.kept(), file);
         of_manifest(&file.manifest, Some(file), &kept)
     }));
     for (manifest, kept) in taken_out(found) {
         view.components.extend(of_manifest(&manifest, None, &kept));
     }
     view.strays = folder.strays.iter().map(Stray::new).collect();
+    let others = found.known.other_etcds().into_iter();
+    view.other_etcds = others.map(OtherEtcd::new).collect();
     let unfinished = folder.unfinished.iter();
     view.unfinished = unfinished.map(|path| path.display().to_string()).collect();
     view
@@ -92,21 +96,34 @@ fn kept_of(kept: &[Kept], file: &ManifestFile) -> Vec<KeptManifest> {
 
 /// The pods that were stopped and are not in the folder, by the newest of their manifests.
 fn taken_out(found: &Found) -> Vec<(Manifest, Vec<KeptManifest>)> {
-    let stopped = found.folder.stopped(&found.kept).into_iter();
-    let with_kept = stopped.map(|(file, newest)| {
-        let same = found.kept.iter().filter(|one| one.name == newest.name);
-        (file.manifest, same.rev().map(KeptManifest::new).collect())
+    let with_kept = found.known.stopped().map(|(file, newest)| {
+        let same = found.kept().iter().filter(|one| one.name == newest.name);
+        (
+            file.manifest.clone(),
+            same.rev().map(KeptManifest::new).collect(),
+        )
     });
     with_kept.collect()
 }
 
-fn only(mut view: Manifests, name: &str) -> Result<Manifests, Error> {
+/// The component of this name, of the manifest that is meant by it.
+fn only(mut view: Manifests, name: &str, meant: Option<Meant<'_>>) -> Result<Manifests, Error> {
     let names: Vec<String> = view
         .components
         .iter()
         .map(|one| one.component.clone())
         .collect();
-    view.components.retain(|one| one.component == name);
+    let meant = meant.and_then(|meant| {
+        let manifest = &meant.file.manifest;
+        let container = manifest.component(name).ok()?.name().to_owned();
+        Some((manifest.pod().to_string(), container))
+    });
+    match meant {
+        Some((pod, container)) => view
+            .components
+            .retain(|one| one.pod == pod && one.component == container),
+        None => view.components.retain(|one| one.component == name),
+    }
     if view.components.is_empty() {
         let message = format!("no manifest in {} runs {name}", view.folder);
         return Err(

@@ -6,7 +6,9 @@ use etcd_operations::plan::make::{Looked, Replacing, replace as plan};
 
 use crate::commands::Context;
 use crate::commands::making::Making;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, no_plan};
+use crate::commands::planned::{
+    Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
+};
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::lead::Hosts;
 use crate::lead::gather::{Gathered, gather, this_host};
@@ -73,16 +75,20 @@ fn endpoint(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<Verdict, Error> {
-    let Gathered { hosts, unreachable } = match args.who.ssh.wanted() {
+    let Gathered {
+        mut hosts,
+        unreachable,
+    } = match args.who.ssh.wanted() {
         true => gather(context.ui, &args.who.ssh, context.connection).await?,
         false => Gathered {
-            hosts: Hosts::here(this_host(context.ui)?),
+            hosts: Hosts::here(this_host(context.ui, context.connection)?),
             unreachable: Vec::new(),
         },
     };
+    hosts.naming(&args.who.manifest)?;
     let node = match args.node.clone() {
         Some(node) => node,
-        None => this_host(context.ui)?.node().to_owned(),
+        None => this_host(context.ui, context.connection)?.node().to_owned(),
     };
     let host = hosts
         .of(&node)
@@ -103,6 +109,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
             manifest: host.manifest("etcd").await.ok(),
         };
         let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        check_named(&args.who.manifest, &prospect)?;
         let looked = vec![looked];
         Ok(Planned { looked, prospect })
     };

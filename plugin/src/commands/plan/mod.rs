@@ -170,7 +170,7 @@ pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Err
 async fn hosts(context: &Context<'_>, ssh: &SshArgs) -> Result<Hosts, Error> {
     match ssh.wanted() {
         true => Ok(gather(context.ui, ssh, context.connection).await?.hosts),
-        false => Ok(Hosts::here(this_host(context.ui)?)),
+        false => Ok(Hosts::here(this_host(context.ui, context.connection)?)),
     }
 }
 

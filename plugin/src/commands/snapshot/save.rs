@@ -173,7 +173,7 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
             .warn("not in the bundle: the files of the other control-plane nodes, which only an apiserver leads to");
     }
     Ok(
-        if row.role == Role::NoLeader || view.lacks_nodes() || alone {
+        if row.role == Role::NoLeader || view.lacks_nodes() || alone || view.warning().is_some() {
             Verdict::Degraded
         } else {
             Verdict::Healthy

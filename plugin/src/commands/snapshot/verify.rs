@@ -34,8 +34,8 @@ Examples:
   # Keep the newest good one
   kubectl etcd snapshot verify -o name /backup/*.db | tail -1
 
-Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be checked, 4 one is
-damaged, 1 one cannot be read.";
+Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be checked, or no object
+of Kubernetes is in one, 4 one is damaged, 1 one cannot be read.";
 
 /// Check whether files are whole, undamaged snapshots: sha256, every page, every record
 ///
@@ -87,7 +87,7 @@ pub async fn verify(context: &Context<'_>, args: VerifyArgs) -> Result<Verdict, 
     }
     Ok(if any(FileVerdict::Damaged) {
         Verdict::QuorumLostOrDamaged
-    } else if any(FileVerdict::NotFullyChecked) {
+    } else if any(FileVerdict::NotFullyChecked) || any(FileVerdict::Empty) {
         Verdict::Degraded
     } else {
         Verdict::Healthy

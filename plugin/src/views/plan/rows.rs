@@ -2,7 +2,7 @@
 
 use etcd_operations::look::{Fitness, Position};
 use etcd_operations::plan::OtherHost;
-use etcd_operations::plan::make::{self, Found, Loss, Origin};
+use etcd_operations::plan::make::{self, BroughtBack, Found, Loss, Origin};
 use serde::Serialize;
 
 /// A host as it was found.
@@ -17,6 +17,69 @@ pub(super) struct FoundRow {
     pub(super) index: Option<u64>,
     pub(super) revision: Option<u64>,
     pub(super) best: bool,
+}
+
+/// A manifest that is brought back on a host: no file in kubelet's folder vouches for it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct BroughtBackRow {
+    pub(super) node: String,
+    /// The component that is started from it.
+    pub(super) component: String,
+    pub(super) path: String,
+    /// Whether `--manifest` names it; else it is the last that was taken out.
+    pub(super) named: bool,
+    /// When it was taken out (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) archived_at: Option<String>,
+    /// The data directory on the host that etcd has by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) data_dir: Option<String>,
+    /// Whether the runtime still knows what ran last.
+    pub(super) compared: bool,
+    /// In what it differs from what ran last, and what else speaks against it, in a sentence each.
+    pub(super) doubts: Vec<String>,
+}
+
+pub(super) fn brought_back_row(one: &BroughtBack) -> BroughtBackRow {
+    let manifest = &one.manifest;
+    let component = manifest.component.map(|component| component.to_string());
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    BroughtBackRow {
+        node: one.node.clone(),
+        component: component.unwrap_or_else(|| manifest.pod.name.clone()),
+        path: path(&manifest.path),
+        named: manifest.named,
+        archived_at: manifest.at.map(|at| at.to_string()),
+        data_dir: manifest.data_dir.as_ref().map(path),
+        compared: manifest.last_ran.is_some(),
+        doubts: manifest.doubts.iter().map(ToString::to_string).collect(),
+    }
+}
+
+impl BroughtBackRow {
+    /// In lines.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let whence = match (self.named, &self.archived_at) {
+            (_, Some(at)) => format!("the archived {}, taken out {at}", self.path),
+            (true, None) => self.path.clone(),
+            (false, None) => format!("the archived {}", self.path),
+        };
+        let mut first = format!("{}: {} is started from {whence}", self.node, self.component);
+        if let Some(path) = &self.data_dir {
+            first.push_str(&format!(", with its data in {path}"));
+        }
+        let compared = match (self.compared, self.doubts.is_empty()) {
+            (true, true) => Some("it is what ran last".to_owned()),
+            (true, false) => None,
+            (false, _) => Some("what ran last is not known to the runtime any more".to_owned()),
+        };
+        let doubts = self.doubts.iter().cloned();
+        let more = compared.into_iter().chain(doubts);
+        let more = more.map(|line| format!("  {line}"));
+        [first].into_iter().chain(more).collect()
+    }
 }
 
 /// A host that takes no part, and the commands for it.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use etcd_operations::failure::Answer;
-use etcd_operations::look::{Changes, Fitness, KindChanges, Position};
+use etcd_operations::look::{
+    ArchivedManifest, Changes, ControlPlane, Doubt, Fitness, KindChanges, LastRan, Position,
+};
+use etcd_operations::manifest::PodId;
 use etcd_operations::plan::make::{
-    Evidence, Fence, Found, Loss, Origin, Prospect, Revision, Taken, TakenBy,
+    BroughtBack, Evidence, Fence, Found, Loss, Origin, Prospect, Revision, Taken, TakenBy,
 };
 use etcd_operations::plan::{
     Action, Done, HostRef, OtherHost, Plan, PlanId, PlanKind, Stages, StepRun, StepState, Undone,
@@ -57,6 +60,7 @@ pub(super) fn prospect() -> Prospect {
         hosts: vec![HostRef {
             node: "cp-1".into(),
             address: None,
+            etcd: None,
         }],
         stages: stages.done(),
         other_hosts: vec![OtherHost {
@@ -65,8 +69,36 @@ pub(super) fn prospect() -> Prospect {
             after: vec!["kubectl etcd member replace cp-2 --this-node-only".into()],
         }],
     };
+    let doubt = Doubt::Image {
+        manifest: "registry.k8s.io/etcd:3.6.6-0".into(),
+        ran: "registry.k8s.io/etcd:3.6.16-0".into(),
+    };
+    let archived = |component: ControlPlane, doubts| ArchivedManifest {
+        component: Some(component),
+        pod: PodId {
+            namespace: "kube-system".into(),
+            name: component.to_string(),
+        },
+        path: format!(
+            "/var/lib/kubectl-etcd/manifests/{component}.yaml-2026-11-20T210000Z.stopped"
+        )
+        .into(),
+        named: false,
+        at: Some("2026-11-20T21:00:00Z".parse().unwrap()),
+        data_dir: (component == ControlPlane::Etcd).then(|| "/var/lib/etcd".into()),
+        last_ran: (component == ControlPlane::Etcd).then(LastRan::default),
+        doubts,
+    };
+    let brought_back = |manifest| BroughtBack {
+        node: "cp-1".into(),
+        manifest,
+    };
     Prospect {
         refused: None,
+        brought_back: vec![
+            brought_back(archived(ControlPlane::Etcd, vec![doubt])),
+            brought_back(archived(ControlPlane::Apiserver, Vec::new())),
+        ],
         plan,
         found: vec![Found {
             node: "cp-1".into(),

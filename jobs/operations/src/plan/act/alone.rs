@@ -14,18 +14,17 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::action::Done;
 use super::pods::{self, OfText};
-use super::start::taken_out;
 use super::{Here, Undone, copy};
 use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::target_from_pod;
-use crate::manifest::{Manifest, Start, Stop};
+use crate::manifest::{ALONE, Manifest, Start};
 use crate::run::{Events, trouble_with_data};
 use crate::static_pod::Wanted;
 use crate::target::Target;
 
 /// The pod's name, and its manifest's.
-const NAME: &str = "kubectl-etcd-alone";
+const NAME: &str = ALONE;
 
 /// An etcd that runs alone for a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,13 +62,9 @@ pub(super) fn prepare(target: &Target, manifest: &str, here: &Here<'_>) -> Resul
     if target_of_copy != copied {
         return Err(on_the_data_itself(&target_of_copy));
     }
-    let out = taken_out("etcd", here)?;
-    let stop = Stop {
-        manifest: here.pods.join(format!("{NAME}.yaml")),
-        ..out
-    };
+    let path = here.pods.join(format!("{NAME}.yaml"));
     Ok(Alone {
-        manifest: Start::prepare(&stop, &made, here.aside, here.now)?,
+        manifest: Start::prepare_new(&path, &made, here.aside, here.now)?,
         of: OfText::new("etcd", &made, here),
         wal_dir,
         target: target_of_copy,

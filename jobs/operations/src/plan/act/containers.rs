@@ -25,7 +25,7 @@ pub(super) async fn await_up(
     events: &mut Events<'_>,
 ) -> Result<(), Failure> {
     for component in components {
-        let Some(file) = folder.of_component(component) else {
+        let Some(file) = folder.of_component(component)? else {
             continue;
         };
         let pod = StaticPod::of(&file.manifest, component, node)?;
@@ -46,7 +46,7 @@ pub(super) async fn end(
     for component in components {
         let component = component.as_ref();
         // A host without it has nothing that would have to notice.
-        let Some(file) = folder.of_component(component) else {
+        let Some(file) = folder.of_component(component)? else {
             continue;
         };
         let pod = StaticPod::of(&file.manifest, component, node)?;

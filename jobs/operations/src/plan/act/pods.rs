@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::kubelet;
 use crate::local::{self, manifests_folder};
 use crate::look::ControlPlane;
-use crate::manifest::{Folder, Manifest};
+use crate::manifest::{Folder, Manifest, Selection};
 use crate::run::Events;
 use crate::runtime::Runtime;
 use crate::static_pod::{Awaited, StaticPod, Wanted};
@@ -68,12 +68,12 @@ impl OfText {
         limit: Duration,
         events: &mut Events<'_>,
     ) -> Result<(), Failure> {
-        let host = local::host()?;
+        let host = local::host(&Selection::default())?;
         let servers = host.etcd_servers.unwrap_or_default();
         let etcd = ControlPlane::Etcd.name();
         let folder = Folder::read(&host.folder)?;
         match folder.of_component(etcd) {
-            Some(file) if servers.iter().all(|url| is_loopback(url)) => {
+            Ok(Some(file)) if servers.iter().all(|url| is_loopback(url)) => {
                 let pod = StaticPod::of(&file.manifest, etcd, &self.node)?;
                 up_within(&pod, runtime, Wanted::Answers, limit, events).await
             }

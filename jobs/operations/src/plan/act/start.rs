@@ -1,6 +1,6 @@
 //! A component started: its manifest in, perhaps changed, and it is up.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::super::action::{Done, Until};
 use super::pods::{self, OfText};
 use super::{Here, Record, Undone};
 use crate::failure::{Failure, FailureKind};
-use crate::manifest::{Aside, Edit, Folder, Kept, Manifest, ManifestFile, Start, Stop, Why};
+use crate::manifest::{Edit, Kept, Manifest, ManifestFile, Start, Stop};
 use crate::run::Events;
 use crate::static_pod::{StaticPod, Wanted};
 
@@ -28,36 +28,73 @@ pub struct Started {
 
 pub(super) fn prepare(
     component: &str,
+    manifest: Option<&Path>,
     edits: &[Edit],
     until: Until,
     here: &Here<'_>,
 ) -> Result<Started, Failure> {
-    let out = taken_out(component, here)?;
-    let before = ManifestFile::read(&out.kept)?.manifest;
+    let own_file = manifest.filter(|path| Kept::of(path).is_none());
+    let (before, out) = match own_file {
+        Some(path) if by_plan(component, here).is_none() => {
+            (ManifestFile::read(path)?.manifest, None)
+        }
+        _ => {
+            let out = taken_out(component, manifest, here)?;
+            (ManifestFile::read(&out.kept_now())?.manifest, Some(out))
+        }
+    };
     let mut after = before.clone();
     for edit in edits {
         after = after.edit(component, edit)?.manifest;
     }
     let of = OfText::new(component, &after, here);
     of.pod()?;
+    let (aside, now) = (here.aside, here.now);
     Ok(Started {
-        manifest: Start::prepare(&out, &after, here.aside, here.now)?,
+        manifest: match &out {
+            Some(out) => Start::prepare(out, &after, aside, now)?,
+            None => Start::prepare_new(&place_of(&after, here)?, &after, aside, now)?,
+        },
         changed: before.bytes() != after.bytes(),
         of,
         until,
     })
 }
 
-/// The manifest of a component that this plan took out, or else somebody before it.
-pub(super) fn taken_out(component: &str, here: &Here<'_>) -> Result<Stop, Failure> {
-    let by_plan = here.journal.records().find_map(|(_, record)| match record {
+/// Where in the folder a manifest goes that is somebody's own file: it is named after its pod.
+fn place_of(manifest: &Manifest, here: &Here<'_>) -> Result<PathBuf, Failure> {
+    let pod = manifest.pod().name;
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    let begins = pod
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if begins && pod.len() < 200 && pod.bytes().all(fine) {
+        return Ok(here.pods.join(format!("{pod}.yaml")));
+    }
+    let message = format!("{pod:?} is no pod's name");
+    Err(Failure::new(FailureKind::Refused, message).hint("correct `metadata.name` in the manifest"))
+}
+
+/// The manifest of a component that this plan took out.
+fn by_plan<'h>(component: &str, here: &'h Here<'_>) -> Option<&'h Stop> {
+    here.journal.records().find_map(|(_, record)| match record {
         Record::Stop(stopped) if stopped.of.component == component => Some(&stopped.manifest),
         _ => None,
-    });
-    if let Some(stop) = by_plan {
+    })
+}
+
+/// The manifest of a component that this plan took out, or else the copy that is meant.
+fn taken_out(component: &str, copy: Option<&Path>, here: &Here<'_>) -> Result<Stop, Failure> {
+    if let Some(stop) = by_plan(component, here) {
         return Ok(stop.clone());
     }
-    let kept = newest_stopped(&here.aside.list()?, component).ok_or_else(|| {
+    if let Some(copy) = copy.and_then(Kept::of) {
+        return Stop::of_kept(&copy, here.pods);
+    }
+    let known = here.known()?;
+    let kept = known.of(component)?.and_then(|found| found.kept);
+    let kept = kept.ok_or_else(|| {
         let message = format!(
             "no manifest of {component} was taken out: there is none in {}",
             here.aside.folder().display()
@@ -65,29 +102,7 @@ pub(super) fn taken_out(component: &str, here: &Here<'_>) -> Result<Stop, Failur
         Failure::new(FailureKind::Missing, message)
             .hint("if it lies elsewhere, move it into the folder of the static pods")
     })?;
-    Stop::of_kept(&kept, here.pods)
-}
-
-/// The manifest of a component that was taken out to stop it, the newest one.
-///
-/// # Errors
-/// What the disk says.
-pub(crate) fn stopped_manifest(
-    aside: &Aside,
-    component: &str,
-) -> Result<Option<Manifest>, Failure> {
-    let kept = newest_stopped(&aside.list()?, component);
-    kept.map(|kept| Ok(ManifestFile::read(&kept.path)?.manifest))
-        .transpose()
-}
-
-fn newest_stopped(kept: &[Kept], component: &str) -> Option<Kept> {
-    let runs =
-        |path: &Path| ManifestFile::read(path).is_ok_and(|file| file.manifest.has(component));
-    let mut newest = kept.iter().rev();
-    newest
-        .find(|kept| kept.why == Why::Stopped && runs(&kept.path))
-        .cloned()
+    Stop::of_kept(kept, here.pods)
 }
 
 impl Started {
@@ -117,13 +132,7 @@ pub(super) async fn await_up(
     here: &Here<'_>,
     events: &mut Events<'_>,
 ) -> Result<Done, Failure> {
-    let folder = Folder::read(here.pods)?;
-    let file = folder.of_component(component).ok_or_else(|| {
-        Failure::new(
-            FailureKind::Missing,
-            format!("no manifest in {} runs {component}", here.pods.display()),
-        )
-    })?;
+    let file = here.manifest_of(component)?;
     let pod = StaticPod::of(&file.manifest, component, here.node)?;
     pods::up(&pod, &pods::runtime().await?, until.wanted(), events).await?;
     Ok(Done::Plain)

@@ -9,7 +9,7 @@ use super::pods::{self, OfText};
 use super::{Here, Undone};
 use crate::failure::{Failure, FailureKind};
 use crate::look::ControlPlane;
-use crate::manifest::{Folder, Stop};
+use crate::manifest::Stop;
 use crate::run::Events;
 use crate::static_pod::Wanted;
 
@@ -26,12 +26,13 @@ pub struct Stopped {
 }
 
 pub(super) async fn prepare(component: &str, here: &Here<'_>) -> Result<Stopped, Failure> {
-    let folder = Folder::read(here.pods)?;
-    let file = folder.of_component(component).ok_or_else(|| {
-        let message = format!("no manifest in {} runs {component}", here.pods.display());
-        Failure::new(FailureKind::Missing, message).hint(format!(
-            "if it was taken out, kubectl etcd manifest start {component} brings it back"
-        ))
+    let file = here.manifest_of(component).map_err(|failure| {
+        let back =
+            format!("if it was taken out, kubectl etcd manifest start {component} brings it back");
+        match failure.kind {
+            FailureKind::Missing => failure.hint(back),
+            _ => failure,
+        }
     })?;
     let of = OfText::new(component, &file.manifest, here);
     // What cannot be proved stopped is not begun with.
@@ -39,7 +40,7 @@ pub(super) async fn prepare(component: &str, here: &Here<'_>) -> Result<Stopped,
     Ok(Stopped {
         answered,
         of,
-        manifest: Stop::prepare(file, here.aside, here.now)?,
+        manifest: Stop::prepare(&file, here.aside, here.now)?,
     })
 }
 

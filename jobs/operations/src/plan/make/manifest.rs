@@ -1,9 +1,11 @@
 //! A component stopped, started, or started with a changed manifest, on one host.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
-use super::{Looked, Loss, Prospect, plan};
-use crate::failure::Failure;
+use super::{BroughtBack, Looked, Loss, Prospect, plan};
+use crate::failure::{Failure, FailureKind};
 use crate::look::{ControlPlane, LiveEtcd};
 use crate::manifest::Edit;
 use crate::plan::{Action, PlanKind, Stages, Until};
@@ -38,24 +40,40 @@ pub fn manifest(
             component: component.to_owned(),
         })
     };
-    let start = |component: &str, edits: &[Edit]| {
+    let of = |name: &str| ControlPlane::ALL.into_iter().find(|one| one.name() == name);
+    let start = |component: &str, edits: &[Edit], manifest: Option<PathBuf>| {
         step(Action::Start {
             component: component.to_owned(),
+            manifest,
             edits: edits.to_vec(),
             until: Until::Ready,
         })
     };
     let mut stages = Stages::default();
+    let mut brought_back = Vec::new();
     let title = match wanted {
         Wanted::Stopped => {
             stages.stage(format!("stop {component}"), stop(component));
             format!("stop {component} on {node}")
         }
         Wanted::Started => {
-            stages.stage(format!("start {component}"), start(component, &[]));
+            let manifest = match of(component) {
+                Some(known) => {
+                    brought_back.extend(to_start(host, known)?);
+                    host.manifest_to_start(known)
+                }
+                None => None,
+            };
+            stages.stage(
+                format!("start {component}"),
+                start(component, &[], manifest),
+            );
             format!("start {component} on {node}")
         }
         Wanted::Changed(edits) => {
+            if let Some(known) = of(component) {
+                to_change(host, known)?;
+            }
             // An etcd whose own apiserver is gone ends at once and is started at once.
             let apiserver = ControlPlane::Apiserver;
             let with_apiserver = is_etcd && host.has(apiserver);
@@ -68,10 +86,13 @@ pub fn manifest(
                 .stage(format!("stop {component}"), stop(component))
                 .stage(
                     format!("start {component} with {told}"),
-                    start(component, edits),
+                    start(component, edits, None),
                 );
             if with_apiserver {
-                stages.stage(format!("start {apiserver}"), start(apiserver.name(), &[]));
+                stages.stage(
+                    format!("start {apiserver}"),
+                    start(apiserver.name(), &[], None),
+                );
             }
             format!("{component} on {node}: {told}")
         }
@@ -86,15 +107,43 @@ pub fn manifest(
         plan: plan(
             PlanKind::Manifest,
             title,
-            vec![host.host.clone()],
+            vec![host.host_ref()],
             stages.done(),
             now,
         ),
         found: Vec::new(),
         losses,
         fences: Vec::new(),
+        brought_back,
         refused: None,
     })
+}
+
+/// What is brought back of a component that is to be started.
+fn to_start(host: &Looked, component: ControlPlane) -> Result<Option<BroughtBack>, Failure> {
+    let manifests = host.look.manifests.ok();
+    if let Some(pod) = manifests.and_then(|found| found.of(component)) {
+        let message = format!(
+            "{}: {} is in kubelet's folder already",
+            host.node(),
+            pod.path.display()
+        );
+        return Err(Failure::new(FailureKind::Refused, message)
+            .hint("kubectl etcd doctor says what keeps it from running"));
+    }
+    host.check_manifest(component)
+}
+
+/// Refuses a component that is not in the folder: it would have to be stopped first, with others stopped for it before.
+fn to_change(host: &Looked, component: ControlPlane) -> Result<(), Failure> {
+    if host.has(component) {
+        return Ok(());
+    }
+    host.check_manifest(component)?;
+    let message = format!("{}: {component} was stopped", host.node());
+    Err(Failure::new(FailureKind::Refused, message).hint(format!(
+        "kubectl etcd manifest start {component} comes first"
+    )))
 }
 
 /// Whether the cluster keeps what quorum it has without this host's member. Where the member does not answer, or the quorum

@@ -34,6 +34,7 @@ fn host(ca: Option<&[&str]>) -> Looked {
         host: HostRef {
             node: "cp-1".into(),
             address: None,
+            etcd: None,
         },
         look,
     }

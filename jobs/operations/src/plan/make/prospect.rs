@@ -1,5 +1,7 @@
 //! A plan with what a person has to know before it is begun.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::cluster::Revision;
@@ -7,7 +9,7 @@ use super::origin::Origin;
 use super::restore::Taken;
 use crate::failure::{Answer, Failure};
 use crate::ids::ClusterId;
-use crate::look::{Changes, Fitness, Position};
+use crate::look::{ArchivedManifest, Changes, Doubt, Fitness, Position};
 use crate::plan::{Plan, Stage};
 
 /// A plan and what it means.
@@ -25,6 +27,9 @@ pub struct Prospect {
     pub origin: Option<Origin>,
     /// What must not come back, or is not known.
     pub fences: Vec<Fence>,
+    /// Manifests that are brought back, which no file in the folder of the static pods vouches for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brought_back: Vec<BroughtBack>,
     /// Why it is not to be begun as things are, and what lifts that. The plan can be shown all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Failure>,
@@ -45,7 +50,30 @@ impl Prospect {
             all.any(|one| std::mem::discriminant(one) == kind)
         };
         let (here, there) = (self.plan.stages.iter(), agreed.plan.stages.iter());
-        here.map(in_short).eq(there.map(in_short)) && self.losses.iter().all(covered)
+        let (back, agreed_back) = (self.brought_back.iter(), agreed.brought_back.iter());
+        here.map(in_short).eq(there.map(in_short))
+            && self.losses.iter().all(covered)
+            && back
+                .map(BroughtBack::in_short)
+                .eq(agreed_back.map(BroughtBack::in_short))
+    }
+}
+
+/// A manifest that is brought back on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BroughtBack {
+    /// The node's name.
+    pub node: String,
+    /// The manifest, and what it was compared with.
+    pub manifest: ArchivedManifest,
+}
+
+impl BroughtBack {
+    /// Which manifest it is, and what speaks against it.
+    fn in_short(&self) -> (&str, &Path, Vec<&Doubt>) {
+        let path = self.manifest.path.as_path();
+        (&self.node, path, self.manifest.doubts.iter().collect())
     }
 }
 

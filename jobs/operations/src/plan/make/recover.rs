@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use super::by_hand::{EtcdThere, TakingPart, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_joining, edits_for_restored, list};
-use super::restore::{found, make_notice, others, start_apiservers, stop, stop_all};
+use super::restore::{
+    check_manifests, found, make_notice, others, start_apiservers, stop, stop_all,
+};
 use super::{Fence, Looked, Loss, Prospect, plan};
 use crate::doctor::stumbles_over_log;
 use crate::failure::{Failure, FailureKind};
@@ -52,9 +54,12 @@ pub struct Recovering {
 pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Prospect, Failure> {
     for host in hosts {
         host.check_fit()?;
-        host.etcd()?;
     }
     refuse_quorum(hosts)?;
+    let brought_back = check_manifests(hosts)?;
+    for host in hosts {
+        host.etcd()?;
+    }
     let (best, way) = choose(hosts, what.from.as_deref())?;
     // The copy, and what is made of it. Its log is some 64 MiB a file.
     let bytes = inspection(best)
@@ -88,7 +93,7 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
     let made = plan(
         PlanKind::Recover,
         format!("a new cluster out of {}", best.node()),
-        hosts.iter().map(|host| host.host.clone()).collect(),
+        hosts.iter().map(Looked::host_ref).collect(),
         stages.done(),
         now,
     );
@@ -105,6 +110,7 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
             .collect(),
         losses: losses(best, way, &rest, unseen),
         fences,
+        brought_back,
     })
 }
 
@@ -247,6 +253,7 @@ fn form(
             "start etcd",
             step(Action::Start {
                 component: ControlPlane::Etcd.name().to_owned(),
+                manifest: best.manifest_to_start(ControlPlane::Etcd),
                 edits: edits_for_restored(etcd, members)?,
                 until: Until::Ready,
             }),
@@ -315,6 +322,7 @@ pub(super) fn join(
             format!("start etcd on {node}"),
             own(Action::Start {
                 component: ControlPlane::Etcd.name().to_owned(),
+                manifest: host.manifest_to_start(ControlPlane::Etcd),
                 edits: edits_for_joining(host.etcd()?, members)?,
                 until: Until::Answers,
             }),

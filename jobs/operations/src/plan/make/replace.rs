@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::cluster::{NewMember, edits_for_joining};
 use super::recover::{By, join, stop_one};
-use super::restore::{found, make_notice, start_apiservers};
+use super::restore::{check_manifests, found, make_notice, start_apiservers};
 use super::{Looked, Loss, Prospect, plan};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{ControlPlane, LiveEtcd, PeerLook};
@@ -34,8 +34,11 @@ pub struct Replacing {
 /// several clusters, or the member is well and that is not to be passed over; [`FailureKind::NoQuorum`] when no other member
 /// answers that knows a leader. The hint says what lifts it.
 pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospect, Failure> {
-    refuse_new_machine(host)?;
+    if host.look.manifests.ok().is_some() {
+        refuse_new_machine(host)?;
+    }
     host.check_fit()?;
+    let brought_back = check_manifests(std::slice::from_ref(host))?;
     let new = NewMember::of(host)?;
     let cluster = Cluster::seen_from(host, what.endpoint.as_deref())?;
     cluster.check_quorum(&new)?;
@@ -89,13 +92,14 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
         plan: plan(
             PlanKind::Replace,
             format!("replace the member of {}", host.node()),
-            vec![host.host.clone()],
+            vec![host.host_ref()],
             stages.done(),
             now,
         ),
         found: vec![found(host, false)],
         losses: cluster.elsewhere(host).into_iter().collect(),
         fences: Vec::new(),
+        brought_back,
         refused: None,
     })
 }
@@ -121,8 +125,10 @@ fn refuse_new_machine(host: &Looked) -> Result<(), Failure> {
     }
     let node = host.node();
     let message = format!("{node}: {}", missing.message);
+    let outdated = missing.hint.as_ref();
+    let outdated = outdated.map_or_else(String::new, |hint| format!("{hint}. "));
     Err(Failure::new(FailureKind::Refused, message).hint(format!(
-        "if its manifest lies elsewhere, move it there. If this machine was set up anew, kubeadm makes it a master: where {node} \
+        "{outdated}if its manifest lies elsewhere, move it there, or --manifest FILE. If this machine was set up anew, kubeadm makes it a master: where {node} \
          is a member still, kubectl etcd member remove {node} on another master; there, kubeadm init phase upload-certs \
          --upload-certs and kubeadm token create --print-join-command; here, that kubeadm join with --control-plane and \
          --certificate-key"

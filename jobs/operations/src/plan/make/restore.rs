@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::by_hand::{EtcdThere, TakingPart, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_restored, list, newest_revision};
 use super::origin::Origin;
-use super::{Fence, Found, Looked, Loss, Prospect, plan};
+use super::{BroughtBack, Fence, Found, Looked, Loss, Prospect, plan};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{ClusterIdentity, ControlPlane, Fitness, LockState, Since};
 use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
@@ -96,6 +96,9 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
     origin.check(what.another_cluster)?;
     for host in hosts {
         host.check_fit()?;
+    }
+    let brought_back = check_manifests(hosts)?;
+    for host in hosts {
         // What is sent, and what is made of it.
         host.check_room(what.snapshot.bytes.saturating_mul(2))?;
     }
@@ -125,7 +128,7 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
     let made = plan(
         PlanKind::Restore,
         format!("restore {} on {}", what.name, nodes.join(", ")),
-        hosts.iter().map(|host| host.host.clone()).collect(),
+        hosts.iter().map(Looked::host_ref).collect(),
         stages,
         now,
     );
@@ -139,7 +142,20 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
         losses,
         origin: Some(origin),
         fences,
+        brought_back,
     })
+}
+
+/// What is brought back of the hosts' etcds and apiservers. An apiserver of which there is nothing is started by nobody.
+pub(super) fn check_manifests(hosts: &[Looked]) -> Result<Vec<BroughtBack>, Failure> {
+    let mut brought_back = Vec::new();
+    for host in hosts {
+        brought_back.extend(host.check_manifest(ControlPlane::Etcd)?);
+        if host.has_apiserver() {
+            brought_back.extend(host.check_manifest(ControlPlane::Apiserver)?);
+        }
+    }
+    Ok(brought_back)
 }
 
 /// What the hosts have and the snapshot has not.
@@ -218,6 +234,7 @@ fn stages(
             all(&|host| {
                 Ok(Action::Start {
                     component: ControlPlane::Etcd.name().to_owned(),
+                    manifest: host.manifest_to_start(ControlPlane::Etcd),
                     edits: edits_for_restored(host.etcd()?, members)?,
                     until: Until::Answers,
                 })
@@ -270,6 +287,7 @@ pub(super) fn start_apiservers<'a>(
         runs.map(|host| {
             let action = Action::Start {
                 component: apiserver.name().to_owned(),
+                manifest: host.manifest_to_start(apiserver),
                 edits: Vec::new(),
                 until: Until::Ready,
             };

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::doctor::fixtures::{live, now, peer, refused, whole};
 use crate::ids::{ClusterId, MemberId};
-use crate::look::{ClusterIdentity, Fitness, Place, Position};
+use crate::look::{
+    ArchivedManifest, ClusterIdentity, Doubt, ElsewhereManifest, Fitness, Place, PodManifest,
+    Position,
+};
+use crate::manifest::PodId;
 use crate::plan::{Action, HostRef};
 
 /// The first of three masters, after it was changed.
@@ -18,6 +22,7 @@ fn host(look: Look) -> Looked {
     let host = HostRef {
         node: "cp-1".into(),
         address: Some("10.0.0.1".into()),
+        etcd: None,
     };
     Looked { host, look }
 }
@@ -71,14 +76,186 @@ fn titles(prospect: &Prospect) -> Vec<&str> {
 /// It was stopped by `manifest stop`.
 fn stopped(mut look: Look) -> Look {
     if let Answer::Ok(found) = &mut look.manifests {
-        let gone = [Some(ControlPlane::Etcd), Some(ControlPlane::Apiserver)];
-        found.pods.retain(|pod| !gone.contains(&pod.component));
+        let gone = [ControlPlane::Etcd, ControlPlane::Apiserver];
+        let is_gone = |pod: &PodManifest| pod.component.is_some_and(|one| gone.contains(&one));
+        found.pods.retain(|pod| !is_gone(pod));
+        found.taken_out = gone.map(|one| archived(one, Vec::new())).into();
     }
     if let (Answer::Ok(etcd), Answer::Ok(apiserver)) = (&mut look.etcd, &mut look.apiserver) {
         etcd.place = Place::Aside;
         apiserver.place = Place::Aside;
     }
     look
+}
+
+/// A manifest that was taken out.
+fn archived(component: ControlPlane, doubts: Vec<Doubt>) -> ArchivedManifest {
+    ArchivedManifest {
+        component: Some(component),
+        pod: PodId {
+            namespace: "kube-system".into(),
+            name: component.to_string(),
+        },
+        path: format!(
+            "/var/lib/kubectl-etcd/manifests/{component}.yaml-2026-11-20T210000Z.stopped"
+        )
+        .into(),
+        named: false,
+        at: Some("2026-11-20T21:00:00Z".parse().unwrap()),
+        data_dir: Some("/var/lib/etcd".into()),
+        last_ran: None,
+        doubts,
+    }
+}
+
+/// Changes what is known of manifests that would be brought back.
+fn with_archived(mut look: Look, change: impl FnOnce(&mut Vec<ArchivedManifest>)) -> Look {
+    if let Answer::Ok(found) = &mut look.manifests {
+        change(&mut found.taken_out);
+    }
+    look
+}
+
+/// The manifests that a plan's steps bring back.
+fn brought_back(prospect: &Prospect) -> Vec<String> {
+    let steps = prospect.plan.steps();
+    let manifests = steps.filter_map(|step| match &step.action {
+        Action::Start { manifest, .. } => manifest.as_ref(),
+        _ => None,
+    });
+    manifests.map(|path| path.display().to_string()).collect()
+}
+
+/// The three plans that start an etcd, and its start alone.
+fn plans(look: &Look) -> Vec<Result<Prospect, Failure>> {
+    let lost = |look: Look| host(look.alone());
+    let hosts = [lost(look.clone())];
+    let replacing = Replacing {
+        although_well: true,
+        ..Replacing::default()
+    };
+    vec![
+        recover(&hosts, &recovering(TakingPart::ThisHost, &[]), now()),
+        restore(&hosts, &restoring(TakingPart::ThisHost, &[]), now()),
+        replace(&host(look.clone()), &replacing, now()),
+        manifest(&hosts[0], "etcd", &Wanted::Started, now()),
+    ]
+}
+
+#[test]
+fn a_manifest_that_is_brought_back_is_named_in_the_plan_and_in_its_steps() {
+    let look = stopped(healthy().down(None));
+    for made in plans(&look) {
+        let made = made.unwrap();
+        let etcd = &made.brought_back[0];
+        assert_eq!(etcd.manifest.component, Some(ControlPlane::Etcd));
+        let path = etcd.manifest.path.display().to_string();
+        assert!(brought_back(&made).contains(&path), "{made:?}");
+    }
+    // One that is in the folder is started from what the plan itself took out.
+    let made = recover(
+        &[host(lost())],
+        &recovering(TakingPart::ThisHost, &[]),
+        now(),
+    )
+    .unwrap();
+    assert_eq!((made.brought_back.len(), brought_back(&made).len()), (0, 0));
+}
+
+#[test]
+fn a_manifest_that_is_not_what_ran_last_is_started_only_where_somebody_names_it() {
+    let at = "2026-11-21T00:00:00Z".parse().unwrap();
+    let bars = [
+        Doubt::RanLater { at },
+        Doubt::DataDir {
+            manifest: "/var/lib/etcd".into(),
+            ran: "/var/lib/etcd2".into(),
+        },
+        Doubt::NewerData {
+            path: "/var/lib/etcd2".into(),
+            at,
+        },
+        Doubt::Image {
+            manifest: "etcd:1".into(),
+            ran: "etcd:2".into(),
+        },
+    ];
+    for doubt in bars {
+        let told = doubt.to_string();
+        let look = stopped(healthy().down(None));
+        let look = with_archived(look, |all| all[0].doubts = vec![doubt]);
+        for made in plans(&look) {
+            let refused = made.unwrap_err();
+            assert_eq!(refused.kind, FailureKind::Refused);
+            assert!(refused.message.contains(&told), "{refused}");
+            assert!(
+                refused.message.contains("of 2026-11-20T21:00:00Z"),
+                "{refused}"
+            );
+            let hint = refused.hint.unwrap();
+            assert!(
+                hint.contains("--manifest /var/lib/kubectl-etcd/manifests/etcd.yaml-2026"),
+                "{hint}"
+            );
+        }
+        let named = with_archived(look, |all| all[0].named = true);
+        for made in plans(&named) {
+            let made = made.unwrap();
+            assert_eq!(made.brought_back[0].manifest.doubts.len(), 1);
+        }
+    }
+    // A flag is shown, and bars nothing.
+    let flag = Doubt::Flag {
+        name: "quota-backend-bytes".into(),
+        manifest: None,
+        ran: Some("6".into()),
+    };
+    let look = with_archived(stopped(healthy().down(None)), |all| {
+        all[0].doubts = vec![flag];
+    });
+    assert!(plans(&look).into_iter().all(|made| made.is_ok()));
+}
+
+#[test]
+fn an_etcd_without_any_manifest_is_refused_with_where_one_may_be() {
+    let mut look = with_archived(stopped(healthy().down(None)), Vec::clear);
+    look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "no manifest of etcd"));
+    look.apiserver = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+    for made in plans(&look) {
+        let refused = made.unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Refused);
+        assert!(refused.message.contains("no manifest of etcd"), "{refused}");
+        assert!(refused.hint.unwrap().contains("--manifest FILE"));
+    }
+    if let Answer::Ok(found) = &mut look.manifests {
+        found.elsewhere = vec![ElsewhereManifest {
+            component: ControlPlane::Etcd,
+            path: "/root/etcd.yaml".into(),
+            modified: None,
+        }];
+    }
+    let mut etcd = healthy().etcd;
+    if let Answer::Ok(etcd) = &mut etcd {
+        etcd.place = Place::Elsewhere;
+    }
+    look.etcd = etcd;
+    for made in plans(&look) {
+        let hint = made.unwrap_err().hint.unwrap();
+        assert!(
+            hint.contains("mv /root/etcd.yaml /etc/kubernetes/manifests/"),
+            "{hint}"
+        );
+    }
+}
+
+#[test]
+fn what_is_stopped_is_not_changed_and_what_is_in_the_folder_is_not_started() {
+    let change = Wanted::Changed(Vec::new());
+    let stopped = host(stopped(healthy().down(None)));
+    let refused = manifest(&stopped, "etcd", &change, now()).unwrap_err();
+    assert!(refused.hint.unwrap().contains("manifest start etcd"));
+    let refused = manifest(&host(healthy()), "etcd", &Wanted::Started, now()).unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Refused);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::kept::files::trouble;
 use crate::kept::part::{Part, make_room};
 use crate::local;
+use crate::manifest::Selection;
 use crate::pack::segment::{Attributes, Hashed, Segment};
 use crate::pack::{BundleParts, KUBEADM_CONFIG, node};
 use crate::report::{NodeFiles, Report};
@@ -40,7 +41,7 @@ pub(super) async fn beside(endpoint: &Endpoint, target: &Target, parts: &BundleP
 }
 
 async fn kubeadm(endpoint: &Endpoint, root: &Path) -> Result<String, String> {
-    let host = local::host_at(root).ok();
+    let host = local::host_at(root, &Selection::default()).ok();
     let prefix = host.and_then(|host| host.etcd_prefix);
     let prefix = prefix.as_deref().unwrap_or("/registry");
     let key = format!("{prefix}/configmaps/kube-system/kubeadm-config");

@@ -265,6 +265,7 @@ fn snapshot(
         storage_version,
         hash: status.hash,
         total_keys: status.total_keys_live,
+        has_objects: Some(status.has_objects),
         taken_at: taken.taken_at,
         took_ms: taken.took_ms(),
         packed: None,
