@@ -1,4 +1,4 @@
-//! Makes seeds for the fuzz targets out of the samples that the tests have: `fuzz_seeds CORPUS_DIR`.
+//! Makes seeds for the fuzz targets out of the samples that the tests have: `operation_seeds CORPUS_DIR`.
 
 use std::error::Error;
 use std::fs;
@@ -23,7 +23,7 @@ const LOG: &str = "d of one that was cut\n2026-11-22T08:00:00.1Z stderr P sec\n2
 fn main() -> Result<(), Box<dyn Error>> {
     let corpus = std::env::args()
         .nth(1)
-        .ok_or("usage: fuzz_seeds CORPUS_DIR")?;
+        .ok_or("usage: operation_seeds CORPUS_DIR")?;
     let seed = |target: &str, name: &str, bytes: &[u8]| {
         let folder = Path::new(&corpus).join(target);
         fs::create_dir_all(&folder)?;
