@@ -362,8 +362,8 @@ fn the_two_variants_of_the_roles_differ_in_the_namespace_alone() -> Result<()> {
     let moved = own
         .replace("namespace: kubectl-etcd\n", "namespace: kube-system\n")
         .replace(
-            "in the namespace kubectl-etcd.",
-            "in the namespace kube-system.",
+            "in the namespace kubectl-etcd",
+            "in the namespace kube-system",
         );
     ensure!(
         own != moved,

@@ -14,6 +14,7 @@ use crate::flags::{Flags, GivenFlag, given};
 use crate::host;
 use crate::kept::description::Description;
 use crate::kept::schedule::Routine;
+use crate::kubelet::unit::Unit;
 use crate::manifest::{Edit, Manifest};
 use crate::operation::Assignment;
 use crate::pack::unpack::{self, Found, Opened, Spool, UnpackError};
@@ -320,6 +321,23 @@ pub fn flags(bytes: &[u8]) {
     });
 }
 
+/// Reads any text as the files of a unit, between lines `---`, and behind a line `===` as its environment files.
+pub fn units(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (units, files) = text.split_once("\n===\n").unwrap_or((&text, ""));
+    let mut unit = Unit::default();
+    units.split("\n---\n").for_each(|text| unit.read(text));
+    assert!(unit.files().count() <= bytes.len(), "more files than bytes");
+    let files: Vec<String> = files.split("\n---\n").map(str::to_owned).collect();
+    let words = unit.command_line(&files).unwrap_or_default();
+    let length: usize = words.iter().map(String::len).sum();
+    // A variable may be named again and again; what becomes of it has limits of its own.
+    assert!(
+        words.len() <= 30_000 && length <= 8 << 20,
+        "a command line without end"
+    );
+}
+
 /// Reads any bytes as the end of a container's log.
 pub fn log(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -382,6 +400,7 @@ mod tests {
             documents(&bytes);
             manifest(&bytes);
             flags(&bytes);
+            units(&bytes);
             log(&bytes);
         }
 
@@ -402,6 +421,7 @@ mod tests {
             }
             documents(&slipped(ASSIGNMENTS));
             flags(&slipped("ETCD_NAME=a\n\netcd\n--name=$(ETCD_NAME)\n--data-dir\n/var/lib/etcd\n-a-switch"));
+            units(&slipped("[Service]\nEnvironment=\"A=b c\"\nEnvironmentFile=-/e\nExecStart=/k $A ${A} \\\n '$$'\n===\nA=\"d e\"\n"));
             log(&slipped("2026-11-22T08:00:00.1Z stderr P first\n2026-11-22T08:00:00.2Z stderr F second\n"));
         }
     }

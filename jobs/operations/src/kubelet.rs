@@ -1,7 +1,7 @@
 //! The kubelet of this host: a service of systemd.
 
 mod started;
-mod unit;
+pub(crate) mod unit;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

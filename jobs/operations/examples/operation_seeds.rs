@@ -1,4 +1,4 @@
-//! Makes seeds for the fuzz targets out of the samples that the tests have: `fuzz_seeds CORPUS_DIR`.
+//! Makes seeds for the fuzz targets out of the samples that the tests have: `operation_seeds CORPUS_DIR`.
 
 use std::error::Error;
 use std::fs;
@@ -14,13 +14,16 @@ use serde_json::{Value, json};
 
 const FLAGS: &str = "ETCD_NAME=a\n\n/usr/local/bin/etcd\n--name=$(ETCD_NAME)\n--data-dir\n/var/lib/etcd\n\
     -listen-client-urls=https://127.0.0.1:2379,https://10.0.0.1:2379\n--force-new-cluster\n--max-txn-ops\n-1\n$$(A)";
+const UNITS: &str = "[Service]\nExecStart=/usr/bin/kubelet\n---\n[Service]\nEnvironment=\"A=--config=/c --v=2\"\n\
+    EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env\nExecStart=\nExecStart=/usr/bin/kubelet $A ${B} \\\n '--x=$$' 100%%\n\
+    ===\nB=\"--node-labels='a=b'\"\n";
 const LOG: &str = "d of one that was cut\n2026-11-22T08:00:00.1Z stderr P sec\n2026-11-22T08:00:00.2Z stderr F ond\n\
     2026-11-22T08:00:00.3Z stdout F:x {\"level\":\"fatal\",\"msg\":\"x\"}\u{1b}[0m\n";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let corpus = std::env::args()
         .nth(1)
-        .ok_or("usage: fuzz_seeds CORPUS_DIR")?;
+        .ok_or("usage: operation_seeds CORPUS_DIR")?;
     let seed = |target: &str, name: &str, bytes: &[u8]| {
         let folder = Path::new(&corpus).join(target);
         fs::create_dir_all(&folder)?;
@@ -57,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let parts = [&[9, 0, 3, 7, 8, 9, 3, length], zeros.as_slice(), &[1, 32]];
     seed("frames", "parts", &[&parts.concat()[..], &[7; 32]].concat())?;
     seed("flags", "etcd", FLAGS.as_bytes())?;
+    seed("units", "kubelet", UNITS.as_bytes())?;
     seed("log", "log", LOG.as_bytes())?;
     Ok(())
 }
