@@ -90,7 +90,7 @@ fn needed(work: Work, parts: &[Part]) -> Result<Vec<(PathBuf, u64)>> {
     match work {
         Work::Cluster => {}
         Work::Plugin if built("kubectl-etcd")? => {}
-        Work::Plugin => needed.push((target_folder()?, 2 * GIGA)),
+        Work::Plugin => needed.push((target_folder()?, 3 * GIGA)),
         Work::Tests if built("etcd-job")? => needed.push((target_folder()?, GIGA)),
         Work::Tests => needed.push((target_folder()?, 6 * GIGA)),
     }

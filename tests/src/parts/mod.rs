@@ -33,7 +33,7 @@ use crate::needs;
 
 fn kubernetes_part(kubernetes: Kubernetes) -> Part {
     let name = format!("kubernetes-{}", kubernetes.version());
-    Part::new(name, 360, 480).of_go(2000, 800)
+    Part::new(name, 360, 480).of_go(2500, 1000)
 }
 
 fn containerd_part() -> Part {
