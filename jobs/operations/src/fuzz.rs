@@ -192,8 +192,8 @@ pub fn documents(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    same_again(wire::Line::parse(text), |line| wire::Line::parse(line));
-    same_again(host::Line::parse(text), |line| host::Line::parse(line));
+    same_again(wire::Line::parse(text), wire::Line::parse);
+    same_again(host::Line::parse(text), host::Line::parse);
     let again = |text: &str| Description::parse(text.as_bytes());
     same_again(again(text), again);
     read_twice::<Assignment>(text);
