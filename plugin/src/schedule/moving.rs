@@ -22,11 +22,11 @@ struct Move {
 /// Moves the schedules of a namespace for which that is due, when the program has just been brought in. Errors are for
 /// the next time.
 pub(crate) async fn move_known(client: &Client, namespace: &str, notices: &NoticeSink) {
-    let known = async { futures::try_join!(list(client, namespace), discover(client)) };
+    let known = async { futures::try_join!(list(client, namespace), discover(client, None)) };
     match known.await {
-        Ok((cron_jobs, nodes)) => {
+        Ok((cron_jobs, found)) => {
             let bring = async || Ok(());
-            move_due(client, &cron_jobs, &nodes, bring, notices).await;
+            move_due(client, &cron_jobs, &found.nodes, bring, notices).await;
         }
         Err(error) => tracing::debug!(%error, "schedules were not looked at"),
     }
