@@ -1,8 +1,11 @@
 //! Bringing a snapshot to this host: taken on the node, fetched while it is being saved, kept only when it is whole.
 
 mod bundle;
+mod check;
 mod receive;
+mod second;
 mod sink;
+mod verdict;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,8 +16,8 @@ use etcd_operations::kept::description::Description;
 use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
 use etcd_operations::pack::Wanted;
+use etcd_operations::pack::unpack::Arrived;
 use etcd_operations::report::{Report, SavedSnapshot, SnapshotReport};
-use etcd_operations::transfer::Whole;
 use etcd_operations::wire::Progress;
 use tokio::time::{Instant, timeout};
 
@@ -26,12 +29,16 @@ use crate::outcome::{RunError, RunErrorKind, run_error};
 use crate::runners::podspec::{HOST, SCRATCH};
 use crate::runners::{self, exec};
 use receive::{Held, receive};
+pub use second::{Compared, Peer};
 use sink::Sink;
+use verdict::{Trouble, compare, damaged, is_as_told};
 
 /// The file's name on the node.
 const NAME: &str = "snapshot.db";
 /// How long the pod stays after its report, for a fetch that has to begin again.
 const HOLD: Duration = Duration::from_secs(600);
+/// What is put behind the name of a snapshot that has other data than another member.
+const MISMATCH: &str = ".mismatch";
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(200);
 
@@ -54,31 +61,83 @@ pub enum Destination {
     },
 }
 
+/// A snapshot that was saved, and what was found out about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// What it is.
+    pub saved: SavedSnapshot,
+    /// Where it was checked.
+    pub checked: Checked,
+    /// Whether it has what another member has.
+    pub compared: Compared,
+}
+
+/// Where a snapshot was checked: its sha256, its size and every page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// On this host, after it had come.
+    Here,
+    /// On this host, but for its pages, which only the node has looked at.
+    HereButPages {
+        /// Why, as a fragment.
+        why: String,
+    },
+    /// Where it was taken, and it stays there.
+    WhereTaken,
+}
+
+impl Checked {
+    fn of(arrived: &Arrived) -> Self {
+        match &arrived.pages {
+            Ok(_) => Self::Here,
+            Err(failure) => Self::HereButPages {
+                why: failure.to_string(),
+            },
+        }
+    }
+}
+
+impl From<SavedSnapshot> for Saved {
+    /// It stays where it was taken.
+    fn from(saved: SavedSnapshot) -> Self {
+        Self {
+            saved,
+            checked: Checked::WhereTaken,
+            compared: Compared::NotAsked,
+        }
+    }
+}
+
 impl Session {
     /// Saves a snapshot of this node's member. A bundle that is brought here has the files of all nodes of this session in
-    /// it; one that stays on the node has that node's.
+    /// it; one that stays on the node has that node's. What is brought here is checked here, and held against what the first
+    /// of these other members has.
     ///
     /// # Errors
-    /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then.
+    /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then; one that has other data than
+    /// another member is kept under a name that says so.
     pub async fn save_snapshot(
         &self,
         node: &Node,
         to: &Destination,
         wanted: Wanted,
-    ) -> Result<SavedSnapshot, Error> {
+        peers: &[Peer<'_>],
+    ) -> Result<Saved, Error> {
         let cluster = match (&self.ground, to) {
             (Ground::Cluster(cluster), Destination::File(_) | Destination::Stdout { .. }) => {
                 cluster
             }
             (_, Destination::Node { folder, name }) => {
-                return self.save_on_node(node, folder, name, wanted, true).await;
+                let saved = self.save_on_node(node, folder, name, wanted, true);
+                return Ok(saved.await?.into());
             }
             (Ground::Host, Destination::File(path)) => {
                 let (folder, name) = parts(path)?;
-                return self.save_on_node(node, folder, name, wanted, false).await;
+                let saved = self.save_on_node(node, folder, name, wanted, false);
+                return Ok(saved.await?.into());
             }
             (Ground::Host, Destination::Stdout { name }) => {
-                return self.save_to_stdout_here(node, name, wanted).await;
+                return Ok(self.save_to_stdout_here(node, name, wanted).await?.into());
             }
             (Ground::Hosts { .. }, Destination::File(_) | Destination::Stdout { .. }) => {
                 return Err(Error::failed("no snapshot is brought here over ssh")
@@ -98,19 +157,64 @@ impl Session {
             numbered: false,
             hold_seconds: HOLD.as_secs(),
         };
+        let bring = Bring {
+            cluster,
+            node,
+            operation: &operation,
+            peers,
+        };
         if let Wanted::Bundle { .. } = wanted {
-            return self
-                .bring_bundle(cluster, node, &operation, sink.hashed(), &path)
-                .await;
+            return self.bring_bundle(&bring, sink.hashed(), path).await;
         }
         let mut sink = sink;
-        let Report::Snapshot(saved) = self.bring(cluster, node, &operation, &mut sink).await?
-        else {
+        let Report::Snapshot(saved) = self.bring(&bring, &mut sink).await? else {
             return Err(super::unexpected(&node.name, &operation));
         };
-        sink.complete(&Description::new(&saved.snapshot, &path))
-            .await?;
-        Ok(at(saved, path))
+        self.finish(&bring, sink, saved, path).await
+    }
+
+    /// Checks what has come, holds it against another member, and gives it its name.
+    async fn finish(
+        &self,
+        bring: &Bring<'_>,
+        mut sink: Sink,
+        saved: SavedSnapshot,
+        path: PathBuf,
+    ) -> Result<Saved, Error> {
+        let revision = saved.snapshot.revision;
+        let asked = async {
+            match bring.peers.first() {
+                Some(peer) => Some(self.hash_of(peer, revision).await),
+                None => None,
+            }
+        };
+        let (arrived, said) = futures::join!(sink.checked(), asked);
+        let arrived = arrived.map_err(|error| bring.error(error.into(), &mut sink))?;
+        is_as_told(&saved.snapshot, &arrived)
+            .map_err(|error| run_error(&bring.node.name, &error))?;
+        let checked = Checked::of(&arrived);
+        let compared = match (arrived.pages, said) {
+            (Ok(pages), Some(said)) => self.judge(pages, bring.peers, said).await,
+            (Err(_), Some(_)) => Ok(Compared::Not {
+                why: "its pages could not be looked at here".to_owned(),
+            }),
+            (_, None) => Ok(Compared::NotAsked),
+        };
+        let compared = match compared {
+            Ok(compared) => compared,
+            Err(mismatch) => {
+                let kept = sink.set_aside(MISMATCH)?;
+                return Err(mismatch.into_error(&bring.node.name, kept.as_deref()));
+            }
+        };
+        let description = Description::new(&saved.snapshot, &path);
+        let description = description.with_contents(saved.contents.clone());
+        sink.complete(&description).await?;
+        Ok(Saved {
+            saved: at(saved, path),
+            checked,
+            compared,
+        })
     }
 
     /// Brings a snapshot that is kept on this node to a file here, which must not be there yet. What a run that was ended
@@ -124,7 +228,7 @@ impl Session {
         folder: &Path,
         name: &SnapshotName,
         path: &Path,
-    ) -> Result<SnapshotReport, Error> {
+    ) -> Result<Saved, Error> {
         let there = name.path_in(folder).display().to_string();
         let Ground::Cluster(cluster) = &self.ground else {
             return Err(
@@ -137,29 +241,35 @@ impl Session {
             name: name.clone(),
             hold_seconds: HOLD.as_secs(),
         };
-        let mut sink = Sink::resumable_file(path)?;
-        let report = self.bring(cluster, node, &operation, &mut sink).await?;
-        let Report::SnapshotSend(kept) = report else {
+        let sink = Sink::resumable_file(path)?;
+        let bring = Bring {
+            cluster,
+            node,
+            operation: &operation,
+            peers: &[],
+        };
+        let mut sink = sink;
+        let Report::SnapshotSend(kept) = self.bring(&bring, &mut sink).await? else {
             return Err(super::unexpected(&node.name, &operation));
         };
         let Some(snapshot) = kept.snapshot else {
             return Err(super::unexpected(&node.name, &operation));
         };
-        sink.complete(&Description::new(&snapshot, path)).await?;
-        Ok(SnapshotReport {
-            path: path.to_owned(),
-            ..snapshot
-        })
+        let saved = SavedSnapshot {
+            snapshot,
+            contents: None,
+        };
+        self.finish(&bring, sink, saved, path.to_owned()).await
     }
 
     /// Runs an operation that holds a file there, and brings it here.
-    async fn bring(
-        &self,
-        cluster: &Cluster,
-        node: &Node,
-        operation: &Operation,
-        sink: &mut Sink,
-    ) -> Result<Report, Error> {
+    async fn bring(&self, bring: &Bring<'_>, sink: &mut Sink) -> Result<Report, Error> {
+        let Bring {
+            cluster,
+            node,
+            operation,
+            ..
+        } = *bring;
         let via = self.via_for(operation);
         if via == Via::Exec {
             return Err(run_error(&node.name, &exec::not_supported(operation)));
@@ -172,14 +282,7 @@ impl Session {
             self.choose(Via::Pod, &error.message);
             result = self.fetch(cluster, Via::Pod, node, operation, sink).await;
         }
-        result.map_err(|trouble| match trouble {
-            Trouble::Run(error) => run_error(&node.name, &error),
-            Trouble::Here(error) => sink.refused(error),
-            Trouble::Stream(message) => {
-                Error::failed(format!("{}: fetching the snapshot: {message}", node.name))
-                    .hint("keep it on the node instead: --on-node")
-            }
-        })
+        result.map_err(|trouble| bring.error(trouble, sink))
     }
 
     /// The operation itself makes the file and what describes it.
@@ -311,6 +414,34 @@ impl Session {
     }
 }
 
+/// What is to be brought from where.
+#[derive(Clone, Copy)]
+struct Bring<'b> {
+    cluster: &'b Cluster,
+    node: &'b Node,
+    operation: &'b Operation,
+    /// Whom it is held against.
+    peers: &'b [Peer<'b>],
+}
+
+impl Bring<'_> {
+    fn error(&self, trouble: Trouble, sink: &mut Sink) -> Error {
+        let node = &self.node.name;
+        match trouble {
+            Trouble::Run(error) => run_error(node, &error),
+            Trouble::Here(error) => sink.refused(error),
+            Trouble::Damaged(failure) => {
+                sink.discard();
+                run_error(node, &damaged(&failure))
+            }
+            Trouble::Stream(message) => {
+                Error::failed(format!("{node}: fetching the snapshot: {message}"))
+                    .hint("keep it on the node instead: --on-node")
+            }
+        }
+    }
+}
+
 /// Where a file that is to be fetched lies in its pod.
 fn scratch() -> PathBuf {
     PathBuf::from(SCRATCH).join("snapshot")
@@ -331,51 +462,6 @@ fn at(saved: SavedSnapshot, path: PathBuf) -> SavedSnapshot {
             ..saved.snapshot
         },
         ..saved
-    }
-}
-
-/// Whether what came is what the job says it made and checked.
-fn compare(report: &Report, whole: &Whole) -> Result<(), RunError> {
-    let (size_bytes, sha256) = match report {
-        Report::Snapshot(saved) => (saved.snapshot.size_bytes, &saved.snapshot.sha256),
-        Report::NodeFiles(files) => (files.size_bytes, &files.sha256),
-        Report::SnapshotSend(kept) => match &kept.snapshot {
-            Some(snapshot) => (snapshot.size_bytes, &snapshot.sha256),
-            None => return Err(another()),
-        },
-        _ => return Err(another()),
-    };
-    if *sha256 == whole.sha256 && size_bytes == whole.size_bytes {
-        return Ok(());
-    }
-    Err(RunError::new(
-        RunErrorKind::Lost,
-        format!(
-            "what was fetched ({} bytes, sha256 {}) is not what was checked on the node ({size_bytes} bytes, sha256 {sha256})",
-            whole.size_bytes, whole.sha256
-        ),
-    ))
-}
-
-fn another() -> RunError {
-    RunError::new(
-        RunErrorKind::Lost,
-        "the job reported something else than a snapshot",
-    )
-}
-
-/// Why there is no snapshot.
-enum Trouble {
-    Run(RunError),
-    /// It cannot be stored here.
-    Here(std::io::Error),
-    /// The stream cannot be used, whatever is tried.
-    Stream(String),
-}
-
-impl From<RunError> for Trouble {
-    fn from(error: RunError) -> Self {
-        Self::Run(error)
     }
 }
 
