@@ -1,5 +1,8 @@
 //! From a pod of the API to what the flags' reader and the exec runner need.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use etcd_operations::flags::{ContainerFacts, Flags, HostVolume, Mount, PodFacts, target_from_pod};
 use etcd_operations::instance::{Candidate, NotChosen, Wanted, choose};
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -112,6 +115,11 @@ fn not_used(others: &[String]) -> Etcd {
             others.join(", ")
         ),
     }
+}
+
+/// The volumes of the node in which something lies that the pod's flags name.
+pub(super) fn named_volumes(node: &str, pod: &Pod) -> BTreeSet<PathBuf> {
+    etcd_operations::flags::named_volumes(&facts(node, pod))
 }
 
 /// Puts what an etcd pod tells to its node.

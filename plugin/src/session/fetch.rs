@@ -1,37 +1,34 @@
 //! Bringing a snapshot to this host: taken on the node, fetched while it is being saved, kept only when it is whole.
 
+mod bring;
 mod bundle;
 mod check;
 mod receive;
+mod saved;
 mod second;
 mod sink;
 mod verdict;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use etcd_operations::kept::description::Description;
 use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
 use etcd_operations::pack::Wanted;
-use etcd_operations::pack::unpack::Arrived;
 use etcd_operations::report::{Report, SavedSnapshot, SnapshotReport};
-use etcd_operations::wire::Progress;
-use tokio::time::{Instant, timeout};
 
-use super::round::Round;
-use super::{Cluster, Ground, Node, Notice, Session};
-use crate::cli::Via;
+use super::{Ground, Node, Session};
 use crate::error::Error;
-use crate::outcome::{RunError, RunErrorKind, run_error};
+use crate::outcome::run_error;
 use crate::runners::podspec::{HOST, SCRATCH};
-use crate::runners::{self, exec};
-use receive::{Held, receive};
-pub use second::{Compared, Peer};
+use bring::Bring;
+pub use saved::{Checked, Saved};
+use second::judge;
+pub use second::{Compared, MemberOn};
 use sink::Sink;
-use verdict::{Trouble, compare, damaged, is_as_told};
+use verdict::{is_as_told, is_of};
 
 /// The file's name on the node.
 const NAME: &str = "snapshot.db";
@@ -61,68 +58,22 @@ pub enum Destination {
     },
 }
 
-/// A snapshot that was saved, and what was found out about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Saved {
-    /// What it is.
-    pub saved: SavedSnapshot,
-    /// Where it was checked.
-    pub checked: Checked,
-    /// Whether it has what another member has.
-    pub compared: Compared,
-}
-
-/// Where a snapshot was checked: its sha256, its size and every page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Checked {
-    /// On this host, after it had come.
-    Here,
-    /// On this host, but for its pages, which only the node has looked at.
-    HereButPages {
-        /// Why, as a fragment.
-        why: String,
-    },
-    /// Where it was taken, and it stays there.
-    WhereTaken,
-}
-
-impl Checked {
-    fn of(arrived: &Arrived) -> Self {
-        match &arrived.pages {
-            Ok(_) => Self::Here,
-            Err(failure) => Self::HereButPages {
-                why: failure.to_string(),
-            },
-        }
-    }
-}
-
-impl From<SavedSnapshot> for Saved {
-    /// It stays where it was taken.
-    fn from(saved: SavedSnapshot) -> Self {
-        Self {
-            saved,
-            checked: Checked::WhereTaken,
-            compared: Compared::NotAsked,
-        }
-    }
-}
-
 impl Session {
-    /// Saves a snapshot of this node's member. A bundle that is brought here has the files of all nodes of this session in
-    /// it; one that stays on the node has that node's. What is brought here is checked here, and held against what the first
-    /// of these other members has.
+    /// Saves a snapshot of a member. A bundle that is brought here has the files of all nodes of this session in it; one that
+    /// stays on the node has that node's. What is brought here is checked here, and held against what the first of these
+    /// other members has.
     ///
     /// # Errors
     /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then; one that has other data than
     /// another member is kept under a name that says so.
     pub async fn save_snapshot(
         &self,
-        node: &Node,
+        source: &MemberOn<'_>,
         to: &Destination,
         wanted: Wanted,
-        peers: &[Peer<'_>],
+        others: &[MemberOn<'_>],
     ) -> Result<Saved, Error> {
+        let node = source.node;
         let cluster = match (&self.ground, to) {
             (Ground::Cluster(cluster), Destination::File(_) | Destination::Stdout { .. }) => {
                 cluster
@@ -161,16 +112,18 @@ impl Session {
             cluster,
             node,
             operation: &operation,
-            peers,
         };
-        if let Wanted::Bundle { .. } = wanted {
-            return self.bring_bundle(&bring, sink.hashed(), path).await;
-        }
-        let mut sink = sink;
-        let Report::Snapshot(saved) = self.bring(&bring, &mut sink).await? else {
-            return Err(super::unexpected(&node.name, &operation));
+        let (saved, sink) = if let Wanted::Bundle { .. } = wanted {
+            self.bring_bundle(&bring, sink.hashed()).await?
+        } else {
+            let mut sink = sink;
+            let Report::Snapshot(saved) = self.bring(&bring, &mut sink).await? else {
+                return Err(super::unexpected(&node.name, &operation));
+            };
+            (saved, sink)
         };
-        self.finish(&bring, sink, saved, path).await
+        is_of(&saved.snapshot, source).map_err(|error| run_error(&node.name, &error))?;
+        self.finish(&bring, sink, saved, path, others).await
     }
 
     /// Checks what has come, holds it against another member, and gives it its name.
@@ -180,21 +133,24 @@ impl Session {
         mut sink: Sink,
         saved: SavedSnapshot,
         path: PathBuf,
+        others: &[MemberOn<'_>],
     ) -> Result<Saved, Error> {
-        let revision = saved.snapshot.revision;
+        let ask = async |other: &MemberOn<'_>| self.hash_of(other, &saved.snapshot).await;
         let asked = async {
-            match bring.peers.first() {
-                Some(peer) => Some(self.hash_of(peer, revision).await),
+            match others.first() {
+                Some(first) => Some(ask(first).await),
                 None => None,
             }
         };
         let (arrived, said) = futures::join!(sink.checked(), asked);
         let arrived = arrived.map_err(|error| bring.error(error.into(), &mut sink))?;
-        is_as_told(&saved.snapshot, &arrived)
-            .map_err(|error| run_error(&bring.node.name, &error))?;
+        if let Err(error) = is_as_told(&saved.snapshot, &arrived) {
+            sink.discard();
+            return Err(run_error(&bring.node.name, &error));
+        }
         let checked = Checked::of(&arrived);
         let compared = match (arrived.pages, said) {
-            (Ok(pages), Some(said)) => self.judge(pages, bring.peers, said).await,
+            (Ok(pages), Some(said)) => judge(pages, others, said, ask).await,
             (Err(_), Some(_)) => Ok(Compared::Not {
                 why: "its pages could not be looked at here".to_owned(),
             }),
@@ -241,14 +197,12 @@ impl Session {
             name: name.clone(),
             hold_seconds: HOLD.as_secs(),
         };
-        let sink = Sink::resumable_file(path)?;
+        let mut sink = Sink::resumable_file(path)?;
         let bring = Bring {
             cluster,
             node,
             operation: &operation,
-            peers: &[],
         };
-        let mut sink = sink;
         let Report::SnapshotSend(kept) = self.bring(&bring, &mut sink).await? else {
             return Err(super::unexpected(&node.name, &operation));
         };
@@ -259,30 +213,8 @@ impl Session {
             snapshot,
             contents: None,
         };
-        self.finish(&bring, sink, saved, path.to_owned()).await
-    }
-
-    /// Runs an operation that holds a file there, and brings it here.
-    async fn bring(&self, bring: &Bring<'_>, sink: &mut Sink) -> Result<Report, Error> {
-        let Bring {
-            cluster,
-            node,
-            operation,
-            ..
-        } = *bring;
-        let via = self.via_for(operation);
-        if via == Via::Exec {
-            return Err(run_error(&node.name, &exec::not_supported(operation)));
-        }
-        let mut result = self.fetch(cluster, via, node, operation, sink).await;
-        if let Err(Trouble::Run(error)) = &result
-            && self.forced.is_none()
-            && runners::successor(via, error, operation) == Some(Via::Pod)
-        {
-            self.choose(Via::Pod, &error.message);
-            result = self.fetch(cluster, Via::Pod, node, operation, sink).await;
-        }
-        result.map_err(|trouble| bring.error(trouble, sink))
+        let path = path.to_owned();
+        self.finish(&bring, sink, saved, path, &[]).await
     }
 
     /// The operation itself makes the file and what describes it.
@@ -337,108 +269,6 @@ impl Session {
             .map_err(|error| failed(error.into()))?
             .map_err(failed)?;
         Ok(at(saved, "-".into()))
-    }
-
-    async fn fetch(
-        &self,
-        cluster: &Cluster,
-        via: Via,
-        node: &Node,
-        operation: &Operation,
-        sink: &mut Sink,
-    ) -> Result<Report, Trouble> {
-        let limit = runners::limit(operation, self.limit);
-        let round = Round::begin(cluster, via, &[node], operation, limit).await?;
-        let (assignment, seen) = round.prepare(node)?;
-        let launcher = round.launcher();
-        let started = launcher.start(&assignment, seen).await?;
-        let file = operation.held_file().unwrap_or_default();
-        let held = Held {
-            pod: &started.pod,
-            file: &file,
-        };
-        let total = AtomicU64::new(0);
-        let mut saving = |progress: Progress| {
-            total.store(progress.total_bytes.unwrap_or(0), Ordering::Relaxed);
-            // While bytes arrive, their number tells more than how far the node is.
-            if progress.step != "saving" {
-                self.tell(node, progress);
-            }
-        };
-        let work = async {
-            let report = async {
-                launcher
-                    .report(&started, &mut saving)
-                    .await
-                    .map_err(Trouble::Run)
-            };
-            let mut told = Instant::now();
-            let mut fetching = |done: u64| {
-                if told.elapsed() >= TELL {
-                    told = Instant::now();
-                    let total = total.load(Ordering::Relaxed).max(done);
-                    self.tell(
-                        node,
-                        Progress {
-                            step: "fetching".into(),
-                            done_bytes: done,
-                            total_bytes: (total > done).then_some(total),
-                        },
-                    );
-                }
-            };
-            let bytes = receive(cluster, held, sink, &mut fetching);
-            futures::try_join!(report, bytes)
-        };
-        let result = match timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Trouble::Run(
-                RunError::new(
-                    RunErrorKind::TimedOut,
-                    format!("not done within {} s", limit.as_secs()),
-                )
-                .hint("give it longer with --timeout"),
-            )),
-        };
-        cluster.created.remove_soon(started.object.clone());
-        let (report, whole) = result?;
-        compare(&report, &whole)?;
-        Ok(report)
-    }
-
-    fn tell(&self, node: &Node, progress: Progress) {
-        (self.notices)(Notice::Progress {
-            node: node.name.clone(),
-            progress,
-        });
-    }
-}
-
-/// What is to be brought from where.
-#[derive(Clone, Copy)]
-struct Bring<'b> {
-    cluster: &'b Cluster,
-    node: &'b Node,
-    operation: &'b Operation,
-    /// Whom it is held against.
-    peers: &'b [Peer<'b>],
-}
-
-impl Bring<'_> {
-    fn error(&self, trouble: Trouble, sink: &mut Sink) -> Error {
-        let node = &self.node.name;
-        match trouble {
-            Trouble::Run(error) => run_error(node, &error),
-            Trouble::Here(error) => sink.refused(error),
-            Trouble::Damaged(failure) => {
-                sink.discard();
-                run_error(node, &damaged(&failure))
-            }
-            Trouble::Stream(message) => {
-                Error::failed(format!("{node}: fetching the snapshot: {message}"))
-                    .hint("keep it on the node instead: --on-node")
-            }
-        }
     }
 }
 

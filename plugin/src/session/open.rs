@@ -6,6 +6,7 @@ use std::time::Duration;
 use etcd_operations::target::Target;
 use tokio::sync::OnceCell;
 
+use super::namespace::{self, Located};
 use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
 use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
@@ -17,7 +18,7 @@ use crate::masters::reach::{Reached, ReachedHost, Unreached};
 use crate::owner;
 use crate::runners::launch::Heard;
 use crate::runners::program::Program;
-use crate::runners::{carry, local};
+use crate::runners::{local, payload};
 
 /// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: it has two checks of etcd, one after
 /// another, and each takes 2 s then (4.0 s were measured). An apiserver in order answers at once.
@@ -27,11 +28,11 @@ const ELECTION_LIMIT: Duration = Duration::from_secs(4);
 /// The pause before `/readyz` is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// What the apiserver told.
+/// What the apiserver answered.
 struct Found {
     nodes: Vec<Node>,
     left_alone: Vec<LeftAlone>,
-    present: Option<carry::Parts>,
+    located: Result<Located, Error>,
 }
 
 impl Session {
@@ -80,20 +81,19 @@ impl Session {
     }
 
     fn in_cluster(
-        connection: Connection,
+        mut connection: Connection,
         found: Found,
         fleet: &FleetArgs,
         created: Created,
         notices: NoticeSink,
     ) -> Result<Self, Error> {
+        let located = found.located?;
+        connection.namespace.clone_from(&located.name);
         created.bind(connection.control.clone(), connection.namespace.clone());
-        let program = match &fleet.way.image {
-            Some(reference) => Program::Image {
-                reference: reference.clone(),
-                pull_secrets: fleet.way.image_pull_secret.clone(),
-            },
-            None => Program::Carried(carry::program(&crate::carried::carried())),
-        };
+        let image = fleet.way.image.as_ref().map(|reference| Program::Image {
+            reference: reference.clone(),
+            pull_secrets: fleet.way.image_pull_secret.clone(),
+        });
         if found.nodes.is_empty() {
             return Err(no_nodes(&connection.server, &found.left_alone));
         }
@@ -104,9 +104,10 @@ impl Session {
                 connection,
                 created,
                 owner: owner::identity(),
-                program,
-                present: found.present,
-                brought: OnceCell::new(),
+                image,
+                located,
+                compared: payload::compared(),
+                program: OnceCell::new(),
                 swept: Once::new(),
                 notices: NoticeSink::clone(&notices),
                 heard: Heard::default(),
@@ -215,16 +216,20 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
         let control = connection.control.clone();
         tokio::spawn(async move { readiness(&control).await })
     };
-    let parts = async {
-        match (&fleet.way.image, fleet.way.via) {
-            // Nothing is carried then.
-            (Some(_), _) | (None, Some(Via::Exec)) => None,
-            (None, _) => carry::present(client, &connection.namespace).await.ok(),
+    let located = async {
+        if fleet.way.via == Some(Via::Exec) {
+            // Nothing is created then.
+            return Ok(Located {
+                name: connection.namespace.clone(),
+                missing: false,
+                programs: None,
+            });
         }
+        namespace::locate(connection, fleet.way.image.is_none()).await
     };
-    let answers = async { futures::join!(discover(client, None), parts) };
+    let answers = async { futures::join!(discover(client, None), located) };
     match tokio::time::timeout(connection.first_answer_limit, answers).await {
-        Ok((Ok(Discovered { nodes, left_alone }), present)) => {
+        Ok((Ok(Discovered { nodes, left_alone }), located)) => {
             let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {
                 Ok(Ok(readiness)) => readiness,
                 Ok(Err(_)) | Err(_) => Readiness::Unknown,
@@ -235,7 +240,7 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
             Ok(Found {
                 nodes,
                 left_alone,
-                present,
+                located,
             })
         }
         Ok((Err(error), _)) => {

@@ -19,7 +19,7 @@ use crate::commands::{Context, answered_survey, node_named};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::format::and;
-use crate::session::{Checked, Compared, Destination, Peer, Session};
+use crate::session::{Checked, Compared, Destination, MemberOn, Session};
 use crate::views::snapshot::Snapshot;
 
 const EXAMPLES: &str = "\
@@ -152,10 +152,12 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
     let status = answered_survey(&session, &everywhere).await?;
     let (row, node) = source(&session, &status, &wanted_nodes)?;
     let confirmed = is_confirmed(context, &session, row, node);
-    let peers = peers(&session, &status, row);
+    let member = member_of(&session, row)
+        .ok_or_else(|| Error::failed(format!("{} did not say which member it has", node.name)))?;
+    let others = others(&session, &status, row);
     let begun = Instant::now();
     let saved = session
-        .save_snapshot(node, &destination, wanted, &peers)
+        .save_snapshot(&member, &destination, wanted, &others)
         .await?;
     tell(context, &saved.checked, &saved.compared);
     let local = match &destination {
@@ -211,21 +213,23 @@ fn is_confirmed(context: &Context<'_>, session: &Session, row: &Row, node: &Node
     false
 }
 
+/// The member of a row that is about a node.
+fn member_of<'s>(session: &'s Session, row: &Row) -> Option<MemberOn<'s>> {
+    Some(MemberOn {
+        node: node_named(session, row.node.as_deref()?)?,
+        member_id: row.member_id.clone()?,
+        cluster_id: row.cluster_id.clone()?,
+    })
+}
+
 /// The voters of the majority on other nodes, best first.
-fn peers<'s>(session: &'s Session, status: &'s Status, source: &Row) -> Vec<Peer<'s>> {
+fn others<'s>(session: &'s Session, status: &Status, source: &Row) -> Vec<MemberOn<'s>> {
     if source.standing != Standing::Voter {
         return Vec::new();
     }
     let others = snapshot_sources(status, LAG_ENTRIES).into_iter();
     let others = others.filter(|row| row.standing == Standing::Voter && row.node != source.node);
-    let peers = others.filter_map(|row| {
-        Some(Peer {
-            node: node_named(session, row.node.as_deref()?)?,
-            member_id: row.member_id.clone()?,
-            cluster_id: row.cluster_id.clone()?,
-        })
-    });
-    peers.collect()
+    others.filter_map(|row| member_of(session, row)).collect()
 }
 
 /// What was not found out.

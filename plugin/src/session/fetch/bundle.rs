@@ -4,7 +4,7 @@
 //! bytes; the segment of the node that the database comes from is read in the finished bundle, before that has its name.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use etcd_operations::kept::description::Description;
 use etcd_operations::operation::Operation;
@@ -17,8 +17,9 @@ use etcd_operations::pack::{
 use etcd_operations::report::{NodeFiles, Packed, Report, SavedSnapshot, SnapshotReport};
 use futures::future::join_all;
 
+use super::bring::Bring;
 use super::sink::Sink;
-use super::{Bring, HOLD, Saved, scratch};
+use super::{HOLD, scratch};
 use crate::error::Error;
 use crate::outcome::{RunError, RunErrorKind, run_error};
 use crate::session::{Node, Session, unexpected};
@@ -44,8 +45,7 @@ impl Session {
         &self,
         bring: &Bring<'_>,
         mut sink: Sink,
-        path: PathBuf,
-    ) -> Result<Saved, Error> {
+    ) -> Result<(SavedSnapshot, Sink), Error> {
         let Bring {
             node, operation, ..
         } = *bring;
@@ -84,7 +84,7 @@ impl Session {
         let saved = rest
             .finish(saved.snapshot, parts, &mut sink)
             .map_err(|error| sink.refused(error))?;
-        self.finish(bring, sink, saved, path).await
+        Ok((saved, sink))
     }
 
     async fn files_of(

@@ -273,3 +273,7 @@ impl Keep for Unpacking<'_> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "arrival_tests.rs"]
+mod tests;

@@ -16,12 +16,15 @@ use crate::cli::{FleetArgs, NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::commands::snapshot::kept::{FolderArgs, prune::RuleArgs};
 use crate::commands::snapshot::save::PackingArgs;
+use crate::connection::OWN_NAMESPACE;
+use crate::discovery::named_volumes;
 use crate::error::{Error, Verdict};
 use crate::format::and;
 use crate::outcome::run_error;
 use crate::runners::program::Program;
 use crate::schedule::{
-    Applied, Masters, Place, Schedule, apply, due_after, is_kubernetes_own, places, remove, render,
+    Applied, Masters, NamedPaths, Place, Schedule, apply, due_after, is_kubernetes_own, places,
+    remove, render,
 };
 use crate::session::Session;
 use crate::views::Format;
@@ -132,7 +135,6 @@ fn free_folder(folder: PathBuf) -> Result<PathBuf, Error> {
 /// When the apiserver refuses it; when the program cannot be brought in.
 pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error> {
     let mut schedule = args.schedule()?;
-    let namespace = &context.connection.namespace;
     if let (true, Masters::One, Some(reference)) =
         (args.manifests_only(), args.masters, &schedule.image)
     {
@@ -141,7 +143,9 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
             reference: reference.clone(),
             pull_secrets: schedule.image_pull_secrets.clone(),
         };
-        let place = Place::AnyMaster { image: None };
+        let place = Place::of_kubeadm();
+        let namespace = context.connection.namespace.as_deref();
+        let namespace = namespace.unwrap_or(OWN_NAMESPACE);
         let rendered = render(&schedule, &place, &program, namespace);
         context
             .ui
@@ -154,8 +158,28 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
     if args.masters == Masters::One {
         schedule.taints = own_taints(&session).await?;
     }
-    let program = session.cluster()?.program();
-    let places = places(args.masters, session.nodes());
+    let cluster = session.cluster()?;
+    let program = &if args.dry_run {
+        cluster.program_preview()
+    } else {
+        let program = cluster.program().await;
+        let program = program.map_err(|error| run_error("schedule", &error))?;
+        program.clone()
+    };
+    let namespace = &cluster.connection.namespace;
+    let named = if schedule.packing.has_keys() {
+        let named = named_volumes(&cluster.connection.control).await;
+        named.map_err(|error| trouble("listing the static pods", &error))?
+    } else {
+        NamedPaths::new()
+    };
+    let places = places(args.masters, session.nodes(), &named);
+    if !places.iter().all(Place::is_uniform) {
+        return Err(Error::refused(
+            "etcd's certificates do not lie at the same paths on all control-plane nodes, and a run mounts them by path",
+        )
+        .hint("--masters all makes one CronJob for each node, with its own paths"));
+    }
     if matches!(program, Program::Carried(_)) {
         check_images(context, &session, &places);
     }
@@ -197,10 +221,6 @@ async fn change(
         let mut stay = wanted.iter().map(name);
         !stay.any(|stays| stays == name(one))
     });
-    if !dry_run {
-        let brought = session.cluster()?.bring_program().await;
-        brought.map_err(|error| run_error("schedule", &error))?;
-    }
     for (one, tried) in wanted.iter().zip(tried) {
         let applied = if dry_run {
             tried
@@ -257,7 +277,8 @@ fn check_images(context: &Context<'_>, session: &Session, places: &[Place]) {
         .collect();
     images.sort_unstable();
     images.dedup();
-    let [Place::AnyMaster { image: Some(image) }] = places else {
+    let [any] = places else { return };
+    let (None, Some(image)) = (&any.node, any.image()) else {
         return;
     };
     if images.len() > 1 {
