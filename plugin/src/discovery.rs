@@ -1,6 +1,9 @@
 //! Which control-plane nodes there are, and what their pods' own flags say of their etcd.
 
 mod pods;
+#[cfg(test)]
+mod tests;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,14 +16,13 @@ use kube::{Api, Client};
 
 use crate::masters::host_of;
 pub(crate) use pods::ExecTarget;
+pub use trust::{LeftAlone, NotBelieved};
 
 /// Where static pods of the control plane live.
 const SYSTEM: &str = "kube-system";
-/// Both generations of the label on control-plane nodes.
-const CONTROL_PLANE: [&str; 2] = [
-    "node-role.kubernetes.io/control-plane",
-    "node-role.kubernetes.io/master",
-];
+
+/// So many nodes that pods name are looked up. Each of them takes a request, and there are few masters.
+const MOST_LOOKED_UP: usize = 32;
 
 /// A control-plane node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,11 @@ impl Node {
             }
             Etcd::Absent { .. } | Etcd::External { .. } => false,
         }
+    }
+
+    /// Whether it is known to have an etcd, or to use one elsewhere.
+    fn has_some_etcd(&self) -> bool {
+        matches!(self.etcd, Etcd::Found(_) | Etcd::External { .. })
     }
 
     /// Its etcd, where it has one that can be worked with.
@@ -100,32 +107,41 @@ pub struct ApiView {
     pub address: Option<String>,
     /// All of its addresses and names, those inside the cluster first.
     pub addresses: Vec<String>,
+    /// The static pods that run an etcd which is not the cluster's, by their manifests' names. They are left alone.
+    pub other_etcds: Vec<String>,
+}
+
+/// What the apiserver tells of the control-plane nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Discovered {
+    /// The control-plane nodes.
+    pub(crate) nodes: Vec<Node>,
+    /// The pods that say they are an etcd and are not believed.
+    pub(crate) left_alone: Vec<LeftAlone>,
 }
 
 /// Asks the apiserver, all at once, from its cache (`resourceVersion=0`): that is faster, and still answers just after
 /// etcd lost its quorum.
 ///
+/// `etcd` is the pod that somebody has named, where several run an etcd on a node.
+///
 /// # Errors
 /// The first request that failed.
-pub(crate) async fn discover(client: &Client) -> kube::Result<Vec<Node>> {
+pub(crate) async fn discover(client: &Client, etcd: Option<&str>) -> kube::Result<Discovered> {
     let system = Api::<Pod>::namespaced(client.clone(), SYSTEM);
     let nodes = Api::<ApiNode>::all(client.clone());
-    let (nodes, pods) =
+    let (known, pods) =
         futures::try_join!(control_plane_nodes(&nodes), control_plane_pods(&system))?;
-    let mut found = assemble(nodes.items, &pods.items);
-    if !found
-        .iter()
-        .any(|node| matches!(node.etcd, Etcd::Found(_) | Etcd::External { .. }))
-    {
-        // Not kubeadm's labels: look at every pod's command.
-        let all = system.list(&ListParams::default().match_any()).await?;
-        let nodes = found
-            .into_iter()
-            .map(|node| (node.name.clone(), node))
-            .collect();
-        found = place(nodes, &all.items);
+    let mut known = Known::new(known.items);
+    known.look_up(&nodes, &pods.items).await?;
+    let found = place(&known, &pods.items, etcd);
+    if found.nodes.iter().any(Node::has_some_etcd) {
+        return Ok(found);
     }
-    Ok(found)
+    // Not kubeadm's labels: look at every pod's command.
+    let all = system.list(&ListParams::default().match_any()).await?;
+    known.look_up(&nodes, &all.items).await?;
+    Ok(place(&known, &all.items, etcd))
 }
 
 /// The volumes of static pods, by node, in which something lies that their flags name.
@@ -138,7 +154,7 @@ pub(crate) async fn named_volumes(
     let system = Api::<Pod>::namespaced(client.clone(), SYSTEM);
     let all = system.list(&ListParams::default().match_any()).await?;
     let mut named: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
-    for pod in all.items.iter().filter(|pod| pods::is_static(pod)) {
+    for pod in all.items.iter().filter(|pod| trust::is_mirror(pod)) {
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
         if let Some(node) = node {
             let volumes = pods::named_volumes(&node, pod);
@@ -151,7 +167,7 @@ pub(crate) async fn named_volumes(
 async fn control_plane_nodes(nodes: &Api<ApiNode>) -> kube::Result<ObjectList<ApiNode>> {
     // A label selector cannot say "one or the other label", and masters are few among many nodes: ask for the label of
     // today first.
-    let [today, before] = CONTROL_PLANE;
+    let [today, before] = trust::CONTROL_PLANE;
     let list = nodes
         .list(&ListParams::default().labels(today).match_any())
         .await?;
@@ -169,16 +185,79 @@ async fn control_plane_pods(pods: &Api<Pod>) -> kube::Result<ObjectList<Pod>> {
         .await
 }
 
-fn assemble(nodes: Vec<ApiNode>, pods: &[Pod]) -> Vec<Node> {
-    let nodes = nodes
-        .into_iter()
-        .filter_map(bare_node)
-        .map(|node| (node.name.clone(), node));
-    place(nodes.collect(), pods)
+/// The nodes that are known, by name.
+#[derive(Default)]
+struct Known {
+    /// The control-plane nodes.
+    trusted: BTreeMap<String, ApiNode>,
+    /// Nodes that some pod names: whether there is a Node object of this name.
+    others: BTreeMap<String, bool>,
+}
+
+impl Known {
+    /// These are control-plane nodes: they were listed by the label.
+    fn new(listed: Vec<ApiNode>) -> Self {
+        let named = listed
+            .into_iter()
+            .filter_map(|node| Some((node.metadata.name.clone()?, node)));
+        Self {
+            trusted: named.collect(),
+            others: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at the nodes of pods that say they are an etcd where the label has not told of the node: it may have the other
+    /// generation's label, or RKE2's of nodes with etcd alone.
+    async fn look_up(&mut self, nodes: &Api<ApiNode>, pods: &[Pod]) -> kube::Result<()> {
+        let claims = pods.iter().filter(|pod| pods::is_etcd(pod));
+        let named = claims
+            .filter(|pod| trust::is_mirror(pod))
+            .filter_map(pods::node_of);
+        let unknown: BTreeSet<&str> = named
+            .filter(|name| !self.knows(name) && is_name(name))
+            .collect();
+        let asked = unknown.into_iter().take(MOST_LOOKED_UP).map(async |name| {
+            let params = ListParams::default().fields(&format!("metadata.name={name}"));
+            let found = nodes.list(&params.match_any()).await?;
+            let found = found.items.into_iter().next();
+            Ok::<_, kube::Error>((name.to_owned(), found))
+        });
+        for (name, node) in futures::future::try_join_all(asked).await? {
+            match node {
+                Some(node) if trust::is_trusted(&node) => drop(self.trusted.insert(name, node)),
+                node => drop(self.others.insert(name, node.is_some())),
+            }
+        }
+        Ok(())
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.trusted.contains_key(name) || self.others.contains_key(name)
+    }
+
+    /// Why a pod that says it is an etcd is not believed; none: it is.
+    fn doubts(&self, pod: &Pod, node: &str) -> Option<NotBelieved> {
+        if !trust::is_mirror(pod) {
+            return Some(NotBelieved::NoStaticPod);
+        }
+        if self.trusted.contains_key(node) {
+            return None;
+        }
+        Some(match self.others.get(node) {
+            Some(false) => NotBelieved::NoNode,
+            Some(true) | None => NotBelieved::NoControlPlaneNode,
+        })
+    }
+}
+
+/// Whether it can be a node's name. What else a pod says must not become another selector.
+fn is_name(text: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
+    !text.is_empty() && text.chars().all(fits)
 }
 
 /// A node of which only the Node object is known.
-fn bare_node(node: ApiNode) -> Option<Node> {
+fn bare_node(name: String, node: ApiNode) -> Node {
     let status = node.status.unwrap_or_default();
     let ready = status
         .conditions
@@ -199,8 +278,8 @@ fn bare_node(node: ApiNode) -> Option<Node> {
             }
         }
     }
-    Some(Node {
-        name: node.metadata.name?,
+    Node {
+        name,
         etcd: Etcd::Absent {
             why: "no etcd pod on this node".into(),
         },
@@ -211,157 +290,29 @@ fn bare_node(node: ApiNode) -> Option<Node> {
             ..ApiView::default()
         },
         exec: None,
-    })
+    }
 }
 
-/// Puts the pods' facts to their nodes. A node that only a pod tells of (its Node object was deleted) is one as well.
-fn place(mut nodes: BTreeMap<String, Node>, pods: &[Pod]) -> Vec<Node> {
-    for pod in pods {
-        let Some(name) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else {
-            continue;
-        };
-        if !pods::is_etcd(pod) {
-            continue;
-        }
-        let node = nodes.entry(name.clone()).or_insert_with(|| Node {
-            name,
-            etcd: Etcd::Absent { why: String::new() },
-            api: ApiView::default(),
-            exec: None,
-        });
-        // Two pods claim to be this node's etcd: the one that is an etcd to work with wins.
-        if !matches!(node.etcd, Etcd::Found(_)) {
-            pods::put(node, pod);
+/// Puts the pods' facts to their nodes. A pod alone makes no node.
+fn place(known: &Known, pods: &[Pod], etcd: Option<&str>) -> Discovered {
+    let mut found = Discovered::default();
+    let claims = pods.iter().filter(|pod| pods::is_etcd(pod));
+    for (pod, node) in claims.filter_map(|pod| Some((pod, pods::node_of(pod)?))) {
+        if let Some(why) = known.doubts(pod, node) {
+            found.left_alone.push(LeftAlone {
+                pod: pod.metadata.name.clone().unwrap_or_default(),
+                node: node.to_owned(),
+                why,
+            });
         }
     }
-    for pod in pods {
-        let name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-        let node = name.and_then(|name| nodes.get_mut(name));
-        if let Some(node) = node.filter(|node| matches!(node.etcd, Etcd::Absent { .. }))
-            && let Some(servers) = pods::external_servers(pod)
-        {
-            node.etcd = Etcd::External { servers };
-        }
+    found.left_alone.sort();
+    for (name, node) in &known.trusted {
+        let of_node = |pod: &&Pod| pods::node_of(pod) == Some(name) && trust::is_mirror(pod);
+        let of_node: Vec<&Pod> = pods.iter().filter(of_node).collect();
+        let mut node = bare_node(name.clone(), node.clone());
+        pods::settle(&mut node, &of_node, etcd);
+        found.nodes.push(node);
     }
-    nodes.into_values().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn node(name: &str, ready: &str) -> ApiNode {
-        serde_json::from_value(json!({
-            "metadata": {"name": name},
-            "status": {
-                "conditions": [{"type": "Ready", "status": ready}],
-                "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
-            }
-        }))
-        .unwrap()
-    }
-
-    fn pod(name: &str, node: &str, component: &str, command: &[&str]) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": name, "labels": {"component": component}},
-            "spec": {
-                "nodeName": node,
-                "containers": [{
-                    "name": component, "image": "registry.k8s.io/etcd:3.6.6-0", "command": command,
-                    "volumeMounts": [
-                        {"name": "d", "mountPath": "/var/lib/etcd"}, {"name": "c", "mountPath": "/pki"}],
-                }],
-                "volumes": [
-                    {"name": "d", "hostPath": {"path": "/srv/etcd"}},
-                    {"name": "c", "hostPath": {"path": "/etc/kubernetes/pki/etcd"}}],
-            },
-            "status": {"phase": "Running", "containerStatuses": [
-                {"name": component, "ready": false, "restartCount": 3, "image": "", "imageID": "",
-                 "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]},
-        }))
-        .unwrap()
-    }
-
-    const ETCD: &[&str] = &[
-        "etcd",
-        "--name=a",
-        "--data-dir=/var/lib/etcd",
-        "--listen-client-urls=https://127.0.0.1:2379",
-        "--cert-file=/pki/server.crt",
-        "--key-file=/pki/server.key",
-        "--trusted-ca-file=/pki/ca.crt",
-    ];
-
-    #[test]
-    fn masters_without_an_etcd_pod_are_listed_too() {
-        let nodes = vec![node("cp-1", "True"), node("cp-2", "False")];
-        let found = assemble(nodes, &[pod("etcd-cp-1", "cp-1", "etcd", ETCD)]);
-        assert_eq!(found.len(), 2);
-        let target = found[0].target().unwrap();
-        assert_eq!(target.data_dir.to_str(), Some("/srv/etcd"));
-        assert_eq!(
-            found[0].api.pod_waiting.as_deref(),
-            Some("CrashLoopBackOff")
-        );
-        assert_eq!(found[0].api.address.as_deref(), Some("10.0.0.1"));
-        let exec = found[0].exec.as_ref().unwrap();
-        assert_eq!(
-            (exec.pod.as_str(), exec.container.as_str()),
-            ("etcd-cp-1", "etcd")
-        );
-        // Inside the container its own paths count, not the node's.
-        assert_eq!(exec.tls.as_ref().unwrap().ca, "/pki/ca.crt");
-        assert_eq!(
-            found[1].etcd,
-            Etcd::Absent {
-                why: "no etcd pod on this node".into()
-            }
-        );
-        assert_eq!(found[1].api.node_ready, Some(false));
-    }
-
-    #[test]
-    fn an_apiserver_with_a_distant_etcd_is_recognised() {
-        let servers = "--etcd-servers=https://10.9.0.1:2379,https://10.9.0.2:2379";
-        let apiserver = pod(
-            "kube-apiserver-cp-1",
-            "cp-1",
-            "kube-apiserver",
-            &["kube-apiserver", servers],
-        );
-        let found = assemble(vec![node("cp-1", "True")], &[apiserver]);
-        assert_eq!(
-            found[0].etcd,
-            Etcd::External {
-                servers: vec![
-                    "https://10.9.0.1:2379".into(),
-                    "https://10.9.0.2:2379".into()
-                ]
-            }
-        );
-    }
-
-    #[test]
-    fn an_etcd_whose_flags_cannot_be_read_says_why() {
-        let found = assemble(
-            vec![node("cp-1", "True")],
-            &[pod(
-                "etcd-cp-1",
-                "cp-1",
-                "etcd",
-                &["sh", "-c", "etcd --name=a"],
-            )],
-        );
-        let Etcd::Absent { why } = &found[0].etcd else {
-            panic!("{:?}", found[0].etcd)
-        };
-        assert!(why.contains("etcd-cp-1"), "{why}");
-    }
-
-    #[test]
-    fn a_node_known_by_its_pod_alone_counts() {
-        let found = assemble(Vec::new(), &[pod("etcd-cp-9", "cp-9", "etcd", ETCD)]);
-        assert_eq!(found[0].name, "cp-9");
-    }
+    found
 }

@@ -71,7 +71,8 @@ pub(crate) fn spool_folder() -> PathBuf {
     folder.map_or_else(|| "/var/tmp".into(), PathBuf::from)
 }
 
-fn spool() -> Spool {
+/// The same as a place for unpacked snapshots.
+pub(crate) fn spool() -> Spool {
     Spool::new(spool_folder()).or_else("set TMPDIR to another folder")
 }
 

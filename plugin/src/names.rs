@@ -25,8 +25,8 @@ pub(crate) fn of_cluster(connection: &ConnectionArgs) -> Option<String> {
 /// When the kubeconfig cannot be used or the apiserver does not tell.
 pub(crate) async fn of_nodes(connection: &ConnectionArgs) -> Result<Vec<String>, Error> {
     let connection = Connection::prepare(connection).await?;
-    let nodes = discover(&connection.control)
+    let found = discover(&connection.control, None)
         .await
         .map_err(|cause| Error::failed("the nodes cannot be listed").caused_by(cause))?;
-    Ok(nodes.into_iter().map(|node| node.name).collect())
+    Ok(found.nodes.into_iter().map(|node| node.name).collect())
 }

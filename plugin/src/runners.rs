@@ -35,6 +35,8 @@ pub(crate) fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration
         Operation::MemberPromote { wait_ms, .. } => {
             Duration::from_millis(*wait_ms) + Duration::from_secs(30)
         }
+        // Hashing alone has two minutes.
+        Operation::HashKv { .. } => Duration::from_secs(140),
         Operation::SnapshotList { .. } => Duration::from_secs(15),
         Operation::SnapshotDelete { .. } | Operation::SnapshotPrune { .. } => MINUTE,
         // Some hundred KiB: a disk that hangs must not keep the others' waiting.

@@ -20,7 +20,7 @@ use futures::stream::FuturesUnordered;
 use crate::cli::Via;
 use crate::connection::{Connection, Readiness, readiness};
 use crate::created::Created;
-pub use crate::discovery::{ApiView, Etcd, Node};
+pub use crate::discovery::{ApiView, Etcd, LeftAlone, Node};
 use crate::error::Error;
 use crate::outcome::run_error;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
@@ -28,7 +28,7 @@ use crate::runners::host::Host;
 use crate::runners::program::Program;
 use crate::runners::{self, exec, local};
 use crate::user_cache::UserCache;
-pub use fetch::Destination;
+pub use fetch::{Checked, Compared, Destination, MemberOn, Saved};
 use round::Round;
 
 /// How long an apiserver that is in order again may take to say so.
@@ -37,6 +37,7 @@ const READY_AGAIN_LIMIT: Duration = Duration::from_millis(1500);
 /// The way to the nodes, found once for a command.
 pub struct Session {
     nodes: Vec<Node>,
+    left_alone: Vec<LeftAlone>,
     ground: Ground,
     forced: Option<Via>,
     /// The runner that took over: used from the beginning by what comes later.
@@ -85,6 +86,19 @@ impl Session {
     /// The control-plane nodes, those named by `--node` only if there are any.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The pods that say they are an etcd and are not believed.
+    pub fn left_alone(&self) -> &[LeftAlone] {
+        &self.left_alone
+    }
+
+    /// The nodes of these names; all of them, when none is named.
+    ///
+    /// # Errors
+    /// When there is none of a name.
+    pub(crate) fn named(&self, names: &[String]) -> Result<Vec<&Node>, Error> {
+        open::narrowed(&self.nodes, names)
     }
 
     /// The runner that is used, as far as it is known by now.

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use etcd_datadir::hash::hashkv;
+use etcd_datadir::hash::{hashkv, hashkv_compacted};
 use etcd_datadir::inspect::inspect;
 use etcd_datadir::progress::ignore;
 use etcd_datadir::source::FileSource;
@@ -104,6 +104,22 @@ fn same_hashkv(file: &Path, etcd: &Etcd, etcdctl: &Path, revisions: &[u64]) -> R
             file.display()
         );
     }
+    Ok(())
+}
+
+/// Compares our hashkv of a snapshot with the server's after that was compacted further.
+fn same_hashkv_later(file: &Path, etcd: &Etcd, etcdctl: &Path, revision: u64) -> Result<()> {
+    let (hash, compacted) = etcd.hashkv(etcdctl, revision)?;
+    let source = FileSource::open(file)?;
+    let at = u64::try_from(compacted)?;
+    ensure!(hashkv(&source, revision, &mut ignore)?.compact_revision < Some(at));
+    let ours = hashkv_compacted(&source, revision, at, &mut ignore)?;
+    ensure!(
+        (u64::from(ours.hash), ours.compact_revision) == (hash, Some(at)),
+        "{} at {revision}: etcd says {hash} compacted at {compacted}, ours: {ours:?}",
+        file.display()
+    );
+    ensure!(hashkv_compacted(&source, at - 1, at, &mut ignore).is_err());
     Ok(())
 }
 
@@ -207,6 +223,7 @@ fn a_life(line: &str) -> Result<()> {
     source.etcd.compact(compacted)?;
     fill(&source.etcd, 30, 50)?;
     let revisions = [0, compacted + 1, last];
+    same_hashkv_later(&file, &source.etcd, &source.etcdctl, last)?;
     let file = source.compare().context("compacted")?;
     same_hashkv(&file, &source.etcd, &source.etcdctl, &revisions)?;
     source.etcd.defragment()?;

@@ -43,8 +43,23 @@ pub fn hashkv(
     revision: u64,
     on_progress: OnProgress<'_>,
 ) -> Result<HashKv, Error> {
+    hashkv_compacted(source, revision, 0, on_progress)
+}
+
+/// As [`hashkv`], as if the database had been compacted as far as `compacted`: what another member says that was compacted
+/// further since. What a compaction removes is left out of the hash whether or not it is there.
+///
+/// # Errors
+/// As [`hashkv`]; [`Error::Refused`] also when the revision is compacted away by that. A database that is compacted further
+/// itself counts as it is, which the result tells.
+pub fn hashkv_compacted(
+    source: &dyn Source,
+    revision: u64,
+    compacted: u64,
+    on_progress: OnProgress<'_>,
+) -> Result<HashKv, Error> {
     let mut db = Database::open(source)?;
-    let compact_revision = compact_revision(&mut db)?;
+    let compact_revision = compact_revision(&mut db)?.max(Some(compacted).filter(|at| *at > 0));
     let compacted = compact_revision.unwrap_or(0);
     let changes = Changes::new(&mut db)?;
     let current = current_revision(&mut db)?.max(compacted).max(1);

@@ -20,7 +20,7 @@ use etcd_client::{
 use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
-use crate::report::{Alarm, AlarmKind, EndpointStatus, MemberList};
+use crate::report::{Alarm, AlarmKind, EndpointStatus, HashReport, MemberList};
 use crate::target::{Target, host};
 
 pub use causes::{chain, failure_of, meaning};
@@ -250,11 +250,18 @@ impl Endpoint {
     /// # Errors
     /// As [`Endpoint::status`].
     pub async fn hash(&self, revision: i64, limit: Duration) -> Result<u32, Failure> {
+        self.hash_kv(revision, limit).await.map(|said| said.hash)
+    }
+
+    /// The same, with who says it and how far that member is compacted.
+    ///
+    /// # Errors
+    /// As [`Endpoint::status`].
+    pub async fn hash_kv(&self, revision: i64, limit: Duration) -> Result<HashReport, Failure> {
         let mut client = self.client.maintenance_client();
         let call = client.hash_kv(revision);
-        self.within(limit, Needs::Itself, call)
-            .await
-            .map(|answer| answer.hash())
+        let answer = self.within(limit, Needs::Itself, call).await?;
+        convert::hash(&answer, revision)
     }
 
     /// Begins a snapshot. Each of its messages has to be waited for with [`Endpoint::within`] as well.

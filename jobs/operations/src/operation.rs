@@ -56,6 +56,11 @@ pub enum Operation {
         /// How long the read may take, in milliseconds.
         timeout_ms: u64,
     },
+    /// What this member has up to a revision, as one number (needs the quorum). It reads all of the member's data.
+    HashKv {
+        /// The revision.
+        revision: i64,
+    },
     /// The raised alarms (needs the quorum).
     AlarmList,
     /// Takes one alarm back (needs the quorum).
@@ -150,6 +155,7 @@ impl Operation {
             Self::MemberPromote { .. } => "member promote",
             Self::MoveLeader { .. } => "member move-leader",
             Self::Health { .. } => "health",
+            Self::HashKv { .. } => "hash",
             Self::AlarmList => "alarm list",
             Self::AlarmDisarm { .. } => "alarm disarm",
             Self::Defrag => "defrag",
@@ -171,6 +177,7 @@ impl Operation {
             Self::Status
                 | Self::Members
                 | Self::Health { .. }
+                | Self::HashKv { .. }
                 | Self::AlarmList
                 | Self::SnapshotList { .. }
         )

@@ -44,6 +44,8 @@ pub enum Report {
     MoveLeader(LeaderReport),
     /// Of [`crate::operation::Operation::Health`].
     Health(HealthReport),
+    /// Of [`crate::operation::Operation::HashKv`].
+    HashKv(HashReport),
     /// Of [`crate::operation::Operation::AlarmList`]: the alarms raised.
     AlarmList(AlarmReport),
     /// Of [`crate::operation::Operation::AlarmDisarm`]: the alarms that were raised before and no longer are.
@@ -292,6 +294,23 @@ pub struct HealthReport {
     /// The members by the list it has; none: not told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
+}
+
+/// What a member has up to a revision, as one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HashReport {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// The member.
+    pub member_id: MemberId,
+    /// The revision up to which it was hashed.
+    pub revision: i64,
+    /// The hash (etcd's `HashKV`).
+    pub hash: u32,
+    /// How far the member was compacted then; none: it was not. Only hashes with the same compaction can be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compact_revision: Option<i64>,
 }
 
 /// What a defragmentation did.

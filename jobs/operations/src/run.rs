@@ -3,6 +3,7 @@
 mod alarm;
 pub(crate) mod blocking;
 mod defrag;
+mod hash;
 mod health;
 mod kept;
 mod members;
@@ -107,6 +108,7 @@ pub async fn run(
             Operation::Health { timeout_ms } => {
                 Ok(Box::pin(health::health(target, connector, *timeout_ms)).await)
             }
+            Operation::HashKv { revision } => hash::hash_kv(target, &connector?, *revision).await,
             Operation::AlarmList => alarm::list(target, &connector?).await,
             Operation::AlarmDisarm { alarm, member } => {
                 alarm::disarm(target, &connector?, *alarm, *member).await

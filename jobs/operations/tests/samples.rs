@@ -54,6 +54,7 @@ fn lines_of_version_1_are_read_and_written_the_same() {
         "alarm-list",
         "defrag",
         "failed",
+        "hash-kv",
         "health",
         "member-add",
         "member-promote",
@@ -84,7 +85,7 @@ fn assignments_of_version_1_are_read_and_written_the_same() {
         .iter()
         .map(|assignment| assignment.operation.name())
         .collect();
-    assert_eq!(names.len(), 12, "one of each operation: {names:?}");
+    assert_eq!(names.len(), 13, "one of each operation: {names:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use etcd_operations::report::{
 };
 
 use super::Asked;
+use super::majority::Majority;
 use crate::outcome::Outcome;
 
 /// A member's account of itself, and from where it was heard.
@@ -29,6 +30,8 @@ pub(super) struct Evidence<'a> {
     pub(super) reports: Vec<(&'a str, &'a StatusReport)>,
     /// For each member the best account: its own node's, else a peer's.
     pub(super) accounts: BTreeMap<MemberId, Account<'a>>,
+    /// What more than half of the voters say, each on its own node.
+    pub(super) majority: Option<Majority<'a>>,
     /// The cluster most answers are from.
     pub(super) cluster_id: Option<ClusterId>,
     /// The list of members to go by.
@@ -45,7 +48,10 @@ impl<'a> Evidence<'a> {
     pub(super) fn gather(asked: Asked<'a>) -> Self {
         let reports: Vec<_> = asked.outcomes.iter().filter_map(report).collect();
         let accounts = accounts(&reports);
-        let cluster_id = main_cluster(&accounts);
+        let majority = Majority::of(asked.nodes, &reports);
+        let cluster_id = majority
+            .map(Majority::cluster_id)
+            .or_else(|| main_cluster(&accounts));
         let of_cluster: Vec<_> = reports
             .iter()
             .filter(|(_, report)| {
@@ -59,6 +65,7 @@ impl<'a> Evidence<'a> {
         let leader = leader(&accounts, cluster_id);
         Self {
             asked,
+            majority,
             members: best_members(&of_cluster, &accounts, leader, cluster_id),
             alarms: alarms(&of_cluster, &accounts),
             quorum_answered: of_cluster
@@ -142,14 +149,16 @@ fn accounts<'a>(reports: &[(&'a str, &'a StatusReport)]) -> BTreeMap<MemberId, A
     accounts
 }
 
-/// The cluster most members belong to; on a tie the one that has a leader, then the one with the higher term.
+/// The cluster most members belong to, by what each says on its own node, and then by what others were told; on a tie the
+/// one that has a leader, then the one with the higher term.
 fn main_cluster(accounts: &BTreeMap<MemberId, Account<'_>>) -> Option<ClusterId> {
-    let mut clusters: BTreeMap<ClusterId, (usize, bool, u64)> = BTreeMap::new();
-    for Account { status, .. } in accounts.values() {
+    let mut clusters: BTreeMap<ClusterId, (usize, usize, bool, u64)> = BTreeMap::new();
+    for Account { status, own, .. } in accounts.values() {
         let seen = clusters.entry(status.cluster_id).or_default();
-        seen.0 += 1;
-        seen.1 |= status.leader.is_some();
-        seen.2 = seen.2.max(status.raft_term);
+        seen.0 += usize::from(*own);
+        seen.1 += 1;
+        seen.2 |= status.leader.is_some();
+        seen.3 = seen.3.max(status.raft_term);
     }
     clusters
         .into_iter()

@@ -12,7 +12,7 @@ use etcd_operations::target::Target;
 
 use super::{Asked, Scheduled, Scope, assess, model::Status};
 use crate::cli::Via;
-use crate::discovery::{ApiView, Etcd, Node};
+use crate::discovery::{ApiView, Etcd, LeftAlone, Node};
 use crate::outcome::{Outcome, RunError};
 
 /// The time at which everything is assessed.
@@ -32,6 +32,7 @@ pub(crate) struct Cluster {
     /// What lies in the nodes' folders of snapshots.
     pub(crate) kept: Vec<Option<KeptSummary>>,
     pub(crate) schedules: Vec<Scheduled>,
+    pub(crate) left_alone: Vec<LeftAlone>,
     pub(crate) quorum: bool,
     pub(crate) scope: Scope,
 }
@@ -50,6 +51,7 @@ impl Cluster {
             alarms: Vec::new(),
             kept: Vec::new(),
             schedules: Vec::new(),
+            left_alone: Vec::new(),
             quorum: true,
             scope: Scope::All,
         }
@@ -94,6 +96,7 @@ impl Cluster {
         assess(Asked {
             nodes: &self.nodes,
             outcomes: &outcomes,
+            left_alone: &self.left_alone,
             scope: self.scope,
             schedules: &self.schedules,
             now: NOW.parse().unwrap(),

@@ -5,6 +5,7 @@
 
 mod evidence;
 pub mod health;
+mod majority;
 pub mod model;
 pub mod order;
 mod quorum;
@@ -14,6 +15,7 @@ mod verdict;
 pub mod votes;
 mod warnings;
 
+pub use majority::Standing;
 pub(crate) use rows::alarm_word;
 
 #[cfg(test)]
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::discovery::Node;
+use crate::discovery::{LeftAlone, Node};
 use crate::outcome::Outcome;
 use evidence::Evidence;
 use model::Status;
@@ -46,6 +48,8 @@ pub struct Asked<'a> {
     pub nodes: &'a [Node],
     /// Their answers to [`etcd_operations::operation::Operation::Status`], in any order.
     pub outcomes: &'a [Outcome],
+    /// The pods that say they are an etcd and are not believed.
+    pub left_alone: &'a [LeftAlone],
     /// Which nodes these are.
     pub scope: Scope,
     /// The schedules for snapshots there are; none where that was not asked.

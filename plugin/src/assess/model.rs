@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Standing;
 use crate::error::Verdict;
 
 /// How a cluster is.
@@ -218,6 +219,13 @@ pub struct Row {
     /// How long its answer took, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
+    /// What it is by the word of the majority. Not for programs: a snapshot's source is chosen by it.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub standing: Standing,
+    /// The static pods on the node that run an etcd which is not the cluster's, by their manifests' names: left alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_etcds: Vec<String>,
 }
 
 /// What is wrong, short for the table and in full.
@@ -278,6 +286,8 @@ pub enum Reason {
     WorthDefragmenting,
     /// The last snapshot of a schedule is older than twice its interval.
     SnapshotOverdue,
+    /// A pod says it is an etcd and is not believed.
+    PodLeftAlone,
 }
 
 /// Something that should be known.

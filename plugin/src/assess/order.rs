@@ -1,5 +1,6 @@
 //! In which order members are defragmented, and whether the cluster can bear it.
 
+use super::Standing;
 use super::model::{Quorum, Role, Row, Status};
 
 /// Roughly what a defragmentation takes for each GiB in use: other people's measurements lie between 4 and 6 s.
@@ -61,19 +62,29 @@ pub fn stalls(quorum: Quorum) -> bool {
 
 /// From which nodes a snapshot may be taken, best first: a follower that is up to date, then the leader, then, without a
 /// quorum, who applied most. A learner may be far behind, and does not serve it.
+///
+/// A member that a majority of the others does not count among its voters is none, whatever it says of itself. Where no
+/// majority was heard, those of the cluster that most are of come first.
 pub fn snapshot_sources(status: &Status, lag_limit: u64) -> Vec<&Row> {
-    let usable =
-        |row: &&Row| row.node.is_some() && row.seen_from.is_none() && row.problem.is_none();
-    let rank = |row: &Row| match row.role {
-        Role::Follower if row.lag.is_none_or(|lag| lag < lag_limit) && row.alarms.is_empty() => {
-            Some(0)
-        }
-        Role::Leader => Some(1),
-        Role::Follower => Some(2),
-        Role::NoLeader => Some(3),
-        Role::Learner | Role::NotStarted | Role::Down | Role::NoEtcd => None,
+    let usable = |row: &&Row| {
+        row.node.is_some()
+            && row.seen_from.is_none()
+            && row.problem.is_none()
+            && !matches!(row.standing, Standing::Outside(_))
     };
-    let mut rows: Vec<(u8, &Row)> = status
+    let rank = |row: &Row| {
+        let up_to_date = row.lag.is_some_and(|lag| lag < lag_limit) && row.alarms.is_empty();
+        let rank = match row.role {
+            Role::Follower if up_to_date => 0,
+            Role::Leader => 1,
+            Role::Follower => 2,
+            Role::NoLeader => 3,
+            Role::Learner | Role::NotStarted | Role::Down | Role::NoEtcd => return None,
+        };
+        let of_cluster = row.cluster_id.is_some() && row.cluster_id == status.cluster_id;
+        Some((!of_cluster, rank))
+    };
+    let mut rows: Vec<((bool, u8), &Row)> = status
         .rows
         .iter()
         .filter(usable)
@@ -89,6 +100,7 @@ mod tests {
     use crate::assess::LAG_ENTRIES;
     use crate::assess::fixtures::Cluster;
     use crate::outcome::{RunError, RunErrorKind};
+    use etcd_operations::ids::ClusterId;
 
     fn sources(cluster: &Cluster) -> Vec<String> {
         let status = cluster.assess();
@@ -151,6 +163,31 @@ mod tests {
         cluster.without_quorum();
         cluster.account(3).raft_applied_index += 100;
         assert_eq!(sources(&cluster), ["cp-3", "cp-1", "cp-2"]);
+    }
+
+    /// Its word is that of one node; without the others' it is first, by the index it says it has applied.
+    #[test]
+    fn a_member_that_is_none_of_the_majoritys_is_no_source() {
+        let mut cluster = Cluster::of(3);
+        let posing = cluster.account(2);
+        posing.cluster_id = ClusterId(7);
+        posing.raft_applied_index = 1 << 53;
+        assert_eq!(sources(&cluster), ["cp-3", "cp-1"]);
+        let mut cluster = Cluster::of(3);
+        cluster.account(3).raft_applied_index = 1 << 53;
+        cluster.members.remove(2);
+        assert_eq!(sources(&cluster), ["cp-2", "cp-1"]);
+    }
+
+    #[test]
+    fn without_a_majority_a_member_of_another_cluster_comes_last() {
+        let mut cluster = Cluster::of(3);
+        cluster.without_quorum();
+        cluster.lost(2, RunError::new(RunErrorKind::NodeDown, "off"));
+        let posing = cluster.account(3);
+        posing.cluster_id = ClusterId(7);
+        posing.raft_applied_index = 1 << 53;
+        assert_eq!(sources(&cluster), ["cp-1", "cp-3"]);
     }
 
     #[test]

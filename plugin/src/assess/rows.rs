@@ -9,7 +9,7 @@ use etcd_operations::target::Target;
 
 use super::evidence::{Account, Evidence};
 use super::model::{Problem, QuotaSource, Role, Row};
-use super::{DEFAULT_QUOTA_BYTES, Scope};
+use super::{DEFAULT_QUOTA_BYTES, Scope, Standing};
 use crate::discovery::{Etcd, Node};
 use crate::format::counted;
 use crate::outcome::{Outcome, RunError, RunErrorKind};
@@ -64,6 +64,11 @@ fn node_row(evidence: &Evidence<'_>, node: &Node, id: Option<MemberId>) -> Row {
     let outcome = evidence.outcome_of(&node.name);
     let mut row = row(evidence, account, member, id, target);
     row.node = Some(node.name.clone());
+    row.standing = match (account, evidence.majority) {
+        (Some(account), Some(majority)) if account.own => majority.standing_of(account.status),
+        _ => Standing::Untold,
+    };
+    row.other_etcds = node.api.other_etcds.clone();
     row.via = outcome
         .and_then(|outcome| outcome.via)
         .map(|via| via.to_string());
@@ -135,6 +140,8 @@ fn row(
         errors: status.map(complaints).unwrap_or_default(),
         problem: None,
         took_ms: status.map(|status| status.took_ms),
+        standing: Standing::Untold,
+        other_etcds: Vec::new(),
     }
 }
 

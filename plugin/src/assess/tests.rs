@@ -399,6 +399,7 @@ fn a_member_is_compared_with_the_leader_as_its_own_node_saw_it() {
     let asked = Asked {
         nodes: &cluster.nodes,
         outcomes: &outcomes,
+        left_alone: &[],
         scope: Scope::All,
         schedules: &[],
         now: jiff::Timestamp::UNIX_EPOCH,

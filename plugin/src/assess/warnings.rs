@@ -28,6 +28,7 @@ pub(super) fn warnings(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
     all.extend(learners(rows));
     all.extend(fragmented(rows));
     all.extend(super::snapshots::overdue(evidence));
+    all.extend(left_alone(evidence));
     all.sort_by_key(|warning| warning.severity);
     all
 }
@@ -338,6 +339,19 @@ fn learners(rows: &[Row]) -> Vec<Warning> {
             )
         })
         .collect()
+}
+
+/// Pods that say they are an etcd. Of one that somebody made who may create pods in `kube-system` nothing is known to be
+/// wrong; one that a kubelet made is a member that is not seen, or somebody who wants to be taken for one.
+fn left_alone(evidence: &Evidence<'_>) -> Vec<Warning> {
+    let told = evidence.asked.left_alone.iter().map(|left| {
+        let make = if left.is_suspect() { warning } else { note };
+        Warning {
+            hint: left.hint(),
+            ..make(Reason::PodLeftAlone, left.to_string())
+        }
+    });
+    told.collect()
 }
 
 fn fragmented(rows: &[Row]) -> Option<Warning> {

@@ -167,7 +167,7 @@ fn judged(looks: &[Look], unseen: Vec<Unseen>) -> Doctor {
 
 async fn through_the_api(context: &Context<'_>, fleet: &FleetArgs) -> Result<Doctor, Error> {
     let session = context
-        .open(fleet)
+        .find(fleet)
         .await
         .map_err(|error| or_over_ssh(error, "doctor"))?;
     let (outcomes, status) = survey(&session, fleet).await;

@@ -45,6 +45,7 @@ pub struct MembersArgs {
 /// When no member told its list.
 pub async fn members(context: &Context<'_>, args: MembersArgs) -> Result<Verdict, Error> {
     let session = context.open_by(&args.ssh, &args.fleet, "members").await?;
+    context.tell_left_alone(&session);
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     // All are asked at once: a dead one costs no time, and the quorum's list may come from any of them.
     let outcomes = session.run(&nodes, &Operation::Members).await;

@@ -77,8 +77,21 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Finds the cluster and its control-plane nodes.
+    /// Finds the cluster and its control-plane nodes, and warns of pods that pose as an etcd.
     pub(crate) async fn open(&self, fleet: &FleetArgs) -> Result<Session, Error> {
+        let session = self.find(fleet).await?;
+        self.tell_left_alone(&session);
+        Ok(session)
+    }
+
+    /// Warns of pods that say they are an etcd of the cluster and are not believed.
+    pub(crate) fn tell_left_alone(&self, session: &Session) {
+        let suspects = session.left_alone().iter().filter(|left| left.is_suspect());
+        suspects.for_each(|left| self.ui.warn(&left.to_string()));
+    }
+
+    /// As [`Context::open`], for a command whose answer tells of such pods itself.
+    pub(crate) async fn find(&self, fleet: &FleetArgs) -> Result<Session, Error> {
         let session = Session::open(
             self.connection,
             fleet,
@@ -90,10 +103,10 @@ impl Context<'_> {
         Ok(session)
     }
 
-    /// As [`Context::open`], or over ssh where that is asked for, without the apiserver.
+    /// As [`Context::find`], or over ssh where that is asked for, without the apiserver.
     ///
     /// # Errors
-    /// As [`Context::open`], naming `command` with `--ssh` as a way; when nobody is reached over ssh.
+    /// As [`Context::find`], naming `command` with `--ssh` as a way; when nobody is reached over ssh.
     pub(crate) async fn open_by(
         &self,
         ssh: &SshArgs,
@@ -101,7 +114,7 @@ impl Context<'_> {
         command: &str,
     ) -> Result<Session, Error> {
         if !ssh.wanted() {
-            let session = self.open(fleet).await;
+            let session = self.find(fleet).await;
             return session.map_err(|error| or_over_ssh(error, command));
         }
         if let Some(via) = fleet.way.via {
@@ -191,6 +204,7 @@ pub(crate) async fn survey_beside(
     let (outcomes, schedules) = futures::join!(session.run(&nodes, &Operation::Status), schedules);
     let status = assess(Asked {
         nodes: session.nodes(),
+        left_alone: session.left_alone(),
         outcomes: &outcomes,
         scope: scope(session, fleet),
         schedules: &schedules,

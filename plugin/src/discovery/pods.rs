@@ -4,9 +4,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use etcd_operations::flags::{ContainerFacts, Flags, HostVolume, Mount, PodFacts, target_from_pod};
+use etcd_operations::instance::{Candidate, NotChosen, Wanted, choose};
 use k8s_openapi::api::core::v1::{Container, Pod};
 
+use super::trust::is_mirror;
 use super::{Etcd, Node};
+
+/// What kubeadm calls container and label.
+const ETCD: &str = "etcd";
 
 /// What to run etcdctl with inside an etcd pod: paths as the container has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,27 +29,92 @@ pub(crate) struct ContainerTls {
     pub(crate) key: String,
 }
 
-/// The annotation of the API's picture of a static pod.
-pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+/// The node a pod is on, by its own word.
+pub(super) fn node_of(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
 
-/// Whether this pod is a node's etcd: by kubeadm's label, else a static pod that runs etcd or is named so.
+/// Whether this pod says it is a node's etcd: by kubeadm's label, else a static pod that runs etcd or is named so.
 pub(super) fn is_etcd(pod: &Pod) -> bool {
-    let labels = pod.metadata.labels.as_ref();
-    if let Some(component) = labels.and_then(|labels| labels.get("component")) {
-        return component == "etcd";
+    if let Some(component) = component(pod) {
+        return component == ETCD;
     }
     let named = pod
         .metadata
         .name
         .as_ref()
         .is_some_and(|name| name.starts_with("etcd-"));
-    is_static(pod) && (named || etcd_container(pod).is_some())
+    is_mirror(pod) && (named || etcd_container(pod).is_some())
 }
 
-/// Whether this is the API's picture of a static pod.
-pub(super) fn is_static(pod: &Pod) -> bool {
-    let annotations = pod.metadata.annotations.as_ref();
-    annotations.is_some_and(|all| all.contains_key(MIRROR))
+fn component(pod: &Pod) -> Option<&str> {
+    let labels = pod.metadata.labels.as_ref()?;
+    labels.get("component").map(String::as_str)
+}
+
+/// Puts what the static pods of a node tell to it: which of them is the etcd that its apiserver uses, and which others run
+/// one. `named` is the one that somebody has named.
+pub(super) fn settle(node: &mut Node, pods: &[&Pod], named: Option<&str>) {
+    let servers: Vec<String> = pods.iter().flat_map(|pod| etcd_servers(pod)).collect();
+    let etcds: Vec<&Pod> = pods.iter().copied().filter(|pod| is_etcd(pod)).collect();
+    let candidates: Vec<(Candidate, &Pod)> = etcds
+        .iter()
+        .filter_map(|pod| {
+            let facts = facts(&node.name, pod);
+            Some((Candidate::of_pod(&facts, component(pod))?, *pod))
+        })
+        .collect();
+    let own: Vec<String> = node
+        .api
+        .addresses
+        .iter()
+        .chain([&node.name])
+        .cloned()
+        .collect();
+    let wanted = Wanted {
+        named,
+        servers: &servers,
+        own: &own,
+    };
+    let (told, running): (Vec<Candidate>, Vec<&Pod>) = candidates.into_iter().unzip();
+    let chosen = choose(&told, &wanted);
+    let index = chosen
+        .as_ref()
+        .ok()
+        .and_then(|chosen| Some(chosen.as_ref()?.index));
+    let others = told.iter().enumerate().filter(|(at, _)| Some(*at) != index);
+    node.api.other_etcds = others.map(|(_, other)| other.name.clone()).collect();
+    match (index.and_then(|index| running.get(index)), chosen) {
+        (Some(pod), _) => put(node, pod),
+        (None, Err(why)) => node.etcd = undecided(&why),
+        // One that is labelled so, and runs none that is known.
+        (None, Ok(_)) if told.is_empty() && !etcds.is_empty() => put(node, etcds[0]),
+        (None, Ok(_)) => {
+            if !told.is_empty() {
+                node.etcd = not_used(&node.api.other_etcds);
+            }
+            if is_elsewhere(&servers) {
+                node.etcd = Etcd::External { servers };
+            }
+        }
+    }
+}
+
+/// Several could be meant.
+fn undecided(why: &NotChosen) -> Etcd {
+    Etcd::Absent {
+        why: format!("{why}; --etcd NAME names it"),
+    }
+}
+
+/// None of those that run is the apiserver's.
+fn not_used(others: &[String]) -> Etcd {
+    Etcd::Absent {
+        why: format!(
+            "its apiserver uses no etcd of this node's pods: {} left alone",
+            others.join(", ")
+        ),
+    }
 }
 
 /// The volumes of the node in which something lies that the pod's flags name.
@@ -53,7 +123,7 @@ pub(super) fn named_volumes(node: &str, pod: &Pod) -> BTreeSet<PathBuf> {
 }
 
 /// Puts what an etcd pod tells to its node.
-pub(super) fn put(node: &mut Node, pod: &Pod) {
+fn put(node: &mut Node, pod: &Pod) {
     let status = pod.status.clone().unwrap_or_default();
     node.api.pod_phase = status.phase;
     node.api.pod_waiting = status
@@ -74,25 +144,23 @@ pub(super) fn put(node: &mut Node, pod: &Pod) {
     };
 }
 
-/// `--etcd-servers` of an apiserver, when they are on other machines than its own.
-pub(super) fn external_servers(pod: &Pod) -> Option<Vec<String>> {
-    let container = pod
-        .spec
-        .as_ref()?
-        .containers
-        .iter()
-        .find(|container| container.name == "kube-apiserver")?;
-    let flags = flags(container)?;
-    let servers: Vec<String> = flags
-        .get("etcd-servers")?
-        .split(',')
-        .map(|server| server.trim().to_owned())
-        .filter(|server| !server.is_empty())
-        .collect();
+/// `--etcd-servers` of an apiserver.
+fn etcd_servers(pod: &Pod) -> Vec<String> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut apiservers = containers.filter(|container| container.name == "kube-apiserver");
+    let flags = apiservers.next().and_then(flags);
+    let servers = flags.as_ref().and_then(|flags| flags.get("etcd-servers"));
+    let servers = servers.into_iter().flat_map(|servers| servers.split(','));
+    let servers = servers.map(|server| server.trim().to_owned());
+    servers.filter(|server| !server.is_empty()).collect()
+}
+
+/// Whether an apiserver uses an etcd on other machines than its own.
+fn is_elsewhere(servers: &[String]) -> bool {
     let here = |server: &String| {
         server.contains("://127.") || server.contains("://localhost") || server.contains("://[::1]")
     };
-    (!servers.is_empty() && !servers.iter().all(here)).then_some(servers)
+    !servers.is_empty() && !servers.iter().all(here)
 }
 
 fn exec_target(pod: &Pod) -> Option<ExecTarget> {

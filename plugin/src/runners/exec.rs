@@ -39,7 +39,8 @@ pub(crate) fn supports(operation: &Operation) -> bool {
         | Operation::AlarmList
         | Operation::AlarmDisarm { .. }
         | Operation::Defrag => true,
-        Operation::SnapshotSave { .. }
+        Operation::HashKv { .. }
+        | Operation::SnapshotSave { .. }
         | Operation::NodeFiles { .. }
         | Operation::SnapshotList { .. }
         | Operation::SnapshotVerify { .. }

@@ -61,12 +61,12 @@ pub(crate) async fn move_known(
     program: &CarriedProgram,
     notices: &NoticeSink,
 ) {
-    let known = async { futures::try_join!(list(client, namespace), discover(client)) };
+    let known = async { futures::try_join!(list(client, namespace), discover(client, None)) };
     match known.await {
-        Ok((cron_jobs, nodes)) => {
+        Ok((cron_jobs, found)) => {
             let program = async || Ok(Program::Carried(program.clone()));
             let none = Deviations::new();
-            move_due(client, &cron_jobs, &none, &nodes, program, notices).await;
+            move_due(client, &cron_jobs, &none, &found.nodes, program, notices).await;
         }
         Err(error) => tracing::debug!(%error, "schedules were not looked at"),
     }

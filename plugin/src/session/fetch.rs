@@ -1,12 +1,16 @@
 //! Bringing a snapshot to this host: taken on the node, fetched while it is being saved, kept only when it is whole.
 
+mod bring;
 mod bundle;
+mod check;
 mod receive;
+mod saved;
+mod second;
 mod sink;
+mod verdict;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use etcd_operations::kept::description::Description;
@@ -14,24 +18,24 @@ use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
 use etcd_operations::pack::Wanted;
 use etcd_operations::report::{Report, SavedSnapshot, SnapshotReport};
-use etcd_operations::transfer::Whole;
-use etcd_operations::wire::Progress;
-use tokio::time::{Instant, timeout};
 
-use super::round::Round;
-use super::{Cluster, Ground, Node, Notice, Session};
-use crate::cli::Via;
+use super::{Ground, Node, Session};
 use crate::error::Error;
-use crate::outcome::{RunError, RunErrorKind, run_error};
+use crate::outcome::run_error;
 use crate::runners::podspec::{HOST, SCRATCH};
-use crate::runners::{self, exec};
-use receive::{Held, receive};
+use bring::Bring;
+pub use saved::{Checked, Saved};
+use second::judge;
+pub use second::{Compared, MemberOn};
 use sink::Sink;
+use verdict::{is_as_told, is_of};
 
 /// The file's name on the node.
 const NAME: &str = "snapshot.db";
 /// How long the pod stays after its report, for a fetch that has to begin again.
 const HOLD: Duration = Duration::from_secs(600);
+/// What is put behind the name of a snapshot that has other data than another member.
+const MISMATCH: &str = ".mismatch";
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(200);
 
@@ -55,30 +59,36 @@ pub enum Destination {
 }
 
 impl Session {
-    /// Saves a snapshot of this node's member. A bundle that is brought here has the files of all nodes of this session in
-    /// it; one that stays on the node has that node's.
+    /// Saves a snapshot of a member. A bundle that is brought here has the files of all nodes of this session in it; one that
+    /// stays on the node has that node's. What is brought here is checked here, and held against what the first of these
+    /// other members has.
     ///
     /// # Errors
-    /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then.
+    /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then; one that has other data than
+    /// another member is kept under a name that says so.
     pub async fn save_snapshot(
         &self,
-        node: &Node,
+        source: &MemberOn<'_>,
         to: &Destination,
         wanted: Wanted,
-    ) -> Result<SavedSnapshot, Error> {
+        others: &[MemberOn<'_>],
+    ) -> Result<Saved, Error> {
+        let node = source.node;
         let cluster = match (&self.ground, to) {
             (Ground::Cluster(cluster), Destination::File(_) | Destination::Stdout { .. }) => {
                 cluster
             }
             (_, Destination::Node { folder, name }) => {
-                return self.save_on_node(node, folder, name, wanted, true).await;
+                let saved = self.save_on_node(node, folder, name, wanted, true);
+                return Ok(saved.await?.into());
             }
             (Ground::Host, Destination::File(path)) => {
                 let (folder, name) = parts(path)?;
-                return self.save_on_node(node, folder, name, wanted, false).await;
+                let saved = self.save_on_node(node, folder, name, wanted, false);
+                return Ok(saved.await?.into());
             }
             (Ground::Host, Destination::Stdout { name }) => {
-                return self.save_to_stdout_here(node, name, wanted).await;
+                return Ok(self.save_to_stdout_here(node, name, wanted).await?.into());
             }
             (Ground::Hosts { .. }, Destination::File(_) | Destination::Stdout { .. }) => {
                 return Err(Error::failed("no snapshot is brought here over ssh")
@@ -98,19 +108,69 @@ impl Session {
             numbered: false,
             hold_seconds: HOLD.as_secs(),
         };
-        if let Wanted::Bundle { .. } = wanted {
-            return self
-                .bring_bundle(cluster, node, &operation, sink.hashed(), &path)
-                .await;
-        }
-        let mut sink = sink;
-        let Report::Snapshot(saved) = self.bring(cluster, node, &operation, &mut sink).await?
-        else {
-            return Err(super::unexpected(&node.name, &operation));
+        let bring = Bring {
+            cluster,
+            node,
+            operation: &operation,
         };
-        sink.complete(&Description::new(&saved.snapshot, &path))
-            .await?;
-        Ok(at(saved, path))
+        let (saved, sink) = if let Wanted::Bundle { .. } = wanted {
+            self.bring_bundle(&bring, sink.hashed()).await?
+        } else {
+            let mut sink = sink;
+            let Report::Snapshot(saved) = self.bring(&bring, &mut sink).await? else {
+                return Err(super::unexpected(&node.name, &operation));
+            };
+            (saved, sink)
+        };
+        is_of(&saved.snapshot, source).map_err(|error| run_error(&node.name, &error))?;
+        self.finish(&bring, sink, saved, path, others).await
+    }
+
+    /// Checks what has come, holds it against another member, and gives it its name.
+    async fn finish(
+        &self,
+        bring: &Bring<'_>,
+        mut sink: Sink,
+        saved: SavedSnapshot,
+        path: PathBuf,
+        others: &[MemberOn<'_>],
+    ) -> Result<Saved, Error> {
+        let ask = async |other: &MemberOn<'_>| self.hash_of(other, &saved.snapshot).await;
+        let asked = async {
+            match others.first() {
+                Some(first) => Some(ask(first).await),
+                None => None,
+            }
+        };
+        let (arrived, said) = futures::join!(sink.checked(), asked);
+        let arrived = arrived.map_err(|error| bring.error(error.into(), &mut sink))?;
+        if let Err(error) = is_as_told(&saved.snapshot, &arrived) {
+            sink.discard();
+            return Err(run_error(&bring.node.name, &error));
+        }
+        let checked = Checked::of(&arrived);
+        let compared = match (arrived.pages, said) {
+            (Ok(pages), Some(said)) => judge(pages, others, said, ask).await,
+            (Err(_), Some(_)) => Ok(Compared::Not {
+                why: "its pages could not be looked at here".to_owned(),
+            }),
+            (_, None) => Ok(Compared::NotAsked),
+        };
+        let compared = match compared {
+            Ok(compared) => compared,
+            Err(mismatch) => {
+                let kept = sink.set_aside(MISMATCH)?;
+                return Err(mismatch.into_error(&bring.node.name, kept.as_deref()));
+            }
+        };
+        let description = Description::new(&saved.snapshot, &path);
+        let description = description.with_contents(saved.contents.clone());
+        sink.complete(&description).await?;
+        Ok(Saved {
+            saved: at(saved, path),
+            checked,
+            compared,
+        })
     }
 
     /// Brings a snapshot that is kept on this node to a file here, which must not be there yet. What a run that was ended
@@ -124,7 +184,7 @@ impl Session {
         folder: &Path,
         name: &SnapshotName,
         path: &Path,
-    ) -> Result<SnapshotReport, Error> {
+    ) -> Result<Saved, Error> {
         let there = name.path_in(folder).display().to_string();
         let Ground::Cluster(cluster) = &self.ground else {
             return Err(
@@ -138,48 +198,23 @@ impl Session {
             hold_seconds: HOLD.as_secs(),
         };
         let mut sink = Sink::resumable_file(path)?;
-        let report = self.bring(cluster, node, &operation, &mut sink).await?;
-        let Report::SnapshotSend(kept) = report else {
+        let bring = Bring {
+            cluster,
+            node,
+            operation: &operation,
+        };
+        let Report::SnapshotSend(kept) = self.bring(&bring, &mut sink).await? else {
             return Err(super::unexpected(&node.name, &operation));
         };
         let Some(snapshot) = kept.snapshot else {
             return Err(super::unexpected(&node.name, &operation));
         };
-        sink.complete(&Description::new(&snapshot, path)).await?;
-        Ok(SnapshotReport {
-            path: path.to_owned(),
-            ..snapshot
-        })
-    }
-
-    /// Runs an operation that holds a file there, and brings it here.
-    async fn bring(
-        &self,
-        cluster: &Cluster,
-        node: &Node,
-        operation: &Operation,
-        sink: &mut Sink,
-    ) -> Result<Report, Error> {
-        let via = self.via_for(operation);
-        if via == Via::Exec {
-            return Err(run_error(&node.name, &exec::not_supported(operation)));
-        }
-        let mut result = self.fetch(cluster, via, node, operation, sink).await;
-        if let Err(Trouble::Run(error)) = &result
-            && self.forced.is_none()
-            && runners::successor(via, error, operation) == Some(Via::Pod)
-        {
-            self.choose(Via::Pod, &error.message);
-            result = self.fetch(cluster, Via::Pod, node, operation, sink).await;
-        }
-        result.map_err(|trouble| match trouble {
-            Trouble::Run(error) => run_error(&node.name, &error),
-            Trouble::Here(error) => sink.refused(error),
-            Trouble::Stream(message) => {
-                Error::failed(format!("{}: fetching the snapshot: {message}", node.name))
-                    .hint("keep it on the node instead: --on-node")
-            }
-        })
+        let saved = SavedSnapshot {
+            snapshot,
+            contents: None,
+        };
+        let path = path.to_owned();
+        self.finish(&bring, sink, saved, path, &[]).await
     }
 
     /// The operation itself makes the file and what describes it.
@@ -235,80 +270,6 @@ impl Session {
             .map_err(failed)?;
         Ok(at(saved, "-".into()))
     }
-
-    async fn fetch(
-        &self,
-        cluster: &Cluster,
-        via: Via,
-        node: &Node,
-        operation: &Operation,
-        sink: &mut Sink,
-    ) -> Result<Report, Trouble> {
-        let limit = runners::limit(operation, self.limit);
-        let round = Round::begin(cluster, via, &[node], operation, limit).await?;
-        let (assignment, seen) = round.prepare(node)?;
-        let launcher = round.launcher();
-        let started = launcher.start(&assignment, seen).await?;
-        let file = operation.held_file().unwrap_or_default();
-        let held = Held {
-            pod: &started.pod,
-            file: &file,
-        };
-        let total = AtomicU64::new(0);
-        let mut saving = |progress: Progress| {
-            total.store(progress.total_bytes.unwrap_or(0), Ordering::Relaxed);
-            // While bytes arrive, their number tells more than how far the node is.
-            if progress.step != "saving" {
-                self.tell(node, progress);
-            }
-        };
-        let work = async {
-            let report = async {
-                launcher
-                    .report(&started, &mut saving)
-                    .await
-                    .map_err(Trouble::Run)
-            };
-            let mut told = Instant::now();
-            let mut fetching = |done: u64| {
-                if told.elapsed() >= TELL {
-                    told = Instant::now();
-                    let total = total.load(Ordering::Relaxed).max(done);
-                    self.tell(
-                        node,
-                        Progress {
-                            step: "fetching".into(),
-                            done_bytes: done,
-                            total_bytes: (total > done).then_some(total),
-                        },
-                    );
-                }
-            };
-            let bytes = receive(cluster, held, sink, &mut fetching);
-            futures::try_join!(report, bytes)
-        };
-        let result = match timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Trouble::Run(
-                RunError::new(
-                    RunErrorKind::TimedOut,
-                    format!("not done within {} s", limit.as_secs()),
-                )
-                .hint("give it longer with --timeout"),
-            )),
-        };
-        cluster.created.remove_soon(started.object.clone());
-        let (report, whole) = result?;
-        compare(&report, &whole)?;
-        Ok(report)
-    }
-
-    fn tell(&self, node: &Node, progress: Progress) {
-        (self.notices)(Notice::Progress {
-            node: node.name.clone(),
-            progress,
-        });
-    }
 }
 
 /// Where a file that is to be fetched lies in its pod.
@@ -331,51 +292,6 @@ fn at(saved: SavedSnapshot, path: PathBuf) -> SavedSnapshot {
             ..saved.snapshot
         },
         ..saved
-    }
-}
-
-/// Whether what came is what the job says it made and checked.
-fn compare(report: &Report, whole: &Whole) -> Result<(), RunError> {
-    let (size_bytes, sha256) = match report {
-        Report::Snapshot(saved) => (saved.snapshot.size_bytes, &saved.snapshot.sha256),
-        Report::NodeFiles(files) => (files.size_bytes, &files.sha256),
-        Report::SnapshotSend(kept) => match &kept.snapshot {
-            Some(snapshot) => (snapshot.size_bytes, &snapshot.sha256),
-            None => return Err(another()),
-        },
-        _ => return Err(another()),
-    };
-    if *sha256 == whole.sha256 && size_bytes == whole.size_bytes {
-        return Ok(());
-    }
-    Err(RunError::new(
-        RunErrorKind::Lost,
-        format!(
-            "what was fetched ({} bytes, sha256 {}) is not what was checked on the node ({size_bytes} bytes, sha256 {sha256})",
-            whole.size_bytes, whole.sha256
-        ),
-    ))
-}
-
-fn another() -> RunError {
-    RunError::new(
-        RunErrorKind::Lost,
-        "the job reported something else than a snapshot",
-    )
-}
-
-/// Why there is no snapshot.
-enum Trouble {
-    Run(RunError),
-    /// It cannot be stored here.
-    Here(std::io::Error),
-    /// The stream cannot be used, whatever is tried.
-    Stream(String),
-}
-
-impl From<RunError> for Trouble {
-    fn from(error: RunError) -> Self {
-        Self::Run(error)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErr
 use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
 use crate::created::Created;
-use crate::discovery::{ApiView, Etcd, discover};
+use crate::discovery::{ApiView, Discovered, Etcd, LeftAlone, discover};
 use crate::error::Error;
 use crate::masters;
 use crate::masters::reach::{Reached, ReachedHost, Unreached};
@@ -31,6 +31,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// What the apiserver answered.
 struct Found {
     nodes: Vec<Node>,
+    left_alone: Vec<LeftAlone>,
     located: Result<Located, Error>,
 }
 
@@ -100,14 +101,11 @@ impl Session {
             pull_secrets: fleet.way.image_pull_secret.clone(),
         });
         if found.nodes.is_empty() {
-            return Err(Error::failed(format!(
-                "the cluster at {} shows no control-plane node: its control plane is run by somebody else, or its nodes have no label \
-                 node-role.kubernetes.io/control-plane",
-                connection.server
-            )));
+            return Err(no_nodes(&connection.server, &found.left_alone));
         }
         Ok(Self {
             nodes: narrow(found.nodes, &fleet.node)?,
+            left_alone: found.left_alone,
             ground: Ground::Cluster(Box::new(Cluster {
                 connection,
                 created,
@@ -159,6 +157,7 @@ impl Session {
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Self {
             nodes: narrow(nodes, &fleet.node)?,
+            left_alone: Vec::new(),
             ground: Ground::Hosts {
                 hosts: reached.hosts.into_iter().map(|one| one.host).collect(),
                 complete: reached.complete,
@@ -178,6 +177,7 @@ impl Session {
         let node = local::host(&connection.selection())?;
         Ok(Self {
             nodes: narrow(vec![node], &fleet.node)?,
+            left_alone: Vec::new(),
             ground: Ground::Host,
             forced: Some(Via::Local),
             chosen: Mutex::new(None),
@@ -241,9 +241,9 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
         }
         namespace::locate(connection, fleet.way.image.is_none()).await
     };
-    let answers = async { futures::join!(discover(client), located) };
+    let answers = async { futures::join!(discover(client, None), located) };
     match tokio::time::timeout(connection.first_answer_limit, answers).await {
-        Ok((Ok(nodes), located)) => {
+        Ok((Ok(Discovered { nodes, left_alone }), located)) => {
             let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {
                 Ok(Ok(readiness)) => readiness,
                 Ok(Err(_)) | Err(_) => Readiness::Unknown,
@@ -251,7 +251,11 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
             if readiness == Readiness::EtcdFails && !etcd_comes_back(connection).await {
                 return Err((judge(None, &readiness), nodes));
             }
-            Ok(Found { nodes, located })
+            Ok(Found {
+                nodes,
+                left_alone,
+                located,
+            })
         }
         Ok((Err(error), _)) => {
             let readiness = readiness_for(&error, ready).await;
@@ -288,8 +292,29 @@ async fn readiness_for(
     }
 }
 
+/// The error of a cluster without control-plane nodes.
+fn no_nodes(server: &str, left_alone: &[LeftAlone]) -> Error {
+    let error = Error::failed(format!(
+        "the cluster at {server} shows no control-plane node: its control plane is run by somebody else, or its nodes have no label \
+         node-role.kubernetes.io/control-plane"
+    ));
+    let suspects = left_alone.iter().filter(|left| left.is_suspect());
+    suspects.fold(error, |error, left| {
+        let error = error.hint(left.to_string());
+        match left.hint() {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    })
+}
+
 /// The nodes named, in the cluster's order.
 fn narrow(nodes: Vec<Node>, wanted: &[String]) -> Result<Vec<Node>, Error> {
+    Ok(narrowed(&nodes, wanted)?.into_iter().cloned().collect())
+}
+
+/// The same, where they lie.
+pub(super) fn narrowed<'n>(nodes: &'n [Node], wanted: &[String]) -> Result<Vec<&'n Node>, Error> {
     if let Some(unknown) = wanted
         .iter()
         .find(|name| !nodes.iter().any(|node| &&node.name == name))
@@ -301,7 +326,7 @@ fn narrow(nodes: Vec<Node>, wanted: &[String]) -> Result<Vec<Node>, Error> {
         );
     }
     Ok(nodes
-        .into_iter()
+        .iter()
         .filter(|node| wanted.is_empty() || wanted.contains(&node.name))
         .collect())
 }

@@ -173,14 +173,33 @@ fn snapshot() {
         took_ms: 12,
         packed: None,
     };
-    let view = crate::views::snapshot::Snapshot::new(
-        &report,
-        "cp-2",
-        None,
-        std::time::Duration::from_millis(900),
+    let mut saved = crate::session::Saved::from(etcd_operations::report::SavedSnapshot {
+        snapshot: report,
+        contents: None,
+    });
+    let took = std::time::Duration::from_millis(900);
+    let view =
+        |saved: &_, local| crate::views::snapshot::Snapshot::saved(saved, "cp-2", local, took);
+    let on_node = view(&saved, None);
+    assert_eq!(on_node.hash, "00000007");
+    assert!(on_node.in_words().ends_with("every page checked"));
+    saved.checked = crate::session::Checked::Here;
+    saved.compared = crate::session::Compared::Same {
+        node: "cp-1".to_owned(),
+        hash: 0x1a2b,
+    };
+    let here = view(&saved, Some(std::path::Path::new("/b/x.db")));
+    let said = here.in_words();
+    assert!(
+        said.ends_with("every page checked; same data as cp-1 (hash 00001a2b)"),
+        "{said}"
     );
-    assert_eq!(view.hash, "00000007");
-    check("Snapshot", &[view]);
+    saved.checked = crate::session::Checked::HereButPages {
+        why: "no room".to_owned(),
+    };
+    let in_part = view(&saved, Some(std::path::Path::new("/b/x.db")));
+    assert!(in_part.in_words().contains("on its node only"));
+    check("Snapshot", &[on_node, here, in_part]);
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use etcd_operations::pack::MASTERS;
-use etcd_operations::report::{NO_OBJECTS, Packed, SavedSnapshot, SnapshotReport};
+use etcd_operations::report::{NO_OBJECTS, Packed};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::format::{bytes, count, revision, took};
+use crate::session::{Checked, Compared, Saved};
 use crate::views::grid::{Paint, clean};
 use crate::views::packed::{Bundle, LeftOut};
 use crate::views::{API_VERSION, View};
@@ -61,9 +62,36 @@ pub struct Snapshot {
     /// What belongs into the bundle and is not in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// Where its sha256, its size and every page were checked.
+    pub checked: CheckedWhere,
+    /// Another node whose member has the same data at the same revision; absent when it was not compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_data_as: Option<SameData>,
     #[serde(skip)]
     #[schemars(skip)]
     fetched: bool,
+}
+
+/// Where a snapshot was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckedWhere {
+    /// On this host, after it had come.
+    Here,
+    /// Its sha256 and size on this host; its pages only on the node.
+    HereButPages,
+    /// On the node it was taken on, or the host it lies on.
+    WhereTaken,
+}
+
+/// Another member that has the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SameData {
+    /// Its node.
+    pub node: String,
+    /// The hash of both, as `etcdctl endpoint hashkv` has it, as 8 hexadecimal digits.
+    pub hash_kv: String,
 }
 
 /// The snapshot in a packed file.
@@ -91,14 +119,12 @@ impl PackedSnapshot {
 
 impl Snapshot {
     /// One that was saved, on the node or in `local` on this host; `-` is standard output.
-    pub fn saved(saved: &SavedSnapshot, node: &str, local: Option<&Path>, took: Duration) -> Self {
-        let left_out = saved
-            .contents
-            .iter()
-            .flat_map(|contents| &contents.left_out);
+    pub fn saved(saved: &Saved, node: &str, local: Option<&Path>, took: Duration) -> Self {
+        let contents = saved.saved.contents.iter();
+        let left_out = contents.flat_map(|contents| &contents.left_out);
         Self {
             left_out: left_out.map(LeftOut::from).collect(),
-            ..Self::new(&saved.snapshot, node, local, took)
+            ..Self::new(saved, node, local, took)
         }
     }
 
@@ -121,16 +147,21 @@ impl Snapshot {
             path if self.on_node => format!("{path} on {}", self.node),
             path => path.to_owned(),
         };
-        let (verb, checked) = if self.fetched {
-            ("fetched", "the same, by its sha256, that was checked there")
-        } else {
-            ("saved", "sha256, size and every page checked")
+        let verb = if self.fetched { "fetched" } else { "saved" };
+        let checked = match self.checked {
+            CheckedWhere::Here | CheckedWhere::WhereTaken => "sha256, size and every page checked",
+            CheckedWhere::HereButPages => "sha256 and size checked, every page on its node only",
+        };
+        let same = match &self.same_data_as {
+            Some(same) => format!("; same data as {} (hash {})", same.node, same.hash_kv),
+            None => String::new(),
         };
         let but = self
             .warning()
             .map_or_else(String::new, |warning| format!(", but {warning}"));
         format!(
-            "{verb} {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}{but}{}",
+            "{verb} {}
+{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}{same}{but}{}",
             clean(&place),
             self.sizes(),
             self.node,
@@ -170,8 +201,22 @@ impl Snapshot {
     }
 
     /// A snapshot that lies on the node, or in `local` on this host.
-    pub fn new(report: &SnapshotReport, node: &str, local: Option<&Path>, took: Duration) -> Self {
+    fn new(saved: &Saved, node: &str, local: Option<&Path>, took: Duration) -> Self {
+        let report = &saved.saved.snapshot;
+        let same_data_as = match &saved.compared {
+            Compared::Same { node, hash } => Some(SameData {
+                node: node.clone(),
+                hash_kv: format!("{hash:08x}"),
+            }),
+            Compared::Not { .. } | Compared::NotAsked => None,
+        };
         Self {
+            checked: match saved.checked {
+                Checked::Here => CheckedWhere::Here,
+                Checked::HereButPages { .. } => CheckedWhere::HereButPages,
+                Checked::WhereTaken => CheckedWhere::WhereTaken,
+            },
+            same_data_as,
             api_version: API_VERSION,
             kind: "Snapshot",
             path: local.unwrap_or(&report.path).display().to_string(),
@@ -197,10 +242,10 @@ impl Snapshot {
     }
 
     /// One that was kept on the node and now lies in `file` on this host as well.
-    pub fn fetched(report: &SnapshotReport, node: &str, file: &Path, took: Duration) -> Self {
+    pub fn fetched(saved: &Saved, node: &str, file: &Path, took: Duration) -> Self {
         Self {
             fetched: true,
-            ..Self::new(report, node, Some(file), took)
+            ..Self::new(saved, node, Some(file), took)
         }
     }
 }
@@ -230,17 +275,21 @@ impl View for Snapshot {
 
 #[cfg(test)]
 mod tests {
+    use etcd_operations::report::{SavedSnapshot, SnapshotReport};
+
     use super::*;
 
     #[test]
     fn a_snapshot_without_an_object_is_never_called_checked_without_a_word() {
         let report = crate::schedule::sample_report().snapshot;
         let view = |has_objects| {
-            let report = SnapshotReport {
+            let snapshot = SnapshotReport {
                 has_objects,
                 ..report.clone()
             };
-            Snapshot::new(&report, "cp-1", None, Duration::ZERO)
+            let contents = None;
+            let saved = Saved::from(SavedSnapshot { snapshot, contents });
+            Snapshot::saved(&saved, "cp-1", None, Duration::ZERO)
         };
         let empty = view(Some(false)).in_words();
         assert!(

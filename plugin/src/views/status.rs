@@ -95,6 +95,8 @@ fn grid(rows: &[Row], wide: bool) -> Grid {
         .number("APPLIED")
         .number("LAG")
         .text("ALARMS");
+    // Few have one, and it is wide enough without.
+    let with_others = wide && rows.iter().any(|row| !row.other_etcds.is_empty());
     let mut grid = if wide {
         grid.text("MEMBER ID")
             .text("CLUSTER ID")
@@ -110,10 +112,16 @@ fn grid(rows: &[Row], wide: bool) -> Grid {
     } else {
         grid
     };
+    if with_others {
+        grid = grid.text("OTHER ETCDS");
+    }
     for row in rows {
         let mut fields = narrow(row);
         if wide {
             fields.extend(more(row));
+        }
+        if with_others {
+            fields.push(others(row));
         }
         grid.row(fields);
     }
@@ -153,6 +161,13 @@ fn more(row: &Row) -> Vec<Field> {
         maybe(row.via.as_deref()),
         maybe(row.took_ms.map(|ms| format!("{ms} ms"))),
     ]
+}
+
+fn others(row: &Row) -> Field {
+    match row.other_etcds.as_slice() {
+        [] => field(""),
+        others => field(format!("{}: left alone", others.join(", "))),
+    }
 }
 
 fn in_use(row: &Row) -> Option<String> {

@@ -17,6 +17,7 @@ mod masters_off;
 mod members;
 mod obstacles;
 mod people;
+mod posing;
 mod quorum_lost;
 mod rights;
 mod runners;

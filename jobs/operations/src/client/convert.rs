@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use etcd_client::{AlarmResponse, AlarmType, MemberListResponse, ResponseHeader, StatusResponse};
+use etcd_client::{
+    AlarmResponse, AlarmType, HashKvResponse, MemberListResponse, ResponseHeader, StatusResponse,
+};
 
 use crate::failure::{Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
-use crate::report::{Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList};
+use crate::report::{
+    Alarm, AlarmKind, Consistency, EndpointStatus, HashReport, Member, MemberList,
+};
 
 fn header<'r>(
     header: Option<&'r ResponseHeader>,
@@ -50,6 +54,18 @@ pub(super) fn status(
         errors: answer.errors().to_vec(),
         downgrade_target: downgrade.and_then(|info| text(info.target_version())),
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+pub(super) fn hash(answer: &HashKvResponse, revision: i64) -> Result<HashReport, Failure> {
+    let header = header(answer.header(), "hash")?;
+    Ok(HashReport {
+        cluster_id: ClusterId(header.cluster_id()),
+        member_id: MemberId(header.member_id()),
+        revision,
+        hash: answer.hash(),
+        // -1 when there was no compaction.
+        compact_revision: Some(answer.compact_version()).filter(|compacted| *compacted > 0),
     })
 }
 

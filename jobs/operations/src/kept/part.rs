@@ -127,6 +127,15 @@ impl Part {
         &self.file
     }
 
+    /// The same, which gets another name when it is complete.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] when that is taken.
+    pub fn renamed(self, path: PathBuf) -> Result<Self, Failure> {
+        free(&path)?;
+        Ok(Self { path, ..self })
+    }
+
     /// Removes the part from elsewhere as well.
     pub(crate) fn removal(&self) -> Option<Removal> {
         self.removal.clone()

@@ -33,11 +33,11 @@ const PKI: [&str; 2] = ["/etc/kubernetes", "/var/lib/kubelet/pki"];
 const NOT_PKI: &str = "/etc/kubernetes/tmp";
 
 /// The largest file that is taken. Manifests and certificates have a few KiB.
-const LARGEST: u64 = 1 << 20;
+pub(crate) const LARGEST: u64 = 1 << 20;
 
 /// What is taken of one node: as readers take at most 10,000 files and 256 MiB beside the database, five nodes have room.
-const MOST_FILES: usize = 1900;
-const MOST_BYTES: u64 = 48 << 20;
+pub(crate) const MOST_FILES: usize = 1900;
+pub(crate) const MOST_BYTES: u64 = 48 << 20;
 
 /// Puts the node's files into a segment. What cannot be read is noted there, and is no error.
 ///

@@ -6,9 +6,12 @@
 //! Memory: what zstd needs, 8 MiB for what this project packs and at most 128 MiB (its own limit), a description, and
 //! about 200 bytes for each file in a bundle.
 
+mod arrival;
 mod bundle;
 mod entry;
 mod input;
+mod sealed;
+pub mod segment;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -23,6 +26,8 @@ use etcd_datadir::source::{FileSource, Source};
 use crate::client::chain;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::Description;
+pub use arrival::{Arrived, Pages, arriving, arriving_in};
+pub use bundle::{MOST_ENTRIES, MOST_TOGETHER};
 use entry::BLOCK;
 use input::{Content, Input};
 pub use spool::Spool;
@@ -99,6 +104,10 @@ impl From<UnpackError> for Failure {
 impl From<etcd_datadir::Error> for UnpackError {
     fn from(error: etcd_datadir::Error) -> Self {
         let kind = match error {
+            etcd_datadir::Error::Damaged { file, damage } => {
+                let what = damage.to_string();
+                return Self::Damaged { name: file, what };
+            }
             etcd_datadir::Error::Cancelled => FailureKind::Interrupted,
             _ => FailureKind::Other,
         };

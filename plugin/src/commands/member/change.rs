@@ -156,6 +156,7 @@ async fn afterwards(
     let status = assess(Asked {
         nodes: &nodes,
         outcomes: &outcomes,
+        left_alone: session.left_alone(),
         scope: Scope::Named,
         schedules: &[],
         now: Timestamp::now(),

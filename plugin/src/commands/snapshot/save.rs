@@ -9,16 +9,17 @@ use etcd_operations::kept::{FOLDER, description::Description, name};
 use etcd_operations::pack::{Level, Wanted};
 use jiff::Timestamp;
 
-use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Row, Status};
 use crate::assess::order::snapshot_sources;
+use crate::assess::{LAG_ENTRIES, Standing};
 use crate::cli::{FleetArgs, NamedOutputArgs, Via, parse_duration};
 use crate::commands::health::wait_for_health;
 use crate::commands::snapshot::kept::full_path;
 use crate::commands::{Context, answered_survey, node_named};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};
-use crate::session::{Destination, Session};
+use crate::format::and;
+use crate::session::{Checked, Compared, Destination, MemberOn, Session};
 use crate::views::snapshot::Snapshot;
 
 const EXAMPLES: &str = "\
@@ -40,14 +41,18 @@ Examples:
   kubectl etcd snapshot save --on-node
   kubectl etcd snapshot save --on-node=/var/backups/etcd
 
+A snapshot comes from a voter that most of the others have as a member. What arrives is checked
+here, and its data is compared with that of a second member.
 A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says
 what it is. A bundle opens with `tar --zstd -xf`: the snapshot, kubeadm's configuration, and of
 each control-plane node the static pod manifests and kubelet's configuration. Kept on the node it
 has that node's files only. What --with-pki adds, the key that encrypts Secrets among it, is
 needed for a rebuild too: keep it somewhere. What went to standard output counts only when this
 exits with 0 or 3: checking ends after the last byte.
-Exit codes: 0 saved and checked, 3 the same but without a quorum to confirm it or without some
-node's files, 5 the file is there already, or the cluster did not become healthy.";
+Exit codes: 0 saved and checked, 3 the same but without a majority to confirm it, without some
+node's files, or without room to look at its pages here, 4 what arrives is damaged, or another
+member has other data (FILE.mismatch), 5 the file is there already, the node named has no member
+of this cluster, or the cluster did not become healthy.";
 
 /// For how long `--wait-healthy` waits.
 const WAIT: &str = "10m";
@@ -137,17 +142,24 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
         let node = Vec::new();
         wait_for_health(context, &FleetArgs { node, way }, wait).await?;
     }
-    let session = context.open(&args.fleet).await?;
-    let status = answered_survey(&session, &args.fleet).await?;
-    let (row, node) = source(&session, &status)?;
-    if row.role == Role::NoLeader {
-        context.ui.warn(&format!(
-            "the quorum is lost: {} is saved as it is, and may lack what the others had confirmed",
-            node.name
-        ));
-    }
+    // Whether a node has a member of this cluster is for the others to say: all of them are asked.
+    let everywhere = FleetArgs {
+        node: Vec::new(),
+        way: args.fleet.way.clone(),
+    };
+    let session = context.open(&everywhere).await?;
+    let wanted_nodes = session.named(&args.fleet.node)?;
+    let status = answered_survey(&session, &everywhere).await?;
+    let (row, node) = source(&session, &status, &wanted_nodes)?;
+    let confirmed = is_confirmed(context, &session, row, node);
+    let member = member_of(&session, row)
+        .ok_or_else(|| Error::failed(format!("{} did not say which member it has", node.name)))?;
+    let others = others(&session, &status, row);
     let begun = Instant::now();
-    let saved = session.save_snapshot(node, &destination, wanted).await?;
+    let saved = session
+        .save_snapshot(&member, &destination, wanted, &others)
+        .await?;
+    tell(context, &saved.checked, &saved.compared);
     let local = match &destination {
         Destination::File(path) => Some(path.as_path()),
         Destination::Stdout { .. } => Some(Path::new("-")),
@@ -172,13 +184,65 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
             .ui
             .warn("not in the bundle: the files of the other control-plane nodes, which only an apiserver leads to");
     }
+    let all_checked = !matches!(saved.checked, Checked::HereButPages { .. });
     Ok(
-        if row.role == Role::NoLeader || view.lacks_nodes() || alone || view.warning().is_some() {
+        if !confirmed || !all_checked || view.lacks_nodes() || alone || view.warning().is_some() {
             Verdict::Degraded
         } else {
             Verdict::Healthy
         },
     )
+}
+
+/// Whether enough members confirm what is saved; if not, that is said.
+fn is_confirmed(context: &Context<'_>, session: &Session, row: &Row, node: &Node) -> bool {
+    let name = &node.name;
+    if row.role == Role::NoLeader {
+        context.ui.warn(&format!(
+            "the quorum is lost: {name} is saved as it is, and may lack what the others had confirmed"
+        ));
+        return false;
+    }
+    // On this host, whoever runs this knows which host it is.
+    if row.standing != Standing::Untold || session.via() == Via::Local {
+        return true;
+    }
+    context.ui.warn(&format!(
+        "less than half of the members could be asked on their own nodes: that {name} has a member of this cluster is its own word"
+    ));
+    false
+}
+
+/// The member of a row that is about a node.
+fn member_of<'s>(session: &'s Session, row: &Row) -> Option<MemberOn<'s>> {
+    Some(MemberOn {
+        node: node_named(session, row.node.as_deref()?)?,
+        member_id: row.member_id.clone()?,
+        cluster_id: row.cluster_id.clone()?,
+    })
+}
+
+/// The voters of the majority on other nodes, best first.
+fn others<'s>(session: &'s Session, status: &Status, source: &Row) -> Vec<MemberOn<'s>> {
+    if source.standing != Standing::Voter {
+        return Vec::new();
+    }
+    let others = snapshot_sources(status, LAG_ENTRIES).into_iter();
+    let others = others.filter(|row| row.standing == Standing::Voter && row.node != source.node);
+    others.filter_map(|row| member_of(session, row)).collect()
+}
+
+/// What was not found out.
+fn tell(context: &Context<'_>, checked: &Checked, compared: &Compared) {
+    if let Checked::HereButPages { why } = checked {
+        context.ui.warn(&format!(
+            "its pages were looked at on the node only, not here: {why}"
+        ));
+    }
+    if let Compared::Not { why } = compared {
+        let why = format!("its data was not compared with another member's: {why}");
+        context.ui.warn(&why);
+    }
 }
 
 /// A bundle that is brought here has every master's files.
@@ -192,24 +256,58 @@ fn refuse_partial(args: &SaveArgs) -> Result<(), Error> {
     .hint("leave --node away, or keep it on that node: --on-node"))
 }
 
-fn source<'a>(session: &'a Session, status: &'a Status) -> Result<(&'a Row, &'a Node), Error> {
-    snapshot_sources(status, LAG_ENTRIES)
-        .into_iter()
-        .find_map(|row| Some((row, node_named(session, row.node.as_deref()?)?)))
-        .ok_or_else(|| {
-            let mut error = Error::new(
-                ErrorKind::NothingReached,
-                format!("no member can give a snapshot: {}", status.summary),
-            );
-            for row in &status.rows {
-                if let (Some(node), Some(problem)) = (&row.node, &row.problem) {
-                    error
-                        .message
-                        .push_str(&format!("; {node}: {}", problem.detail));
-                }
-            }
-            error.hint("kubectl etcd status shows why")
-        })
+/// The best member among those of the nodes that are wanted.
+fn source<'a>(
+    session: &'a Session,
+    status: &'a Status,
+    wanted: &[&Node],
+) -> Result<(&'a Row, &'a Node), Error> {
+    let is_wanted = |row: &&Row| {
+        let mut wanted = wanted.iter();
+        wanted.any(|node| row.node.as_ref() == Some(&node.name))
+    };
+    let mut sources = snapshot_sources(status, LAG_ENTRIES).into_iter();
+    let best = sources.find(is_wanted);
+    let best = best.and_then(|row| Some((row, node_named(session, row.node.as_deref()?)?)));
+    let rows: Vec<&Row> = status.rows.iter().filter(is_wanted).collect();
+    best.ok_or_else(|| no_source(status, &rows))
+}
+
+/// Why none of these can give a snapshot.
+fn no_source(status: &Status, wanted: &[&Row]) -> Error {
+    let outside = wanted.iter().filter_map(|row| match &row.standing {
+        Standing::Outside(why) => Some(format!("{}: {why}", row.node.as_deref()?)),
+        Standing::Voter | Standing::Untold => None,
+    });
+    let outside: Vec<String> = outside.collect();
+    if !outside.is_empty() && outside.len() == wanted.len() {
+        let sources = snapshot_sources(status, LAG_ENTRIES);
+        let others: Vec<&str> = sources
+            .iter()
+            .filter_map(|row| row.node.as_deref())
+            .collect();
+        let error = Error::refused(format!(
+            "this is no snapshot of the cluster: {}",
+            outside.join("; ")
+        ));
+        let error = match others.is_empty() {
+            true => error,
+            false => error.hint(format!("leave --node out, or name one of {}", and(&others))),
+        };
+        return error.hint("to keep what it has all the same, as root on that node: kubectl etcd snapshot save FILE --via local");
+    }
+    let mut error = Error::new(
+        ErrorKind::NothingReached,
+        format!("no member can give a snapshot: {}", status.summary),
+    );
+    for row in wanted {
+        if let (Some(node), Some(problem)) = (&row.node, &row.problem) {
+            error
+                .message
+                .push_str(&format!("; {node}: {}", problem.detail));
+        }
+    }
+    error.hint("kubectl etcd status shows why")
 }
 
 fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error> {
@@ -273,7 +371,33 @@ fn default_name(context: &Context<'_>, ending: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use etcd_operations::ids::ClusterId;
+
     use super::*;
+    use crate::assess::fixtures::Cluster;
+
+    #[test]
+    fn a_member_that_the_majority_does_not_have_is_refused_with_the_ways_out() {
+        let mut cluster = Cluster::of(3);
+        cluster.account(3).cluster_id = ClusterId(7);
+        let status = cluster.assess();
+        let rows: Vec<&Row> = status.rows.iter().skip(2).collect();
+        let error = no_source(&status, &rows);
+        assert_eq!(error.kind.exit_code(), 5);
+        assert!(error.message.contains("cp-3: it is of cluster"), "{error}");
+        assert!(
+            error.hints[0].contains("cp-2 and cp-1"),
+            "{:?}",
+            error.hints
+        );
+        assert!(error.hints[1].contains("--via local"));
+        // One that is only silent is no such case.
+        let mut cluster = Cluster::of(3);
+        cluster.accounts[2] = None;
+        let status = cluster.assess();
+        let rows: Vec<&Row> = status.rows.iter().skip(2).collect();
+        assert_eq!(no_source(&status, &rows).kind.exit_code(), 6);
+    }
 
     fn args(file: Option<&Path>) -> SaveArgs {
         SaveArgs {

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_operations::failure::FailureKind;
+use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::sink::Sink;
-use super::{Cluster, Trouble};
+use super::sink::{Sink, SinkError};
+use super::verdict::Trouble;
 use crate::connection::Refusals;
 use crate::runners;
 use crate::runners::exec::stream::{Ending, ExecStream, Frame};
 use crate::runners::podspec::CONTAINER;
+use crate::session::Cluster;
 
 /// For so long nothing new may come, over however many connections: an apiserver that was killed is back after a minute.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -55,12 +56,13 @@ pub(super) async fn receive(
                 }
                 Err(error) => return Err(Trouble::Stream(error.to_string())),
             },
-            // What an earlier run left is not the beginning of this file.
-            Err(End::Unfit(_)) if resumed => {
+            // What an earlier run left is not the beginning of this file, or of any that is whole.
+            Err(End::Unfit(_) | End::Damaged(_)) if resumed => {
                 (receiver, resumed) = (sink.receiver().await.map_err(Trouble::Here)?, false);
                 continue;
             }
             Err(End::Here(error)) => return Err(Trouble::Here(error)),
+            Err(End::Damaged(failure)) => return Err(Trouble::Damaged(failure)),
             Err(End::Hopeless(message) | End::Unfit(message)) => {
                 return Err(Trouble::Stream(message));
             }
@@ -91,6 +93,8 @@ pub(super) async fn receive(
 enum End {
     /// The disk here.
     Here(std::io::Error),
+    /// What comes is no whole snapshot.
+    Damaged(Failure),
     /// The same would happen again.
     Hopeless(String),
     /// The file there is not one that goes on after what is here.
@@ -148,7 +152,7 @@ async fn connect(
                 let ended = receiver
                     .push(&bytes, |part| sink.write(part))
                     .map_err(judge)?;
-                sink.settle().await.map_err(End::Here)?;
+                sink.settle().await?;
                 told(receiver.verified());
                 if ended {
                     farewell(&mut stream).await;
@@ -170,6 +174,15 @@ async fn connect(
                 }));
             }
             Err(error) => return Err(End::Again(error.to_string())),
+        }
+    }
+}
+
+impl From<SinkError> for End {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Here(error) => Self::Here(error),
+            SinkError::Damaged(failure) => Self::Damaged(failure),
         }
     }
 }

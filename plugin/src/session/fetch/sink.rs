@@ -1,19 +1,20 @@
 //! Where what is fetched goes: a file that counts only when it is whole, standard output, or memory.
 
-use std::io;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::kept::description::Description;
 use etcd_operations::kept::part::Part;
+use etcd_operations::pack::unpack::Arrived;
+use etcd_operations::pack::unpack::segment::LARGEST_SEGMENT;
 use etcd_operations::transfer::{Receiver, Whole, hex};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
+use super::check::Check;
 use crate::error::Error;
-
-/// The largest thing that is taken into memory: a node's manifests and keys.
-const MEMORY: usize = 64 << 20;
 
 /// A place for bytes that come in order.
 pub(super) struct Sink {
@@ -21,6 +22,26 @@ pub(super) struct Sink {
     /// Of all that is in it, where somebody wants to know.
     sha: Option<Sha256>,
     size: u64,
+    /// Of what is in it, but for what is taken into memory.
+    check: Option<Check>,
+}
+
+/// Why something is not taken.
+#[derive(Debug)]
+pub(super) enum SinkError {
+    /// The place does not take it.
+    Here(io::Error),
+    /// It is no whole snapshot.
+    Damaged(Failure),
+}
+
+impl From<Failure> for SinkError {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Corrupt => Self::Damaged(failure),
+            _ => Self::Here(io::Error::other(failure)),
+        }
+    }
 }
 
 enum To {
@@ -89,6 +110,7 @@ impl Sink {
             to,
             sha: None,
             size: 0,
+            check: None,
         }
     }
 
@@ -109,22 +131,36 @@ impl Sink {
         if let Some(sha) = &mut self.sha {
             *sha = Sha256::new();
         }
+        // What went on of an earlier try ends.
+        self.check = None;
         match &mut self.to {
             To::File(file) => {
                 let left = std::mem::take(&mut file.left);
                 let part = file.part()?;
+                let (name, path) = (part.path().display().to_string(), part.current_path());
                 if left == 0 {
+                    self.check = Some(Check::begin(name, Some(part.file().try_clone()?), None));
                     part.begin()?;
                     return Ok(Receiver::new());
                 }
                 self.size = left;
-                let path = part.current_path().to_owned();
-                let read = move || Receiver::resumed(std::fs::File::open(path)?);
+                let again = File::open(path)?.take(left);
+                self.check = Some(Check::begin(
+                    name,
+                    Some(part.file().try_clone()?),
+                    Some(again),
+                ));
+                let path = path.to_owned();
+                let read = move || Receiver::resumed(File::open(path)?);
                 tokio::task::spawn_blocking(read)
                     .await
                     .map_err(io::Error::other)?
             }
-            To::Stdout(_) => Ok(Receiver::new()),
+            To::Stdout(_) => {
+                let name = "standard output".to_owned();
+                self.check = Some(Check::begin(name, None, None));
+                Ok(Receiver::new())
+            }
             To::Memory(bytes) => {
                 bytes.clear();
                 Ok(Receiver::new())
@@ -137,7 +173,7 @@ impl Sink {
         match &mut self.to {
             To::File(file) => file.part()?.write(bytes)?,
             To::Stdout(next) => next.extend_from_slice(bytes),
-            To::Memory(there) if there.len() + bytes.len() > MEMORY => {
+            To::Memory(there) if (there.len() + bytes.len()) as u64 > LARGEST_SEGMENT => {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             To::Memory(there) => there.extend_from_slice(bytes),
@@ -146,11 +182,25 @@ impl Sink {
         if let Some(sha) = &mut self.sha {
             sha.update(bytes);
         }
+        if let Some(check) = &mut self.check {
+            check.take(bytes);
+        }
         Ok(())
     }
 
     /// Waits until what was taken is where it belongs: to be called between writes.
-    pub(super) async fn settle(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When it is not taken there, or is seen to be damaged.
+    pub(super) async fn settle(&mut self) -> Result<(), SinkError> {
+        self.flush().await.map_err(SinkError::Here)?;
+        match &mut self.check {
+            Some(check) => Ok(check.settle().await?),
+            None => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
         if let To::Stdout(next) = &mut self.to {
             let mut out = tokio::io::stdout();
             out.write_all(next).await?;
@@ -158,6 +208,18 @@ impl Sink {
             next.clear();
         }
         Ok(())
+    }
+
+    /// All has come: what it is by its own bytes.
+    ///
+    /// # Errors
+    /// When it is not taken, or is no whole snapshot.
+    pub(super) async fn checked(&mut self) -> Result<Arrived, SinkError> {
+        self.flush().await.map_err(SinkError::Here)?;
+        match self.check.take() {
+            Some(check) => Ok(check.end().await?),
+            None => Err(SinkError::Here(io::Error::other("nothing was checked"))),
+        }
     }
 
     /// What is in memory.
@@ -190,9 +252,36 @@ impl Sink {
                 }
                 None => Ok(()),
             },
-            To::Stdout(_) => self.settle().await.map_err(stdout_closed),
+            To::Stdout(_) => self.flush().await.map_err(stdout_closed),
             To::Memory(_) => Ok(()),
         }
+    }
+
+    /// What is there is of no use, not even to go on with.
+    pub(super) fn discard(&mut self) {
+        if let To::File(file) = &mut self.to {
+            file.kept = false;
+        }
+    }
+
+    /// Keeps it under a name that says that it is not what was wanted, and nothing that describes it. None: it is no file.
+    ///
+    /// # Errors
+    /// As [`Sink::complete`].
+    pub(super) fn set_aside(mut self, ending: &str) -> Result<Option<PathBuf>, Error> {
+        let To::File(file) = &mut self.to else {
+            return Ok(None);
+        };
+        let Some(part) = file.part.take() else {
+            return Ok(None);
+        };
+        let mut path = part.path().to_owned().into_os_string();
+        path.push(ending);
+        let path = PathBuf::from(path);
+        let kept = part.renamed(path.clone());
+        let kept = kept.and_then(|part| part.complete(None));
+        kept.map_err(|failure| not_stored(&path, failure))?;
+        Ok(Some(path))
     }
 
     /// The error for a place that does not take what it is given.

@@ -1,18 +1,21 @@
 //! The fetch against every way in which a stream can end.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once};
 
-use etcd_operations::transfer::FrameWriter;
+use etcd_operations::transfer::{FrameWriter, Whole};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
+use super::receive::{Held, receive};
+use super::verdict::Trouble;
 use super::*;
 use crate::connection::Connection;
 use crate::created::Created;
 use crate::fake::{self, Reply, Step};
 use crate::runners::launch::Heard;
 use crate::runners::program::Program;
+use crate::session::Cluster;
 
 fn content() -> Vec<u8> {
     (0..300_000_u32)
@@ -71,21 +74,23 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
 }
 
 async fn fetched(cluster: &Cluster) -> (Result<Whole, String>, Vec<u8>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("s.db");
-    let mut sink = Sink::file(&path).unwrap();
+    // What is taken into memory is not looked at meanwhile: this content is no snapshot.
+    let mut sink = Sink::memory();
     let held = Held {
         pod: "pod",
         file: Path::new("/kubectl-etcd/snapshot/snapshot.db"),
     };
     let whole = receive(cluster, held, &mut sink, &mut |_| {}).await;
-    let whole = whole.map_err(|trouble| match trouble {
+    (whole.map_err(words), sink.into_memory())
+}
+
+fn words(trouble: Trouble) -> String {
+    match trouble {
         Trouble::Run(error) => error.message,
         Trouble::Here(error) => error.to_string(),
+        Trouble::Damaged(failure) => failure.message,
         Trouble::Stream(message) => message,
-    });
-    let stored = std::fs::read(folder.path().join("s.db.part")).unwrap();
-    (whole, stored)
+    }
 }
 
 #[tokio::test]
@@ -167,4 +172,61 @@ async fn a_refusal_by_an_apiserver_that_has_just_started_is_waited_out() {
     })
     .await;
     assert!(fetched(&started).await.0.is_ok());
+}
+
+/// What becomes of a snapshot that the node sends, whole by its own word, on its way into a file here.
+async fn stored(content: &'static [u8]) -> (Result<(), String>, Vec<String>) {
+    let cluster =
+        cluster(move |path| Reply::Exec(steps(&stream(content, offset(path)), fake::success())))
+            .await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = Sink::file(&folder.path().join("s.db")).unwrap();
+    let held = Held {
+        pod: "pod",
+        file: Path::new("/kubectl-etcd/snapshot/snapshot.db"),
+    };
+    let came = receive(&cluster, held, &mut sink, &mut |_| {}).await;
+    let checked = match came {
+        Ok(_) => sink.checked().await.map_err(Trouble::from).map_err(words),
+        Err(trouble) => Err(words(trouble)),
+    };
+    drop(sink);
+    let left = std::fs::read_dir(folder.path()).unwrap();
+    let left = left.map(|one| one.unwrap().file_name().display().to_string());
+    (checked.map(drop), left.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_node_sends_as_a_whole_snapshot_is_looked_at_here() {
+    let sent: [(&[u8], &str); 4] = [
+        (
+            include_bytes!("../../../tests/cmd/offline.in/flipped.snapshot"),
+            "sha256",
+        ),
+        (
+            include_bytes!("../../../tests/cmd/offline.in/cut.snapshot"),
+            "bytes",
+        ),
+        (
+            include_bytes!("../../../tests/cmd/offline.in/cut.tar.zst"),
+            "cut",
+        ),
+        (
+            include_bytes!("../../../tests/cmd/offline.in/changed.tar.zst"),
+            "sha256",
+        ),
+    ];
+    for (content, what) in sent {
+        let (checked, left) = stored(content).await;
+        let why = checked.unwrap_err();
+        assert!(why.to_lowercase().contains(what), "{what}: {why}");
+        assert!(left.is_empty(), "{left:?}");
+    }
+    for content in [
+        include_bytes!("../../../tests/cmd/offline.in/small.snapshot").as_slice(),
+        include_bytes!("../../../tests/cmd/offline.in/small.db.zst"),
+        include_bytes!("../../../tests/cmd/offline.in/small.tar.zst"),
+    ] {
+        assert_eq!(stored(content).await.0, Ok(()));
+    }
 }

@@ -34,6 +34,9 @@ impl Doctor {
             doctor.in_order.push(seen(status.summary.clone()));
         }
         doctor
+            .in_order
+            .extend(status.rows.iter().filter_map(others).map(seen));
+        doctor
     }
 }
 
@@ -104,6 +107,10 @@ fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
         Reason::MemberNotStarted | Reason::MemberWithoutNode | Reason::MemberListsDiffer => {
             ("members", "kubectl etcd members".to_owned())
         }
+        Reason::PodLeftAlone => (
+            "pod-left-alone",
+            "kubectl get pods -n kube-system -o wide".to_owned(),
+        ),
         Reason::NodeWithoutMember => ("node-without-member", "kubectl etcd members".to_owned()),
         Reason::NearQuota => ("near-quota", "kubectl etcd usage".to_owned()),
         Reason::WorthDefragmenting => ("fragmented", "kubectl etcd defrag".to_owned()),
@@ -133,6 +140,18 @@ fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
             note: warning.hint.clone(),
         },
     }
+}
+
+/// The etcds of a node that are not the cluster's.
+fn others(row: &Row) -> Option<String> {
+    let node = row
+        .node
+        .as_deref()
+        .filter(|_| !row.other_etcds.is_empty())?;
+    let others = row.other_etcds.join(", ");
+    Some(format!(
+        "{node} runs another etcd as well, {others}: left alone"
+    ))
 }
 
 /// What helps the member whose data differs.

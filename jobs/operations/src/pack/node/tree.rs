@@ -58,7 +58,8 @@ impl Tree {
         Ok(Some(Found {
             bytes,
             attributes: Attributes {
-                mode: about.permissions().mode() & 0o7777,
+                // Who unpacks it as root must not make a program of it that runs as root.
+                mode: about.permissions().mode() & 0o777,
                 modified: u64::try_from(about.mtime()).unwrap_or(0),
             },
         }))

@@ -10,27 +10,38 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{BLOCK, Entry};
 use super::input::Content;
-use super::spool::Spooled;
 use super::{Sum, UnpackError};
 use crate::kept::description::Description;
 use crate::pack::{Contents, DESCRIPTION, SNAPSHOT};
 use crate::transfer::hex;
 
 /// The most entries.
-const ENTRIES: usize = 10_000;
+pub const MOST_ENTRIES: usize = 10_000;
 /// The largest file beside the snapshot, in bytes.
 const LARGEST: u64 = 16 << 20;
 /// All files beside the snapshot, in bytes.
-const TOGETHER: u64 = 256 << 20;
+pub const MOST_TOGETHER: u64 = 256 << 20;
 /// The largest description, in bytes.
 const LARGEST_DESCRIPTION: u64 = 4 << 20;
 /// The most zeros after the end: tar fills up whole records of 10 KiB, and with `-b` larger ones.
 const ZEROS: u64 = 1 << 20;
 
+/// Where the snapshot in a bundle goes.
+pub(super) trait Keep {
+    /// So many bytes will come.
+    fn announce(&mut self, bytes: u64) -> Result<(), UnpackError>;
+
+    /// Takes what comes next.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError>;
+
+    /// What came is known by this.
+    fn sum(&self) -> Result<Sum, UnpackError>;
+}
+
 /// Reads all of a bundle: the snapshot into a file, the rest only to see that it is what the description says.
 pub(super) fn read(
     content: &mut Content<'_>,
-    snapshot: &mut Spooled<'_>,
+    snapshot: &mut dyn Keep,
 ) -> Result<Description, UnpackError> {
     let mut bundle = Bundle {
         content,
@@ -56,7 +67,7 @@ struct Bundle<'b, 'r> {
 impl Bundle<'_, '_> {
     /// The next entry's header; none: the archive is at its end, and nothing follows.
     fn next(&mut self) -> Result<Option<Entry>, UnpackError> {
-        let block = self.block()?;
+        let block = block(self.content)?;
         if is_zero(&block) {
             return self.end().map(|()| None);
         }
@@ -64,8 +75,8 @@ impl Bundle<'_, '_> {
         if self.description.is_some() {
             return Err(self.foreign(format!("something follows {DESCRIPTION}")));
         }
-        if number > ENTRIES {
-            return Err(self.foreign(format!("it has more than {ENTRIES} entries")));
+        if number > MOST_ENTRIES {
+            return Err(self.foreign(format!("it has more than {MOST_ENTRIES} entries")));
         }
         let entry =
             Entry::parse(&block).map_err(|what| self.foreign(format!("entry {number} {what}")))?;
@@ -78,14 +89,14 @@ impl Bundle<'_, '_> {
     }
 
     /// Reads an entry's bytes.
-    fn take(&mut self, entry: &Entry, snapshot: &mut Spooled<'_>) -> Result<(), UnpackError> {
+    fn take(&mut self, entry: &Entry, snapshot: &mut dyn Keep) -> Result<(), UnpackError> {
         let is_first = self.files.is_empty();
         match entry.path.as_str() {
             SNAPSHOT if is_first => {
                 snapshot.announce(entry.size)?;
                 self.content
                     .exactly(entry.size, |bytes| snapshot.write(bytes))?;
-                self.files.insert(entry.path.clone(), snapshot.sum());
+                self.files.insert(entry.path.clone(), snapshot.sum()?);
             }
             path if is_first => {
                 return Err(self.foreign(format!("it begins with {path:?} instead of {SNAPSHOT}")));
@@ -101,14 +112,14 @@ impl Bundle<'_, '_> {
             }
             _ => self.small(entry)?,
         }
-        self.filling(entry.size)
+        filling(self.content, entry.size)
     }
 
     fn small(&mut self, entry: &Entry) -> Result<(), UnpackError> {
         self.limit(entry, LARGEST)?;
         self.together += entry.size;
-        if self.together > TOGETHER {
-            let what = format!("the files beside {SNAPSHOT} have more than {TOGETHER} bytes");
+        if self.together > MOST_TOGETHER {
+            let what = format!("the files beside {SNAPSHOT} have more than {MOST_TOGETHER} bytes");
             return Err(self.foreign(what));
         }
         if self.files.contains_key(&entry.path) {
@@ -135,26 +146,9 @@ impl Bundle<'_, '_> {
         Err(self.foreign(format!("{path:?} has {size} bytes, more than {limit}")))
     }
 
-    /// What fills up an entry's last block: zeros.
-    fn filling(&mut self, size: u64) -> Result<(), UnpackError> {
-        let over = size % BLOCK as u64;
-        if over == 0 {
-            return Ok(());
-        }
-        let mut zero = true;
-        self.content.exactly(BLOCK as u64 - over, |bytes| {
-            zero &= is_zero(bytes);
-            Ok(())
-        })?;
-        if !zero {
-            return Err(self.foreign("a file's last block is not filled up with zeros"));
-        }
-        Ok(())
-    }
-
     /// After the first block of zeros: another one, and nothing else.
     fn end(&mut self) -> Result<(), UnpackError> {
-        let mut zero = is_zero(&self.block()?);
+        let mut zero = is_zero(&block(self.content)?);
         let after = self.content.at_most(ZEROS + 1, |bytes| {
             zero &= is_zero(bytes);
             Ok(())
@@ -163,11 +157,6 @@ impl Bundle<'_, '_> {
             return Err(self.foreign("its end is followed by something"));
         }
         Ok(())
-    }
-
-    fn block(&mut self) -> Result<[u8; BLOCK], UnpackError> {
-        let block = self.content.block()?;
-        block.try_into().map_err(|_| self.content.cut())
     }
 
     /// Compares what was read with what the description says.
@@ -181,22 +170,57 @@ impl Bundle<'_, '_> {
         let Some(contents) = &description.contents else {
             return Err(damaged(format!("{DESCRIPTION} does not say what is in it")));
         };
-        compare(&self.files, contents).map_err(damaged)?;
+        compare(&self.files, contents, DESCRIPTION).map_err(damaged)?;
         Ok(description)
     }
 
     fn foreign(&self, what: impl std::fmt::Display) -> UnpackError {
-        self.content
-            .damaged(format!("not a bundle as kubectl etcd writes it: {what}"))
+        foreign(self.content, what)
     }
 }
 
-fn compare(files: &BTreeMap<String, Sum>, contents: &Contents) -> Result<(), String> {
+/// The error of what this project does not write.
+pub(super) fn foreign(content: &Content<'_>, what: impl std::fmt::Display) -> UnpackError {
+    content.damaged(format!("not a bundle as kubectl etcd writes it: {what}"))
+}
+
+/// The next block.
+fn block(content: &mut Content<'_>) -> Result<[u8; BLOCK], UnpackError> {
+    let block = content.block()?;
+    block.try_into().map_err(|_| content.cut())
+}
+
+/// What fills up the last block of an entry of this size: zeros.
+pub(super) fn filling(content: &mut Content<'_>, size: u64) -> Result<(), UnpackError> {
+    let over = size % BLOCK as u64;
+    if over == 0 {
+        return Ok(());
+    }
+    let mut zero = true;
+    content.exactly(BLOCK as u64 - over, |bytes| {
+        zero &= is_zero(bytes);
+        Ok(())
+    })?;
+    if !zero {
+        return Err(foreign(
+            content,
+            "a file's last block is not filled up with zeros",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether these files are those that `who` says; an error says which is not.
+pub(super) fn compare(
+    files: &BTreeMap<String, Sum>,
+    contents: &Contents,
+    who: &str,
+) -> Result<(), String> {
     let mut described = BTreeSet::new();
     for file in &contents.files {
         let path = &file.path;
         if !described.insert(path) {
-            return Err(format!("{DESCRIPTION} describes {path:?} twice"));
+            return Err(format!("{who} describes {path:?} twice"));
         }
         let found = files
             .get(path)
@@ -212,13 +236,11 @@ fn compare(files: &BTreeMap<String, Sum>, contents: &Contents) -> Result<(), Str
         }
     }
     match files.keys().find(|path| !described.contains(path)) {
-        Some(path) => Err(format!(
-            "{path:?} is in it, and {DESCRIPTION} does not say so"
-        )),
+        Some(path) => Err(format!("{path:?} is in it, and {who} does not say so")),
         None => Ok(()),
     }
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }

@@ -14,6 +14,10 @@ pub(super) struct Entry {
     pub(super) path: String,
     /// Its size in bytes.
     pub(super) size: u64,
+    /// Its permission bits.
+    pub(super) mode: u32,
+    /// When it was last changed, in seconds since 1970.
+    pub(super) modified: u64,
 }
 
 impl Entry {
@@ -45,10 +49,23 @@ impl Entry {
         let size = header
             .entry_size()
             .map_err(|_| format!("{shown:?} has no size that can be read"))?;
+        let mode = header
+            .mode()
+            .map_err(|_| format!("{shown:?} has no mode that can be read"))?;
+        // Extracted by root, it would be root's, and run as root by whoever runs it.
+        if mode & !0o777 != 0 {
+            let what = "a mode with more than permissions (setuid, setgid or sticky)";
+            return Err(format!("{shown:?} has {what}: {mode:04o}"));
+        }
+        let modified = header
+            .mtime()
+            .map_err(|_| format!("{shown:?} has no time that can be read"))?;
         Ok(Self {
             top: top.to_owned(),
             path: path.to_owned(),
             size,
+            mode,
+            modified,
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::transfer::hex;
 
 /// How much is read at once.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 
 /// What is read, before anything else is done with it.
 pub(super) struct Input<'p, R> {

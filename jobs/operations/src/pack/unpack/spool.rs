@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use etcd_datadir::source::FileSource;
 use sha2::{Digest, Sha256};
 
+use super::bundle::Keep;
+use super::sealed::Sealed;
 use super::{Sum, UnpackError};
 use crate::disk;
 use crate::failure::{Failure, FailureKind};
@@ -18,7 +20,7 @@ use crate::transfer::hex;
 const KEPT_FREE: u64 = 512 << 20;
 
 /// After how many bytes the disk is looked at again.
-const LOOK_EVERY: u64 = 64 << 20;
+pub(super) const LOOK_EVERY: u64 = 64 << 20;
 
 /// How many bytes are free in a folder.
 type Free = dyn Fn(&Path) -> io::Result<u64> + Send + Sync;
@@ -76,7 +78,14 @@ impl Spool {
         })
     }
 
-    fn room_for(&self, bytes: u64, name: &str) -> Result<(), UnpackError> {
+    /// Begins one that only this process can read.
+    pub(super) fn sealed(&self, name: &str) -> Result<Sealed, Failure> {
+        self.room_for(0, name)?;
+        let made = Sealed::create(&self.folder, name);
+        made.map_err(|error| self.trouble("make a file in", &error))
+    }
+
+    pub(super) fn room_for(&self, bytes: u64, name: &str) -> Result<(), Failure> {
         let free = (self.free)(&self.folder).map_err(|error| self.trouble("look at", &error))?;
         let needed = bytes.saturating_add(KEPT_FREE);
         if free >= needed {
@@ -92,15 +101,12 @@ impl Spool {
             "{what} too much room in {folder}: {free} bytes are free there, of which {KEPT_FREE} stay free"
         );
         let hint = format!("free {} bytes there", needed - free);
-        Err(self
-            .hinted(Failure::new(FailureKind::NoSpace, message), &hint)
-            .into())
+        Err(self.hinted(Failure::new(FailureKind::NoSpace, message), &hint))
     }
 
-    fn trouble(&self, action: &str, error: &io::Error) -> UnpackError {
+    pub(super) fn trouble(&self, action: &str, error: &io::Error) -> Failure {
         let failure = trouble(action, &self.folder, error);
         self.hinted(failure, "see whether the folder is there and has room")
-            .into()
     }
 
     fn hinted(&self, failure: Failure, hint: &str) -> Failure {
@@ -131,9 +137,14 @@ pub(crate) struct Spooled<'s> {
 }
 
 impl Spooled<'_> {
-    /// So many bytes will come.
-    pub(super) fn announce(&self, bytes: u64) -> Result<(), UnpackError> {
-        self.spool.room_for(bytes, self.name)
+    /// All of it is there.
+    pub(crate) fn finish(self) -> Result<(FileSource, Sum), UnpackError> {
+        let source = FileSource::from_file(self.file, self.name.to_owned())?;
+        let sum = Sum {
+            size_bytes: self.size,
+            sha256: hex(&self.sha.finalize()),
+        };
+        Ok((source, sum))
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError> {
@@ -148,22 +159,21 @@ impl Spooled<'_> {
         }
         Ok(())
     }
+}
 
-    /// All of it is there.
-    pub(crate) fn finish(self) -> Result<(FileSource, Sum), UnpackError> {
-        let source = FileSource::from_file(self.file, self.name.to_owned())?;
-        let sum = Sum {
-            size_bytes: self.size,
-            sha256: hex(&self.sha.finalize()),
-        };
-        Ok((source, sum))
+impl Keep for Spooled<'_> {
+    fn announce(&mut self, bytes: u64) -> Result<(), UnpackError> {
+        Ok(self.spool.room_for(bytes, self.name)?)
     }
 
-    /// What was written so far is known by this.
-    pub(super) fn sum(&self) -> Sum {
-        Sum {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError> {
+        Spooled::write(self, bytes)
+    }
+
+    fn sum(&self) -> Result<Sum, UnpackError> {
+        Ok(Sum {
             size_bytes: self.size,
             sha256: hex(&self.sha.clone().finalize()),
-        }
+        })
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::commands::snapshot::save::free_file;
 use crate::error::{Error, Verdict};
+use crate::session::Checked;
 use crate::views::snapshot::Snapshot;
 
 const EXAMPLES: &str = "\
@@ -20,9 +21,10 @@ Examples:
   # Into a file
   kubectl etcd snapshot get cp-1/etcd-prod-2026-11-20T210000Z.db /backup/etcd.db
 
-A connection that breaks is taken up where it broke. What arrives is compared with the description
-that was written when the snapshot was checked.
-Exit codes: 0 fetched and the same, 5 the file is there already, or the snapshot is damaged.";
+A connection that breaks is taken up where it broke. What arrives is checked here (sha256, size,
+every page) and compared with the description that was written when the snapshot was taken.
+Exit codes: 0 fetched and whole, 3 the same, but no room to look at its pages, 4 what arrives is
+damaged, 5 the file is there already, or the snapshot is damaged.";
 
 /// Fetch a snapshot that is kept on a control-plane node
 #[derive(Debug, Args)]
@@ -53,10 +55,13 @@ pub async fn get(context: &Context<'_>, args: GetArgs) -> Result<Verdict, Error>
     let session = open(context, &args.way, std::slice::from_ref(&args.snapshot)).await?;
     let node = node(&session, &args.snapshot.node)?;
     let begun = Instant::now();
-    let report = session
+    let saved = session
         .get_snapshot(node, &folder, &args.snapshot.name, &file)
         .await?;
-    let view = Snapshot::fetched(&report, &node.name, &file, begun.elapsed());
+    let view = Snapshot::fetched(&saved, &node.name, &file, begun.elapsed());
     context.ui.show(&view, args.output.output)?;
-    Ok(Verdict::Healthy)
+    Ok(match saved.checked {
+        Checked::HereButPages { .. } => Verdict::Degraded,
+        Checked::Here | Checked::WhereTaken => Verdict::Healthy,
+    })
 }

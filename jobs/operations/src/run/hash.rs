@@ -1,0 +1,23 @@
+//! What a member has up to a revision, as one number: reading only, to compare it with what another one has.
+
+use std::time::Duration;
+
+use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
+use crate::failure::Failure;
+use crate::report::Report;
+use crate::target::Target;
+
+/// How long hashing may take: the member reads all of its data.
+const HASH_LIMIT: Duration = Duration::from_secs(120);
+
+/// After a linearizable read the member has all that was committed before it, compactions among it.
+pub(super) async fn hash_kv(
+    target: &Target,
+    connector: &Connector,
+    revision: i64,
+) -> Result<Report, Failure> {
+    let (endpoint, _) = connector.own(target, OWN_LIMIT).await?;
+    endpoint.linearizable_read(QUORUM_LIMIT).await?;
+    let said = endpoint.hash_kv(revision, HASH_LIMIT).await?;
+    Ok(Report::HashKv(said))
+}
