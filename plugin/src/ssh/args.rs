@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use super::destination::Destination;
+
 /// The help's heading for these flags.
 const OVER_SSH: &str = "Other control-plane nodes, over ssh";
 
@@ -17,8 +19,8 @@ pub struct SshArgs {
     #[arg(long, value_name = "NODE=ADDRESS", num_args = 0..=1, default_missing_value = "")]
     pub ssh: Vec<NodeAddress>,
     /// A control-plane node's address; these and no others are asked. May be given several times
-    #[arg(long, value_name = "HOST", value_parser = address)]
-    pub master: Vec<String>,
+    #[arg(long, value_name = "HOST", value_parser = Destination::typed)]
+    pub master: Vec<Destination>,
     /// Log in as this user; one who is not root needs sudo without a password
     #[arg(long, value_name = "USER", value_parser = user)]
     pub ssh_user: Option<String>,
@@ -40,7 +42,7 @@ pub enum NodeAddress {
         /// The node's name.
         node: String,
         /// Its address, as ssh takes it: a name of its configuration, or `USER@HOST`, or `ssh://USER@HOST:PORT`.
-        address: String,
+        address: Destination,
     },
 }
 
@@ -101,7 +103,7 @@ impl SshArgs {
     }
 
     /// The nodes whose addresses were given; of several for a node, the last.
-    pub fn addresses(&self) -> BTreeMap<String, String> {
+    pub fn addresses(&self) -> BTreeMap<String, Destination> {
         let given = self.ssh.iter().filter_map(|one| match one {
             NodeAddress::Wanted => None,
             NodeAddress::At { node, address } => Some((node.clone(), address.clone())),
@@ -120,7 +122,7 @@ impl FromStr for NodeAddress {
         match text.split_once('=') {
             Some((node, at)) if !node.is_empty() => Ok(Self::At {
                 node: node.to_owned(),
-                address: address(at)?,
+                address: Destination::typed(at)?,
             }),
             _ => Err(format!(
                 "`{text}` is not NODE=ADDRESS; what is not --ssh's comes before it"
@@ -129,19 +131,11 @@ impl FromStr for NodeAddress {
     }
 }
 
-/// An address that ssh cannot take for one of its own flags.
-fn address(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty()
-        && !text.starts_with('-')
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    match fits {
-        true => Ok(text.to_owned()),
-        false => Err(format!("`{text}` is not the address of a host")),
-    }
-}
-
 fn user(text: &str) -> Result<String, String> {
-    address(text).map_err(|_| format!("`{text}` is not the name of a user"))
+    match Destination::typed(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("`{text}` is not the name of a user")),
+    }
 }
 
 #[cfg(test)]
@@ -178,8 +172,8 @@ mod tests {
         ];
         let line = parsed(&words).unwrap();
         let addresses = line.ssh.addresses();
-        assert_eq!(addresses["m1"], "10.0.0.1");
-        assert_eq!(addresses["m2"], "root@b:x");
+        assert_eq!(addresses["m1"].as_str(), "10.0.0.1");
+        assert_eq!(addresses["m2"].as_str(), "root@b:x");
         assert_eq!(line.ssh.options().user.as_deref(), Some("jane"));
         assert!(parsed(&["--master", "10.0.0.1"]).unwrap().ssh.wanted());
     }
@@ -205,6 +199,7 @@ mod tests {
         #[test]
         fn an_address_is_never_a_flag(text in ".{0,60}") {
             if let Ok(NodeAddress::At { node, address }) = text.parse() {
+                let address = address.as_str();
                 prop_assert!(!node.is_empty() && !address.is_empty() && !address.starts_with('-'));
             }
         }

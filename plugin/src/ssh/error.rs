@@ -2,6 +2,7 @@
 
 use etcd_operations::failure::{Failure, FailureKind};
 
+use super::destination::Destination;
 use crate::error::{Error, ErrorKind};
 use crate::files;
 use crate::outcome::{RunError, RunErrorKind};
@@ -111,7 +112,7 @@ impl From<SshError> for RunError {
 }
 
 /// What ssh's own last words mean when it could not connect.
-pub(super) fn of_connecting(host: &str, destination: &str, said: &str) -> SshError {
+pub(super) fn of_connecting(host: &str, destination: &Destination, said: &str) -> SshError {
     let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
     let words = lines.clone().next_back().unwrap_or("ssh says nothing");
     let words = words.strip_prefix("ssh: ").unwrap_or(words);
@@ -180,14 +181,15 @@ mod tests {
             ),
             ("", SshErrorKind::Unreachable, "--ssh NODE=ADDRESS"),
         ] {
-            let error = of_connecting("m1", "root@10.0.0.1", said);
+            let root = Destination::typed("root@10.0.0.1").unwrap();
+            let error = of_connecting("m1", &root, said);
             assert_eq!(error.kind, kind, "{said}");
             assert!(error.message.starts_with("m1"), "{error}");
             assert!(error.hint.as_ref().unwrap().contains(hint), "{error:?}");
         }
         let refused = of_connecting(
             "m1",
-            "m1",
+            &Destination::typed("m1").unwrap(),
             "ssh: connect to host m1 port 22: Connection refused",
         );
         assert_eq!(

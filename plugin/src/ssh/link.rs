@@ -9,6 +9,7 @@ use openssh::{Child, ChildStderr, ChildStdout, OwningCommand, Session, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::args::SshOptions;
+use super::destination::Destination;
 use super::error::{SshError, SshErrorKind};
 use super::{bring, master};
 use crate::carried::carried;
@@ -34,22 +35,20 @@ impl Link {
         notices: &NoticeSink,
     ) -> Result<Self, SshError> {
         let host = candidate.name();
+        let (destinations, not_used) = destinations(candidate, options).await;
         let mut first = None;
-        for destination in destinations(candidate, options).await {
+        for destination in destinations {
             let error = match master::open(host, &destination, options).await {
                 Ok(session) => return Self::over(host, session, notices).await,
                 Err(error) => error,
             };
             if error.kind != SshErrorKind::Unreachable {
-                return Err(error);
+                return Err(or_by_alias(error, not_used));
             }
             first.get_or_insert(error);
         }
-        Err(first.unwrap_or_else(|| {
-            let message = format!("{host}: its address is not known");
-            SshError::new(SshErrorKind::Unreachable, message)
-                .hint(format!("--ssh {host}=ADDRESS says where it is"))
-        }))
+        let error = first.unwrap_or_else(|| no_address(candidate));
+        Err(or_by_alias(error, not_used))
     }
 
     async fn over(host: &str, session: Session, notices: &NoticeSink) -> Result<Self, SshError> {
@@ -198,16 +197,54 @@ impl Link {
 }
 
 /// The addresses to try, in order. A name that the user's own ssh configuration knows comes first: it may say much more
-/// than where the host is.
-async fn destinations(candidate: &Candidate, options: &SshOptions) -> Vec<String> {
+/// than where the host is. One that is not used: what to type to use it.
+async fn destinations(
+    candidate: &Candidate,
+    options: &SshOptions,
+) -> (Vec<Destination>, Option<String>) {
     let mut all = candidate.addresses.clone();
-    if let Some(node) = &candidate.node
-        && !candidate.is_given()
-        && master::configures(node, options).await
-    {
-        all.insert(0, node.clone());
+    let Some(alias) = candidate.alias() else {
+        return (all, None);
+    };
+    let Some(leads_to) = master::leads(&alias, options).await else {
+        return (all, None);
+    };
+    if candidate.may_be_called(&leads_to) {
+        all.insert(0, Destination::from(alias));
+        return (all, None);
     }
-    all
+    let hint = format!(
+        "ssh's configuration leads {alias} to {leads_to}, which is no address of that member: --ssh {alias}={alias} takes it"
+    );
+    (all, Some(hint))
+}
+
+/// What would help to get in may be in the part of ssh's configuration that was not used.
+fn or_by_alias(error: SshError, not_used: Option<String>) -> SshError {
+    let Some(alias) = not_used else {
+        return error;
+    };
+    match error.kind {
+        SshErrorKind::Unreachable | SshErrorKind::NotAllowed => {
+            let hints = error.hint.iter().chain([&alias]).map(String::as_str);
+            let hints = hints.collect::<Vec<_>>().join("; ");
+            error.hint(hints)
+        }
+        _ => error,
+    }
+}
+
+/// Nobody says where it is, or nothing that was said is an address.
+fn no_address(candidate: &Candidate) -> SshError {
+    let host = candidate.name();
+    let left_out = candidate.left_out.iter().map(ToString::to_string);
+    let left_out: Vec<String> = left_out.collect();
+    let message = match left_out.is_empty() {
+        true => format!("{host}: its address is not known"),
+        false => format!("{host}: its address is not known: {}", left_out.join("; ")),
+    };
+    SshError::new(SshErrorKind::Unreachable, message)
+        .hint(format!("--ssh {host}=ADDRESS says where it is"))
 }
 
 /// Tells the progress and gives back what ends it; none: it was cut.
@@ -245,4 +282,70 @@ pub(super) async fn last_words(stderr: Option<ChildStderr>) -> String {
         let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
     }
     String::from_utf8_lossy(&said).trim().replace('\n', "; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::masters::Origin;
+    use crate::ssh::{HostName, SshHost};
+
+    fn candidate(name: &str, address: &str, origin: Origin) -> Candidate {
+        Candidate::told(Some(name.into()), [HostName::parse(address)], origin)
+    }
+
+    #[tokio::test]
+    async fn the_name_of_a_member_is_no_way_to_another_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        let text = "Host m2\n  HostName 10.0.0.2\nHost bastion\n  HostName 203.0.113.7\n";
+        std::fs::write(&config, text).unwrap();
+        let options = SshOptions {
+            config: Some(config),
+            ..SshOptions::default()
+        };
+        let asked = async |name, origin| {
+            let candidate = candidate(name, "10.0.0.2", origin);
+            let (all, hint) = destinations(&candidate, &options).await;
+            let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+            (all.join(" "), hint)
+        };
+        for origin in [Origin::Cache, Origin::Member, Origin::Plan] {
+            assert_eq!(asked("m2", origin).await, ("m2 10.0.0.2".into(), None));
+        }
+        // ssh would take this one for a user and a host.
+        for origin in [Origin::Cache, Origin::Member, Origin::Plan] {
+            let (all, _) = asked("root@evil.example", origin).await;
+            assert_eq!(all, "10.0.0.2");
+        }
+        assert_eq!(asked("bastion", Origin::Cache).await.0, "bastion 10.0.0.2");
+        let (all, hint) = asked("bastion", Origin::Member).await;
+        assert_eq!(all, "10.0.0.2");
+        assert!(hint.unwrap().contains("--ssh bastion=bastion takes it"));
+    }
+
+    #[tokio::test]
+    async fn a_host_without_an_address_that_is_one_is_told_with_what_was_left_out() {
+        let (told, tells) = std::sync::mpsc::channel();
+        let notices: NoticeSink = std::sync::Arc::new(move |notice| told.send(notice).unwrap());
+        let nowhere = candidate("root@evil.example", "x;id", Origin::Member);
+        let error = SshHost::connect(&nowhere, &SshOptions::default(), notices)
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(error.kind, SshErrorKind::Unreachable);
+        assert!(
+            error
+                .message
+                .contains("`x;id` is not an IP address or a DNS name"),
+            "{error}"
+        );
+        let warnings: Vec<String> = tells.iter().map(|one| format!("{one:?}")).collect();
+        assert!(
+            warnings
+                .iter()
+                .any(|one| one.contains("`root@evil.example` is not")),
+            "{warnings:?}"
+        );
+    }
 }
