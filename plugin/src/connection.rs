@@ -34,7 +34,7 @@ pub(crate) struct Connection {
     pub(crate) stream: Client,
     /// The apiserver's address as configured.
     pub(crate) server: String,
-    /// Where Jobs, Leases and carried parts live.
+    /// Where Jobs and carried parts live.
     pub(crate) namespace: String,
     /// Which cluster that is.
     pub(crate) cluster: ClusterIdentity,

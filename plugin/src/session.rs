@@ -21,6 +21,7 @@ pub use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::Error;
 use crate::outcome::run_error;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
+use crate::owner::Owner;
 use crate::runners::host::Host;
 use crate::runners::program::Program;
 use crate::runners::{self, carry, exec, local};
@@ -58,7 +59,7 @@ enum Ground {
 pub(crate) struct Cluster {
     pub(crate) connection: Connection,
     pub(crate) created: Created,
-    pub(crate) owner: String,
+    pub(crate) owner: Owner,
     program: Program,
     /// The parts of carried programs that were in the namespace at the beginning; none: that could not be told.
     present: Option<carry::Parts>,

@@ -14,7 +14,7 @@ use crate::discovery::{ApiView, Etcd, discover};
 use crate::error::Error;
 use crate::masters;
 use crate::masters::reach::{Reached, ReachedHost, Unreached};
-use crate::owner;
+use crate::owner::Owner;
 use crate::runners::launch::Heard;
 use crate::runners::program::Program;
 use crate::runners::{carry, local};
@@ -105,7 +105,7 @@ impl Session {
             ground: Ground::Cluster(Box::new(Cluster {
                 connection,
                 created,
-                owner: owner::identity(),
+                owner: Owner::this(),
                 program,
                 present: found.present,
                 brought: OnceCell::new(),
