@@ -5,6 +5,7 @@
 
 pub mod assess;
 pub mod carried;
+mod clean;
 pub mod cleanup;
 pub mod cli;
 pub mod commands;

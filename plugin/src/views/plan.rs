@@ -19,7 +19,7 @@ use rows::{
 pub(crate) use words::data_losses;
 use words::{fence, losses};
 
-use super::grid::{Field, Grid, Paint, Tone, field, maybe};
+use super::grid::{Field, Grid, Paint, Tone, field, maybe, one_line};
 use super::{API_VERSION, View};
 use crate::lead::check::Checked;
 use crate::lead::{Hosts, Led, PlanState};
@@ -396,7 +396,7 @@ impl PlanView {
     fn part(text: &mut String, head: &str, lines: &[String]) {
         for (at, line) in lines.iter().enumerate() {
             let head = if at == 0 { head } else { "" };
-            let _ = writeln!(text, "{head:<9}{line}");
+            let _ = writeln!(text, "{head:<9}{}", one_line(line));
         }
     }
 }
@@ -411,7 +411,7 @@ impl View for PlanView {
             .stages
             .iter()
             .enumerate()
-            .map(|(at, stage)| stage.line(at + 1));
+            .flat_map(|(at, stage)| stage.lines(at + 1));
         let (before, after) = (
             self.by_hand_words(BEFORE, |host| &host.before),
             self.by_hand_words(AFTER, |host| &host.after),
@@ -466,7 +466,7 @@ impl PlanView {
 }
 
 impl StageRow {
-    fn line(&self, number: usize) -> String {
+    fn lines(&self, number: usize) -> Vec<String> {
         let nodes: Vec<&str> = self.steps.iter().map(|step| step.node.as_str()).collect();
         let mut line = format!("{number:>2}  {} ({})", self.title, nodes.join(", "));
         let states: Vec<&str> = self.steps.iter().filter_map(|step| step.state).collect();
@@ -484,12 +484,11 @@ impl StageRow {
             let seconds = took as f64 / 1000.0;
             let _ = write!(line, ", {seconds:.1} s");
         }
-        for step in &self.steps {
-            if let Some(problem) = &step.problem {
-                let _ = write!(line, "\n             {}: {problem}", step.node);
-            }
-        }
-        line
+        let problems = self.steps.iter().filter_map(|step| {
+            let problem = step.problem.as_ref()?;
+            Some(format!("    {}: {problem}", step.node))
+        });
+        std::iter::once(line).chain(problems).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::format::{bytes, count, revision, took};
-use crate::views::grid::{Paint, clean};
+use crate::views::grid::{Paint, clean, one_line};
 use crate::views::packed::{Bundle, LeftOut};
 use crate::views::{API_VERSION, View};
 
@@ -122,10 +122,10 @@ impl Snapshot {
             "{verb} {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}{}",
             clean(&place),
             self.sizes(),
-            self.node,
+            one_line(&self.node),
             revision(self.revision),
             count(self.total_keys),
-            self.etcd_version,
+            one_line(&self.etcd_version),
             took(Duration::from_millis(self.took_ms)),
             self.beside(),
         )
