@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::masters::Candidate;
 use crate::outcome::{Notice, NoticeSink};
+pub(crate) use args::at_address;
 pub use args::{NodeAddress, SshArgs, SshOptions};
 pub use destination::{Destination, HostName, NotAHostName};
 pub use error::{SshError, SshErrorKind};

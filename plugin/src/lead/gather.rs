@@ -16,7 +16,7 @@ use crate::masters::reach::{ReachedHost, connect, here, reach};
 use crate::masters::{Candidate, Origin, host_of};
 use crate::runners::host::Host;
 use crate::runners::local;
-use crate::ssh::{Destination, HostName, SshArgs};
+use crate::ssh::{Destination, HostName, SshArgs, at_address};
 use crate::ui::Ui;
 
 /// How long a port of a host that takes no part may take to answer.
@@ -95,7 +95,7 @@ pub(crate) async fn gather_for(
         let candidate = candidate(of_plan, addresses.get(&of_plan.node)).ok_or_else(|| {
             let (node, id) = (&of_plan.node, &plan.id);
             let message = format!("{node} takes part in {id}, and nobody knows where it is");
-            Error::new(ErrorKind::NothingReached, message).hint(format!("--ssh {node}=ADDRESS"))
+            Error::new(ErrorKind::NothingReached, message).hint(at_address(node))
         })?;
         // The plan knows that it is one, whatever it has stopped there.
         let reached = connect(ui, &candidate, ssh).await?;
@@ -106,7 +106,7 @@ pub(crate) async fn gather_for(
                 plan.id
             );
             return Err(
-                Error::refused(message).hint(format!("--ssh {node}=ADDRESS says where {node} is"))
+                Error::refused(message).hint(format!("{} says where {node} is", at_address(node)))
             );
         }
         hosts.push(reached.host);

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use etcd_operations::shell::CommandLine;
 use jiff::Timestamp;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -103,7 +104,8 @@ fn foreign(path: &Path, what: &str) -> Error {
         "{path} {what}, so others could hold or move the lock"
     ))
     .hint(format!(
-        "see who made it, then remove it and try again: ls -ld {path}"
+        "see who made it, then remove it and try again: {}",
+        CommandLine::new("ls -ld").operand(&path)
     ))
 }
 

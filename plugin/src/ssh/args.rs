@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use etcd_operations::shell::CommandLine;
 
 use super::destination::Destination;
 
@@ -63,31 +64,31 @@ impl SshArgs {
         !self.ssh.is_empty() || !self.master.is_empty()
     }
 
-    /// The same flags again, each with a space before it, for a command to be typed next. None: nobody is reached over ssh.
-    pub fn words(&self) -> String {
+    /// The same flags again, for a command to be typed next. None: nobody is reached over ssh.
+    pub fn words(&self) -> CommandLine {
+        let mut words = CommandLine::flags();
         if !self.wanted() {
-            return String::new();
+            return words;
         }
         let given = self.addresses();
-        let mut words = String::new();
         if given.is_empty() {
-            words += " --ssh";
+            words = words.own("--ssh");
         }
         for (node, address) in given {
-            words += &format!(" --ssh {node}={address}");
+            words = words.option("--ssh", format_args!("{node}={address}"));
         }
         for host in &self.master {
-            words += &format!(" --master {host}");
+            words = words.option("--master", host);
         }
         if let Some(user) = &self.ssh_user {
-            words += &format!(" --ssh-user {user}");
+            words = words.option("--ssh-user", user);
         }
         for (flag, path) in [
             ("--ssh-identity", &self.ssh_identity),
             ("--ssh-config", &self.ssh_config),
         ] {
             if let Some(path) = path {
-                words += &format!(" {flag} {}", path.display());
+                words = words.option(flag, path.display());
             }
         }
         words
@@ -110,6 +111,11 @@ impl SshArgs {
         });
         given.collect()
     }
+}
+
+/// The flag that says where a node is, to be typed with its address.
+pub(crate) fn at_address(node: &str) -> CommandLine {
+    CommandLine::flags().option("--ssh", format_args!("{node}=ADDRESS"))
 }
 
 impl FromStr for NodeAddress {
@@ -176,6 +182,35 @@ mod tests {
         assert_eq!(addresses["m2"].as_str(), "root@b:x");
         assert_eq!(line.ssh.options().user.as_deref(), Some("jane"));
         assert!(parsed(&["--master", "10.0.0.1"]).unwrap().ssh.wanted());
+    }
+
+    #[test]
+    fn the_flags_are_typed_again_as_they_were() {
+        let again = |words: &[&str]| parsed(words).unwrap().ssh.words().to_string();
+        assert_eq!(again(&[]), "");
+        assert_eq!(again(&["--ssh"]), "--ssh");
+        let words = [
+            "--ssh=m1=root@10.0.0.1",
+            "--master",
+            "m2",
+            "--ssh-user",
+            "jane",
+        ];
+        assert_eq!(
+            again(&words),
+            "--ssh m1=root@10.0.0.1 --master m2 --ssh-user jane"
+        );
+        let words = [
+            "--ssh=m1;id=a$(x)",
+            "--ssh-config",
+            "/my config",
+            "--ssh-user",
+            "a'b",
+        ];
+        assert_eq!(
+            again(&words),
+            "--ssh 'm1;id=a$(x)' --ssh-user \"a'b\" --ssh-config '/my config'"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why a host could not be worked on over ssh.
 
 use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::shell::CommandLine;
 
 use super::destination::Destination;
 use crate::error::{Error, ErrorKind};
@@ -117,22 +118,26 @@ pub(super) fn of_connecting(host: &str, destination: &Destination, said: &str) -
     let words = lines.clone().next_back().unwrap_or("ssh says nothing");
     let words = words.strip_prefix("ssh: ").unwrap_or(words);
     let says = |text: &str| said.contains(text);
+    let ssh = CommandLine::new("ssh").operand(destination);
     if says("REMOTE HOST IDENTIFICATION HAS CHANGED") {
         let message = format!("{host}: its host key is not the one that is known");
+        let host = destination.host();
+        let known = host.map_or_else(|| destination.to_string(), |host| host.to_string());
+        let forget = CommandLine::new("ssh-keygen -R").operand(known);
         return SshError::new(SshErrorKind::HostKey, message).hint(format!(
-            "if the host was reinstalled: ssh-keygen -R {destination}, then ssh {destination} once and compare the new key's \
-             fingerprint; otherwise somebody is in between"
+            "if the host was reinstalled: {forget}, then {ssh} once and compare the new key's fingerprint; otherwise somebody is \
+             in between"
         ));
     }
     if says("Host key verification failed") || says("host key is known") {
         let message = format!("{host}: its host key is not known here");
         return SshError::new(SshErrorKind::HostKey, message).hint(format!(
-            "connect once by hand and compare the key's fingerprint: ssh {destination}"
+            "connect once by hand and compare the key's fingerprint: {ssh}"
         ));
     }
     if says("Permission denied") || says("Too many authentication failures") {
         return SshError::new(SshErrorKind::NotAllowed, format!("{host}: {words}")).hint(format!(
-            "`ssh {destination}` must work without a password: --ssh-user, --ssh-identity, or ssh-add your key"
+            "`{ssh}` must work without a password: --ssh-user, --ssh-identity, or ssh-add your key"
         ));
     }
     if says("Bad configuration option") || says("Can't open user config file") {
@@ -143,7 +148,7 @@ pub(super) fn of_connecting(host: &str, destination: &Destination, said: &str) -
         format!("{host} cannot be reached over ssh: {words}"),
     )
     .hint(format!(
-        "does `ssh {destination}` work? --ssh NODE=ADDRESS says where a node is"
+        "does `{ssh}` work? --ssh NODE=ADDRESS says where a node is"
     ))
 }
 
@@ -162,7 +167,7 @@ mod tests {
             (
                 "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n",
                 SshErrorKind::HostKey,
-                "ssh-keygen -R root@10.0.0.1",
+                "ssh-keygen -R 10.0.0.1, then ssh root@10.0.0.1 once",
             ),
             (
                 "jane@10.0.0.1: Permission denied (publickey).\r\n",

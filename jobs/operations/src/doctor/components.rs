@@ -7,6 +7,7 @@ use crate::failure::Answer;
 use crate::look::{ContainerLook, ControlPlane, HealthAnswer, Manifests};
 use crate::manifest::Why;
 use crate::runtime::State;
+use crate::shell::CommandLine;
 
 pub(super) fn judge(notes: &mut Notes<'_>, member: Member) {
     stopped(notes);
@@ -47,7 +48,10 @@ fn stopped(notes: &mut Notes<'_>) {
                 format!("{} has no manifest of it", manifests.folder.display()),
                 format!("{} was put aside", newest.path.display()),
             ],
-            Next::on(node, format!("kubectl etcd manifest start {component}")),
+            Next::on(
+                node,
+                CommandLine::new("kubectl etcd manifest start").operand(component),
+            ),
         );
     }
 }
@@ -66,13 +70,15 @@ fn belongs_here(manifests: &Manifests, component: ControlPlane) -> bool {
 
 fn missing(notes: &mut Notes<'_>, manifests: &Manifests, component: ControlPlane) {
     let (node, folder) = (notes.node(), manifests.folder.display());
+    let pattern = format!("{component}*.yaml*");
+    let find = CommandLine::new("find / -xdev").option("-name", pattern);
     notes.degraded(
         Kind::ComponentStopped,
         format!("{component} does not run on {node}: it has no manifest there"),
         vec![format!(
             "{folder} has no manifest of it, and none was put aside by kubectl etcd"
         )],
-        Next::on(node, format!("find / -xdev -name '{component}*.yaml*'")).note(format!(
+        Next::on(node, find).note(format!(
             "if somebody moved it, it belongs into {folder}; else kubeadm init phase control-plane writes a new one"
         )),
     );
@@ -122,7 +128,7 @@ fn apiserver(notes: &mut Notes<'_>) -> bool {
         }
         Some(one) => (
             "does not run",
-            Next::on(node, format!("crictl logs --tail 50 {}", one.id)),
+            Next::on(node, logs_of(one)),
         ),
         None => (
             "does not run: kubelet has not started it",
@@ -179,8 +185,13 @@ fn controller(notes: &mut Notes<'_>, component: ControlPlane) {
         Kind::ControllerDown,
         format!("{component} on {node} does not run"),
         evidence,
-        Next::on(node, format!("crictl logs --tail 50 {}", container.id)),
+        Next::on(node, logs_of(container)),
     );
+}
+
+/// What shows a container's last words.
+pub(super) fn logs_of(container: &ContainerLook) -> CommandLine {
+    CommandLine::new("crictl logs --tail 50").operand(&container.id)
 }
 
 fn newest<'a>(notes: &Notes<'a>, component: ControlPlane) -> Option<&'a ContainerLook> {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::{Journal, Plan, PlanId, VERSION};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::{self, Replace, nofollow, sync_folder_of, trouble};
+use crate::shell::CommandLine;
 
 /// Where this program keeps what it has to know on a host.
 pub const STATE: &str = "/var/lib/kubectl-etcd";
@@ -200,7 +201,7 @@ impl Plans {
                 FailureKind::Refused,
                 format!("the plan {id} has ended on this host"),
             )
-            .hint(format!("kubectl etcd plan show {id} says how")));
+            .hint(format!("{} says how", show(id))));
         }
         let path = self.folder_of(id).join("running");
         let file = OpenOptions::new()
@@ -228,9 +229,7 @@ impl Plans {
                 FailureKind::Refused,
                 format!("the plan {other} has begun on this host and not ended"),
             )
-            .hint(format!(
-                "kubectl etcd plan resume {other} goes on with it, kubectl etcd plan undo {other} takes it back"
-            ))),
+            .hint(ways_on(&other))),
             _ => Ok(()),
         }
     }
@@ -242,6 +241,18 @@ impl Plans {
     fn current_file(&self) -> PathBuf {
         self.folder.join("current")
     }
+}
+
+/// The command that shows a plan.
+fn show(id: &PlanId) -> CommandLine {
+    CommandLine::new("kubectl etcd plan show").operand(id)
+}
+
+/// What can be done about a plan that has begun and not ended.
+pub(super) fn ways_on(id: &impl std::fmt::Display) -> String {
+    let resume = CommandLine::new("kubectl etcd plan resume").operand(id);
+    let undo = CommandLine::new("kubectl etcd plan undo").operand(id);
+    format!("{resume} goes on with it, {undo} takes it back")
 }
 
 /// What every plan has, whatever version made it.

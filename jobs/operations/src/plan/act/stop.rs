@@ -11,6 +11,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::look::ControlPlane;
 use crate::manifest::{Folder, Stop};
 use crate::run::Events;
+use crate::shell::CommandLine;
 use crate::static_pod::Wanted;
 
 /// A component taken out.
@@ -30,7 +31,8 @@ pub(super) async fn prepare(component: &str, here: &Here<'_>) -> Result<Stopped,
     let file = folder.of_component(component).ok_or_else(|| {
         let message = format!("no manifest in {} runs {component}", here.pods.display());
         Failure::new(FailureKind::Missing, message).hint(format!(
-            "if it was taken out, kubectl etcd manifest start {component} brings it back"
+            "if it was taken out, {} brings it back",
+            CommandLine::new("kubectl etcd manifest start").operand(component)
         ))
     })?;
     let of = OfText::new(component, &file.manifest, here);
