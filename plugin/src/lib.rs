@@ -21,6 +21,7 @@ mod format;
 mod input;
 mod lead;
 mod lease;
+mod lines;
 pub mod masters;
 mod names;
 pub mod outcome;

@@ -6,14 +6,15 @@ use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::host::{Ask, HostAnswer, HostEvent, Line};
 use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::{LineError, Progress};
-use openssh::{Child, ChildStderr, ChildStdout, OwningCommand, Session, Stdio};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::args::{SshOptions, at_address};
 use super::destination::Destination;
 use super::error::{SshError, SshErrorKind};
 use super::{bring, master};
 use crate::carried::carried;
+use crate::lines::{Lines, LinesError};
 use crate::masters::Candidate;
 use crate::outcome::{Notice, NoticeSink};
 
@@ -158,16 +159,19 @@ impl Link {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<HostAnswer, SshError> {
         let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-        let lines = last_line(stdout, progress);
-        let (last, said) = futures::join!(lines, last_words(stderr));
-        match last {
-            Ok(Some(HostEvent::Done { answer })) => Ok(answer),
-            Ok(Some(HostEvent::Failed { failure })) => Err(SshError::failed(&self.host, failure)),
-            Ok(_) => Err(self.ended(child, &said).await),
-            Err(error) => {
-                let failure = Failure::new(FailureKind::Other, error.to_string());
+        let lines = async {
+            match stdout {
+                Some(stdout) => last_line(stdout, progress).await,
+                None => Ok(None),
+            }
+        };
+        match with_last_words(lines, last_words(stderr)).await {
+            Ok((Some(HostEvent::Done { answer }), _)) => Ok(answer),
+            Ok((Some(HostEvent::Failed { failure }), _)) => {
                 Err(SshError::failed(&self.host, failure))
             }
+            Ok((_, said)) => Err(self.ended(child, &said).await),
+            Err(failure) => Err(SshError::failed(&self.host, failure)),
         }
     }
 
@@ -251,14 +255,19 @@ fn no_address(candidate: &Candidate) -> SshError {
 
 /// Tells the progress and gives back what ends it; none: it was cut.
 async fn last_line(
-    stdout: Option<ChildStdout>,
+    stdout: impl AsyncRead + Unpin,
     progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Option<HostEvent>, LineError> {
-    let Some(stdout) = stdout else {
-        return Ok(None);
-    };
-    let mut lines = BufReader::new(stdout).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+) -> Result<Option<HostEvent>, Failure> {
+    let other = |message: String| Failure::new(FailureKind::Other, message);
+    let mut lines = Lines::new(stdout);
+    loop {
+        let line = match lines.next().await {
+            Ok(Some(line)) => line,
+            Ok(None) | Err(LinesError::Io(_)) => return Ok(None),
+            Err(error @ LinesError::TooLong) => {
+                return Err(other(format!("the program there prints {error}")));
+            }
+        };
         match Line::parse(&line) {
             Ok(line) => match line.event {
                 HostEvent::Progress(event) => progress(event),
@@ -269,10 +278,18 @@ async fn last_line(
             },
             // What the user's shell prints at a login.
             Err(LineError::Foreign { text }) => tracing::debug!(text, "not ours"),
-            Err(error) => return Err(error),
+            Err(error) => return Err(other(error.to_string())),
         }
     }
-    Ok(None)
+}
+
+/// What came in lines, and the last words. After a failure nobody waits for those: whoever prints what is no line may
+/// also never end its standard error.
+async fn with_last_words<T>(
+    lines: impl Future<Output = Result<T, Failure>>,
+    words: impl Future<Output = String>,
+) -> Result<(T, String), Failure> {
+    futures::try_join!(lines, async { Ok(words.await) })
 }
 
 /// What is said on standard error, up to its end.
@@ -349,5 +366,35 @@ mod tests {
                 .any(|one| one.contains("`root@evil.example` is not")),
             "{warnings:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_host_that_prints_without_line_ends_is_given_up() {
+        let endless = crate::lines::tests::Endless(std::sync::Arc::default());
+        // Its standard error does not end either.
+        let mut ignore = |_| ();
+        let both = with_last_words(last_line(endless, &mut ignore), std::future::pending());
+        let failure = both.await.unwrap_err();
+        let error = SshError::failed("m1", failure);
+        assert!(
+            error.message.starts_with("m1: ") && error.message.contains("16 MiB"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_shell_prints_at_a_login_is_passed_by() {
+        let done = serde_json::to_string(&Line::new(HostEvent::Done {
+            answer: HostAnswer::Plain,
+        }));
+        let text = format!("Welcome!\n{}\n", done.unwrap());
+        let last = last_line(text.as_bytes(), &mut |_| ()).await.unwrap();
+        assert_eq!(
+            last,
+            Some(HostEvent::Done {
+                answer: HostAnswer::Plain
+            })
+        );
+        assert_eq!(last_line(&b"cut"[..], &mut |_| ()).await.unwrap(), None);
     }
 }
