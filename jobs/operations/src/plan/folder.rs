@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Journal, Plan, PlanId, VERSION};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{self, Replace, nofollow, sync_folder_of, trouble};
+use crate::kept::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
 use crate::shell::CommandLine;
 
 /// Where this program keeps what it has to know on a host.
@@ -147,6 +147,9 @@ impl Plans {
             .mode(0o700)
             .create(&folder)
             .map_err(|error| trouble("make", &folder, &error))?;
+        for folder in [&self.folder, &folder] {
+            refuse_shared(folder, "plans are")?;
+        }
         sync_folder_of(&folder)?;
         sync_folder_of(&self.folder)?;
         let path = self.plan_file(&plan.id);
@@ -300,6 +303,19 @@ mod tests {
         assert!(plans.hold(&one.id).is_err());
         plans.begin(&other).unwrap();
         assert_eq!(plans.list().unwrap(), [one.id, other.id]);
+    }
+
+    #[test]
+    fn plans_are_in_nobody_elses_folder() {
+        use std::os::unix::fs::PermissionsExt;
+        let state = tempfile::tempdir().unwrap();
+        let plans = Plans::below(state.path());
+        let folder = state.path().join("plans");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let failure = plans.begin(&plan("one")).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Refused);
+        assert!(failure.hint.unwrap().starts_with("chown root "));
     }
 
     #[test]
