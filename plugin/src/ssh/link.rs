@@ -193,7 +193,8 @@ impl Link {
         );
         match code {
             126 | 127 => error.hint(format!(
-                "can {} be executed there? /var may be mounted noexec",
+                "try again: another version of kubectl etcd may have put its own program in this one's place; else, can {} be \
+                 executed there? /var may be mounted noexec",
                 bring::path()
             )),
             _ => error,

@@ -180,13 +180,21 @@ impl Plans {
         }
     }
 
-    /// The plan has ended here: others may begin. Its folder stays.
+    /// The plan has ended here: others may begin. Its folder stays, without the snapshot that was sent for it: that is a copy,
+    /// which nothing uses any more, of every Secret of the cluster.
     ///
     /// # Errors
     /// What the disk says.
     pub fn end(&self, id: &PlanId) -> Result<(), Failure> {
         if self.current()?.as_ref() != Some(id) {
             return Ok(());
+        }
+        let snapshot = self.snapshot_of(id);
+        match std::fs::remove_file(&snapshot) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(trouble("remove", &snapshot, &error));
+            }
+            Ok(()) | Err(_) => {}
         }
         let path = self.current_file();
         std::fs::remove_file(&path).map_err(|error| trouble("remove", &path, &error))?;
@@ -303,6 +311,21 @@ mod tests {
         assert!(plans.hold(&one.id).is_err());
         plans.begin(&other).unwrap();
         assert_eq!(plans.list().unwrap(), [one.id, other.id]);
+    }
+
+    #[test]
+    fn the_snapshot_that_was_sent_for_a_plan_goes_with_its_end() {
+        let state = tempfile::tempdir().unwrap();
+        let plans = Plans::below(state.path());
+        let (one, other) = (plan("one"), plan("other"));
+        plans.begin(&one).unwrap();
+        let snapshot = plans.snapshot_of(&one.id);
+        std::fs::write(&snapshot, "secrets").unwrap();
+        plans.end(&other.id).unwrap();
+        assert!(snapshot.exists(), "its own plan goes on");
+        plans.end(&one.id).unwrap();
+        assert!(!snapshot.exists());
+        assert_eq!(plans.read(&one.id).unwrap(), one);
     }
 
     #[test]
