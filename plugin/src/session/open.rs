@@ -430,7 +430,7 @@ mod tests {
         .await;
         assert_eq!(error.kind.exit_code(), 1);
         assert!(
-            error.message.contains("missing rights") && error.hints[0].contains("--user=jane"),
+            error.message.contains("missing rights") && error.hints[0].contains("--user jane"),
             "{error:?}"
         );
     }

