@@ -347,6 +347,7 @@ fn not_allowed(error: &KubeError) -> Option<Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake;
     use crate::owner::PROCESS_ANNOTATION;
 
     #[test]
@@ -417,5 +418,38 @@ mod tests {
         }
         status.message = "leases \"x\" is forbidden: violates a policy".into();
         assert!(not_allowed(&KubeError::Api(status.boxed())).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_lock_is_in_one_namespace_whatever_jobs_run_in() {
+        let own = lease(&Owner::this(), "defrag", None, Timestamp::now());
+        let own = serde_json::to_string(&own).unwrap();
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let server = fake::serve(move |target| {
+            seen.lock().unwrap().push(target.to_owned());
+            match target.contains("/leases") {
+                true => fake::Reply::Json(200, own.clone()),
+                false => fake::refused(403, "no"),
+            }
+        })
+        .await;
+        for namespace in ["kubectl-etcd", "another"] {
+            let mut flags = fake::flags(server);
+            flags.namespace = namespace.to_owned();
+            let connection = Connection::prepare(&flags).await.unwrap();
+            assert_eq!(connection.namespace, namespace);
+            let created = Created::default();
+            created.bind(connection.control.clone(), connection.namespace.clone());
+            let held = hold(&connection, &created, Arc::new(|_| {}), "defrag").await;
+            held.ok().unwrap().give_back().await;
+            assert!(created.is_idle());
+        }
+        let asked = asked.lock().unwrap();
+        let leases: Vec<_> = asked.iter().filter(|one| one.contains("/leases")).collect();
+        // Each made one, and looked at it before it was removed.
+        assert_eq!(leases.len(), 6, "{asked:?}");
+        let place = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+        assert!(leases.iter().all(|one| one.starts_with(place)), "{asked:?}");
     }
 }
