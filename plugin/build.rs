@@ -5,7 +5,7 @@
 //! built, for instance on a machine that is not Linux on x86-64, they are given:
 //!
 //! - `KUBECTL_ETCD_JOB`: path of a static etcd-job for Linux on x86-64;
-//! - `KUBECTL_ETCD_LOADER`: path of the loader for the same.
+//! - `KUBECTL_ETCD_LOADER`: path of the loader for the same, blank as cargo builds it.
 //!
 //! A development build carries what is built faster, unless `KUBECTL_ETCD_CARRY=shipped` is set.
 
@@ -18,6 +18,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
+
+/// What the loader starts is written into it here. The same source is part of the loader.
+#[path = "../jobs/loader/src/stamp.rs"]
+#[expect(unreachable_pub, reason = "in the loader it is a part of a library")]
+mod stamp;
 
 /// What carries etcd is Linux on x86-64, whatever the plugin itself is built for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -276,11 +281,22 @@ fn write_carried(program: &[u8], loader: &Path) -> Result<(), Box<dyn Error>> {
         fs::write(&path, part)?;
         write!(parts, "include_bytes!({path:?}), ")?;
     }
-    let digest = Sha256::digest(program)
+    let digest: [u8; 32] = Sha256::digest(program).into();
+    let mut loader = fs::read(loader)?;
+    let stamp = stamp::Stamp {
+        digest,
+        size_bytes: program.len(),
+        parts: u32::try_from(count)?,
+    };
+    let read_back = stamp::Stamp::read(&stamp.block());
+    if read_back != Some(stamp) || !stamp.fill_in(&mut loader) {
+        return Err("the loader is not one that a program's digest can be written into".into());
+    }
+    let copy = out.join("loader");
+    fs::write(&copy, loader)?;
+    let digest = digest
         .iter()
         .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    let copy = out.join("loader");
-    fs::copy(loader, &copy)?;
     let text = format!(
         "const DIGEST: &str = {digest:?};\n\
          const PROGRAM_SIZE: usize = {};\n\

@@ -1,8 +1,9 @@
 //! What the plugin carries into a cluster when there is no job image: the program `etcd-job` in compressed parts, and
 //! the loader that puts them together on the node (`jobs/loader`). Both are for Linux on x86-64.
 //!
-//! A container that uses them mounts the loader and the parts (from ConfigMaps, with an execute bit) and runs
-//! `loader DIGEST SIZE PART… -- ARGUMENT…`; the same line runs a second process of it by exec.
+//! A container that uses them mounts the loader and the parts (from ConfigMaps, with an execute bit) in one folder and
+//! runs `loader ARGUMENT…`; the same line runs a second process of it by exec. Which program that is stands in the
+//! loader.
 
 use etcd_operations::transfer::hex;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
@@ -13,8 +14,8 @@ include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 /// The program and its loader, as embedded when the plugin was built.
 #[derive(Clone, Debug)]
 pub struct Carried {
-    /// SHA-256 of the program, 64 lower-case hexadecimal digits: the loader executes nothing else. The same sources
-    /// give the same digest.
+    /// SHA-256 of the program, 64 lower-case hexadecimal digits: it stands in the loader, which executes nothing else.
+    /// The same sources give the same digest.
     pub digest: &'static str,
     /// Size of the program in bytes.
     pub program_size: usize,
@@ -96,14 +97,10 @@ mod tests {
         let loader = folder.path().join("loader");
         std::fs::write(&loader, carried.loader).unwrap();
         std::fs::set_permissions(&loader, std::fs::Permissions::from_mode(0o555)).unwrap();
-        let mut command = Command::new(&loader);
-        command.args([carried.digest, &carried.program_size.to_string()]);
         for (number, part) in carried.parts.iter().enumerate() {
-            let path = folder.path().join(number.to_string());
-            std::fs::write(&path, part).unwrap();
-            command.arg(path);
+            std::fs::write(folder.path().join(format!("part-{number}")), part).unwrap();
         }
-        let output = command.args(["--", "--version"]).output().unwrap();
+        let output = Command::new(&loader).arg("--version").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{output:?}");
         assert!(said.starts_with("etcd-job "), "{said:?}");

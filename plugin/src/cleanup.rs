@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -12,9 +13,10 @@ use kube::{Api, Client};
 use crate::connection::{chain, clock};
 use crate::error::Error;
 use crate::owner::{OWNER_ANNOTATION, Process};
-use crate::runners::carry::{self, Parts};
+use crate::runners::payload::{Parts, all_parts};
 use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, RUN_LABEL};
 use crate::session::Session;
+use crate::viewers;
 
 /// A pod whose deletion is not confirmed so long after its time is removed from the API alone.
 const STUCK_SECONDS: i64 = 60;
@@ -206,10 +208,12 @@ async fn unused_parts(
     let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={APP}"));
     let cron_jobs = Api::<CronJob>::namespaced(client.clone(), namespace);
     // Not from the cache: a Job made a moment ago counts.
-    let present = carry::present(client, namespace).await?;
+    let present = all_parts(client, namespace).await?;
+    let Some(mut used) = of_viewers(client, namespace).await else {
+        return Ok(Parts::new());
+    };
     let (jobs, cron_jobs, pods) =
         futures::try_join!(jobs.list(&all), cron_jobs.list(&all), pods.list(&ours))?;
-    let mut used = BTreeSet::new();
     // Those that are not a Job's; a Job's were just looked at, or go with it.
     let alone = |pod: &Pod| pod.metadata.owner_references.is_none();
     let pods = pods.items.into_iter().filter(alone);
@@ -244,8 +248,27 @@ async fn unused_parts(
     }
     Ok(present
         .into_iter()
-        .filter(|(name, _)| carry::is_part_name(name) && !used.contains(name))
+        .filter(|(name, _)| !used.contains(name))
         .collect())
+}
+
+/// The parts that viewers may run, by their policy. None: that cannot be told, so any part may be one.
+async fn of_viewers(client: &Client, namespace: &str) -> Option<BTreeSet<String>> {
+    let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone());
+    let name = viewers::policy_name(namespace);
+    let policy = match policies.get_metadata_opt(&name).await {
+        Ok(Some(policy)) => policy.metadata,
+        Ok(None) => return Some(BTreeSet::new()),
+        // A cluster that is too old for such policies does not know the path.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Some(BTreeSet::new()),
+        Err(error) => {
+            tracing::debug!(%error, "the viewers' policy was not read");
+            return None;
+        }
+    };
+    let annotations = policy.annotations.unwrap_or_default();
+    let program = annotations.get(viewers::PROGRAM_ANNOTATION)?;
+    Some(program.split(',').map(str::to_owned).collect())
 }
 
 /// The ConfigMaps a pod mounts.

@@ -160,9 +160,9 @@ pub struct ConnectionArgs {
     /// How long one request to the apiserver may take, such as 5s; 0 for no limit
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     pub request_timeout: Option<Duration>,
-    /// Namespace the Jobs run in
-    #[arg(short = 'n', long, global = true, value_name = "NAME", default_value = DEFAULT_NAMESPACE)]
-    pub namespace: String,
+    /// Namespace the Jobs run in [default: kubectl-etcd, made when missing; kube-system where you may not make it]
+    #[arg(short = 'n', long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
 }
 
 impl ConnectionArgs {
@@ -171,10 +171,6 @@ impl ConnectionArgs {
         self.server.is_some() || self.context.is_some() || self.cluster.is_some()
     }
 }
-
-/// Where Jobs run unless `--namespace` says otherwise: the one namespace that every kubeadm cluster has and that
-/// admits privileged pods.
-pub const DEFAULT_NAMESPACE: &str = "kube-system";
 
 /// On which nodes a command works, and by which runner.
 #[derive(Debug, Clone, Default, Args)]

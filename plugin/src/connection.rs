@@ -22,6 +22,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 /// requests when it has lost its etcd.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// The namespace of Jobs and of the carried program unless another one is named.
+pub(crate) const OWN_NAMESPACE: &str = "kubectl-etcd";
+
 /// Two clients for one apiserver, and what is said about it in messages.
 ///
 /// The hot path (discovery, creating, watching, reading) goes through [`Connection::stream`] alone, each request under a
@@ -34,8 +37,10 @@ pub(crate) struct Connection {
     pub(crate) stream: Client,
     /// The apiserver's address as configured.
     pub(crate) server: String,
-    /// Where Jobs and carried parts live.
+    /// Where Jobs and the carried program live. Unless it was named, a session decides it: [`crate::session`].
     pub(crate) namespace: String,
+    /// Whether it was named on the command line.
+    pub(crate) namespace_named: bool,
     /// Which cluster that is.
     pub(crate) cluster: ClusterIdentity,
     /// How long the first answers may take; long where a login plugin may ask a person something.
@@ -80,7 +85,11 @@ impl Connection {
             control,
             stream,
             server,
-            namespace: args.namespace.clone(),
+            namespace: args
+                .namespace
+                .clone()
+                .unwrap_or_else(|| OWN_NAMESPACE.to_owned()),
+            namespace_named: args.namespace.is_some(),
             cluster,
             first_answer_limit,
         })

@@ -157,7 +157,7 @@ impl Created {
             }
             last = delete(client, namespace, object).await;
             match last {
-                Deletion::Done => return self.forget(object),
+                Deletion::Done | Deletion::Left => return self.forget(object),
                 // Perhaps its creation is still under way.
                 Deletion::NotThere | Deletion::Failed => {}
             }
@@ -177,6 +177,8 @@ impl Created {
 enum Deletion {
     Done,
     NotThere,
+    /// It is not the user's to delete: the cluster removes it when it is done.
+    Left,
     Failed,
 }
 
@@ -198,6 +200,7 @@ async fn delete(client: &Client, namespace: &str, object: &Object) -> Deletion {
     match tokio::time::timeout(REQUEST_LIMIT, request).await {
         Ok(Ok(())) => Deletion::Done,
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Deletion::NotThere,
+        Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Deletion::Left,
         Ok(Err(error)) => {
             tracing::debug!(?object, %error, "not removed");
             Deletion::Failed

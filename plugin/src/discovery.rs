@@ -2,7 +2,8 @@
 
 mod pods;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use etcd_operations::report::Member;
 use etcd_operations::target::Target;
@@ -126,6 +127,26 @@ pub(crate) async fn discover(client: &Client) -> kube::Result<Vec<Node>> {
         found = place(nodes, &all.items);
     }
     Ok(found)
+}
+
+/// The volumes of static pods, by node, in which something lies that their flags name.
+///
+/// # Errors
+/// What the apiserver says.
+pub(crate) async fn named_volumes(
+    client: &Client,
+) -> kube::Result<BTreeMap<String, BTreeSet<PathBuf>>> {
+    let system = Api::<Pod>::namespaced(client.clone(), SYSTEM);
+    let all = system.list(&ListParams::default().match_any()).await?;
+    let mut named: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+    for pod in all.items.iter().filter(|pod| pods::is_static(pod)) {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+        if let Some(node) = node {
+            let volumes = pods::named_volumes(&node, pod);
+            named.entry(node).or_default().extend(volumes);
+        }
+    }
+    Ok(named)
 }
 
 async fn control_plane_nodes(nodes: &Api<ApiNode>) -> kube::Result<ObjectList<ApiNode>> {

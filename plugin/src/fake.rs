@@ -40,10 +40,27 @@ pub(crate) enum Step {
     Stall,
 }
 
-type Handler = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
+/// A request of which more than its path counts.
+pub(crate) struct Request {
+    /// `GET`, `POST`, …
+    pub(crate) method: String,
+    /// Path and query.
+    pub(crate) path: String,
+    /// What was sent with it.
+    pub(crate) body: Vec<u8>,
+}
+
+type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
+
+/// Serves until the test ends, by the path and query of a request.
+pub(crate) async fn serve(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> SocketAddr {
+    serve_requests(move |request| handler(&request.path)).await
+}
 
 /// Serves until the test ends.
-pub(crate) async fn serve(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> SocketAddr {
+pub(crate) async fn serve_requests(
+    handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let handler: Handler = Arc::new(handler);
@@ -64,7 +81,7 @@ pub(crate) fn flags(address: SocketAddr) -> ConnectionArgs {
         kubeconfig: None,
         server: Some(format!("http://{address}")),
         token: Some("test".into()),
-        namespace: "kube-system".into(),
+        namespace: Some("kube-system".into()),
         ..ConnectionArgs::default()
     }
 }
@@ -73,12 +90,13 @@ async fn answer(mut stream: TcpStream, handler: Handler) {
     let Some(head) = head(&mut stream).await else {
         return;
     };
-    let target = head
-        .split_whitespace()
-        .nth(1)
-        .unwrap_or_default()
-        .to_owned();
-    match handler(&target) {
+    let mut words = head.split_whitespace().map(str::to_owned);
+    let request = Request {
+        method: words.next().unwrap_or_default(),
+        path: words.next().unwrap_or_default(),
+        body: body(&mut stream, &head).await,
+    };
+    match handler(&request) {
         Reply::Hold => tokio::time::sleep(Duration::from_secs(3600)).await,
         Reply::Json(status, body) => {
             let length = body.len();
@@ -97,6 +115,18 @@ async fn head(stream: &mut TcpStream) -> Option<String> {
         head.push(stream.read_u8().await.ok()?);
     }
     String::from_utf8(head).ok()
+}
+
+async fn body(stream: &mut TcpStream, head: &str) -> Vec<u8> {
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let length = name.eq_ignore_ascii_case("content-length");
+        value.trim().parse().ok().filter(|_| length)
+    });
+    let mut body = vec![0; length.unwrap_or_default()];
+    let read = stream.read_exact(&mut body).await;
+    assert!(read.is_ok(), "a request that is whole");
+    body
 }
 
 async fn exec(mut stream: TcpStream, head: &str, steps: Vec<Step>) {
@@ -137,7 +167,7 @@ pub(crate) fn success() -> Step {
 pub(crate) fn refused(code: u16, message: &str) -> Reply {
     let status = serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
-        "reason": if code == 403 { "Forbidden" } else { "InternalError" }, "code": code,
+        "reason": match code { 403 => "Forbidden", 404 => "NotFound", _ => "InternalError" }, "code": code,
     });
     Reply::Json(code, status.to_string())
 }

@@ -436,7 +436,7 @@ mod tests {
         .await;
         for namespace in ["kubectl-etcd", "another"] {
             let mut flags = fake::flags(server);
-            flags.namespace = namespace.to_owned();
+            flags.namespace = Some(namespace.to_owned());
             let connection = Connection::prepare(&flags).await.unwrap();
             assert_eq!(connection.namespace, namespace);
             let created = Created::default();

@@ -32,4 +32,6 @@ mod schedule;
 pub mod session;
 pub mod ssh;
 pub mod ui;
+mod user_cache;
+mod viewers;
 pub mod views;

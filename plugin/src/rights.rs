@@ -5,10 +5,13 @@ use etcd_operations::shell::CommandLine;
 /// The longest part of a user's name in a binding's.
 const NAME_CHARS: usize = 40;
 
+/// The command that makes the role of people who may only look, and the policy that holds them to it.
+const VIEWERS: &str = "kubectl etcd viewers | kubectl apply -f -";
+
 /// A role that the manifests define, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// Which nodes are control-plane nodes.
+    /// Which nodes are control-plane nodes, and whether the namespace for Jobs is there.
     Discovery,
     /// The static pods of the control plane.
     StaticPods,
@@ -16,9 +19,7 @@ enum Role {
     Exec,
     /// The cluster's lock.
     Lock,
-    /// Jobs, their pods and their output.
-    Viewer,
-    /// What brings the program in and changes something.
+    /// All that is done in the namespace of the Jobs, which is as much as being root on the control-plane nodes.
     Operator,
 }
 
@@ -29,45 +30,57 @@ impl Role {
             Self::StaticPods => "kubectl-etcd-static-pods",
             Self::Exec => "kubectl-etcd-exec",
             Self::Lock => "kubectl-etcd-lock",
-            Self::Viewer => "kubectl-etcd-viewer",
             Self::Operator => "kubectl-etcd-operator",
         }
     }
+
+    /// The command that gives it to one person. None: it is for a group, whose members are known.
+    fn alone(self, user: &str) -> Option<CommandLine> {
+        let name = format!("{}-{}", self.name(), plain(user));
+        let binding = match self {
+            Self::Discovery => CommandLine::new("kubectl create clusterrolebinding")
+                .operand(name)
+                .option("--clusterrole", self.name()),
+            Self::StaticPods | Self::Exec | Self::Lock => {
+                CommandLine::new("kubectl create rolebinding -n kube-system")
+                    .operand(name)
+                    .option("--role", self.name())
+            }
+            Self::Operator => return None,
+        };
+        Some(binding.option("--user", user))
+    }
 }
 
-/// The way to what a `Forbidden` message says is missing, and to no more: one role, for one person.
+/// The ways to what a `Forbidden` message says is missing, the smallest first.
 pub(crate) fn grant(message: &str) -> String {
     let Some(denied) = Denied::parse(message) else {
         return "an administrator applies manifests/, which say who may do what".to_owned();
     };
+    let user = denied.user;
     let Some(role) = denied.role() else {
         return format!(
-            "no role in manifests/ allows that; an administrator has to grant to {} what is said above",
-            denied.user
+            "no role in manifests/ allows that; an administrator has to grant to {user} what is said above"
         );
     };
-    let name = format!("{}-{}", role.name(), plain(denied.user));
-    let command = match denied.namespace {
-        None => CommandLine::new("kubectl create clusterrolebinding")
-            .operand(name)
-            .option("--clusterrole", role.name()),
-        Some(namespace) => CommandLine::new("kubectl create rolebinding")
-            .operand(name)
-            .option("-n", namespace)
-            .option("--role", role.name()),
-    };
-    let file = match denied.namespace {
-        Some("kube-system") if matches!(role, Role::Viewer | Role::Operator) => {
-            "manifests/rbac-kube-system.yaml"
-        }
+    let file = match (role, denied.namespace) {
+        (Role::Operator, Some("kube-system")) => "manifests/rbac-kube-system.yaml",
         _ => "manifests/rbac.yaml",
     };
-    let user = denied.user;
-    let command = command.option("--user", user);
-    format!(
-        "an administrator applies {file} and puts {user} into the group of it that has the role {}, or grants it alone: {command}",
-        role.name()
-    )
+    let alone = role.alone(user).map(|command| {
+        let name = role.name();
+        format!("the role {name} of {file} allows just that: {command}")
+    });
+    let looks = denied.is_for_looking().then(|| {
+        format!(
+            "people who may only look are in the group kubectl-etcd:viewers, which an operator gives its rights with `{VIEWERS}`"
+        )
+    });
+    let operators = format!(
+        "people who change etcd are in the group kubectl-etcd:operators of {file}, which is as much as root on the control-plane nodes"
+    );
+    let ways: Vec<String> = alone.into_iter().chain(looks).chain([operators]).collect();
+    ways.join("; ")
 }
 
 /// What a user's name leaves in the name of an object.
@@ -108,23 +121,37 @@ impl<'a> Denied<'a> {
         })
     }
 
+    fn reads(&self) -> bool {
+        matches!(self.verb, "get" | "list" | "watch")
+    }
+
     /// The smallest of the manifests' roles that allows it.
     fn role(&self) -> Option<Role> {
-        let reads = matches!(self.verb, "get" | "list" | "watch");
         let in_system = self.namespace == Some("kube-system");
         Some(match (self.resource, self.namespace) {
-            ("nodes", _) if reads => Role::Discovery,
+            ("nodes", _) if self.reads() => Role::Discovery,
+            ("namespaces" | "validatingadmissionpolicies", _) if self.verb == "get" => {
+                Role::Discovery
+            }
             (_, None) => return None,
             ("pods", _) if in_system && matches!(self.verb, "get" | "list") => Role::StaticPods,
             ("pods/exec", _) if in_system => Role::Exec,
             ("leases", _) if in_system => Role::Lock,
-            ("jobs", _) => Role::Viewer,
-            ("cronjobs" | "pods" | "pods/log" | "events" | "configmaps", _) if reads => {
-                Role::Viewer
-            }
-            ("cronjobs" | "pods" | "pods/exec" | "configmaps", _) => Role::Operator,
+            (
+                "jobs" | "cronjobs" | "pods" | "pods/log" | "pods/exec" | "events" | "configmaps",
+                _,
+            ) => Role::Operator,
             _ => return None,
         })
+    }
+
+    /// Whether people who only look come to it: their role allows it, or it is what an operator does for them beforehand.
+    fn is_for_looking(&self) -> bool {
+        match self.resource {
+            "nodes" | "namespaces" | "pods" | "pods/log" | "events" | "cronjobs" => self.reads(),
+            "jobs" | "configmaps" => self.reads() || self.verb == "create",
+            _ => false,
+        }
     }
 }
 
@@ -152,7 +179,6 @@ mod tests {
             (denied.user, denied.verb, denied.resource, denied.namespace),
             ("jane", "create", "jobs", Some("kube-system"))
         );
-        assert!(grant(REFUSED).contains("--user jane"));
     }
 
     #[test]
@@ -164,27 +190,55 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_list_nodes_is_offered_no_more_than_that() {
+    fn who_may_not_list_nodes_is_offered_that_first() {
         let hint = grant(&refusal("jane", "list", "nodes", "at the cluster scope"));
-        assert!(
-            hint.ends_with("kubectl create clusterrolebinding kubectl-etcd-discovery-jane --clusterrole kubectl-etcd-discovery --user jane"),
-            "{hint}"
+        let mut ways = hint.split("; ");
+        assert_eq!(
+            ways.next(),
+            Some(
+                "the role kubectl-etcd-discovery of manifests/rbac.yaml allows just that: kubectl create clusterrolebinding \
+                 kubectl-etcd-discovery-jane --clusterrole kubectl-etcd-discovery --user jane"
+            )
         );
-        assert!(!hint.contains("operator"), "{hint}");
+        assert!(
+            ways.next()
+                .unwrap()
+                .contains("`kubectl etcd viewers | kubectl apply -f -`")
+        );
+        assert!(ways.next().unwrap().contains("kubectl-etcd:operators"));
+        assert_eq!(ways.next(), None);
         let nobody = grant(&refusal("jane", "delete", "nodes", "at the cluster scope"));
         assert!(nobody.contains("no role"), "{nobody}");
     }
 
     #[test]
+    fn nobody_is_told_to_become_an_operator_for_a_right_that_has_a_smaller_way() {
+        for (verb, resource, place) in CASES {
+            let message = refusal("jane", verb, resource, place);
+            let hint = grant(&message);
+            let looks = hint.contains(VIEWERS);
+            let viewers = ["jobs", "pods/log", "events", "nodes", "namespaces"].contains(&resource)
+                && verb != "delete";
+            assert!(looks || !viewers, "{message}: {hint}");
+            // A binding of the operators' role is in no hint.
+            assert!(!hint.contains("kubectl-etcd-operator"), "{hint}");
+            assert!(hint.contains("group kubectl-etcd:operators"), "{hint}");
+        }
+        let more = ["pods/exec", "leases", "cronjobs"];
+        for resource in more {
+            let hint = grant(&refusal("jane", "create", resource, SYSTEM));
+            assert!(!hint.contains(VIEWERS), "{hint}");
+        }
+    }
+
+    #[test]
     fn names_of_users_are_words_of_a_shell() {
-        let hint = grant(&refusal(
-            "oidc:jane$(x)@a b",
-            "create",
-            "configmaps",
-            "in the namespace \"a;b\"",
-        ));
+        let hint = grant(&refusal("oidc:jane$(x)@a b", "create", "pods/exec", SYSTEM));
         assert!(
-            hint.ends_with("kubectl create rolebinding kubectl-etcd-operator-oidc-jane--x--a-b -n 'a;b' --role kubectl-etcd-operator --user 'oidc:jane$(x)@a b'"),
+            hint.contains(
+                ": kubectl create rolebinding -n kube-system kubectl-etcd-exec-oidc-jane--x--a-b --role kubectl-etcd-exec \
+                 --user 'oidc:jane$(x)@a b'; "
+            ),
             "{hint}"
         );
     }
@@ -211,27 +265,34 @@ mod tests {
         rules.any(|rule| has(&rule["resources"], resource) && has(&rule["verbs"], verb))
     }
 
+    const OWN: &str = "in the namespace \"kubectl-etcd\"";
+    const SYSTEM: &str = "in the namespace \"kube-system\"";
+    const CASES: [(&str, &str, &str); 20] = [
+        ("list", "nodes", "at the cluster scope"),
+        ("get", "namespaces", OWN),
+        ("get", "validatingadmissionpolicies", "at the cluster scope"),
+        ("list", "pods", SYSTEM),
+        ("create", "pods/exec", SYSTEM),
+        ("create", "leases", SYSTEM),
+        ("update", "leases", SYSTEM),
+        ("create", "jobs", OWN),
+        ("create", "jobs", SYSTEM),
+        ("delete", "jobs", OWN),
+        ("list", "cronjobs", OWN),
+        ("get", "pods/log", OWN),
+        ("list", "events", OWN),
+        ("watch", "pods", OWN),
+        ("list", "configmaps", OWN),
+        ("create", "configmaps", OWN),
+        ("create", "configmaps", SYSTEM),
+        ("create", "cronjobs", OWN),
+        ("create", "pods", OWN),
+        ("get", "pods/exec", OWN),
+    ];
+
     #[test]
     fn the_role_that_is_offered_allows_what_was_refused() {
-        let own = "in the namespace \"kubectl-etcd\"";
-        let system = "in the namespace \"kube-system\"";
-        for (verb, resource, place) in [
-            ("list", "nodes", "at the cluster scope"),
-            ("list", "pods", system),
-            ("create", "pods/exec", system),
-            ("create", "leases", system),
-            ("update", "leases", system),
-            ("create", "jobs", own),
-            ("create", "jobs", system),
-            ("list", "cronjobs", own),
-            ("get", "pods/log", own),
-            ("list", "configmaps", own),
-            ("create", "configmaps", own),
-            ("create", "configmaps", system),
-            ("create", "cronjobs", own),
-            ("create", "pods", own),
-            ("get", "pods/exec", own),
-        ] {
+        for (verb, resource, place) in CASES {
             let message = refusal("jane", verb, resource, place);
             let role = Denied::parse(&message).unwrap().role().unwrap();
             let hint = grant(&message);

@@ -1,12 +1,12 @@
 //! Where operations run: a Job or a bare Pod on the node, etcdctl inside the etcd pod, this host, or
 //! a host over ssh.
 
-pub(crate) mod carry;
 pub(crate) mod exec;
 pub(crate) mod host;
 pub(crate) mod launch;
 pub(crate) mod local;
 pub(crate) mod output;
+pub(crate) mod payload;
 pub(crate) mod podspec;
 pub(crate) mod program;
 pub(crate) mod trouble;

@@ -1,6 +1,7 @@
 //! A command's way to the nodes: the apiserver or this host, the control-plane nodes, and the runner that works.
 
 mod fetch;
+mod namespace;
 mod open;
 mod round;
 
@@ -9,6 +10,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use etcd_operations::failure::FailureKind;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 use futures::StreamExt;
@@ -24,7 +26,8 @@ pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::owner::Owner;
 use crate::runners::host::Host;
 use crate::runners::program::Program;
-use crate::runners::{self, carry, exec, local};
+use crate::runners::{self, exec, local};
+use crate::user_cache::UserCache;
 pub use fetch::Destination;
 use round::Round;
 
@@ -60,11 +63,14 @@ pub(crate) struct Cluster {
     pub(crate) connection: Connection,
     pub(crate) created: Created,
     pub(crate) owner: Owner,
-    program: Program,
-    /// The parts of carried programs that were in the namespace at the beginning; none: that could not be told.
-    present: Option<carry::Parts>,
-    /// Whether the program has been brought in.
-    brought: tokio::sync::OnceCell<()>,
+    /// The job image, where one is used instead of the carried program.
+    image: Option<Program>,
+    /// What was found in the namespace at the beginning.
+    located: namespace::Located,
+    /// The user's note of which parts of programs were compared.
+    compared: UserCache,
+    /// The program, once it is in the cluster and was compared.
+    program: tokio::sync::OnceCell<Program>,
     swept: std::sync::Once,
     notices: NoticeSink,
     heard: runners::launch::Heard,
@@ -293,6 +299,14 @@ impl Session {
         mut via: Via,
         mut result: Result<Report, RunError>,
     ) -> Ended {
+        let stopped = RunErrorKind::OperationFailed(FailureKind::Interrupted);
+        if operation.only_looks() && matches!(&result, Err(error) if error.kind == stopped) {
+            // Not by us: while two controller-managers take turns a Job may get two Pods, of which one is ended.
+            result = match Round::begin(cluster, via, &[node], operation, limit).await {
+                Ok(round) => round.run(node, &self.notices).await,
+                Err(error) => Err(error),
+            };
+        }
         while self.forced.is_none()
             && let Err(error) = &result
             && let Some(next) = runners::successor(via, error, operation)

@@ -20,6 +20,8 @@
 //! # For people
 //! `cargo run -p testbed -- up`, `off m2`, `on m2`, `run m1 journalctl -u kubelet`, `down`; `-h` tells the rest.
 
+pub mod all_tests;
+pub mod bare;
 pub mod bench;
 pub mod cgroup;
 pub mod cluster;
@@ -29,6 +31,7 @@ pub mod fault;
 pub mod limits;
 pub mod local;
 pub mod lock;
+pub mod needs;
 pub mod network;
 pub mod node;
 pub mod parts;
@@ -39,6 +42,7 @@ pub mod samples;
 pub mod wait;
 pub mod workstation;
 
+pub use bare::BareMachine;
 pub use cluster::{Cluster, Spec};
 pub use fault::Component;
 pub use node::Node;

@@ -75,6 +75,14 @@ pub fn clusters() -> Result<PathBuf> {
     folder("clusters")
 }
 
+/// Snapshots that demonstrations save; they outlive the clusters.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn snapshots() -> Result<PathBuf> {
+    folder("snapshots")
+}
+
 /// Lock files.
 ///
 /// # Errors

@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{IsTerminal, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -103,8 +104,65 @@ fn describe(command: &Command) -> String {
 
 /// Tells the person at the terminal what is going on, on standard error.
 pub fn say(message: &str) {
+    let mut stderr = std::io::stderr();
+    // How far builds are stands on the last line of a terminal.
+    let clear = if stderr.is_terminal() { "\r\x1b[K" } else { "" };
     // A closed terminal is no reason to stop.
-    drop(writeln!(std::io::stderr(), "{message}"));
+    drop(writeln!(stderr, "{clear}{message}"));
+}
+
+/// Set when one of several builds side by side has failed.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+/// The error of a build that was ended because another one failed.
+#[derive(Debug)]
+pub struct Cancelled;
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ended because another build failed")
+    }
+}
+
+impl std::error::Error for Cancelled {}
+
+/// Kills the child when [`both`] has seen one side fail.
+///
+/// # Errors
+/// [`Cancelled`], when it was killed.
+pub fn end_when_cancelled(child: &mut Child) -> Result<()> {
+    if !CANCELLED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    drop(child.kill());
+    drop(child.wait());
+    bail!(Cancelled)
+}
+
+/// Does two things side by side. When one of them fails, builds of the other are ended.
+///
+/// # Errors
+/// The error of the one that failed.
+pub fn both<A, B: Send>(
+    one: impl FnOnce() -> Result<A>,
+    other: impl FnOnce() -> Result<B> + Send,
+) -> Result<(A, B)> {
+    fn watched<T>(result: Result<T>) -> Result<T> {
+        result.inspect_err(|_| CANCELLED.store(true, Ordering::Relaxed))
+    }
+    let (one, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| watched(other()));
+        let one = watched(one());
+        let panicked = |_| Err(anyhow::anyhow!("a thread panicked"));
+        (one, other.join().unwrap_or_else(panicked))
+    });
+    CANCELLED.store(false, Ordering::Relaxed);
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        // Which failed by itself?
+        (Err(error), Err(other)) if error.is::<Cancelled>() => Err(other),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
 }
 
 /// A process that cannot be mistaken for a later one with the same number.
@@ -170,6 +228,21 @@ mod tests {
             ..own
         };
         assert!(!other_boot.alive());
+    }
+
+    #[test]
+    fn of_two_builds_side_by_side_the_failure_ends_the_other_and_is_told() {
+        let begun = std::time::Instant::now();
+        let slow = || {
+            let mut child = Command::new("sleep").arg("60").spawn()?;
+            loop {
+                end_when_cancelled(&mut child)?;
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        };
+        let error = both::<(), ()>(slow, || bail!("it does not build")).unwrap_err();
+        assert_eq!(error.to_string(), "it does not build");
+        assert!(begun.elapsed().as_secs() < 30);
     }
 
     #[test]

@@ -234,6 +234,128 @@ fn a_manifest_that_breaks_krews_rules_is_noticed() -> Result<()> {
 }
 
 #[test]
+fn the_schedule_that_is_applied_names_its_image_by_digest() -> Result<()> {
+    let dist = tempfile::tempdir()?;
+    let build = |arguments: &[&str]| {
+        run(Command::new(tree().join("manifests/build"))
+            .args(arguments)
+            .env("DIST", dist.path())
+            .env(testbed::parts::PLUGIN_VARIABLE, testbed::parts::plugin()?))
+    };
+    let image = format!("registry.example:5000/etcd-job@sha256:{}", "0a".repeat(32));
+    for tag in [
+        "registry.example/etcd-job:v1",
+        "registry.example/etcd-job@sha256:0a",
+    ] {
+        ensure!(build(&[tag]).is_err(), "{tag} is taken");
+    }
+    ensure!(build(&[]).is_err(), "no image is there, and one is taken");
+    ensure!(
+        fs::read_dir(dist.path())?.next().is_none(),
+        "a refusal leaves a file"
+    );
+
+    fs::write(dist.path().join("etcd-job-image.reference"), &image)?;
+    build(&[])?;
+    let written = fs::read_to_string(dist.path().join("scheduled-snapshots.yaml"))?;
+    let schedule: Value = serde_yaml::from_str(&written)?;
+    ensure!(text(&schedule, &["kind"])? == "CronJob", "{written}");
+    ensure!(text(&schedule, &["metadata", "namespace"])? == "kubectl-etcd");
+    let pod = ["spec", "jobTemplate", "spec", "template", "spec"];
+    let pod = pod.iter().try_fold(&schedule, |at, key| at.get(*key));
+    let containers = list(pod.context("no pod")?, "containers")?;
+    for container in containers {
+        ensure!(text(container, &["image"])? == image, "{written}");
+    }
+    ensure!(containers.len() == 1);
+    Ok(())
+}
+
+/// A registry knows an image by the sha256 of its manifest, which is in the archive that goes there.
+#[test]
+fn the_image_is_written_down_by_the_digest_it_has_in_a_registry() -> Result<()> {
+    let image = testbed::parts::job_image()?;
+    let dist = image.archive.parent().context("no folder")?;
+    let reference = fs::read_to_string(dist.join("etcd-job-image.reference"))?;
+    let (name, digest) = reference
+        .trim()
+        .split_once("@sha256:")
+        .with_context(|| format!("{reference} has no digest"))?;
+    ensure!(
+        image.reference.starts_with(&format!("{name}:")),
+        "{reference} is not {}",
+        image.reference
+    );
+    let archive = dist.join("etcd-job-image.oci.tar");
+    let manifest = run(Command::new("tar")
+        .arg("-xOf")
+        .arg(archive)
+        .arg(format!("blobs/sha256/{digest}")))?;
+    let found: String = Sha256::digest(&manifest)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    ensure!(found == digest, "{digest} is the name of something else");
+    let manifest: serde_json::Value = serde_json::from_str(&manifest)?;
+    ensure!(
+        manifest["layers"]
+            .as_array()
+            .is_some_and(|all| all.len() == 1),
+        "{manifest} is no manifest of one layer"
+    );
+    Ok(())
+}
+
+/// What is released has to come out of the sources alone: two folders of different names and lengths give the same program.
+/// The loader is the smallest of what is shipped; the release workflow compares all of it.
+#[test]
+fn the_same_sources_give_the_same_program_wherever_they_lie() -> Result<()> {
+    let build = |folder: &Path| -> Result<String> {
+        let sources = folder.join("sources");
+        for part in ["jobs/loader", "images"] {
+            fs::create_dir_all(sources.join(part))?;
+        }
+        run(Command::new("cp")
+            .arg("-r")
+            .args(
+                ["Cargo.toml", "Cargo.lock", "build.rs", "src"]
+                    .map(|name| tree().join("jobs/loader").join(name)),
+            )
+            .arg(sources.join("jobs/loader")))?;
+        for name in ["images/rustflags", "rust-toolchain.toml"] {
+            fs::copy(tree().join(name), sources.join(name))?;
+        }
+        let script = ". images/rustflags; CARGO_ENCODED_RUSTFLAGS=$(encoded_rustflags \"$PWD/out\") cargo build --quiet \
+             --locked --release --features program --manifest-path jobs/loader/Cargo.toml \
+             --target x86_64-unknown-linux-gnu --target-dir \"$PWD/out\"";
+        run(Command::new("bash")
+            .args(["-euo", "pipefail", "-c", script])
+            .current_dir(&sources)
+            .env_remove("RUSTC_WORKSPACE_WRAPPER")
+            .env_remove("CARGO_TARGET_DIR"))?;
+        let loader = sources.join("out/x86_64-unknown-linux-gnu/release/loader");
+        let bytes = fs::read(&loader)?;
+        let folder = folder.to_string_lossy();
+        ensure!(
+            !bytes
+                .windows(folder.len())
+                .any(|at| at == folder.as_bytes()),
+            "the folder's name is in the program"
+        );
+        sha256(&loader)
+    };
+    let short = tempfile::Builder::new().prefix("a").tempdir()?;
+    let long = tempfile::Builder::new()
+        .prefix("another-one-with-a-long-name")
+        .tempdir()?;
+    ensure!(
+        build(short.path())? == build(long.path())?,
+        "the folder decides what the program is"
+    );
+    Ok(())
+}
+
+#[test]
 fn the_two_variants_of_the_roles_differ_in_the_namespace_alone() -> Result<()> {
     let own = fs::read_to_string(tree().join("manifests/rbac.yaml"))?;
     let kube_system = fs::read_to_string(tree().join("manifests/rbac-kube-system.yaml"))?;

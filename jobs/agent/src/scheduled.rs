@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use etcd_operations::kept::schedule::{NOT_PRUNED, Routine};
+use etcd_operations::kept::schedule::{NODE_VARIABLE, NOT_PRUNED, Routine};
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, Events, scheduled as operate};
 use etcd_operations::wire::Event;
@@ -19,8 +19,9 @@ pub(crate) fn scheduled(routine: &str) -> ExitCode {
             Ok(stop) => stop,
             Err(failure) => return end(&Event::Failed { failure }),
         };
+        let node = std::env::var(NODE_VARIABLE).ok();
         let work = async |events: &mut Events<'_>, cancel: &Cancel| {
-            Box::pin(operate(&routine, events, cancel)).await
+            Box::pin(operate(&routine, node.as_deref(), events, cancel)).await
         };
         let result = told(work, &mut stop).await;
         let report = match result {

@@ -5,13 +5,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Failure {
-    /// The command line is not `DIGEST SIZE PART… -- ARGUMENT…`.
-    Arguments = 120,
+    /// The loader was built for no program.
+    Blank = 120,
     /// A part is not there or cannot be read.
     Unreadable = 121,
-    /// The parts do not make up a program of the announced size.
+    /// The parts do not make up a program of the size the loader was built for.
     Parts = 122,
-    /// The program is not the one whose digest was given.
+    /// The program is not the one the loader was built for.
     Digest = 123,
     /// The node gives no memory file or does not let it be executed.
     Refused = 124,
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn exit_codes_are_the_documented_ones() {
         let codes = [
-            Failure::Arguments,
+            Failure::Blank,
             Failure::Unreadable,
             Failure::Parts,
             Failure::Digest,

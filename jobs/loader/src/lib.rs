@@ -1,4 +1,4 @@
-//! What the loader does, apart from the system calls: read the command line, join and inflate the parts, check the digest.
+//! What the loader does, apart from the system calls: know its program, join and inflate the parts, check the digest.
 //!
 //! Nothing here allocates, calls the system or prints, so all of it is tested on the host with the standard library.
 #![cfg_attr(not(test), no_std)]
@@ -12,6 +12,10 @@
     )
 )]
 
-pub mod arguments;
 pub mod failure;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod program;
+pub mod stamp;
+#[cfg(test)]
+mod stamp_tests;

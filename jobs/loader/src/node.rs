@@ -4,11 +4,9 @@ use core::convert::Infallible;
 use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 
-use etcd_job_loader::arguments::Arguments;
 use etcd_job_loader::failure::Failure;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
-use rustix::fs::AtFlags;
-use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{AtFlags, CWD, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use syscalls::{Sysno, syscall};
@@ -18,27 +16,68 @@ use crate::start::Vectors;
 /// As much of a part as is held at a time, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// Gives a file to `take`, piece by piece in order.
-pub(crate) fn read(
-    path: &CStr,
-    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let unreadable = |error| {
-        let name = path.to_str().unwrap_or("a part");
-        report(
-            Failure::Unreadable,
-            format_args!("cannot read {name}: {}", Reason(error)),
-        )
-    };
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(unreadable)?;
-    let mut piece = [0; PIECE];
-    loop {
-        match rustix::io::read(&file, &mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(length) => take(piece.get(..length).unwrap_or(&piece))?,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(unreadable(error)),
+/// The longest path of the loader that is understood, in bytes.
+const LONGEST_PATH: usize = 512;
+
+/// The folder that the loader itself lies in: the only one it takes files from.
+pub(crate) struct Folder(OwnedFd);
+
+impl Folder {
+    /// Opens it. Not by the name the loader was called by, which its caller chooses.
+    pub(crate) fn of_loader() -> Result<Self, Failure> {
+        let cannot = |error| {
+            report(
+                Failure::Unreadable,
+                format_args!("cannot open the loader's own folder: {}", Reason(error)),
+            )
+        };
+        let mut path = [0_u8; LONGEST_PATH];
+        let written =
+            rustix::fs::readlinkat_raw(CWD, c"/proc/self/exe", &mut path[..]).map_err(cannot)?;
+        // A longer one was cut, and there would be no room for the end of a C string.
+        if written >= LONGEST_PATH {
+            return Err(cannot(Errno::NAMETOOLONG));
+        }
+        let slash = path
+            .get(..written)
+            .and_then(|path| path.iter().rposition(|byte| *byte == b'/'));
+        // The folder ends where the loader's own name begins.
+        let end = path.iter_mut().skip(slash.map_or(0, |slash| slash.max(1)));
+        end.for_each(|byte| *byte = 0);
+        let folder = CStr::from_bytes_until_nul(&path).map_err(|_| cannot(Errno::NAMETOOLONG))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::open(folder, flags, Mode::empty())
+            .map(Self)
+            .map_err(cannot)
+    }
+
+    /// Gives `part-NUMBER` to `take`, piece by piece in order.
+    pub(crate) fn read_part(
+        &self,
+        number: u32,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let unreadable = |error| {
+            report(
+                Failure::Unreadable,
+                format_args!("cannot read part-{number}: {}", Reason(error)),
+            )
+        };
+        let mut name = Line::<16>::new();
+        // It has room for a number of two digits and the zero at the end, and there are no more parts.
+        let _ = write!(name, "part-{number}\0");
+        let name =
+            CStr::from_bytes_until_nul(&name.bytes).map_err(|_| unreadable(Errno::NAMETOOLONG))?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.0, name, flags, Mode::empty()).map_err(unreadable)?;
+        let mut piece = [0; PIECE];
+        loop {
+            match rustix::io::read(&file, &mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(length) => take(piece.get(..length).unwrap_or(&piece))?,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(unreadable(error)),
+            }
         }
     }
 }
@@ -118,15 +157,13 @@ impl SealedFile {
         unsafe { core::slice::from_raw_parts(self.content.start, self.content.length) }
     }
 
-    /// Becomes the program in it, under `name`, with the arguments behind the loader's own and the same environment.
+    /// Becomes the program in it, under `name`, with the loader's own arguments and environment.
     pub(crate) fn execute(
         &self,
         name: &'static CStr,
         vectors: &Vectors,
-        arguments: &Arguments,
     ) -> Result<Infallible, Failure> {
-        let separator = Arguments::FIRST_PART.saturating_add(arguments.parts);
-        let argv = vectors.arguments_from(separator, name);
+        let argv = vectors.named(name);
         let environment = vectors.environment();
         let empty = c"".as_ptr();
         let descriptor = self.file.as_raw_fd();
@@ -183,10 +220,7 @@ impl Drop for Mapping {
 
 /// Says one line on standard error, and gives the failure back.
 pub(crate) fn report(failure: Failure, message: fmt::Arguments<'_>) -> Failure {
-    let mut line = Line {
-        bytes: [0; 512],
-        length: 0,
-    };
+    let mut line = Line::<512>::new();
     // What does not fit is left out: a path of the longest kind would not be a reason to say nothing.
     let _ = writeln!(line, "kubectl-etcd loader: {message}");
     if let (512, Some(last)) = (line.length, line.bytes.last_mut()) {
@@ -206,13 +240,22 @@ pub(crate) fn report(failure: Failure, message: fmt::Arguments<'_>) -> Failure {
     failure
 }
 
-/// One line that is being written.
-struct Line {
-    bytes: [u8; 512],
+/// A short text that is being written; what does not fit is left out.
+struct Line<const SIZE: usize> {
+    bytes: [u8; SIZE],
     length: usize,
 }
 
-impl fmt::Write for Line {
+impl<const SIZE: usize> Line<SIZE> {
+    fn new() -> Self {
+        Self {
+            bytes: [0; SIZE],
+            length: 0,
+        }
+    }
+}
+
+impl<const SIZE: usize> fmt::Write for Line<SIZE> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = self.bytes.iter_mut().skip(self.length);
         self.length = self
@@ -231,6 +274,8 @@ impl fmt::Display for Reason {
             Errno::NOENT => formatter.write_str("no such file"),
             Errno::ACCESS | Errno::PERM => formatter.write_str("permission denied"),
             Errno::ISDIR => formatter.write_str("is a directory"),
+            Errno::LOOP => formatter.write_str("is a link"),
+            Errno::NAMETOOLONG => formatter.write_str("its path is too long"),
             Errno::NOMEM => formatter.write_str("out of memory"),
             Errno::MFILE | Errno::NFILE => formatter.write_str("too many open files"),
             Errno::NOEXEC => formatter.write_str("not a program for this machine"),

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 /// A SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest([u8; 32]);
+pub struct Digest(pub [u8; 32]);
 
 impl Digest {
     /// The digest of these bytes.
@@ -15,28 +15,6 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
-
-    /// Reads 64 hexadecimal digits, of either case; anything else is none.
-    #[must_use]
-    pub fn from_hex(text: &[u8]) -> Option<Self> {
-        let (pairs, []) = text.as_chunks::<2>() else {
-            return None;
-        };
-        let mut bytes = [0; 32];
-        if pairs.len() != bytes.len() {
-            return None;
-        }
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = (nibble(*high)? << 4) | nibble(*low)?;
-        }
-        Some(Self(bytes))
-    }
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 /// What is wrong with the parts.
@@ -48,9 +26,9 @@ pub enum Wrong {
     Cut,
     /// Something follows the end of the stream.
     Trailing,
-    /// The program is larger than the command line says.
+    /// The program is larger than it must be.
     TooLarge,
-    /// The stream ends before the program is as large as the command line says.
+    /// The stream ends before the program is as large as it must be.
     TooSmall,
 }
 
@@ -62,8 +40,8 @@ impl Wrong {
             Self::Damaged => "the parts are damaged or not in order",
             Self::Cut => "the parts end too early: one is missing or was cut",
             Self::Trailing => "there is more in the parts than the program",
-            Self::TooLarge => "the program in the parts is larger than announced",
-            Self::TooSmall => "the program in the parts is smaller than announced",
+            Self::TooLarge => "the program in the parts is larger than it must be",
+            Self::TooSmall => "the program in the parts is smaller than it must be",
         }
     }
 }

@@ -121,33 +121,12 @@ fn the_announced_size_binds() {
     assert_eq!(join([&stream[..]], program.len() + 1), Err(Wrong::TooSmall));
 }
 
-/// A stream of a few KiB that would inflate to 64 MiB stops at the announced size.
+/// A stream of a few KiB that would inflate to 64 MiB stops at the size it must have.
 #[test]
-fn a_bomb_does_not_grow_beyond_the_announced_size() {
+fn a_bomb_does_not_grow_beyond_the_programs_size() {
     let stream = compress_to_vec(&vec![0; 64 << 20], 9);
     assert!(stream.len() < 80_000);
     assert_eq!(join([&stream[..]], 4096), Err(Wrong::TooLarge));
-}
-
-#[test]
-fn digests_are_read_in_either_case_and_nothing_else() {
-    let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    assert_eq!(Digest::from_hex(text.as_bytes()), Some(Digest::of(b"abc")));
-    assert_eq!(
-        Digest::from_hex(text.to_uppercase().as_bytes()),
-        Some(Digest::of(b"abc"))
-    );
-    for wrong in [
-        "",
-        "ba",
-        &text[1..],
-        &text[2..],
-        &format!("{text}0"),
-        &format!("{text}00"),
-        &text.replace('b', " "),
-    ] {
-        assert_eq!(Digest::from_hex(wrong.as_bytes()), None, "{wrong:?}");
-    }
 }
 
 proptest! {

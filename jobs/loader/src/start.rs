@@ -31,30 +31,13 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
-    /// The arguments, the loader's own name first.
-    pub(crate) fn arguments(&self) -> impl Iterator<Item = &CStr> {
-        (0..self.count).map(|position| {
-            // SAFETY: position < argc, so this is one of the pointers that `enter` promises to be there.
-            let argument = unsafe { *self.arguments.wrapping_add(position) };
-            // SAFETY: the kernel ends every argument with a zero byte and nothing here ever writes to them.
-            unsafe { CStr::from_ptr(argument) }
-        })
-    }
-
-    /// The arguments from `position` on under another name: the one at `position` is replaced by `name`, so that this
-    /// is a whole argument vector, ending in a null.
-    pub(crate) fn arguments_from(
-        &self,
-        position: usize,
-        name: &'static CStr,
-    ) -> *const *const c_char {
-        let position = position.min(self.count);
-        let first = self.arguments.wrapping_add(position);
-        if position < self.count {
-            // SAFETY: one of the pointers, on the stack and writable; nobody holds a reference to the slot itself.
-            unsafe { first.write(name.as_ptr()) };
+    /// The arguments under another name than the one the loader was called by: a whole argument vector, ending in a null.
+    pub(crate) fn named(&self, name: &'static CStr) -> *const *const c_char {
+        if self.count > 0 {
+            // SAFETY: the first pointer, on the stack and writable; nobody holds a reference to the slot itself.
+            unsafe { self.arguments.write(name.as_ptr()) };
         }
-        first
+        self.arguments
     }
 
     /// The environment vector, ending in a null.

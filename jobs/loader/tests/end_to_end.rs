@@ -9,12 +9,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use etcd_job_loader::stamp::Stamp;
 use miniz_oxide::deflate::compress_to_vec;
+use sha2::Digest as _;
 use tempfile::TempDir;
 
 /// Builds the loader once, by a cargo of its own: with unwinding, as tests are built, it cannot be.
@@ -44,60 +46,49 @@ fn loader() -> &'static Path {
     })
 }
 
-/// A program in parts on disk.
-struct Parts {
+/// A folder with a program in parts and a loader for it, as a mounted ConfigMap has them.
+struct Carried {
     folder: TempDir,
-    digest: String,
-    size: usize,
-    paths: Vec<PathBuf>,
+    stamp: Stamp,
 }
 
-impl Parts {
+impl Carried {
     fn of(program: &[u8], count: usize) -> Self {
         let stream = compress_to_vec(program, 6);
         let folder = TempDir::new().unwrap();
-        let paths = stream
-            .chunks(stream.len().div_ceil(count))
-            .enumerate()
-            .map(|(number, part)| {
-                let path = folder.path().join(format!("part{number}"));
-                fs::write(&path, part).unwrap();
-                path
-            })
-            .collect();
-        Self {
-            folder,
-            digest: sha256(program),
-            size: program.len(),
-            paths,
+        let parts = stream.chunks(stream.len().div_ceil(count));
+        let stamp = Stamp {
+            digest: sha2::Sha256::digest(program).into(),
+            size_bytes: program.len(),
+            parts: u32::try_from(parts.len()).unwrap(),
+        };
+        for (number, part) in parts.enumerate() {
+            fs::write(folder.path().join(format!("part-{number}")), part).unwrap();
         }
+        Self { folder, stamp }
     }
 
     fn of_shell() -> Self {
         Self::of(&fs::read("/bin/sh").unwrap(), 3)
     }
 
+    fn part(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("part-{number}"))
+    }
+
+    /// The loader, filled in as the plugin's build does it.
     fn command(&self) -> Command {
-        let mut command = Command::new(loader());
-        command
-            .arg(&self.digest)
-            .arg(self.size.to_string())
-            .args(&self.paths)
-            .arg("--");
-        command
+        let mut bytes = fs::read(loader()).unwrap();
+        assert!(self.stamp.fill_in(&mut bytes));
+        let path = self.folder.path().join("loader");
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::metadata(loader()).unwrap().permissions()).unwrap();
+        Command::new(path)
     }
 
     fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
         self.command().args(arguments).output().unwrap()
     }
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// One line, from the loader, with this code, and nothing else: above all, nothing was run.
@@ -119,7 +110,7 @@ const SCRIPT: &str = "echo ran";
 #[test]
 fn the_program_gets_its_arguments_and_exit_code() {
     let script = r#"echo "$#:$1:$2:$3"; exit 7"#;
-    let output = Parts::of_shell().run(&["-c", script, "zero", "one", "", "--"]);
+    let output = Carried::of_shell().run(&["-c", script, "zero", "one", "", "--"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "3:one::--\n");
     assert_eq!(output.status.code(), Some(7));
     assert_eq!(output.stderr, b"");
@@ -127,14 +118,14 @@ fn the_program_gets_its_arguments_and_exit_code() {
 
 #[test]
 fn the_program_goes_by_the_name_of_etcd_job() {
-    let output = Parts::of_shell().run(&["-c", "tr '\\0' '|' < /proc/$$/cmdline"]);
+    let output = Carried::of_shell().run(&["-c", "tr '\\0' '|' < /proc/$$/cmdline"]);
     assert!(output.stdout.starts_with(b"etcd-job|-c|"), "{output:?}");
 }
 
 #[test]
 fn environment_process_and_open_files_stay_as_they_were() {
-    let parts = Parts::of_shell();
-    let child = parts
+    let carried = Carried::of_shell();
+    let child = carried
         .command()
         .args([
             "-c",
@@ -171,8 +162,8 @@ fn the_program_cannot_be_changed_while_it_runs() {
     use std::io::Read as _;
     use std::process::Stdio;
 
-    let parts = Parts::of_shell();
-    let mut child = parts
+    let carried = Carried::of_shell();
+    let mut child = carried
         .command()
         .args(["-c", "echo started; read wait"])
         .stdin(Stdio::piped())
@@ -194,7 +185,7 @@ fn the_program_cannot_be_changed_while_it_runs() {
     assert_eq!(seals & all, all);
     assert_eq!(
         file.metadata().unwrap().len(),
-        u64::try_from(parts.size).unwrap()
+        u64::try_from(carried.stamp.size_bytes).unwrap()
     );
 }
 
@@ -202,21 +193,9 @@ fn the_program_cannot_be_changed_while_it_runs() {
 fn a_program_of_one_part_and_of_many_runs() {
     let shell = fs::read("/bin/sh").unwrap();
     for count in [1, 2, 50] {
-        let output = Parts::of(&shell, count).run(&["-c", SCRIPT]);
+        let output = Carried::of(&shell, count).run(&["-c", SCRIPT]);
         assert_eq!(output.stdout, b"ran\n", "{count} parts: {output:?}");
     }
-}
-
-#[test]
-fn a_wrong_digest_runs_nothing() {
-    let mut parts = Parts::of_shell();
-    let first = if parts.digest.starts_with('0') {
-        "1"
-    } else {
-        "0"
-    };
-    parts.digest.replace_range(..1, first);
-    assert_refused(&parts.run(&["-c", SCRIPT]), 123, "does not have the digest");
 }
 
 #[test]
@@ -224,42 +203,113 @@ fn another_program_in_the_parts_runs_nothing() {
     let shell = fs::read("/bin/sh").unwrap();
     let mut other = shell.clone();
     *other.last_mut().unwrap() ^= 1;
-    let mut parts = Parts::of(&other, 3);
-    parts.digest = sha256(&shell);
-    assert_refused(&parts.run(&["-c", SCRIPT]), 123, "does not have the digest");
+    let mut carried = Carried::of(&other, 3);
+    carried.stamp.digest = sha2::Sha256::digest(&shell).into();
+    assert_refused(
+        &carried.run(&["-c", SCRIPT]),
+        123,
+        "not those of the program",
+    );
+}
+
+/// What decides is in the loader: the line that an earlier version took, with a digest and parts of the caller's choice,
+/// is the program's own arguments.
+#[test]
+fn a_command_line_cannot_choose_the_program() {
+    let carried = Carried::of(&fs::read("/bin/echo").unwrap(), 1);
+    let other = Carried::of_shell();
+    let part = other.part(0);
+    let digest: String = other
+        .stamp
+        .digest
+        .map(|byte| format!("{byte:02x}"))
+        .concat();
+    let size = other.stamp.size_bytes.to_string();
+    let line = [&digest, &size, part.to_str().unwrap(), "--", "-c", SCRIPT];
+    let output = carried.run(&line);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("{}\n", line.join(" "))
+    );
+}
+
+#[test]
+fn only_the_loaders_own_folder_counts() {
+    use std::os::unix::process::CommandExt as _;
+
+    let carried = Carried::of_shell();
+    let elsewhere = Carried::of(&fs::read("/bin/echo").unwrap(), 3);
+    // Neither the working directory, nor the name it is called by, nor a link to it leads to other parts.
+    let link = elsewhere.folder.path().join("loader");
+    let loader = carried.command();
+    symlink(loader.get_program(), &link).unwrap();
+    let output = Command::new(&link)
+        .arg0(&link)
+        .args(["-c", SCRIPT])
+        .current_dir(elsewhere.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"ran\n", "{output:?}");
+}
+
+#[test]
+fn a_part_that_is_a_link_is_refused() {
+    let carried = Carried::of_shell();
+    let moved = carried.folder.path().join("moved");
+    fs::rename(carried.part(1), &moved).unwrap();
+    symlink(&moved, carried.part(1)).unwrap();
+    assert_refused(&carried.run(&["-c", SCRIPT]), 121, "part-1: is a link");
+}
+
+/// As kubelet lays out a volume: links to what lies in a folder of the version.
+#[test]
+fn a_mounted_volume_is_laid_out_so_that_it_runs() {
+    let carried = Carried::of_shell();
+    let volume = TempDir::new().unwrap();
+    symlink(carried.folder.path(), volume.path().join("..data")).unwrap();
+    let _ = carried.command();
+    symlink("..data/loader", volume.path().join("loader")).unwrap();
+    for number in 0..3 {
+        let name = format!("part-{number}");
+        symlink(format!("..data/{name}"), volume.path().join(&name)).unwrap();
+    }
+    let output = Command::new(volume.path().join("loader"))
+        .args(["-c", SCRIPT])
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"ran\n", "{output:?}");
 }
 
 #[test]
 fn a_missing_part_is_named() {
-    let parts = Parts::of_shell();
-    fs::remove_file(&parts.paths[1]).unwrap();
-    assert_refused(&parts.run(&["-c", SCRIPT]), 121, "part1: no such file");
+    let carried = Carried::of_shell();
+    fs::remove_file(carried.part(1)).unwrap();
+    assert_refused(&carried.run(&["-c", SCRIPT]), 121, "part-1: no such file");
 }
 
 #[test]
 fn a_folder_in_place_of_a_part_is_named() {
-    let mut parts = Parts::of_shell();
-    parts.paths[2] = parts.folder.path().to_owned();
-    assert_refused(&parts.run(&["-c", SCRIPT]), 121, "is a directory");
+    let carried = Carried::of_shell();
+    fs::remove_file(carried.part(2)).unwrap();
+    fs::create_dir(carried.part(2)).unwrap();
+    assert_refused(&carried.run(&["-c", SCRIPT]), 121, "part-2: is a directory");
 }
 
 #[test]
-fn a_part_left_out_is_refused() {
-    for left_out in 0..3 {
-        let mut parts = Parts::of_shell();
-        parts.paths.remove(left_out);
-        let output = parts.run(&["-c", SCRIPT]);
-        let code = output.status.code().unwrap();
-        assert!(code == 122 || code == 123, "{output:?}");
-        assert_refused(&output, code, "");
-    }
+fn fewer_parts_than_there_are_are_refused() {
+    let mut carried = Carried::of_shell();
+    carried.stamp.parts -= 1;
+    assert_refused(&carried.run(&["-c", SCRIPT]), 122, "end too early");
 }
 
 #[test]
 fn parts_in_another_order_are_refused() {
-    let mut parts = Parts::of_shell();
-    parts.paths.swap(1, 2);
-    let output = parts.run(&["-c", SCRIPT]);
+    let carried = Carried::of_shell();
+    let moved = carried.folder.path().join("moved");
+    fs::rename(carried.part(1), &moved).unwrap();
+    fs::rename(carried.part(2), carried.part(1)).unwrap();
+    fs::rename(&moved, carried.part(2)).unwrap();
+    let output = carried.run(&["-c", SCRIPT]);
     let code = output.status.code().unwrap();
     assert!(code == 122 || code == 123, "{output:?}");
     assert_refused(&output, code, "");
@@ -267,101 +317,81 @@ fn parts_in_another_order_are_refused() {
 
 #[test]
 fn a_cut_part_is_refused() {
-    let parts = Parts::of_shell();
-    let last = parts.paths.last().unwrap();
-    let bytes = fs::read(last).unwrap();
+    let carried = Carried::of_shell();
+    let last = carried.part(2);
+    let bytes = fs::read(&last).unwrap();
     for length in [0, 1, bytes.len() / 2, bytes.len() - 1] {
-        fs::write(last, &bytes[..length]).unwrap();
-        assert_refused(&parts.run(&["-c", SCRIPT]), 122, "end too early");
+        fs::write(&last, &bytes[..length]).unwrap();
+        assert_refused(&carried.run(&["-c", SCRIPT]), 122, "end too early");
     }
 }
 
 #[test]
 fn anything_after_the_program_is_refused() {
-    let parts = Parts::of_shell();
-    let last = parts.paths.last().unwrap();
-    let mut bytes = fs::read(last).unwrap();
+    let carried = Carried::of_shell();
+    let last = carried.part(2);
+    let mut bytes = fs::read(&last).unwrap();
     bytes.push(0);
-    fs::write(last, bytes).unwrap();
-    assert_refused(&parts.run(&["-c", SCRIPT]), 122, "more in the parts");
+    fs::write(&last, bytes).unwrap();
+    assert_refused(&carried.run(&["-c", SCRIPT]), 122, "more in the parts");
 }
 
 #[test]
 fn a_program_of_another_size_is_refused() {
-    let mut parts = Parts::of_shell();
-    parts.size -= 1;
-    assert_refused(&parts.run(&["-c", SCRIPT]), 122, "larger than announced");
-    parts.size += 2;
-    assert_refused(&parts.run(&["-c", SCRIPT]), 122, "smaller than announced");
+    let mut carried = Carried::of_shell();
+    carried.stamp.size_bytes -= 1;
+    assert_refused(&carried.run(&["-c", SCRIPT]), 122, "larger than it must be");
+    carried.stamp.size_bytes += 2;
+    assert_refused(
+        &carried.run(&["-c", SCRIPT]),
+        122,
+        "smaller than it must be",
+    );
 }
 
 #[test]
 fn damage_anywhere_is_refused() {
-    let parts = Parts::of_shell();
-    for (number, path) in parts.paths.iter().enumerate() {
-        let whole = fs::read(path).unwrap();
+    let carried = Carried::of_shell();
+    for number in 0..3 {
+        let path = carried.part(number);
+        let whole = fs::read(&path).unwrap();
         let mut bytes = whole.clone();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0x10;
-        fs::write(path, &bytes).unwrap();
-        let output = parts.run(&["-c", SCRIPT]);
+        fs::write(&path, &bytes).unwrap();
+        let output = carried.run(&["-c", SCRIPT]);
         let code = output.status.code().unwrap();
         assert!(code == 122 || code == 123, "part {number}: {output:?}");
         assert_refused(&output, code, "");
-        fs::write(path, whole).unwrap();
+        fs::write(&path, whole).unwrap();
     }
 }
 
 #[test]
 fn what_is_no_program_is_said_to_be_none() {
-    let parts = Parts::of(b"not a program, but with the right digest", 1);
-    assert_refused(&parts.run(&["x"]), 124, "not a program for this machine");
+    let carried = Carried::of(b"not a program, but with the right digest", 1);
+    assert_refused(&carried.run(&["x"]), 124, "not a program for this machine");
 }
 
 #[test]
-fn incomplete_command_lines_are_refused() {
-    let parts = Parts::of_shell();
-    let size = parts.size.to_string();
-    let part = parts.paths[0].to_str().unwrap();
-    let lines: [(&[&str], &str); 7] = [
-        (&[], "sha256"),
-        (&["--"], "sha256"),
-        (&[&parts.digest], "size"),
-        (&[&parts.digest, "0", part, "--"], "size"),
-        (&[&parts.digest, "99999999999", part, "--"], "size"),
-        (&[&parts.digest, &size, "--", "-c", SCRIPT], "no part"),
-        (
-            &[&parts.digest, &size, part, "-c", SCRIPT],
-            "'--' is missing",
-        ),
-    ];
-    for (line, says) in lines {
-        assert_refused(
-            &Command::new(loader()).args(line).output().unwrap(),
-            120,
-            says,
-        );
-    }
+fn a_loader_that_was_built_for_no_program_runs_nothing() {
+    let output = Command::new(loader()).args(["-c", SCRIPT]).output();
+    assert_refused(&output.unwrap(), 120, "built for no program");
 }
 
 #[test]
-fn no_arguments_at_all_are_refused() {
-    let output = Command::new(loader())
-        .arg0("")
-        .env_clear()
-        .output()
-        .unwrap();
-    assert_refused(&output, 120, "sha256");
-}
-
-#[test]
-fn a_name_that_is_no_text_still_gives_one_line() {
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut parts = Parts::of_shell();
-    parts.paths[0] = PathBuf::from(OsStr::from_bytes(b"/\xff\xfe"));
-    assert_refused(&parts.run(&["x"]), 121, "cannot read a part");
-    parts.paths[0] = PathBuf::from(format!("/{}", "x".repeat(3000)));
-    assert_refused(&parts.run(&["x"]), 121, "cannot read /xxx");
+fn a_loader_deep_in_a_tree_still_gives_one_line() {
+    let carried = Carried::of_shell();
+    let deep = carried
+        .folder
+        .path()
+        .join("x".repeat(250))
+        .join("y".repeat(250));
+    fs::create_dir_all(&deep).unwrap();
+    let path = deep.join("loader");
+    fs::copy(carried.command().get_program(), &path).unwrap();
+    let output = Command::new(path).args(["-c", SCRIPT]).output();
+    assert_refused(&output.unwrap(), 121, "its path is too long");
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub(crate) fn last_lines(log: &Path, most: usize) -> io::Result<Vec<String>> {
     Ok(lines(&String::from_utf8_lossy(&bytes), most))
 }
 
-fn lines(text: &str, most: usize) -> Vec<String> {
+/// The same of a text.
+pub(crate) fn lines(text: &str, most: usize) -> Vec<String> {
     let mut last = VecDeque::new();
     let mut begun = String::new();
     // The first one may be cut: then it is none of the log's, or a part of one.

@@ -11,7 +11,9 @@ pub mod pod;
 
 pub use line::{GivenFlag, Written, given};
 pub(crate) use line::{first_flag, plain_name};
-pub use pod::{ContainerFacts, HostVolume, Mount, PodFacts, TargetError, target_from_pod};
+pub use pod::{
+    ContainerFacts, HostVolume, Mount, PodFacts, TargetError, named_volumes, target_from_pod,
+};
 pub(crate) use pod::{named_paths, path_of_mount};
 
 /// etcd's switches: `--flag` alone means true, and the word after it is not their value (Go's `flag` package).

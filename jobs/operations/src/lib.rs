@@ -11,6 +11,8 @@ pub mod doctor;
 pub mod evidence;
 pub mod failure;
 pub mod flags;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod host;
 mod https;
 pub mod ids;

@@ -66,6 +66,16 @@ impl Wanted {
         *self == Self::Plain
     }
 
+    /// Whether files of the node go with the snapshot.
+    pub fn is_bundle(&self) -> bool {
+        matches!(self, Self::Bundle { .. })
+    }
+
+    /// Whether certificates and private keys go with the snapshot.
+    pub fn has_keys(&self) -> bool {
+        matches!(self, Self::Bundle { pki: true, .. })
+    }
+
     /// What names of such files end in.
     pub fn ending(self) -> &'static str {
         match self {

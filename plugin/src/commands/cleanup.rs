@@ -35,7 +35,8 @@ pub struct CleanupArgs {
 pub async fn cleanup(context: &Context<'_>, args: CleanupArgs) -> Result<Verdict, Error> {
     let session = context.open(&FleetArgs::default()).await?;
     let cleaned = session.cleanup(args.dry_run).await?;
-    let view = Cleanup::new(args.dry_run, context.connection.namespace.clone(), cleaned);
+    let namespace = session.cluster()?.connection.namespace.clone();
+    let view = Cleanup::new(args.dry_run, namespace, cleaned);
     context.ui.show(&view, args.output.output)?;
     Ok(Verdict::Healthy)
 }

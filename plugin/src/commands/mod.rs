@@ -20,6 +20,7 @@ pub mod snapshot;
 pub mod status;
 pub mod usage;
 pub mod version;
+pub mod viewers;
 
 use clap::Subcommand;
 use jiff::Timestamp;
@@ -59,6 +60,7 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     Recover(recover::RecoverArgs),
     Plan(plan::PlansArgs),
+    Viewers(viewers::ViewersArgs),
     Cleanup(cleanup::CleanupArgs),
     Version(version::VersionArgs),
     Completion(completion::CompletionArgs),
@@ -146,6 +148,7 @@ pub async fn run(context: &Context<'_>, command: Command) -> Result<Verdict, Err
         Command::Restore(args) => Box::pin(restore::restore(context, args)).await,
         Command::Recover(args) => Box::pin(recover::recover(context, args)).await,
         Command::Plan(args) => Box::pin(plan::plan(context, args)).await,
+        Command::Viewers(args) => viewers::viewers(context, args).await,
         Command::Cleanup(args) => cleanup::cleanup(context, args).await,
         Command::Version(args) => version::version(context, args).await,
         Command::Completion(args) => completion::completion(context.ui, args),

@@ -1,5 +1,8 @@
 //! From a pod of the API to what the flags' reader and the exec runner need.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use etcd_operations::flags::{ContainerFacts, Flags, HostVolume, Mount, PodFacts, target_from_pod};
 use k8s_openapi::api::core::v1::{Container, Pod};
 
@@ -30,14 +33,23 @@ pub(super) fn is_etcd(pod: &Pod) -> bool {
     if let Some(component) = labels.and_then(|labels| labels.get("component")) {
         return component == "etcd";
     }
-    let annotations = pod.metadata.annotations.as_ref();
-    let is_static = annotations.is_some_and(|all| all.contains_key(MIRROR));
     let named = pod
         .metadata
         .name
         .as_ref()
         .is_some_and(|name| name.starts_with("etcd-"));
-    is_static && (named || etcd_container(pod).is_some())
+    is_static(pod) && (named || etcd_container(pod).is_some())
+}
+
+/// Whether this is the API's picture of a static pod.
+pub(super) fn is_static(pod: &Pod) -> bool {
+    let annotations = pod.metadata.annotations.as_ref();
+    annotations.is_some_and(|all| all.contains_key(MIRROR))
+}
+
+/// The volumes of the node in which something lies that the pod's flags name.
+pub(super) fn named_volumes(node: &str, pod: &Pod) -> BTreeSet<PathBuf> {
+    etcd_operations::flags::named_volumes(&facts(node, pod))
 }
 
 /// Puts what an etcd pod tells to its node.

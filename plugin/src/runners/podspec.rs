@@ -10,8 +10,9 @@ use etcd_operations::pack::Packing;
 use etcd_operations::target::Target;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, HostPathVolumeSource, LocalObjectReference, Pod, PodSpec,
-    PodTemplateSpec, SecurityContext, Toleration, Volume, VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, HostPathVolumeSource, LocalObjectReference, Pod,
+    PodSpec, PodTemplateSpec, SELinuxOptions, SeccompProfile, SecurityContext, Toleration, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -145,7 +146,7 @@ fn pod_spec(assignment: &Assignment, program: &Program) -> PodSpec {
     let target = &assignment.target;
     let needed = needed(&assignment.operation, target);
     let arguments = serde_json::to_string(assignment).unwrap_or_default();
-    let spec = privileged(
+    let spec = on_host_network(
         program,
         program.image(target),
         needed,
@@ -167,8 +168,9 @@ pub(crate) fn anything() -> Toleration {
     }
 }
 
-/// A pod that runs the program as root on the network of its node, wherever that is.
-pub(crate) fn privileged(
+/// A pod that runs the program as root on the network of its node, wherever that is, with no more rights than reading
+/// what belongs to others.
+pub(crate) fn on_host_network(
     program: &Program,
     image: Option<String>,
     needed: Vec<Needed>,
@@ -176,7 +178,7 @@ pub(crate) fn privileged(
 ) -> PodSpec {
     let mut files = Files::default();
     for needed in needed {
-        files.add(needed);
+        files.add(&needed);
     }
     program.mount(&mut files);
     PodSpec {
@@ -200,20 +202,45 @@ pub(crate) fn privileged(
             image,
             image_pull_policy: Some(program.pull_policy().into()),
             command: program.command(),
-            args: Some(program.arguments(arguments)),
-            security_context: Some(SecurityContext {
-                privileged: Some(true),
-                // etcd's keys are root's.
-                run_as_user: Some(0),
-                read_only_root_filesystem: Some(true),
-                ..SecurityContext::default()
-            }),
+            args: Some(arguments.into()),
+            security_context: Some(security_context()),
             termination_message_policy: Some("FallbackToLogsOnError".into()),
             volume_mounts: Some(files.mounts),
             ..Container::default()
         }],
         volumes: Some(files.volumes),
         ..PodSpec::default()
+    }
+}
+
+/// The one capability that is left: an etcd may run as another user than root, and its keys and data are that one's.
+pub(crate) const CAPABILITY: &str = "DAC_READ_SEARCH";
+/// The SELinux type of containers that may read what is mounted from their node: nodes that enforce SELinux label etcd's
+/// keys as no other container may read them. Without SELinux it means nothing.
+pub(crate) const SELINUX_TYPE: &str = "spc_t";
+
+/// No operation needs a privileged container: etcd is spoken to over the network, and what is read or written of the node
+/// is mounted.
+fn security_context() -> SecurityContext {
+    SecurityContext {
+        privileged: Some(false),
+        allow_privilege_escalation: Some(false),
+        // etcd's keys are root's.
+        run_as_user: Some(0),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".into()]),
+            add: Some(vec![CAPABILITY.into()]),
+        }),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".into(),
+            ..SeccompProfile::default()
+        }),
+        se_linux_options: Some(SELinuxOptions {
+            type_: Some(SELINUX_TYPE.into()),
+            ..SELinuxOptions::default()
+        }),
+        ..SecurityContext::default()
     }
 }
 
@@ -231,6 +258,47 @@ pub(crate) enum Needed {
     Scratch(PathBuf),
     /// All of the node's file system, to be read, at [`HOST`].
     Host,
+    /// A folder of the node, to be read, at its path below [`HOST`].
+    HostFolder(PathBuf),
+    /// A file or a folder of the node that a static pod mounts too, to be read, at its path below [`HOST`].
+    HostPath(PathBuf),
+}
+
+/// The files and folders of the node that an operation mounts, with the kind each must be of there.
+pub(crate) fn node_files(operation: &Operation, target: &Target) -> Vec<(PathBuf, &'static str)> {
+    let needed = needed(operation, target);
+    needed.iter().filter_map(Needed::on_node).collect()
+}
+
+impl Needed {
+    /// Where it is on the node, and the kind it must be of there; none: it is the pod's own.
+    fn on_node(&self) -> Option<(PathBuf, &'static str)> {
+        let (path, kind) = match self {
+            Self::File(path) => (path.clone(), "File"),
+            Self::Folder(path) | Self::HostFolder(path) => (path.clone(), "Directory"),
+            Self::FolderOrNone(path) | Self::Writable(path) => (path.clone(), "DirectoryOrCreate"),
+            Self::Host => ("/".into(), "Directory"),
+            // No kind is asked for.
+            Self::HostPath(path) => (path.clone(), ""),
+            Self::Scratch(_) => return None,
+        };
+        Some((path, kind))
+    }
+
+    /// Where it is mounted.
+    fn mounted_at(&self) -> PathBuf {
+        match self {
+            Self::File(path)
+            | Self::Folder(path)
+            | Self::FolderOrNone(path)
+            | Self::Writable(path)
+            | Self::Scratch(path) => path.clone(),
+            Self::Host => HOST.into(),
+            Self::HostFolder(path) | Self::HostPath(path) => {
+                Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path))
+            }
+        }
+    }
 }
 
 fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
@@ -303,47 +371,32 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    fn add(&mut self, needed: Needed) {
+    fn add(&mut self, needed: &Needed) {
+        let (on_node, mounted_at) = (needed.on_node(), needed.mounted_at());
+        let read_only = !matches!(needed, Needed::Writable(_) | Needed::Scratch(_));
         // Without it, what is unmounted on the node meanwhile would stay mounted, and its device busy, in here.
-        let mut propagation = None;
-        let (path, kind, read_only) = match needed {
-            Needed::File(path) => (path, Some("File"), true),
-            Needed::Folder(path) => (path, Some("Directory"), true),
-            Needed::FolderOrNone(path) => (path, Some("DirectoryOrCreate"), true),
-            Needed::Writable(path) => (path, Some("DirectoryOrCreate"), false),
-            Needed::Scratch(path) => (path, None, false),
-            Needed::Host => {
-                propagation = Some("HostToContainer".to_owned());
-                (HOST.into(), Some("Directory"), true)
-            }
-        };
-        let on_node = if propagation.is_some() {
-            "/".to_owned()
-        } else {
-            path.to_string_lossy().into_owned()
-        };
+        let propagation = matches!(needed, Needed::Host).then(|| "HostToContainer".to_owned());
         if self
             .mounts
             .iter()
-            .any(|mount| Path::new(&mount.mount_path) == path)
+            .any(|mount| Path::new(&mount.mount_path) == mounted_at)
         {
             // The certificate and the key may be one file.
             return;
         }
-        let text = path.to_string_lossy().into_owned();
         let name = format!("node-{}", self.volumes.len());
         self.volumes.push(Volume {
             name: name.clone(),
-            host_path: kind.map(|kind| HostPathVolumeSource {
-                path: on_node,
-                type_: Some(kind.into()),
+            empty_dir: on_node.is_none().then(EmptyDirVolumeSource::default),
+            host_path: on_node.map(|(path, kind)| HostPathVolumeSource {
+                path: path.to_string_lossy().into_owned(),
+                type_: Some(kind.to_owned()),
             }),
-            empty_dir: kind.is_none().then(EmptyDirVolumeSource::default),
             ..Volume::default()
         });
         self.mounts.push(VolumeMount {
             name,
-            mount_path: text,
+            mount_path: mounted_at.to_string_lossy().into_owned(),
             read_only: Some(read_only),
             mount_propagation: propagation,
             ..VolumeMount::default()
@@ -470,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn the_job_is_pinned_privileged_and_bounded() {
+    fn the_job_is_pinned_bounded_and_may_only_read() {
         let job = job(
             &run(),
             &assignment(Operation::Status),
@@ -497,7 +550,15 @@ mod tests {
         assert_eq!(pod("/restartPolicy"), "Never");
         assert_eq!(pod("/imagePullSecrets/0/name"), "pull");
         assert_eq!(pod("/containers/0/image"), "example.com/etcd-job:1");
-        assert_eq!(pod("/containers/0/securityContext/privileged"), true);
+        let security = pod("/containers/0/securityContext");
+        assert_eq!(security["privileged"], false);
+        assert_eq!(security["allowPrivilegeEscalation"], false);
+        assert_eq!(security["capabilities"]["drop"][0], "ALL");
+        assert_eq!(
+            security["capabilities"]["add"],
+            serde_json::json!(["DAC_READ_SEARCH"])
+        );
+        assert_eq!(security["seccompProfile"]["type"], "RuntimeDefault");
         assert_eq!(pod("/containers/0/args/0"), "run");
     }
 }

@@ -2,13 +2,16 @@
 
 use etcd_operations::target::Target;
 use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, KeyToPath, ProjectedVolumeSource, Volume, VolumeMount, VolumeProjection,
+    ConfigMapProjection, KeyToPath, PodSpec, ProjectedVolumeSource, Volume, VolumeMount,
+    VolumeProjection,
 };
 
 use super::podspec::Files;
 
 /// The folder of the carried program inside the pod.
-const FOLDER: &str = "/carried";
+pub(crate) const FOLDER: &str = "/carried";
+/// The volume that is mounted there.
+pub(crate) const VOLUME: &str = "carried";
 /// The loader's key in the first ConfigMap, and its file name.
 pub(crate) const LOADER: &str = "loader";
 
@@ -27,10 +30,6 @@ pub(crate) enum Program {
 /// Where the parts of a carried program are in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CarriedProgram {
-    /// sha256 of the program.
-    pub(crate) digest: String,
-    /// Its size.
-    pub(crate) size_bytes: usize,
     /// The ConfigMaps, in order. Each has its part under [`part_key`]; the first has the loader too.
     pub(crate) config_maps: Vec<String>,
 }
@@ -38,6 +37,12 @@ pub(crate) struct CarriedProgram {
 /// The key, and file name, of the part with this number.
 pub(crate) fn part_key(number: usize) -> String {
     format!("part-{number}")
+}
+
+/// The keys of the ConfigMap with this number.
+pub(crate) fn keys(number: usize) -> Vec<String> {
+    let loader = (number == 0).then(|| LOADER.to_owned());
+    [part_key(number)].into_iter().chain(loader).collect()
 }
 
 impl Program {
@@ -73,14 +78,6 @@ impl Program {
         }
     }
 
-    /// The container's arguments, to start the program with these.
-    pub(crate) fn arguments(&self, own: impl IntoIterator<Item = String>) -> Vec<String> {
-        match self {
-            Self::Image { .. } => own.into_iter().collect(),
-            Self::Carried(carried) => carried.loader_arguments(own),
-        }
-    }
-
     /// The command line of a second process of the program in the same container.
     pub(crate) fn exec_command(&self, own: impl IntoIterator<Item = String>) -> Vec<String> {
         // An image's entrypoint is not told to exec: the job image has its program here (images/).
@@ -88,7 +85,7 @@ impl Program {
             Self::Image { .. } => "/etcd-job".to_owned(),
             Self::Carried(_) => format!("{FOLDER}/{LOADER}"),
         };
-        [first].into_iter().chain(self.arguments(own)).collect()
+        [first].into_iter().chain(own).collect()
     }
 
     /// Mounts the carried program.
@@ -101,10 +98,7 @@ impl Program {
             .iter()
             .enumerate()
             .map(|(number, name)| {
-                let mut keys = vec![part_key(number)];
-                if number == 0 {
-                    keys.push(LOADER.into());
-                }
+                let keys = keys(number);
                 VolumeProjection {
                     config_map: Some(ConfigMapProjection {
                         name: name.clone(),
@@ -115,7 +109,7 @@ impl Program {
                 }
             });
         files.volumes.push(Volume {
-            name: "carried".into(),
+            name: VOLUME.into(),
             projected: Some(ProjectedVolumeSource {
                 default_mode: Some(0o555),
                 sources: Some(sources.collect()),
@@ -123,7 +117,7 @@ impl Program {
             ..Volume::default()
         });
         files.mounts.push(VolumeMount {
-            name: "carried".into(),
+            name: VOLUME.into(),
             mount_path: FOLDER.into(),
             read_only: Some(true),
             ..VolumeMount::default()
@@ -132,15 +126,17 @@ impl Program {
 }
 
 impl CarriedProgram {
-    fn loader_arguments(&self, own: impl IntoIterator<Item = String>) -> Vec<String> {
-        let parts =
-            (0..self.config_maps.len()).map(|number| format!("{FOLDER}/{}", part_key(number)));
-        [self.digest.clone(), self.size_bytes.to_string()]
-            .into_iter()
-            .chain(parts)
-            .chain(["--".to_owned()])
-            .chain(own)
-            .collect()
+    /// The one that a pod mounts; none: it does not run a carried program.
+    pub(crate) fn mounted(spec: &PodSpec) -> Option<Self> {
+        let volumes = spec.volumes.iter().flatten();
+        let mut carried = volumes.filter(|volume| volume.name == VOLUME);
+        let projected = carried.next()?.projected.as_ref()?;
+        let sources = projected.sources.iter().flatten();
+        let config_maps =
+            sources.filter_map(|source| Some(source.config_map.as_ref()?.name.clone()));
+        Some(Self {
+            config_maps: config_maps.collect(),
+        })
     }
 }
 
@@ -157,23 +153,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_loader_is_told_what_to_check_and_join() {
+    fn the_loader_lies_beside_its_parts() {
         let program = Program::Carried(CarriedProgram {
-            digest: "ab".repeat(32),
-            size_bytes: 12,
             config_maps: vec!["a".into(), "b".into()],
         });
         assert_eq!(
-            program.exec_command(["read".to_owned()])[..],
-            [
-                "/carried/loader",
-                &"ab".repeat(32),
-                "12",
-                "/carried/part-0",
-                "/carried/part-1",
-                "--",
-                "read"
-            ]
+            program.exec_command(["read".to_owned()]),
+            ["/carried/loader", "read"]
         );
         let mut files = Files::default();
         program.mount(&mut files);

@@ -15,6 +15,8 @@ use super::trouble::api_error;
 use crate::connection::Refusals;
 use crate::outcome::RunError;
 
+/// The label by which Kubernetes says whose Pod a Job's is.
+const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
 /// The pause before a watch that ended is opened again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -44,19 +46,20 @@ impl Drop for PodWatch {
 }
 
 impl PodWatch {
-    /// Begins to watch the Pods with this run's label. The first events are those of Pods that are already there, so
-    /// nothing is missed whenever it begins.
+    /// Begins to watch the Pods with this run's label, on each of these nodes that of the Job or Pod with this name:
+    /// others may make Pods with such a label. The first events are those of Pods that are already there, so nothing is
+    /// missed whenever it begins.
     pub(crate) fn begin(
         client: Client,
         namespace: &str,
         run: &str,
-        nodes: impl Iterator<Item = String>,
+        objects: impl Iterator<Item = (String, String)>,
     ) -> Self {
         let mut seen = HashMap::new();
         let mut senders = HashMap::new();
-        for node in nodes {
+        for (node, object) in objects {
             let (sender, receiver) = watch::channel(Seen::Nothing);
-            senders.insert(node.clone(), sender);
+            senders.insert(node.clone(), Watched { object, sender });
             seen.insert(node, receiver);
         }
         let api = Api::namespaced(client.clone(), namespace);
@@ -68,8 +71,8 @@ impl PodWatch {
                     // Only a lasting refusal counts: everything else may be better the next time.
                     if refusals.believed(&client, &error).await {
                         let refused = Seen::Refused(api_error("watching the pods", &error));
-                        for sender in senders.values() {
-                            sender.send_replace(refused.clone());
+                        for watched in senders.values() {
+                            watched.sender.send_replace(refused.clone());
                         }
                         return;
                     }
@@ -90,7 +93,7 @@ impl PodWatch {
 async fn watch_once(
     api: &Api<Pod>,
     labels: &str,
-    senders: &HashMap<String, watch::Sender<Seen>>,
+    senders: &HashMap<String, Watched>,
 ) -> kube::Result<()> {
     let events = api
         .watch(&WatchParams::default().labels(labels), "0")
@@ -109,9 +112,26 @@ async fn watch_once(
     Ok(())
 }
 
-fn send(senders: &HashMap<String, watch::Sender<Seen>>, pod: &Pod, seen: Seen) {
+fn send(senders: &HashMap<String, Watched>, pod: &Pod, seen: Seen) {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
-    if let Some(sender) = node.and_then(|node| senders.get(node)) {
-        sender.send_replace(seen);
+    let watched = node.and_then(|node| senders.get(node));
+    if let Some(watched) = watched.filter(|watched| watched.is_of(pod)) {
+        watched.sender.send_replace(seen);
+    }
+}
+
+/// What is expected on a node, and who is told of it.
+struct Watched {
+    /// The name of the Job or Pod.
+    object: String,
+    sender: watch::Sender<Seen>,
+}
+
+impl Watched {
+    /// Whether a Pod is it, or its Job's: the apiserver lets no Job give its Pods the name of another one.
+    fn is_of(&self, pod: &Pod) -> bool {
+        let labels = pod.metadata.labels.as_ref();
+        let job = labels.and_then(|labels| labels.get(JOB_NAME_LABEL));
+        job.or(pod.metadata.name.as_ref()) == Some(&self.object)
     }
 }

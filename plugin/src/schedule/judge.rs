@@ -105,9 +105,7 @@ fn overdue(cron_job: &CronJob, runs: &[Run], now: Timestamp) -> Option<String> {
 
 /// What to say of a node that lacks its CronJob of a schedule for all masters.
 pub(crate) fn lacking(place: &Place, cron_jobs: &[CronJob]) -> Option<String> {
-    let Place::Node { name, .. } = place else {
-        return None;
-    };
+    let name = place.node.as_ref()?;
     let wanted = place.cron_job();
     let there = |one: &CronJob| one.metadata.name.as_deref() == Some(&*wanted);
     (!cron_jobs.iter().any(there)).then(|| {

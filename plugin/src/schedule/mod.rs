@@ -10,13 +10,13 @@ mod moving;
 mod render;
 mod store;
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use etcd_operations::kept::retention::Rules;
-use etcd_operations::kept::schedule::Routine;
 use etcd_operations::pack::Wanted;
-use etcd_operations::wire;
 use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,11 +24,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) use cron::{due_after, interval};
 pub(crate) use history::{Outcome, Run, newest_runs, obstacle};
 pub(crate) use judge::{Judgement, judge, lacking, last_success};
-pub(crate) use moving::{move_due, move_known};
-pub(crate) use render::{Place, is_kubernetes_own, places, render};
+pub(crate) use moving::{Deviations, deviations, move_due, move_known};
+pub(crate) use render::{NamedPaths, Place, is_kubernetes_own, places, render};
 pub(crate) use store::{Applied, apply, list, promised, remove, runs, start};
-
-use crate::runners::podspec::HOST;
 
 /// Label of everything that belongs to a schedule, with the value [`SNAPSHOTS`]; and the annotation of a CronJob with
 /// what was wanted.
@@ -93,18 +91,6 @@ impl Schedule {
         let text = annotation(&cron_job.metadata, SCHEDULE)?;
         serde_json::from_str(text).ok()
     }
-
-    /// What each run does.
-    fn routine(&self) -> Routine {
-        Routine {
-            version: wire::VERSION,
-            folder: self.folder.clone(),
-            prefix: self.prefix.clone(),
-            packing: self.packing,
-            rules: self.rules,
-            root: HOST.into(),
-        }
-    }
 }
 
 /// An annotation's value.
@@ -113,15 +99,25 @@ pub(crate) fn annotation<'m>(metadata: &'m ObjectMeta, key: &str) -> Option<&'m 
     all.get(key).map(String::as_str)
 }
 
+/// What the runs of a CronJob's Jobs are.
+pub(crate) fn pod_spec_of(cron_job: &CronJob) -> Option<&PodSpec> {
+    let job = cron_job.spec.as_ref()?.job_template.spec.as_ref()?;
+    job.template.spec.as_ref()
+}
+
 /// Whether a version is older than this plugin's; one that cannot be read is not.
 pub(crate) fn is_older(version: &str) -> bool {
-    let (Ok(theirs), Ok(own)) = (
-        semver::Version::parse(version),
-        semver::Version::parse(OWN_VERSION),
-    ) else {
-        return false;
-    };
-    theirs < own
+    compared(version) == Some(Ordering::Less)
+}
+
+/// Whether a version is newer than this plugin's; one that cannot be read is not.
+pub(crate) fn is_newer(version: &str) -> bool {
+    compared(version) == Some(Ordering::Greater)
+}
+
+fn compared(version: &str) -> Option<Ordering> {
+    let own = semver::Version::parse(OWN_VERSION).ok()?;
+    Some(semver::Version::parse(version).ok()?.cmp(&own))
 }
 
 #[cfg(test)]

@@ -1,19 +1,21 @@
 //! A schedule as CronJobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use etcd_operations::kept::schedule::NOT_PRUNED;
-use etcd_operations::target::Target;
+use etcd_operations::kept::schedule::{NODE_VARIABLE, NOT_PRUNED, Routine};
+use etcd_operations::target::{Target, TlsFiles};
 use etcd_operations::transfer::hex;
+use etcd_operations::wire;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{
     CronJob, CronJobSpec, JobSpec, JobTemplateSpec, PodFailurePolicy,
     PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule,
 };
 use k8s_openapi::api::core::v1::{
-    Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec,
-    PodTemplateSpec, Toleration,
+    Affinity, EnvVar, EnvVarSource, NodeAffinity, NodeSelector, NodeSelectorRequirement,
+    NodeSelectorTerm, ObjectFieldSelector, PodSpec, PodTemplateSpec, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
@@ -21,7 +23,7 @@ use sha2::{Digest, Sha256};
 use super::cron::interval;
 use super::{Masters, OWN_VERSION, SCHEDULE, SNAPSHOTS, Schedule, VERSION};
 use crate::discovery::Node;
-use crate::runners::podspec::{APP, Needed, anything, around, privileged};
+use crate::runners::podspec::{APP, HOST, Needed, anything, around, on_host_network};
 use crate::runners::program::Program;
 
 /// The CronJob of a schedule on one master; what others are called begins with it.
@@ -55,56 +57,96 @@ const RUN_LIMITS: (u64, u64) = (600, 3600);
 /// How late a run may begin, at least and at most.
 const START_LIMITS: (u64, u64) = (600, 12 * 3600);
 
+/// What of a node goes into a bundle, besides what flags of its static pods name: these folders are on every node.
+const BUNDLED: [&str; 3] = ["/etc", "/usr/lib/systemd", "/var/lib/kubelet"];
+
 /// Where a CronJob's runs go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// To any master that is up.
-    AnyMaster {
-        /// The image of etcd there; none where that does not matter.
-        image: Option<String>,
-    },
-    /// To this node.
-    Node {
-        /// Its name.
-        name: String,
-        /// The image of its etcd.
-        image: Option<String>,
-    },
+pub(crate) struct Place {
+    /// The node it is bound to; none: any control-plane node that is up.
+    pub(crate) node: Option<String>,
+    /// The etcds there.
+    pub(super) targets: Vec<Target>,
+    /// The volumes of the static pods there with what their flags name, for bundles with keys.
+    pub(super) named: BTreeSet<PathBuf>,
 }
 
 impl Place {
-    /// The image of etcd there.
-    pub(crate) fn image(&self) -> Option<&String> {
-        match self {
-            Self::AnyMaster { image } | Self::Node { image, .. } => image.as_ref(),
+    /// Any control-plane node of a cluster of which nothing is known but that kubeadm made it.
+    pub(crate) fn of_kubeadm() -> Self {
+        let pki = |name: &str| PathBuf::from("/etc/kubernetes/pki/etcd").join(name);
+        Self {
+            node: None,
+            targets: vec![Target {
+                node: String::new(),
+                pod: String::new(),
+                member_name: String::new(),
+                client_urls: vec!["https://127.0.0.1:2379".into()],
+                peer_urls: Vec::new(),
+                tls: Some(TlsFiles {
+                    ca: pki("ca.crt"),
+                    cert: pki("server.crt"),
+                    key: pki("server.key"),
+                }),
+                data_dir: "/var/lib/etcd".into(),
+                wal_dir: None,
+                quota_bytes: None,
+                image: None,
+            }],
+            named: BTreeSet::new(),
         }
+    }
+
+    /// The images of etcd there.
+    pub(crate) fn images(&self) -> impl Iterator<Item = &String> {
+        let images = self.targets.iter();
+        images.filter_map(|target| target.image.as_ref())
+    }
+
+    /// The image of etcd there: the one that most have.
+    pub(crate) fn image(&self) -> Option<String> {
+        most_common(&self.images().collect::<Vec<_>>())
     }
 
     /// The CronJob's name.
     pub(crate) fn cron_job(&self) -> String {
-        match self {
-            Self::AnyMaster { .. } => NAME.to_owned(),
-            Self::Node { name, .. } => shortened(&format!("{NAME}-{name}")),
+        match &self.node {
+            None => NAME.to_owned(),
+            Some(node) => shortened(&format!("{NAME}-{node}")),
         }
+    }
+
+    /// Whether a run finds etcd's certificates at the same paths wherever it comes to: only what is on each node can be
+    /// mounted.
+    pub(crate) fn is_uniform(&self) -> bool {
+        let mut layouts = self.targets.iter().map(|target| &target.tls);
+        let first = layouts.next();
+        layouts.all(|layout| Some(layout) == first)
     }
 }
 
+/// The volumes of static pods with what their flags name, by node: paths on the node.
+pub(crate) type NamedPaths = BTreeMap<String, BTreeSet<PathBuf>>;
+
 /// Where the CronJobs of a schedule go in a cluster with these control-plane nodes.
-pub(crate) fn places(masters: Masters, nodes: &[Node]) -> Vec<Place> {
-    let with_etcd = nodes.iter().filter_map(|node| Some((node, node.target()?)));
+pub(crate) fn places(masters: Masters, nodes: &[Node], named: &NamedPaths) -> Vec<Place> {
+    let targets = nodes.iter().filter_map(Node::target).cloned();
     match masters {
         Masters::One => {
-            let images: Vec<&String> = with_etcd
-                .filter_map(|(_, target)| target.image.as_ref())
-                .collect();
-            vec![Place::AnyMaster {
-                image: most_common(&images),
+            let mut of_all = named.values().cloned();
+            let first = of_all.next().unwrap_or_default();
+            vec![Place {
+                node: None,
+                targets: targets.collect(),
+                // What is not everywhere cannot be mounted.
+                named: of_all.fold(first, |all, more| &all & &more),
             }]
         }
-        Masters::All => with_etcd
-            .map(|(node, target): (&Node, &Target)| Place::Node {
-                name: node.name.clone(),
-                image: target.image.clone(),
+        Masters::All => targets
+            .map(|target| Place {
+                node: Some(target.node.clone()),
+                named: named.get(&target.node).cloned().unwrap_or_default(),
+                targets: vec![target],
             })
             .collect(),
     }
@@ -244,22 +286,78 @@ impl Times {
 fn pod_spec(schedule: &Schedule, place: &Place, program: &Program) -> PodSpec {
     let image = match program {
         Program::Image { reference, .. } => Some(reference.clone()),
-        Program::Carried(_) => place.image().cloned(),
+        Program::Carried(_) => place.image(),
     };
-    let needed = vec![Needed::Host, Needed::Writable(around(&schedule.folder))];
-    let routine = serde_json::to_string(&schedule.routine()).unwrap_or_default();
-    let spec = privileged(program, image, needed, ["scheduled".into(), routine]);
-    match place {
-        Place::AnyMaster { .. } => PodSpec {
+    let routine = serde_json::to_string(&routine(schedule, place)).unwrap_or_default();
+    let needed = needed(schedule, place);
+    let mut spec = on_host_network(program, image, needed, ["scheduled".into(), routine]);
+    for container in &mut spec.containers {
+        container.env = Some(vec![node_variable()]);
+    }
+    match &place.node {
+        None => PodSpec {
             affinity: Some(on_masters()),
             tolerations: Some(of_any_master(&schedule.taints)),
             ..spec
         },
-        Place::Node { name, .. } => PodSpec {
-            node_name: Some(name.clone()),
+        Some(node) => PodSpec {
+            node_name: Some(node.clone()),
             tolerations: Some(vec![anything()]),
             ..spec
         },
+    }
+}
+
+/// What each run does.
+pub(super) fn routine(schedule: &Schedule, place: &Place) -> Routine {
+    Routine {
+        version: wire::VERSION,
+        folder: schedule.folder.clone(),
+        prefix: schedule.prefix.clone(),
+        packing: schedule.packing,
+        rules: schedule.rules,
+        root: HOST.into(),
+        etcd: place.targets.clone(),
+    }
+}
+
+/// What of the node a run needs: the certificates, the folder, and for a bundle what goes into it.
+fn needed(schedule: &Schedule, place: &Place) -> Vec<Needed> {
+    let tls = place
+        .targets
+        .iter()
+        .filter_map(|target| target.tls.as_ref());
+    let files = tls.flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]);
+    let mut needed: Vec<Needed> = files.cloned().map(Needed::File).collect();
+    needed.push(Needed::Writable(around(&schedule.folder)));
+    if !schedule.packing.is_bundle() {
+        return needed;
+    }
+    needed.extend(BUNDLED.map(|folder| Needed::HostFolder(folder.into())));
+    let elsewhere = |path: &&PathBuf| !BUNDLED.iter().any(|folder| path.starts_with(folder));
+    needed.extend(
+        place
+            .named
+            .iter()
+            .filter(elsewhere)
+            .cloned()
+            .map(Needed::HostPath),
+    );
+    needed
+}
+
+/// Tells a run which node it has come to.
+fn node_variable() -> EnvVar {
+    EnvVar {
+        name: NODE_VARIABLE.into(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "spec.nodeName".into(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
     }
 }
 
@@ -354,7 +452,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_nodes_cron_job_has_a_name_that_fits(node in "[a-z0-9]([-a-z0-9.]{0,240}[a-z0-9])?") {
-            let place = Place::Node { name: node, image: None };
+            let place = Place { node: Some(node), ..Place::of_kubeadm() };
             let name = place.cron_job();
             prop_assert!(name.len() <= LONGEST_NAME, "{}", name);
             prop_assert!(name.ends_with(|c: char| c.is_ascii_alphanumeric()), "{}", name);

@@ -10,7 +10,6 @@ use serde_json::json;
 use super::*;
 use crate::runners::program::{CarriedProgram, Program};
 
-/// What `manifests/scheduled-snapshots.yaml` is made of.
 fn example() -> Schedule {
     Schedule {
         cron: "0 3 * * *".into(),
@@ -40,7 +39,30 @@ fn image_of(schedule: &Schedule) -> Program {
 }
 
 fn any_master() -> Place {
-    Place::AnyMaster { image: None }
+    Place::of_kubeadm()
+}
+
+/// A node whose etcd is laid out in its own way.
+fn pinned() -> Place {
+    let node: crate::discovery::Node = crate::discovery::Node {
+        name: "cp-1.example".into(),
+        etcd: crate::discovery::Etcd::Found(
+            serde_json::from_value(json!({
+                "node": "cp-1.example", "pod": "etcd-cp-1.example", "memberName": "cp-1",
+                "clientUrls": ["https://127.0.0.1:2379"], "peerUrls": ["https://10.0.0.1:2380"],
+                "tls": {"ca": "/srv/pki/ca.crt", "cert": "/srv/pki/both.pem", "key": "/srv/pki/both.pem"},
+                "dataDir": "/srv/etcd", "image": "registry.k8s.io/etcd:3.6.6-0",
+            }))
+            .unwrap(),
+        ),
+        api: crate::discovery::ApiView::default(),
+        exec: None,
+    };
+    let named = ["/etc/kubernetes/pki", "/srv/keys"]
+        .map(PathBuf::from)
+        .into();
+    let named = NamedPaths::from([(node.name.clone(), named)]);
+    places(Masters::All, &[node], &named).remove(0)
 }
 
 /// A CronJob as it comes back from a cluster.
@@ -113,9 +135,9 @@ fn schedules_are_shown_with_what_is_wrong() {
 
 #[test]
 fn a_master_without_its_cron_job_is_named() {
-    let place = |name: &str| Place::Node {
-        name: name.into(),
-        image: None,
+    let place = |name: &str| Place {
+        node: Some(name.into()),
+        ..Place::of_kubeadm()
     };
     let mut there = sample();
     there.metadata.name = Some(place("cp-1").cron_job());
@@ -125,10 +147,9 @@ fn a_master_without_its_cron_job_is_named() {
     assert_eq!(lacking(&any_master(), &there), None);
 }
 
+/// What is printed for a cluster of which nothing is known, to be kept with other manifests and applied from there.
 #[test]
-fn the_manifest_is_what_the_command_prints() {
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../manifests/scheduled-snapshots.yaml");
+fn what_is_printed_without_a_cluster_mounts_only_what_a_run_needs() {
     let schedule = example();
     let rendered = render(
         &schedule,
@@ -138,20 +159,33 @@ fn the_manifest_is_what_the_command_prints() {
     );
     let printed =
         crate::views::schedule::manifests(&[rendered], crate::views::Format::Yaml).unwrap();
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let (head, body): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
-    if std::env::var_os("UPDATE_MANIFESTS").is_some() {
-        std::fs::write(&path, format!("{}\n{printed}", head.join("\n"))).unwrap();
-        return;
-    }
-    assert_eq!(
-        body.join("\n") + "\n",
-        printed,
-        "{} is not what `snapshot schedule set` prints; UPDATE_MANIFESTS=1 writes it anew",
-        path.display()
-    );
-    let applied: CronJob = serde_yaml::from_str(&text).unwrap();
+    let applied: CronJob = serde_saphyr::from_str(&printed).unwrap();
     assert_eq!(Schedule::of(&applied), Some(schedule));
+    let volumes = pod_spec_of(&applied).unwrap().volumes.clone().unwrap();
+    let on_node: Vec<String> = volumes
+        .into_iter()
+        .filter_map(|volume| Some(volume.host_path?.path))
+        .collect();
+    let pki = "/etc/kubernetes/pki/etcd";
+    assert_eq!(
+        on_node,
+        [
+            format!("{pki}/ca.crt"),
+            format!("{pki}/server.crt"),
+            format!("{pki}/server.key"),
+            "/var/lib".to_owned()
+        ]
+    );
+    insta::assert_snapshot!(printed.replace(OWN_VERSION, "VERSION"));
+}
+
+#[test]
+fn a_schedule_for_any_node_wants_the_same_paths_on_all() {
+    let pinned = pinned();
+    let mut any = any_master();
+    assert!(any.is_uniform() && pinned.is_uniform());
+    any.targets.extend(pinned.targets);
+    assert!(!any.is_uniform());
 }
 
 #[test]
@@ -167,14 +201,9 @@ fn a_pinned_one_goes_to_its_node_whatever_its_taints() {
         ..example()
     };
     let program = Program::Carried(CarriedProgram {
-        digest: "ab".repeat(32),
-        size_bytes: 12,
         config_maps: vec!["kubectl-etcd-program-ab-0".into()],
     });
-    let place = Place::Node {
-        name: "cp-1.example".into(),
-        image: Some("registry.k8s.io/etcd:3.6.6-0".into()),
-    };
+    let place = pinned();
     let rendered = render(&schedule, &place, &program, "kube-system");
     let text = serde_saphyr::to_string(&serde_json::to_value(&rendered).unwrap()).unwrap();
     let text = text.replace(OWN_VERSION, "VERSION");

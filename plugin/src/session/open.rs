@@ -6,6 +6,7 @@ use std::time::Duration;
 use etcd_operations::target::Target;
 use tokio::sync::OnceCell;
 
+use super::namespace::{self, Located};
 use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
 use crate::cli::{ConnectionArgs, FleetArgs, Via};
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
@@ -17,7 +18,7 @@ use crate::masters::reach::{Reached, ReachedHost, Unreached};
 use crate::owner::Owner;
 use crate::runners::launch::Heard;
 use crate::runners::program::Program;
-use crate::runners::{carry, local};
+use crate::runners::{local, payload};
 
 /// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: it has two checks of etcd, one after
 /// another, and each takes 2 s then (4.0 s were measured). An apiserver in order answers at once.
@@ -27,10 +28,10 @@ const ELECTION_LIMIT: Duration = Duration::from_secs(4);
 /// The pause before `/readyz` is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// What the apiserver told.
+/// What the apiserver answered.
 struct Found {
     nodes: Vec<Node>,
-    present: Option<carry::Parts>,
+    located: Result<Located, Error>,
 }
 
 impl Session {
@@ -79,20 +80,19 @@ impl Session {
     }
 
     fn in_cluster(
-        connection: Connection,
+        mut connection: Connection,
         found: Found,
         fleet: &FleetArgs,
         created: Created,
         notices: NoticeSink,
     ) -> Result<Self, Error> {
+        let located = found.located?;
+        connection.namespace.clone_from(&located.name);
         created.bind(connection.control.clone(), connection.namespace.clone());
-        let program = match &fleet.way.image {
-            Some(reference) => Program::Image {
-                reference: reference.clone(),
-                pull_secrets: fleet.way.image_pull_secret.clone(),
-            },
-            None => Program::Carried(carry::program(&crate::carried::carried())),
-        };
+        let image = fleet.way.image.as_ref().map(|reference| Program::Image {
+            reference: reference.clone(),
+            pull_secrets: fleet.way.image_pull_secret.clone(),
+        });
         if found.nodes.is_empty() {
             return Err(Error::failed(format!(
                 "the cluster at {} shows no control-plane node: its control plane is run by somebody else, or its nodes have no label \
@@ -106,9 +106,10 @@ impl Session {
                 connection,
                 created,
                 owner: Owner::this(),
-                program,
-                present: found.present,
-                brought: OnceCell::new(),
+                image,
+                located,
+                compared: payload::compared(),
+                program: OnceCell::new(),
                 swept: Once::new(),
                 notices: NoticeSink::clone(&notices),
                 heard: Heard::default(),
@@ -215,16 +216,20 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
         let control = connection.control.clone();
         tokio::spawn(async move { readiness(&control).await })
     };
-    let parts = async {
-        match (&fleet.way.image, fleet.way.via) {
-            // Nothing is carried then.
-            (Some(_), _) | (None, Some(Via::Exec)) => None,
-            (None, _) => carry::present(client, &connection.namespace).await.ok(),
+    let located = async {
+        if fleet.way.via == Some(Via::Exec) {
+            // Nothing is created then.
+            return Ok(Located {
+                name: connection.namespace.clone(),
+                missing: false,
+                programs: None,
+            });
         }
+        namespace::locate(connection, fleet.way.image.is_none()).await
     };
-    let answers = async { futures::join!(discover(client), parts) };
+    let answers = async { futures::join!(discover(client), located) };
     match tokio::time::timeout(connection.first_answer_limit, answers).await {
-        Ok((Ok(nodes), present)) => {
+        Ok((Ok(nodes), located)) => {
             let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {
                 Ok(Ok(readiness)) => readiness,
                 Ok(Err(_)) | Err(_) => Readiness::Unknown,
@@ -232,7 +237,7 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
             if readiness == Readiness::EtcdFails && !etcd_comes_back(connection).await {
                 return Err((judge(None, &readiness), nodes));
             }
-            Ok(Found { nodes, present })
+            Ok(Found { nodes, located })
         }
         Ok((Err(error), _)) => {
             let readiness = readiness_for(&error, ready).await;

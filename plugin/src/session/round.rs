@@ -7,24 +7,27 @@ use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::report::Report;
 use etcd_operations::wire::{self, Progress};
 
-use super::{Cluster, Node};
+use super::{Cluster, Node, namespace};
+use crate::carried::carried;
 use crate::cleanup;
 use crate::cli::Via;
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 use crate::owner;
 use crate::runners::launch::{Kind, Launch, Launched};
-use crate::runners::podspec::Run;
-use crate::runners::program::Program;
+use crate::runners::podspec::{self, Run};
+use crate::runners::program::{CarriedProgram, Program};
+use crate::runners::trouble::api_error;
 use crate::runners::watching::PodWatch;
-use crate::runners::{carry, deadline};
+use crate::runners::{deadline, payload};
 use crate::schedule;
 
 /// When leftovers are looked for.
 const SWEEP_AFTER: Duration = Duration::from_millis(250);
 
-/// A round that has begun: the program is in the cluster and the Pods are watched.
+/// A round that has begun: the program is in the cluster and was compared, and the Pods are watched.
 pub(crate) struct Round<'a> {
     cluster: &'a Cluster,
+    program: &'a Program,
     kind: Kind,
     run: Run,
     watch: PodWatch,
@@ -36,7 +39,7 @@ impl<'a> Round<'a> {
     /// Begins a round.
     ///
     /// # Errors
-    /// When the program cannot be brought into the cluster.
+    /// When the program cannot be had in the cluster.
     pub(crate) async fn begin(
         cluster: &'a Cluster,
         via: Via,
@@ -53,12 +56,16 @@ impl<'a> Round<'a> {
             cluster.connection.stream.clone(),
             &cluster.connection.namespace,
             &run.id,
-            nodes.iter().map(|node| node.name.clone()),
+            nodes.iter().map(|node| {
+                let object = podspec::name(&run, operation, &node.name);
+                (node.name.clone(), object)
+            }),
         );
-        cluster.bring_program().await?;
+        let program = cluster.program().await?;
         cluster.sweep_once();
         Ok(Self {
             cluster,
+            program,
             kind: if via == Via::Pod {
                 Kind::Pod
             } else {
@@ -129,7 +136,7 @@ impl<'a> Round<'a> {
         Launch {
             connection: &self.cluster.connection,
             created: &self.cluster.created,
-            program: &self.cluster.program,
+            program: self.program,
             run: &self.run,
             heard: &self.cluster.heard,
             kind: self.kind,
@@ -140,37 +147,73 @@ impl<'a> Round<'a> {
 }
 
 impl Cluster {
-    /// Brings the carried program in, once for a session.
-    pub(crate) async fn bring_program(&self) -> Result<(), RunError> {
-        if let Program::Image { .. } = self.program {
-            return Ok(());
+    /// The program that Jobs run. The carried one is in the cluster then, and was compared with what the plugin carries;
+    /// that is done once for a session.
+    ///
+    /// # Errors
+    /// Why it is not there and cannot be uploaded.
+    pub(crate) async fn program(&self) -> Result<&Program, RunError> {
+        self.program.get_or_try_init(|| self.provide()).await
+    }
+
+    /// What Jobs would run: the program if it is there, else the names that it would have. Nothing is created.
+    pub(crate) fn program_preview(&self) -> Program {
+        let found = self.located.programs.as_ref();
+        let found = found.and_then(|found| found.program.clone());
+        let carried = || Program::Carried(found.unwrap_or_else(|| payload::preview(&carried())));
+        self.image.clone().unwrap_or_else(carried)
+    }
+
+    async fn provide(&self) -> Result<Program, RunError> {
+        if self.located.missing {
+            namespace::create(&self.connection.control, &self.connection.namespace).await?;
         }
-        let bring = || async {
-            let carried = crate::carried::carried();
-            let namespace = &self.connection.namespace;
-            let present = self.present.clone().unwrap_or_default();
-            let brought =
-                carry::bring(&self.connection.control, namespace, &carried, &present).await;
-            if self.present.is_none()
-                && matches!(&brought, Err(error) if error.kind == RunErrorKind::NoRights)
-            {
-                // It could not be seen whether the parts are there: they may be, and what is missing more is then said.
-                return Ok(());
-            }
-            if brought? {
-                // A new version: schedules move to it, and the parts of older ones may go, beside the work.
-                let client = self.connection.control.clone();
-                let (namespace, keep) = (namespace.clone(), carry::program(&carried).config_maps);
-                let notices = Arc::clone(&self.notices);
-                self.created.chore(tokio::spawn(async move {
-                    schedule::move_known(&client, &namespace, &notices).await;
-                    let removed = cleanup::remove_old_parts(&client, &namespace, &keep).await;
-                    tracing::debug!(?removed, "parts of older versions");
-                }));
-            }
-            Ok(())
+        if let Some(image) = &self.image {
+            return Ok(image.clone());
+        }
+        let place = self.place();
+        let found = match &self.located.programs {
+            Some(found) => found.clone(),
+            None => payload::find(place, &carried()).await.map_err(|error| {
+                api_error("looking for the job's program in the cluster", &error)
+            })?,
         };
-        self.brought.get_or_try_init(bring).await.copied()
+        for deviation in found.deviations.iter().filter(|one| one.is_foreign()) {
+            (self.notices)(Notice::Warning(format!(
+                "{deviation}: it is not used. Somebody tried to have another program run on the control-plane nodes, or \
+                 changed this one; the apiserver's audit log says who. To remove it: kubectl delete -n {} configmap {}",
+                place.namespace, deviation.name
+            )));
+        }
+        if let Some(program) = found.program {
+            return Ok(Program::Carried(program));
+        }
+        let program = payload::upload(place, &carried()).await?;
+        self.follow_up(&program);
+        Ok(Program::Carried(program))
+    }
+
+    /// After the upload of a new version: schedules move to it, and the parts of older ones may go, beside the work.
+    fn follow_up(&self, program: &CarriedProgram) {
+        let client = self.connection.control.clone();
+        let namespace = self.connection.namespace.clone();
+        let (program, notices) = (program.clone(), Arc::clone(&self.notices));
+        self.created.chore(tokio::spawn(async move {
+            schedule::move_known(&client, &namespace, &program, &notices).await;
+            let removed =
+                cleanup::remove_old_parts(&client, &namespace, &program.config_maps).await;
+            tracing::debug!(?removed, "parts of older versions");
+        }));
+    }
+
+    /// Where the carried program is.
+    pub(crate) fn place(&self) -> payload::Place<'_> {
+        payload::Place {
+            client: &self.connection.control,
+            cluster: &self.connection.cluster,
+            namespace: &self.connection.namespace,
+            compared: &self.compared,
+        }
     }
 
     /// Removes what dead runs left, while this one waits for its pods anyway.
@@ -185,10 +228,5 @@ impl Cluster {
                 tracing::debug!(?removed, "left by dead runs");
             }));
         });
-    }
-
-    /// The program the Jobs run.
-    pub(crate) fn program(&self) -> &Program {
-        &self.program
     }
 }

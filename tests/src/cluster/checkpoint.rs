@@ -12,8 +12,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::{Cluster, kubeadm};
+use super::{Cluster, Spec, kubeadm};
 use crate::node::{Node, disk};
+use crate::parts::versions::{Etcd, Kubernetes};
 use crate::paths;
 use crate::process::{run, success};
 
@@ -51,11 +52,9 @@ impl Cluster {
             disk::fingerprint() + &kubeadm::fingerprint(first, state.kubernetes, state.etcd);
         let hash = Sha256::digest(made_by.as_bytes());
         let hash: String = hash.iter().take(4).map(|b| format!("{b:02x}")).collect();
-        let (kubernetes, etcd) = (state.kubernetes.version(), state.etcd.version());
-        let (masters, slot) = (state.masters, state.slot.number());
-        Ok(paths::checkpoints()?.join(format!(
-            "kubernetes-{kubernetes}-etcd-{etcd}-masters-{masters}-slot-{slot}-{hash}"
-        )))
+        let kind = kind(state.kubernetes, state.etcd, state.masters);
+        let slot = state.slot.number();
+        Ok(paths::checkpoints()?.join(format!("{kind}slot-{slot}-{hash}")))
     }
 
     /// The checkpoint to start from, if there is one that is not too old.
@@ -149,6 +148,21 @@ pub fn all() -> Result<Vec<Checkpoint>> {
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// Whether there is a checkpoint of such clusters. It may turn out to be of other disks, or too old, when it is used.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn is_of_kind(spec: &Spec) -> Result<bool> {
+    let kind = kind(spec.kubernetes, spec.etcd, spec.masters);
+    Ok(all()?.iter().any(|found| found.name.starts_with(&kind)))
+}
+
+/// What the names of checkpoints of one kind begin with.
+fn kind(kubernetes: Kubernetes, etcd: Etcd, masters: u8) -> String {
+    let (kubernetes, etcd) = (kubernetes.version(), etcd.version());
+    format!("kubernetes-{kubernetes}-etcd-{etcd}-masters-{masters}-")
 }
 
 /// Removes every checkpoint; the next cluster of each kind is made by kubeadm again.

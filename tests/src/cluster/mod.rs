@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use crate::needs::{self, Wanted, Work};
 use crate::network;
 use crate::node::Node;
 use crate::parts::versions::{Etcd, Kubernetes};
@@ -143,9 +144,11 @@ impl Cluster {
             );
         }
         check_name(name)?;
-        if !rustix::process::geteuid().is_root() {
-            bail!("the test bed needs root: it makes namespaces, control groups and network links");
-        }
+        needs::ensure(&Wanted {
+            work: Work::Cluster,
+            parts: parts::of_nodes(spec.kubernetes, spec.etcd),
+            nodes: spec.masters,
+        })?;
         sweep::sweep()?;
         let parts = parts::for_nodes(spec.kubernetes, spec.etcd)?;
         let temporary = owner.is_some();

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{say, success};
+use super::progress::Build;
+use crate::needs::GO;
+use crate::process::{self, success};
 
 /// An empty module of our own that requires the modules to be built.
 #[derive(Debug)]
@@ -25,7 +26,8 @@ impl Module {
     ) -> Result<Self> {
         let folder = out.join("module");
         fs::create_dir_all(&folder)?;
-        let mut text = "module testbed\n\ngo 1.26.0\n\n".to_owned();
+        let (major, minor) = GO;
+        let mut text = format!("module testbed\n\ngo {major}.{minor}.0\n\n");
         for (path, version) in modules {
             let _ = writeln!(text, "require {path} {version}");
         }
@@ -80,6 +82,9 @@ impl Module {
                 "build",
                 "-v",
                 "-trimpath",
+                // Nothing is debugged: a quarter less is written into Go's cache.
+                "-gcflags=all=-dwarf=false",
+                "-buildvcs=false",
                 "-ldflags",
                 link_flags,
                 "-tags",
@@ -102,8 +107,22 @@ impl Module {
             .iter()
             .filter_map(|p| p.trim_end_matches("/v3").rsplit('/').next())
             .collect();
-        let told = watch(BufReader::new(stderr), &names.join(" "));
+        let build = Build::begin(&names.join(" "), "packages");
+        let mut told = Vec::new();
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            process::end_when_cancelled(&mut child)?;
+            // A line that is not an import path is a download or an error.
+            if !line.contains(' ') {
+                build.count();
+            }
+            told.push(line);
+            // The last lines tell the error if there is one.
+            if told.len() > 40 {
+                told.remove(0);
+            }
+        }
         if child.wait()?.success() {
+            build.done();
             return Ok(());
         }
         bail!(
@@ -131,55 +150,6 @@ fn staging_replacements(go_mod: &str, version: &str) -> String {
             let _ = writeln!(text, "replace {path} => {path} v0.{staging}");
             text
         })
-}
-
-/// Counts packages as go names them; gives back the last lines, which tell the error if there is one.
-fn watch(lines: impl BufRead, what: &str) -> Vec<String> {
-    let (start, terminal) = (Instant::now(), std::io::stderr().is_terminal());
-    let (mut packages, mut last, mut told) = (0_u32, Vec::new(), Instant::now());
-    for line in lines.lines().map_while(Result::ok) {
-        // A line that is not an import path is a download or an error.
-        if !line.contains(' ') {
-            packages += 1;
-        }
-        last.push(line);
-        if last.len() > 40 {
-            last.remove(0);
-        }
-        let pause = if terminal {
-            Duration::from_millis(200)
-        } else {
-            Duration::from_secs(30)
-        };
-        if told.elapsed() >= pause {
-            told = Instant::now();
-            progress(what, packages, start.elapsed(), terminal);
-        }
-    }
-    if terminal {
-        drop(write!(std::io::stderr(), "\r\x1b[K"));
-    }
-    say(&format!(
-        "  {what}: done in {} s",
-        start.elapsed().as_secs()
-    ));
-    last
-}
-
-fn progress(what: &str, packages: u32, elapsed: Duration, terminal: bool) {
-    let seconds = elapsed.as_secs();
-    let line = format!(
-        "  {what}: {packages} packages compiled, {}:{:02}",
-        seconds / 60,
-        seconds % 60
-    );
-    if terminal {
-        let mut stderr = std::io::stderr();
-        drop(write!(stderr, "\r{line}\x1b[K"));
-        drop(stderr.flush());
-    } else {
-        say(&line);
-    }
 }
 
 #[cfg(test)]

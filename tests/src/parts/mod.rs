@@ -4,27 +4,122 @@
 //! whole, and an interrupted build is finished by the next run (Go's own cache keeps what was compiled). A lock
 //! keeps two builders of one part apart.
 
-mod debian;
+mod bare;
+mod cargo;
 mod go;
 mod image;
+mod part;
 mod plugin;
+mod progress;
 mod store;
 pub mod versions;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-pub use debian::ensure as system_packages;
+pub use bare::bare_machine;
+pub(crate) use cargo::{cargo_command, target_folder};
+pub use part::{Part, rounded};
 pub use plugin::{
-    JobImage, PLUGIN_VARIABLE, datadir_example, job_image, plugin, plugin_example, shipped_plugin,
+    JobImage, PLUGIN_VARIABLE, datadir_example, job_image, plugin, plugin_example, quick_plugin,
+    shipped_plugin,
 };
 pub(crate) use store::clone_for_node;
 use versions::{CNI, CONTAINERD, Etcd, Kubernetes};
 
-use crate::process::say;
-use crate::{lock, paths};
+use crate::needs;
+
+fn kubernetes_part(kubernetes: Kubernetes) -> Part {
+    let name = format!("kubernetes-{}", kubernetes.version());
+    Part::new(name, 360, 480).of_go(2000, 800)
+}
+
+fn containerd_part() -> Part {
+    Part::new(format!("containerd-{CONTAINERD}"), 90, 80).of_go(350, 150)
+}
+
+fn cni_part() -> Part {
+    Part::new(format!("cni-{CNI}"), 10, 10).of_go(50, 50)
+}
+
+fn etcd_part(etcd: Etcd) -> Part {
+    Part::new(format!("etcd-{}", etcd.version()), 45, 70).of_go(200, 80)
+}
+
+fn etcd_3_5_0_part() -> Part {
+    Part::new("etcd-v3.5.0", 60, 50).of_go(200, 80)
+}
+
+fn store_part(kubernetes: Kubernetes, etcd: Etcd) -> Part {
+    let (kubernetes, etcd) = (kubernetes.version(), etcd.version());
+    Part::new(
+        format!("store-kubernetes-{kubernetes}-etcd-{etcd}"),
+        20,
+        700,
+    )
+}
+
+fn debian_part(package: &str) -> Part {
+    Part::new(package, 5, 50)
+}
+
+/// The parts that nodes of these versions are made of, in the order in which they are built.
+#[must_use]
+pub fn of_nodes(kubernetes: Kubernetes, etcd: Etcd) -> Vec<Part> {
+    vec![
+        kubernetes_part(kubernetes),
+        containerd_part(),
+        cni_part(),
+        etcd_part(etcd),
+        store_part(kubernetes, etcd),
+    ]
+}
+
+/// What of the test bed's packages is used without being installed.
+const UNPACKED: [&str; 3] = ["docker-registry", "etcd-server", "etcd-client"];
+
+/// The versions that tests run.
+const TESTED: [(Kubernetes, Etcd); 3] = [
+    (Kubernetes::V1_36, Etcd::V3_6),
+    (Kubernetes::V1_33, Etcd::V3_5),
+    (Kubernetes::V1_36, Etcd::V3_7),
+];
+
+/// The parts that all tests together need, each once.
+#[must_use]
+pub fn of_tests() -> Vec<Part> {
+    let mut all: Vec<Part> = Vec::new();
+    let of_lines = TESTED
+        .into_iter()
+        .flat_map(|(kubernetes, etcd)| of_nodes(kubernetes, etcd));
+    let others = UNPACKED.into_iter().map(debian_part);
+    for part in of_lines
+        .chain([etcd_3_5_0_part(), bare::part()])
+        .chain(others)
+    {
+        if !all.contains(&part) {
+            all.push(part);
+        }
+    }
+    all
+}
+
+/// Builds all parts that tests need and that are missing.
+///
+/// # Errors
+/// When one cannot be built.
+pub fn build_for_tests() -> Result<()> {
+    for (kubernetes, etcd) in TESTED {
+        for_nodes(kubernetes, etcd)?;
+    }
+    etcd_3_5_0()?;
+    bare_machine()?;
+    UNPACKED
+        .into_iter()
+        .try_for_each(|package| of_debian(package, "").map(drop))
+}
 
 /// The three programs of one etcd version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +146,7 @@ pub fn etcd(line: &str) -> Result<EtcdBinaries> {
 /// When Go is missing or the build fails.
 pub fn etcd_line(etcd: Etcd) -> Result<EtcdBinaries> {
     let version = etcd.version();
-    let folder = part(&format!("etcd-{version}"), "30 s", |out| {
+    let folder = etcd_part(etcd).built(|out| {
         let path = |name: &str| format!("go.etcd.io/etcd/{name}/v3");
         let modules = ["server", "etcdctl", "etcdutl"].map(path);
         let module = go::Module::requiring(out, modules.iter().map(|m| (m.as_str(), version)))?;
@@ -83,7 +178,7 @@ pub const ETCD_3_5_0: &str = "registry.k8s.io/etcd:3.5.0-0";
 /// # Errors
 /// When Go is missing or the build fails.
 pub fn etcd_3_5_0() -> Result<PathBuf> {
-    let folder = part("etcd-v3.5.0", "1 minute", |out| {
+    let folder = etcd_3_5_0_part().built(|out| {
         let (server, program) = ("go.etcd.io/etcd/server/v3", out.join("etcd"));
         let module = go::Module::requiring(out, [(server, "v3.5.0")])?;
         module.build("-s -w", "", &program, &[server])?;
@@ -117,13 +212,16 @@ pub const CONTROL_PLANE: [&str; 3] = [
     "kube-scheduler",
 ];
 
+/// What runs on nodes and workstations themselves.
+const HOST: [&str; 3] = ["kubelet", "kubeadm", "kubectl"];
+
 /// The programs of a Kubernetes line, built when missing (6 minutes).
 ///
 /// # Errors
 /// When Go is missing or the build fails.
 pub fn kubernetes(kubernetes: Kubernetes) -> Result<KubernetesBinaries> {
     let version = kubernetes.version();
-    let folder = part(&format!("kubernetes-{version}"), "6 minutes", |out| {
+    let folder = kubernetes_part(kubernetes).built(|out| {
         let module = go::Module::kubernetes(out, version)?;
         let minor = kubernetes.line().trim_start_matches("1.");
         // kubeadm refuses to work without a version.
@@ -131,23 +229,15 @@ pub fn kubernetes(kubernetes: Kubernetes) -> Result<KubernetesBinaries> {
         let flags = format!(
             "-s -w {v}.gitVersion={version} {v}.gitMajor=1 {v}.gitMinor={minor} {v}.gitTreeState=clean {v}.gitCommit=testbed"
         );
-        let commands = |names: &[&str]| {
-            names
-                .iter()
-                .map(|n| format!("k8s.io/kubernetes/cmd/{n}"))
-                .collect::<Vec<_>>()
-        };
-        for (place, names) in [
-            ("image/", CONTROL_PLANE),
-            ("host/", ["kubelet", "kubeadm", "kubectl"]),
-        ] {
-            let packages = commands(&names);
-            module.build(
-                &flags,
-                "",
-                &out.join(place),
-                &packages.iter().map(String::as_str).collect::<Vec<_>>(),
-            )?;
+        // All at once: what one has to wait for, as its linker, the others go on beside.
+        let all = CONTROL_PLANE.iter().chain(&HOST);
+        let packages: Vec<String> = all.map(|n| format!("k8s.io/kubernetes/cmd/{n}")).collect();
+        let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+        module.build(&flags, "", &out.join("image/"), &packages)?;
+        let (image, host) = (out.join("image"), out.join("host"));
+        fs::create_dir(&host)?;
+        for name in HOST {
+            fs::rename(image.join(name), host.join(name))?;
         }
         Ok(())
     })?;
@@ -171,7 +261,7 @@ pub fn kubectl() -> Result<PathBuf> {
 /// When Go is missing or the build fails.
 pub fn containerd() -> Result<PathBuf> {
     const PATH: &str = "github.com/containerd/containerd/v2";
-    part(&format!("containerd-{CONTAINERD}"), "1 minute", |out| {
+    let folder = containerd_part().built(|out| {
         let packages =
             ["containerd", "containerd-shim-runc-v2", "ctr"].map(|c| format!("{PATH}/cmd/{c}"));
         let module = go::Module::requiring(out, [(PATH, CONTAINERD)])?;
@@ -182,8 +272,8 @@ pub fn containerd() -> Result<PathBuf> {
             &out.join("bin/"),
             &packages.each_ref().map(String::as_str),
         )
-    })
-    .map(|folder| folder.join("bin"))
+    })?;
+    Ok(folder.join("bin"))
 }
 
 /// A folder with the CNI plugins, built when missing (5 s).
@@ -192,7 +282,7 @@ pub fn containerd() -> Result<PathBuf> {
 /// When Go is missing or the build fails.
 pub fn cni() -> Result<PathBuf> {
     const PATH: &str = "github.com/containernetworking/plugins";
-    part(&format!("cni-{CNI}"), "5 s", |out| {
+    let folder = cni_part().built(|out| {
         let packages = ["main/bridge", "main/loopback", "ipam/host-local"]
             .map(|p| format!("{PATH}/plugins/{p}"));
         let module = go::Module::requiring(out, [(PATH, CNI)])?;
@@ -202,8 +292,8 @@ pub fn cni() -> Result<PathBuf> {
             &out.join("bin/"),
             &packages.each_ref().map(String::as_str),
         )
-    })
-    .map(|folder| folder.join("bin"))
+    })?;
+    Ok(folder.join("bin"))
 }
 
 /// Debian's registry for images, fetched when missing (5 MB).
@@ -231,7 +321,7 @@ pub fn etcdctl_of_debian() -> Result<PathBuf> {
 }
 
 fn of_debian(package: &str, program: &str) -> Result<PathBuf> {
-    let unpacked = part(package, "10 s", |out| debian::unpack(package, out));
+    let unpacked = debian_part(package).built(|out| needs::unpack(package, out));
     Ok(unpacked?.join("usr/bin").join(program))
 }
 
@@ -248,43 +338,15 @@ pub struct NodeParts {
     pub store: PathBuf,
 }
 
-/// Everything for nodes of these versions, built when missing; missing Debian packages too.
+/// Everything for nodes of these versions, built when missing. What the builds need has to be there (see [`needs::ensure`]).
 ///
 /// # Errors
 /// When something is missing and cannot be had.
 pub fn for_nodes(kubernetes_line: Kubernetes, etcd_line: Etcd) -> Result<NodeParts> {
-    system_packages()?;
     Ok(NodeParts {
         kubernetes: kubernetes(kubernetes_line)?.host,
         containerd: containerd()?,
         cni: cni()?,
         store: store::store(kubernetes_line, etcd_line)?,
     })
-}
-
-/// The folder of a part, built by the closure (in a folder of another name) when it is not there.
-fn part(name: &str, takes: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let parts = paths::parts()?;
-    let done = parts.join(name);
-    if done.exists() {
-        return Ok(done);
-    }
-    let _lock = lock::take(
-        &format!("part-{name}"),
-        &format!("waiting for another run that builds {name}"),
-    )?;
-    if done.exists() {
-        return Ok(done);
-    }
-    let unfinished = parts.join(format!(".{name}.part"));
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished)
-            .with_context(|| format!("cannot remove {}", unfinished.display()))?;
-    }
-    fs::create_dir_all(&unfinished)
-        .with_context(|| format!("cannot create {}", unfinished.display()))?;
-    say(&format!("building {name} (once; about {takes} on 2 cores)"));
-    build(&unfinished).with_context(|| format!("cannot build {name}"))?;
-    fs::rename(&unfinished, &done).with_context(|| format!("cannot create {}", done.display()))?;
-    Ok(done)
 }

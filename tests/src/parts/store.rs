@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::image::{self, Member};
 use super::versions::{Etcd, Kubernetes, PAUSE_IMAGE};
-use super::{CONTROL_PLANE, containerd, etcd_line, kubernetes, part};
+use super::{CONTROL_PLANE, containerd, etcd_line, kubernetes, store_part};
 use crate::process::{run, success};
 use crate::wait;
 
@@ -25,12 +25,7 @@ pub(super) fn store(kubernetes_line: Kubernetes, etcd: Etcd) -> Result<PathBuf> 
     let programs = kubernetes(kubernetes_line)?;
     let etcd_programs = etcd_line(etcd)?;
     let containerd = containerd()?;
-    let name = format!(
-        "store-kubernetes-{}-etcd-{}",
-        kubernetes_line.version(),
-        etcd.version()
-    );
-    let folder = part(&name, "20 s", |out| {
+    let folder = store_part(kubernetes_line, etcd).built(|out| {
         let pause = out.join("pause");
         fs::write(out.join("pause.c"), include_str!("pause.c"))?;
         success(

@@ -50,7 +50,7 @@ fn jobs(cluster: &Cluster) -> Result<Vec<Value>> {
             "get",
             "jobs",
             "-n",
-            "kube-system",
+            "kubectl-etcd",
             "-l",
             label,
             "-o",

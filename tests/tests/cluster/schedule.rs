@@ -73,7 +73,7 @@ fn parts(cluster: &Cluster) -> Result<String> {
         "get",
         "configmaps",
         "-n",
-        "kube-system",
+        "kubectl-etcd",
         "-l",
         labels,
         "-o",
@@ -130,7 +130,7 @@ fn snapshots_come_by_themselves_and_when_asked_and_older_ones_go() {
             "cronjob",
             "etcd-snapshot",
             "-n",
-            "kube-system",
+            "kubectl-etcd",
             "--overwrite",
         ];
         cluster

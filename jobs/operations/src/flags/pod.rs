@@ -1,5 +1,6 @@
 //! From an etcd pod to a [`Target`]: which container, what its flags mean, and where its paths lie on the node.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::{FlagError, Flags, base_name, parts};
@@ -310,6 +311,15 @@ pub(crate) fn named_paths(facts: &PodFacts) -> Vec<PathBuf> {
         }
     }
     paths
+}
+
+/// The volumes from the node, by their paths there, in which something lies that [`named_paths`] finds.
+pub fn named_volumes(facts: &PodFacts) -> BTreeSet<PathBuf> {
+    let named = named_paths(facts);
+    let volumes = facts.host_volumes.iter().map(|volume| clean(&volume.path));
+    volumes
+        .filter(|volume| named.iter().any(|path| path.starts_with(volume)))
+        .collect()
 }
 
 /// An absolute path without `.`, `..` and doubled slashes, by its text alone, as Go's `path.Clean` does it.

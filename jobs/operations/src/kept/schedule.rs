@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::name;
 use super::retention::Rules;
 use crate::pack::{Packing, Wanted};
+use crate::target::{Target, is_loopback};
 
 /// What the program ends with when a run took its snapshot and could not remove older ones: another try would take one
 /// more snapshot.
 pub const NOT_PRUNED: u8 = 3;
 
-/// What a scheduled run does, whichever control-plane node it comes to. It is the same on all of them, so nothing of a
-/// node stands in it: that is found there.
+/// The environment variable that names the node a run has come to.
+pub const NODE_VARIABLE: &str = "KUBECTL_ETCD_NODE";
+
+/// What a scheduled run does, whichever control-plane node it comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Routine {
@@ -30,8 +33,12 @@ pub struct Routine {
     /// What is kept of those before; none: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
-    /// Where the rest of the node's file system is found.
+    /// Where the rest of the node's file system is found, as far as it is needed.
     pub root: PathBuf,
+    /// The etcd of each control-plane node, as whoever set the schedule found it. Empty: it is found by the manifests
+    /// below `root`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub etcd: Vec<Target>,
 }
 
 impl Routine {
@@ -40,6 +47,30 @@ impl Routine {
         let name = name::of_time(&self.prefix, now) + self.packing.ending();
         let packing = self.packing.on_node(&name, &self.root, true);
         (name, packing)
+    }
+
+    /// The etcd of the node on which this runs. One that joined after the schedule was set is taken to be laid out as the
+    /// others are. None: nothing is known of any.
+    pub(crate) fn target_of(&self, node: &str) -> Option<Target> {
+        if let Some(known) = self.etcd.iter().find(|target| target.node == node) {
+            return Some(known.clone());
+        }
+        let like = self.etcd.first()?;
+        let on_itself = like.client_urls.iter().filter(|url| is_loopback(url));
+        Some(Target {
+            node: node.to_owned(),
+            pod: format!("etcd-{node}"),
+            member_name: node.to_owned(),
+            client_urls: on_itself.cloned().collect(),
+            peer_urls: Vec::new(),
+            ..like.clone()
+        })
+    }
+
+    /// The peer URLs of the other control-plane nodes' etcds.
+    pub(crate) fn peers_of(&self, node: &str) -> Vec<String> {
+        let others = self.etcd.iter().filter(|target| target.node != node);
+        others.flat_map(|target| target.peer_urls.clone()).collect()
     }
 }
 
@@ -58,7 +89,40 @@ mod tests {
             packing,
             rules: None,
             root: "/host".into(),
+            etcd: Vec::new(),
         }
+    }
+
+    fn target(node: &str, address: &str) -> Target {
+        Target {
+            node: node.into(),
+            pod: format!("etcd-{node}"),
+            member_name: node.into(),
+            client_urls: vec![
+                "https://127.0.0.1:2379".into(),
+                format!("https://{address}:2379"),
+            ],
+            peer_urls: vec![format!("https://{address}:2380")],
+            tls: None,
+            data_dir: "/var/lib/etcd".into(),
+            wal_dir: None,
+            quota_bytes: None,
+            image: None,
+        }
+    }
+
+    #[test]
+    fn a_node_that_joined_later_is_laid_out_as_the_others() {
+        let routine = Routine {
+            etcd: vec![target("cp-1", "10.0.0.1"), target("cp-2", "10.0.0.2")],
+            ..routine(Wanted::Plain)
+        };
+        assert_eq!(routine.target_of("cp-2"), Some(target("cp-2", "10.0.0.2")));
+        assert_eq!(routine.peers_of("cp-2"), ["https://10.0.0.1:2380"]);
+        let new = routine.target_of("cp-3").unwrap();
+        assert_eq!(new.client_urls, ["https://127.0.0.1:2379"]);
+        assert_eq!((&*new.pod, new.peer_urls.len()), ("etcd-cp-3", 0));
+        assert_eq!(routine.peers_of("cp-3").len(), 2);
     }
 
     #[test]

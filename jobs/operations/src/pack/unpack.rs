@@ -162,7 +162,7 @@ fn regular(
 }
 
 /// Reads a stream to its end and spools the snapshot in it.
-fn stream(
+pub(crate) fn stream(
     file: impl Read,
     size: Option<u64>,
     name: &str,

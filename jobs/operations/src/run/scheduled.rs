@@ -1,5 +1,7 @@
 //! A scheduled run: a snapshot from a healthy member, and then the older ones that no rule keeps are removed.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use super::{Cancel, Events, check_version, interrupted, run, source};
@@ -7,7 +9,7 @@ use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::folder;
 use crate::kept::schedule::Routine;
-use crate::local::{LocalEtcd, host_at};
+use crate::local::{host_at, node_name};
 use crate::operation::{Assignment, Operation};
 use crate::report::{Fate, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport};
 use crate::target::Target;
@@ -16,22 +18,21 @@ use crate::wire::{self, Progress};
 /// So much of what is not in a bundle stands in the report, which Kubernetes keeps only when it is short.
 const MOST_LEFT_OUT: usize = 5;
 
-/// Does what a schedule says, on this node.
+/// Does what a schedule says, on this node, which is called `node` where that is known.
 ///
 /// # Errors
 /// What was in the way of the snapshot. That older ones could not be removed is in the report.
 pub async fn scheduled(
     routine: &Routine,
+    node: Option<&str>,
     events: &mut Events<'_>,
     cancel: &Cancel,
 ) -> Result<Report, Failure> {
     check_version("the routine", routine.version)?;
-    let (etcd, target) = own_etcd(routine)?;
-    // The certificates are where the node's files are found; everything else is asked for over the network.
-    let target = target.below(&routine.root);
+    let (target, peers) = own_etcd(routine, node)?;
     let connector = Connector::load(&target)?;
     let chosen = tokio::select! {
-        chosen = Box::pin(source::choose(&connector, &target, &etcd.founders)) => chosen?,
+        chosen = Box::pin(source::choose(&connector, &target, &peers)) => chosen?,
         () = cancel.cancelled() => return Err(interrupted("the choice of a member")),
     };
     let from = Target {
@@ -66,8 +67,15 @@ pub async fn scheduled(
     }))
 }
 
-/// This node's etcd, as its manifest has it.
-fn own_etcd(routine: &Routine) -> Result<(LocalEtcd, Target), Failure> {
+/// This node's etcd, and the peer URLs of others: as the schedule has them, else as the manifest of etcd does.
+fn own_etcd(routine: &Routine, node: Option<&str>) -> Result<(Target, Vec<String>), Failure> {
+    let named = match node {
+        Some(node) => node.to_owned(),
+        None => node_name(Path::new("/"))?,
+    };
+    if let Some(target) = routine.target_of(&named) {
+        return Ok((target, routine.peers_of(&named)));
+    }
     let host = host_at(&routine.root)?;
     let missing = |message: String| {
         Failure::new(FailureKind::Missing, message)
@@ -83,7 +91,8 @@ fn own_etcd(routine: &Routine) -> Result<(LocalEtcd, Target), Failure> {
     let target = etcd.target.clone();
     let target =
         target.map_err(|error| missing(format!("{}: {error}", etcd.manifest.display())))?;
-    Ok((etcd, target))
+    // The certificates are where the node's files are found; everything else is asked for over the network.
+    Ok((target.below(&routine.root), etcd.founders))
 }
 
 /// Removes what no rule keeps.

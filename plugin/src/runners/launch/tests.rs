@@ -47,6 +47,8 @@ struct Script {
     replaceable: bool,
     /// Whether another node's job reports meanwhile.
     others: bool,
+    /// Whose the Pod is that appears.
+    job: &'static str,
     state: Value,
     /// The log, by how often it was asked for.
     log: fn(u32) -> String,
@@ -60,6 +62,7 @@ impl Default for Script {
             complaint: None,
             replaceable: true,
             others: false,
+            job: "kubectl-etcd-alarm-list-cp-1-run",
             state: json!({"terminated": {"exitCode": 0, "message": report()}}),
             log: |_| report(),
         }
@@ -103,7 +106,8 @@ impl Script {
             return Reply::Json(200, String::new());
         }
         let mut pod = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"},
+            "apiVersion": "v1", "kind": "Pod", "metadata": {
+                "name": "pod", "labels": {"batch.kubernetes.io/job-name": self.job}},
             "spec": {"nodeName": "cp-1", "containers": []},
             "status": {"phase": "Pending"},
         });
@@ -137,7 +141,11 @@ async fn launched(server: SocketAddr, replaceable: bool, others: bool) -> Result
         deadline: Duration::from_secs(60),
     };
     let client = connection.stream.clone();
-    let watch = PodWatch::begin(client, "kube-system", "run", ["cp-1".into()].into_iter());
+    let watched = [(
+        "cp-1".to_owned(),
+        podspec::name(&run, &Operation::AlarmList, "cp-1"),
+    )];
+    let watch = PodWatch::begin(client, "kube-system", "run", watched.into_iter());
     let launch = Launch {
         connection: &connection,
         created: &created,
@@ -261,4 +269,15 @@ fn a_kubelet_is_overdue_when_another_node_has_reported_and_not_before() {
     heard.reported(&status);
     assert!(heard.overdue(begun, long_ago) && !heard.all_are_slow(begun));
     assert!(!heard.overdue(begun, begun), "its pod is new");
+}
+
+/// Whoever may create Jobs may give them the label of another's run.
+#[tokio::test]
+async fn a_pod_of_another_job_is_not_taken_for_the_own_one() {
+    let script = Script {
+        job: "kubectl-etcd-alarm-list-cp-1-other",
+        ..Script::default()
+    };
+    let ended = script.run().await;
+    assert_eq!(ended.unwrap_err().kind, RunErrorKind::NoController);
 }

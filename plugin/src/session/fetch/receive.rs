@@ -116,7 +116,9 @@ async fn connect(
         receiver.verified().to_string(),
     ];
     let connection = &cluster.connection;
-    let command = cluster.program().exec_command(arguments);
+    let program = cluster.program().await;
+    let program = program.map_err(|error| End::Unfit(error.message))?;
+    let command = program.exec_command(arguments);
     let open = ExecStream::open(
         &connection.stream,
         &connection.namespace,

@@ -52,12 +52,17 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
         connection: Connection::prepare(&fake::flags(server)).await.unwrap(),
         created: Created::default(),
         owner: crate::owner::Owner::named("test"),
-        program: Program::Image {
+        image: Some(Program::Image {
             reference: "x".into(),
             pull_secrets: Vec::new(),
+        }),
+        located: crate::session::namespace::Located {
+            name: "kube-system".into(),
+            missing: false,
+            programs: None,
         },
-        present: Some(Default::default()),
-        brought: OnceCell::new(),
+        compared: crate::user_cache::UserCache::default(),
+        program: OnceCell::new(),
         swept: Once::new(),
         heard: Heard::default(),
         replaceable: true,

@@ -13,7 +13,8 @@ pub(crate) const DEFAULT_NAME: &str = "demo";
     version,
     after_help = "\
 Examples:
-  testbed demo                      the whole thing: cluster, plugin, status, a snapshot here
+  testbed demo                      the whole thing: cluster, plugin, status, a snapshot
+  testbed test                      all tests
   testbed up                        three masters, Kubernetes 1.36, etcd 3.6
   testbed run m1 journalctl -u kubelet
   testbed off m2                    cut m2's power
@@ -29,8 +30,26 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Bring up a cluster, build the plugin, show `kubectl etcd status` and save a snapshot in this folder
+    /// Bring up a cluster, build the plugin, show `kubectl etcd status` and save a snapshot
     Demo(Up),
+    /// Run all tests, those on real clusters among them: `cargo test --workspace`
+    #[command(after_help = "\
+Examples:
+  testbed test
+  testbed test --no-fail-fast
+  testbed test --test datadir_db damage_that -- --nocapture")]
+    Test {
+        /// What cargo test takes
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Check what a command needs and install what is missing, as the command itself begins, and do nothing else
+    #[command(hide = true)]
+    Needs {
+        /// Of which command
+        #[arg(value_enum)]
+        command: Needs,
+    },
     /// Bring up a cluster; it stays until `down`
     Up(Up),
     /// Remove a cluster with its disks
@@ -53,7 +72,7 @@ Examples:
   testbed run m1 bash")]
     Run(Run),
     /// Build what clusters are made of, and nothing else
-    Build(Versions),
+    Build(Build),
     /// Remove what killed tests left behind
     Sweep {
         /// Wait for the end of this process before
@@ -89,6 +108,22 @@ pub(crate) enum Checkpoint {
     Make(Up),
     /// Remove all
     Clear,
+}
+
+/// Commands whose needs can be checked alone.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Needs {
+    Demo,
+    Test,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    pub(crate) versions: Versions,
+    /// Everything that tests need instead, of all versions
+    #[arg(long, conflicts_with_all = ["kubernetes", "etcd"])]
+    pub(crate) for_tests: bool,
 }
 
 #[derive(Debug, Args)]

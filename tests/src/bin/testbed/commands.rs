@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use testbed::bench::{self, Bench};
 use testbed::cluster::{checkpoint, state, sweep};
+use testbed::needs::{self, Wanted, Work};
+use testbed::parts::Part;
 use testbed::process::{ProcessId, say};
-use testbed::{Cluster, Spec, demo, parts};
+use testbed::{Cluster, Spec, all_tests, demo, parts};
 
-use crate::arguments::{Arguments, Checkpoint, Command, DEFAULT_NAME, Down, OneNode, Run, Up};
+use crate::arguments::{
+    Arguments, Build, Checkpoint, Command, DEFAULT_NAME, Down, Needs, OneNode, Run, Up,
+};
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
@@ -23,13 +27,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Freeze(at) => at_node(&at, testbed::Node::freeze, "is frozen")?,
         Command::Thaw(at) => at_node(&at, testbed::Node::thaw, "goes on")?,
         Command::Run(args) => return run_on(&args),
-        Command::Build(versions) => {
-            parts::for_nodes(versions.kubernetes(), versions.etcd())?;
-            println!(
-                "everything is built: {}",
-                testbed::paths::parts()?.display()
-            );
-        }
+        Command::Test { arguments } => return all_tests::run(&arguments),
+        Command::Needs { command } => check_needs(command)?,
+        Command::Build(args) => build(&args)?,
         Command::Sweep { after } => {
             let process = after.and_then(ProcessId::of);
             while process.as_ref().is_some_and(ProcessId::alive) {
@@ -53,9 +53,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             name: Some(name),
             arguments,
         } => {
-            (bench::find(&name)?.run)(&arguments, &mut std::io::stdout())?;
+            let bench = bench::find(&name)?;
+            needs::ensure(&demo::wanted(&Spec::masters(3), true))?;
+            (bench.run)(&arguments, &mut std::io::stdout())?;
         }
-        Command::Samples { folder } => testbed::samples::make(&folder)?,
+        Command::Samples { folder } => {
+            needs::ensure(&parts_alone(parts::of_tests()))?;
+            testbed::samples::make(&folder)?;
+        }
         Command::Checkpoint { what: None } => checkpoints()?,
         Command::Checkpoint {
             what: Some(Checkpoint::Make(args)),
@@ -65,6 +70,38 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         } => checkpoint::clear()?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn check_needs(command: Needs) -> Result<()> {
+    let (wanted, what) = match command {
+        Needs::Demo => (demo::wanted(&Spec::masters(3), true), "demo"),
+        Needs::Test => (all_tests::wanted(), "test"),
+    };
+    needs::ensure(&wanted)?;
+    println!("everything that `testbed {what}` needs is there");
+    Ok(())
+}
+
+fn parts_alone(parts: Vec<Part>) -> Wanted {
+    Wanted {
+        work: Work::Cluster,
+        parts,
+        nodes: 0,
+    }
+}
+
+fn build(args: &Build) -> Result<()> {
+    let (kubernetes, etcd) = (args.versions.kubernetes(), args.versions.etcd());
+    if args.for_tests {
+        needs::ensure(&parts_alone(parts::of_tests()))?;
+        parts::build_for_tests()?;
+    } else {
+        needs::ensure(&parts_alone(parts::of_nodes(kubernetes, etcd)))?;
+        parts::for_nodes(kubernetes, etcd)?;
+    }
+    let folder = testbed::paths::parts()?;
+    println!("everything is built: {}", folder.display());
+    Ok(())
 }
 
 fn up(args: &Up) -> Result<()> {
@@ -84,7 +121,7 @@ fn up(args: &Up) -> Result<()> {
 }
 
 fn demonstrate(args: &Up) -> Result<()> {
-    let demo = demo::run(&args.spec(), &args.cluster.name, &std::env::current_dir()?)?;
+    let demo = demo::run(&args.spec(), &args.cluster.name)?;
     println!(
         "\nthe cluster goes on, and {} is a verified snapshot of it\n",
         demo.snapshot.display()

@@ -11,9 +11,9 @@ use kube::Client;
 
 use crate::commands::Context;
 use crate::error::{Error, Verdict};
-use crate::outcome::run_error;
+use crate::outcome::{Notice, run_error};
 use crate::runners::trouble::api_error;
-use crate::schedule as schedules;
+use crate::schedule::{self as schedules, Deviations};
 use crate::session::Session;
 
 const EXAMPLES: &str = "\
@@ -78,17 +78,32 @@ async fn listed(session: &Session) -> Result<Vec<CronJob>, Error> {
     all.map_err(|error| trouble("listing CronJobs", &error))
 }
 
-/// The schedules, after those that lag behind this plugin were moved to its version.
-async fn current(session: &Session) -> Result<Vec<CronJob>, Error> {
+/// The schedules, after those that lag behind this plugin, or mount something else than its program, were moved to what it
+/// carries; and what is wrong with the programs of the others.
+async fn current(session: &Session) -> Result<(Vec<CronJob>, Deviations), Error> {
     let cluster = session.cluster()?;
     let cron_jobs = listed(session).await?;
-    let bring = async || cluster.bring_program().await.map_err(|error| error.message);
+    let compared = async |cron_jobs: &[CronJob]| {
+        let compared = schedules::deviations(cluster.place(), cron_jobs).await;
+        compared.map_err(|error| trouble("comparing the program of the schedules", &error))
+    };
+    let deviations = compared(&cron_jobs).await?;
+    for foreign in deviations.values().flatten().filter(|one| one.is_foreign()) {
+        (session.notices())(Notice::Warning(foreign.to_string()));
+    }
+    let program = async || {
+        let program = cluster.program().await;
+        program.cloned().map_err(|error| error.message)
+    };
     let client = &cluster.connection.control;
     let nodes = session.nodes();
-    if schedules::move_due(client, &cron_jobs, nodes, bring, session.notices()).await {
-        return listed(session).await;
+    let notices = session.notices();
+    if schedules::move_due(client, &cron_jobs, &deviations, nodes, program, notices).await {
+        let moved = listed(session).await?;
+        let deviations = compared(&moved).await?;
+        return Ok((moved, deviations));
     }
-    Ok(cron_jobs)
+    Ok((cron_jobs, deviations))
 }
 
 fn name(cron_job: &CronJob) -> &str {

@@ -20,7 +20,7 @@ use crate::error::{Error, Verdict};
 use crate::outcome::{Notice, NoticeSink, run_error};
 use crate::runners::output;
 use crate::runners::trouble::{Stage, stage};
-use crate::schedule::{obstacle, start};
+use crate::schedule::{Deviations, obstacle, start};
 use crate::views::schedule::ScheduledRuns;
 
 const EXAMPLES: &str = "\
@@ -61,7 +61,7 @@ pub struct RunNowArgs {
 pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict, Error> {
     let session = context.open(&FleetArgs::default()).await?;
     let (client, namespace) = ground(&session)?;
-    let all = current(&session).await?;
+    let (all, deviations) = current(&session).await?;
     let wanted: Vec<&CronJob> = all
         .iter()
         .filter(|one| {
@@ -72,6 +72,9 @@ pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict,
         .collect();
     if wanted.is_empty() {
         return Err(none(namespace, args.name.as_deref(), &all));
+    }
+    if let Some(error) = deviating(&wanted, &deviations) {
+        return Err(error);
     }
     let limit = args.wait.unwrap_or(START_LIMIT);
     let notices = session.notices();
@@ -111,6 +114,18 @@ pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict,
         }
     }
     failed.map_or(Ok(verdict), Err)
+}
+
+/// The refusal to run a program that is not the plugin's.
+fn deviating(wanted: &[&CronJob], deviations: &Deviations) -> Option<Error> {
+    let mut named = wanted.iter().map(|one| name(one));
+    let (name, found) = named.find_map(|name| Some((name, deviations.get(name)?)))?;
+    let words: Vec<String> = found.iter().map(ToString::to_string).collect();
+    Some(
+        Error::refused(format!("{name} is not run: {}", words.join("; "))).hint(
+            "kubectl etcd snapshot schedule set uploads the program and makes the schedule anew",
+        ),
+    )
 }
 
 fn none(namespace: &str, wanted: Option<&str>, all: &[CronJob]) -> Error {

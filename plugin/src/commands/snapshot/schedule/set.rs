@@ -16,12 +16,15 @@ use crate::cli::{FleetArgs, NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::commands::snapshot::kept::{FolderArgs, prune::RuleArgs};
 use crate::commands::snapshot::save::PackingArgs;
+use crate::connection::OWN_NAMESPACE;
+use crate::discovery::named_volumes;
 use crate::error::{Error, Verdict};
 use crate::format::and;
 use crate::outcome::run_error;
 use crate::runners::program::Program;
 use crate::schedule::{
-    Applied, Masters, Place, Schedule, apply, due_after, is_kubernetes_own, places, remove, render,
+    Applied, Masters, NamedPaths, Place, Schedule, apply, due_after, is_kubernetes_own, places,
+    remove, render,
 };
 use crate::session::Session;
 use crate::views::Format;
@@ -36,7 +39,7 @@ Examples:
   kubectl etcd snapshot schedule set --cron '0 */6 * * *' --masters all --bundle --keep-within 168h
 
   # As YAML, for GitOps
-  kubectl etcd snapshot schedule set --cron '0 3 * * *' --image ghcr.io/… --dry-run -o yaml
+  kubectl etcd snapshot schedule set --cron '0 3 * * *' --image ghcr.io/…@sha256:… --dry-run -o yaml
 
 The same command again changes the schedule; what is not given has its default. Snapshots hold every
 Secret of the cluster; they stay on the masters, in a folder that only root may read. A bundle holds
@@ -114,6 +117,25 @@ impl SetArgs {
     }
 }
 
+/// What to say of an image's name that may stand for another image tomorrow: each run of the schedule pulls it anew on a
+/// node that lacks it, and starts it as root.
+fn changeable(reference: &str) -> Option<String> {
+    let is_digest = |digest: &str| {
+        let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+        hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let (name, digest) = reference.split_once('@').unwrap_or((reference, ""));
+    if is_digest(digest) {
+        return None;
+    }
+    // A colon before the last slash is a port's.
+    let tag = name.rfind(':').filter(|at| !name[*at..].contains('/'));
+    let name = tag.map_or(name, |at| &name[..at]);
+    Some(format!(
+        "the image is named by a tag, which can change; name it by digest: {name}@sha256:…"
+    ))
+}
+
 /// Refuses a folder whose mount would hide what the pod itself needs.
 fn free_folder(folder: PathBuf) -> Result<PathBuf, Error> {
     const TAKEN: [&str; 5] = ["/host", "/carried", "/proc", "/sys", "/dev"];
@@ -132,7 +154,9 @@ fn free_folder(folder: PathBuf) -> Result<PathBuf, Error> {
 /// When the apiserver refuses it; when the program cannot be brought in.
 pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error> {
     let mut schedule = args.schedule()?;
-    let namespace = &context.connection.namespace;
+    if let Some(warning) = schedule.image.as_deref().and_then(changeable) {
+        context.ui.warn(&warning);
+    }
     if let (true, Masters::One, Some(reference)) =
         (args.manifests_only(), args.masters, &schedule.image)
     {
@@ -141,7 +165,9 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
             reference: reference.clone(),
             pull_secrets: schedule.image_pull_secrets.clone(),
         };
-        let place = Place::AnyMaster { image: None };
+        let place = Place::of_kubeadm();
+        let namespace = context.connection.namespace.as_deref();
+        let namespace = namespace.unwrap_or(OWN_NAMESPACE);
         let rendered = render(&schedule, &place, &program, namespace);
         context
             .ui
@@ -154,8 +180,28 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
     if args.masters == Masters::One {
         schedule.taints = own_taints(&session).await?;
     }
-    let program = session.cluster()?.program();
-    let places = places(args.masters, session.nodes());
+    let cluster = session.cluster()?;
+    let program = &if args.dry_run {
+        cluster.program_preview()
+    } else {
+        let program = cluster.program().await;
+        let program = program.map_err(|error| run_error("schedule", &error))?;
+        program.clone()
+    };
+    let namespace = &cluster.connection.namespace;
+    let named = if schedule.packing.has_keys() {
+        let named = named_volumes(&cluster.connection.control).await;
+        named.map_err(|error| trouble("listing the static pods", &error))?
+    } else {
+        NamedPaths::new()
+    };
+    let places = places(args.masters, session.nodes(), &named);
+    if !places.iter().all(Place::is_uniform) {
+        return Err(Error::refused(
+            "etcd's certificates do not lie at the same paths on all control-plane nodes, and a run mounts them by path",
+        )
+        .hint("--masters all makes one CronJob for each node, with its own paths"));
+    }
     if matches!(program, Program::Carried(_)) {
         check_images(context, &session, &places);
     }
@@ -197,10 +243,6 @@ async fn change(
         let mut stay = wanted.iter().map(name);
         !stay.any(|stays| stays == name(one))
     });
-    if !dry_run {
-        let brought = session.cluster()?.bring_program().await;
-        brought.map_err(|error| run_error("schedule", &error))?;
-    }
     for (one, tried) in wanted.iter().zip(tried) {
         let applied = if dry_run {
             tried
@@ -257,7 +299,8 @@ fn check_images(context: &Context<'_>, session: &Session, places: &[Place]) {
         .collect();
     images.sort_unstable();
     images.dedup();
-    let [Place::AnyMaster { image: Some(image) }] = places else {
+    let [any] = places else { return };
+    let (None, Some(image)) = (&any.node, any.image()) else {
         return;
     };
     if images.len() > 1 {
@@ -279,6 +322,31 @@ mod tests {
         }
         for bad in ["", "-x", "a/b", "..", &"x".repeat(101)] {
             assert!(bad.parse::<Prefix>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_image_without_a_digest_is_warned_of() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        for good in [
+            format!("r.example:5000/a/b@{digest}"),
+            format!("a:v1@{digest}"),
+        ] {
+            assert_eq!(changeable(&good), None, "{good}");
+        }
+        for (bad, name) in [
+            ("a", "a"),
+            ("a:v1", "a"),
+            ("r.example:5000/a", "r.example:5000/a"),
+            ("r.example:5000/a/b:v1", "r.example:5000/a/b"),
+            ("a:v1@sha256:0a", "a"),
+            ("a@", "a"),
+        ] {
+            let said = changeable(bad).unwrap();
+            assert!(
+                said.ends_with(&format!("by digest: {name}@sha256:…")),
+                "{said}"
+            );
         }
     }
 

@@ -8,7 +8,7 @@ use crate::cli::{FleetArgs, NamedOutputArgs};
 use crate::commands::Context;
 use crate::connection::clock;
 use crate::error::{Error, Verdict};
-use crate::schedule::{Masters, Schedule, judge, lacking, newest_runs, places, runs};
+use crate::schedule::{Masters, NamedPaths, Schedule, judge, lacking, newest_runs, places, runs};
 use crate::views::schedule::ScheduleList;
 
 const EXAMPLES: &str = "\
@@ -41,7 +41,7 @@ pub async fn show(context: &Context<'_>, args: ShowArgs) -> Result<Verdict, Erro
         runs(client, namespace),
         clock::ahead(client)
     );
-    let cron_jobs = cron_jobs?;
+    let (cron_jobs, deviations) = cron_jobs?;
     let (jobs, pods) = known.map_err(|error| trouble("listing the runs", &error))?;
     // Times in the cluster are the apiserver's.
     let now = ahead.map_or_else(Timestamp::now, clock::now);
@@ -49,13 +49,18 @@ pub async fn show(context: &Context<'_>, args: ShowArgs) -> Result<Verdict, Erro
     for cron_job in &cron_jobs {
         let name = super::name(cron_job);
         let runs = newest_runs(name, &jobs, &pods);
-        view.add(cron_job, &runs, judge(cron_job, &runs, now));
+        let mut judgement = judge(cron_job, &runs, now);
+        let deviations = deviations.get(name).into_iter().flatten();
+        judgement
+            .problems
+            .extend(deviations.map(|deviation| format!("{name}: {deviation}")));
+        view.add(cron_job, &runs, judgement);
     }
     let on_all = cron_jobs
         .iter()
         .any(|one| Schedule::of(one).is_some_and(|wanted| wanted.masters == Masters::All));
     if on_all {
-        let places = places(Masters::All, session.nodes());
+        let places = places(Masters::All, session.nodes(), &NamedPaths::new());
         let lacking = places.iter().filter_map(|place| lacking(place, &cron_jobs));
         lacking.for_each(|problem| view.problem(problem));
     }
