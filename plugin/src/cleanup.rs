@@ -12,9 +12,9 @@ use kube::{Api, Client};
 
 use crate::connection::{chain, clock};
 use crate::error::Error;
-use crate::owner;
+use crate::owner::{OWNER_ANNOTATION, Process};
 use crate::runners::payload::{Parts, all_parts};
-use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, OWNER_ANNOTATION, RUN_LABEL};
+use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, RUN_LABEL};
 use crate::session::Session;
 use crate::viewers;
 
@@ -167,13 +167,13 @@ async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Res
     Ok(cleaned)
 }
 
-/// Whether the run an object belongs to is over for certain: its process on this host has ended, or its time is up
+/// Whether the run an object belongs to is over for certain: its process has ended on this machine, or its time is up
 /// wherever it ran.
 fn is_dead(meta: &ObjectMeta, now: Option<Timestamp>) -> bool {
     let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
-    match annotation(OWNER_ANNOTATION) {
-        Some(owner) if owner::has_ended(owner, None) => return true,
-        Some(owner) if *owner == owner::identity() => return false,
+    match Process::of(meta.annotations.as_ref()) {
+        Some(process) if process.is_this() => return false,
+        Some(process) if process.has_ended() => return true,
         Some(_) | None => {}
     }
     let deadline: Option<i64> =
@@ -299,38 +299,57 @@ fn ignore_missing<T>(result: kube::Result<T>) -> kube::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::owner::{Owner, PROCESS_ANNOTATION};
     use serde_json::json;
 
-    fn meta(owner: &str, deadline: &str, created: &str) -> ObjectMeta {
-        serde_json::from_value(json!({
-            "annotations": {OWNER_ANNOTATION: owner, DEADLINE_ANNOTATION: deadline},
-            "creationTimestamp": created,
-        }))
-        .unwrap()
+    /// An object of this process.
+    fn own(deadline: &str, created: &str) -> ObjectMeta {
+        let (_, process) = Owner::this().process_annotation().unwrap();
+        meta(Some(&process), deadline, created)
+    }
+
+    fn meta(process: Option<&str>, deadline: &str, created: &str) -> ObjectMeta {
+        let mut annotations = json!({
+            OWNER_ANNOTATION: Owner::this().name, DEADLINE_ANNOTATION: deadline,
+        });
+        if let Some(process) = process {
+            annotations[PROCESS_ANNOTATION] = process.into();
+        }
+        let meta = json!({"annotations": annotations, "creationTimestamp": created});
+        serde_json::from_value(meta).unwrap()
     }
 
     #[test]
     fn a_run_is_dead_when_its_process_or_its_time_is_over() {
         let now: Option<Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
-        let old = "2026-11-21T10:00:00Z";
+        let (old, young) = ("2026-11-21T10:00:00Z", "2026-11-21T14:59:00Z");
         assert!(
-            !is_dead(&meta(&owner::identity(), "50", old), now),
+            !is_dead(&own("50", old), now),
             "whatever the clocks say, this run goes on"
         );
-        assert!(!is_dead(&meta("me@elsewhere/1", "50", old), None));
-        let elsewhere = "me@elsewhere/1";
-        assert!(!is_dead(
-            &meta(elsewhere, "70", "2026-11-21T14:59:00Z"),
-            now
-        ));
-        assert!(is_dead(&meta(elsewhere, "50", "2026-11-21T14:59:00Z"), now));
-        assert!(!is_dead(
-            &meta(&owner::identity(), "90", "2026-11-21T14:59:00Z"),
-            now
-        ));
-        let ended = format!("me@{}/4194999", owner::host());
-        assert!(is_dead(&meta(&ended, "90", "2026-11-21T14:59:00Z"), now));
+        let (_, process) = Owner::this().process_annotation().unwrap();
+        let mut dead: serde_json::Value = serde_json::from_str(&process).unwrap();
+        (dead["token"], dead["pid"]) = ("other".into(), 4_194_999.into());
+        assert!(is_dead(&meta(Some(&dead.to_string()), "90", young), now));
         assert!(!is_dead(&ObjectMeta::default(), now), "unknown is not dead");
+    }
+
+    #[test]
+    fn a_run_of_a_machine_of_the_same_name_ends_with_its_time() {
+        let now: Option<Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
+        let (old, young) = ("2026-11-21T10:00:00Z", "2026-11-21T14:59:00Z");
+        let (_, process) = Owner::this().process_annotation().unwrap();
+        let mut other: serde_json::Value = serde_json::from_str(&process).unwrap();
+        (other["token"], other["pid"]) = ("other".into(), 4_194_999.into());
+        other["place"]["boot"] = "another".into();
+        other["place"]["machine"] = "another".into();
+        // The last is of a release that told no process, or told it in other words.
+        for process in [Some(other.to_string()), None, Some("another/1".to_owned())] {
+            let meta = |deadline, created| meta(process.as_deref(), deadline, created);
+            assert!(!is_dead(&meta("50", old), None), "{process:?}");
+            assert!(!is_dead(&meta("70", young), now), "{process:?}");
+            assert!(is_dead(&meta("50", young), now), "{process:?}");
+        }
     }
 
     #[test]

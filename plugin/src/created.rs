@@ -12,6 +12,8 @@ use kube::api::DeleteParams;
 use kube::{Api, Client};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::owner::Process;
+
 /// How often a deletion is tried: a request to create that was cut off may still take effect just after a deletion.
 const TRIES: u32 = 3;
 /// The pause between tries.
@@ -29,8 +31,12 @@ pub(crate) enum Object {
     Job(String),
     /// A Pod, at once and without waiting for its kubelet.
     Pod(String),
-    /// The Lease, if this holder still has it.
-    Lease { name: String, holder: String },
+    /// The Lease, if this process still has it.
+    Lease {
+        /// Where, which is not where the rest is.
+        namespace: &'static str,
+        name: String,
+    },
 }
 
 #[derive(Default)]
@@ -188,7 +194,7 @@ async fn delete(client: &Client, namespace: &str, object: &Object) -> Deletion {
                 .delete(name, &params)
                 .await
                 .map(drop),
-            Object::Lease { name, holder } => delete_lease(client, namespace, name, holder).await,
+            Object::Lease { namespace, name } => delete_lease(client, namespace, name).await,
         }
     };
     match tokio::time::timeout(REQUEST_LIMIT, request).await {
@@ -203,20 +209,11 @@ async fn delete(client: &Client, namespace: &str, object: &Object) -> Deletion {
     }
 }
 
-/// Deletes the Lease only while it is still this holder's, by its resource version.
-async fn delete_lease(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    holder: &str,
-) -> kube::Result<()> {
+/// Deletes the Lease only while it is still this process's, by its resource version.
+async fn delete_lease(client: &Client, namespace: &str, name: &str) -> kube::Result<()> {
     let leases = Api::<Lease>::namespaced(client.clone(), namespace);
     let lease = leases.get(name).await?;
-    let held_by = lease
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.holder_identity.as_deref());
-    if held_by != Some(holder) {
+    if !Process::of(lease.metadata.annotations.as_ref()).is_some_and(|holder| holder.is_this()) {
         return Ok(());
     }
     let params = DeleteParams::default().preconditions(kube::api::Preconditions {

@@ -43,9 +43,10 @@ impl Node {
         let mut urls = member.peer_urls.iter();
         match &self.etcd {
             Etcd::Found(target) => urls.any(|url| target.peer_urls.contains(url)),
-            Etcd::Unknown { addresses, .. } => {
-                urls.any(|url| host_of(url).is_some_and(|host| addresses.contains(&host)))
-            }
+            Etcd::Unknown { addresses, .. } => urls.any(|url| {
+                let host = host_of(url);
+                host.is_some_and(|host| addresses.iter().any(|one| host.is_same(one)))
+            }),
             Etcd::Absent { .. } | Etcd::External { .. } => false,
         }
     }

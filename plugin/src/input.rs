@@ -71,9 +71,16 @@ pub(crate) fn spool_folder() -> PathBuf {
     folder.map_or_else(|| "/var/tmp".into(), PathBuf::from)
 }
 
+/// Where kubelet is, if this host has one.
+const KUBELET: &str = "/var/lib/kubelet";
+
 /// The same as a place for unpacked snapshots.
 pub(crate) fn spool() -> Spool {
-    Spool::new(spool_folder()).or_else("set TMPDIR to another folder")
+    let spool = Spool::new(spool_folder()).or_else("set TMPDIR to another folder");
+    match Path::new(KUBELET).exists() {
+        true => spool,
+        false => spool.without_kubelet(),
+    }
 }
 
 /// Opens a snapshot, unpacked if it is packed, and does one step of work on it.

@@ -1,7 +1,8 @@
 //! One maintenance operation at a time: a Lease in the cluster, a lock file where there is no apiserver.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+mod file;
+
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,24 +17,24 @@ use tokio::task::JoinHandle;
 
 use crate::connection::{Connection, clock};
 use crate::created::{Created, Object};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
-use crate::owner;
+use crate::owner::{Owner, Process};
+use crate::rights::Denied;
 use crate::runners::trouble::api_error;
 use crate::session::{Cluster, Session};
 
+/// Where the Lease is, whatever namespace Jobs run in: two who work in different ones must not work at the same time. It is in
+/// every cluster.
+const NAMESPACE: &str = "kube-system";
 /// The Lease's name.
 const NAME: &str = "kubectl-etcd";
 /// What its holder does.
 const DOING_ANNOTATION: &str = "kubectl-etcd/doing";
-/// Which process of that number it is ([`owner::incarnation`]).
-const PROCESS_ANNOTATION: &str = "kubectl-etcd/process";
 /// A Lease that was not renewed for so long is nobody's.
 const VALID: Duration = Duration::from_secs(60);
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(15);
-/// The lock file of a host without an apiserver.
-const LOCK_FILE: &str = "/run/lock/kubectl-etcd.lock";
 
 /// Held while something is done that nobody else may do at the same time. Dropping it gives it back.
 #[must_use = "it is given back when it is dropped"]
@@ -108,7 +109,9 @@ impl Session {
     pub async fn lock(&self, what: &str) -> Result<LeaseGuard, Error> {
         match self.cluster() {
             Ok(cluster) => lock_cluster(cluster, what, self.notices()).await,
-            Err(_) => lock_host(Path::new(LOCK_FILE), what),
+            Err(_) => {
+                file::lock(Path::new(file::FOLDER), what).map(|file| LeaseGuard(Held::File(file)))
+            }
         }
     }
 }
@@ -119,10 +122,13 @@ async fn lock_cluster(
     notices: &NoticeSink,
 ) -> Result<LeaseGuard, Error> {
     let (connection, created) = (&cluster.connection, &cluster.created);
-    match hold(connection, &cluster.owner, created, notices.clone(), what).await {
+    match hold(connection, created, notices.clone(), what).await {
         Ok(guard) => Ok(guard),
         Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {
+            if let Some(error) = not_allowed(&error) {
+                return Err(error);
+            }
             let error = api_error("taking the lock", &error);
             match error.kind {
                 RunErrorKind::WritesRefused | RunErrorKind::ApiserverLost => {
@@ -141,22 +147,21 @@ async fn lock_cluster(
 /// Takes the Lease and renews it from now on.
 pub(crate) async fn hold(
     connection: &Connection,
-    owner: &str,
     created: &Created,
     notices: NoticeSink,
     what: &str,
 ) -> Result<LeaseGuard, Refusal> {
-    let leases = Api::<Lease>::namespaced(connection.control.clone(), &connection.namespace);
+    let leases = Api::<Lease>::namespaced(connection.control.clone(), NAMESPACE);
     let object = Object::Lease {
+        namespace: NAMESPACE,
         name: NAME.into(),
-        holder: owner.to_owned(),
     };
     let mut registered = Registered {
         created,
         object: Some(object.clone()),
     };
     created.add(object.clone());
-    let taken = take(&leases, owner, what).await?;
+    let taken = take(&leases, &Owner::this(), what).await?;
     registered.object = None;
     let lost = Arc::new(AtomicBool::new(false));
     let renewal = renew(leases, taken, notices, Arc::clone(&lost));
@@ -198,7 +203,7 @@ struct Taken {
 }
 
 /// Creates the Lease, or takes one over whose holder is gone.
-async fn take(leases: &Api<Lease>, owner: &str, what: &str) -> Result<Taken, Refusal> {
+async fn take(leases: &Api<Lease>, owner: &Owner, what: &str) -> Result<Taken, Refusal> {
     let ahead = clock::ahead(&leases.clone().into_client()).await;
     let ahead = ahead.unwrap_or_default();
     let wanted = lease(owner, what, None, clock::now(ahead));
@@ -224,12 +229,11 @@ async fn take(leases: &Api<Lease>, owner: &str, what: &str) -> Result<Taken, Ref
     }
 }
 
-fn lease(owner: &str, what: &str, version: Option<String>, now: Timestamp) -> Lease {
+fn lease(owner: &Owner, what: &str, version: Option<String>, now: Timestamp) -> Lease {
     let now = MicroTime(now);
     let label = |key: &str| (key.to_owned(), NAME.to_owned());
-    let process = owner::incarnation("self").map(|own| (PROCESS_ANNOTATION.to_owned(), own));
     let doing = (DOING_ANNOTATION.to_owned(), what.to_owned());
-    let annotations = process.into_iter().chain([doing]);
+    let annotations = owner.process_annotation().into_iter().chain([doing]);
     Lease {
         metadata: ObjectMeta {
             name: Some(NAME.into()),
@@ -245,7 +249,7 @@ fn lease(owner: &str, what: &str, version: Option<String>, now: Timestamp) -> Le
             ..ObjectMeta::default()
         },
         spec: Some(LeaseSpec {
-            holder_identity: Some(owner.to_owned()),
+            holder_identity: Some(owner.name.clone()),
             lease_duration_seconds: i32::try_from(VALID.as_secs()).ok(),
             acquire_time: Some(now.clone()),
             renew_time: Some(now),
@@ -264,14 +268,13 @@ fn held_by(lease: &Lease, now: Timestamp) -> Option<Error> {
     let renewed = spec.renew_time.as_ref()?.0;
     let valid = SignedDuration::from_secs(i64::from(spec.lease_duration_seconds?));
     let expires = renewed.checked_add(valid).ok()?;
-    let annotation = |key: &str| {
-        let all = lease.metadata.annotations.as_ref();
-        all.and_then(|all| all.get(key)).map(String::as_str)
-    };
-    if expires <= now || owner::has_ended(holder, annotation(PROCESS_ANNOTATION)) {
+    let annotations = lease.metadata.annotations.as_ref();
+    let ended = Process::of(annotations).is_some_and(|process| process.has_ended());
+    if expires <= now || ended {
         return None;
     }
-    let doing = annotation(DOING_ANNOTATION).unwrap_or("a maintenance operation");
+    let doing = annotations.and_then(|all| all.get(DOING_ANNOTATION));
+    let doing = doing.map_or("a maintenance operation", String::as_str);
     let since = spec.acquire_time.as_ref().map_or(renewed, |time| time.0);
     Some(
         Error::refused(format!(
@@ -303,7 +306,7 @@ async fn renew(leases: Api<Lease>, taken: Taken, notices: NoticeSink, lost: Arc<
             Err(KubeError::Api(status)) if status.is_conflict() || status.is_not_found() => {
                 match leases.get_opt(NAME).await {
                     // An earlier try was done, and its answer got lost.
-                    Ok(Some(now)) if holder(&now) == holder(&held) => held = now,
+                    Ok(Some(now)) if is_ours(&now) => held = now,
                     Ok(_) => {
                         lost.store(true, Ordering::Relaxed);
                         notices(Notice::Warning(
@@ -321,56 +324,40 @@ async fn renew(leases: Api<Lease>, taken: Taken, notices: NoticeSink, lost: Arc<
     }
 }
 
-fn holder(lease: &Lease) -> Option<&str> {
-    lease.spec.as_ref()?.holder_identity.as_deref()
+fn is_ours(lease: &Lease) -> bool {
+    Process::of(lease.metadata.annotations.as_ref()).is_some_and(|holder| holder.is_this())
 }
 
-fn lock_host(path: &Path, what: &str) -> Result<LeaseGuard, Error> {
-    let cannot = |error: std::io::Error| {
-        Error::failed(format!("the lock file {} cannot be used", path.display())).caused_by(error)
+/// That the user may not take the lock, and which role allows it; none when the apiserver said something else.
+fn not_allowed(error: &KubeError) -> Option<Error> {
+    let KubeError::Api(status) = error else {
+        return None;
     };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(cannot)?;
-    }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(cannot)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            file.read_to_string(&mut holder).map_err(cannot)?;
-            return Err(
-                Error::refused(format!("{} is at work on this etcd", holder.trim()))
-                    .hint("wait until it is done; the lock lifts when that process ends"),
-            );
-        }
-        Err(TryLockError::Error(error)) => return Err(cannot(error)),
-    }
-    let text = format!(
-        "{}: {what}, since {}\n",
-        owner::identity(),
-        seconds(Timestamp::now())
+    Denied::parse(&status.message).filter(|_| status.code == 403)?;
+    let message = format!(
+        "the lock of the cluster may not be taken: {}",
+        status.message
     );
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(text.as_bytes()));
-    written.map_err(cannot)?;
-    Ok(LeaseGuard(Held::File(file)))
+    Some(Error::new(ErrorKind::NotAllowed, message).hint(format!(
+        "an administrator applies manifests/rbac.yaml: its Role kubectl-etcd-lock in {NAMESPACE} allows to create leases, and to \
+         get, update and delete the lease {NAME}, to the group kubectl-etcd:operators"
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake;
+    use crate::owner::PROCESS_ANNOTATION;
 
     #[test]
     fn a_lease_that_is_held_says_by_whom_and_until_when() {
-        let mut held = lease("jane@elsewhere/7", "defrag", None, Timestamp::now());
+        let mut held = lease(
+            &Owner::named("jane@elsewhere/7"),
+            "defrag",
+            None,
+            Timestamp::now(),
+        );
         let since: Timestamp = "2026-11-21T15:00:00Z".parse().unwrap();
         let spec = held.spec.as_mut().unwrap();
         spec.acquire_time = Some(MicroTime(since));
@@ -391,34 +378,78 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_ended_here_holds_nothing() {
-        let held = lease(
-            &format!("jane@{}/4194999", owner::host()),
-            "defrag",
-            None,
-            Timestamp::now(),
-        );
-        assert!(held_by(&held, Timestamp::now()).is_none());
-        let mut held = lease(&owner::identity(), "defrag", None, Timestamp::now());
+    fn a_holder_that_ended_on_this_machine_holds_nothing() {
+        let mut held = lease(&Owner::this(), "defrag", None, Timestamp::now());
         assert!(held_by(&held, Timestamp::now()).is_some());
-        // After a loss of power another process may have its number.
         let annotations = held.metadata.annotations.as_mut().unwrap();
-        annotations.insert(PROCESS_ANNOTATION.to_owned(), "another-boot/1".to_owned());
+        let own = annotations[PROCESS_ANNOTATION].clone();
+        let mut dead: serde_json::Value = serde_json::from_str(&own).unwrap();
+        (dead["token"], dead["pid"]) = ("other".into(), 4_194_999.into());
+        annotations.insert(PROCESS_ANNOTATION.to_owned(), dead.to_string());
         assert!(held_by(&held, Timestamp::now()).is_none());
     }
 
     #[test]
-    fn only_one_holds_the_lock_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/lock");
-        let first = lock_host(&path, "defrag").unwrap();
-        let error = lock_host(&path, "alarm disarm").unwrap_err();
-        assert_eq!(error.kind.exit_code(), 5);
-        assert!(
-            error.message.contains(&owner::identity()) && error.message.contains("defrag"),
-            "{error}"
+    fn a_holder_elsewhere_of_this_hosts_name_holds_on() {
+        let name = Owner::this().name;
+        let (on, _) = name.rsplit_once('/').unwrap();
+        // Its name alone says nothing, and neither does what an earlier release wrote.
+        let mut held = lease(
+            &Owner::named(&format!("{on}/4194999")),
+            "defrag",
+            None,
+            Timestamp::now(),
         );
-        drop(first);
-        let _second = lock_host(&path, "alarm disarm").unwrap();
+        assert!(held_by(&held, Timestamp::now()).is_some());
+        let annotations = held.metadata.annotations.as_mut().unwrap();
+        annotations.insert(PROCESS_ANNOTATION.to_owned(), "another-boot/1".to_owned());
+        assert!(held_by(&held, Timestamp::now()).is_some());
+    }
+
+    #[test]
+    fn who_may_not_take_the_lock_is_told_the_role() {
+        let denied = "leases.coordination.k8s.io is forbidden: User \"jane\" cannot create resource \"leases\" in API group \"coordination.k8s.io\" in the namespace \"kube-system\"";
+        let mut status = kube::core::Status::failure(denied, "Forbidden");
+        status.code = 403;
+        let error = not_allowed(&KubeError::Api(status.clone().boxed())).unwrap();
+        assert!(error.message.contains("jane"), "{error}");
+        for words in ["manifests/rbac.yaml", "kubectl-etcd-lock", "kube-system"] {
+            assert!(error.hints[0].contains(words), "{error:?}");
+        }
+        status.message = "leases \"x\" is forbidden: violates a policy".into();
+        assert!(not_allowed(&KubeError::Api(status.boxed())).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_lock_is_in_one_namespace_whatever_jobs_run_in() {
+        let own = lease(&Owner::this(), "defrag", None, Timestamp::now());
+        let own = serde_json::to_string(&own).unwrap();
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let server = fake::serve(move |target| {
+            seen.lock().unwrap().push(target.to_owned());
+            match target.contains("/leases") {
+                true => fake::Reply::Json(200, own.clone()),
+                false => fake::refused(403, "no"),
+            }
+        })
+        .await;
+        for namespace in ["kubectl-etcd", "another"] {
+            let mut flags = fake::flags(server);
+            flags.namespace = Some(namespace.to_owned());
+            let connection = Connection::prepare(&flags).await.unwrap();
+            assert_eq!(connection.namespace, namespace);
+            let created = Created::default();
+            created.bind(connection.control.clone(), connection.namespace.clone());
+            let held = hold(&connection, &created, Arc::new(|_| {}), "defrag").await;
+            held.ok().unwrap().give_back().await;
+            assert!(created.is_idle());
+        }
+        let asked = asked.lock().unwrap();
+        let leases: Vec<_> = asked.iter().filter(|one| one.contains("/leases")).collect();
+        // Each made one, and looked at it before it was removed.
+        assert_eq!(leases.len(), 6, "{asked:?}");
+        let place = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+        assert!(leases.iter().all(|one| one.starts_with(place)), "{asked:?}");
     }
 }

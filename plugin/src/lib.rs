@@ -5,6 +5,7 @@
 
 pub mod assess;
 pub mod carried;
+mod clean;
 pub mod cleanup;
 pub mod cli;
 pub mod commands;
@@ -20,6 +21,7 @@ mod format;
 mod input;
 mod lead;
 mod lease;
+mod lines;
 pub mod masters;
 mod names;
 pub mod outcome;

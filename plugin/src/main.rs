@@ -11,7 +11,7 @@ use kubectl_etcd::commands::{self, Command, Context};
 use kubectl_etcd::completion;
 use kubectl_etcd::created::Created;
 use kubectl_etcd::error::{Error, ErrorKind, Verdict};
-use kubectl_etcd::ui::Ui;
+use kubectl_etcd::ui::{LogWriter, Ui};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
@@ -132,6 +132,6 @@ fn trace() {
         .unwrap_or_else(|_| EnvFilter::new("error,kube_client=off,kube=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogWriter)
         .init();
 }

@@ -2,15 +2,13 @@
 //! cluster last answered, or by the address in the kubeconfig.
 
 mod cache;
+mod claim;
 pub(crate) mod reach;
-
-use std::collections::BTreeMap;
 
 use crate::cli::ConnectionArgs;
 use crate::connection::identity;
-use crate::discovery::Node;
 use crate::error::Error;
-use crate::ssh::SshArgs;
+use crate::ssh::{Destination, HostName, NotAHostName, SshArgs};
 
 pub(crate) use cache::remember;
 use cache::{Known, recall};
@@ -18,10 +16,12 @@ use cache::{Known, recall};
 /// A host that is a control-plane node, or may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// The node's name, where it is known.
+    /// The node's name, where it is known: a label, which ssh gets only as [`Candidate::alias`].
     pub node: Option<String>,
     /// Where it is, as ssh takes it: to be tried in this order.
-    pub addresses: Vec<String>,
+    pub addresses: Vec<Destination>,
+    /// What was told as its name or address and is not given to ssh.
+    pub left_out: Vec<NotAHostName>,
     /// Who says so.
     pub origin: Origin,
 }
@@ -37,6 +37,8 @@ pub enum Origin {
     Cache,
     /// The etcd of another control-plane node, which has it as a member.
     Member,
+    /// A plan that was begun there.
+    Plan,
     /// The server in the kubeconfig.
     Kubeconfig,
 }
@@ -53,9 +55,43 @@ pub struct Found {
 }
 
 impl Candidate {
+    /// A host of which the user typed the address.
+    pub(crate) fn typed(node: Option<String>, address: Destination, origin: Origin) -> Self {
+        Self {
+            node,
+            addresses: vec![address],
+            left_out: Vec::new(),
+            origin,
+        }
+    }
+
+    /// A host that somebody else tells of. What is no host name is left out and kept for the message.
+    pub(crate) fn told(
+        node: Option<String>,
+        addresses: impl IntoIterator<Item = Result<HostName, NotAHostName>>,
+        origin: Origin,
+    ) -> Self {
+        let mut left_out: Vec<NotAHostName> = Vec::new();
+        let mut known = Vec::new();
+        for address in addresses {
+            match address {
+                Ok(host) => known.push(Destination::from(host)),
+                Err(error) => left_out.push(error),
+            }
+        }
+        let name = node.as_deref().map(HostName::parse);
+        left_out.extend(name.and_then(Result::err));
+        Self {
+            node,
+            addresses: known,
+            left_out,
+            origin,
+        }
+    }
+
     /// What it is called in messages.
     pub fn name(&self) -> &str {
-        let address = self.addresses.first().map(String::as_str);
+        let address = self.addresses.first().map(Destination::as_str);
         self.node.as_deref().or(address).unwrap_or("a host")
     }
 
@@ -63,47 +99,41 @@ impl Candidate {
     pub(crate) fn is_given(&self) -> bool {
         match self.origin {
             Origin::Ssh | Origin::Master => true,
-            Origin::Cache | Origin::Member | Origin::Kubeconfig => false,
+            Origin::Cache | Origin::Member | Origin::Plan | Origin::Kubeconfig => false,
+        }
+    }
+
+    /// Its name, where the user's configuration of ssh may know it: never for an address that was given.
+    pub(crate) fn alias(&self) -> Option<HostName> {
+        let name = self.node.as_deref().filter(|_| !self.is_given())?;
+        HostName::parse(name).ok()
+    }
+
+    /// Whether its name may stand for it where ssh's configuration has it lead to this host.
+    ///
+    /// A node's name is the apiserver's word. A member's is whatever its etcd was started with: it counts only where it
+    /// leads to where the member is, so that it cannot point at another host of the user's.
+    pub(crate) fn may_be_called(&self, leads_to: &str) -> bool {
+        match self.origin {
+            Origin::Cache => true,
+            Origin::Member | Origin::Plan => {
+                let mut hosts = self.addresses.iter().filter_map(Destination::host);
+                hosts.any(|host| host.is_same(leads_to))
+            }
+            Origin::Ssh | Origin::Master | Origin::Kubeconfig => false,
         }
     }
 
     /// The words by which it is known: its name and its addresses.
     pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
-        let words = self.node.iter().chain(&self.addresses);
-        words.map(String::as_str)
+        let addresses = self.addresses.iter().map(Destination::as_str);
+        self.node.iter().map(String::as_str).chain(addresses)
     }
 
     /// Whether both are of one node, by its name or an address.
     pub(crate) fn is_of(&self, other: &Self) -> bool {
         self.words()
             .any(|word| other.words().any(|one| one == word))
-    }
-
-    /// The same, where the command line may say another address.
-    #[must_use]
-    pub(crate) fn at_given(self, given: &BTreeMap<String, String>) -> Self {
-        match self.node.as_ref().and_then(|node| given.get(node)) {
-            Some(address) => Self {
-                addresses: vec![address.clone()],
-                origin: Origin::Ssh,
-                ..self
-            },
-            None => self,
-        }
-    }
-
-    /// A node that the apiserver tells of, where `--ssh` may say another address.
-    pub fn of_node(node: &Node, ssh: &SshArgs) -> Self {
-        let given = ssh.addresses().remove(&node.name);
-        let origin = match given {
-            Some(_) => Origin::Ssh,
-            None => Origin::Cache,
-        };
-        Self {
-            node: Some(node.name.clone()),
-            addresses: given.map_or_else(|| node.api.addresses.clone(), |given| vec![given]),
-            origin,
-        }
     }
 }
 
@@ -137,11 +167,7 @@ pub async fn find(ssh: &SshArgs, connection: &ConnectionArgs) -> Result<Found, E
         // Where one is says nothing of how many there are.
         return Ok(found(named, "from --ssh", false));
     }
-    let server = Candidate {
-        node: None,
-        addresses: vec![cluster.host()],
-        origin: Origin::Kubeconfig,
-    };
+    let server = Candidate::told(None, [cluster.host()], Origin::Kubeconfig);
     Ok(found(vec![server], "the kubeconfig's server", false))
 }
 
@@ -150,16 +176,9 @@ fn named(ssh: &SshArgs) -> Vec<Candidate> {
     let at = ssh
         .addresses()
         .into_iter()
-        .map(|(node, address)| Candidate {
-            node: Some(node),
-            addresses: vec![address],
-            origin: Origin::Ssh,
-        });
-    let masters = ssh.master.iter().map(|address| Candidate {
-        node: None,
-        addresses: vec![address.clone()],
-        origin: Origin::Master,
-    });
+        .map(|(node, address)| Candidate::typed(Some(node), address, Origin::Ssh));
+    let masters = ssh.master.iter();
+    let masters = masters.map(|address| Candidate::typed(None, address.clone(), Origin::Master));
     at.chain(masters).collect()
 }
 
@@ -167,11 +186,8 @@ fn named(ssh: &SshArgs) -> Vec<Candidate> {
 fn merged(mut named: Vec<Candidate>, known: Known) -> Vec<Candidate> {
     for (node, addresses) in known.nodes {
         if !named.iter().any(|one| one.node.as_ref() == Some(&node)) {
-            named.push(Candidate {
-                node: Some(node),
-                addresses,
-                origin: Origin::Cache,
-            });
+            let addresses = addresses.iter().map(|address| HostName::parse(address));
+            named.push(Candidate::told(Some(node), addresses, Origin::Cache));
         }
     }
     named.sort_by(|one, other| one.node.cmp(&other.node));
@@ -198,11 +214,9 @@ pub(crate) fn told(candidates: &[Candidate], whence: &str) -> String {
     format!("control-plane nodes, {whence}: {names}")
 }
 
-/// The host of a URL, as ssh takes it.
-pub(crate) fn host_of(url: &str) -> Option<String> {
-    let uri: http::Uri = url.parse().ok()?;
-    let host = uri.host()?;
-    Some(host.trim_matches(['[', ']']).to_owned())
+/// The host of a URL, if it has one.
+pub(crate) fn host_of(url: &str) -> Option<HostName> {
+    HostName::of_url(url).ok()
 }
 
 #[cfg(test)]
@@ -222,25 +236,15 @@ mod tests {
                 .iter()
                 .map(|(node, address)| NodeAddress::At {
                     node: (*node).into(),
-                    address: (*address).into(),
+                    address: Destination::typed(address).unwrap(),
                 })
                 .collect(),
-            master: masters.iter().map(|&one| one.into()).collect(),
+            master: masters
+                .iter()
+                .map(|one| Destination::typed(one).unwrap())
+                .collect(),
             ..SshArgs::default()
         }
-    }
-
-    #[test]
-    fn hosts_of_urls_are_as_ssh_takes_them() {
-        assert_eq!(
-            host_of("https://10.0.0.1:2380").as_deref(),
-            Some("10.0.0.1")
-        );
-        assert_eq!(
-            host_of("https://[fd00::1]:2380").as_deref(),
-            Some("fd00::1")
-        );
-        assert_eq!(host_of("nonsense url"), None);
     }
 
     #[test]
@@ -257,6 +261,26 @@ mod tests {
                 ("m2", "jump-m2", Origin::Ssh)
             ]
         );
+    }
+
+    #[test]
+    fn what_ssh_would_misread_is_left_out_of_what_is_remembered() {
+        let nodes = [
+            ("m1", "-oProxyCommand=x"),
+            ("m2", "10.0.0.2"),
+            ("ssh://evil", "a b"),
+        ];
+        let nodes = nodes.map(|(node, address)| (node.to_owned(), vec![address.to_owned()]));
+        let all = merged(
+            Vec::new(),
+            Known::new("https://10.0.0.9:6443", nodes.into()),
+        );
+        let known = all
+            .iter()
+            .map(|one| (one.addresses.len(), one.left_out.len()));
+        let known: Vec<_> = known.collect();
+        assert_eq!(known, [(0, 1), (1, 0), (0, 2)]);
+        assert!(all[2].alias().is_none() && !all[1].alias().is_none());
     }
 
     #[tokio::test]

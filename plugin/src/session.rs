@@ -24,6 +24,7 @@ pub use crate::discovery::{ApiView, Etcd, LeftAlone, Node};
 use crate::error::Error;
 use crate::outcome::run_error;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
+use crate::owner::Owner;
 use crate::runners::host::Host;
 use crate::runners::program::Program;
 use crate::runners::{self, exec, local};
@@ -63,7 +64,7 @@ enum Ground {
 pub(crate) struct Cluster {
     pub(crate) connection: Connection,
     pub(crate) created: Created,
-    pub(crate) owner: String,
+    pub(crate) owner: Owner,
     /// The job image, where one is used instead of the carried program.
     image: Option<Program>,
     /// What was found in the namespace at the beginning.

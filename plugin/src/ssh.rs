@@ -6,6 +6,7 @@
 
 mod args;
 mod bring;
+mod destination;
 mod error;
 mod files;
 mod link;
@@ -24,7 +25,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::masters::Candidate;
 use crate::outcome::{Notice, NoticeSink};
+pub(crate) use args::at_address;
 pub use args::{NodeAddress, SshArgs, SshOptions};
+pub use destination::{Destination, HostName, NotAHostName};
 pub use error::{SshError, SshErrorKind};
 use link::Link;
 
@@ -63,6 +66,11 @@ impl SshHost {
         options: &SshOptions,
         notices: NoticeSink,
     ) -> Result<Self, SshError> {
+        for one in &candidate.left_out {
+            let name = candidate.name();
+            let text = format!("{name}: {one}, so ssh does not get it");
+            notices(Notice::Warning(text));
+        }
         let link = Link::open(candidate, options, &notices).await?;
         Ok(Self {
             candidate: candidate.clone(),

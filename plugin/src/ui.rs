@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use etcd_operations::wire::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::clean::{clean, clean_layout};
 use crate::error::{Error, ErrorKind};
 use crate::format::{bytes, percent};
 use crate::outcome::{Notice, NoticeSink};
-use crate::views::grid::{Paint, Tone, clean, painted};
-use crate::views::{Format, View, render};
+use crate::views::grid::{Paint, Tone, painted};
+use crate::views::{Format, View, render, table};
 
 /// How often progress is written where no bar can be drawn.
 const PLAIN_PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -79,9 +80,10 @@ impl Ui {
                     .lines()
                     .map(|line| format!("{line}\u{1b}[K\n"))
                     .collect();
+                let head = clean(head);
                 format!("\u{1b}[H{head}\u{1b}[K\n{body}\u{1b}[J")
             }
-            Format::Table | Format::Wide => format!("{head}\n{text}\n"),
+            Format::Table | Format::Wide => format!("{}\n{text}\n", clean(head)),
             Format::Json | Format::Yaml | Format::Name => text,
         };
         write_out(&text)
@@ -103,18 +105,21 @@ impl Ui {
     /// Tells on standard error what a question will be about.
     pub fn tell<V: View>(&self, view: &V) {
         self.progress.finish();
-        for line in view.table(false, self.paint_notices).lines() {
+        for line in table(view, false, self.paint_notices).lines() {
             self.progress.line(line);
         }
     }
 
-    /// Prints plain text as an answer.
+    /// Prints plain text as an answer: as it is for programs, cleaned for a terminal.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn print(&self, text: &str) -> Result<(), Error> {
         self.progress.finish();
-        write_out(text).map(|_| ())
+        match self.stdout_is_terminal {
+            true => write_out(&clean_layout(text, Paint::Plain)).map(|_| ()),
+            false => write_out(text).map(|_| ()),
+        }
     }
 
     /// How answers are painted.
@@ -183,7 +188,7 @@ impl Ui {
             )
             .hint("--yes answers in advance"));
         }
-        let question = question.to_owned();
+        let question = clean(question);
         // On a thread of its own: signals are still heard while it waits.
         let answer = tokio::task::spawn_blocking(move || {
             let answer = dialoguer::Confirm::new()
@@ -220,6 +225,22 @@ impl Ui {
         }
         // Nothing is left to tell when standard error cannot be written.
         let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// Standard error for the messages of libraries, which repeat what others wrote.
+#[derive(Debug, Clone, Copy)]
+pub struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = clean_layout(&String::from_utf8_lossy(bytes), Paint::Plain);
+        io::stderr().write_all(text.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

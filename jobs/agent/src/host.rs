@@ -12,6 +12,7 @@ use etcd_operations::host::detached::{leave_session, start_or_follow, work as on
 use etcd_operations::host::{
     Ask, Detached, HostAnswer, HostEvent, Impatient, Line, answer, receive as take_in,
 };
+use etcd_operations::wire::MAX_LINE_BYTES;
 
 use crate::run::in_runtime;
 
@@ -56,10 +57,16 @@ pub(crate) fn receive(path: &Path, size_bytes: u64) -> ExitCode {
 
 fn asked() -> Result<Ask, Failure> {
     let mut text = String::new();
-    stdin().lock().read_to_string(&mut text).map_err(|error| {
+    let most = MAX_LINE_BYTES as u64;
+    let request = stdin().lock().take(most + 1).read_to_string(&mut text);
+    request.map_err(|error| {
         let message = format!("the request could not be read: {error}");
         Failure::new(FailureKind::Interrupted, message)
     })?;
+    if text.len() > MAX_LINE_BYTES {
+        let message = format!("the request is longer than {} MiB", MAX_LINE_BYTES >> 20);
+        return Err(Failure::new(FailureKind::Refused, message));
+    }
     let ask: Ask = serde_json::from_str(&text).map_err(|error| {
         let message = format!("the request is not understood: {error}");
         Failure::new(FailureKind::Refused, message)

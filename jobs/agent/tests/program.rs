@@ -207,6 +207,28 @@ fn a_host_answers_who_it_is_and_refuses_what_it_does_not_know() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+#[test]
+fn a_request_without_an_end_is_refused() {
+    let mut child = program(&["host"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let sender = std::thread::spawn(move || {
+        // Until it reads no more.
+        while stdin.write_all(&[b' '; 64 << 10]).is_ok() {}
+    });
+    let output = child.wait_with_output().unwrap();
+    sender.join().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let HostEvent::Failed { failure } = host_line(text.trim_end()) else {
+        panic!("{text}")
+    };
+    assert_eq!(failure.message, "the request is longer than 16 MiB");
+    assert_eq!(failure.kind, FailureKind::Refused);
+}
+
 /// A file that takes seconds to read and no room.
 fn long_file(folder: &Path) -> PathBuf {
     let path = folder.join("long");

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Answer;
 use crate::look::Look;
+use crate::shell::CommandLine;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -222,18 +223,18 @@ impl Situation {
 
 impl Next {
     /// A command for any control-plane node.
-    fn anywhere(command: impl Into<String>) -> Self {
+    fn anywhere(command: impl Into<CommandLine>) -> Self {
         Self {
-            command: command.into(),
+            command: command.into().to_string(),
             on: None,
             note: None,
         }
     }
 
     /// A command for one node.
-    fn on(node: &str, command: impl Into<String>) -> Self {
+    fn on(node: &str, command: impl Into<CommandLine>) -> Self {
         Self {
-            command: command.into(),
+            command: command.into().to_string(),
             on: Some(node.to_owned()),
             note: None,
         }

@@ -32,6 +32,7 @@ pub mod report;
 mod root;
 pub mod run;
 pub mod runtime;
+pub mod shell;
 pub mod static_pod;
 pub mod target;
 pub mod transfer;

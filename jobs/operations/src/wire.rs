@@ -14,6 +14,9 @@ use crate::report::Report;
 /// The version of [`Line`], [`crate::operation::Assignment`] and everything in them.
 pub const VERSION: u32 = 1;
 
+/// The longest line, and so the largest report, request or answer. A report on a large database has some hundred thousand bytes.
+pub const MAX_LINE_BYTES: usize = 16 << 20;
+
 /// One line of output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

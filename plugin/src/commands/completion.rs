@@ -1,10 +1,11 @@
 //! `kubectl etcd completion`
 
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Subcommand};
 use clap_complete::{Shell, generate};
+use etcd_operations::shell::CommandLine;
 
 use crate::cli::Cli;
 use crate::completion::PROGRAM;
@@ -82,7 +83,7 @@ fn link(ui: &Ui, args: &KubectlArgs) -> Result<Verdict, Error> {
                 "{} is there already and is not this program",
                 link.display()
             ))
-            .hint(format!("move it aside: mv {0} {0}.old", link.display())));
+            .hint(format!("move it aside: {}", aside(&link))));
         }
         Ok(_) | Err(_) => {}
     }
@@ -92,4 +93,12 @@ fn link(ui: &Ui, args: &KubectlArgs) -> Result<Verdict, Error> {
     )))?;
     ui.print(&format!("{} -> {}\n", link.display(), program.display()))?;
     Ok(Verdict::Healthy)
+}
+
+/// The command that moves a file aside.
+fn aside(path: &Path) -> CommandLine {
+    let path = path.display();
+    CommandLine::new("mv")
+        .operand(&path)
+        .operand(format_args!("{path}.old"))
 }

@@ -139,7 +139,7 @@ async fn everywhere(
 fn member_at(one: &Unreached, looks: &[Look]) -> String {
     let there = |urls: &[String]| {
         let mut hosts = urls.iter().filter_map(|url| host_of(url));
-        hosts.any(|host| one.addresses.contains(&host))
+        hosts.any(|host| one.addresses.iter().any(|address| host.is_same(address)))
     };
     let mut known = looks.iter().flat_map(Look::known_members);
     let found = known.find(|(name, urls)| !name.is_empty() && there(urls));

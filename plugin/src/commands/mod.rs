@@ -36,6 +36,7 @@ use crate::session::Session;
 use crate::ssh::SshArgs;
 use crate::ui::Ui;
 use etcd_operations::operation::Operation;
+use etcd_operations::shell::CommandLine;
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
@@ -111,7 +112,7 @@ impl Context<'_> {
         &self,
         ssh: &SshArgs,
         fleet: &FleetArgs,
-        command: &str,
+        command: &'static str,
     ) -> Result<Session, Error> {
         if !ssh.wanted() {
             let session = self.find(fleet).await;
@@ -129,10 +130,11 @@ impl Context<'_> {
 }
 
 /// The error, with the way to go where the apiserver cannot be used.
-pub(crate) fn or_over_ssh(error: Error, command: &str) -> Error {
+pub(crate) fn or_over_ssh(error: Error, command: &'static str) -> Error {
     match error.kind {
         ErrorKind::NothingReached => error.hint(format!(
-            "or from here, over ssh: kubectl etcd {command} --ssh"
+            "or from here, over ssh: {}",
+            CommandLine::new("kubectl etcd").own(command).own("--ssh")
         )),
         _ => error,
     }

@@ -6,6 +6,7 @@ use clap::Args;
 use etcd_operations::failure::Failure;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::{Looked, Prospect, TakingPart};
+use etcd_operations::shell::CommandLine;
 
 use super::Context;
 use crate::cli::{ConnectionArgs, OutputArgs};
@@ -160,8 +161,8 @@ impl Bring for Nothing {
             plan.id
         ))
         .hint(format!(
-            "kubectl etcd plan resume {} --file FILE, with the same snapshot",
-            plan.id
+            "{} --file FILE, with the same snapshot",
+            CommandLine::new("kubectl etcd plan resume").operand(&plan.id)
         )))
     }
 }

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use super::kubeconfig;
 use crate::cli::ConnectionArgs;
 use crate::error::Error;
+use crate::ssh::{HostName, NotAHostName};
 use etcd_operations::transfer::hex;
 
 /// A cluster: its server, and who signed for it.
@@ -36,15 +37,11 @@ impl ClusterIdentity {
     }
 
     /// The host of the server's address.
-    pub(crate) fn host(&self) -> String {
-        let uri = self.server.parse::<http::Uri>().ok();
-        let host = uri
-            .as_ref()
-            .and_then(|uri| uri.host())
-            .unwrap_or(&self.server);
-        host.trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned()
+    ///
+    /// # Errors
+    /// When it is no host name.
+    pub(crate) fn host(&self) -> Result<HostName, NotAHostName> {
+        HostName::of_url(&self.server)
     }
 }
 
@@ -72,7 +69,7 @@ mod tests {
                 server: server.into(),
                 ca: Vec::new(),
             };
-            assert_eq!(cluster.host(), host);
+            assert_eq!(cluster.host().unwrap().as_str(), host);
             assert_eq!(cluster.key().len(), 32);
         }
     }

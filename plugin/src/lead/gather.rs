@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use etcd_operations::manifest::Selection;
-use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::Looked;
+use etcd_operations::plan::{HostRef, Plan};
 use futures::future::join_all;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ use crate::masters::reach::{ReachedHost, connect, here, reach};
 use crate::masters::{Candidate, Origin, host_of};
 use crate::runners::host::Host;
 use crate::runners::local;
-use crate::ssh::SshArgs;
+use crate::ssh::{Destination, HostName, SshArgs, at_address};
 use crate::ui::Ui;
 
 /// How long a port of a host that takes no part may take to answer.
@@ -93,27 +93,36 @@ pub(crate) async fn gather_for(
         if hosts.of(&of_plan.node).is_ok() {
             continue;
         }
-        let address = addresses.get(&of_plan.node).or(of_plan.address.as_ref());
-        let Some(address) = address else {
-            return Err(Error::new(
-                ErrorKind::NothingReached,
-                format!(
-                    "{} takes part in {}, and nobody knows where it is",
-                    of_plan.node, plan.id
-                ),
-            )
-            .hint(format!("--ssh {}=ADDRESS", of_plan.node)));
-        };
-        let candidate = Candidate {
-            node: Some(of_plan.node.clone()),
-            addresses: vec![address.clone()],
-            origin: Origin::Ssh,
-        };
+        let candidate = candidate(of_plan, addresses.get(&of_plan.node)).ok_or_else(|| {
+            let (node, id) = (&of_plan.node, &plan.id);
+            let message = format!("{node} takes part in {id}, and nobody knows where it is");
+            Error::new(ErrorKind::NothingReached, message).hint(at_address(node))
+        })?;
         // The plan knows that it is one, whatever it has stopped there, and which etcd is meant.
-        let nothing = Selection::default();
-        hosts.push(connect(ui, &candidate, ssh, &nothing).await?.host);
+        let reached = connect(ui, &candidate, ssh, &Selection::default()).await?;
+        if reached.node() != of_plan.node {
+            let (node, other) = (&of_plan.node, reached.node());
+            let message = format!(
+                "{node} takes part in {}, and its host calls itself {other}",
+                plan.id
+            );
+            return Err(
+                Error::refused(message).hint(format!("{} says where {node} is", at_address(node)))
+            );
+        }
+        hosts.push(reached.host);
     }
     Ok(hosts)
+}
+
+/// A host of a plan: where the user says it is, else where the plan says it was.
+fn candidate(of_plan: &HostRef, typed: Option<&Destination>) -> Option<Candidate> {
+    let node = Some(of_plan.node.clone());
+    if let Some(typed) = typed {
+        return Some(Candidate::typed(node, typed.clone(), Origin::Ssh));
+    }
+    let told = HostName::parse(of_plan.address.as_ref()?);
+    Some(Candidate::told(node, [told], Origin::Plan))
 }
 
 /// Members and apiservers of the cluster that answer and take no part: what they are, and where.
@@ -157,7 +166,7 @@ struct Elsewhere {
 
 /// The hosts of the members that take no part, as those know them that do.
 fn elsewhere(hosts: &[Looked]) -> BTreeSet<Elsewhere> {
-    let own: BTreeSet<String> = hosts
+    let own: BTreeSet<HostName> = hosts
         .iter()
         .filter_map(|host| host.look.etcd.ok())
         .flat_map(|etcd| &etcd.target.peer_urls)
@@ -169,6 +178,7 @@ fn elsewhere(hosts: &[Looked]) -> BTreeSet<Elsewhere> {
             let Some(host) = host_of(&url).filter(|host| !own.contains(host)) else {
                 continue;
             };
+            let host = host.to_string();
             let name = match name.is_empty() {
                 true => host.clone(),
                 false => name.clone(),
@@ -209,4 +219,34 @@ fn apiserver_port(hosts: &[Looked]) -> u16 {
     let urls = hosts.iter().filter_map(|host| host.look.apiserver.ok());
     let mut ports = urls.filter_map(|one| one.url.parse::<http::Uri>().ok()?.port_u16());
     ports.next().unwrap_or(6443)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_in_a_plan_is_no_way_for_more_than_a_host_name() {
+        let of = |address: &str, typed: Option<&Destination>| {
+            let host = HostRef {
+                node: "m2".into(),
+                address: Some(address.into()),
+                etcd: None,
+            };
+            let found = candidate(&host, typed).unwrap();
+            let addresses = found.addresses.iter().map(ToString::to_string);
+            addresses.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of("10.0.0.2", None), "10.0.0.2");
+        for address in [
+            "root@evil.example",
+            "ssh://evil:22",
+            "-oProxyCommand=x",
+            "a;b",
+        ] {
+            assert_eq!(of(address, None), "");
+        }
+        let typed = Destination::typed("root@10.0.0.2").unwrap();
+        assert_eq!(of("ssh://evil:22", Some(&typed)), "root@10.0.0.2");
+    }
 }

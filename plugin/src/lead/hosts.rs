@@ -6,6 +6,7 @@ use etcd_operations::host::HostRequest;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::Looked;
+use etcd_operations::shell::CommandLine;
 use futures::future::join_all;
 
 use crate::error::Error;
@@ -15,8 +16,8 @@ use crate::ssh::SshArgs;
 /// The hosts that take part, in the order in which they are told.
 pub(crate) struct Hosts {
     hosts: Vec<Host>,
-    /// The flags that reach them again, each with a space before it.
-    flags: String,
+    /// The flags that reach them again.
+    flags: CommandLine,
 }
 
 impl Hosts {
@@ -24,7 +25,7 @@ impl Hosts {
     pub(crate) fn here(host: Host) -> Self {
         Self {
             hosts: vec![host],
-            flags: String::new(),
+            flags: CommandLine::flags(),
         }
     }
 
@@ -51,8 +52,8 @@ impl Hosts {
         Ok(())
     }
 
-    /// What follows a command that is to be typed for them: the flags that reach them, each with a space before it.
-    pub(crate) fn flags(&self) -> &str {
+    /// What follows a command that is to be typed for them: the flags that reach them.
+    pub(crate) fn flags(&self) -> &CommandLine {
         &self.flags
     }
 

@@ -13,7 +13,6 @@ use crate::connection::{ADMIN_CONF, Connection};
 use crate::created::Created;
 use crate::error::Error;
 use crate::lease::{LeaseGuard, Refusal, hold};
-use crate::owner;
 use crate::ui::Ui;
 
 /// How long one apiserver may take.
@@ -85,9 +84,8 @@ async fn by_apiserver(
             return Ok(None);
         }
     };
-    let owner = owner::identity();
     created.bind(connection.control.clone(), connection.namespace.clone());
-    match hold(&connection, &owner, created, ui.notices(), what).await {
+    match hold(&connection, created, ui.notices(), what).await {
         Ok(guard) => Ok(Some(guard)),
         Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {

@@ -8,12 +8,13 @@ use etcd_operations::look::{Look, LookOptions};
 use etcd_operations::manifest::Selection;
 use futures::future::join_all;
 
+use super::claim::{Claim, judge};
 use super::{Candidate, Origin, host_of};
 use crate::cli::ConnectionArgs;
 use crate::error::{Error, ErrorKind};
 use crate::runners::host::Host;
 use crate::runners::local;
-use crate::ssh::{SshArgs, SshHost};
+use crate::ssh::{Destination, HostName, SshArgs, SshHost};
 use crate::ui::Ui;
 
 /// Who was reached, and who was not.
@@ -34,6 +35,8 @@ pub(crate) struct ReachedHost {
     pub(crate) host: Host,
     /// What it says.
     pub(crate) hello: Hello,
+    /// Whether it was asked as the node that it says it is.
+    asked_as_itself: bool,
 }
 
 /// A host that takes no part.
@@ -108,6 +111,7 @@ pub(crate) fn here(ui: &Ui, node: String, selection: &Selection) -> Host {
     let found = host(selection).ok().and_then(|host| host.etcd.ok()?);
     let target = found.and_then(|etcd| etcd.target.ok());
     let address = target.and_then(|target| host_of(target.peer_urls.first()?));
+    let address = address.map(|host| host.to_string());
     Host::here(node, address, ui.notices()).meaning(selection.clone())
 }
 
@@ -132,7 +136,11 @@ impl Reached {
     async fn add_here(&mut self, host: Host, others: bool) -> Result<(), Error> {
         let hello = host.hello().await?;
         if hello.control_plane || !others {
-            self.hosts.push(ReachedHost { host, hello });
+            self.hosts.push(ReachedHost {
+                host,
+                hello,
+                asked_as_itself: true,
+            });
         }
         Ok(())
     }
@@ -166,10 +174,8 @@ impl Reached {
     async fn connect_to_others(&mut self, ui: &Ui, others: Others, ssh: &SshArgs) {
         self.complete = others.all;
         let mut named = super::named(ssh);
-        named.retain(|one| !self.has_tried(one) && !others.new.iter().any(|new| one.is_of(new)));
-        let given = ssh.addresses();
-        let known = others.new.into_iter().map(|one| one.at_given(&given));
-        let known: Vec<Candidate> = known.collect();
+        named.retain(|one| !self.has_tried(one));
+        let known = at_typed(others.new, &mut named);
         let who: Vec<&str> = self.hosts.iter().map(ReachedHost::node).collect();
         let whence = format!("as {} knows them", who.join(", "));
         for (whence, new) in [(whence.as_str(), known), ("from --ssh", named)] {
@@ -218,11 +224,57 @@ impl Reached {
         let asked = candidates
             .iter()
             .map(|candidate| connect(ui, candidate, ssh, &self.selection));
-        for (candidate, connected) in candidates.iter().zip(join_all(asked).await) {
-            match connected {
-                Ok(one) if self.hosts.iter().any(|known| known.node() == one.node()) => {}
-                Ok(one) => self.hosts.push(one),
+        let connected = join_all(asked).await;
+        let names = self.names(&candidates);
+        for (candidate, connected) in candidates.iter().zip(connected) {
+            let judged = connected.and_then(|one| Ok((judge(candidate, &one.hello, &names)?, one)));
+            match judged {
+                Ok((claim, one)) => {
+                    if claim == Claim::Renamed {
+                        let (asked_as, node) = (candidate.name(), one.node());
+                        ui.warn(&format!("{asked_as} calls itself {node}"));
+                    }
+                    self.add(ui, candidate, one);
+                }
                 Err(error) => self.unreached.push(Unreached::new(candidate, error)),
+            }
+        }
+    }
+
+    /// The nodes that are known by name: no other host may take it.
+    fn names(&self, candidates: &[Candidate]) -> BTreeSet<String> {
+        let hosts = self.hosts.iter().filter(|one| one.asked_as_itself);
+        let hosts = hosts.map(|one| one.node().to_owned());
+        let unreached = self.unreached.iter().map(|one| one.name.clone());
+        let asked = candidates.iter().filter_map(|one| one.node.clone());
+        hosts.chain(unreached).chain(asked).collect()
+    }
+
+    /// Adds a host. Of two that say they are the same node, the one counts that was asked as that node.
+    fn add(&mut self, ui: &Ui, candidate: &Candidate, one: ReachedHost) {
+        let same = |known: &&mut ReachedHost| known.node() == one.node();
+        let Some(known) = self.hosts.iter_mut().find(same) else {
+            self.hosts.push(one);
+            return;
+        };
+        let node = one.node().to_owned();
+        match (known.asked_as_itself, one.asked_as_itself) {
+            (true, true) => {}
+            (false, true) => {
+                let other = known.host.host.address.clone().unwrap_or_default();
+                ui.warn(&format!(
+                    "{other} says that it is {node} too: it is left out"
+                ));
+                *known = one;
+            }
+            (_, false) => {
+                let other = candidate
+                    .addresses
+                    .first()
+                    .map_or("a host", Destination::as_str);
+                ui.warn(&format!(
+                    "{other} says that it is {node} too: it is left out"
+                ));
             }
         }
     }
@@ -243,13 +295,13 @@ impl Unreached {
             Origin::Kubeconfig => Some(
                 "the kubeconfig's server may be a load balancer: --master HOST names a control-plane node".to_owned(),
             ),
-            Origin::Ssh | Origin::Master | Origin::Cache | Origin::Member => {
+            Origin::Ssh | Origin::Master | Origin::Cache | Origin::Member | Origin::Plan => {
                 error.hints.into_iter().next()
             }
         };
         Self {
             name: candidate.name().to_owned(),
-            addresses: candidate.addresses.clone(),
+            addresses: texts(&candidate.addresses),
             why: error.message,
             hint,
         }
@@ -276,22 +328,36 @@ fn knows_members(look: &Look) -> bool {
 
 /// The other members that a host knows, at the addresses where members reach them.
 fn others_of(look: &Look) -> Vec<Candidate> {
-    let own: BTreeSet<&String> = look
-        .etcd
-        .ok()
+    let own = look.etcd.ok().into_iter();
+    let own = own.flat_map(|etcd| &etcd.target.peer_urls).collect();
+    others(&own, look.known_members())
+}
+
+/// Members, by names and peer URLs, but the one that has one of its `own`. Both are what somebody wrote into etcd.
+fn others(own: &BTreeSet<&String>, members: Vec<(String, Vec<String>)>) -> Vec<Candidate> {
+    members
         .into_iter()
-        .flat_map(|etcd| &etcd.target.peer_urls)
-        .collect();
-    let others = look.known_members().into_iter();
-    others
-        .filter(|(_, urls)| !urls.iter().any(|url| own.contains(url)))
-        .map(|(name, urls)| Candidate {
-            node: (!name.is_empty()).then_some(name),
-            addresses: urls.iter().filter_map(|url| host_of(url)).collect(),
-            origin: Origin::Member,
+        .filter(|(_, urls)| !urls.is_empty() && !urls.iter().any(|url| own.contains(url)))
+        .map(|(name, urls)| {
+            let addresses = urls.iter().map(|url| HostName::of_url(url));
+            let name = (!name.is_empty()).then_some(name);
+            Candidate::told(name, addresses, Origin::Member)
         })
-        .filter(|candidate| !candidate.addresses.is_empty())
         .collect()
+}
+
+/// Known hosts, each as it was typed where it was: that is out of `typed` then.
+fn at_typed(known: Vec<Candidate>, typed: &mut Vec<Candidate>) -> Vec<Candidate> {
+    let mut all: Vec<Candidate> = Vec::new();
+    for one in known {
+        let place = typed.iter().position(|typed| typed.is_of(&one));
+        all.push(place.map_or(one, |place| typed.remove(place)));
+    }
+    all
+}
+
+fn texts(addresses: &[Destination]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
 }
 
 /// Connects to a host, and has it say who it is.
@@ -317,10 +383,16 @@ pub(crate) async fn connect(
             "{node} is no control-plane node: no static pod there is of a control plane"
         )));
     }
-    let address = candidate.addresses.first().cloned();
+    let address = candidate.addresses.first().and_then(Destination::host);
+    let address = address.map(|host| host.to_string());
+    let asked_as_itself = candidate.node.as_ref() == Some(&hello.node);
     let host = Host::over_ssh(hello.node.clone(), address, connected, ui.notices());
     let host = host.meaning(selection.clone());
-    Ok(ReachedHost { host, hello })
+    Ok(ReachedHost {
+        host,
+        hello,
+        asked_as_itself,
+    })
 }
 
 #[cfg(test)]
@@ -328,11 +400,7 @@ mod tests {
     use super::*;
 
     fn candidate(origin: Origin) -> Candidate {
-        Candidate {
-            node: None,
-            addresses: vec!["api.example.com".into()],
-            origin,
-        }
+        Candidate::told(None, [HostName::parse("api.example.com")], origin)
     }
 
     fn refused() -> Error {
@@ -355,5 +423,116 @@ mod tests {
         let one = Unreached::new(&candidate(Origin::Master), refused());
         assert_eq!(one.hint.as_deref(), Some("does `ssh` work?"));
         assert_eq!(one.name, "api.example.com");
+    }
+
+    fn texts_of(candidate: &Candidate) -> Vec<&str> {
+        candidate
+            .addresses
+            .iter()
+            .map(Destination::as_str)
+            .collect()
+    }
+
+    #[test]
+    fn what_etcd_says_of_members_is_left_out_where_it_is_no_host_name() {
+        let member = |name: &str, urls: &[&str]| {
+            let urls = urls.iter().map(|&url| url.to_owned()).collect();
+            (name.to_owned(), urls)
+        };
+        let own = "https://10.0.0.1:2380".to_owned();
+        let members = vec![
+            member("m1", &["https://10.0.0.1:2380"]),
+            member("root@evil.example", &["https://10.0.0.2:2380"]),
+            member(
+                "m3",
+                &[
+                    "https://$(x):2380",
+                    "https://m3;id:2380",
+                    "https://[fd00::3]:2380",
+                ],
+            ),
+            member("-oProxyCommand=x", &["unix://x"]),
+        ];
+        let found = others(&[&own].into(), members);
+        assert_eq!(found.len(), 3);
+        assert_eq!(texts_of(&found[0]), ["10.0.0.2"]);
+        assert_eq!(found[0].alias(), None);
+        assert_eq!(found[0].left_out[0].0, "root@evil.example");
+        assert_eq!(texts_of(&found[1]), ["fd00::3"]);
+        assert_eq!(found[1].alias().unwrap().as_str(), "m3");
+        assert_eq!(found[1].left_out.len(), 2);
+        assert!(
+            found[2]
+                .addresses
+                .iter()
+                .all(|one| !one.as_str().starts_with('-'))
+        );
+        assert!(
+            found[2]
+                .left_out
+                .iter()
+                .any(|one| one.0 == "-oProxyCommand=x")
+        );
+    }
+
+    #[test]
+    fn a_known_host_is_asked_where_the_user_says_it_is() {
+        let known = || {
+            let address = |text| [HostName::parse(text)];
+            let known =
+                |name: &str, at| Candidate::told(Some(name.into()), address(at), Origin::Member);
+            vec![known("m2", "10.0.0.2"), known("etcd-3", "10.0.0.3")]
+        };
+        let typed = |node: &str, at| {
+            Candidate::typed(
+                Some(node.into()),
+                Destination::typed(at).unwrap(),
+                Origin::Ssh,
+            )
+        };
+        // By its name, and by its address under another name.
+        let mut all = vec![
+            typed("m2", "root@jump"),
+            typed("m3", "10.0.0.3"),
+            typed("m9", "x"),
+        ];
+        let asked = at_typed(known(), &mut all);
+        assert_eq!(texts_of(&asked[0]), ["root@jump"]);
+        assert_eq!(asked[1].node.as_deref(), Some("m3"));
+        assert_eq!(all, [typed("m9", "x")]);
+    }
+
+    /// Two hosts that say they are m1; whether each was asked as m1.
+    fn both(first: bool, second: bool) -> Reached {
+        let ui = Ui::new();
+        let mut reached = Reached::nobody(Selection::default());
+        for (asked_as_itself, at) in [(first, "10.0.0.1"), (second, "10.0.0.3")] {
+            let hello = serde_json::json!({
+                "version": "0", "node": "m1", "etcd": true, "uid": 0, "architecture": "x86_64",
+            });
+            let one = ReachedHost {
+                host: Host::here("m1".into(), Some(at.into()), ui.notices()),
+                hello: serde_json::from_value(hello).unwrap(),
+                asked_as_itself,
+            };
+            let candidate = Candidate::told(None, [HostName::parse(at)], Origin::Master);
+            reached.add(&ui, &candidate, one);
+        }
+        reached
+    }
+
+    #[test]
+    fn of_two_that_say_they_are_one_node_the_one_counts_that_was_asked_as_it() {
+        for (first, second, address) in [
+            (true, false, "10.0.0.1"),
+            (false, true, "10.0.0.3"),
+            (false, false, "10.0.0.1"),
+            (true, true, "10.0.0.1"),
+        ] {
+            let reached = both(first, second);
+            assert_eq!(reached.hosts.len(), 1);
+            let at = reached.hosts[0].host.host.address.as_deref();
+            assert_eq!(at, Some(address), "{first} {second}");
+        }
     }
 }

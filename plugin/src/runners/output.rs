@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use etcd_operations::report::Report;
 use etcd_operations::wire::{Event, Line, LineError, Progress};
-use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
+use tokio::io::AsyncRead;
 use tokio::time::Instant;
+use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::podspec::CONTAINER;
 use crate::connection::Refusals;
+use crate::lines::{Lines, LinesError};
 use crate::outcome::{RunError, RunErrorKind};
 
 /// The pause before the log is asked for again, times how often it was in vain; and the longest.
@@ -77,10 +79,29 @@ async fn follow(
         follow: true,
         ..LogParams::default()
     };
-    let mut lines = pods.log_stream(pod, &params).await?.lines();
+    let log = pods.log_stream(pod, &params).await?;
     tracing::debug!(pod, "reading the log");
+    read(log.compat(), progress).await
+}
+
+/// What a log says up to its report.
+async fn read(
+    log: impl AsyncRead + Unpin,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> kube::Result<Result<Result<Report, NoReport>, RunError>> {
+    let mut lines = Lines::new(log);
     let mut last_output = None;
-    while let Some(line) = lines.try_next().await.map_err(kube::Error::ReadEvents)? {
+    loop {
+        let line = match lines.next().await {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(Ok(Err(NoReport { last_output }))),
+            Err(LinesError::Io(error)) => return Err(kube::Error::ReadEvents(error)),
+            // Asked again it would be the same.
+            Err(error @ LinesError::TooLong) => {
+                let message = format!("the job's output has {error}");
+                return Ok(Err(RunError::new(RunErrorKind::Lost, message)));
+            }
+        };
         match said(&line) {
             Said::Progress(step) => progress(step),
             Said::Report(report) => return Ok(Ok(Ok(*report))),
@@ -89,7 +110,6 @@ async fn follow(
             Said::Nothing => {}
         }
     }
-    Ok(Ok(Err(NoReport { last_output })))
 }
 
 /// The report or failure in what a program left as its last words; none when it is something else.
@@ -162,5 +182,36 @@ mod tests {
         };
         assert_eq!(error.kind, RunErrorKind::OtherVersion);
         assert!(error.message.contains("update the plugin"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_log_without_line_ends_is_given_up() {
+        let endless = crate::lines::tests::Endless(std::sync::Arc::default());
+        let error = read(endless, &mut |_| ()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind, RunErrorKind::Lost);
+        let error = crate::outcome::run_error("cp-1", &error);
+        assert!(
+            error.message.starts_with("cp-1: ") && error.message.contains("16 MiB"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_log_is_read_up_to_its_report() {
+        let failure = Failure::new(FailureKind::NoQuorum, "no leader");
+        let text = format!("loader: hello\n\n{}\nmore", line(Event::Failed { failure }));
+        let error = read(text.as_bytes(), &mut |_| ())
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(error.message, "no leader");
+        let silent = read(&b"out of memory\n"[..], &mut |_| ())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            silent.unwrap_err().last_output.as_deref(),
+            Some("out of memory")
+        );
     }
 }

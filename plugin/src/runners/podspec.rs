@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::program::Program;
+use crate::owner::{OWNER_ANNOTATION, Owner};
 
 /// The value of `app.kubernetes.io/name` on everything of ours.
 pub(crate) const APP: &str = "kubectl-etcd";
@@ -24,8 +25,6 @@ pub(crate) const APP: &str = "kubectl-etcd";
 pub(crate) const RUN_LABEL: &str = "kubectl-etcd/run";
 /// Label: what it does.
 pub(crate) const OPERATION_LABEL: &str = "kubectl-etcd/operation";
-/// Annotation: who started it, as `user@host/pid`.
-pub(crate) const OWNER_ANNOTATION: &str = "kubectl-etcd/owner";
 /// Annotation: the seconds after its creation at which nobody can need it any more.
 pub(crate) const DEADLINE_ANNOTATION: &str = "kubectl-etcd/deadline-seconds";
 /// The container's name.
@@ -46,8 +45,8 @@ const KEPT_SECONDS: i32 = 60;
 pub(crate) struct Run {
     /// Unique to one attempt to run one operation.
     pub(crate) id: String,
-    /// `user@host/pid`.
-    pub(crate) owner: String,
+    /// Who it is.
+    pub(crate) owner: Owner,
     /// After which the cluster itself ends it.
     pub(crate) deadline: Duration,
 }
@@ -135,10 +134,12 @@ fn labels(run: &Run, operation: &Operation) -> BTreeMap<String, String> {
 
 fn annotations(run: &Run) -> BTreeMap<String, String> {
     let pairs = [
-        (OWNER_ANNOTATION, run.owner.clone()),
+        (OWNER_ANNOTATION, run.owner.name.clone()),
         (DEADLINE_ANNOTATION, run.deadline.as_secs().to_string()),
     ];
-    pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    let pairs = pairs.map(|(key, value)| (key.to_owned(), value));
+    let process = run.owner.process_annotation();
+    pairs.into_iter().chain(process).collect()
 }
 
 fn pod_spec(assignment: &Assignment, program: &Program) -> PodSpec {
@@ -435,7 +436,7 @@ mod tests {
     fn run() -> Run {
         Run {
             id: "1a2b3c4d".into(),
-            owner: "me@here/7".into(),
+            owner: Owner::named("me@here/7"),
             deadline: Duration::from_secs(90),
         }
     }

@@ -18,6 +18,7 @@ use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
 use etcd_operations::pack::Wanted;
 use etcd_operations::report::{Report, SavedSnapshot, SnapshotReport};
+use etcd_operations::shell::CommandLine;
 
 use super::{Ground, Node, Session};
 use crate::error::Error;
@@ -188,8 +189,12 @@ impl Session {
         let there = name.path_in(folder).display().to_string();
         let Ground::Cluster(cluster) = &self.ground else {
             return Err(
-                Error::refused(format!("{there} is on this host: no need to fetch it"))
-                    .hint(format!("cp -p {there} {there}.json {}", path.display())),
+                Error::refused(format!("{there} is on this host: no need to fetch it")).hint(
+                    CommandLine::new("cp -p")
+                        .operand(&there)
+                        .operand(format_args!("{there}.json"))
+                        .operand(path.display()),
+                ),
             );
         };
         let operation = Operation::SnapshotSend {

@@ -15,7 +15,7 @@ use crate::discovery::{ApiView, Discovered, Etcd, LeftAlone, discover};
 use crate::error::Error;
 use crate::masters;
 use crate::masters::reach::{Reached, ReachedHost, Unreached};
-use crate::owner;
+use crate::owner::Owner;
 use crate::runners::launch::Heard;
 use crate::runners::program::Program;
 use crate::runners::{local, payload};
@@ -109,7 +109,7 @@ impl Session {
             ground: Ground::Cluster(Box::new(Cluster {
                 connection,
                 created,
-                owner: owner::identity(),
+                owner: Owner::this(),
                 image,
                 located,
                 compared: payload::compared(),
@@ -474,7 +474,7 @@ mod tests {
         .await;
         assert_eq!(error.kind.exit_code(), 1);
         assert!(
-            error.message.contains("missing rights") && error.hints[0].contains("--user=jane"),
+            error.message.contains("missing rights") && error.hints[0].contains("--user jane"),
             "{error:?}"
         );
     }

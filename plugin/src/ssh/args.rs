@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use etcd_operations::shell::CommandLine;
+
+use super::destination::Destination;
 
 /// The help's heading for these flags.
 const OVER_SSH: &str = "Other control-plane nodes, over ssh";
@@ -17,8 +20,8 @@ pub struct SshArgs {
     #[arg(long, value_name = "NODE=ADDRESS", num_args = 0..=1, default_missing_value = "")]
     pub ssh: Vec<NodeAddress>,
     /// A control-plane node's address; these and no others are asked. May be given several times
-    #[arg(long, value_name = "HOST", value_parser = address)]
-    pub master: Vec<String>,
+    #[arg(long, value_name = "HOST", value_parser = Destination::typed)]
+    pub master: Vec<Destination>,
     /// Log in as this user; one who is not root needs sudo without a password
     #[arg(long, value_name = "USER", value_parser = user)]
     pub ssh_user: Option<String>,
@@ -40,7 +43,7 @@ pub enum NodeAddress {
         /// The node's name.
         node: String,
         /// Its address, as ssh takes it: a name of its configuration, or `USER@HOST`, or `ssh://USER@HOST:PORT`.
-        address: String,
+        address: Destination,
     },
 }
 
@@ -61,31 +64,31 @@ impl SshArgs {
         !self.ssh.is_empty() || !self.master.is_empty()
     }
 
-    /// The same flags again, each with a space before it, for a command to be typed next. None: nobody is reached over ssh.
-    pub fn words(&self) -> String {
+    /// The same flags again, for a command to be typed next. None: nobody is reached over ssh.
+    pub fn words(&self) -> CommandLine {
+        let mut words = CommandLine::flags();
         if !self.wanted() {
-            return String::new();
+            return words;
         }
         let given = self.addresses();
-        let mut words = String::new();
         if given.is_empty() {
-            words += " --ssh";
+            words = words.own("--ssh");
         }
         for (node, address) in given {
-            words += &format!(" --ssh {node}={address}");
+            words = words.option("--ssh", format_args!("{node}={address}"));
         }
         for host in &self.master {
-            words += &format!(" --master {host}");
+            words = words.option("--master", host);
         }
         if let Some(user) = &self.ssh_user {
-            words += &format!(" --ssh-user {user}");
+            words = words.option("--ssh-user", user);
         }
         for (flag, path) in [
             ("--ssh-identity", &self.ssh_identity),
             ("--ssh-config", &self.ssh_config),
         ] {
             if let Some(path) = path {
-                words += &format!(" {flag} {}", path.display());
+                words = words.option(flag, path.display());
             }
         }
         words
@@ -101,13 +104,18 @@ impl SshArgs {
     }
 
     /// The nodes whose addresses were given; of several for a node, the last.
-    pub fn addresses(&self) -> BTreeMap<String, String> {
+    pub fn addresses(&self) -> BTreeMap<String, Destination> {
         let given = self.ssh.iter().filter_map(|one| match one {
             NodeAddress::Wanted => None,
             NodeAddress::At { node, address } => Some((node.clone(), address.clone())),
         });
         given.collect()
     }
+}
+
+/// The flag that says where a node is, to be typed with its address.
+pub(crate) fn at_address(node: &str) -> CommandLine {
+    CommandLine::flags().option("--ssh", format_args!("{node}=ADDRESS"))
 }
 
 impl FromStr for NodeAddress {
@@ -120,7 +128,7 @@ impl FromStr for NodeAddress {
         match text.split_once('=') {
             Some((node, at)) if !node.is_empty() => Ok(Self::At {
                 node: node.to_owned(),
-                address: address(at)?,
+                address: Destination::typed(at)?,
             }),
             _ => Err(format!(
                 "`{text}` is not NODE=ADDRESS; what is not --ssh's comes before it"
@@ -129,19 +137,11 @@ impl FromStr for NodeAddress {
     }
 }
 
-/// An address that ssh cannot take for one of its own flags.
-fn address(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty()
-        && !text.starts_with('-')
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    match fits {
-        true => Ok(text.to_owned()),
-        false => Err(format!("`{text}` is not the address of a host")),
-    }
-}
-
 fn user(text: &str) -> Result<String, String> {
-    address(text).map_err(|_| format!("`{text}` is not the name of a user"))
+    match Destination::typed(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("`{text}` is not the name of a user")),
+    }
 }
 
 #[cfg(test)]
@@ -178,10 +178,39 @@ mod tests {
         ];
         let line = parsed(&words).unwrap();
         let addresses = line.ssh.addresses();
-        assert_eq!(addresses["m1"], "10.0.0.1");
-        assert_eq!(addresses["m2"], "root@b:x");
+        assert_eq!(addresses["m1"].as_str(), "10.0.0.1");
+        assert_eq!(addresses["m2"].as_str(), "root@b:x");
         assert_eq!(line.ssh.options().user.as_deref(), Some("jane"));
         assert!(parsed(&["--master", "10.0.0.1"]).unwrap().ssh.wanted());
+    }
+
+    #[test]
+    fn the_flags_are_typed_again_as_they_were() {
+        let again = |words: &[&str]| parsed(words).unwrap().ssh.words().to_string();
+        assert_eq!(again(&[]), "");
+        assert_eq!(again(&["--ssh"]), "--ssh");
+        let words = [
+            "--ssh=m1=root@10.0.0.1",
+            "--master",
+            "m2",
+            "--ssh-user",
+            "jane",
+        ];
+        assert_eq!(
+            again(&words),
+            "--ssh m1=root@10.0.0.1 --master m2 --ssh-user jane"
+        );
+        let words = [
+            "--ssh=m1;id=a$(x)",
+            "--ssh-config",
+            "/my config",
+            "--ssh-user",
+            "a'b",
+        ];
+        assert_eq!(
+            again(&words),
+            "--ssh 'm1;id=a$(x)' --ssh-user \"a'b\" --ssh-config '/my config'"
+        );
     }
 
     #[test]
@@ -205,6 +234,7 @@ mod tests {
         #[test]
         fn an_address_is_never_a_flag(text in ".{0,60}") {
             if let Ok(NodeAddress::At { node, address }) = text.parse() {
+                let address = address.as_str();
                 prop_assert!(!node.is_empty() && !address.is_empty() && !address.starts_with('-'));
             }
         }

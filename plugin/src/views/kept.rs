@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::format::{age, bytes, revision};
-use crate::views::grid::{Field, Grid, Paint, Tone, field, maybe, painted};
+use crate::views::grid::{Field, Grid, Paint, Tone, field, maybe, one_line, painted};
 use crate::views::packed::Packing;
 use crate::views::{API_VERSION, View};
 
@@ -329,13 +329,15 @@ impl View for SnapshotList {
                     SnapshotState::Damaged => "damaged: ",
                     SnapshotState::Verified | SnapshotState::Unknown => "",
                 };
-                text.push_str(&format!("{}: {word}{problem}\n", one.reference()));
+                let line = format!("{}: {word}{problem}", one.reference());
+                text.push_str(&(one_line(&line) + "\n"));
             }
         }
         for node in &self.unreached {
             text.push_str(&format!(
                 "{}: its snapshots are not known: {}\n",
-                node.node, node.problem
+                one_line(&node.node),
+                one_line(&node.problem)
             ));
         }
         text

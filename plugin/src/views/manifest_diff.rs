@@ -4,6 +4,7 @@ use etcd_operations::manifest::{self, LineEnd, ManifestFile, Side};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::clean::is_hidden;
 use crate::views::grid::{Paint, Tone, painted};
 use crate::views::{API_VERSION, View};
 
@@ -148,10 +149,6 @@ impl Line {
 
 /// Without anything a terminal would act on; blanks stay where they are.
 fn visible(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\t' => c,
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
+    let shown = |c: char| if is_hidden(c) { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::views::View;
-use crate::views::grid::{Grid, Paint, Tone, field, maybe, painted};
+use crate::views::grid::{Grid, Paint, Tone, field, maybe, one_line, painted};
 
 /// The members of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -69,7 +69,8 @@ impl View for Members {
                 .unwrap_or(&self.answered_by);
             text.push_str(&painted("quorum lost", Tone::Bad, paint));
             text.push_str(&format!(
-                ": this is {name}'s own list, which may be out of date\n"
+                ": this is {}'s own list, which may be out of date\n",
+                one_line(name)
             ));
         }
         text

@@ -30,6 +30,7 @@ pub mod version;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::clean::{clean, clean_layout, escape_json, escape_yaml, is_plain};
 use crate::error::Error;
 use grid::Paint;
 
@@ -62,34 +63,47 @@ pub trait View: Serialize {
     }
 }
 
-/// The text of a view in a format.
+/// The text of a view in a format, without any character of others' text that a terminal would obey or not show: views need
+/// not think of that. What they put on a line of its own they clean of line ends.
 ///
 /// # Errors
 /// When it cannot be serialised, which would be a fault of the view.
 pub fn render<V: View>(view: &V, format: Format, paint: Paint) -> Result<String, Error> {
     match format {
-        Format::Table => Ok(view.table(false, paint)),
-        Format::Wide => Ok(view.table(true, paint)),
+        Format::Table => Ok(table(view, false, paint)),
+        Format::Wide => Ok(table(view, true, paint)),
         Format::Json => serde_json::to_string_pretty(view)
-            .map(|text| text + "\n")
+            .map(|text| escape_json(&text) + "\n")
             .map_err(|cause| {
                 Error::failed("the answer cannot be written as JSON").caused_by(cause)
             }),
-        Format::Yaml => yaml(view).map_err(|cause| {
-            Error::failed("the answer cannot be written as YAML").caused_by(cause)
-        }),
+        Format::Yaml => yaml(view),
         Format::Name => Ok(view
             .names()
             .iter()
-            .map(|name| format!("{name}\n"))
+            .map(|name| format!("{}\n", clean(name)))
             .collect()),
     }
 }
 
+/// A view as text for people.
+pub(crate) fn table<V: View>(view: &V, wide: bool, paint: Paint) -> String {
+    clean_layout(&view.table(wide, paint), paint)
+}
+
 /// YAML as every reader takes it: `serde_saphyr` quotes what YAML 1.1 would read as a boolean or a number, so that an id
-/// such as `7e23` or a node named `on` stays text.
-fn yaml<V: Serialize>(view: &V) -> Result<String, serde_saphyr::ser::Error> {
-    serde_saphyr::to_string(view)
+/// such as `7e23` or a node named `on` stays text. It leaves characters that are not seen as they are. Where there is one, all
+/// is in double quotes, as JSON has it and YAML takes it, and they are escaped.
+fn yaml<V: Serialize>(view: &V) -> Result<String, Error> {
+    let failed = |cause: &dyn std::fmt::Display| {
+        Error::failed(format!("the answer cannot be written as YAML: {cause}"))
+    };
+    let text = serde_saphyr::to_string(view).map_err(|cause| failed(&cause))?;
+    if is_plain(&text) {
+        return Ok(text);
+    }
+    let quoted = serde_json::to_string_pretty(view).map_err(|cause| failed(&cause))?;
+    Ok(escape_yaml(&quoted) + "\n")
 }
 
 #[cfg(test)]
@@ -120,6 +134,47 @@ mod tests {
         assert_eq!(read, names, "{text}");
         for bare in ["- on\n", "- no\n", "- 7e23\n", "- 1_000\n", "- 12:30:00\n"] {
             assert!(!text.contains(bare), "{bare:?} is not quoted in {text}");
+        }
+    }
+
+    /// A view that thinks of nothing.
+    #[derive(Serialize)]
+    struct Careless {
+        name: String,
+    }
+
+    impl View for Careless {
+        fn table(&self, _wide: bool, paint: Paint) -> String {
+            let mut grid = grid::Grid::new().text("NAME");
+            grid.row(vec![grid::field(self.name.as_str())]);
+            let head = grid::painted(&self.name, grid::Tone::Bad, paint);
+            format!("{head} {}\n{}", self.name, grid.draw(paint))
+        }
+
+        fn names(&self) -> Vec<String> {
+            vec![self.name.clone()]
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_report_says_no_terminal_obeys_it(name in crate::clean::tests::hostile()) {
+            let view = Careless { name: name.clone() };
+            for format in [Format::Table, Format::Wide, Format::Json, Format::Yaml, Format::Name] {
+                let text = render(&view, format, Paint::Plain).unwrap();
+                proptest::prop_assert!(is_plain(&text), "{text:?}");
+                let coloured = render(&view, format, Paint::Colour).unwrap();
+                let bare = crate::clean::tests::without_colours(&coloured);
+                proptest::prop_assert!(is_plain(&bare), "{coloured:?}");
+            }
+            let json = render(&view, Format::Json, Paint::Plain).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            proptest::prop_assert_eq!(&json["name"], &name);
+            let yaml = render(&view, Format::Yaml, Paint::Plain).unwrap();
+            let yaml: serde_yaml::Value = serde_yaml::from_str(&yaml).unwrap();
+            proptest::prop_assert_eq!(yaml["name"].as_str().unwrap(), name);
+            let names = render(&view, Format::Name, Paint::Plain).unwrap();
+            proptest::prop_assert_eq!(names.lines().count(), 1);
         }
     }
 }

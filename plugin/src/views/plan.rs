@@ -6,9 +6,11 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use etcd_operations::plan::make::Prospect;
 use etcd_operations::plan::{Action, Done, Plan, StepRun, StepState, Undone};
+use etcd_operations::shell::CommandLine;
 use serde::Serialize;
 
 pub use list::PlanList;
@@ -19,7 +21,7 @@ use rows::{
 pub(crate) use words::data_losses;
 use words::{fence, losses};
 
-use super::grid::{Field, Grid, Paint, Tone, field, maybe};
+use super::grid::{Field, Grid, Paint, Tone, field, maybe, one_line};
 use super::{API_VERSION, View};
 use crate::lead::check::Checked;
 use crate::lead::{Hosts, Led, PlanState};
@@ -165,10 +167,12 @@ impl PlanView {
         };
         let next = match progress {
             Progress::Unfinished => vec![
-                format!("kubectl etcd plan resume {id}"),
-                format!("kubectl etcd plan undo {id}"),
+                CommandLine::new("kubectl etcd plan resume")
+                    .operand(id)
+                    .into(),
+                undo(id),
             ],
-            Progress::BeingUndone | Progress::Done => vec![format!("kubectl etcd plan undo {id}")],
+            Progress::BeingUndone | Progress::Done => vec![undo(id)],
             Progress::Planned | Progress::Undone => Vec::new(),
         };
         let mut view = Self {
@@ -191,8 +195,9 @@ impl PlanView {
 
     /// With the flags that reach its hosts in what to type next.
     pub(crate) fn for_hosts(mut self, hosts: &Hosts) -> Self {
-        for command in &mut self.next {
-            command.push_str(hosts.flags());
+        let flags = hosts.flags();
+        for command in self.next.iter_mut().filter(|_| !flags.is_empty()) {
+            *command = format!("{command} {flags}");
         }
         self
     }
@@ -216,7 +221,7 @@ impl PlanView {
     fn add_kept(&mut self, number: u32, done: &Done) {
         let Done::Moved { aside } = done else { return };
         for path in aside {
-            let line = format!("{}: rm -r {}", self.node_of(number), path.display());
+            let line = format!("{}: {}", self.node_of(number), removal(path));
             self.kept.push(line);
         }
     }
@@ -227,8 +232,7 @@ impl PlanView {
         let left = undone.left.iter().map(|left| format!("{node}: {left}"));
         self.left.extend(left);
         for path in &undone.kept {
-            let path = path.display();
-            self.kept.push(format!("{node}: rm -r {path}"));
+            self.kept.push(format!("{node}: {}", removal(path)));
         }
     }
 
@@ -255,8 +259,7 @@ impl PlanView {
             }
         }
         if progress == Progress::Done {
-            self.next
-                .push(format!("kubectl etcd plan undo {}", self.id));
+            self.next.push(undo(&self.id));
         }
         self
     }
@@ -400,9 +403,21 @@ impl PlanView {
     fn part(text: &mut String, head: &str, lines: &[String]) {
         for (at, line) in lines.iter().enumerate() {
             let head = if at == 0 { head } else { "" };
-            let _ = writeln!(text, "{head:<9}{line}");
+            let _ = writeln!(text, "{head:<9}{}", one_line(line));
         }
     }
+}
+
+/// The command that takes a plan back.
+fn undo(id: &impl std::fmt::Display) -> String {
+    CommandLine::new("kubectl etcd plan undo")
+        .operand(id)
+        .into()
+}
+
+/// The command that removes what a plan has kept.
+fn removal(path: &Path) -> CommandLine {
+    CommandLine::new("rm -r").operand(path.display())
 }
 
 impl View for PlanView {
@@ -415,7 +430,7 @@ impl View for PlanView {
             .stages
             .iter()
             .enumerate()
-            .map(|(at, stage)| stage.line(at + 1));
+            .flat_map(|(at, stage)| stage.lines(at + 1));
         let (before, after) = (
             self.by_hand_words(BEFORE, |host| &host.before),
             self.by_hand_words(AFTER, |host| &host.after),
@@ -472,7 +487,7 @@ impl PlanView {
 }
 
 impl StageRow {
-    fn line(&self, number: usize) -> String {
+    fn lines(&self, number: usize) -> Vec<String> {
         let nodes: Vec<&str> = self.steps.iter().map(|step| step.node.as_str()).collect();
         let mut line = format!("{number:>2}  {} ({})", self.title, nodes.join(", "));
         let states: Vec<&str> = self.steps.iter().filter_map(|step| step.state).collect();
@@ -490,12 +505,11 @@ impl StageRow {
             let seconds = took as f64 / 1000.0;
             let _ = write!(line, ", {seconds:.1} s");
         }
-        for step in &self.steps {
-            if let Some(problem) = &step.problem {
-                let _ = write!(line, "\n             {}: {problem}", step.node);
-            }
-        }
-        line
+        let problems = self.steps.iter().filter_map(|step| {
+            let problem = step.problem.as_ref()?;
+            Some(format!("    {}: {problem}", step.node))
+        });
+        std::iter::once(line).chain(problems).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::format::{bytes, counted};
-use crate::views::grid::{Grid, Paint, Tone, field, maybe};
+use crate::views::grid::{Grid, Paint, Tone, field, maybe, one_line};
 use crate::views::kept::{Unreached, age_at};
 use crate::views::{API_VERSION, View};
 
@@ -51,7 +51,7 @@ impl View for Deleted {
     fn table(&self, _wide: bool, _paint: Paint) -> String {
         self.removed
             .iter()
-            .map(|name| format!("{name} removed\n"))
+            .map(|name| format!("{} removed\n", one_line(name)))
             .collect()
     }
 
@@ -237,14 +237,13 @@ impl View for Prune {
         text.push('\n');
         for one in &self.snapshots {
             if let Some(problem) = &one.problem {
-                text.push_str(&format!(
-                    "{}/{}: left alone: {problem}\n",
-                    one.node, one.name
-                ));
+                let line = format!("{}/{}: left alone: {problem}", one.node, one.name);
+                text.push_str(&(one_line(&line) + "\n"));
             }
         }
         for node in &self.unreached {
-            text.push_str(&format!("{}: not asked: {}\n", node.node, node.problem));
+            let line = format!("{}: not asked: {}", node.node, node.problem);
+            text.push_str(&(one_line(&line) + "\n"));
         }
         text
     }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::format::count;
-use crate::views::grid::{Grid, Paint, field};
+use crate::views::grid::{Grid, Paint, field, one_line};
 use crate::views::{API_VERSION, View};
 
 /// What a restore made.
@@ -122,10 +122,10 @@ impl View for Restored {
         };
         text.push_str(&format!(
             "restored {}: {revision}, {} keys\nnew cluster {}, token {}\n",
-            self.file,
+            one_line(&self.file),
             count(self.keys),
             self.cluster_id,
-            self.token
+            one_line(&self.token)
         ));
         if !self.proven {
             text.push_str("warning: without a sha256 trailer nothing proves that the values are what etcd wrote\n");

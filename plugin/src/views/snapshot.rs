@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::format::{bytes, count, revision, took};
 use crate::session::{Checked, Compared, Saved};
-use crate::views::grid::{Paint, clean};
+use crate::views::grid::{Paint, clean, one_line};
 use crate::views::packed::{Bundle, LeftOut};
 use crate::views::{API_VERSION, View};
 
@@ -160,14 +160,13 @@ impl Snapshot {
             .warning()
             .map_or_else(String::new, |warning| format!(", but {warning}"));
         format!(
-            "{verb} {}
-{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}{same}{but}{}",
+            "{verb} {}\n{} of {}, revision {}, {} keys, etcd {}, in {}; {checked}{same}{but}{}",
             clean(&place),
             self.sizes(),
-            self.node,
+            one_line(&self.node),
             revision(self.revision),
             count(self.total_keys),
-            self.etcd_version,
+            one_line(&self.etcd_version),
             took(Duration::from_millis(self.took_ms)),
             self.beside(),
         )

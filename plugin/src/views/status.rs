@@ -6,7 +6,7 @@ use crate::assess::model::{QuotaSource, Role, Row, Severity, Status, VerdictWord
 use crate::assess::{LAG_ENTRIES, NEAR_QUOTA_PERCENT};
 use crate::format::{age, bytes, count, percent, revision};
 use crate::views::View;
-use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, painted};
+use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, one_line, painted};
 
 impl View for Status {
     fn table(&self, wide: bool, paint: Paint) -> String {
@@ -62,8 +62,8 @@ fn summary(status: &Status, paint: Paint) -> String {
         VerdictWord::QuorumLost | VerdictWord::Damaged | VerdictWord::NothingReached => Tone::Bad,
     };
     match status.summary.split_once(':') {
-        Some((word, rest)) => format!("{}:{rest}\n", painted(word, tone, paint)),
-        None => format!("{}\n", status.summary),
+        Some((word, rest)) => format!("{}:{}\n", painted(word, tone, paint), one_line(rest)),
+        None => one_line(&status.summary) + "\n",
     }
 }
 

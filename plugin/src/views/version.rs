@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::carried::Carried;
 use crate::format::bytes;
-use crate::views::grid::Paint;
+use crate::views::grid::{Paint, one_line};
 use crate::views::{API_VERSION, View};
 
 /// The versions there are.
@@ -96,15 +96,15 @@ impl View for Version {
             self.report_format,
         );
         for node in &self.etcd {
-            let version = node.version.as_deref().unwrap_or("no answer");
+            let version = one_line(node.version.as_deref().unwrap_or("no answer"));
             let storage = node
                 .storage_version
                 .as_ref()
                 .map(|version| format!(", storage version {version}"));
             text.push_str(&format!(
                 "etcd     {version} on {}{}\n",
-                node.node,
-                storage.unwrap_or_default()
+                one_line(&node.node),
+                one_line(&storage.unwrap_or_default())
             ));
         }
         text

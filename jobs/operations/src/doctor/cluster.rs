@@ -6,6 +6,7 @@ use super::{Diagnosis, Evidence, Next, Severity, Situation, SituationKind as Kin
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{ColdMember, Inspection, LiveEtcd, Look, PeerLook};
 use crate::report::{AlarmKind, EndpointStatus, Member};
+use crate::shell::CommandLine;
 
 /// A member that answered, and who asked it.
 pub(super) struct Heard<'a> {
@@ -397,7 +398,8 @@ fn alarms(looks: &[Look], found: &mut Diagnosis) {
     }
     if let Some((_, name)) = corrupt.first() {
         let summary = format!("the data of {name} differs from the others': alarm CORRUPT");
-        let next = Next::anywhere(format!("kubectl etcd member replace {name} --ssh"));
+        let replace = CommandLine::new("kubectl etcd member replace");
+        let next = Next::anywhere(replace.operand(name).own("--ssh"));
         let mut situation =
             Situation::of_cluster(Kind::CorruptAlarm, Severity::Lost, summary, next);
         situation.evidence = corrupt.iter().map(|(seen, _)| seen.clone()).collect();

@@ -7,6 +7,7 @@ use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::failure::{Answer, FailureKind};
 use crate::look::{ArchivedManifest, ContainerLook, ControlPlane, HealthAnswer, Look, Manifests};
 use crate::runtime::State;
+use crate::shell::CommandLine;
 
 pub(super) fn judge(notes: &mut Notes<'_>, member: Member, looks: &[Look]) {
     stopped(notes, looks);
@@ -63,7 +64,10 @@ fn archived_one(
     let (summary, next) = match bars {
         false => (
             format!("{component} on {node} was stopped: its manifest{since} is archived"),
-            Next::on(node, format!("kubectl etcd manifest start {component}")),
+            Next::on(
+                node,
+                CommandLine::new("kubectl etcd manifest start").operand(component),
+            ),
         ),
         true => (
             format!(
@@ -71,7 +75,9 @@ fn archived_one(
             ),
             Next::on(
                 node,
-                format!("kubectl etcd manifest start {component} --manifest FILE"),
+                CommandLine::new("kubectl etcd manifest start")
+                    .operand(component)
+                    .own("--manifest FILE"),
             )
             .note(format!(
                 "FILE is the manifest that ran last; {path} is the archived one"
@@ -107,8 +113,8 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
     let mut elsewhere = manifests.elsewhere(ControlPlane::Etcd);
     let next = match elsewhere.next() {
         Some(found) => {
-            let path = found.path.display();
-            Next::on(node, format!("mv -n {path} {folder}/"))
+            let back = CommandLine::new("mv -n").operand(found.path.display());
+            Next::on(node, back.operand(format!("{folder}/")))
                 .note("if it is what ran last; kubelet starts it at once")
         }
         None => Next::on(node, "kubeadm init phase etcd local").note(format!(
@@ -140,9 +146,18 @@ fn missing(notes: &mut Notes<'_>, manifests: &Manifests, component: ControlPlane
     let (node, folder) = (notes.node(), manifests.folder.display());
     let found = manifests.elsewhere(component).next();
     let next = match found {
-        Some(found) => Next::on(node, format!("mv -n {} {folder}/", found.path.display()))
-            .note("if it is what ran last; kubelet starts it at once"),
-        None => Next::on(node, format!("find / -xdev -name '{component}*.yaml*'")).note(format!(
+        Some(found) => Next::on(
+            node,
+            CommandLine::new("mv -n")
+                .operand(found.path.display())
+                .operand(format!("{folder}/")),
+        )
+        .note("if it is what ran last; kubelet starts it at once"),
+        None => Next::on(
+            node,
+            CommandLine::new("find / -xdev").option("-name", format!("{component}*.yaml*")),
+        )
+        .note(format!(
             "if somebody moved it, it belongs into {folder}; else kubeadm init phase control-plane writes a new one"
         )),
     };
@@ -202,7 +217,7 @@ fn apiserver(notes: &mut Notes<'_>) -> bool {
         }
         Some(one) => (
             "does not run",
-            Next::on(node, format!("crictl logs --tail 50 {}", one.id)),
+            Next::on(node, logs_of(one)),
         ),
         None => (
             "does not run: kubelet has not started it",
@@ -259,8 +274,13 @@ fn controller(notes: &mut Notes<'_>, component: ControlPlane) {
         Kind::ControllerDown,
         format!("{component} on {node} does not run"),
         evidence,
-        Next::on(node, format!("crictl logs --tail 50 {}", container.id)),
+        Next::on(node, logs_of(container)),
     );
+}
+
+/// What shows a container's last words.
+pub(super) fn logs_of(container: &ContainerLook) -> CommandLine {
+    CommandLine::new("crictl logs --tail 50").operand(&container.id)
 }
 
 fn newest<'a>(notes: &Notes<'a>, component: ControlPlane) -> Option<&'a ContainerLook> {

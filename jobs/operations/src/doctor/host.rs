@@ -10,7 +10,8 @@ use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::failure::{Answer, FailureKind};
 use crate::local::STATIC_PODS;
 use crate::look::{ASIDE, CertificateLook, ControlPlane, DiskSpace, Look, StrayKind};
-use crate::manifest::anew;
+use crate::manifest::{anew, put_back};
+use crate::shell::CommandLine;
 
 /// Below this a disk counts as full: etcd makes WAL files of 64 MB ahead of time.
 const FULL_BYTES: u64 = 128 << 20;
@@ -62,11 +63,9 @@ fn disks(notes: &mut Notes<'_>) {
         };
         let node = notes.node();
         let seen = format!("{path}: {}", told(*space));
-        let next = Next::on(
-            node,
-            format!("du -xh --max-depth=2 {path} | sort -h | tail -20"),
-        )
-        .note("it shows what fills the disk; what etcd's data directory needs must stay");
+        let largest = CommandLine::new("du -xh --max-depth=2").operand(&path);
+        let next = Next::on(node, largest.then("| sort -h | tail -20"))
+            .note("it shows what fills the disk; what etcd's data directory needs must stay");
         let no_files = space.inodes > 0 && space.free_inodes < 100;
         if space.free_bytes < FULL_BYTES || no_files {
             let summary = format!("the disk of {path} on {node} is full");
@@ -113,16 +112,15 @@ fn runtime(notes: &mut Notes<'_>) {
     }
     match failure.kind {
         FailureKind::Unreachable | FailureKind::Missing => {
-            let service = if failure.message.contains("crio") {
-                "crio"
-            } else {
-                "containerd"
+            let restart = match failure.message.contains("crio") {
+                true => "systemctl restart crio",
+                false => "systemctl restart containerd",
             };
             notes.degraded(
                 Kind::RuntimeDown,
                 format!("the container runtime of {node} does not answer"),
                 vec![failure.to_string()],
-                Next::on(node, format!("systemctl restart {service}")),
+                Next::on(node, restart),
             );
         }
         _ => notes.unseen("the container runtime", failure),
@@ -165,10 +163,7 @@ fn folder(notes: &mut Notes<'_>, looks: &[Look]) {
         notes.unseen("the static pods' folder", failure);
         return;
     }
-    let renamed = failure
-        .hint
-        .as_deref()
-        .filter(|hint| hint.starts_with("mv "));
+    let renamed = failure.hint.as_deref().and_then(put_back);
     let next = match renamed {
         Some(command) => Next::on(node, command),
         None => Next::on(node, anew(Path::new(STATIC_PODS)))
@@ -219,9 +214,11 @@ fn strays(notes: &mut Notes<'_>) {
             }
             false => "every file there that does not begin with a dot is read",
         };
-        let moved = format!("mkdir -p -m 700 {ASIDE} && mv -n {path} {ASIDE}/");
+        let aside = CommandLine::new("mkdir -p -m 700").operand(ASIDE);
+        let moved = CommandLine::new("mv -n").operand(&path);
+        let moved = aside.and(&moved.operand(format_args!("{ASIDE}/")));
         let command = match matters {
-            true => format!("{moved} && systemctl restart kubelet"),
+            true => moved.and(&"systemctl restart kubelet".into()),
             false => moved,
         };
         notes.degraded(
@@ -250,7 +247,10 @@ fn etcds(notes: &mut Notes<'_>) {
     {
         Some(failure) if !others.is_empty() => {
             let first = others.first().map_or("NAME", |(_, pod)| *pod);
-            let next = Next::on(node, format!("kubectl etcd doctor --etcd {first}"));
+            let next = Next::on(
+                node,
+                CommandLine::new("kubectl etcd doctor").option("--etcd", first),
+            );
             let evidence = others
                 .iter()
                 .map(|(path, pod)| format!("{path} runs {pod}"));
@@ -339,9 +339,9 @@ fn certificates(notes: &mut Notes<'_>) {
 
 fn renewal(node: &str, expired: &[&CertificateLook]) -> Next {
     if expired.iter().all(|one| one.named_by == [KUBELET]) {
-        let command = format!(
-            "kubeadm kubeconfig user --org system:nodes --client-name system:node:{node} > /etc/kubernetes/kubelet.conf && systemctl restart kubelet"
-        );
+        let command = CommandLine::new("kubeadm kubeconfig user --org system:nodes")
+            .option("--client-name", format_args!("system:node:{node}"))
+            .then("> /etc/kubernetes/kubelet.conf && systemctl restart kubelet");
         return Next::on(node, command).note("kubelet renews it by itself only while it is good");
     }
     Next::on(node, "kubeadm certs renew all")

@@ -1,12 +1,14 @@
 //! What is wrong with a host's own member.
 
 use super::cluster::{inspection, own_cluster, own_id, own_name, voters, working_elsewhere};
+use super::components::logs_of;
 use super::host::kubelet_errors;
 use super::words::{self, Cause};
 use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::failure::FailureKind;
 use crate::look::{ColdEtcd, ControlPlane, Fitness, LockState, Look, Place, RefusalKind};
 use crate::runtime::State;
+use crate::shell::CommandLine;
 
 /// How a host's own member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +65,7 @@ pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) -> Member {
                 Kind::Learner,
                 format!("the member of {node} is a learner: it has no vote yet"),
                 vec!["it says so itself".to_owned()],
-                Next::anywhere(format!("kubectl etcd member promote {node}")),
+                Next::anywhere(CommandLine::new("kubectl etcd member promote").operand(node)),
             );
         }
         return Member::Serves;
@@ -232,8 +234,11 @@ fn remedy(look: &Look, looks: &[Look]) -> Next {
     let usable = inspection(look).is_some_and(|read| read.reach.is_some());
     let several = voters(look).len() > 1;
     if several || usable {
-        let ssh = if several { " --ssh" } else { "" };
-        Next::anywhere(format!("kubectl etcd recover{ssh}"))
+        let recover = match several {
+            true => "kubectl etcd recover --ssh",
+            false => "kubectl etcd recover",
+        };
+        Next::anywhere(recover)
             .note("it looks at all masters' data first and shows what it would go on from")
     } else {
         Next::on(node, "kubectl etcd restore FILE").note(
@@ -244,8 +249,11 @@ fn remedy(look: &Look, looks: &[Look]) -> Next {
 
 /// A member replaced: on its host, which is the one that was looked at, or else over ssh.
 fn replace(node: &str, looks: &[Look]) -> Next {
-    let ssh = if looks.len() > 1 { " --ssh" } else { "" };
-    Next::anywhere(format!("kubectl etcd member replace {node}{ssh}"))
+    let replace = CommandLine::new("kubectl etcd member replace").operand(node);
+    Next::anywhere(match looks.len() > 1 {
+        true => replace.own("--ssh"),
+        false => replace,
+    })
 }
 
 /// What helps a member whose data is not what keeps it from starting.
@@ -303,7 +311,7 @@ fn unexplained(notes: &mut Notes<'_>, cold: Option<&ColdEtcd>) {
             evidence.extend(since);
             (
                 format!("etcd on {node} runs and answers nobody"),
-                Next::on(node, format!("crictl logs --tail 50 {}", container.id))
+                Next::on(node, logs_of(container))
                     .note("one that was just started, or has a busy machine, takes its time: ask again first"),
             )
         }
@@ -311,7 +319,7 @@ fn unexplained(notes: &mut Notes<'_>, cold: Option<&ColdEtcd>) {
             evidence.extend(container_words(look));
             (
                 format!("etcd on {node} does not run"),
-                Next::on(node, format!("crictl logs --tail 50 {}", container.id)),
+                Next::on(node, logs_of(container)),
             )
         }
         None => {

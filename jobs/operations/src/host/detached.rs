@@ -13,7 +13,7 @@
 //! from the first on. A worker that died is not begun anew before somebody asks for the next attempt.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,7 +25,7 @@ use tokio::time::sleep;
 use super::{Ask, HostAnswer, HostEvent, Line, answer};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::{Replace, trouble, write};
-use crate::wire::Progress;
+use crate::wire::{MAX_LINE_BYTES, Progress};
 
 /// How often is looked whether there is more to tell.
 const POLL: Duration = Duration::from_millis(50);
@@ -292,8 +292,18 @@ impl Lines {
                 Err(error) => return Err(unreadable(error)),
             },
         };
-        file.read_until(b'\n', &mut self.begun)
+        let left = (MAX_LINE_BYTES + 1).saturating_sub(self.begun.len());
+        file.take(left as u64)
+            .read_until(b'\n', &mut self.begun)
             .map_err(unreadable)?;
+        if self.begun.len() > MAX_LINE_BYTES {
+            let message = format!(
+                "{} has a line of more than {} MiB",
+                self.path.display(),
+                MAX_LINE_BYTES >> 20
+            );
+            return Err(Failure::new(FailureKind::Corrupt, message));
+        }
         if self.begun.last() != Some(&b'\n') {
             return Ok(None);
         }

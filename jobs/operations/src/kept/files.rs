@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::failure::{Failure, FailureKind};
+use crate::shell::CommandLine;
 use crate::transfer::part_of;
 
 /// Whether a file may take the place of one that is there.
@@ -130,6 +131,26 @@ pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Failure> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|error| trouble("flush", folder, &error))
+}
+
+/// Refuses a folder in which others could put their own file in the place of ours. `what` is in it, as a fragment.
+///
+/// # Errors
+/// [`FailureKind::Refused`]; else what the disk says.
+pub(crate) fn refuse_shared(folder: &Path, what: &str) -> Result<(), Failure> {
+    let found = folder
+        .metadata()
+        .map_err(|error| trouble("look at", folder, &error))?;
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    if own && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    let folder = folder.display();
+    let owner = CommandLine::new("chown root").operand(&folder);
+    let closed = owner.and(&CommandLine::new("chmod go-w").operand(&folder));
+    let message = format!("others can write to {folder}, where {what}");
+    Err(Failure::new(FailureKind::Refused, message)
+        .hint(format!("{closed}, or choose another folder")))
 }
 
 /// The flag with which a link in the place of a file is an error.

@@ -244,13 +244,24 @@ fn numbered(name: &str, number: u32) -> String {
     format!("{stem}_{number}{ending}")
 }
 
-/// Makes a folder (0700) if it is missing, and looks whether there is room for so many bytes.
-pub(crate) fn make_room(folder: &Path, bytes: u64) -> Result<(), Failure> {
+/// Makes a folder for kept snapshots (0700) if it is missing; refuses one of which others could take a snapshot out, or put
+/// another one in.
+pub(crate) fn make_kept_folder(folder: &Path) -> Result<(), Failure> {
+    make_folder(folder)?;
+    files::refuse_shared(folder, "snapshots are kept")
+}
+
+fn make_folder(folder: &Path) -> Result<(), Failure> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|error| trouble("make the folder", folder, &error))?;
+        .map_err(|error| trouble("make the folder", folder, &error))
+}
+
+/// Makes a folder (0700) if it is missing, and looks whether there is room for so many bytes.
+pub(crate) fn make_room(folder: &Path, bytes: u64) -> Result<(), Failure> {
+    make_folder(folder)?;
     room_for(folder, bytes)
 }
 
@@ -294,6 +305,39 @@ mod tests {
         assert!(!folder.join("s.db.part").exists());
         let again = Part::create(&folder.join("s.db")).unwrap_err();
         assert_eq!(again.kind, FailureKind::Refused);
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_to_keeps_no_snapshot() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a b");
+        make_kept_folder(&folder).unwrap();
+        assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
+        let chmod = |mode| {
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        chmod(0o755);
+        make_kept_folder(&folder).unwrap();
+        for mode in [0o777, 0o1777, 0o770, 0o702] {
+            chmod(mode);
+            let failure = make_kept_folder(&folder).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Refused, "{mode:o}");
+            let hint = failure.hint.unwrap();
+            let path = folder.display();
+            assert_eq!(
+                hint,
+                format!("chown root '{path}' && chmod go-w '{path}', or choose another folder")
+            );
+        }
+        chmod(0o700);
+        // Who is not root cannot give a folder away.
+        if chown(&folder, Some(65534), None).is_ok() {
+            assert_eq!(
+                make_kept_folder(&folder).unwrap_err().kind,
+                FailureKind::Refused
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! folder of the static pods, never written over, never emptied by this program.
 
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::file::{Links, Over, content, open, put, sha256};
 use super::place::refused;
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{exists, name, sync_folder_of, trouble};
+use crate::kept::files::{exists, name, refuse_shared, sync_folder_of, trouble};
 use crate::kept::name::{is_of_time, of_time};
 use crate::plan::STATE;
 use crate::transfer::part_of;
@@ -182,24 +182,7 @@ pub(super) fn make_folder_of(path: &Path) -> Result<(), Failure> {
     for made in missing {
         sync_folder_of(made)?;
     }
-    let found = folder
-        .metadata()
-        .map_err(|error| trouble("look at", folder, &error))?;
-    let own = found.uid() == rustix::process::geteuid().as_raw();
-    if own && found.mode() & 0o022 == 0 {
-        Ok(())
-    } else {
-        Err(refused(
-            format!(
-                "others can write to {}, where manifests are kept",
-                folder.display()
-            ),
-            format!(
-                "chown root {0} && chmod 700 {0}, or choose another folder",
-                folder.display()
-            ),
-        ))
-    }
+    refuse_shared(folder, "manifests are kept")
 }
 
 /// Copies a manifest to its place aside, onto the disk. One that is there already with the same bytes was brought there by

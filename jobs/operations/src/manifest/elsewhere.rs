@@ -2,6 +2,7 @@
 //!
 //! They are named to people as what may be missing. Nothing is started from them unasked.
 
+use std::fmt::Display;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use super::file::ManifestFile;
 use crate::failure::{Failure, FailureKind};
 use crate::root;
+use crate::shell::CommandLine;
 
 /// The components of a control plane, in the order in which they need each other.
 const COMPONENTS: [&str; 4] = [
@@ -19,6 +21,9 @@ const COMPONENTS: [&str; 4] = [
     "kube-controller-manager",
     "kube-scheduler",
 ];
+
+/// Gives a folder its name back, and moves it into none.
+const MOVE: &str = "mv -T";
 
 /// So many entries of a folder are looked at.
 const MOST_ENTRIES: usize = 500;
@@ -77,15 +82,29 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
         .collect();
     let (best, names) = (best.display(), names.join(", "));
     let message = format!("kubelet's folder {shown} is not there; {best} has {names}");
-    Failure::new(FailureKind::Missing, message).hint(format!("mv -T {best} {shown}"))
+    Failure::new(FailureKind::Missing, message).hint(back(best, shown).to_string())
 }
 
 /// What makes the folder and the manifests of a control plane anew.
-pub(crate) fn anew(folder: &Path) -> String {
-    format!(
-        "mkdir -p {} && kubeadm init phase control-plane all && kubeadm init phase etcd local",
-        folder.display()
-    )
+pub(crate) fn anew(folder: &Path) -> CommandLine {
+    let phases = "kubeadm init phase control-plane all && kubeadm init phase etcd local";
+    CommandLine::new("mkdir -p")
+        .operand(folder.display())
+        .and(&phases.into())
+}
+
+/// What moves a folder back to where kubelet looks.
+fn back(from: impl Display, to: impl Display) -> CommandLine {
+    CommandLine::new(MOVE).operand(from).operand(to)
+}
+
+/// The command of [`back`] in a hint that came as text.
+pub(crate) fn put_back(hint: &str) -> Option<CommandLine> {
+    let words = shlex::split(hint.strip_prefix(MOVE)?)?;
+    match words.as_slice() {
+        [from, to] => Some(back(from, to)),
+        _ => None,
+    }
 }
 
 /// The folder that stands in for that of the static pods, if one of these does.

@@ -13,6 +13,7 @@ use super::Manifest;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::{self, Begin, nofollow, open_part, sync_folder_of, trouble};
 use crate::root;
+use crate::shell::CommandLine;
 use crate::transfer::hex;
 
 /// kubelet's own limit for a manifest, in bytes (`maxConfigLength`).
@@ -100,14 +101,15 @@ pub(super) fn content(path: &Path, file: &File) -> Result<Vec<u8>, Failure> {
 fn linked(path: &Path) -> Failure {
     let shown = path.display();
     let aside = path.with_file_name(".manifest");
-    let aside = aside.display();
+    let (from, to) = (path.display(), aside.display());
+    let put = CommandLine::new("cp -pL").operand(&from).operand(&to);
+    let put = put.and(&CommandLine::new("mv -T").operand(&to).operand(&from));
     Failure::new(
         FailureKind::Refused,
         format!("{shown} is a link: whoever made it would write over a change"),
     )
     .hint(format!(
-        "change the file it leads to, or put that file itself in its place: \
-         cp -pL {shown} {aside} && mv -T {aside} {shown}"
+        "change the file it leads to, or put that file itself in its place: {put}"
     ))
 }
 

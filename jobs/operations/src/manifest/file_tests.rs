@@ -231,7 +231,7 @@ fn the_folder_aside_is_outside_and_nobody_elses() {
     std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
     let stop = Stop::prepare(&host.file(), &Aside::new(&open), now()).unwrap();
     let refused = stop.apply().unwrap_err();
-    assert!(refused.hint.unwrap().contains("chmod 700"));
+    assert!(refused.hint.unwrap().contains("chmod go-w "));
     assert_eq!(
         (host.names(), names(&open).len()),
         (vec!["etcd.yaml".to_owned()], 0)

@@ -246,7 +246,7 @@ impl Action {
             Record::Nothing => Ok(match self {
                 Self::Promote { name, .. } | Self::RemoveMember { name, .. } if !done => {
                     Undone::but(format!(
-                        "{self} was tried and failed: kubectl etcd members shows what {name} is now"
+                        "{self} was tried and failed: what {name} is now is shown by kubectl etcd members"
                     ))
                 }
                 Self::Promote { name, .. } => Undone::but(format!(

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Journal, Plan, PlanId, VERSION};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{self, Replace, nofollow, sync_folder_of, trouble};
+use crate::kept::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
+use crate::shell::CommandLine;
 
 /// Where this program keeps what it has to know on a host.
 pub const STATE: &str = "/var/lib/kubectl-etcd";
@@ -160,6 +161,9 @@ impl Plans {
             .mode(0o700)
             .create(&folder)
             .map_err(|error| trouble("make", &folder, &error))?;
+        for folder in [&self.folder, &folder] {
+            refuse_shared(folder, "plans are")?;
+        }
         sync_folder_of(&folder)?;
         sync_folder_of(&self.folder)?;
         let path = self.plan_file(&plan.id);
@@ -190,13 +194,21 @@ impl Plans {
         }
     }
 
-    /// The plan has ended here: others may begin. Its folder stays.
+    /// The plan has ended here: others may begin. Its folder stays, without the snapshot that was sent for it: that is a copy,
+    /// which nothing uses any more, of every Secret of the cluster.
     ///
     /// # Errors
     /// What the disk says.
     pub fn end(&self, id: &PlanId) -> Result<(), Failure> {
         if self.current()?.as_ref() != Some(id) {
             return Ok(());
+        }
+        let snapshot = self.snapshot_of(id);
+        match std::fs::remove_file(&snapshot) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(trouble("remove", &snapshot, &error));
+            }
+            Ok(()) | Err(_) => {}
         }
         let path = self.current_file();
         std::fs::remove_file(&path).map_err(|error| trouble("remove", &path, &error))?;
@@ -214,7 +226,7 @@ impl Plans {
                 FailureKind::Refused,
                 format!("the plan {id} has ended on this host"),
             )
-            .hint(format!("kubectl etcd plan show {id} says how")));
+            .hint(format!("{} says how", show(id))));
         }
         let path = self.folder_of(id).join("running");
         let file = OpenOptions::new()
@@ -242,9 +254,7 @@ impl Plans {
                 FailureKind::Refused,
                 format!("the plan {other} has begun on this host and not ended"),
             )
-            .hint(format!(
-                "kubectl etcd plan resume {other} goes on with it, kubectl etcd plan undo {other} takes it back"
-            ))),
+            .hint(ways_on(&other))),
             _ => Ok(()),
         }
     }
@@ -256,6 +266,18 @@ impl Plans {
     fn current_file(&self) -> PathBuf {
         self.folder.join("current")
     }
+}
+
+/// The command that shows a plan.
+fn show(id: &PlanId) -> CommandLine {
+    CommandLine::new("kubectl etcd plan show").operand(id)
+}
+
+/// What can be done about a plan that has begun and not ended.
+pub(super) fn ways_on(id: &impl std::fmt::Display) -> String {
+    let resume = CommandLine::new("kubectl etcd plan resume").operand(id);
+    let undo = CommandLine::new("kubectl etcd plan undo").operand(id);
+    format!("{resume} goes on with it, {undo} takes it back")
 }
 
 /// What every plan has, whatever version made it.
@@ -303,6 +325,34 @@ mod tests {
         assert!(plans.hold(&one.id).is_err());
         plans.begin(&other).unwrap();
         assert_eq!(plans.list().unwrap(), [one.id, other.id]);
+    }
+
+    #[test]
+    fn the_snapshot_that_was_sent_for_a_plan_goes_with_its_end() {
+        let state = tempfile::tempdir().unwrap();
+        let plans = Plans::below(state.path());
+        let (one, other) = (plan("one"), plan("other"));
+        plans.begin(&one).unwrap();
+        let snapshot = plans.snapshot_of(&one.id);
+        std::fs::write(&snapshot, "secrets").unwrap();
+        plans.end(&other.id).unwrap();
+        assert!(snapshot.exists(), "its own plan goes on");
+        plans.end(&one.id).unwrap();
+        assert!(!snapshot.exists());
+        assert_eq!(plans.read(&one.id).unwrap(), one);
+    }
+
+    #[test]
+    fn plans_are_in_nobody_elses_folder() {
+        use std::os::unix::fs::PermissionsExt;
+        let state = tempfile::tempdir().unwrap();
+        let plans = Plans::below(state.path());
+        let folder = state.path().join("plans");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let failure = plans.begin(&plan("one")).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Refused);
+        assert!(failure.hint.unwrap().starts_with("chown root "));
     }
 
     #[test]

@@ -17,9 +17,11 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::folder::ways_on;
 use super::{HostRef, Plan, PlanId, PlanKind, Stage, VERSION};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{ArchivedManifest, ControlPlane, EtcdManifest, Look, Manifests};
+use crate::shell::CommandLine;
 
 pub use by_hand::TakingPart;
 pub use cluster::{MARGIN, Revision, newest_revision, revisions};
@@ -168,9 +170,7 @@ impl Looked {
         };
         if let Some(plan) = self.look.plan.ok().and_then(Option::as_ref) {
             let id = &plan.id;
-            return Err(refused(format!("the plan {id} has begun and not ended")).hint(format!(
-                "kubectl etcd plan resume {id} goes on with it, kubectl etcd plan undo {id} takes it back"
-            )));
+            return Err(refused(format!("the plan {id} has begun and not ended")).hint(ways_on(id)));
         }
         let manifests = match &self.look.manifests {
             Answer::Ok(manifests) => manifests,
@@ -181,12 +181,12 @@ impl Looked {
             .iter()
             .find(|stray| stray.component.is_some())
         {
-            return Err(
-                refused(format!("{}: {}", stray.path.display(), stray.problem)).hint(format!(
-                    "move it out of the folder: mv -n {} /etc/kubernetes/",
-                    stray.path.display()
-                )),
-            );
+            let path = stray.path.display();
+            let moved = CommandLine::new("mv -n")
+                .operand(&path)
+                .operand("/etc/kubernetes/");
+            return Err(refused(format!("{path}: {}", stray.problem))
+                .hint(format!("move it out of the folder: {moved}")));
         }
         if let Answer::Failed(failure) = &self.look.runtime {
             return Err(self.on(failure));

@@ -10,6 +10,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::local;
 use crate::manifest::{Aside, Selection};
 use crate::run::Events;
+use crate::shell::CommandLine;
 
 /// Which way a step goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +85,8 @@ async fn forth(
             format!("{} is being taken back on this host", plan.id),
         )
         .hint(format!(
-            "kubectl etcd plan undo {} goes on with that",
-            plan.id
+            "{} goes on with that",
+            CommandLine::new("kubectl etcd plan undo").operand(&plan.id)
         )));
     }
     if let Some(StepState::Done { done }) = state {

@@ -18,7 +18,7 @@ use super::Events;
 use super::stream::receive;
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::part::{Part, make_room};
+use crate::kept::part::{Part, make_kept_folder, make_room};
 use crate::pack::Packing;
 use crate::report::Report;
 use crate::target::Target;
@@ -50,6 +50,10 @@ pub(super) async fn save(
     let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
     let begun = Instant::now();
     let taken_at = Timestamp::now();
+    // A name of its own is for a folder of kept snapshots; else it is a file that somebody has named.
+    if save.numbered {
+        make_kept_folder(save.folder)?;
+    }
     make_room(save.folder, room(save.packing, own.db_size_bytes))?;
     let part = if save.numbered {
         Part::create_numbered(save.folder, save.name)?

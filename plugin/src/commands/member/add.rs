@@ -4,6 +4,7 @@ use clap::Args;
 use etcd_datadir::ids::PeerUrl;
 use etcd_operations::membership::{NewMember, added_before};
 use etcd_operations::report::Member;
+use etcd_operations::shell::{CommandLine, quoted};
 
 use super::change::{ChangeArgs, carry_out};
 use super::look::Look;
@@ -180,11 +181,13 @@ fn next(members: &[Member], new: NewMember<'_>) -> Vec<String> {
         .collect();
     all.extend(pairs(name, new.peer_urls));
     let mut next = vec![format!(
-        "start it on an empty data directory with --name={name} --initial-cluster-state=existing --initial-cluster={}",
-        all.join(",")
+        "start it on an empty data directory with {} --initial-cluster-state=existing {}",
+        quoted(&format!("--name={name}")),
+        quoted(&format!("--initial-cluster={}", all.join(",")))
     )];
     if new.learner {
-        next.push(format!("kubectl etcd member promote {name} --wait 5m"));
+        let promote = CommandLine::new("kubectl etcd member promote").operand(name);
+        next.push(promote.own("--wait 5m").into());
     }
     next
 }

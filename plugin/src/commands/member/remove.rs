@@ -1,6 +1,7 @@
 //! `kubectl etcd member remove`
 
 use clap::Args;
+use etcd_operations::shell::CommandLine;
 
 use super::change::{ChangeArgs, carry_out};
 use super::look::{Look, Subject};
@@ -108,9 +109,9 @@ fn aftermath(subject: Subject<'_>) -> (Vec<String>, Vec<String>) {
     let cost = format!(
         "etcd on {node} stops, and so does its apiserver when it uses that etcd alone, as kubeadm sets it up"
     );
+    let replace = CommandLine::new("kubectl etcd member replace").operand(node);
     let rest = format!(
-        "its static pod and its data are still on {node}: to have a member there again, kubectl etcd member replace {node}; \
-         to have none, take etcd.yaml and kube-apiserver.yaml out of its manifest folder"
+        "its static pod and its data are still on {node}: to have a member there again, {replace}; to have none, take etcd.yaml and kube-apiserver.yaml out of its manifest folder"
     );
     (vec![cost], vec![rest])
 }

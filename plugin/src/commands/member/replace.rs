@@ -12,6 +12,7 @@ use crate::commands::planned::{
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::lead::Hosts;
 use crate::lead::gather::{Gathered, gather, this_host};
+use crate::ssh::at_address;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -139,7 +140,8 @@ fn not_there(node: &str, over_ssh: bool, unreachable: &[(String, String)]) -> Er
             "{node} is not among the control-plane nodes that were found"
         ))
         .hint(format!(
-            "--ssh {node}=ADDRESS says where it is; or run it on {node}"
+            "{} says where it is; or run it on {node}",
+            at_address(node)
         )),
         false => Error::usage(format!(
             "this host is not {node}, whose member is to be replaced"

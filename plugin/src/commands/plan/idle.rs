@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use etcd_operations::plan::PlanId;
+use etcd_operations::shell::CommandLine;
 use tokio::time::{Instant, sleep};
 
 use super::find;
@@ -70,7 +71,8 @@ fn still_busy(state: &PlanState) -> Error {
         false => format!(" on {}", state.busy.join(", ")),
     };
     Error::refused(format!("steps of {id} are still being done{on}")).hint(format!(
-        "kubectl etcd plan show {id} says which; wait for their end, then try again"
+        "{} says which; wait for their end, then try again",
+        CommandLine::new("kubectl etcd plan show").operand(id)
     ))
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use etcd_operations::plan::{self, Direction, Plan, PlanId, StepState};
+use etcd_operations::shell::CommandLine;
 use jiff::Timestamp;
 
 use self::idle::found_idle;
@@ -183,7 +184,7 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
     let id = &state.plan.id;
     if state.is_back() {
         return Err(Error::refused(format!("{id} is being taken back"))
-            .hint(format!("kubectl etcd plan undo {id} goes on with that")));
+            .hint(format!("{} goes on with that", undo_of(id))));
     }
     if !state.unfinished {
         context
@@ -313,12 +314,14 @@ async fn refuse_older(hosts: &Hosts, state: &PlanState) -> Result<(), Error> {
                 "{} ({}) was done on the same hosts after {}",
                 later.id, later.title, state.plan.id
             ))
-            .hint(format!(
-                "take that back first: kubectl etcd plan undo {}",
-                later.id
-            )))
+            .hint(format!("take that back first: {}", undo_of(&later.id))))
         }
     }
+}
+
+/// The command that takes a plan back.
+fn undo_of(id: &PlanId) -> CommandLine {
+    CommandLine::new("kubectl etcd plan undo").operand(id)
 }
 
 fn verdict(state: &PlanState) -> Verdict {

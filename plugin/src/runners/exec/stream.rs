@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use etcd_operations::wire::MAX_LINE_BYTES;
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use kube::Client;
 use kube::api::AttachParams;
@@ -12,8 +13,6 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 /// Silence for so long means the stream is dead. The apiserver pings more often than that.
 pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(30);
-/// What a program may print in all, where it is collected.
-const COLLECT_LIMIT: usize = 8 << 20;
 
 /// The channels of the protocol: the first byte of each message.
 const STDIN: u8 = 0;
@@ -34,7 +33,7 @@ pub(crate) enum StreamError {
     #[error("the connection failed: {0}")]
     Broken(#[source] Box<WsError>),
     /// More output than can be meant.
-    #[error("the output is longer than {COLLECT_LIMIT} bytes")]
+    #[error("the output is longer than {} MiB", MAX_LINE_BYTES >> 20)]
     TooLong,
 }
 
@@ -161,7 +160,7 @@ impl ExecStream {
                     });
                 }
             }
-            if stdout.len() + stderr.len() > COLLECT_LIMIT {
+            if stdout.len() + stderr.len() > MAX_LINE_BYTES {
                 return Err(StreamError::TooLong);
             }
         }
@@ -263,6 +262,16 @@ mod tests {
                 matches!(error, StreamError::Cut | StreamError::Broken(_)),
                 "{error}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_prints_without_an_end_is_given_up() {
+        for channel in [STDOUT, STDERR] {
+            let endless = vec![Step::Send(channel, vec![b'a'; 1 << 20]); 40];
+            let error = opened(endless).await.collect().await.err().unwrap();
+            assert!(matches!(error, StreamError::TooLong), "{error}");
+            assert_eq!(error.to_string(), "the output is longer than 16 MiB");
         }
     }
 

@@ -137,7 +137,7 @@ async fn launched(server: SocketAddr, replaceable: bool, others: bool) -> Result
     };
     let run = Run {
         id: "run".into(),
-        owner: "test".into(),
+        owner: crate::owner::Owner::named("test"),
         deadline: Duration::from_secs(60),
     };
     let client = connection.stream.clone();

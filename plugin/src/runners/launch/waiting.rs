@@ -284,7 +284,8 @@ fn is_lasting(complaint: &str) -> bool {
 
 /// Returns once the node's kubelet says that it has the pod. The apiserver hands a request for a log on to the kubelet,
 /// which a busy one answers long before it tells the API of a new pod: with the log, or with 400 ("is waiting to start").
-/// Everything else may be the words of the apiserver, or of a kubelet that does not know the pod yet.
+/// Everything else may be the words of the apiserver, or of a kubelet that does not know the pod yet. That it answers is
+/// enough: the log is not read, since a kubelet that lies may send one without an end.
 async fn kubelet_has(pods: Api<Pod>, pod: String) {
     let params = LogParams {
         container: Some(CONTAINER.into()),
@@ -292,7 +293,7 @@ async fn kubelet_has(pods: Api<Pod>, pod: String) {
         ..LogParams::default()
     };
     loop {
-        match timeout(ASK_LIMIT, pods.logs(&pod, &params)).await {
+        match timeout(ASK_LIMIT, pods.log_stream(&pod, &params)).await {
             Ok(Ok(_)) => return,
             Ok(Err(KubeError::Api(status))) if status.code == 400 => return,
             Ok(Err(error)) => {

@@ -54,7 +54,7 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
     Cluster {
         connection: Connection::prepare(&fake::flags(server)).await.unwrap(),
         created: Created::default(),
-        owner: "test".into(),
+        owner: crate::owner::Owner::named("test"),
         image: Some(Program::Image {
             reference: "x".into(),
             pull_secrets: Vec::new(),

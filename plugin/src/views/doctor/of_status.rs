@@ -1,6 +1,8 @@
 //! A diagnosis from what etcd and the API tell, where no host was looked at. It knows how the members are, and of one that
 //! is down not why: for that its host has to be looked at.
 
+use etcd_operations::shell::CommandLine;
+
 use std::collections::BTreeSet;
 
 use super::{Doctor, Next, Seen, Severity, Situation};
@@ -159,7 +161,9 @@ fn replace(status: &Status) -> String {
     let of = |row: &&Row| row.alarms.iter().any(|alarm| alarm == "CORRUPT");
     let row = status.rows.iter().find(of);
     match row.and_then(|row| row.node.as_deref()) {
-        Some(node) => format!("kubectl etcd member replace {node}"),
+        Some(node) => CommandLine::new("kubectl etcd member replace")
+            .operand(node)
+            .into(),
         None => "kubectl etcd alarm list".to_owned(),
     }
 }

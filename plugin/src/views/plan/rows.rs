@@ -3,6 +3,7 @@
 use etcd_operations::look::{Fitness, Position};
 use etcd_operations::plan::OtherHost;
 use etcd_operations::plan::make::{self, BroughtBack, Found, Loss, Origin};
+use etcd_operations::shell::CommandLine;
 use serde::Serialize;
 
 /// A host as it was found.
@@ -246,7 +247,16 @@ pub(super) fn changes_row(loss: &Loss) -> Option<ChangesRow> {
 pub(super) fn other_host_row(host: &OtherHost) -> OtherHostRow {
     OtherHostRow {
         node: host.node.clone(),
-        before: host.before.clone(),
-        after: host.after.clone(),
+        before: host.before.iter().map(|one| by_hand(one)).collect(),
+        after: host.after.iter().map(|one| by_hand(one)).collect(),
     }
+}
+
+/// A command to be run by hand, as a plan has it: that may be of another host, which may lie.
+fn by_hand(command: &str) -> String {
+    let own = CommandLine::of_own(command);
+    own.map_or_else(
+        || "(a command of another program is left out)".to_owned(),
+        String::from,
+    )
 }

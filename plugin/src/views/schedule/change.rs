@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{names, time};
-use crate::views::grid::Paint;
+use crate::views::grid::{Paint, one_line};
 use crate::views::{API_VERSION, View};
 
 /// What became of the CronJobs of a schedule.
@@ -91,7 +91,7 @@ impl View for ScheduleChange {
         };
         let lines = self.cron_jobs.iter();
         let mut text: String = lines
-            .map(|one| format!("cronjob/{} {}\n", one.name, word(one.change)))
+            .map(|one| format!("cronjob/{} {}\n", one_line(&one.name), word(one.change)))
             .collect();
         if let Some(next) = self.next {
             text.push_str(&format!("next run: {next}\n"));

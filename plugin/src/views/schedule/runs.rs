@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::reference;
 use crate::format::{bytes, counted, revision, took};
-use crate::views::grid::Paint;
+use crate::views::grid::{Paint, one_line};
 use crate::views::{API_VERSION, View};
 
 /// Runs that were asked for and took their snapshots.
@@ -107,23 +107,27 @@ impl View for ScheduledRuns {
         for run in &self.runs {
             text.push_str(&format!(
                 "saved {} ({}, revision {}, in {}); sha256, size and every page checked\n",
-                run.snapshot,
+                one_line(&run.snapshot),
                 bytes(run.size_bytes),
                 revision(run.revision),
                 took(Duration::from_millis(run.took_ms))
             ));
             if let Some(why) = &run.instead_of_own {
-                text.push_str(&format!(
-                    "taken from {}, as its own member is not healthy: {why}\n",
+                let line = format!(
+                    "taken from {}, as its own member is not healthy: {why}",
                     run.source
-                ));
+                );
+                text.push_str(&(one_line(&line) + "\n"));
             }
             if let (Some(removed), Some(kept)) = (run.removed, run.kept) {
                 let (removed, kept) = (
                     counted(removed, "older snapshot"),
                     counted(kept, "snapshot"),
                 );
-                text.push_str(&format!("{removed} removed, {kept} on {}\n", run.node));
+                text.push_str(&format!(
+                    "{removed} removed, {kept} on {}\n",
+                    one_line(&run.node)
+                ));
             }
         }
         text

@@ -237,7 +237,7 @@ impl<'s> Unpacking<'s> {
 
 impl Keep for Unpacking<'_> {
     fn announce(&mut self, bytes: u64) -> Result<(), UnpackError> {
-        if let Err(failure) = self.spool.room_for(bytes, self.name) {
+        if let Err(failure) = self.spool.room_for(self.checker.size(), bytes, self.name) {
             self.store = Err(failure);
         }
         Ok(())
@@ -257,7 +257,7 @@ impl Keep for Unpacking<'_> {
         let mut stored = written.map_err(|error| self.spool.trouble("write to", &error));
         if self.checker.size() - self.looked >= super::spool::LOOK_EVERY {
             self.looked = self.checker.size();
-            stored = stored.and_then(|()| self.spool.room_for(0, self.name));
+            stored = stored.and_then(|()| self.spool.room_for(self.looked, 0, self.name));
         }
         if let Err(failure) = stored {
             self.store = Err(failure);

@@ -12,12 +12,16 @@ use crate::transfer::hex;
 
 const SMALL: &[u8] = include_bytes!("../../../tests/snapshots/small.snapshot");
 
+fn of_free(free: u64) -> crate::disk::Room {
+    crate::disk::Room { free, size: free }
+}
+
 fn spool() -> Spool {
-    Spool::new(std::env::temp_dir()).with_free(|_| Ok(u64::MAX))
+    Spool::new(std::env::temp_dir()).with_room(|_| Ok(of_free(u64::MAX)))
 }
 
 fn full() -> Spool {
-    Spool::new(std::env::temp_dir()).with_free(|_| Ok(0))
+    Spool::new(std::env::temp_dir()).with_room(|_| Ok(of_free(0)))
 }
 
 fn packed(bytes: &[u8]) -> Vec<u8> {

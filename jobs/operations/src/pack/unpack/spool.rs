@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::bundle::Keep;
 use super::sealed::Sealed;
 use super::{Sum, UnpackError};
-use crate::disk;
+use crate::disk::{self, Room};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::trouble;
 use crate::transfer::hex;
@@ -19,26 +19,48 @@ use crate::transfer::hex;
 /// What stays free on the disk, whatever a file says or does.
 const KEPT_FREE: u64 = 512 << 20;
 
+/// The same on a node, in percent of the disk: with less kubelet removes images and evicts pods (`imagefs.available<15%`,
+/// `nodefs.available<10%`).
+const KEPT_FREE_PERCENT: u64 = 15;
+
+/// What a file may take all the same, if [`KEPT_FREE`] stays: so much, or an eighth of what is free where that is more. A disk
+/// that has less free for other reasons must still be good for checking and restoring a snapshot of usual size; and from 15
+/// percent on it takes no disk of more than 20 GiB below the 10 percent at which pods are evicted.
+const ALWAYS: u64 = 1 << 30;
+
 /// After how many bytes the disk is looked at again.
 pub(super) const LOOK_EVERY: u64 = 64 << 20;
 
-/// How many bytes are free in a folder.
-type Free = dyn Fn(&Path) -> io::Result<u64> + Send + Sync;
+/// How much room a folder's disk has.
+type Look = dyn Fn(&Path) -> io::Result<Room> + Send + Sync;
 
 /// A folder for unpacked snapshots.
 pub struct Spool {
     folder: PathBuf,
     elsewhere: Option<&'static str>,
-    free: Box<Free>,
+    kept_percent: u64,
+    always: u64,
+    look: Box<Look>,
 }
 
 impl Spool {
-    /// This folder, which has to be there.
+    /// This folder, which has to be there, on a node.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
             elsewhere: None,
-            free: Box::new(disk::free),
+            kept_percent: KEPT_FREE_PERCENT,
+            always: ALWAYS,
+            look: Box::new(disk::room),
+        }
+    }
+
+    /// The same on a host without a kubelet, which evicts nobody.
+    #[must_use]
+    pub fn without_kubelet(self) -> Self {
+        Self {
+            kept_percent: 0,
+            ..self
         }
     }
 
@@ -51,21 +73,27 @@ impl Spool {
         }
     }
 
+    /// The same where a file may always take so many bytes.
+    #[cfg(test)]
+    pub(super) fn with_always(self, always: u64) -> Self {
+        Self { always, ..self }
+    }
+
     /// The same with a disk of a test's own.
     #[cfg(test)]
-    pub(super) fn with_free(
+    pub(super) fn with_room(
         self,
-        free: impl Fn(&Path) -> io::Result<u64> + Send + Sync + 'static,
+        look: impl Fn(&Path) -> io::Result<Room> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            free: Box::new(free),
+            look: Box::new(look),
             ..self
         }
     }
 
     /// Begins a file, which messages call by this name.
     pub(crate) fn begin<'s>(&'s self, name: &'s str) -> Result<Spooled<'s>, UnpackError> {
-        self.room_for(0, name)?;
+        self.room_for(0, 0, name)?;
         let file =
             disk::unnamed(&self.folder).map_err(|error| self.trouble("make a file in", &error))?;
         Ok(Spooled {
@@ -80,14 +108,21 @@ impl Spool {
 
     /// Begins one that only this process can read.
     pub(super) fn sealed(&self, name: &str) -> Result<Sealed, Failure> {
-        self.room_for(0, name)?;
+        self.room_for(0, 0, name)?;
         let made = Sealed::create(&self.folder, name);
         made.map_err(|error| self.trouble("make a file in", &error))
     }
 
-    pub(super) fn room_for(&self, bytes: u64, name: &str) -> Result<(), Failure> {
-        let free = (self.free)(&self.folder).map_err(|error| self.trouble("look at", &error))?;
-        let needed = bytes.saturating_add(KEPT_FREE);
+    /// Whether there is room for `bytes` more in a file that has `taken` so many.
+    pub(super) fn room_for(&self, taken: u64, bytes: u64, name: &str) -> Result<(), Failure> {
+        let look = (self.look)(&self.folder).map_err(|error| self.trouble("look at", &error))?;
+        let Room { free, size } = look;
+        let always = self.always.max(free.saturating_add(taken) / 8);
+        let kept = match taken.saturating_add(bytes) <= always {
+            true => KEPT_FREE,
+            false => KEPT_FREE.max(size / 100 * self.kept_percent),
+        };
+        let needed = bytes.saturating_add(kept);
         if free >= needed {
             return Ok(());
         }
@@ -98,7 +133,7 @@ impl Spool {
             format!("unpacking {name} takes")
         };
         let message = format!(
-            "{what} too much room in {folder}: {free} bytes are free there, of which {KEPT_FREE} stay free"
+            "{what} too much room in {folder}: {free} bytes are free there, of which {kept} stay free"
         );
         let hint = format!("free {} bytes there", needed - free);
         Err(self.hinted(Failure::new(FailureKind::NoSpace, message), &hint))
@@ -155,7 +190,7 @@ impl Spooled<'_> {
         self.size += bytes.len() as u64;
         if self.size - self.looked >= LOOK_EVERY {
             self.looked = self.size;
-            self.spool.room_for(0, self.name)?;
+            self.spool.room_for(self.size, 0, self.name)?;
         }
         Ok(())
     }
@@ -163,7 +198,7 @@ impl Spooled<'_> {
 
 impl Keep for Spooled<'_> {
     fn announce(&mut self, bytes: u64) -> Result<(), UnpackError> {
-        Ok(self.spool.room_for(bytes, self.name)?)
+        Ok(self.spool.room_for(self.size, bytes, self.name)?)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), UnpackError> {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
 use super::*;
+use crate::disk::Room;
 use crate::kept::description::tests::snapshot as report;
 use crate::pack::{BundledFile, Contents};
 use crate::transfer::hex;
@@ -87,7 +88,7 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn spool() -> Spool {
-    Spool::new(std::env::temp_dir()).with_free(|_| Ok(u64::MAX))
+    Spool::new(std::env::temp_dir()).with_room(|_| Ok(room(u64::MAX)))
 }
 
 /// Opens bytes as a stream.
@@ -309,6 +310,79 @@ fn nothing_in_a_bundle_is_larger_than_it_may_be() {
     assert!(found.contains("more than 268435456 bytes"), "{found}");
 }
 
+/// Of a disk so small that its 15 percent are less than what stays free on any.
+fn room(free: u64) -> Room {
+    Room {
+        free,
+        size: 1 << 30,
+    }
+}
+
+#[test]
+fn a_bomb_does_not_make_kubelet_evict_pods() {
+    let looks = std::sync::Arc::new(AtomicU64::new(0));
+    // A large disk that has so little free that an eighth of it is less than the second look finds taken.
+    let spool = |of: fn(Spool) -> Spool| {
+        let looks = std::sync::Arc::clone(&looks);
+        looks.store(0, Ordering::Relaxed);
+        of(Spool::new(std::env::temp_dir())).with_room(move |_| {
+            looks.fetch_add(1, Ordering::Relaxed);
+            Ok(Room {
+                free: 800 << 20,
+                size: 100 << 30,
+            })
+        })
+    };
+    let bomb = packed(&vec![0; 200 << 20]);
+    let on_node = spool(|spool| spool.with_always(0));
+    let failed = stream(&bomb[..], None, "x", &on_node, &mut ignore);
+    let Err(UnpackError::Failed(failure)) = failed else {
+        panic!("it was unpacked")
+    };
+    assert_eq!(failure.kind, FailureKind::NoSpace);
+    let kept = (100u64 << 30) / 100 * 15;
+    let words = format!("of which {kept} stay free");
+    assert!(failure.message.contains(&words), "{failure}");
+    assert_eq!(
+        looks.load(Ordering::Relaxed),
+        3,
+        "at its begin, 64 and 128 MiB"
+    );
+    // One GiB is always taken, and everything where no kubelet evicts pods.
+    for of in [
+        |spool| spool,
+        |spool: Spool| spool.with_always(0).without_kubelet(),
+    ] {
+        let spool = spool(of);
+        let unpacked = stream(&bomb[..], None, "x", &spool, &mut ignore);
+        assert!(!matches!(unpacked, Err(UnpackError::Failed(_))));
+    }
+}
+
+#[test]
+fn a_snapshot_of_usual_size_is_unpacked_on_a_disk_that_is_nearly_full() {
+    const GIB: u64 = 1 << 30;
+    let fits = |size: u64, free: u64, bytes: u64| {
+        let spool = Spool::new("/x").with_room(move |_| Ok(Room { free, size }));
+        // What is announced counts as what is written.
+        let written = Spool::new("/x").with_room(move |_| {
+            Ok(Room {
+                free: free - bytes,
+                size,
+            })
+        });
+        let announced = spool.room_for(0, bytes, "x").is_ok();
+        assert_eq!(announced, written.room_for(bytes, 0, "x").is_ok());
+        announced
+    };
+    // 15 percent stay, or it is an eighth of what is free.
+    assert!(fits(100 * GIB, 20 * GIB, 5 * GIB) && !fits(100 * GIB, 20 * GIB, 5 * GIB + 1));
+    assert!(fits(100 * GIB, 16 * GIB, 2 * GIB) && !fits(100 * GIB, 16 * GIB, 2 * GIB + 1));
+    assert!(fits(100 * GIB, 5 * GIB, GIB) && !fits(100 * GIB, 5 * GIB, GIB + 1));
+    // 512 MiB stay free everywhere.
+    assert!(fits(10 * GIB, GIB, GIB / 2) && !fits(10 * GIB, GIB, GIB / 2 + 1));
+}
+
 #[test]
 fn a_disk_is_never_filled() {
     let failed = |bytes: &[u8], spool: &Spool| match stream(bytes, None, "x", spool, &mut ignore) {
@@ -320,7 +394,7 @@ fn a_disk_is_never_filled() {
     let huge = header("b/snapshot.db", EntryType::Regular, 5 << 30);
     let spool = Spool::new(std::env::temp_dir())
         .or_else("set TMPDIR")
-        .with_free(move |_| Ok(keep + (5 << 30) - 1));
+        .with_room(move |_| Ok(room(keep + (5 << 30) - 1)));
     let failure = failed(&archive_of(&[], |archive| add(archive, &huge, b"")), &spool);
     assert_eq!(failure.kind, FailureKind::NoSpace);
     assert_eq!(
@@ -329,9 +403,9 @@ fn a_disk_is_never_filled() {
     );
     // A bomb says nothing: the disk is looked at again on the way.
     let looks = AtomicU64::new(0);
-    let spool = Spool::new(std::env::temp_dir()).with_free(move |_| {
+    let spool = Spool::new(std::env::temp_dir()).with_room(move |_| {
         let before = looks.fetch_add(1, Ordering::Relaxed);
-        Ok(if before == 0 { keep } else { keep - 1 })
+        Ok(room(if before == 0 { keep } else { keep - 1 }))
     });
     let bomb = packed(&vec![0; 65 << 20]);
     assert!(bomb.len() < 10_000);

@@ -12,6 +12,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::membership::{self, CatchingUp};
 use crate::report::Member;
 use crate::run::Events;
+use crate::shell::CommandLine;
 use crate::target::Target;
 use crate::wire::Progress;
 
@@ -47,8 +48,9 @@ impl Added {
                 Ok(Undone::default())
             }
             Some(_) => Ok(Undone::but(format!(
-                "{} stays a voting member; kubectl etcd member remove {} removes it",
-                self.name, self.name
+                "{} stays a voting member; {} removes it",
+                self.name,
+                CommandLine::new("kubectl etcd member remove").operand(&self.name)
             ))),
         }
     }

@@ -11,6 +11,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::look::ControlPlane;
 use crate::manifest::Stop;
 use crate::run::Events;
+use crate::shell::CommandLine;
 use crate::static_pod::Wanted;
 
 /// A component taken out.
@@ -27,10 +28,11 @@ pub struct Stopped {
 
 pub(super) async fn prepare(component: &str, here: &Here<'_>) -> Result<Stopped, Failure> {
     let file = here.manifest_of(component).map_err(|failure| {
-        let back =
-            format!("if it was taken out, kubectl etcd manifest start {component} brings it back");
+        let start = CommandLine::new("kubectl etcd manifest start").operand(component);
         match failure.kind {
-            FailureKind::Missing => failure.hint(back),
+            FailureKind::Missing => {
+                failure.hint(format!("if it was taken out, {start} brings it back"))
+            }
             _ => failure,
         }
     })?;

@@ -6,6 +6,7 @@ use super::{Fence, Looked};
 use crate::failure::{Failure, FailureKind};
 use crate::look::ControlPlane;
 use crate::plan::OtherHost;
+use crate::shell::CommandLine;
 
 /// Which hosts take part in a plan, of those that the cluster has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,26 +58,27 @@ pub(super) fn other_hosts(
 
 /// The apiserver first: an etcd whose own apiserver is gone ends at once.
 fn stop(there: EtcdThere) -> Vec<String> {
-    let command = |component: ControlPlane| format!("kubectl etcd manifest stop {component}");
+    let command =
+        |component: ControlPlane| CommandLine::new("kubectl etcd manifest stop").operand(component);
     let etcd = command(ControlPlane::Etcd);
-    vec![
-        command(ControlPlane::Apiserver),
-        match there {
-            EtcdThere::Serves => format!("{etcd} --accept-outage"),
-            EtcdThere::LostQuorum => etcd,
-        },
-    ]
+    let etcd = match there {
+        EtcdThere::Serves => etcd.own("--accept-outage"),
+        EtcdThere::LostQuorum => etcd,
+    };
+    vec![command(ControlPlane::Apiserver).into(), etcd.into()]
 }
 
 /// The node is named where its name is known: the command refuses on another one.
 fn join(node: Option<&String>, endpoint: Option<&str>) -> String {
-    let node = node.map(|node| format!(" {node}"));
-    let endpoint = endpoint.map(|url| format!(" --endpoint {url}"));
-    format!(
-        "kubectl etcd member replace{} --this-node-only{}",
-        node.unwrap_or_default(),
-        endpoint.unwrap_or_default()
-    )
+    let mut command = CommandLine::new("kubectl etcd member replace");
+    if let Some(node) = node {
+        command = command.operand(node);
+    }
+    command = command.own("--this-node-only");
+    if let Some(url) = endpoint {
+        command = command.option("--endpoint", url);
+    }
+    command.into()
 }
 
 /// Why a plan is not to be begun: nothing was said of the other hosts, or somebody serves the old past there.

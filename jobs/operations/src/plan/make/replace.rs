@@ -14,6 +14,7 @@ use crate::look::{ControlPlane, LiveEtcd, PeerLook};
 use crate::manifest::{Edit, Manifest};
 use crate::plan::{Action, PlanKind, Stages};
 use crate::report::{Member, MemberList};
+use crate::shell::CommandLine;
 use crate::target::Target;
 
 /// How a member is replaced.
@@ -127,9 +128,10 @@ fn refuse_new_machine(host: &Looked) -> Result<(), Failure> {
     let message = format!("{node}: {}", missing.message);
     let outdated = missing.hint.as_ref();
     let outdated = outdated.map_or_else(String::new, |hint| format!("{hint}. "));
+    let remove = CommandLine::new("kubectl etcd member remove").operand(node);
     Err(Failure::new(FailureKind::Refused, message).hint(format!(
         "{outdated}if its manifest lies elsewhere, move it there, or --manifest FILE. If this machine was set up anew, kubeadm makes it a master: where {node} \
-         is a member still, kubectl etcd member remove {node} on another master; there, kubeadm init phase upload-certs \
+         is a member still, {remove} on another master; there, kubeadm init phase upload-certs \
          --upload-certs and kubeadm token create --print-join-command; here, that kubeadm join with --control-plane and \
          --certificate-key"
     )))

@@ -13,6 +13,7 @@ use super::{BroughtBack, Fence, Found, Looked, Loss, Prospect, plan};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{ClusterIdentity, ControlPlane, Fitness, LockState, Since};
 use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
+use crate::shell::CommandLine;
 use crate::target;
 
 /// What has to be known of a snapshot.
@@ -325,9 +326,10 @@ fn fences(hosts: &[Looked], what: &Restoring, origin: &Origin) -> Result<Vec<Fen
             fences.push(Fence::LeftOut { node });
         } else if what.taking_part == TakingPart::Reached {
             let message = format!("{node} is a member of the cluster and was not looked at");
+            let at = CommandLine::flags().option("--ssh", format_args!("{node}=ADDRESS"));
+            let without = CommandLine::flags().option("--without", &node);
             return Err(Failure::new(FailureKind::Refused, message).hint(format!(
-                "have it take part (--ssh {node}=ADDRESS); if it is gone for good: --without {node}; if ssh cannot reach it: \
-                 --this-node-only"
+                "have it take part ({at}); if it is gone for good: {without}; if ssh cannot reach it: --this-node-only"
             )));
         } else {
             fences.push(Fence::ByHand { node });

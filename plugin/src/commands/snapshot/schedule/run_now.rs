@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use etcd_operations::report::{Report, ScheduledReport};
+use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::Progress;
 use futures::future::join_all;
 use k8s_openapi::api::batch::v1::CronJob;
@@ -166,7 +167,11 @@ async fn follow(
             Err(Error::failed(format!(
                 "{node}: the run ended without a report; the last it said: {said}"
             ))
-            .hint(format!("kubectl logs -n {namespace} {pod}")))
+            .hint(
+                CommandLine::new("kubectl logs")
+                    .option("-n", namespace)
+                    .operand(&pod),
+            ))
         }
     }
 }
