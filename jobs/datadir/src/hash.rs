@@ -43,7 +43,7 @@ pub fn hashkv(
     revision: u64,
     on_progress: OnProgress<'_>,
 ) -> Result<HashKv, Error> {
-    let mut db = Database::open(source)?;
+    let mut db = Database::open_etcd(source)?;
     let compact_revision = compact_revision(&mut db)?;
     let compacted = compact_revision.unwrap_or(0);
     let changes = Changes::new(&mut db)?;
