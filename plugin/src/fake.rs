@@ -137,7 +137,7 @@ pub(crate) fn success() -> Step {
 pub(crate) fn refused(code: u16, message: &str) -> Reply {
     let status = serde_json::json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
-        "reason": if code == 403 { "Forbidden" } else { "InternalError" }, "code": code,
+        "reason": match code { 403 => "Forbidden", 404 => "NotFound", _ => "InternalError" }, "code": code,
     });
     Reply::Json(code, status.to_string())
 }

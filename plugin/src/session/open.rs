@@ -4,10 +4,12 @@ use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use etcd_operations::target::Target;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
 use tokio::sync::OnceCell;
 
 use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
-use crate::cli::{ConnectionArgs, FleetArgs, Via};
+use crate::cli::{ConnectionArgs, DEFAULT_NAMESPACE, FleetArgs, Via};
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
 use crate::created::Created;
 use crate::discovery::{ApiView, Etcd, discover};
@@ -31,6 +33,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 struct Found {
     nodes: Vec<Node>,
     present: Option<carry::Parts>,
+    /// Whether there is no namespace of the name that was given.
+    namespace_missing: bool,
 }
 
 impl Session {
@@ -63,6 +67,7 @@ impl Session {
             Err(error) => return Err(error),
         };
         match ask(&server, fleet).await {
+            Ok(found) if found.namespace_missing => Err(no_namespace(&server.namespace)),
             Ok(found) => {
                 masters::remember(&server.cluster, &found.nodes);
                 Self::in_cluster(server, found, fleet, created, notices)
@@ -222,9 +227,9 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
             (None, _) => carry::present(client, &connection.namespace).await.ok(),
         }
     };
-    let answers = async { futures::join!(discover(client), parts) };
+    let answers = async { futures::join!(discover(client), parts, namespace_missing(connection)) };
     match tokio::time::timeout(connection.first_answer_limit, answers).await {
-        Ok((Ok(nodes), present)) => {
+        Ok((Ok(nodes), present, namespace_missing)) => {
             let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {
                 Ok(Ok(readiness)) => readiness,
                 Ok(Err(_)) | Err(_) => Readiness::Unknown,
@@ -232,9 +237,13 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
             if readiness == Readiness::EtcdFails && !etcd_comes_back(connection).await {
                 return Err((judge(None, &readiness), nodes));
             }
-            Ok(Found { nodes, present })
+            Ok(Found {
+                nodes,
+                present,
+                namespace_missing,
+            })
         }
-        Ok((Err(error), _)) => {
+        Ok((Err(error), ..)) => {
             let readiness = readiness_for(&error, ready).await;
             Err((judge(Some(&error), &readiness), Vec::new()))
         }
@@ -243,6 +252,23 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
             Err((judge(None, &readiness), Vec::new()))
         }
     }
+}
+
+/// Whether the apiserver says that the namespace is not there. Lists of what is in it are empty then, and no error; the
+/// usual one is in every cluster.
+async fn namespace_missing(connection: &Connection) -> bool {
+    if connection.namespace == DEFAULT_NAMESPACE {
+        return false;
+    }
+    let namespaces: Api<Namespace> = Api::all(connection.stream.clone());
+    let found = namespaces.get_metadata_opt(&connection.namespace).await;
+    // Who may not look may all the same create Jobs there.
+    matches!(found, Ok(None))
+}
+
+fn no_namespace(name: &str) -> Error {
+    Error::usage(format!("the namespace {name} does not exist"))
+        .hint("name another one with -n, or none: Jobs run in kube-system then")
 }
 
 /// Whether the apiserver has its etcd again soon.
@@ -460,6 +486,45 @@ mod tests {
         assert_eq!(error.kind.exit_code(), 6);
         assert!(error.hints[1].ends_with("cp-1"), "{:?}", error.hints);
         assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+
+    /// An apiserver in order, with one node, that answers so when it is asked for the namespace.
+    async fn in_namespace(
+        answer: impl Fn() -> Reply + Send + Sync + 'static,
+    ) -> Result<Session, Error> {
+        let server = fake::serve(move |path| {
+            let list = |kind: &str, items: serde_json::Value| {
+                Reply::Json(200, serde_json::json!({"kind": kind, "apiVersion": "v1", "metadata": {}, "items": items}).to_string())
+            };
+            match path {
+                "/readyz?verbose" => Reply::Json(200, "ok".into()),
+                path if path.starts_with("/api/v1/namespaces/nope?") || path == "/api/v1/namespaces/nope" => answer(),
+                path if path.contains("/nodes?") => {
+                    let control_plane = serde_json::json!({"node-role.kubernetes.io/control-plane": ""});
+                    list("NodeList", serde_json::json!([{"metadata": {"name": "cp-1", "labels": control_plane}}]))
+                }
+                path if path.contains("/pods?") => list("PodList", serde_json::json!([])),
+                _ => list("List", serde_json::json!([])),
+            }
+        })
+        .await;
+        let flags = ConnectionArgs {
+            namespace: "nope".into(),
+            ..fake::flags(server)
+        };
+        let notices: NoticeSink = std::sync::Arc::new(|_| {});
+        Session::open(&flags, &FleetArgs::default(), notices, Created::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_does_not_exist_is_said_once() {
+        let missing = || fake::refused(404, "namespaces \"nope\" not found");
+        let error = in_namespace(missing).await.err().unwrap();
+        assert_eq!(error.message, "the namespace nope does not exist");
+        assert_eq!(error.kind.exit_code(), 2);
+        // It may be there.
+        let forbidden = || fake::refused(403, "namespaces is forbidden");
+        assert!(in_namespace(forbidden).await.is_ok());
     }
 
     #[test]
