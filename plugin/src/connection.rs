@@ -1,19 +1,32 @@
 //! The connection to the apiserver, and whether that apiserver can be used.
 
 pub(crate) mod clock;
+mod credentials;
 mod identity;
 mod kubeconfig;
+mod kuberc;
+mod login;
+mod proxied;
 mod verdict;
 
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::{Client, Config};
+use tower::buffer::BufferLayer;
+use tower::filter::AsyncFilterLayer;
+use tower::util::MapErrLayer;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::cli::ConnectionArgs;
 use crate::error::Error;
+use credentials::{Bearer, LoggedIn};
+use kubeconfig::{Loaded, Proxy};
 
 pub(crate) use identity::{ClusterIdentity, identity};
-pub(crate) use kubeconfig::ADMIN_CONF;
+pub(crate) use kubeconfig::{ADMIN_CONF, current_context};
 pub(crate) use verdict::{Readiness, Refusals, Verdict, chain, judge, readiness};
 
 /// How long a TCP and TLS handshake may take.
@@ -21,6 +34,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 /// How long the answer to one request may take: longer than a busy apiserver needs, far shorter than the 60 s it keeps
 /// requests when it has lost its etcd.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How many requests may wait for a login at once; kube's own queue is as long.
+const WAITING: usize = 1024;
 
 /// The namespace of Jobs and of the carried program unless another one is named.
 pub(crate) const OWN_NAMESPACE: &str = "kubectl-etcd";
@@ -43,18 +58,28 @@ pub(crate) struct Connection {
     pub(crate) namespace_named: bool,
     /// Which cluster that is.
     pub(crate) cluster: ClusterIdentity,
-    /// How long the first answers may take; long where a login plugin may ask a person something.
+    /// How long the first answers may take.
     pub(crate) first_answer_limit: Duration,
 }
 
 impl Connection {
-    /// Reads the kubeconfig and the flags and prepares both clients. Nothing is sent yet.
+    /// Reads the kubeconfig and the flags, logs in where that takes a program, and prepares both clients. Nothing is sent to
+    /// the apiserver yet.
     ///
     /// # Errors
-    /// When the kubeconfig or what it points to cannot be used.
+    /// When the kubeconfig or what it points to cannot be used, or its login plugin gives no credentials.
     pub(crate) async fn prepare(args: &ConnectionArgs) -> Result<Self, Error> {
-        let loaded = kubeconfig::load(args).await?;
-        let mut config = loaded.config;
+        let Loaded {
+            mut config,
+            credentials,
+            proxy,
+            origin,
+        } = kubeconfig::load(args)?;
+        let LoggedIn { bearer, identity } = credentials.log_in().await?;
+        if let Some((certificate, key)) = identity {
+            config.auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
+            config.auth_info.client_key_data = Some(STANDARD.encode(key).into());
+        }
         let cluster = ClusterIdentity::of(&config);
         // kube would otherwise retry 503 for many minutes, whatever the limits here say.
         config.default_retry = false;
@@ -65,7 +90,11 @@ impl Connection {
             None => Some(ANSWER_LIMIT),
         };
         config.read_timeout = None;
-        let stream = client(config.clone(), &loaded.origin)?;
+        let client = |config: Config| {
+            let made = client(config, bearer.clone(), proxy.clone());
+            made.map_err(|error| kubeconfig::unusable(&origin, &chain(&error)))
+        };
+        let stream = client(config.clone())?;
         config.read_timeout = answer_limit;
         config.reset_reader_on_write = true;
         let server = config
@@ -73,14 +102,11 @@ impl Connection {
             .to_string()
             .trim_end_matches('/')
             .to_owned();
-        let control = client(config, &loaded.origin)?;
-        let first_answer_limit = if loaded.login_plugin {
-            Duration::from_secs(90)
-        } else {
-            args.request_timeout
-                .filter(|limit| !limit.is_zero())
-                .unwrap_or(Duration::from_secs(5))
-        };
+        let control = client(config)?;
+        let first_answer_limit = args
+            .request_timeout
+            .filter(|limit| !limit.is_zero())
+            .unwrap_or(Duration::from_secs(5));
         Ok(Self {
             control,
             stream,
@@ -96,8 +122,23 @@ impl Connection {
     }
 }
 
-fn client(config: Config, origin: &str) -> Result<Client, Error> {
-    Client::try_from(config).map_err(|error| {
-        Error::usage(format!("the kubeconfig {origin} cannot be used")).caused_by(error)
+/// A client whose requests carry a token, if there is one, and whose errors name the proxy when that is at fault.
+fn client(
+    config: Config,
+    bearer: Option<Bearer>,
+    proxy: Option<Proxy>,
+) -> Result<Client, kube::Error> {
+    let named = move |error| proxied::named(error, proxy.as_ref());
+    let builder = ClientBuilder::try_from(config)?.with_layer(&MapErrLayer::new(named));
+    Ok(match bearer {
+        None => builder.build(),
+        Some(bearer) => builder
+            .with_layer(&BufferLayer::new(WAITING))
+            .with_layer(&AsyncFilterLayer::new(bearer))
+            .build(),
     })
 }
+
+#[cfg(test)]
+#[path = "connection/tests.rs"]
+mod tests;

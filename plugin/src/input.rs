@@ -1,4 +1,4 @@
-//! The FILE of commands that read snapshots: a path, or `-` for standard input; plain, compressed or a bundle.
+//! The FILE of commands that read snapshots: a path, or `-` for standard input; plain, compressed, in an archive or a bundle.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use etcd_datadir::progress::OnProgress;
-use etcd_operations::pack::unpack::{Opened, Spool, UnpackError, open, open_file};
+use etcd_operations::pack::unpack::foreign::{open, open_file};
+use etcd_operations::pack::unpack::{Opened, Spool, UnpackError};
 
 use crate::error::Error;
 use crate::files;
@@ -93,11 +94,24 @@ pub(crate) async fn work<T: Send + 'static>(
     step: &'static str,
     job: impl FnOnce(&Opened, OnProgress<'_>) -> T + Send + 'static,
 ) -> Result<T, Error> {
+    let done = try_work(ui, input, step, job).await?;
+    done.map_err(|error| files::failure(error.into()))
+}
+
+/// The same; what cannot be opened is told as it is.
+///
+/// # Errors
+/// When the work ended unexpectedly.
+pub(crate) async fn try_work<T: Send + 'static>(
+    ui: &Ui,
+    input: Input,
+    step: &'static str,
+    job: impl FnOnce(&Opened, OnProgress<'_>) -> T + Send + 'static,
+) -> Result<Result<T, UnpackError>, Error> {
     let name = input.name();
     files::work_in_steps(ui, &name, move |steps| {
         let opened = input.open(&mut steps.of("unpacking"))?;
         Ok(job(&opened, &mut steps.of(step)))
     })
-    .await?
-    .map_err(|error: UnpackError| files::failure(error.into()))
+    .await
 }

@@ -147,7 +147,7 @@ pub async fn find(ssh: &SshArgs, connection: &ConnectionArgs) -> Result<Found, E
     if !ssh.master.is_empty() {
         return Ok(found(named, "from --master", true));
     }
-    let cluster = match identity(connection).await {
+    let cluster = match identity(connection) {
         Ok(cluster) => cluster,
         Err(_) if !named.is_empty() => return Ok(found(named, "from --ssh", false)),
         Err(error) => {

@@ -1,9 +1,7 @@
 //! Names that are wanted without opening a session: of the cluster, for a file; of the nodes, for completion.
 
-use kube::config::Kubeconfig;
-
 use crate::cli::ConnectionArgs;
-use crate::connection::Connection;
+use crate::connection::{Connection, current_context};
 use crate::discovery::discover;
 use crate::error::Error;
 
@@ -12,11 +10,7 @@ pub(crate) fn of_cluster(connection: &ConnectionArgs) -> Option<String> {
     if let Some(name) = connection.cluster.as_ref().or(connection.context.as_ref()) {
         return Some(name.clone());
     }
-    let kubeconfig = match &connection.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    kubeconfig.ok()?.current_context
+    current_context(connection)
 }
 
 /// The control-plane nodes, as the apiserver lists them.

@@ -40,8 +40,15 @@ fn text(output: &Output) -> String {
 
 #[test]
 fn a_pipe_is_read_whether_packed_or_not() {
-    for name in ["small.snapshot", "small.db.zst", "small.tar.zst"] {
-        let bytes = fs::read(sample(name)).unwrap();
+    let read = |name: &'static str| (name, fs::read(sample(name)).unwrap());
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&read("small.snapshot").1).unwrap();
+    for (name, bytes) in [
+        read("small.snapshot"),
+        read("small.db.zst"),
+        read("small.tar.zst"),
+        ("small.gz", gzip.finish().unwrap()),
+    ] {
         for action in [
             &["verify", "-"][..],
             &["inspect", "-"],

@@ -272,6 +272,12 @@ pub enum Damage {
         /// Its name.
         bucket: &'static str,
     },
+    /// A bbolt database of another program: containerd, Consul and Vault have theirs.
+    #[error("a bbolt database, but not etcd's: it has no bucket `key` and none `meta`; {buckets}")]
+    NotEtcd {
+        /// Which buckets it has, in words.
+        buckets: String,
+    },
     /// The list of free pages contradicts the tree.
     #[error("freelist page {page}: {what}")]
     Freelist {
@@ -292,6 +298,26 @@ pub enum Damage {
         /// What is wrong.
         what: String,
     },
+}
+
+impl Damage {
+    /// [`Damage::NotEtcd`] of a database with these buckets.
+    pub(crate) fn not_etcd(buckets: &[String]) -> Self {
+        /// More than etcd has; some programs make one for each thing they store.
+        const SHOWN: usize = 10;
+        let shown = buckets.iter().take(SHOWN).map(|name| format!("`{name}`"));
+        let shown: Vec<String> = shown.collect();
+        let more = match buckets.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let buckets = match shown.as_slice() {
+            [] => "it has no bucket at all".to_owned(),
+            [one] => format!("its only bucket is {one}"),
+            several => format!("its buckets are {}{more}", several.join(", ")),
+        };
+        Self::NotEtcd { buckets }
+    }
 }
 
 /// What is wrong with a meta page.

@@ -58,7 +58,7 @@ pub fn hashkv_compacted(
     compacted: u64,
     on_progress: OnProgress<'_>,
 ) -> Result<HashKv, Error> {
-    let mut db = Database::open(source)?;
+    let mut db = Database::open_etcd(source)?;
     let compact_revision = compact_revision(&mut db)?.max(Some(compacted).filter(|at| *at > 0));
     let compacted = compact_revision.unwrap_or(0);
     let changes = Changes::new(&mut db)?;

@@ -41,7 +41,7 @@ pub fn identity(
     prefix: &str,
     on_progress: OnProgress<'_>,
 ) -> Result<Identity, Error> {
-    let mut db = Database::open(source)?;
+    let mut db = Database::open_etcd(source)?;
     let mut finder = Finder::new(prefix);
     Changes::new(&mut db)?.each(&db, &mut |change| finder.take(&change), on_progress)?;
     Ok(finder.finish())

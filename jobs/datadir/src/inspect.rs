@@ -128,7 +128,7 @@ pub fn inspect(
     prefix: &str,
     on_progress: OnProgress<'_>,
 ) -> Result<Inspection, Error> {
-    let mut db = Database::open(source)?;
+    let mut db = Database::open_etcd(source)?;
     let mut small = Small::default();
     for bucket in db.buckets()? {
         let name = bucket.printable_name();

@@ -54,7 +54,7 @@ pub fn since(
     after: u64,
     on_progress: OnProgress<'_>,
 ) -> Result<(Since, Identity), Error> {
-    let mut db = Database::open(source)?;
+    let mut db = Database::open_etcd(source)?;
     let meta = read_meta_bucket(&mut db)?;
     let mut tally = Tally::new(prefix, after);
     let mut finder = Finder::new(prefix);

@@ -85,6 +85,30 @@ impl<'s> Database<'s> {
         Ok(Self { cache, meta, metas })
     }
 
+    /// Opens a database of etcd: as [`Database::open`], and that of another program is an error. One whose buckets cannot
+    /// be told is opened: whoever reads them finds out why.
+    ///
+    /// # Errors
+    /// As [`Database::open`]; [`Damage::NotEtcd`].
+    pub fn open_etcd(source: &'s dyn Source) -> Result<Self, Error> {
+        let mut db = Self::open(source)?;
+        match db.foreign_buckets() {
+            Ok(Some(buckets)) => Err(db.damaged(Damage::not_etcd(&buckets))),
+            Ok(None) | Err(_) => Ok(db),
+        }
+    }
+
+    /// The names of the buckets, made printable, when the two that every etcd makes at its first start are not among them.
+    ///
+    /// # Errors
+    /// When the root bucket cannot be read.
+    pub fn foreign_buckets(&mut self) -> Result<Option<Vec<String>>, Error> {
+        let buckets = self.buckets()?;
+        let is_etcds = |bucket: &Bucket| matches!(bucket.name.as_slice(), b"key" | b"meta");
+        let foreign = !buckets.iter().any(is_etcds);
+        Ok(foreign.then(|| buckets.iter().map(Bucket::printable_name).collect()))
+    }
+
     /// The meta page in force.
     pub fn meta(&self) -> &Meta {
         &self.meta

@@ -146,7 +146,7 @@ pub fn verify<'a>(
     on_progress: OnProgress<'a>,
 ) -> Result<Verification, Error> {
     let mut found = Found::default();
-    let opened = match Database::open(source) {
+    let opened = match Database::open_etcd(source) {
         Ok(db) => Some(db),
         Err(Error::Damaged { damage, .. }) => {
             found.push(damage);

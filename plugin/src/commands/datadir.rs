@@ -1,5 +1,7 @@
 //! `kubectl etcd datadir`
 
+mod place;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -106,7 +108,14 @@ async fn one(ui: &Ui, dir: &Path, args: &InspectArgs) -> Result<DataDir, Error> 
         wal_dir: args.wal_dir.clone(),
         skip_database_check: args.skip_database_check,
     };
-    let (name, dir) = (dir.display().to_string(), dir.to_owned());
+    let (typed, dir) = (dir, place::data_dir(dir)?);
+    let name = dir.display().to_string();
+    if dir != typed {
+        ui.say(&format!(
+            "{} is in the data directory {name}: that is looked at",
+            typed.display()
+        ));
+    }
     files::work(ui, &name, "reading", move |on_progress| {
         inspect_dir(&dir, &options, on_progress)
     })

@@ -64,7 +64,7 @@ confirmed, 6 nothing could be reached.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RestoreArgs {
-    /// Snapshot: a plain file, one compressed by zstd, a bundle, or - for standard input
+    /// Snapshot: a file, plain or compressed, alone in a tar or zip archive, a bundle, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Masters that are gone for good and get no member
@@ -232,7 +232,7 @@ fn copied(source: &FileSource) -> Result<(NamedTempFile, String, u64), Error> {
 fn described(opened: &Opened, path: Option<&Path>, status: Option<&Status>) -> Option<Taken> {
     let description = match &opened.found {
         Found::Bundle(description) => (**description).clone(),
-        Found::Plain | Found::Zstd => Description::beside(path?).ok()??,
+        Found::Plain | Found::Zstd | Found::Foreign(_) => Description::beside(path?).ok()??,
     };
     description.snapshot.is_of(status?).then_some(Taken {
         at: description.snapshot.taken_at,

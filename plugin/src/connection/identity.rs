@@ -49,8 +49,8 @@ impl ClusterIdentity {
 ///
 /// # Errors
 /// As reading the kubeconfig.
-pub(crate) async fn identity(args: &ConnectionArgs) -> Result<ClusterIdentity, Error> {
-    let loaded = kubeconfig::load(args).await?;
+pub(crate) fn identity(args: &ConnectionArgs) -> Result<ClusterIdentity, Error> {
+    let loaded = kubeconfig::load(args)?;
     Ok(ClusterIdentity::of(&loaded.config))
 }
 

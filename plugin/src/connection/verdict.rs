@@ -4,10 +4,12 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use kube::client::Body;
+use kube::client::{AuthError, Body};
 use kube::{Client, Error as KubeError};
 use tokio::time::Instant;
 
+use super::login::LoginFailure;
+use super::proxied::{ProxyFailure, causes};
 use crate::error::{Error, ErrorKind};
 
 /// How long `/readyz` may take: its own check of etcd gives up after 2 s.
@@ -39,6 +41,13 @@ pub(crate) enum Verdict {
         /// The chain of causes.
         reason: String,
     },
+    /// The proxy on the way to it does not do its work.
+    ProxyFails {
+        /// Which proxy, and the chain of causes.
+        reason: String,
+    },
+    /// There are no credentials to show it.
+    NotLoggedIn(LoginFailure),
     /// It answers and does not accept who we are, or we do not accept who it is.
     BadCredentials {
         /// Which of the two and why.
@@ -59,7 +68,10 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// Whether the same work may be done another way, without this apiserver.
     pub(crate) fn means_no_apiserver(&self) -> bool {
-        matches!(self, Self::WithoutEtcd { .. } | Self::Unreachable { .. })
+        matches!(
+            self,
+            Self::WithoutEtcd { .. } | Self::Unreachable { .. } | Self::ProxyFails { .. }
+        )
     }
 
     /// The verdict as a lower-case fragment.
@@ -71,6 +83,8 @@ impl Verdict {
             Self::Unreachable { reason } => {
                 format!("the apiserver {server} does not answer: {reason}")
             }
+            Self::ProxyFails { reason } => reason.clone(),
+            Self::NotLoggedIn(failure) => failure.message.clone(),
             Self::BadCredentials { reason } => {
                 format!("the apiserver {server} and this kubeconfig do not fit: {reason}")
             }
@@ -82,8 +96,12 @@ impl Verdict {
     /// The verdict as the error that ends a command.
     pub(crate) fn into_error(self, server: &str) -> Error {
         let kind = match self {
-            Self::WithoutEtcd { .. } | Self::Unreachable { .. } => ErrorKind::NothingReached,
-            Self::BadCredentials { .. } | Self::Forbidden { .. } => ErrorKind::NotAllowed,
+            Self::WithoutEtcd { .. } | Self::Unreachable { .. } | Self::ProxyFails { .. } => {
+                ErrorKind::NothingReached
+            }
+            Self::NotLoggedIn(_) | Self::BadCredentials { .. } | Self::Forbidden { .. } => {
+                ErrorKind::NotAllowed
+            }
             Self::Failed { .. } => ErrorKind::Failed,
         };
         let error = Error::new(kind, self.describe(server));
@@ -91,7 +109,11 @@ impl Verdict {
             Self::BadCredentials { .. } => error
                 .hint("check the kubeconfig's certificates or token; on a control-plane node, as root: --via local"),
             Self::Forbidden { message } => error.hint(crate::rights::grant(&message)),
-            _ => error,
+            Self::NotLoggedIn(failure) => failure.hints.into_iter().fold(error, Error::hint),
+            Self::ProxyFails { .. } => error.hint(
+                "see whether the proxy works; without one: add the apiserver's host to NO_PROXY, or remove the cluster's proxy-url",
+            ),
+            Self::WithoutEtcd { .. } | Self::Unreachable { .. } | Self::Failed { .. } => error,
         }
     }
 }
@@ -213,6 +235,9 @@ pub(crate) fn judge(error: Option<&KubeError>, readiness: &Readiness) -> Verdict
         },
         other => {
             let reason = chain(other);
+            if let Some(verdict) = before_the_apiserver(other, &reason) {
+                return verdict;
+            }
             if certificate_trouble(&reason) {
                 return Verdict::BadCredentials { reason };
             }
@@ -222,6 +247,27 @@ pub(crate) fn judge(error: Option<&KubeError>, readiness: &Readiness) -> Verdict
             Verdict::Unreachable { reason }
         }
     }
+}
+
+/// The verdict on a request that never came to the apiserver, for lack of a login or of a working proxy.
+fn before_the_apiserver(error: &KubeError, reason: &str) -> Option<Verdict> {
+    for cause in causes(error) {
+        if let Some(failure) = cause.downcast_ref::<LoginFailure>() {
+            return Some(Verdict::NotLoggedIn(failure.clone()));
+        }
+        if cause.is::<AuthError>() {
+            return Some(Verdict::NotLoggedIn(LoginFailure {
+                message: format!("the kubeconfig's user cannot log in: {reason}"),
+                hints: Vec::new(),
+            }));
+        }
+        if cause.is::<ProxyFailure>() {
+            return Some(Verdict::ProxyFails {
+                reason: reason.to_owned(),
+            });
+        }
+    }
+    None
 }
 
 /// rustls' own words for a server or client certificate that is not accepted.

@@ -1,6 +1,6 @@
 //! How packed snapshots are shown.
 
-use etcd_operations::pack::unpack::{Found, Opened};
+use etcd_operations::pack::unpack::{Archive, Compression, ForeignPack, Found, Opened};
 use etcd_operations::pack::{self, Contents, Wanted};
 use etcd_operations::report::{BundleSummary, SnapshotReport};
 use schemars::JsonSchema;
@@ -16,11 +16,14 @@ const SHOWN: usize = 3;
 #[serde(rename_all = "camelCase")]
 pub struct PackedFile {
     /// How.
-    pub form: Packing,
+    pub form: FileForm,
     /// The sha256 of the packed file in hex: what `sha256sum` says of it.
     pub sha256: String,
     /// The size of the snapshot in it, in bytes.
     pub snapshot_bytes: u64,
+    /// What it is called in the archive, when it is in one of somebody else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// What was checked beside the snapshot, when it is a bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<CheckedBundle>,
@@ -38,6 +41,49 @@ pub enum Packing {
     Bundle,
     /// It is in a bundle that has certificates and keys.
     BundleWithPki,
+}
+
+/// How a file is packed, whoever packed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FileForm {
+    /// It is compressed by zstd.
+    Zstd,
+    /// It is a bundle.
+    Bundle,
+    /// It is a bundle that has certificates and keys.
+    BundleWithPki,
+    /// It is compressed by gzip.
+    Gzip,
+    /// It is compressed by bzip2.
+    Bzip2,
+    /// It is compressed by xz.
+    Xz,
+    /// It is compressed by lz4.
+    Lz4,
+    /// It is a tar archive of somebody else, compressed or not.
+    Tar,
+    /// It is a zip archive.
+    Zip,
+}
+
+impl FileForm {
+    /// The archive, else the outermost compression.
+    fn of(pack: &ForeignPack) -> Option<Self> {
+        if let Some((archive, _)) = &pack.archive {
+            return Some(match archive {
+                Archive::Tar => Self::Tar,
+                Archive::Zip => Self::Zip,
+            });
+        }
+        Some(match pack.layers.first()? {
+            Compression::Gzip => Self::Gzip,
+            Compression::Bzip2 => Self::Bzip2,
+            Compression::Xz => Self::Xz,
+            Compression::Lz4 => Self::Lz4,
+            Compression::Zstd => Self::Zstd,
+        })
+    }
 }
 
 impl Packing {
@@ -138,19 +184,28 @@ impl PackedFile {
     /// Of a snapshot that was unpacked; none: it is not packed.
     pub fn of(opened: &Opened) -> Option<Self> {
         let unpacked = opened.unpacked.as_ref()?;
-        let (form, bundle) = match &opened.found {
+        let (form, bundle, member) = match &opened.found {
             Found::Plain => return None,
-            Found::Zstd => (Packing::Zstd, None),
+            Found::Zstd => (FileForm::Zstd, None, None),
+            Found::Foreign(pack) => {
+                let member = pack.archive.as_ref().map(|(_, member)| member.clone());
+                (FileForm::of(pack)?, None, member)
+            }
             Found::Bundle(description) => {
                 let bundle = description.contents.as_ref().map(CheckedBundle::from);
                 let pki = bundle.as_ref().is_some_and(|bundle| bundle.holds.pki);
-                (Packing::bundle(pki), bundle)
+                let form = match pki {
+                    true => FileForm::BundleWithPki,
+                    false => FileForm::Bundle,
+                };
+                (form, bundle, None)
             }
         };
         Some(Self {
             form,
             sha256: unpacked.input.sha256.clone(),
             snapshot_bytes: unpacked.snapshot.size_bytes,
+            member,
             bundle,
         })
     }
@@ -158,7 +213,10 @@ impl PackedFile {
     /// What a table says of it below its rows, a line each.
     pub(super) fn sentences(&self) -> Vec<String> {
         let Some(bundle) = &self.bundle else {
-            return Vec::new();
+            let member = self.member.iter();
+            return member
+                .map(|member| format!("the snapshot in it is {member:?}"))
+                .collect();
         };
         let nodes = match bundle.holds.nodes.as_slice() {
             [] => "none of control-plane nodes".to_owned(),

@@ -1,5 +1,6 @@
 //! How checked snapshots are shown.
 
+use etcd_datadir::error::Damage;
 use etcd_datadir::stream::TRAILER_LEN;
 use etcd_datadir::verify::{Sha256State, Verdict};
 use etcd_operations::pack::unpack::{Found, Opened};
@@ -89,6 +90,8 @@ pub enum FileVerdict {
     NotFullyChecked,
     /// Something is wrong.
     Damaged,
+    /// It is something else, and was not checked.
+    NotASnapshot,
     /// It could not be read.
     Unreadable,
 }
@@ -237,6 +240,27 @@ impl VerifiedFile {
         }
     }
 
+    /// A file that is something else.
+    pub fn not_a_snapshot(file: String, what: &str) -> Self {
+        Self {
+            verdict: FileVerdict::NotASnapshot,
+            ..Self::unreadable(file, format!("not an etcd database: {what}"))
+        }
+    }
+
+    /// One beside which it is said what it is, and which is something else.
+    #[must_use]
+    pub fn not_as_described(self) -> Self {
+        Self {
+            verdict: FileVerdict::Damaged,
+            summary: format!(
+                "damaged: it is a whole snapshot, but not the one that {}.json describes",
+                self.file
+            ),
+            ..self
+        }
+    }
+
     /// A file that could not be read.
     pub fn unreadable(file: String, why: String) -> Self {
         Self {
@@ -275,6 +299,10 @@ fn unpacked_bytes(snapshot: &SnapshotReport) -> u64 {
 fn damaged(found: &etcd_datadir::verify::Verification) -> String {
     let fatal = found.findings.iter().find(|finding| finding.fatal);
     match (&found.sha256, fatal) {
+        // It may well be whole.
+        (_, Some(finding)) if matches!(finding.damage, Damage::NotEtcd { .. }) => {
+            finding.damage.to_string()
+        }
         (_, Some(finding)) => format!("damaged: {}", finding.damage),
         (Sha256State::Wrong { .. }, None) => {
             "damaged: its sha256 is not the one etcd wrote at its end".to_owned()
@@ -354,6 +382,7 @@ fn row(file: &VerifiedFile, wide: bool) -> Vec<Field> {
             FileVerdict::Empty => field("empty").tone(Tone::Bad),
             FileVerdict::NotFullyChecked => field("not fully checked").tone(Tone::Warn),
             FileVerdict::Damaged => field("damaged").tone(Tone::Bad),
+            FileVerdict::NotASnapshot => field("not a snapshot").tone(Tone::Warn),
             FileVerdict::Unreadable => field("unreadable").tone(Tone::Bad),
         },
         maybe(file.size_bytes.map(bytes)),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::error::Damage;
 use crate::ids::MemberId;
 use crate::progress::OnProgress;
 use crate::records::RevisionKey;
@@ -155,6 +156,12 @@ fn facts(
     on_progress: OnProgress<'_>,
 ) -> Result<DatabaseFacts, Error> {
     let mut db = Database::open(source)?;
+    // One without a bucket is a member's that was killed at its first start.
+    if let Ok(Some(buckets)) = db.foreign_buckets()
+        && !buckets.is_empty()
+    {
+        return Err(db.damaged(Damage::not_etcd(&buckets)));
+    }
     let mut facts = DatabaseFacts {
         size_bytes: db.meta().database_size(),
         revision: 0,

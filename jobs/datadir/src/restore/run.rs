@@ -269,7 +269,7 @@ struct Input<'s> {
 
 impl<'s> Input<'s> {
     fn open(source: &'s FileSource, raw: RawDatabase) -> Result<Self, RestoreError> {
-        let db = Database::open(source)?;
+        let db = Database::open_etcd(source)?;
         let database_bytes = db.meta().database_size();
         let page_size = u64::from(db.meta().page_size);
         let trailer = has_trailer(source.size());

@@ -119,7 +119,7 @@ pub fn usage(
     options: &UsageOptions,
     on_progress: OnProgress<'_>,
 ) -> Result<Usage, Error> {
-    let mut db = Database::open(source)?;
+    let mut db = Database::open_etcd(source)?;
     let meta = *db.meta();
     let page_size = u64::from(meta.page_size);
     let mut tally = Tally::default();

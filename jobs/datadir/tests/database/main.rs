@@ -11,4 +11,5 @@ mod support;
 mod damage;
 mod dirs;
 mod equal;
+mod foreign;
 mod since;

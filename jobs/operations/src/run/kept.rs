@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use etcd_datadir::source::Source;
 use etcd_datadir::verify::{Sha256State, Verdict, Verification, VerifyOptions};
 use jiff::Timestamp;
 
@@ -16,7 +15,7 @@ use crate::kept::files::Replace;
 use crate::kept::folder;
 use crate::kept::name::SnapshotName;
 use crate::kept::retention::Rules;
-use crate::pack::unpack::{self, Found, Opened, Spool, Sum, UnpackError};
+use crate::pack::unpack::{self, Opened, Spool, UnpackError};
 use crate::report::{
     Fate, KeptList, KeptState, PruneReport, RemovedSnapshots, Report, SnapshotReport,
 };
@@ -103,7 +102,7 @@ fn read_again(path: &Path, described: &SnapshotReport, flow: &Flow) -> Result<Re
     };
     let opened = match unpack::open(path, &spool, &mut on_progress) {
         Ok(opened) => opened,
-        Err(UnpackError::Damaged { what, .. }) => {
+        Err(UnpackError::Damaged { what, .. } | UnpackError::NotASnapshot { what, .. }) => {
             return Ok(ReadAgain {
                 damage: Some(what),
                 has_objects: None,
@@ -128,30 +127,12 @@ fn damage(described: &SnapshotReport, opened: &Opened, found: &Verification) -> 
         };
         return Some(fatal(found).unwrap_or_else(|| of_sha256().to_owned()));
     }
-    let same = is_file_of(described, opened)
+    let same = opened.is_described_by(described)
         && found
             .status
             .as_ref()
             .is_some_and(|status| described.is_of(status));
     (!same).then(|| "it is a whole snapshot, but not the one that is described".to_owned())
-}
-
-/// Whether a file, packed or not, is the one that is described. Of a plain one the sha256 is known to be right when the
-/// one at its end is, and the content that is described.
-fn is_file_of(described: &SnapshotReport, opened: &Opened) -> bool {
-    let sum = |size_bytes, sha256: &String| Sum {
-        size_bytes,
-        sha256: sha256.clone(),
-    };
-    match (&described.packed, &opened.unpacked) {
-        (None, None) => opened.source.size() == described.size_bytes,
-        (Some(packed), Some(unpacked)) => {
-            unpacked.input == sum(described.size_bytes, &described.sha256)
-                && unpacked.snapshot == sum(packed.size_bytes, &packed.sha256)
-                && packed.bundle.is_some() == matches!(opened.found, Found::Bundle(_))
-        }
-        (None, Some(_)) | (Some(_), None) => false,
-    }
 }
 
 pub(super) fn delete(folder: &Path, names: &[SnapshotName]) -> Result<Report, Failure> {

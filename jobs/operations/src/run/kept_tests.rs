@@ -123,12 +123,12 @@ fn a_bundle_is_not_taken_for_a_compressed_snapshot() {
     fs::write(&path, packed(&sample())).unwrap();
     let opened = unpack::open(&path, &Spool::new(dir.path()), &mut ignore).unwrap();
     let mut described = described(&packed(&sample()));
-    assert!(is_file_of(&described, &opened));
+    assert!(opened.is_described_by(&described));
     if let Some(packed) = &mut described.packed {
         packed.bundle = Some(crate::report::BundleSummary {
             nodes: vec!["cp-1".into()],
             pki: false,
         });
     }
-    assert!(!is_file_of(&described, &opened));
+    assert!(!opened.is_described_by(&described));
 }

@@ -30,7 +30,7 @@ snapshot verify`.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct InspectArgs {
-    /// Snapshot: a plain file, one compressed by zstd, a bundle, or - for standard input
+    /// Snapshot: a file, plain or compressed, alone in a tar or zip archive, a bundle, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The apiserver's --etcd-prefix

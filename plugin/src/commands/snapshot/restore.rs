@@ -44,7 +44,7 @@ no sha256 trailer.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RestoreArgs {
-    /// Snapshot to restore: a plain file, one compressed by zstd, a bundle, or - for standard input
+    /// Snapshot to restore: a file, plain or compressed, alone in a tar or zip archive, a bundle, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Data directory to make; with --all-members the folder that gets one for each

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use etcd_datadir::verify::{VerifyOptions, verify as verify_file};
+use etcd_datadir::verify::{Verification as Found, VerifyOptions, verify as verify_file};
+use etcd_operations::kept::description::Description;
 use etcd_operations::operation::Operation;
+use etcd_operations::pack::unpack::{Opened, UnpackError};
 use etcd_operations::report::Report;
 
 use super::kept::{FolderArgs, KeptRef, node, open};
@@ -34,8 +36,9 @@ Examples:
   # Keep the newest good one
   kubectl etcd snapshot verify -o name /backup/*.db | tail -1
 
+What kubectl etcd stores beside snapshots (.json) is skipped and compared with them.
 Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be checked, or no object
-of Kubernetes is in one, 4 one is damaged, 1 one cannot be read.";
+of Kubernetes is in one, 4 one is damaged, 1 one cannot be read or none is a snapshot.";
 
 /// Check whether files are whole, undamaged snapshots: sha256, every page, every record
 ///
@@ -43,7 +46,7 @@ of Kubernetes is in one, 4 one is damaged, 1 one cannot be read.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// Snapshots to check: plain files, files compressed by zstd, bundles, - for standard input, or NODE/NAME for one that
+    /// Snapshots to check: files, plain or compressed, alone in tar or zip archives, bundles, - for standard input, or NODE/NAME for one that
     /// is kept on a node (when there is no such file)
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -73,25 +76,97 @@ pub async fn verify(context: &Context<'_>, args: VerifyArgs) -> Result<Verdict, 
         Some(open(context, &args.way, &kept).await?)
     };
     let mut view = Verification::new();
+    let mut missing = false;
     for (path, input) in args.files.iter().zip(inputs) {
+        if let Some(skipped) = Skipped::of(path) {
+            missing |= skipped.is_missing();
+            context.ui.say(&skipped.say(path, &args.files));
+            continue;
+        }
         let verified = match (kept_ref(path), &session) {
             (Some(one), Some(session)) => on_node(session, &folder, &one).await?,
             _ => one(context.ui, input).await?,
         };
         view.files.push(verified);
     }
+    if view.files.is_empty() {
+        return Err(Error::failed("there is no snapshot among the files")
+            .hint("name the snapshots themselves: those without .json and .part"));
+    }
     context.ui.show(&view, args.output.output)?;
+    verdict(&view, missing)
+}
+
+/// What it comes to; `missing`: something that is described is not there.
+fn verdict(view: &Verification, missing: bool) -> Result<Verdict, Error> {
     let any = |verdict| view.files.iter().any(|file| file.verdict == verdict);
     if any(FileVerdict::Unreadable) {
         return Err(Error::failed("not every file could be read"));
     }
+    let is_none = |file: &VerifiedFile| file.verdict == FileVerdict::NotASnapshot;
+    if view.files.iter().all(is_none) {
+        return Err(Error::failed("none of the files is an etcd snapshot"));
+    }
     Ok(if any(FileVerdict::Damaged) {
         Verdict::QuorumLostOrDamaged
-    } else if any(FileVerdict::NotFullyChecked) || any(FileVerdict::Empty) {
+    } else if missing
+        || any(FileVerdict::NotFullyChecked)
+        || any(FileVerdict::Empty)
+        || any(FileVerdict::NotASnapshot)
+    {
         Verdict::Degraded
     } else {
         Verdict::Healthy
     })
+}
+
+/// What this project stores beside snapshots: a glob names it too.
+#[derive(Debug, PartialEq, Eq)]
+enum Skipped {
+    /// What the snapshot at this path is.
+    Description(PathBuf),
+    /// A snapshot that is not complete.
+    Part,
+}
+
+impl Skipped {
+    /// What of that is at this path.
+    fn of(path: &Path) -> Option<Self> {
+        if !path.is_file() {
+            return None;
+        }
+        let name = path.file_name()?.to_str()?;
+        if name.ends_with(".part") {
+            return Some(Self::Part);
+        }
+        let snapshot = path.with_file_name(name.strip_suffix(".json")?);
+        let described = Description::beside(&snapshot).ok()?;
+        described.map(|_| Self::Description(snapshot))
+    }
+
+    fn is_missing(&self) -> bool {
+        matches!(self, Self::Description(snapshot) if !snapshot.exists())
+    }
+
+    fn say(&self, path: &Path, files: &[PathBuf]) -> String {
+        let path = path.display();
+        match self {
+            Self::Part => {
+                format!("{path}: skipped, a snapshot that is being written or was never completed")
+            }
+            Self::Description(snapshot) => {
+                let shown = snapshot.display();
+                let what = if self.is_missing() {
+                    "which does not exist"
+                } else if files.contains(snapshot) {
+                    "which is compared with it"
+                } else {
+                    "which is not among the files"
+                };
+                format!("{path}: skipped, it describes {shown}, {what}")
+            }
+        }
+    }
 }
 
 /// What to read. Standard input can be read only once.
@@ -137,16 +212,28 @@ async fn on_node(
 async fn one(ui: &Ui, input: Input) -> Result<VerifiedFile, Error> {
     let name = input.name();
     let shown = name.clone();
-    let verified = input::work(ui, input, "verifying", move |opened, on_progress| {
+    let path = match &input {
+        Input::File(path) => Some(path.clone()),
+        Input::Stdin => None,
+    };
+    let verified = input::try_work(ui, input, "verifying", move |opened, on_progress| {
         let options = VerifyOptions::default();
         let found = verify_file(&opened.source, &options, None, on_progress)?;
-        Ok(VerifiedFile::opened(shown, opened, &found))
+        let checked = VerifiedFile::opened(shown, opened, &found);
+        Ok(match described(path.as_deref(), opened, &found) {
+            Some(false) if checked.verdict != FileVerdict::Damaged => checked.not_as_described(),
+            _ => checked,
+        })
     })
-    .await;
+    .await?;
     let error = match verified {
         Ok(Ok(verified)) => return Ok(verified),
         Ok(Err(cause)) => files::error(cause),
-        Err(error) => error,
+        Err(UnpackError::NotASnapshot { what, hint, .. }) => {
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            return Ok(VerifiedFile::not_a_snapshot(name, &(what + &hint)));
+        }
+        Err(error) => files::failure(error.into()),
     };
     match error.kind {
         ErrorKind::Interrupted => Err(error),
@@ -157,5 +244,61 @@ async fn one(ui: &Ui, input: Input) -> Result<VerifiedFile, Error> {
             let why = error.chain() + &hints.collect::<String>();
             Ok(VerifiedFile::unreadable(name, why))
         }
+    }
+}
+
+/// Whether a file is the one that is described beside it; none: nothing is.
+fn described(path: Option<&Path>, opened: &Opened, found: &Found) -> Option<bool> {
+    let described = Description::beside(path?).ok()??.snapshot;
+    let same_content = found
+        .status
+        .as_ref()
+        .is_some_and(|status| described.is_of(status));
+    Some(same_content && opened.is_described_by(&described))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_beside_snapshots_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let part = at("a.db.part", "");
+        assert_eq!(Skipped::of(&part), Some(Skipped::Part));
+        // Others write JSON too.
+        let other = at("b.db.json", "{\"kind\": \"Pod\", \"apiVersion\": \"v1\"}");
+        assert_eq!(Skipped::of(&other), None);
+        assert_eq!(Skipped::of(&at("c.db", "")), None);
+        assert_eq!(Skipped::of(&folder.path().join("d.db.part")), None);
+    }
+
+    #[test]
+    fn what_is_no_snapshot_warns_beside_those_that_are() {
+        let file = |verdict| VerifiedFile {
+            verdict,
+            ..VerifiedFile::unreadable("x".into(), String::new())
+        };
+        let of = |verdicts: &[FileVerdict], missing| {
+            let mut view = Verification::new();
+            view.files = verdicts.iter().map(|verdict| file(*verdict)).collect();
+            match verdict(&view, missing) {
+                Ok(verdict) => verdict.exit_code(),
+                Err(error) => error.kind.exit_code(),
+            }
+        };
+        use FileVerdict::{Damaged, NotASnapshot, NotFullyChecked, Reliable, Unreadable};
+        assert_eq!(of(&[Reliable, Reliable], false), 0);
+        assert_eq!(of(&[Reliable], true), 3);
+        assert_eq!(of(&[Reliable, NotASnapshot], false), 3);
+        assert_eq!(of(&[Reliable, NotFullyChecked], false), 3);
+        assert_eq!(of(&[NotASnapshot], false), 1);
+        assert_eq!(of(&[NotASnapshot, Damaged], false), 4);
+        assert_eq!(of(&[Damaged, Unreadable], false), 1);
     }
 }

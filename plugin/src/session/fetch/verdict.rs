@@ -122,6 +122,7 @@ pub(super) fn is_as_told(told: &SnapshotReport, arrived: &Arrived) -> Result<(),
         Found::Plain => "plain",
         Found::Zstd => "zstd",
         Found::Bundle(_) => "bundle",
+        Found::Foreign(_) => "packed by another program",
     };
     if form != found {
         return differs("form", &form, &found);

@@ -16,7 +16,7 @@ use etcd_datadir::verify::{Verdict, VerifyOptions, verify};
 use super::bundle::{self, Keep};
 use super::input::{Content, Input, PIECE};
 use super::sealed::Sealed;
-use super::{Found, Spool, Sum, UnpackError, is_tar, is_zstd};
+use super::{Compression, Found, Spool, Sum, UnpackError, is_tar};
 use crate::failure::{Failure, FailureKind};
 use crate::run::blocking::fatal;
 
@@ -78,7 +78,7 @@ pub fn arriving_in(
     stopped: &AtomicBool,
 ) -> Result<Arrived, UnpackError> {
     let head = Content::plain(&mut bytes, name).block()?;
-    let packed = is_zstd(&head) || is_tar(&head);
+    let packed = Compression::of(&head) == Some(Compression::Zstd) || is_tar(&head);
     let bytes = Cursor::new(head).chain(bytes);
     match packed {
         true => arriving(bytes, name, spool, stopped),
@@ -142,9 +142,9 @@ pub fn arriving(
     let mut input = Input::new(bytes, None, name, &mut on_progress);
     let mut content = Content::plain(&mut input, name);
     let mut head = content.block()?;
-    let zstd = is_zstd(&head);
+    let zstd = Compression::of(&head) == Some(Compression::Zstd);
     if zstd {
-        content = content.again(head).decompressed()?;
+        content = content.again(head).decompressed(Compression::Zstd)?;
         head = content.block()?;
     }
     let tar = is_tar(&head);
@@ -163,7 +163,7 @@ pub fn arriving(
         Err(failure) => Err(failure),
     };
     Ok(Arrived {
-        input: input.finish(),
+        input: input.finish()?,
         snapshot: sum,
         found,
         pages,

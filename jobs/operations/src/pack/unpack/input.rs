@@ -6,7 +6,7 @@ use etcd_datadir::progress::{OnProgress, Progress};
 use sha2::{Digest, Sha256};
 
 use super::entry::BLOCK;
-use super::{Sum, UnpackError};
+use super::{Compression, Sum, UnpackError};
 use crate::failure::{Failure, FailureKind};
 use crate::transfer::hex;
 
@@ -40,12 +40,14 @@ impl<'p, R: Read> Input<'p, R> {
         }
     }
 
-    /// What was read of it.
-    pub(super) fn finish(self) -> Sum {
-        Sum {
+    /// What is known of it, when it has been read to its end: what is after the end of an archive is read here.
+    pub(super) fn finish(mut self) -> Result<Sum, UnpackError> {
+        let rest = io::copy(&mut self, &mut io::sink());
+        rest.map_err(|error| unread(error, &self.name))?;
+        Ok(Sum {
             size_bytes: self.done,
             sha256: hex(&self.sha.finalize()),
-        }
+        })
     }
 }
 
@@ -76,12 +78,26 @@ impl<R: Read> Read for Input<'_, R> {
     }
 }
 
-/// What is in the input, or what zstd makes of it.
+/// What is in the input, or what a decompressor makes of it.
 pub(super) struct Content<'r> {
     /// Read already, and to be read again.
     ahead: Cursor<Vec<u8>>,
     reader: Box<dyn Read + 'r>,
     name: &'r str,
+    /// What decompresses it.
+    by: Option<Compression>,
+}
+
+/// The error of reading, which has a [`Failure`] in it where that is of the disk and not of the content.
+fn unread(error: io::Error, name: &str) -> UnpackError {
+    match error.downcast::<Failure>() {
+        Ok(failure) => failure.into(),
+        Err(error) => Failure::new(
+            FailureKind::Other,
+            format!("{name}: could not read: {error}"),
+        )
+        .into(),
+    }
 }
 
 impl<'r> Content<'r> {
@@ -90,18 +106,22 @@ impl<'r> Content<'r> {
             ahead: Cursor::default(),
             reader: Box::new(input),
             name,
+            by: None,
         }
     }
 
-    /// What zstd makes of it: of all its frames.
-    pub(super) fn decompressed(self) -> Result<Self, UnpackError> {
+    /// What a decompressor makes of it: of all its frames or members.
+    pub(super) fn decompressed(self, by: Compression) -> Result<Self, UnpackError> {
         let name = self.name;
         let packed = self.ahead.chain(self.reader);
-        let decoder = zstd::Decoder::new(packed).map_err(|error| {
+        let decoder = by.decoder(packed).map_err(|error| {
             let message = format!("{name}: could not be unpacked: {error}");
             Failure::new(FailureKind::Other, message)
         })?;
-        Ok(Self::plain(decoder, name))
+        Ok(Self {
+            by: Some(by),
+            ..Self::plain(decoder, name)
+        })
     }
 
     /// The same with these bytes before it.
@@ -170,15 +190,27 @@ impl<'r> Content<'r> {
     }
 
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, UnpackError> {
-        let read = match self.ahead.read(buf) {
+        let read = self.read_ahead_or_on(buf);
+        read.map_err(|error| self.trouble(error))
+    }
+
+    fn read_ahead_or_on(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.ahead.read(buf) {
             Ok(0) | Err(_) => self.reader.read(buf),
             ahead => ahead,
-        };
-        read.map_err(|error| match error.downcast::<Failure>() {
+        }
+    }
+
+    /// What it means that something could not be read of it.
+    pub(super) fn trouble(&self, error: io::Error) -> UnpackError {
+        match error.downcast::<Failure>() {
             Ok(failure) => UnpackError::Failed(failure),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.cut(),
-            Err(error) => self.damaged(format!("zstd cannot read it: {error}")),
-        })
+            Err(error) => self.damaged(match self.by {
+                Some(by) => format!("{} cannot read it: {error}", by.name()),
+                None => error.to_string(),
+            }),
+        }
     }
 
     /// The error of what ends too early.
@@ -192,5 +224,12 @@ impl<'r> Content<'r> {
             name: self.name.to_owned(),
             what: what.into(),
         }
+    }
+}
+
+/// For readers of archives. An error keeps the [`Failure`] in it.
+impl Read for Content<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_ahead_or_on(buf)
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::bundle::{compare, filling, foreign, is_zero};
 use super::entry::{BLOCK, Entry};
 use super::input::Content;
-use super::{Sum, UnpackError};
+use super::{Compression, Sum, UnpackError};
 use crate::pack::node::{LARGEST, MOST_BYTES, MOST_FILES};
 use crate::pack::segment::Attributes;
 use crate::pack::{Contents, MASTERS};
@@ -48,7 +48,7 @@ pub const LARGEST_SEGMENT: u64 = MOST_BYTES + LARGEST + (8 << 20);
 /// or is cut; and when it is not what the node says.
 pub fn read(bytes: &[u8], expected: &Expected<'_>) -> Result<Vec<NodeFile>, UnpackError> {
     let name = format!("the files of {}", expected.node);
-    let mut content = Content::plain(bytes, &name).decompressed()?;
+    let mut content = Content::plain(bytes, &name).decompressed(Compression::Zstd)?;
     let mut files: Vec<NodeFile> = Vec::new();
     let mut sums = BTreeMap::new();
     let mut together = 0;

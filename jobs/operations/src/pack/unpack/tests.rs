@@ -15,6 +15,9 @@ use crate::kept::description::tests::snapshot as report;
 use crate::pack::{BundledFile, Contents};
 use crate::transfer::hex;
 
+/// What a zstd frame begins with.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 const DATABASE: &[u8] = b"not looked at here";
 
 fn header(name: &str, kind: EntryType, size: u64) -> Header {
@@ -93,7 +96,7 @@ fn spool() -> Spool {
 
 /// Opens bytes as a stream.
 fn opened(bytes: &[u8]) -> Result<Opened, UnpackError> {
-    stream(bytes, None, "x", &spool(), &mut ignore)
+    stream(bytes, None, "x", &spool(), Forms::Own, &mut ignore)
 }
 
 fn bytes_of(opened: &Opened) -> Vec<u8> {
@@ -142,6 +145,7 @@ fn plain_and_packed_and_bundled_are_known_by_their_content() {
                 Found::Plain => "plain",
                 Found::Zstd => "zstd",
                 Found::Bundle(_) => "bundle",
+                Found::Foreign(_) => unreachable!(),
             };
             assert_eq!(found, form);
             assert_eq!(bytes_of(&opened), DATABASE);
@@ -335,7 +339,7 @@ fn a_bomb_does_not_make_kubelet_evict_pods() {
     };
     let bomb = packed(&vec![0; 200 << 20]);
     let on_node = spool(|spool| spool.with_always(0));
-    let failed = stream(&bomb[..], None, "x", &on_node, &mut ignore);
+    let failed = stream(&bomb[..], None, "x", &on_node, Forms::Own, &mut ignore);
     let Err(UnpackError::Failed(failure)) = failed else {
         panic!("it was unpacked")
     };
@@ -354,7 +358,7 @@ fn a_bomb_does_not_make_kubelet_evict_pods() {
         |spool: Spool| spool.with_always(0).without_kubelet(),
     ] {
         let spool = spool(of);
-        let unpacked = stream(&bomb[..], None, "x", &spool, &mut ignore);
+        let unpacked = stream(&bomb[..], None, "x", &spool, Forms::Own, &mut ignore);
         assert!(!matches!(unpacked, Err(UnpackError::Failed(_))));
     }
 }
@@ -385,7 +389,14 @@ fn a_snapshot_of_usual_size_is_unpacked_on_a_disk_that_is_nearly_full() {
 
 #[test]
 fn a_disk_is_never_filled() {
-    let failed = |bytes: &[u8], spool: &Spool| match stream(bytes, None, "x", spool, &mut ignore) {
+    let failed = |bytes: &[u8], spool: &Spool| match stream(
+        bytes,
+        None,
+        "x",
+        spool,
+        Forms::Own,
+        &mut ignore,
+    ) {
         Err(UnpackError::Failed(failure)) => failure,
         other => panic!("{other:?}"),
     };
@@ -430,9 +441,9 @@ fn trouble_is_no_damage() {
     assert_eq!(kind(opened(b"")), FailureKind::Missing);
     let nowhere = Spool::new(PathBuf::from("/nonexistent"));
     let packed = packed(DATABASE);
-    let result = stream(&packed[..], None, "x", &nowhere, &mut ignore);
+    let result = stream(&packed[..], None, "x", &nowhere, Forms::Own, &mut ignore);
     assert_eq!(kind(result), FailureKind::Missing);
-    let result = stream(&packed[..], None, "x", &spool(), &mut |_| {
+    let result = stream(&packed[..], None, "x", &spool(), Forms::Own, &mut |_| {
         ControlFlow::Break(())
     });
     assert_eq!(kind(result), FailureKind::Interrupted);
@@ -443,7 +454,7 @@ fn trouble_is_no_damage() {
         }
     }
     let broken = packed[..9].chain(Broken);
-    let result = stream(broken, None, "x", &spool(), &mut ignore);
+    let result = stream(broken, None, "x", &spool(), Forms::Own, &mut ignore);
     assert_eq!(kind(result), FailureKind::Other);
 }
 
@@ -497,7 +508,7 @@ proptest! {
         match opened(&changed).map(|opened| (bytes_of(&opened), opened.found)) {
             Ok((bytes, Found::Bundle(_))) => prop_assert_eq!(bytes, DATABASE),
             Ok((bytes, Found::Plain)) => prop_assert_eq!(bytes, changed),
-            Ok((_, Found::Zstd)) => panic!("zstd"),
+            Ok((_, other)) => panic!("{other:?}"),
             Err(error) => prop_assert!(matches!(error, UnpackError::Damaged { .. }), "{}", error),
         }
     }
