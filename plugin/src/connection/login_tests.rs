@@ -76,7 +76,10 @@ async fn a_plugin_that_is_not_installed_is_named_with_what_installs_it() {
     let failure = failure(&absent).await;
     let expected = "the login plugin `no-such-login` of the user `jane` is not installed: no folder in PATH has it";
     assert_eq!(failure.message, expected);
-    assert_eq!(failure.hints, ["get it:", "brew install  [1mno-such-login"]);
+    assert_eq!(
+        failure.hints,
+        ["get it:", "brew install \u{fffd}[1mno-such-login"]
+    );
     let error = Error::from(failure);
     assert_eq!((error.kind.exit_code(), error.hints.len()), (1, 2));
 }

@@ -5,6 +5,7 @@
 //! node: by a label that the admission plugin `NodeRestriction` lets no kubelet set. And it has to be a mirror pod: whoever
 //! else creates pods in `kube-system` with a label of etcd runs no member of the cluster with it.
 
+use etcd_operations::shell::CommandLine;
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
@@ -83,9 +84,10 @@ impl LeftAlone {
             )),
             NotBelieved::NoControlPlaneNode => {
                 let [label, _] = CONTROL_PLANE;
-                Some(format!(
-                    "if {node} is a control-plane node: kubectl label node {node} {label}="
-                ))
+                let command = CommandLine::new("kubectl label node")
+                    .operand(node)
+                    .operand(format!("{label}="));
+                Some(format!("if {node} is a control-plane node: {command}"))
             }
             NotBelieved::NoStaticPod => None,
         }

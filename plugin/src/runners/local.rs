@@ -1,5 +1,6 @@
 //! This host as a control-plane node: the operations in the plugin's own process, on what the static pod manifests say.
 
+use etcd_operations::shell::CommandLine;
 use std::path::Path;
 
 use etcd_operations::failure::Failure;
@@ -155,9 +156,10 @@ fn put_it_back(host: &Host, message: String) -> Error {
     match host.etcd_elsewhere.first() {
         Some(found) => {
             let found = found.display();
-            error.hint(format!(
-                "{found} is one: if it is what ran last, mv {found} {folder}/"
-            ))
+            let back = CommandLine::new("mv")
+                .operand(&found)
+                .operand(format!("{folder}/"));
+            error.hint(format!("{found} is one: if it is what ran last, {back}"))
         }
         None => error.hint(format!(
             "if it lies elsewhere, move it into {folder}; else kubeadm init phase etcd local writes a new one"

@@ -1,5 +1,6 @@
 //! Where Jobs and the carried program live: a namespace of their own, made when it is missing.
 
+use etcd_operations::shell::CommandLine;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::authorization::v1::{
@@ -47,10 +48,13 @@ pub(super) async fn locate(connection: &Connection, carries: bool) -> Result<Loc
         Ok(true) => Ok(located(false, programs)),
         // The namespace itself may not be read, and what is in it may.
         Err(_) if programs.is_some() => Ok(located(false, programs)),
-        Ok(false) if connection.namespace_named => {
-            Err(Error::usage(format!("there is no namespace {name}"))
-                .hint(format!("kubectl create namespace {name}, or leave -n out")))
-        }
+        Ok(false) if connection.namespace_named => Err(Error::usage(format!(
+            "there is no namespace {name}"
+        ))
+        .hint(format!(
+            "{}, or leave -n out",
+            CommandLine::new("kubectl create namespace").operand(&name)
+        ))),
         Ok(false) if may_create(client).await => Ok(located(true, Some(payload::Found::default()))),
         Err(_) if connection.namespace_named => Ok(located(false, programs)),
         Ok(false) | Err(_) => Ok(Located {

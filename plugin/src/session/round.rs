@@ -1,5 +1,6 @@
 //! One operation on several nodes by Jobs or Pods of one kind: one watch for all of them.
 
+use etcd_operations::shell::CommandLine;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,10 +180,12 @@ impl Cluster {
             })?,
         };
         for deviation in found.deviations.iter().filter(|one| one.is_foreign()) {
+            let remove = CommandLine::new("kubectl delete configmap")
+                .option("-n", place.namespace)
+                .operand(&deviation.name);
             (self.notices)(Notice::Warning(format!(
                 "{deviation}: it is not used. Somebody tried to have another program run on the control-plane nodes, or \
-                 changed this one; the apiserver's audit log says who. To remove it: kubectl delete -n {} configmap {}",
-                place.namespace, deviation.name
+                 changed this one; the apiserver's audit log says who. To remove it: {remove}"
             )));
         }
         if let Some(program) = found.program {

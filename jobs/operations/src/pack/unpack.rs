@@ -36,7 +36,7 @@ use crate::report::SnapshotReport;
 pub use arrival::{Arrived, Pages, arriving, arriving_in};
 pub use bundle::{MOST_ENTRIES, MOST_TOGETHER};
 pub use compression::Compression;
-use entry::{BLOCK, Entry};
+use entry::BLOCK;
 use input::{Content, Input};
 pub use spool::Spool;
 use spool::Spooled;
@@ -388,6 +388,6 @@ fn is_tar(head: &[u8]) -> bool {
 
 /// Whether the first entry of a tar archive is that of a bundle.
 fn is_bundle(head: &[u8]) -> bool {
-    let first = head.first_chunk().map(Entry::parse);
-    first.is_some_and(|entry| entry.is_ok_and(|entry| entry.path == SNAPSHOT))
+    let first = head.first_chunk().map(entry::path_of);
+    first.is_some_and(|path| path.ends_with(&format!("/{SNAPSHOT}")))
 }

@@ -1,5 +1,6 @@
 //! Which data directory a path means: the folder `member` in it, and what is in that, are named in its place.
 
+use etcd_operations::shell::CommandLine;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -29,9 +30,8 @@ pub(super) fn data_dir(typed: &Path) -> Result<PathBuf, Error> {
     let shown = typed.display();
     if path.is_file() {
         let error = Error::usage(format!("{shown} is a file and no data directory"));
-        return Err(error.hint(format!(
-            "kubectl etcd snapshot verify {shown}, or snapshot inspect"
-        )));
+        let verify = CommandLine::new("kubectl etcd snapshot verify").operand(&shown);
+        return Err(error.hint(format!("{verify}, or snapshot inspect")));
     }
     if has_parts(&path) {
         let error = Error::usage(format!(

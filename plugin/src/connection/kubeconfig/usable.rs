@@ -262,7 +262,7 @@ fn check_provider(name: &str) -> Result<(), String> {
         _ => "use a login plugin (exec)",
     };
     Err(format!(
-        "has the auth-provider {name:?}, which kubectl no longer supports: {instead}"
+        "has the auth-provider {name:?}, which kubectl no longer supports; {instead}"
     ))
 }
 

@@ -90,8 +90,7 @@ fn damage_anywhere_is_seen_in_every_form() {
     flipped[9_000] ^= 1;
     // The trailer is right, and the tree is not.
     let mut rewritten = SMALL[..SMALL.len() - 32].to_vec();
-    let page = rewritten.len() - 4096;
-    rewritten[page..].fill(0xee);
+    rewritten[2 * 4096..].fill(0xee);
     let digest = Sha256::digest(&rewritten);
     rewritten.extend_from_slice(&digest);
     let longer = [SMALL, b"more"].concat();

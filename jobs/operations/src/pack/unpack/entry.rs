@@ -70,6 +70,13 @@ impl Entry {
     }
 }
 
+/// The path of an entry, whatever else its header says.
+pub(super) fn path_of(block: &[u8; BLOCK]) -> String {
+    let mut header = Header::new_old();
+    header.as_mut_bytes().copy_from_slice(block);
+    String::from_utf8_lossy(&header.path_bytes()).into_owned()
+}
+
 /// What an entry is that is not a regular file.
 fn foreign(kind: EntryType) -> Option<&'static str> {
     Some(match kind {

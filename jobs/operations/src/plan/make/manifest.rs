@@ -9,6 +9,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::look::{ControlPlane, LiveEtcd};
 use crate::manifest::Edit;
 use crate::plan::{Action, PlanKind, Stages, Until};
+use crate::shell::CommandLine;
 
 /// What is to become of a component.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,9 +142,8 @@ fn to_change(host: &Looked, component: ControlPlane) -> Result<(), Failure> {
     }
     host.check_manifest(component)?;
     let message = format!("{}: {component} was stopped", host.node());
-    Err(Failure::new(FailureKind::Refused, message).hint(format!(
-        "kubectl etcd manifest start {component} comes first"
-    )))
+    let start = CommandLine::new("kubectl etcd manifest start").operand(component);
+    Err(Failure::new(FailureKind::Refused, message).hint(format!("{start} comes first")))
 }
 
 /// Whether the cluster keeps what quorum it has without this host's member. Where the member does not answer, or the quorum
