@@ -202,6 +202,8 @@ fn what_this_project_packs_is_what_it_was() {
     let bundle = &mut ::tar::Builder::new(Vec::new());
     let mut header = ::tar::Header::new_ustar();
     header.set_size(70_000);
+    header.set_mode(0o600);
+    header.set_mtime(7);
     header.set_entry_type(::tar::EntryType::Regular);
     bundle
         .append_data(&mut header, "b/snapshot.db", &database(2)[..])
