@@ -100,7 +100,7 @@ pub(crate) fn escape_json(json: &str) -> String {
 /// The same of YAML in which all text is in double quotes.
 pub(crate) fn escape_yaml(yaml: &str) -> String {
     escape(yaml, |c, out| {
-        out.push_str(&format!("\\U{:08x}", u32::from(c)))
+        out.push_str(&format!("\\U{:08x}", u32::from(c)));
     })
 }
 
@@ -205,7 +205,7 @@ pub(crate) mod tests {
             let json = escape_json(&serde_json::to_string_pretty(&[&text]).unwrap());
             prop_assert!(is_plain(&json), "{json}");
             let back: Vec<String> = serde_json::from_str(&json).unwrap();
-            prop_assert_eq!(&back, &[text.clone()]);
+            prop_assert_eq!(&back, std::slice::from_ref(&text));
             let yaml = escape_yaml(&serde_json::to_string_pretty(&[&text]).unwrap());
             prop_assert!(is_plain(&yaml), "{yaml}");
             let back: Vec<String> = serde_yaml::from_str(&yaml).unwrap();

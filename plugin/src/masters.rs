@@ -280,7 +280,7 @@ mod tests {
             .map(|one| (one.addresses.len(), one.left_out.len()));
         let known: Vec<_> = known.collect();
         assert_eq!(known, [(0, 1), (1, 0), (0, 2)]);
-        assert!(all[2].alias().is_none() && !all[1].alias().is_none());
+        assert!(all[2].alias().is_none() && all[1].alias().is_some());
     }
 
     #[tokio::test]

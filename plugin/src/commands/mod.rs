@@ -148,7 +148,7 @@ pub async fn run(context: &Context<'_>, command: Command) -> Result<Verdict, Err
     match command {
         Command::Status(args) => status::status(context, args).await,
         Command::Members(args) => members::members(context, args).await,
-        Command::Member(args) => member::member(context, args).await,
+        Command::Member(args) => Box::pin(member::member(context, args)).await,
         Command::Health(args) => health::health(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Alarm(args) => alarm::alarm(context, args).await,

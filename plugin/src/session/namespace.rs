@@ -53,7 +53,7 @@ pub(super) async fn locate(connection: &Connection, carries: bool) -> Result<Loc
         ))
         .hint(format!(
             "{}, or leave -n out",
-            CommandLine::new("kubectl create namespace").operand(&name)
+            CommandLine::new("kubectl create namespace").operand(name)
         ))),
         Ok(false) if may_create(client).await => Ok(located(true, Some(payload::Found::default()))),
         Err(_) if connection.namespace_named => Ok(located(false, programs)),

@@ -104,7 +104,7 @@ impl Session {
             return Err(no_nodes(&connection.server, &found.left_alone));
         }
         Ok(Self {
-            nodes: narrow(found.nodes, &fleet.node)?,
+            nodes: narrow(&found.nodes, &fleet.node)?,
             left_alone: found.left_alone,
             ground: Ground::Cluster(Box::new(Cluster {
                 connection,
@@ -156,7 +156,7 @@ impl Session {
             .collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Self {
-            nodes: narrow(nodes, &fleet.node)?,
+            nodes: narrow(&nodes, &fleet.node)?,
             left_alone: Vec::new(),
             ground: Ground::Hosts {
                 hosts: reached.hosts.into_iter().map(|one| one.host).collect(),
@@ -176,7 +176,7 @@ impl Session {
     ) -> Result<Self, Error> {
         let node = local::host(&connection.selection())?;
         Ok(Self {
-            nodes: narrow(vec![node], &fleet.node)?,
+            nodes: narrow(&[node], &fleet.node)?,
             left_alone: Vec::new(),
             ground: Ground::Host,
             forced: Some(Via::Local),
@@ -309,8 +309,8 @@ fn no_nodes(server: &str, left_alone: &[LeftAlone]) -> Error {
 }
 
 /// The nodes named, in the cluster's order.
-fn narrow(nodes: Vec<Node>, wanted: &[String]) -> Result<Vec<Node>, Error> {
-    Ok(narrowed(&nodes, wanted)?.into_iter().cloned().collect())
+fn narrow(nodes: &[Node], wanted: &[String]) -> Result<Vec<Node>, Error> {
+    Ok(narrowed(nodes, wanted)?.into_iter().cloned().collect())
 }
 
 /// The same, where they lie.
@@ -406,21 +406,18 @@ mod tests {
 
     #[test]
     fn an_unknown_node_names_those_there_are() {
-        let error = narrow(vec![node("cp-1"), node("cp-2")], &["cp-9".into()])
+        let error = narrow(&[node("cp-1"), node("cp-2")], &["cp-9".into()])
             .err()
             .unwrap();
         assert_eq!(error.kind.exit_code(), 2);
         assert_eq!(error.hints, ["the control-plane nodes are: cp-1, cp-2"]);
         assert_eq!(
-            narrow(vec![node("cp-1"), node("cp-2")], &["cp-2".into()])
+            narrow(&[node("cp-1"), node("cp-2")], &["cp-2".into()])
                 .unwrap()
                 .len(),
             1
         );
-        assert_eq!(
-            narrow(vec![node("cp-1"), node("cp-2")], &[]).unwrap().len(),
-            2
-        );
+        assert_eq!(narrow(&[node("cp-1"), node("cp-2")], &[]).unwrap().len(), 2);
     }
 
     async fn opened(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (Error, Duration) {

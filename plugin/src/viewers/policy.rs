@@ -112,7 +112,7 @@ fn binding(name: &str) -> Value {
         "metadata": metadata(name, None), "spec": {"policyName": name, "validationActions": ["Deny"]}})
 }
 
-fn policy(name: &str, grant: &Grant, mut spec: Value, rules: Value) -> Value {
+fn policy(name: &str, grant: &Grant, mut spec: Value, rules: &Value) -> Value {
     spec["failurePolicy"] = "Fail".into();
     spec["matchConstraints"] = json!({
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": grant.namespace}},
@@ -146,7 +146,7 @@ fn job_policy(grant: &Grant, name: &str) -> Value {
     });
     let rules = json!([{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
         "resources": ["jobs", "cronjobs"]}]);
-    policy(name, grant, spec, rules)
+    policy(name, grant, spec, &rules)
 }
 
 fn checks(grant: &Grant) -> Vec<Check> {
@@ -341,7 +341,7 @@ fn program_policy(grant: &Grant, name: &str) -> Value {
             "message": "only those who may create pods in this namespace upload the program of kubectl etcd"}],
     });
     let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]);
-    policy(name, grant, spec, rules)
+    policy(name, grant, spec, &rules)
 }
 
 fn absent(of: &str, fields: &[&str]) -> String {

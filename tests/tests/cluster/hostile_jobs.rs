@@ -47,7 +47,7 @@ fn add(list: &mut Value, item: Value) {
 }
 
 /// Mounts a path of the node.
-fn mount(job: &mut Value, path: &str, at: &str, more: Value) {
+fn mount(job: &mut Value, path: &str, at: &str, more: &Value) {
     add(
         &mut pod(job)["volumes"],
         json!({"name": "more", "hostPath": {"path": path, "type": "Directory"}}),
@@ -87,58 +87,62 @@ fn assignment(job: &mut Value, change: impl Fn(&str) -> String) {
 /// What is mounted over, beside or instead of the program, and files of the node that looking does not need.
 const MOUNTS: [Attack; 24] = [
     ("a program at //carried/loader", |job| {
-        mount(job, "/usr/bin", "//carried/loader", json!({}))
+        mount(job, "/usr/bin", "//carried/loader", &json!({}));
     }),
     ("a program at carried/loader", |job| {
-        mount(job, "/usr/bin", "carried/loader", json!({}))
+        mount(job, "/usr/bin", "carried/loader", &json!({}));
     }),
     ("a program at /x/../carried/loader", |job| {
-        mount(job, "/usr/bin", "/x/../carried/loader", json!({}))
+        mount(job, "/usr/bin", "/x/../carried/loader", &json!({}));
     }),
     ("a program at /carried/./loader", |job| {
-        mount(job, "/usr/bin", "/carried/./loader", json!({}))
+        mount(job, "/usr/bin", "/carried/./loader", &json!({}));
     }),
     ("a program at /carried/loader", |job| {
-        mount(job, "/usr/bin", "/carried/loader", json!({}))
+        mount(job, "/usr/bin", "/carried/loader", &json!({}));
     }),
     ("an allowed folder at /carried/loader", |job| {
-        mount(job, "/var/lib", "/carried/loader", json!({}))
+        mount(job, "/var/lib", "/carried/loader", &json!({}));
     }),
     ("an allowed folder elsewhere", |job| {
-        mount(job, "/var/log/pods", "/lib64", json!({}))
+        mount(job, "/var/log/pods", "/lib64", &json!({}));
     }),
-    ("all of the node", |job| mount(job, "/", "/host", json!({}))),
+    ("all of the node", |job| {
+        mount(job, "/", "/host", &json!({}))
+    }),
     ("all of the node at its own place", |job| {
-        mount(job, "/", "/", json!({}))
+        mount(job, "/", "/", &json!({}));
     }),
     ("etcd's CA key", |job| {
         mount(
             job,
             "/etc/kubernetes/pki/etcd",
             "/etc/kubernetes/pki/etcd",
-            json!({}),
-        )
+            &json!({}),
+        );
     }),
-    ("root's home", |job| mount(job, "/root", "/root", json!({}))),
+    ("root's home", |job| {
+        mount(job, "/root", "/root", &json!({}))
+    }),
     ("a path that is not normalised", |job| {
-        mount(job, "/var/lib/../../etc", "/etc", json!({}))
+        mount(job, "/var/lib/../../etc", "/etc", &json!({}));
     }),
     ("an allowed path written otherwise", |job| {
-        mount(job, "/var//lib", "/var//lib", json!({}))
+        mount(job, "/var//lib", "/var//lib", &json!({}));
     }),
     ("the runtime's socket", |job| {
-        mount(job, "/run/containerd", "/run/containerd", json!({}))
+        mount(job, "/run/containerd", "/run/containerd", &json!({}));
     }),
     ("a file of an allowed folder by subPath", |job| {
-        mount(job, "/var/lib", "/var/lib", json!({"subPath": "kubelet"}))
+        mount(job, "/var/lib", "/var/lib", &json!({"subPath": "kubelet"}));
     }),
     ("by subPathExpr", |job| {
         mount(
             job,
             "/var/lib",
             "/var/lib",
-            json!({"subPathExpr": "kubelet"}),
-        )
+            &json!({"subPathExpr": "kubelet"}),
+        );
     }),
     ("an allowed folder to write to", |job| {
         let mounts = &mut container(job)["volumeMounts"];
@@ -149,10 +153,10 @@ const MOUNTS: [Attack; 24] = [
         mounts[0]["mountPropagation"] = "HostToContainer".into();
     }),
     ("the program by subPath", |job| {
-        carried_mount(job)["subPath"] = "part-0".into()
+        carried_mount(job)["subPath"] = "part-0".into();
     }),
     ("the program elsewhere", |job| {
-        carried_mount(job)["mountPath"] = "/elsewhere".into()
+        carried_mount(job)["mountPath"] = "/elsewhere".into();
     }),
     ("another ConfigMap", |job| {
         carried(job)["projected"]["sources"][0]["configMap"]["name"] = "evil".into();
@@ -179,7 +183,7 @@ const PODS: [Attack; 18] = [
         add(
             &mut pod(job)["volumes"],
             json!({"name": "s", "secret": {"secretName": "x"}}),
-        )
+        );
     }),
     ("a token", |job| {
         add(
@@ -188,10 +192,10 @@ const PODS: [Attack; 18] = [
         );
     }),
     ("a token by itself", |job| {
-        pod(job)["automountServiceAccountToken"] = true.into()
+        pod(job)["automountServiceAccountToken"] = true.into();
     }),
     ("another service account", |job| {
-        pod(job)["serviceAccountName"] = "other".into()
+        pod(job)["serviceAccountName"] = "other".into();
     }),
     ("a second container", |job| {
         let second = json!({"name": "second", "image": "x", "command": ["/bin/sh"]});
@@ -206,22 +210,22 @@ const PODS: [Attack; 18] = [
             json!([{"name": "e", "image": "x", "command": ["/bin/sh"]}]);
     }),
     ("the node's processes", |job| {
-        pod(job)["hostPID"] = true.into()
+        pod(job)["hostPID"] = true.into();
     }),
     ("the node's shared memory", |job| {
-        pod(job)["hostIPC"] = true.into()
+        pod(job)["hostIPC"] = true.into();
     }),
     ("one process namespace", |job| {
-        pod(job)["shareProcessNamespace"] = true.into()
+        pod(job)["shareProcessNamespace"] = true.into();
     }),
     ("another runtime", |job| {
-        pod(job)["runtimeClassName"] = "other".into()
+        pod(job)["runtimeClassName"] = "other".into();
     }),
     ("names of its own", |job| {
         pod(job)["hostAliases"] = json!([{"ip": "10.0.0.9", "hostnames": ["x"]}]);
     }),
     ("another user", |job| {
-        pod(job)["securityContext"] = json!({"runAsUser": 1000})
+        pod(job)["securityContext"] = json!({"runAsUser": 1000});
     }),
     ("a setting of the kernel", |job| {
         pod(job)["securityContext"] =
@@ -242,14 +246,14 @@ const PODS: [Attack; 18] = [
         }
     }),
     ("tried again for ever", |job| {
-        job["spec"]["backoffLimit"] = 1_000_000.into()
+        job["spec"]["backoffLimit"] = 1_000_000.into();
     }),
 ];
 
 /// What is run, and with which rights.
 const CONTAINERS: [Attack; 32] = [
     ("a shell", |job| {
-        container(job)["command"] = json!(["/bin/sh", "-c", "id"])
+        container(job)["command"] = json!(["/bin/sh", "-c", "id"]);
     }),
     ("the image's own program", |job| {
         if let Some(container) = container(job).as_object_mut() {
@@ -257,7 +261,7 @@ const CONTAINERS: [Attack; 32] = [
         }
     }),
     ("more behind the loader", |job| {
-        container(job)["command"] = json!(["/carried/loader", "host"])
+        container(job)["command"] = json!(["/carried/loader", "host"]);
     }),
     ("the program in the image, by the loader of before", |job| {
         let look = container(job)["args"][1].clone();
@@ -269,20 +273,20 @@ const CONTAINERS: [Attack; 32] = [
         container(job)["args"] = json!(["--", "run", look]);
     }),
     ("a word behind", |job| {
-        add(&mut container(job)["args"], "--".into())
+        add(&mut container(job)["args"], "--".into());
     }),
     ("a script before", |job| {
         let look = container(job)["args"][1].clone();
         container(job)["args"] = json!(["-c", "id", "--", "run", look]);
     }),
     ("the program's other side", |job| {
-        container(job)["args"] = json!(["host"])
+        container(job)["args"] = json!(["host"]);
     }),
     ("a file of the node", |job| {
         container(job)["args"] = json!(["read", "--path", "/etc/kubernetes/pki/etcd/server.key"]);
     }),
     ("a scheduled run", |job| {
-        container(job)["args"][0] = "scheduled".into()
+        container(job)["args"][0] = "scheduled".into();
     }),
     ("a snapshot", |job| {
         assignment(job, |text| {
@@ -293,7 +297,7 @@ const CONTAINERS: [Attack; 32] = [
         });
     }),
     ("a defragmentation", |job| {
-        assignment(job, |text| text.replace(r#":"status""#, r#":"defrag""#))
+        assignment(job, |text| text.replace(r#":"status""#, r#":"defrag""#));
     }),
     ("two operations", |job| {
         assignment(job, |text| {
@@ -320,19 +324,19 @@ const CONTAINERS: [Attack; 32] = [
         });
     }),
     ("text behind the assignment", |job| {
-        assignment(job, |text| format!("{text}{{}}"))
+        assignment(job, |text| format!("{text}{{}}"));
     }),
     ("text before the assignment", |job| {
-        assignment(job, |text| format!("{{}}{text}"))
+        assignment(job, |text| format!("{{}}{text}"));
     }),
     ("an image that is pulled", |job| {
-        container(job)["imagePullPolicy"] = "Always".into()
+        container(job)["imagePullPolicy"] = "Always".into();
     }),
     ("an image that is pulled once", |job| {
-        container(job)["imagePullPolicy"] = "IfNotPresent".into()
+        container(job)["imagePullPolicy"] = "IfNotPresent".into();
     }),
     ("an environment", |job| {
-        container(job)["env"] = json!([{"name": "LD_PRELOAD", "value": "/x"}])
+        container(job)["env"] = json!([{"name": "LD_PRELOAD", "value": "/x"}]);
     }),
     ("an environment of a ConfigMap", |job| {
         container(job)["envFrom"] = json!([{"configMapRef": {"name": "evil"}}]);
@@ -341,17 +345,17 @@ const CONTAINERS: [Attack; 32] = [
         container(job)["lifecycle"] = json!({"postStart": {"exec": {"command": ["/bin/sh"]}}});
     }),
     ("a probe", |job| {
-        container(job)["livenessProbe"] = json!({"exec": {"command": ["/bin/sh"]}})
+        container(job)["livenessProbe"] = json!({"exec": {"command": ["/bin/sh"]}});
     }),
     ("a working folder", |job| {
-        container(job)["workingDir"] = "/var/lib".into()
+        container(job)["workingDir"] = "/var/lib".into();
     }),
     ("an open input", |job| container(job)["stdin"] = true.into()),
     ("last words over the loader", |job| {
         container(job)["terminationMessagePath"] = "/carried/loader".into();
     }),
     ("privileges", |job| {
-        container(job)["securityContext"]["privileged"] = true.into()
+        container(job)["securityContext"]["privileged"] = true.into();
     }),
     ("privileges later", |job| {
         container(job)["securityContext"]["allowPrivilegeEscalation"] = true.into();
@@ -367,7 +371,7 @@ const CONTAINERS: [Attack; 32] = [
         container(job)["securityContext"]["seccompProfile"]["type"] = "Unconfined".into();
     }),
     ("all of /proc", |job| {
-        container(job)["securityContext"]["procMount"] = "Unmasked".into()
+        container(job)["securityContext"]["procMount"] = "Unmasked".into();
     }),
 ];
 
@@ -401,7 +405,7 @@ fn honest_job(cluster: &Cluster, viewer: &Workstation) -> Result<Value> {
 }
 
 /// What the apiserver says to each of these objects: nothing is made.
-fn tried(person: &Workstation, kubectl: &PathBuf, verb: &str, objects: &[Value]) -> Result<String> {
+fn tried(person: &Workstation, kubectl: &Path, verb: &str, objects: &[Value]) -> Result<String> {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     let path = person.folder().join("objects.json");
     fs::write(&path, list.to_string())?;

@@ -162,7 +162,7 @@ pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Err
             context.ui.show(&view, args.output.output)?;
             Ok(verdict(&state))
         }
-        Action::Resume(args) => resume(context, args).await,
+        Action::Resume(args) => Box::pin(resume(context, args)).await,
         Action::Undo(args) => undo(context, args).await,
     }
 }

@@ -109,7 +109,7 @@ impl Session {
             return Err(unexpected(&node.name, &operation));
         };
         let (bytes, name, parts) = (sink.into_memory(), node.name.clone(), parts.clone());
-        let work = move || packed_again(&bytes, told, &name, &parts);
+        let work = move || packed_again(&bytes, &told, &name, &parts);
         let packed = tokio::task::spawn_blocking(work).await;
         let packed = packed.map_err(|error| Error::failed(error.to_string()))?;
         packed.map_err(|error| run_error(&node.name, &error))
@@ -119,7 +119,7 @@ impl Session {
 /// Reads a node's segment, and packs what is in it again.
 fn packed_again(
     bytes: &[u8],
-    told: NodeFiles,
+    told: &NodeFiles,
     node: &str,
     parts: &BundleParts,
 ) -> Result<Files, RunError> {
@@ -134,7 +134,7 @@ fn packed_again(
         for file in &files {
             segment = segment.small(&file.path, &file.bytes, file.attributes)?;
         }
-        for left in left_out(told.contents.left_out, node) {
+        for left in left_out(&told.contents.left_out, node) {
             segment.contents().leave_out(left.path, left.why);
         }
         segment.finish()
@@ -159,13 +159,13 @@ fn own(contents: Option<Contents>, node: &str) -> Result<Contents, RunError> {
         .hint("take the snapshot from another member: --node NODE, and look at that host"));
     }
     Ok(Contents {
-        left_out: left_out(contents.left_out, node),
+        left_out: left_out(&contents.left_out, node),
         ..contents
     })
 }
 
 /// What a node says it has left out of its own, as much of it as anybody reads.
-fn left_out(told: Vec<LeftOut>, node: &str) -> Vec<LeftOut> {
+fn left_out(told: &[LeftOut], node: &str) -> Vec<LeftOut> {
     let all = format!("{MASTERS}/{node}");
     let own = |left: &LeftOut| {
         left.path == KUBEADM_CONFIG || left.path.starts_with(&all) || is_below(&left.path, node)
@@ -291,14 +291,14 @@ mod tests {
     fn a_nodes_files_are_packed_here_from_their_bytes() {
         let path = "masters/m3/etc/kubernetes/manifests/etcd.yaml";
         let (bytes, told) = segment(&[path], 0o640);
-        let files = packed_again(&bytes, told, "m3", &parts()).unwrap();
+        let files = packed_again(&bytes, &told, "m3", &parts()).unwrap();
         assert_eq!(files.contents.files[0].path, path);
         let again = NodeFiles {
             size_bytes: 0,
             sha256: String::new(),
             contents: files.contents.clone(),
         };
-        assert!(packed_again(&files.bytes, again, "m3", &parts()).is_ok());
+        assert!(packed_again(&files.bytes, &again, "m3", &parts()).is_ok());
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
         let foreign = "masters/m2/etc/kubernetes/manifests/kube-apiserver.yaml";
         for (path, mode) in [(foreign, 0o600), ("masters/m3/x", 0o4755)] {
             let (bytes, told) = segment(&[path], mode);
-            let error = packed_again(&bytes, told, "m3", &parts()).unwrap_err();
+            let error = packed_again(&bytes, &told, "m3", &parts()).unwrap_err();
             assert!(error.message.contains("not a bundle"), "{error}");
         }
     }
@@ -338,7 +338,7 @@ mod tests {
             left("masters/m1/etc/a\u{1b}[2J", "y".repeat(9_000)),
         ];
         told.extend((0..5_000).map(|at| left(&format!("masters/m1/{at}"), String::new())));
-        let kept = left_out(told, "m1");
+        let kept = left_out(&told, "m1");
         assert_eq!(kept.len(), LEFT_OUT);
         assert_eq!(kept[0].path, "masters/m1/etc/a?[2J");
         assert_eq!(kept[0].why.len(), LEFT_OUT_CHARS);
