@@ -1,7 +1,7 @@
 //! Somebody who may create Jobs, and not Pods, in the namespace of kubectl-etcd becomes nothing more by it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
