@@ -108,7 +108,7 @@ const MOUNTS: [Attack; 24] = [
         mount(job, "/var/log/pods", "/lib64", &json!({}));
     }),
     ("all of the node", |job| {
-        mount(job, "/", "/host", &json!({}))
+        mount(job, "/", "/host", &json!({}));
     }),
     ("all of the node at its own place", |job| {
         mount(job, "/", "/", &json!({}));
@@ -122,7 +122,7 @@ const MOUNTS: [Attack; 24] = [
         );
     }),
     ("root's home", |job| {
-        mount(job, "/root", "/root", &json!({}))
+        mount(job, "/root", "/root", &json!({}));
     }),
     ("a path that is not normalised", |job| {
         mount(job, "/var/lib/../../etc", "/etc", &json!({}));
