@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
 use crate::kubelet::Started;
-use crate::manifest::{Known, Manifest, ManifestFile, Place, Selection, Stray, elsewhere};
+use crate::manifest::{
+    Known, Manifest, ManifestFile, Place, Selection, Stray, elsewhere, is_renamed,
+};
 use crate::root;
 use crate::target::Target;
 
@@ -152,10 +154,12 @@ const CONTROL_PLANE_FILES: [&str; 3] = [
     "/var/lib/etcd/member",
 ];
 
-/// Whether files are on a host that only a control-plane node has, whatever became of its manifests.
+/// Whether files are on a host that only a control-plane node has, whatever became of its manifests. Their folder under
+/// another name is one of these.
 pub fn has_control_plane_files(root: &Path) -> bool {
     let is_there = |path: &str| root::below(root, Path::new(path)).is_ok_and(|path| path.exists());
     CONTROL_PLANE_FILES.iter().any(|path| is_there(path))
+        || is_renamed(root, &manifests_folder(root))
 }
 
 /// kubelet's name for this host: as it is told when it is started, else the host's own in lower case.

@@ -54,7 +54,7 @@ pub use component::{Component, HostPath};
 pub use diff::{Hunk, Line, LineEnd, Side, diff};
 pub use edit::{Edit, Edited, Note};
 pub use elsewhere::{Elsewhere, elsewhere};
-pub(crate) use elsewhere::{anew, stand_in};
+pub(crate) use elsewhere::{anew, is_renamed, stand_in};
 pub(crate) use etcds::ALONE;
 pub use file::ManifestFile;
 pub(crate) use file::sha256;

@@ -197,6 +197,8 @@ pub(crate) fn healthy() -> Look {
             aside: Answer::Ok(Vec::new()),
             taken_out: Vec::new(),
             elsewhere: Vec::new(),
+            etcd_data: Vec::new(),
+            outdated: Vec::new(),
             etcd_is_external: false,
         }),
         etcd: Answer::Ok(EtcdManifest {

@@ -5,8 +5,9 @@ use super::*;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{
-    ArchivedManifest, ControlPlane, Doubt, ElsewhereManifest, Fitness, Holder, Inspection,
-    LockState, Place, PodManifest, Position, RefusalKind, UnfinishedPlan,
+    ArchivedManifest, ControlPlane, DataFolder, Doubt, ElsewhereManifest, Fitness, Holder,
+    Inspection, LockState, OutdatedManifest, Place, PodManifest, Position, RefusalKind,
+    UnfinishedPlan,
 };
 use crate::manifest::PodId;
 
@@ -561,6 +562,35 @@ fn archived(doubts: Vec<Doubt>) -> ArchivedManifest {
         last_ran: None,
         doubts,
     }
+}
+
+#[test]
+fn a_host_without_a_manifest_of_etcd_is_told_of_its_data_and_of_old_copies() {
+    let mut look = healthy().down(None).single();
+    look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+    if let Answer::Ok(manifests) = &mut look.manifests {
+        manifests.pods.remove(0);
+        manifests.outdated = vec![OutdatedManifest {
+            component: ControlPlane::Etcd,
+            path: "/kept/etcd.yaml.returned".into(),
+        }];
+        manifests.etcd_data = vec![DataFolder {
+            path: "/var/lib/etcd-new".into(),
+            modified: "2026-11-20T21:00:00Z".parse().unwrap(),
+        }];
+    }
+    let found = diagnose(&[look], now());
+    let mut situations = found.situations.iter();
+    let none = situations.find(|one| one.kind == SituationKind::NoEtcdManifest);
+    let evidence = none.unwrap().evidence.iter();
+    let evidence: Vec<_> = evidence.map(|one| one.text.as_str()).collect();
+    assert_eq!(
+        evidence,
+        [
+            "/etc/kubernetes/manifests has none, and the archived /kept/etcd.yaml.returned is older than what ran last",
+            "data of an etcd is in /var/lib/etcd-new, last written 2026-11-20T21:00:00Z",
+        ]
+    );
 }
 
 #[test]
