@@ -74,6 +74,8 @@ pub enum SituationKind {
     KubeletDown,
     /// A file in the static pods' folder gets in a pod's way.
     StrayManifest,
+    /// A manifest gives a key twice.
+    KeyTwice,
     /// kubelet's folder of static pods is not there.
     FolderMissing,
     /// Several pods run etcd, and nothing tells which one the apiserver uses.

@@ -44,6 +44,8 @@ pub struct Host {
     pub named_paths: BTreeSet<PathBuf>,
     /// Files that kubelet reads and that should not be there.
     pub strays: Vec<Stray>,
+    /// What is said of manifests that give a key twice ([`ManifestFile::key_twice`]).
+    pub keys_twice: Vec<String>,
 }
 
 /// The manifest of an etcd and what it means.
@@ -142,6 +144,11 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
             .collect(),
         node,
         folder: found.path,
+        keys_twice: found
+            .pods
+            .iter()
+            .filter_map(ManifestFile::key_twice)
+            .collect(),
         strays: found.strays,
     })
 }
@@ -317,7 +324,13 @@ spec:
             .iter()
             .map(|stray| stray.path.file_name().unwrap().to_str().unwrap())
             .collect();
-        assert_eq!(strays, ["etcd.yaml.bak", "notes.txt", "twice.yaml"]);
+        assert_eq!(strays, ["etcd.yaml.bak", "notes.txt"]);
+        assert_eq!(
+            host.keys_twice,
+            [
+                "/etc/kubernetes/manifests/twice.yaml gives kind twice: kubelet takes the last one, and so does kubectl etcd"
+            ]
+        );
         assert!(
             host.strays[0]
                 .problem

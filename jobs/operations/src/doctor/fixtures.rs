@@ -172,6 +172,7 @@ fn pod(component: ControlPlane) -> PodManifest {
         },
         images: vec![format!("registry.k8s.io/{component}:1")],
         other_etcd: false,
+        keys_twice: Vec::new(),
     }
 }
 

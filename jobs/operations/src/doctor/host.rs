@@ -34,6 +34,7 @@ pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) {
     kubelet(notes);
     folder(notes, looks);
     strays(notes);
+    keys_twice(notes);
     etcds(notes);
     certificates(notes);
     images(notes);
@@ -231,6 +232,34 @@ fn strays(notes: &mut Notes<'_>) {
             Next::on(node, command).note(note),
         );
     }
+}
+
+/// Manifests that give a key twice. kubelet runs them, and whoever reads the first of the two is misled.
+fn keys_twice(notes: &mut Notes<'_>) {
+    let (look, node) = (notes.look, notes.node());
+    let pods = look.manifests.ok().map(|found| found.pods.as_slice());
+    for pod in pods.unwrap_or_default() {
+        let Some(first) = pod.keys_twice.first() else {
+            continue;
+        };
+        let (path, keys) = (pod.path.display(), pod.keys_twice.join(", "));
+        let last = first.rsplit('.').next().unwrap_or(first);
+        notes.degraded(
+            Kind::KeyTwice,
+            format!("{path} on {node} gives {keys} twice"),
+            vec!["kubelet takes the last one".to_owned()],
+            Next::on(node, format!("grep -n '{}:' {path}", word(last)))
+                .note("take the one out that is not meant"),
+        );
+    }
+}
+
+/// A key as a word for a shell: what else it has in it stands for any character.
+fn word(key: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/');
+    key.chars()
+        .map(|c| if plain(c) { c } else { '.' })
+        .collect()
 }
 
 /// Pods that run another etcd than the cluster's own.

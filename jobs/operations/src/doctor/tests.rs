@@ -594,6 +594,18 @@ fn a_host_without_a_manifest_of_etcd_is_told_of_its_data_and_of_old_copies() {
 }
 
 #[test]
+fn a_manifest_that_gives_a_key_twice_is_told_and_counts() {
+    let look = change(|look| {
+        if let Answer::Ok(manifests) = &mut look.manifests {
+            manifests.pods[0].keys_twice = vec!["metadata.labels.a b'c".to_owned()];
+        }
+    });
+    let (kinds, next) = found(look);
+    assert_eq!(kinds, [SituationKind::KeyTwice]);
+    assert_eq!(next, "grep -n 'a.b.c:' /etc/kubernetes/manifests/etcd.yaml");
+}
+
+#[test]
 fn a_lone_etcd_without_a_manifest_is_lost_and_one_of_three_is_not() {
     let severity = |look: Look| {
         let found = diagnose(&[look], now());
@@ -645,6 +657,7 @@ fn another_etcd_is_told_and_which_one_is_meant_is_asked() {
             name: name.into(),
         },
         images: Vec::new(),
+        keys_twice: Vec::new(),
         other_etcd: true,
     };
     let mut look = healthy();

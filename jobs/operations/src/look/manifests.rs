@@ -144,6 +144,9 @@ pub struct PodManifest {
     /// Whether it runs an etcd that is not the one that the apiserver uses: it is left alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub other_etcd: bool,
+    /// The keys that it gives more than once; the last one counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys_twice: Vec<String>,
 }
 
 /// A file in the folder that kubelet reads and that does no good.
@@ -580,6 +583,7 @@ fn pod(file: &ManifestFile, etcd: Option<&ManifestFile>) -> PodManifest {
         component: ControlPlane::of_file(file, etcd),
         pod: file.manifest.pod(),
         other_etcd: false,
+        keys_twice: file.manifest.twice().to_vec(),
         images: components
             .iter()
             .filter_map(|one| one.image().map(str::to_owned))

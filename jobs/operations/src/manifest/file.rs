@@ -39,6 +39,17 @@ impl ManifestFile {
         Self::read_below(Path::new("/"), path)
     }
 
+    /// That it gives a key twice, if it does: the file, the keys and which one counts.
+    pub fn key_twice(&self) -> Option<String> {
+        let keys = self.manifest.twice();
+        (!keys.is_empty()).then(|| {
+            let (path, keys) = (self.path.display(), keys.join(", "));
+            format!(
+                "{path} gives {keys} twice: kubelet takes the last one, and so does kubectl etcd"
+            )
+        })
+    }
+
     /// The same of a node whose file system is found at `root`. The path is the node's, and links lead where they do there.
     pub(super) fn read_below(root: &Path, path: &Path) -> Result<Self, Failure> {
         let found = root::below(root, path).map_err(|error| trouble("read", path, &error))?;
