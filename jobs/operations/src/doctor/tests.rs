@@ -90,6 +90,38 @@ fn each_situation_is_told_with_its_command() {
             "kubectl etcd member replace cp-1",
         ),
         (
+            "the disk of one member was emptied while its etcd ran",
+            healthy()
+                .down(Some("panic: tocommit(1000) is out of range [lastIndex(0)]"))
+                .data(new_log()),
+            vec![K::DataBehind],
+            "kubectl etcd member replace cp-1",
+        ),
+        (
+            "the same, and its words are lost",
+            healthy().down(None).data(new_log()),
+            vec![K::DataBehind],
+            "kubectl etcd member replace cp-1",
+        ),
+        (
+            "a member has lost the end of its log",
+            healthy().down(Some(
+                "panic: tocommit(1000) is out of range [lastIndex(990)]",
+            )),
+            vec![K::DataBehind],
+            "kubectl etcd member replace cp-1",
+        ),
+        (
+            "a new member has not joined",
+            healthy()
+                .down(Some(
+                    "discovery failed: cannot fetch cluster info from peer urls",
+                ))
+                .data(broken(RefusalKind::NeverJoined, None)),
+            vec![K::NotJoined],
+            "kubectl etcd member replace cp-1",
+        ),
+        (
             "the data of one member is gone",
             healthy()
                 .down(Some(
@@ -562,6 +594,73 @@ fn archived(doubts: Vec<Doubt>) -> ArchivedManifest {
         last_ran: None,
         doubts,
     }
+}
+
+/// A log without an entry, as etcd makes it in an empty directory.
+fn new_log() -> Inspection {
+    let nowhere = Some(Position::default());
+    Inspection {
+        reach: nowhere,
+        wal_end: nowhere,
+        database: nowhere,
+        ..whole()
+    }
+}
+
+#[test]
+fn a_log_that_is_empty_beside_a_cluster_is_not_called_whole() {
+    let words = "panic: tocommit(1000) is out of range [lastIndex(0)]";
+    let look = healthy().down(Some(words)).data(new_log());
+    let found = diagnose(&[look], now());
+    let behind = found.situations.first().unwrap();
+    assert_eq!(behind.severity, Severity::Lost);
+    let evidence: Vec<_> = behind
+        .evidence
+        .iter()
+        .map(|one| one.text.as_str())
+        .collect();
+    assert_eq!(
+        evidence[0],
+        "its log is new and empty, and cp-2 has applied entries up to index 1000"
+    );
+    assert!(
+        !evidence.iter().any(|one| one.contains("whole")),
+        "{evidence:?}"
+    );
+}
+
+#[test]
+fn a_member_that_never_joined_is_no_loss() {
+    let joining = || {
+        let never = Inspection {
+            why: Some("it is new".into()),
+            ..broken(RefusalKind::NeverJoined, None)
+        };
+        healthy()
+            .down(Some("discovery failed: no route"))
+            .data(never)
+    };
+    let diagnosis = diagnose(&[joining()], now());
+    let new = diagnosis.situations.first().unwrap();
+    assert_eq!(
+        (new.kind, new.severity),
+        (SituationKind::NotJoined, Severity::Degraded)
+    );
+    assert!(new.evidence[0].text.ends_with(": it is new"), "{new:?}");
+    let flags = "discovery failed: error validating peerURLs: member count is unequal";
+    let (kinds, _) = found_of_words(joining(), flags);
+    assert_eq!(kinds, [SituationKind::WrongInitialCluster]);
+    // Where nobody works it has nobody to join.
+    let (kinds, next) = found(joining().alone());
+    assert!(
+        kinds.contains(&SituationKind::NotJoined),
+        "{kinds:?} {next}"
+    );
+}
+
+fn found_of_words(look: Look, words: &str) -> (Vec<SituationKind>, String) {
+    let inspection = super::cluster::inspection(&look).unwrap().clone();
+    found(look.down(Some(words)).data(inspection))
 }
 
 #[test]
