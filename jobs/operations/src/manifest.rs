@@ -60,7 +60,7 @@ pub(crate) use elsewhere::{anew, is_renamed, stand_in};
 pub use etcd_flags::{Effect, FlagProblem, Variable};
 pub(crate) use etcds::ALONE;
 pub use file::ManifestFile;
-pub(crate) use file::sha256;
+pub(crate) use file::{holds_another, sha256};
 pub use folder::Folder;
 pub use known::{Found, Known, Place, Selection};
 pub use names::{FlagName, FlagValue, ImageName, NameError};

@@ -127,6 +127,22 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// Whether there is a file at the path that is not the one with this sha256: somebody else has put it there or written to it.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn holds_another(path: &Path, digest: &str) -> Result<bool, Failure> {
+    if path.symlink_metadata().is_err() {
+        return Ok(false);
+    }
+    match open(path, Links::Refused).and_then(|file| content(path, &file)) {
+        Ok(bytes) => Ok(sha256(&bytes) != digest),
+        // A link in its place is not what was put there.
+        Err(failure) if failure.kind == FailureKind::Refused => Ok(true),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Whether a manifest is the one a record was made for, by its sha256.
 pub(super) fn is_prepared(manifest: &Manifest, digest: &str) -> Result<(), Failure> {
     if sha256(manifest.bytes()) == digest {
