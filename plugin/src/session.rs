@@ -211,7 +211,7 @@ impl Session {
             return;
         }
         let Some(here) = local::is_control_plane()
-            .then(|| local::host(&Selection::default()))
+            .then(|| local::host(&Selection::default(), &self.notices))
             .and_then(Result::ok)
         else {
             return;

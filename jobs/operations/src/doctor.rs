@@ -3,6 +3,7 @@
 
 mod cluster;
 mod components;
+mod data;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod host;
@@ -75,6 +76,8 @@ pub enum SituationKind {
     KubeletDown,
     /// A file in the static pods' folder gets in a pod's way.
     StrayManifest,
+    /// A manifest gives a key twice.
+    KeyTwice,
     /// kubelet's folder of static pods is not there.
     FolderMissing,
     /// Several pods run etcd, and nothing tells which one the apiserver uses.
@@ -101,12 +104,16 @@ pub enum SituationKind {
     WalDamaged,
     /// The member's data, or a part of it, is not there.
     DataMissing,
+    /// The member's data is empty or behind what the member has confirmed to the cluster.
+    DataBehind,
     /// A CORRUPT alarm is raised.
     CorruptAlarm,
     /// Somebody else listens where etcd shall.
     PortTaken,
     /// etcd's flags do not fit the cluster.
     WrongInitialCluster,
+    /// The member is new and has not joined the cluster yet.
+    NotJoined,
     /// The program does not take its flags.
     BadFlags,
     /// A component's manifest was put aside, so it does not run.

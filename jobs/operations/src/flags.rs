@@ -116,7 +116,8 @@ impl Flags {
     }
 }
 
-fn variable_of(flag: &str) -> String {
+/// etcd's variable for a flag.
+pub(crate) fn variable_of(flag: &str) -> String {
     format!("ETCD_{}", flag.to_uppercase().replace('-', "_"))
 }
 

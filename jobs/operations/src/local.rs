@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
 use crate::kubelet::Started;
-use crate::manifest::{Known, Manifest, ManifestFile, Place, Selection, Stray, elsewhere};
+use crate::manifest::{
+    Known, Manifest, ManifestFile, Place, Selection, Stray, elsewhere, is_renamed,
+};
 use crate::root;
 use crate::target::Target;
 
@@ -42,6 +44,8 @@ pub struct Host {
     pub named_paths: BTreeSet<PathBuf>,
     /// Files that kubelet reads and that should not be there.
     pub strays: Vec<Stray>,
+    /// What is said of manifests that give a key twice ([`ManifestFile::key_twice`]).
+    pub keys_twice: Vec<String>,
 }
 
 /// The manifest of an etcd and what it means.
@@ -140,6 +144,11 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
             .collect(),
         node,
         folder: found.path,
+        keys_twice: found
+            .pods
+            .iter()
+            .filter_map(ManifestFile::key_twice)
+            .collect(),
         strays: found.strays,
     })
 }
@@ -152,10 +161,12 @@ const CONTROL_PLANE_FILES: [&str; 3] = [
     "/var/lib/etcd/member",
 ];
 
-/// Whether files are on a host that only a control-plane node has, whatever became of its manifests.
+/// Whether files are on a host that only a control-plane node has, whatever became of its manifests. Their folder under
+/// another name is one of these.
 pub fn has_control_plane_files(root: &Path) -> bool {
     let is_there = |path: &str| root::below(root, Path::new(path)).is_ok_and(|path| path.exists());
     CONTROL_PLANE_FILES.iter().any(|path| is_there(path))
+        || is_renamed(root, &manifests_folder(root))
 }
 
 /// kubelet's name for this host: as it is told when it is started, else the host's own in lower case.
@@ -313,7 +324,13 @@ spec:
             .iter()
             .map(|stray| stray.path.file_name().unwrap().to_str().unwrap())
             .collect();
-        assert_eq!(strays, ["etcd.yaml.bak", "notes.txt", "twice.yaml"]);
+        assert_eq!(strays, ["etcd.yaml.bak", "notes.txt"]);
+        assert_eq!(
+            host.keys_twice,
+            [
+                "/etc/kubernetes/manifests/twice.yaml gives kind twice: kubelet takes the last one, and so does kubectl etcd"
+            ]
+        );
         assert!(
             host.strays[0]
                 .problem

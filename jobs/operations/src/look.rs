@@ -38,7 +38,7 @@ use crate::run::Events;
 use crate::static_pod::StaticPod;
 
 pub use apiserver::{ApiserverHealth, HealthAnswer};
-pub use archived::{ArchivedManifest, Doubt, LastRan};
+pub use archived::{ArchivedManifest, DataFolder, Doubt, LastRan};
 pub use aside::{CURRENT_PLAN, PutAside, UnfinishedPlan};
 pub use certificates::{CertificateLook, Dates};
 pub use cold::{
@@ -51,7 +51,7 @@ pub use kubelet::KubeletLook;
 pub use live::{KnownFrom, Listener, LiveEtcd, PeerLook, PeerPort};
 pub use manifests::{
     ASIDE, ApiserverManifest, AsideManifest, ElsewhereManifest, EtcdManifest, InitialMember,
-    InitialState, Manifests, PodManifest, StrayKind, StrayManifest,
+    InitialState, Manifests, OutdatedManifest, PodManifest, StrayKind, StrayManifest,
 };
 pub use since::{Changes, ClusterIdentity, ETCD_PREFIX, KindChanges, Since, since};
 
@@ -450,6 +450,30 @@ mod tests {
         assert!(found.manifests.failure().is_some() && found.cold.failure().is_some());
         assert_eq!(found.plan.ok(), Some(&None));
         assert_eq!(found.disks.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_folder_was_renamed_is_looked_at_all_the_same() {
+        for renamed in ["etc/kubernetes/manifests.bak", "root/manifests"] {
+            let text = ETCD.replace("10.0.0.1", "127.0.0.7");
+            let found = looked(&[
+                (&format!("{renamed}/etcd.yaml"), &text),
+                ("proc/sys/kernel/hostname", "cp-1\n"),
+                ("var/lib/etcd/lost+found", ""),
+            ])
+            .await;
+            assert!(found.is_control_plane(), "{renamed}");
+            assert!(found.etcd.ok().is_some() && found.cold.ok().unwrap().exists);
+            let diagnosis = crate::doctor::diagnose(&[found], Timestamp::now());
+            let mut situations = diagnosis.situations.iter();
+            let is_it = |kind| kind == crate::doctor::SituationKind::FolderMissing;
+            let lost = situations.find(|one| is_it(one.kind)).unwrap();
+            assert_eq!(lost.severity, crate::doctor::Severity::Lost);
+            assert_eq!(
+                lost.next.command,
+                format!("mv -T /{renamed} /etc/kubernetes/manifests")
+            );
+        }
     }
 
     #[tokio::test]

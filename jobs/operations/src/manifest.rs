@@ -17,6 +17,7 @@ mod component;
 mod diff;
 mod edit;
 mod elsewhere;
+mod etcd_flags;
 mod etcds;
 mod file;
 #[cfg(test)]
@@ -42,6 +43,7 @@ mod step;
 mod stop;
 mod stray;
 mod tree;
+mod twice;
 
 use std::fmt;
 
@@ -54,10 +56,11 @@ pub use component::{Component, HostPath};
 pub use diff::{Hunk, Line, LineEnd, Side, diff};
 pub use edit::{Edit, Edited, Note};
 pub use elsewhere::{Elsewhere, elsewhere};
-pub(crate) use elsewhere::{anew, put_back, stand_in};
+pub(crate) use elsewhere::{anew, is_renamed, put_back, stand_in};
+pub use etcd_flags::{Effect, FlagProblem, Variable};
 pub(crate) use etcds::ALONE;
 pub use file::ManifestFile;
-pub(crate) use file::sha256;
+pub(crate) use file::{holds_another, sha256};
 pub use folder::Folder;
 pub use known::{Found, Known, Place, Selection};
 pub use names::{FlagName, FlagValue, ImageName, NameError};
@@ -76,6 +79,8 @@ pub struct Manifest {
     written: Value,
     /// As kubelet takes it.
     meant: Value,
+    /// The keys that are given more than once.
+    twice: Vec<String>,
 }
 
 /// A pod's namespace and its name as the manifest has it. kubelet puts `-` and the node's name behind it.
@@ -98,11 +103,12 @@ impl Manifest {
     /// Reads a manifest, in YAML or JSON.
     ///
     /// # Errors
-    /// [`FailureKind::Other`]: it is not UTF-8, not YAML, gives a key twice (kubelet takes the last one), or is not a pod.
+    /// [`FailureKind::Other`]: it is not UTF-8, not YAML, or is not a pod. Of a key that is given twice the last one counts, as
+    /// for kubelet ([`Manifest::twice`]); JSON that gives one twice is refused, as kubelet then takes parts of both.
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| no_manifest(&error).hint("save it as UTF-8"))?;
-        let written = read(text)?;
+        let (written, twice) = read(text)?;
         let mut meant = written.clone();
         meant.apply_merge().map_err(|error| {
             no_manifest(&error).hint("write what `<<` should bring in where it belongs")
@@ -115,12 +121,18 @@ impl Manifest {
             text: text.to_owned(),
             written,
             meant,
+            twice,
         })
     }
 
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         self.text.as_bytes()
+    }
+
+    /// The keys that it gives more than once, each with the way to it (`spec.containers[0].image`): the last one counts.
+    pub fn twice(&self) -> &[String] {
+        &self.twice
     }
 
     /// Its value as kubelet takes it.
@@ -172,12 +184,17 @@ impl Manifest {
     }
 }
 
-/// The value of the first document. A file that begins with `{` is JSON to kubelet (`k8s.io/apimachinery/pkg/util/yaml`).
-fn read(text: &str) -> Result<Value, Failure> {
+/// The value of the first document, and the keys it gives twice. A file that begins with `{` is JSON to kubelet (`k8s.io/apimachinery/pkg/util/yaml`).
+fn read(text: &str) -> Result<(Value, Vec<String>), Failure> {
     if is_json(text) {
-        return serde_json::from_str(text).map_err(|error| {
-            no_manifest(&error).hint("kubelet takes a file that begins with `{` for JSON")
-        });
+        let value = serde_json::from_str(text).map_err(|error| {
+            let failure = no_manifest(&error);
+            match is_duplicate(&error) {
+                true => failure.hint("leave one of the two"),
+                false => failure.hint("kubelet takes a file that begins with `{` for JSON"),
+            }
+        })?;
+        return Ok((value, Vec::new()));
     }
     // kubelet's reader passes it by; this one would count it as a column.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -186,13 +203,22 @@ fn read(text: &str) -> Result<Value, Failure> {
     }
     let first = serde_yaml::Deserializer::from_str(text).next();
     let value = first.map_or(Ok(Value::Null), Value::deserialize);
-    value.map_err(|error| {
+    let read = match value {
+        Err(error) if is_duplicate(&error) => twice::read(text),
+        value => value.map(|value| (value, Vec::new())),
+    };
+    read.map_err(|error| {
         let failure = no_manifest(&error);
-        match error.to_string().contains("duplicate entry") {
-            true => failure.hint("leave one of the two; kubelet takes the last one"),
+        match is_duplicate(&error) {
+            true => failure.hint("leave one of the two"),
             false => failure.hint("put it right there, or move the file out of the folder"),
         }
     })
+}
+
+/// Whether a key is given twice. The YAML library has no kind for it.
+fn is_duplicate(error: &dyn fmt::Display) -> bool {
+    error.to_string().contains("duplicate entry")
 }
 
 fn is_json(text: &str) -> bool {

@@ -11,6 +11,8 @@ mod act;
 mod action;
 mod folder;
 mod journal;
+#[cfg(test)]
+mod journal_tests;
 pub mod make;
 mod places;
 mod run;

@@ -18,6 +18,8 @@ pub(crate) struct PlanState {
     pub(crate) busy: Vec<String>,
     /// What it put aside and is there no more, each with its host: `m1: /var/lib/…`.
     pub(crate) gone: Vec<String>,
+    /// The manifests that somebody else has written to since, each with its host.
+    pub(crate) changed: Vec<String>,
 }
 
 impl PlanState {
@@ -29,6 +31,7 @@ impl PlanState {
             unfinished: false,
             busy: Vec::new(),
             gone: Vec::new(),
+            changed: Vec::new(),
         };
         state.and(node, host);
         state
@@ -44,6 +47,9 @@ impl PlanState {
         let gone = host.gone.iter();
         self.gone
             .extend(gone.map(|path| format!("{node}: {}", path.display())));
+        let changed = host.changed.iter();
+        self.changed
+            .extend(changed.map(|path| format!("{node}: {}", path.display())));
     }
 
     /// Whether every step is done.

@@ -14,18 +14,18 @@ use etcd_operations::wire::{self, Progress};
 
 use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::{Error, ErrorKind};
-use crate::outcome::{RunError, RunErrorKind};
+use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 
 /// Where kubelet finds static pods on a node made by kubeadm.
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
 
-/// This host, when it is a control-plane node and we may work on it.
+/// This host, when it is a control-plane node and we may work on it. Etcds beside the one that is meant are told of.
 ///
 /// # Errors
 /// Why not: no manifests, or not root.
-pub(crate) fn host(selection: &Selection) -> Result<Node, Error> {
+pub(crate) fn host(selection: &Selection, notices: &NoticeSink) -> Result<Node, Error> {
     as_root()?;
-    node_at(Path::new("/"), selection)
+    node_at(Path::new("/"), selection, notices)
 }
 
 /// This host's name as a node, when it is a control-plane node and we may work on it. Its manifests may say what they
@@ -36,13 +36,13 @@ pub(crate) fn host(selection: &Selection) -> Result<Node, Error> {
 pub(crate) fn node_name() -> Result<String, Error> {
     as_root()?;
     Ok(host_at(Path::new("/"), &Selection::default())
-        .map_err(|failure| not_one(&failure))?
+        .map_err(|failure| not_one(Path::new("/"), &failure))?
         .node)
 }
 
 /// The static pods of this host cannot be read: it is no control-plane node, or their folder is gone.
-fn not_one(failure: &Failure) -> Error {
-    if has_control_plane_files(Path::new("/")) {
+fn not_one(root: &Path, failure: &Failure) -> Error {
+    if has_control_plane_files(root) {
         let mut error = Error::of_failure("", failure);
         error.message.clone_from(&failure.message);
         return error;
@@ -79,13 +79,20 @@ pub(crate) fn is_control_plane() -> bool {
     etcd_operations::look::is_control_plane(Path::new("/"))
 }
 
-fn node_at(root: &Path, selection: &Selection) -> Result<Node, Error> {
-    let host = host_at(root, selection).map_err(|failure| not_one(&failure))?;
+fn node_at(root: &Path, selection: &Selection, notices: &NoticeSink) -> Result<Node, Error> {
+    let host = host_at(root, selection).map_err(|failure| not_one(root, &failure))?;
     for stray in &host.strays {
         tracing::warn!("{}: {}", stray.path.display(), stray.problem);
     }
-    for other in &host.other_etcds {
-        tracing::warn!("{other}; --etcd {} works on it", other.pod);
+    for keys in &host.keys_twice {
+        notices(Notice::Told(keys.clone()));
+    }
+    let others = host.other_etcds.iter();
+    for other in others.filter(|_| selection.etcd.is_none()) {
+        notices(Notice::Told(format!(
+            "{other}; --etcd {} works on it",
+            other.pod
+        )));
     }
     Ok(Node {
         etcd: etcd_of(&host)?,
@@ -186,6 +193,8 @@ pub(crate) async fn operate(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     const ETCD: &str = "
@@ -205,6 +214,76 @@ spec:
   volumes: [{name: d, hostPath: {path: /var/lib/etcd, type: DirectoryOrCreate}}]
 ";
 
+    fn seen(root: &Path) -> Result<Node, Error> {
+        told(root, &Selection::default()).0
+    }
+
+    /// The host, and what is told of it.
+    fn told(root: &Path, selection: &Selection) -> (Result<Node, Error>, Vec<String>) {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let notices: NoticeSink = Arc::new(move |notice| {
+            if let Notice::Told(line) = notice {
+                sink.lock().unwrap().push(line);
+            }
+        });
+        let node = node_at(root, selection, &notices);
+        let lines = lines.lock().unwrap().clone();
+        (node, lines)
+    }
+
+    #[test]
+    fn another_etcd_is_told_of_unless_somebody_chose() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("etc/kubernetes/manifests");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
+        std::fs::write(root.path().join("proc/sys/kernel/hostname"), "cp-1\n").unwrap();
+        let events = ETCD
+            .replace("  name: etcd\n", "  name: etcd-events\n")
+            .replace("/var/lib/etcd", "/var/lib/etcd-events")
+            .replace("2379", "2383");
+        std::fs::write(folder.join("etcd-events.yaml"), events).unwrap();
+        std::fs::write(folder.join("etcd.yaml"), ETCD).unwrap();
+        let (node, lines) = told(root.path(), &Selection::default());
+        let target = node.unwrap().target().unwrap().clone();
+        assert_eq!(target.data_dir, Path::new("/var/lib/etcd"));
+        assert_eq!(
+            lines,
+            [
+                "/etc/kubernetes/manifests/etcd-events.yaml runs another etcd (etcd-events): it is left alone; \
+                 --etcd etcd-events works on it"
+            ]
+        );
+        let named = Selection {
+            etcd: Some("etcd-events".to_owned()),
+            ..Selection::default()
+        };
+        let (node, lines) = told(root.path(), &named);
+        let target = node.unwrap().target().unwrap().clone();
+        assert_eq!(target.data_dir, Path::new("/var/lib/etcd-events"));
+        assert_eq!(lines, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_control_plane_node_whose_folder_was_renamed_is_told_how_to_bring_it_back() {
+        let root = tempfile::tempdir().unwrap();
+        let renamed = root.path().join("etc/kubernetes/manifests.bak");
+        std::fs::create_dir_all(&renamed).unwrap();
+        std::fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
+        std::fs::write(root.path().join("proc/sys/kernel/hostname"), "cp-1\n").unwrap();
+        std::fs::write(renamed.join("etcd.yaml"), ETCD).unwrap();
+        let error = seen(root.path()).err().unwrap();
+        assert_eq!(
+            error.message,
+            "kubelet's folder /etc/kubernetes/manifests is not there; /etc/kubernetes/manifests.bak has etcd.yaml"
+        );
+        assert_eq!(
+            error.hints,
+            ["mv -T /etc/kubernetes/manifests.bak /etc/kubernetes/manifests"]
+        );
+    }
+
     #[test]
     fn the_manifest_tells_the_target() {
         let root = tempfile::tempdir().unwrap();
@@ -215,7 +294,7 @@ spec:
         };
         write("proc/sys/kernel/hostname", "CP-1\n");
         assert!(
-            node_at(root.path(), &Selection::default())
+            seen(root.path())
                 .err()
                 .unwrap()
                 .message
@@ -223,25 +302,28 @@ spec:
         );
         write("etc/kubernetes/manifests/.etcd.yaml", "half written");
         write("etc/kubernetes/manifests/other.yaml", "kind: [");
-        let none = node_at(root.path(), &Selection::default()).err().unwrap();
+        let none = seen(root.path()).err().unwrap();
         assert!(none.message.contains("has no etcd"), "{none}");
         assert!(
             none.hints.iter().any(|hint| hint.contains("other.yaml")),
             "{none:?}"
         );
         write("etc/kubernetes/manifests/etcd.yaml", ETCD);
-        let node = node_at(root.path(), &Selection::default()).unwrap();
+        let node = seen(root.path()).unwrap();
         assert_eq!(node.name, "cp-1", "as kubelet registers it");
         let target = node.target().unwrap();
         assert_eq!(target.pod, "etcd-cp-1");
         assert_eq!(target.client_urls, ["http://127.0.0.1:2379"]);
-        write(
-            "etc/kubernetes/manifests/etcd.yaml",
-            &format!("{ETCD}kind: Pod\n"),
-        );
-        assert!(
-            node_at(root.path(), &Selection::default()).is_err(),
-            "a key given twice"
+        let twice = ETCD.replace("kind: Pod\n", "kind: Pod\nkind: Pod\n");
+        write("etc/kubernetes/manifests/etcd.yaml", &twice);
+        let (node, lines) = told(root.path(), &Selection::default());
+        let data_dir = node.unwrap().target().unwrap().data_dir.clone();
+        assert_eq!(data_dir, Path::new("/var/lib/etcd"));
+        assert_eq!(
+            lines,
+            [
+                "/etc/kubernetes/manifests/etcd.yaml gives kind twice: kubelet takes the last one, and so does kubectl etcd"
+            ]
         );
     }
 }

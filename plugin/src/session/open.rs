@@ -174,7 +174,7 @@ impl Session {
         fleet: &FleetArgs,
         notices: NoticeSink,
     ) -> Result<Self, Error> {
-        let node = local::host(&connection.selection())?;
+        let node = local::host(&connection.selection(), &notices)?;
         Ok(Self {
             nodes: narrow(&[node], &fleet.node)?,
             left_alone: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etcd_datadir::datadir::{Comparison as Ranking, DataDir, DatabaseState, Verdict};
+use etcd_datadir::datadir::{Comparison as Ranking, DataDir, DatabaseState, Refusal, Verdict};
 use etcd_datadir::ids::MemberId;
 use etcd_datadir::membership::ViewMember;
 use schemars::JsonSchema;
@@ -291,6 +291,10 @@ fn judged(dir: &DataDir) -> (Fitness, String, Vec<String>) {
                 Vec::new(),
             )
         }
+        // Nothing is lost with it: it is as good as an empty one.
+        Verdict::BeyondUse(why @ Refusal::NeverJoined) => {
+            (Fitness::Empty, why.to_string(), Vec::new())
+        }
         Verdict::BeyondUse(why) => {
             let database = match &dir.database {
                 DatabaseState::Unreadable(error) => format!("; {error}"),
@@ -373,4 +377,33 @@ fn row(dir: &Directory, wide: bool) -> Vec<Field> {
         fields.push(field(dir.members.join(",")));
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_datadir::membership::Membership;
+
+    use super::*;
+
+    #[test]
+    fn a_member_that_never_joined_is_empty_and_not_beyond_use() {
+        let dir = DataDir {
+            path: "/var/lib/etcd".into(),
+            wal_dir: "/var/lib/etcd/member/wal".into(),
+            database_path: "/var/lib/etcd/member/snap/db".into(),
+            member_id: None,
+            cluster_id: None,
+            wal: None,
+            snaps: Vec::new(),
+            database: DatabaseState::Missing,
+            received: Vec::new(),
+            membership: Membership::default(),
+            verdict: Verdict::BeyondUse(Refusal::NeverJoined),
+            findings: Vec::new(),
+        };
+        let view = DataDirs::inspected(&[dir]);
+        let found = view.directories.first().unwrap();
+        assert_eq!(found.verdict, Fitness::Empty);
+        assert!(found.summary.starts_with("it is new"), "{}", found.summary);
+    }
 }

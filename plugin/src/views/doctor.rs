@@ -352,6 +352,7 @@ mod tests {
             (K::QuorumLost, S::Lost, VerdictWord::QuorumLost),
             (K::DatabaseDamaged, S::Lost, VerdictWord::Damaged),
             (K::StrayManifest, S::Degraded, VerdictWord::Degraded),
+            (K::KeyTwice, S::Degraded, VerdictWord::Degraded),
         ] {
             let view = Doctor::of_hosts(Vec::new(), Vec::new(), &diagnosis(kind, severity));
             assert_eq!(view.verdict, verdict);

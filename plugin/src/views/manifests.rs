@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use etcd_operations::manifest::{
-    Component as OfManifest, Kept, ManifestFile, PodId, Stray as Found, Why,
+    Component as OfManifest, Effect, Kept, ManifestFile, PodId, Stray as Found, Variable, Why,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -29,6 +29,8 @@ pub struct Manifests {
     pub strays: Vec<Stray>,
     /// Pods in the folder that run an etcd which is not the one that the apiserver uses: they are left alone.
     pub other_etcds: Vec<OtherEtcd>,
+    /// Manifests in the folder that give a key twice, each in a sentence.
+    pub keys_twice: Vec<String>,
     /// What a run of this program left there that was ended while it wrote. kubelet does not read it.
     pub unfinished: Vec<String>,
     /// Whether one was asked for: then its flags are shown.
@@ -50,7 +52,7 @@ pub struct Component {
     /// Its image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Its flags in their order; absent when they cannot be read.
+    /// Its flags in their order, and behind them those that its environment gives; absent when they cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flags: Option<Vec<Flag>>,
     /// Why its flags cannot be read.
@@ -68,6 +70,55 @@ pub struct Flag {
     pub name: String,
     /// Its value; `true` for a bare one.
     pub value: String,
+    /// Where it is given.
+    pub source: FlagSource,
+    /// The variable that gives it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+}
+
+/// Where a flag is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlagSource {
+    /// On the command line.
+    CommandLine,
+    /// By a variable of the environment.
+    Environment,
+    /// By a variable that etcd ignores: it knows no such flag.
+    IgnoredEnvironment,
+    /// By a variable, and on the command line as well: etcd does not start so.
+    ConflictingEnvironment,
+}
+
+impl Flag {
+    fn of_variable(variable: Variable) -> Self {
+        Self {
+            name: variable.flag,
+            value: variable.value,
+            source: match variable.effect {
+                Effect::Sets => FlagSource::Environment,
+                Effect::Ignored => FlagSource::IgnoredEnvironment,
+                Effect::Conflicts => FlagSource::ConflictingEnvironment,
+            },
+            variable: Some(variable.name),
+        }
+    }
+
+    /// Where it is given, in words.
+    fn source(&self) -> String {
+        let variable = self.variable.as_deref().unwrap_or_default();
+        match self.source {
+            FlagSource::CommandLine => "flag".to_owned(),
+            FlagSource::Environment => format!("environment: {variable}"),
+            FlagSource::IgnoredEnvironment => {
+                format!("environment: {variable}, which etcd does not know and ignores")
+            }
+            FlagSource::ConflictingEnvironment => {
+                format!("environment: {variable}, beside the flag: etcd does not start")
+            }
+        }
+    }
 }
 
 /// A manifest that was put aside.
@@ -138,6 +189,7 @@ impl Manifests {
             components: Vec::new(),
             strays: Vec::new(),
             other_etcds: Vec::new(),
+            keys_twice: Vec::new(),
             unfinished: Vec::new(),
             one: false,
         }
@@ -157,8 +209,13 @@ impl Component {
                 let flag = |one: etcd_operations::flags::GivenFlag| Flag {
                     name: one.name,
                     value: one.value,
+                    source: FlagSource::CommandLine,
+                    variable: None,
                 };
-                (Some(given.into_iter().map(flag).collect()), None)
+                let given = given.into_iter().map(flag);
+                let variables = component.variables().into_iter();
+                let flags = given.chain(variables.map(Flag::of_variable));
+                (Some(flags.collect()), None)
             }
             Err(error) => (None, Some(error.to_string())),
         };
@@ -222,6 +279,9 @@ impl View for Manifests {
                 "note: {path} runs another etcd ({pod}): it is left alone; --etcd {pod} works on it\n"
             ));
         }
+        for keys in &self.keys_twice {
+            text.push_str(&format!("note: {}\n", clean(keys)));
+        }
         for path in &self.unfinished {
             let path = clean(path);
             text.push_str(&format!(
@@ -281,11 +341,7 @@ impl Component {
             text.push_str(&format!("flags  not known: {}\n", clean(why)));
         }
         if let Some(flags) = &self.flags {
-            let mut grid = Grid::new().text("FLAG").text("VALUE");
-            for flag in flags {
-                grid.row(vec![field(&flag.name), field(&flag.value)]);
-            }
-            text.push_str(&format!("\n{}", grid.draw(paint)));
+            text.push_str(&format!("\n{}", settings(flags).draw(paint)));
         }
         if !self.kept.is_empty() {
             let mut grid = Grid::new().text("KEPT").text("SINCE").text("WHY");
@@ -308,6 +364,60 @@ impl Component {
     }
 }
 
+/// The flags and their values; where each is given only if there are several places.
+fn settings(flags: &[Flag]) -> Grid {
+    let in_environment = flags.iter().any(|flag| flag.variable.is_some());
+    let grid = Grid::new().text("FLAG").text("VALUE");
+    let mut grid = match in_environment {
+        true => grid.text("GIVEN BY"),
+        false => grid,
+    };
+    for flag in flags {
+        let mut row = vec![field(&flag.name), field(&flag.value)];
+        if in_environment {
+            row.push(field(flag.source()));
+        }
+        grid.row(row);
+    }
+    grid
+}
+
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_operations::manifest::Manifest;
+
+    use super::*;
+
+    #[test]
+    fn settings_of_the_environment_are_shown_with_their_source() {
+        let text = "kind: Pod\nmetadata: {name: etcd}\nspec: {containers: [{name: etcd, image: e, command: [etcd, --name=a], \
+                    env: [{name: ETCD_DATA_DIR, value: /d}, {name: ETCD_NAME, value: b}]}]}\n";
+        let manifest = Manifest::parse(text.as_bytes()).unwrap();
+        let component = manifest.component("etcd").unwrap();
+        let shown = Component::new(&manifest.pod(), &component, None, &[]);
+        let sources = shown.flags.as_ref().unwrap().iter().map(|one| one.source);
+        assert_eq!(
+            sources.collect::<Vec<_>>(),
+            [
+                FlagSource::CommandLine,
+                FlagSource::Environment,
+                FlagSource::ConflictingEnvironment
+            ]
+        );
+        let table = shown.whole(Paint::Plain);
+        assert!(table.contains("environment: ETCD_DATA_DIR"), "{table}");
+        assert!(
+            table.contains("ETCD_NAME, beside the flag: etcd does not start"),
+            "{table}"
+        );
+        let plain = text.replace("ETCD_", "X_");
+        let manifest = Manifest::parse(plain.as_bytes()).unwrap();
+        let component = manifest.component("etcd").unwrap();
+        let shown = Component::new(&manifest.pod(), &component, None, &[]);
+        assert!(!shown.whole(Paint::Plain).contains("GIVEN BY"));
+    }
 }

@@ -52,6 +52,24 @@ impl DatabaseState {
         self.is_whole() || self.facts().is_some_and(unchecked)
     }
 
+    /// Whether nothing was ever written to it. etcd makes the database first, with the bucket `meta` alone, and the others when
+    /// it has joined.
+    pub(super) fn is_new(&self) -> bool {
+        self.facts().is_some_and(|facts| {
+            let empty = facts.consistent_index() == 0 && facts.revision == 0;
+            let alone = facts.members.is_empty() && facts.removed.is_empty();
+            empty && alone && facts.cluster_version.is_none() && self.lacks_at_most_keys()
+        })
+    }
+
+    /// Whether nothing is known to be wrong with it but that the bucket of the keys was not made yet.
+    fn lacks_at_most_keys(&self) -> bool {
+        let check = self.facts().and_then(|facts| facts.check.as_ref());
+        let findings = check.map(|check| check.findings.as_slice());
+        let mut fatal = findings.unwrap_or_default().iter().filter(|one| one.fatal);
+        fatal.all(|one| matches!(one.damage, Damage::MissingBucket { .. }))
+    }
+
     /// What was found on the walk that makes it unreliable.
     pub(super) fn fatal(&self) -> Option<String> {
         let check = self.facts()?.check.as_ref()?;

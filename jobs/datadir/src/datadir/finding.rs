@@ -21,6 +21,12 @@ pub enum Refusal {
         /// What the database says was applied.
         consistent_index: u64,
     },
+    /// There is no WAL, and nothing was ever written to the database: etcd made it before it had asked the cluster to let it
+    /// join, and ended.
+    #[error(
+        "it is new: the database is empty and there is no WAL, so it has not joined a cluster yet"
+    )]
+    NeverJoined,
     /// The WAL is damaged where etcd does not repair it.
     #[error("the WAL is damaged: {0}")]
     WalDamaged(WalDamage),

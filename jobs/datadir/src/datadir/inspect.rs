@@ -279,6 +279,9 @@ impl DataDir {
                 DatabaseState::Unreadable(error) => {
                     Verdict::BeyondUse(Refusal::DatabaseDamaged(error.to_string()))
                 }
+                DatabaseState::Readable(_) if self.database.is_new() => {
+                    Verdict::BeyondUse(Refusal::NeverJoined)
+                }
                 DatabaseState::Readable(_) => self.without_start(Refusal::NoWal {
                     consistent_index: self.consistent_index(),
                 }),

@@ -8,6 +8,7 @@ use etcd_datadir::datadir::{Finding, InspectOptions, Refusal, Verdict, inspect, 
 use etcd_datadir::progress::ignore;
 
 use crate::damage::database;
+use crate::support::bolt::{Shape, build};
 
 /// A data directory with a database and no WAL.
 fn without_wal() -> tempfile::TempDir {
@@ -42,6 +43,29 @@ fn an_unchecked_database_can_be_restored_from() {
         let ranking = rank(&[found]);
         assert!(ranking.best().is_some());
         assert_eq!(ranking.of_unknown_cluster, [0]);
+    }
+}
+
+#[test]
+fn a_member_that_never_joined_is_new_and_not_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("member/snap")).unwrap();
+    // As etcd leaves it that could not reach the cluster: 3.6 has no bucket for keys yet.
+    for buckets in [&["meta"][..], &["key", "lease", "meta"]] {
+        let buckets: Vec<_> = buckets
+            .iter()
+            .map(|name| ((*name).to_owned(), Vec::new()))
+            .collect();
+        std::fs::write(db(dir.path()), build(&buckets, &Shape::default())).unwrap();
+        for skip_database_check in [false, true] {
+            let options = InspectOptions {
+                skip_database_check,
+                ..InspectOptions::default()
+            };
+            let found = inspect(dir.path(), &options, &mut ignore).unwrap();
+            assert_eq!(found.verdict, Verdict::BeyondUse(Refusal::NeverJoined));
+            assert_eq!(found.reach(), None);
+        }
     }
 }
 

@@ -100,7 +100,7 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
     if manifests.etcd_is_external || !belongs_here || unclear {
         return;
     }
-    let mut evidence = vec![format!("{folder} has none and none is archived")];
+    let mut evidence = vec![manifests.none_of(ControlPlane::Etcd)];
     evidence.extend(manifests.elsewhere(ControlPlane::Etcd).map(|found| {
         let path = found.path.display();
         let written = found.modified.map_or_else(String::new, |at| {
@@ -108,8 +108,7 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
         });
         format!("{path} is one{written}")
     }));
-    let outdated = look.etcd.failure().and_then(|failure| failure.hint.clone());
-    evidence.extend(outdated);
+    evidence.extend(manifests.etcd_data.iter().map(ToString::to_string));
     let mut elsewhere = manifests.elsewhere(ControlPlane::Etcd);
     let next = match elsewhere.next() {
         Some(found) => {
@@ -118,7 +117,7 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
                 .note("if it is what ran last; kubelet starts it at once")
         }
         None => Next::on(node, "kubeadm init phase etcd local").note(format!(
-            "it writes a new one, with the flags that kubeadm gives; if the old one lies elsewhere, it belongs into {folder}"
+            "it writes a new one, with the flags that kubeadm gives and its data where kubeadm's configuration says; if the old one lies elsewhere, it belongs into {folder}"
         )),
     };
     let severity = match working_elsewhere(look, looks) {
@@ -161,9 +160,7 @@ fn missing(notes: &mut Notes<'_>, manifests: &Manifests, component: ControlPlane
             "if somebody moved it, it belongs into {folder}; else kubeadm init phase control-plane writes a new one"
         )),
     };
-    let mut evidence = vec![format!(
-        "{folder} has no manifest of it and none is archived"
-    )];
+    let mut evidence = vec![manifests.none_of(component)];
     evidence.extend(found.map(|found| format!("{} is one", found.path.display())));
     notes.degraded(
         Kind::ComponentStopped,

@@ -172,6 +172,7 @@ fn pod(component: ControlPlane) -> PodManifest {
         },
         images: vec![format!("registry.k8s.io/{component}:1")],
         other_etcd: false,
+        keys_twice: Vec::new(),
     }
 }
 
@@ -197,6 +198,8 @@ pub(crate) fn healthy() -> Look {
             aside: Answer::Ok(Vec::new()),
             taken_out: Vec::new(),
             elsewhere: Vec::new(),
+            etcd_data: Vec::new(),
+            outdated: Vec::new(),
             etcd_is_external: false,
         }),
         etcd: Answer::Ok(EtcdManifest {

@@ -35,6 +35,7 @@ pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) {
     kubelet(notes);
     folder(notes, looks);
     strays(notes);
+    keys_twice(notes);
     etcds(notes);
     certificates(notes);
     images(notes);
@@ -226,6 +227,31 @@ fn strays(notes: &mut Notes<'_>) {
             summary,
             vec![format!("{path}: {}", stray.problem)],
             Next::on(node, command).note(note),
+        );
+    }
+}
+
+/// Manifests that give a key twice. kubelet runs them, and whoever reads the first of the two is misled.
+fn keys_twice(notes: &mut Notes<'_>) {
+    let (look, node) = (notes.look, notes.node());
+    let pods = look.manifests.ok().map(|found| found.pods.as_slice());
+    for pod in pods.unwrap_or_default() {
+        let Some(first) = pod.keys_twice.first() else {
+            continue;
+        };
+        let (path, keys) = (pod.path.display(), pod.keys_twice.join(", "));
+        let last = first.rsplit('.').next().unwrap_or(first);
+        notes.degraded(
+            Kind::KeyTwice,
+            format!("{path} on {node} gives {keys} twice"),
+            vec!["kubelet takes the last one".to_owned()],
+            Next::on(
+                node,
+                CommandLine::new("grep -nF")
+                    .operand(format!("{last}:"))
+                    .operand(path),
+            )
+            .note("take the one out that is not meant"),
         );
     }
 }

@@ -2,6 +2,7 @@
 
 use super::cluster::{inspection, own_cluster, own_id, own_name, voters, working_elsewhere};
 use super::components::logs_of;
+use super::data::{behind, data, end_of_log};
 use super::host::kubelet_errors;
 use super::words::{self, Cause};
 use super::{Next, Notes, Severity, SituationKind as Kind};
@@ -132,24 +133,33 @@ fn down(notes: &mut Notes<'_>, looks: &[Look]) {
     if let Some(LockState::Unknown { why }) = cold.map(|cold| &cold.lock) {
         notes.unseen("the lock on etcd's database", why);
     }
-    let Some((kind, cause)) = kind(look, cold, by_words) else {
+    let behind = behind(look, looks);
+    let Some((kind, cause)) = kind(look, cold, by_words, behind.is_some()) else {
         unexplained(notes, cold);
         return;
     };
     let mut evidence = Vec::new();
-    evidence.extend(cold.and_then(data));
+    match kind {
+        // As far as the directory goes it is whole; what is missing is only known elsewhere.
+        Kind::DataBehind => evidence.extend(behind.or_else(|| end_of_log(look))),
+        _ => evidence.extend(cold.and_then(data)),
+    }
     evidence.extend(container_words(look));
     evidence.extend(members_elsewhere(look, looks));
     let is_data = matches!(
         kind,
-        Kind::DatabaseDamaged | Kind::WalDamaged | Kind::DataMissing | Kind::MemberRemoved
+        Kind::DatabaseDamaged
+            | Kind::WalDamaged
+            | Kind::DataMissing
+            | Kind::DataBehind
+            | Kind::MemberRemoved
     );
     let severity = if is_data {
         Severity::Lost
     } else {
         Severity::Degraded
     };
-    let next = if is_data {
+    let next = if is_data || (kind == Kind::NotJoined && working_elsewhere(look, looks).is_some()) {
         remedy(look, looks)
     } else {
         repair(look, kind)
@@ -163,10 +173,23 @@ fn kind(
     look: &Look,
     cold: Option<&ColdEtcd>,
     by_words: Option<Cause>,
+    behind: bool,
 ) -> Option<(Kind, &'static str)> {
     const DATABASE: (Kind, &str) = (Kind::DatabaseDamaged, "its database is damaged");
     const WAL: (Kind, &str) = (Kind::WalDamaged, "its WAL is damaged");
     const MISSING: (Kind, &str) = (Kind::DataMissing, "its data is not there");
+    const BEHIND: (Kind, &str) = (
+        Kind::DataBehind,
+        "its data is empty or behind the cluster: entries that it has confirmed are gone",
+    );
+    const INITIAL_CLUSTER: (Kind, &str) = (
+        Kind::WrongInitialCluster,
+        "its --initial-cluster does not fit the cluster",
+    );
+    const NEW: (Kind, &str) = (
+        Kind::NotJoined,
+        "it is new, and has not joined the cluster yet",
+    );
     const REMOVED: (Kind, &str) = (Kind::MemberRemoved, "it was removed from the cluster");
     let read = inspection(look);
     let refusal = read.and_then(|read| read.refusal);
@@ -184,8 +207,9 @@ fn kind(
             return Some((Kind::DataMissing, "its database is not there"));
         }
         Some(RefusalKind::Removed) => return Some(REMOVED),
-        Some(RefusalKind::Unknown) | None => {}
+        Some(RefusalKind::NeverJoined | RefusalKind::Unknown) | None => {}
     }
+    let new = refusal == Some(RefusalKind::NeverJoined);
     let starts =
         read.is_some_and(|read| matches!(read.fitness, Fitness::Starts | Fitness::StartsWithLoss));
     let none = cold.is_some_and(|cold| !cold.exists)
@@ -198,22 +222,23 @@ fn kind(
             "it does not get on with a certificate",
         )),
         Some(Cause::Flags) => Some((Kind::BadFlags, "it does not take its flags")),
+        Some(Cause::InitialCluster) if new => Some(INITIAL_CLUSTER),
+        _ if new => Some(NEW),
+        Some(Cause::Removed) => Some(REMOVED),
+        _ if behind => Some(BEHIND),
         // It joins nothing without data, whatever it says of its flags.
         _ if none => Some(MISSING),
         // Of an earlier start: what lies there now is whole.
         Some(Cause::Database | Cause::Wal | Cause::DataMissing) if starts => None,
+        Some(Cause::Behind) => Some(BEHIND),
         Some(Cause::Database) => Some(DATABASE),
         Some(Cause::Wal) => Some(WAL),
         Some(Cause::DataMissing) => Some(MISSING),
-        Some(Cause::Removed) => Some(REMOVED),
         Some(Cause::RemovedTwice) => Some((
             Kind::WalDamaged,
             "its log removes a member that its database has not got any more",
         )),
-        Some(Cause::InitialCluster) => Some((
-            Kind::WrongInitialCluster,
-            "its --initial-cluster does not fit the cluster",
-        )),
+        Some(Cause::InitialCluster) => Some(INITIAL_CLUSTER),
         None => None,
     }
 }
@@ -266,6 +291,8 @@ fn repair(look: &Look, kind: Kind) -> Next {
         Kind::WrongInitialCluster | Kind::BadFlags => {
             Next::on(node, "kubectl etcd manifest diff etcd").note("it shows what was changed last")
         }
+        Kind::NotJoined => Next::on(node, "kubectl etcd manifest show etcd")
+            .note("it waits for the members of its --initial-cluster: start these first"),
         _ => Next::on(node, "kubectl etcd manifest show etcd"),
     }
 }
@@ -332,41 +359,6 @@ fn unexplained(notes: &mut Notes<'_>, cold: Option<&ColdEtcd>) {
         }
     };
     notes.degraded(Kind::EtcdDown, summary, evidence, next);
-}
-
-/// What the data directory is, as evidence.
-fn data(cold: &ColdEtcd) -> Option<String> {
-    let path = cold.data_dir.display();
-    if !cold.exists {
-        return Some(format!("{path} is not there"));
-    }
-    if let LockState::Held { by } = &cold.lock {
-        return Some(match by {
-            Some(holder) => {
-                let program = holder.program.as_deref().unwrap_or("a process");
-                format!("{program} (process {}) has the lock on {path}", holder.pid)
-            }
-            None => format!("somebody has the lock on {path}"),
-        });
-    }
-    let read = cold.inspection.as_ref()?.ok()?;
-    let what = match (read.fitness, &read.why) {
-        (Fitness::Running, _) => "was changed while it was read".to_owned(),
-        (Fitness::Empty, _) => "has no member in it".to_owned(),
-        (Fitness::Starts, _) => "is whole as far as it was read: etcd starts from it".to_owned(),
-        (Fitness::StartsWithLoss, _) => {
-            format!(
-                "can be started from, with a loss: {}",
-                read.losses.join("; ")
-            )
-        }
-        (Fitness::RestoreFrom, Some(why)) => {
-            format!("{why}; a new cluster can be restored from its database")
-        }
-        (Fitness::BeyondUse, Some(why)) => format!("{why}; nothing can be restored from it"),
-        (Fitness::RestoreFrom | Fitness::BeyondUse, None) => "cannot be started from".to_owned(),
-    };
-    Some(format!("{path}: {what}"))
 }
 
 /// What the member's last container left.

@@ -5,8 +5,9 @@ use super::*;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{
-    ArchivedManifest, ControlPlane, Doubt, ElsewhereManifest, Fitness, Holder, Inspection,
-    LockState, Place, PodManifest, Position, RefusalKind, UnfinishedPlan,
+    ArchivedManifest, ControlPlane, DataFolder, Doubt, ElsewhereManifest, Fitness, Holder,
+    Inspection, LockState, OutdatedManifest, Place, PodManifest, Position, RefusalKind,
+    UnfinishedPlan,
 };
 use crate::manifest::PodId;
 
@@ -86,6 +87,38 @@ fn each_situation_is_told_with_its_command() {
                 .down(Some("panic: tocommit(506) is out of range"))
                 .data(broken(RefusalKind::WalDamaged, reach())),
             vec![K::WalDamaged],
+            "kubectl etcd member replace cp-1",
+        ),
+        (
+            "the disk of one member was emptied while its etcd ran",
+            healthy()
+                .down(Some("panic: tocommit(1000) is out of range [lastIndex(0)]"))
+                .data(new_log()),
+            vec![K::DataBehind],
+            "kubectl etcd member replace cp-1",
+        ),
+        (
+            "the same, and its words are lost",
+            healthy().down(None).data(new_log()),
+            vec![K::DataBehind],
+            "kubectl etcd member replace cp-1",
+        ),
+        (
+            "a member has lost the end of its log",
+            healthy().down(Some(
+                "panic: tocommit(1000) is out of range [lastIndex(990)]",
+            )),
+            vec![K::DataBehind],
+            "kubectl etcd member replace cp-1",
+        ),
+        (
+            "a new member has not joined",
+            healthy()
+                .down(Some(
+                    "discovery failed: cannot fetch cluster info from peer urls",
+                ))
+                .data(broken(RefusalKind::NeverJoined, None)),
+            vec![K::NotJoined],
             "kubectl etcd member replace cp-1",
         ),
         (
@@ -563,6 +596,114 @@ fn archived(doubts: Vec<Doubt>) -> ArchivedManifest {
     }
 }
 
+/// A log without an entry, as etcd makes it in an empty directory.
+fn new_log() -> Inspection {
+    let nowhere = Some(Position::default());
+    Inspection {
+        reach: nowhere,
+        wal_end: nowhere,
+        database: nowhere,
+        ..whole()
+    }
+}
+
+#[test]
+fn a_log_that_is_empty_beside_a_cluster_is_not_called_whole() {
+    let words = "panic: tocommit(1000) is out of range [lastIndex(0)]";
+    let look = healthy().down(Some(words)).data(new_log());
+    let found = diagnose(&[look], now());
+    let behind = found.situations.first().unwrap();
+    assert_eq!(behind.severity, Severity::Lost);
+    let evidence: Vec<_> = behind
+        .evidence
+        .iter()
+        .map(|one| one.text.as_str())
+        .collect();
+    assert_eq!(
+        evidence[0],
+        "its log is new and empty, and cp-2 has applied entries up to index 1000"
+    );
+    assert!(
+        !evidence.iter().any(|one| one.contains("whole")),
+        "{evidence:?}"
+    );
+}
+
+#[test]
+fn a_member_that_never_joined_is_no_loss() {
+    let joining = || {
+        let never = Inspection {
+            why: Some("it is new".into()),
+            ..broken(RefusalKind::NeverJoined, None)
+        };
+        healthy()
+            .down(Some("discovery failed: no route"))
+            .data(never)
+    };
+    let diagnosis = diagnose(&[joining()], now());
+    let new = diagnosis.situations.first().unwrap();
+    assert_eq!(
+        (new.kind, new.severity),
+        (SituationKind::NotJoined, Severity::Degraded)
+    );
+    assert!(new.evidence[0].text.ends_with(": it is new"), "{new:?}");
+    let flags = "discovery failed: error validating peerURLs: member count is unequal";
+    let (kinds, _) = found_of_words(joining(), flags);
+    assert_eq!(kinds, [SituationKind::WrongInitialCluster]);
+    // Where nobody works it has nobody to join.
+    let (kinds, next) = found(joining().alone());
+    assert!(
+        kinds.contains(&SituationKind::NotJoined),
+        "{kinds:?} {next}"
+    );
+}
+
+fn found_of_words(look: Look, words: &str) -> (Vec<SituationKind>, String) {
+    let inspection = super::cluster::inspection(&look).unwrap().clone();
+    found(look.down(Some(words)).data(inspection))
+}
+
+#[test]
+fn a_host_without_a_manifest_of_etcd_is_told_of_its_data_and_of_old_copies() {
+    let mut look = healthy().down(None).single();
+    look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+    if let Answer::Ok(manifests) = &mut look.manifests {
+        manifests.pods.remove(0);
+        manifests.outdated = vec![OutdatedManifest {
+            component: ControlPlane::Etcd,
+            path: "/kept/etcd.yaml.returned".into(),
+        }];
+        manifests.etcd_data = vec![DataFolder {
+            path: "/var/lib/etcd-new".into(),
+            modified: "2026-11-20T21:00:00Z".parse().unwrap(),
+        }];
+    }
+    let found = diagnose(&[look], now());
+    let mut situations = found.situations.iter();
+    let none = situations.find(|one| one.kind == SituationKind::NoEtcdManifest);
+    let evidence = none.unwrap().evidence.iter();
+    let evidence: Vec<_> = evidence.map(|one| one.text.as_str()).collect();
+    assert_eq!(
+        evidence,
+        [
+            "/etc/kubernetes/manifests has none, and the archived /kept/etcd.yaml.returned is older than what ran last",
+            "data of an etcd is in /var/lib/etcd-new, last written 2026-11-20T21:00:00Z",
+        ]
+    );
+}
+
+#[test]
+fn a_manifest_that_gives_a_key_twice_is_told_and_counts() {
+    let look = change(|look| {
+        if let Answer::Ok(manifests) = &mut look.manifests {
+            manifests.pods[0].keys_twice = vec!["metadata.labels.a b'c".to_owned()];
+        }
+    });
+    let (kinds, next) = found(look);
+    assert_eq!(kinds, [SituationKind::KeyTwice]);
+    assert_eq!(next, "grep -nF \"a b'c:\" /etc/kubernetes/manifests/etcd.yaml");
+}
+
 #[test]
 fn a_lone_etcd_without_a_manifest_is_lost_and_one_of_three_is_not() {
     let severity = |look: Look| {
@@ -615,6 +756,7 @@ fn another_etcd_is_told_and_which_one_is_meant_is_asked() {
             name: name.into(),
         },
         images: Vec::new(),
+        keys_twice: Vec::new(),
         other_etcd: true,
     };
     let mut look = healthy();

@@ -9,6 +9,8 @@ use crate::runtime::State;
 pub(super) enum Cause {
     Database,
     Wal,
+    /// raft is told of entries that the member has confirmed and does not have any more.
+    Behind,
     DataMissing,
     Removed,
     /// A member that the log removes is gone from the database already. etcd before 3.6 does not get over that.
@@ -58,10 +60,10 @@ const MEANINGS: &[(Cause, &[&str])] = &[
             "version mismatch",
         ],
     ),
+    (Cause::Behind, &["tocommit("]),
     (
         Cause::Wal,
         &[
-            "tocommit(",
             "cannot use none as id",
             "crc mismatch",
             "wal: ",
@@ -166,7 +168,7 @@ mod tests {
             ),
             (
                 "panic: tocommit(506) is out of range [lastIndex(44)]. Was the raft log corrupted, truncated, or lost?",
-                Cause::Wal,
+                Cause::Behind,
             ),
             ("panic: cannot use none as id", Cause::Wal),
             (

@@ -26,6 +26,9 @@ pub struct PlanOnHost {
     /// What it put aside there and is there no more: it cannot be taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<PathBuf>,
+    /// The manifests there that somebody else has written to since: an undo does not write over that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<PathBuf>,
 }
 
 /// A plan that cannot be read.
@@ -79,6 +82,7 @@ pub(super) fn plans(wanted: Option<&PlanId>) -> Result<HostAnswer, Failure> {
             busy: unfinished && plans.hold(id).is_err(),
             steps: steps_of(&plans, id)?,
             gone: plans.journal_of(id)?.gone()?,
+            changed: plans.journal_of(id)?.changed()?,
             unfinished,
         })
     };
@@ -141,6 +145,7 @@ mod tests {
                 unfinished: true,
                 busy: false,
                 gone: Vec::new(),
+                changed: Vec::new(),
                 steps: vec![StepOnHost {
                     number: 7,
                     state: StepState::Done { done: Done::Plain },

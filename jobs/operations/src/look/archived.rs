@@ -49,6 +49,27 @@ pub struct ArchivedManifest {
     pub doubts: Vec<Doubt>,
 }
 
+/// A folder with data of an etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataFolder {
+    /// The data directory on the host.
+    pub path: PathBuf,
+    /// When an etcd last wrote to it.
+    pub modified: Timestamp,
+}
+
+impl fmt::Display for DataFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "data of an etcd is in {}, last written {}",
+            self.path.display(),
+            day(self.modified)
+        )
+    }
+}
+
 /// What the last container of a component was made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -333,6 +354,34 @@ fn differing_flags(component: &Component, ran: &LastRan) -> Vec<Doubt> {
         ran: ran.flags.get(name).cloned(),
     };
     names.into_iter().filter(differs).map(doubt).collect()
+}
+
+/// Where kubeadm has etcd's data.
+const DEFAULT_DATA: &str = "/var/lib/etcd";
+
+/// So many folders with data are told.
+const MOST_FOLDERS: usize = 5;
+
+/// The data of etcds where kubeadm has it and beside that, those of other etcds aside; the newest first.
+pub(super) fn data_folders(root: &Path, others: &[PathBuf]) -> Vec<DataFolder> {
+    let usual = PathBuf::from(DEFAULT_DATA);
+    let beside = siblings(root, &usual).into_iter();
+    let folders = std::iter::once(usual).chain(beside);
+    let mut found: Vec<DataFolder> = folders
+        .filter(|path| !others.contains(path))
+        .filter_map(|path| {
+            Some(DataFolder {
+                modified: last_written(root, &path)?,
+                path,
+            })
+        })
+        .collect();
+    found.sort_by(|one, other| {
+        let order = other.modified.cmp(&one.modified);
+        order.then_with(|| one.path.cmp(&other.path))
+    });
+    found.truncate(MOST_FOLDERS);
+    found
 }
 
 /// When an etcd last wrote to a data directory: to its database or its log.

@@ -185,20 +185,26 @@ fn a_copy_that_came_back_is_never_brought_back_again() {
         let failure = read.etcd("cp-1").unwrap_err();
         assert_eq!(failure.kind, FailureKind::Missing);
         assert!(read.told.archived(ControlPlane::Etcd).is_none());
-        failure
+        (failure, read.told)
     };
-    let failure = none(&[(&format!("{KEPT}.returned"), ETCD)]);
-    assert!(
-        failure
-            .message
-            .starts_with("no manifest of etcd: /etc/kubernetes/manifests has none"),
-        "{failure}"
+    let (failure, told) = none(&[
+        (&format!("{KEPT}.returned"), ETCD),
+        ("/var/lib/etcd-new/member/snap/db", "x"),
+    ]);
+    assert_eq!(
+        failure.message,
+        format!(
+            "no manifest of etcd: /etc/kubernetes/manifests has none, and the archived {KEPT}.returned is older than what ran last"
+        )
     );
-    let hint = failure.hint.unwrap();
-    assert!(
-        hint.contains("older than what ran last") && hint.contains("--manifest"),
-        "{hint}"
-    );
+    let outdated = told.outdated(ControlPlane::Etcd).unwrap();
+    assert_eq!(outdated.path, Path::new(&format!("{KEPT}.returned")));
+    let data: Vec<&Path> = told
+        .etcd_data
+        .iter()
+        .map(|one| one.path.as_path())
+        .collect();
+    assert_eq!(data, [Path::new("/var/lib/etcd-new")]);
     // An earlier one neither: what came back after it ran later.
     let earlier = "/var/lib/kubectl-etcd/manifests/etcd.yaml-2026-10-01T000000Z.stopped";
     none(&[(earlier, ETCD), (&format!("{KEPT}.returned"), ETCD)]);

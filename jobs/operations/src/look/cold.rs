@@ -95,6 +95,8 @@ pub enum Fitness {
 pub enum RefusalKind {
     /// There is a database and no WAL.
     NoWal,
+    /// It is new: the database is empty, and it has not joined a cluster yet.
+    NeverJoined,
     /// The WAL is damaged, or lost its end, or entries in it.
     WalDamaged,
     /// WAL and database do not belong together.
@@ -341,6 +343,7 @@ fn inspection(dir: &DataDir) -> Inspection {
 fn kind(refusal: &Refusal) -> RefusalKind {
     match refusal {
         Refusal::NoWal { .. } => RefusalKind::NoWal,
+        Refusal::NeverJoined => RefusalKind::NeverJoined,
         Refusal::WalDamaged(_)
         | Refusal::NoMetadata
         | Refusal::WalTooShort { .. }

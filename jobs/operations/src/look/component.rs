@@ -41,6 +41,16 @@ impl ControlPlane {
             Self::Scheduler => "kube-scheduler",
         }
     }
+
+    /// What of `kubeadm init phase` writes its manifest.
+    pub(crate) fn phase(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd local",
+            Self::Apiserver => "control-plane apiserver",
+            Self::ControllerManager => "control-plane controller-manager",
+            Self::Scheduler => "control-plane scheduler",
+        }
+    }
 }
 
 impl fmt::Display for ControlPlane {

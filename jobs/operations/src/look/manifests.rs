@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::archived::data_folders;
 use super::live::PeerFiles;
 use super::since::fingerprints;
-use super::{ArchivedManifest, ControlPlane, RuntimeLook, certificates};
+use super::{ArchivedManifest, ControlPlane, DataFolder, RuntimeLook, certificates};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::flags::{Flags, parts, target_from_pod};
 use crate::https::Pair;
@@ -43,6 +44,12 @@ pub struct Manifests {
     /// Manifests of components that have none in the folder, where kubelet does not look; the newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<ElsewhereManifest>,
+    /// Where there is data of an etcd, if it has no manifest that could be started; the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub etcd_data: Vec<DataFolder>,
+    /// Copies of components without a manifest that are history: something else ran since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outdated: Vec<OutdatedManifest>,
     /// Whether the apiserver uses an etcd of other hosts.
     #[serde(default)]
     pub etcd_is_external: bool,
@@ -68,6 +75,41 @@ impl Manifests {
     pub fn elsewhere(&self, component: ControlPlane) -> impl Iterator<Item = &ElsewhereManifest> {
         let of = move |one: &&ElsewhereManifest| one.component == component;
         self.elsewhere.iter().filter(of)
+    }
+
+    /// The newest copy of a component without a manifest, if it is history.
+    pub fn outdated(&self, component: ControlPlane) -> Option<&OutdatedManifest> {
+        let mut all = self.outdated.iter();
+        all.find(|one| one.component == component)
+    }
+
+    /// That there is no manifest of a component: neither in the folder nor to be brought back.
+    pub(crate) fn none_of(&self, component: ControlPlane) -> String {
+        let folder = self.folder.display();
+        match self.outdated(component) {
+            None => format!("{folder} has none and none is archived"),
+            Some(outdated) => format!("{folder} has none, and {outdated}"),
+        }
+    }
+}
+
+/// A copy of a manifest that is older than what ran last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutdatedManifest {
+    /// What it runs.
+    pub component: ControlPlane,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl std::fmt::Display for OutdatedManifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the archived {} is older than what ran last",
+            self.path.display()
+        )
     }
 }
 
@@ -102,6 +144,9 @@ pub struct PodManifest {
     /// Whether it runs an etcd that is not the one that the apiserver uses: it is left alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub other_etcd: bool,
+    /// The keys that it gives more than once; the last one counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys_twice: Vec<String>,
 }
 
 /// A file in the folder that kubelet reads and that does no good.
@@ -269,6 +314,11 @@ pub(super) fn read(root: &Path, folder: &Path, selection: &Selection) -> Result<
             etcd_is_external: known.etcd_is_elsewhere(),
             taken_out: taken_out(&known),
             elsewhere: missing_ones(&missing, &elsewhere),
+            etcd_data: match missing.contains(&ControlPlane::Etcd) {
+                true => data_folders(root, &data_of(&others)),
+                false => Vec::new(),
+            },
+            outdated: outdated(root, &missing, &known),
             folder: folder.path.clone(),
             pods: folder.pods.iter().map(pod).collect(),
             strays: folder
@@ -296,6 +346,27 @@ fn missing(known: &Known) -> Vec<ControlPlane> {
         none && !(*component == ControlPlane::Etcd && known.etcd_is_elsewhere())
     };
     all.filter(is_missing).collect()
+}
+
+/// Their newest copies, if these are history.
+fn outdated(root: &Path, missing: &[ControlPlane], known: &Known) -> Vec<OutdatedManifest> {
+    let of = |component: &ControlPlane| {
+        let kept = &known.outdated(component.name())?.path;
+        let on_host = kept.strip_prefix(root).unwrap_or(kept);
+        Some(OutdatedManifest {
+            component: *component,
+            path: shown(&Path::new("/").join(on_host)),
+        })
+    };
+    missing.iter().filter_map(of).collect()
+}
+
+/// The data directories of these pods.
+fn data_of(pods: &[&ManifestFile]) -> Vec<PathBuf> {
+    let targets = pods
+        .iter()
+        .filter_map(|file| target_from_pod(&file.manifest.facts("")).ok());
+    targets.map(|target| target.data_dir).collect()
 }
 
 fn missing_ones(missing: &[ControlPlane], elsewhere: &[Elsewhere]) -> Vec<ElsewhereManifest> {
@@ -343,13 +414,7 @@ impl Read {
 
     /// Compares what would be brought back with what ran last, as the runtime tells it, and with the data there is.
     pub(super) fn compare(&mut self, root: &Path, runtime: Option<&RuntimeLook>) {
-        let others: Vec<PathBuf> = self
-            .known
-            .other_etcds()
-            .iter()
-            .filter_map(|file| target_from_pod(&file.manifest.facts("")).ok())
-            .map(|target| target.data_dir)
-            .collect();
+        let others = data_of(&self.known.other_etcds());
         for archived in &mut self.told.taken_out {
             let Some(component) = archived.component else {
                 continue;
@@ -470,18 +535,11 @@ impl Read {
                 kept: None,
             });
         }
-        let folder = self.known.folder.path.display();
         let message = format!(
-            "no manifest of {component}: {folder} has none, and none that was taken out is in {ASIDE}"
+            "no manifest of {component}: {}",
+            self.told.none_of(component)
         );
-        let failure = Failure::new(FailureKind::Missing, message);
-        Err(match self.known.outdated(component.name()) {
-            Some(kept) => failure.hint(format!(
-                "{} is older than what ran last; --manifest {0} takes it all the same",
-                kept.path.display()
-            )),
-            None => failure,
-        })
+        Err(Failure::new(FailureKind::Missing, message))
     }
 }
 
@@ -525,6 +583,7 @@ fn pod(file: &ManifestFile, etcd: Option<&ManifestFile>) -> PodManifest {
         component: ControlPlane::of_file(file, etcd),
         pod: file.manifest.pod(),
         other_etcd: false,
+        keys_twice: file.manifest.twice().to_vec(),
         images: components
             .iter()
             .filter_map(|one| one.image().map(str::to_owned))

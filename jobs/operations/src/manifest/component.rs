@@ -59,6 +59,11 @@ impl Component {
         &self.facts.args
     }
 
+    /// The plain values of `env`, as they are written.
+    pub(super) fn env(&self) -> &[(String, String)] {
+        &self.facts.env
+    }
+
     /// `command` and `args`, as they are written: the whole line.
     pub(crate) fn words(&self) -> Vec<String> {
         self.facts

@@ -79,13 +79,6 @@ pub enum Note {
         /// The values it had.
         values: Vec<String>,
     },
-    /// A variable of the environment says something else; the flag goes before it.
-    OverEnvironment {
-        /// Which variable.
-        variable: String,
-        /// Its value.
-        value: String,
-    },
 }
 
 impl fmt::Display for Note {
@@ -101,12 +94,6 @@ impl fmt::Display for Note {
                     f,
                     "--{flag} was given more than once: {}; all are gone",
                     values.join(", ")
-                )
-            }
-            Self::OverEnvironment { variable, value } => {
-                write!(
-                    f,
-                    "the variable {variable}={value} says something else; the flag goes before it"
                 )
             }
         }

@@ -112,6 +112,13 @@ pub(crate) fn stand_in(root: &Path, folder: &Path) -> Option<PathBuf> {
     fullest(&elsewhere(root, folder)).map(Path::to_owned)
 }
 
+/// Whether the folder of the static pods is not there and another one, named like it, has manifests of a control plane: it was
+/// renamed.
+pub(crate) fn is_renamed(root: &Path, folder: &Path) -> bool {
+    let is_there = root::below(root, folder).is_ok_and(|path| path.exists());
+    !is_there && stand_in(root, folder).is_some_and(|other| is_named_so(&other))
+}
+
 /// The folder with the most components; of several the one with the newest file.
 fn fullest(found: &[Elsewhere]) -> Option<&Path> {
     let folders = found.iter().filter_map(|one| one.file.path.parent());
@@ -227,7 +234,19 @@ mod tests {
             assert!(failure.message.starts_with(&message), "{failure}");
             assert!(failure.message.contains("kube-apiserver.yaml"), "{failure}");
             assert_eq!(failure.hint.unwrap(), format!("mv -T {renamed} {FOLDER}"));
+            assert!(is_renamed(root.path(), Path::new(FOLDER)));
         }
+    }
+
+    #[test]
+    fn a_manifest_that_lies_around_is_no_renamed_folder() {
+        let root = host(&[("/root/etcd.yaml", ETCD)]);
+        assert!(!is_renamed(root.path(), Path::new(FOLDER)));
+        let root = host(&[
+            ("/etc/kubernetes/manifests/kube-proxy.yaml", "kind: Pod\n"),
+            ("/etc/kubernetes/manifests.old/etcd.yaml", ETCD),
+        ]);
+        assert!(!is_renamed(root.path(), Path::new(FOLDER)));
     }
 
     #[test]

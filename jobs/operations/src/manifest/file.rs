@@ -40,6 +40,17 @@ impl ManifestFile {
         Self::read_below(Path::new("/"), path)
     }
 
+    /// That it gives a key twice, if it does: the file, the keys and which one counts.
+    pub fn key_twice(&self) -> Option<String> {
+        let keys = self.manifest.twice();
+        (!keys.is_empty()).then(|| {
+            let (path, keys) = (self.path.display(), keys.join(", "));
+            format!(
+                "{path} gives {keys} twice: kubelet takes the last one, and so does kubectl etcd"
+            )
+        })
+    }
+
     /// The same of a node whose file system is found at `root`. The path is the node's, and links lead where they do there.
     pub(super) fn read_below(root: &Path, path: &Path) -> Result<Self, Failure> {
         let found = root::below(root, path).map_err(|error| trouble("read", path, &error))?;
@@ -116,6 +127,22 @@ fn linked(path: &Path) -> Failure {
 /// How files are told apart.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// Whether there is a file at the path that is not the one with this sha256: somebody else has put it there or written to it.
+///
+/// # Errors
+/// What the disk says.
+pub(crate) fn holds_another(path: &Path, digest: &str) -> Result<bool, Failure> {
+    if path.symlink_metadata().is_err() {
+        return Ok(false);
+    }
+    match open(path, Links::Refused).and_then(|file| content(path, &file)) {
+        Ok(bytes) => Ok(sha256(&bytes) != digest),
+        // A link in its place is not what was put there.
+        Err(failure) if failure.kind == FailureKind::Refused => Ok(true),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Whether a manifest is the one a record was made for, by its sha256.

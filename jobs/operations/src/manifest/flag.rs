@@ -5,7 +5,7 @@ use super::place::refused;
 use super::step::{Spot, Step};
 use super::{Component, FlagName, FlagValue};
 use crate::failure::Failure;
-use crate::flags::{GivenFlag, Written, is_true};
+use crate::flags::{GivenFlag, Written, is_true, variable_of};
 
 /// What gives a flag a value.
 pub(super) fn set_flag(
@@ -15,7 +15,8 @@ pub(super) fn set_flag(
 ) -> Result<(Vec<Step>, Vec<Note>), Failure> {
     let given = given(component, flag)?;
     let found: Vec<&GivenFlag> = of(&given, flag);
-    let mut notes = over_environment(component, flag, value);
+    not_in_environment(component, flag)?;
+    let mut notes = Vec::new();
     let Some((last, earlier)) = found.split_last() else {
         let word = word(flag, value);
         let spot = place_for(component, flag, &given)?;
@@ -176,17 +177,23 @@ fn variable(component: &Component, flag: &FlagName) -> Option<(String, String)> 
     flags.variable(flag.as_str())
 }
 
-fn over_environment(
-    component: &Component,
-    flag: &FlagName,
-    value: Option<&FlagValue>,
-) -> Vec<Note> {
-    let wanted = value.map_or("true", FlagValue::as_str);
-    variable(component, flag)
-        .filter(|(_, value)| value != wanted)
-        .map(|(variable, value)| Note::OverEnvironment { variable, value })
-        .into_iter()
-        .collect()
+/// etcd ends at once when a flag is given that its environment gives as well, whatever the values
+/// (`pkg/flags`: "conflicting environment variable is shadowed").
+fn not_in_environment(component: &Component, flag: &FlagName) -> Result<(), Failure> {
+    if !component.is("etcd") {
+        return Ok(());
+    }
+    let variable = variable_of(flag.as_str());
+    let mut env = component.env().iter();
+    match env.find(|(name, _)| *name == variable) {
+        None => Ok(()),
+        Some((_, value)) => Err(refused(
+            format!(
+                "the environment gives --{flag} already, {variable}={value}: etcd does not start when both are given"
+            ),
+            format!("change {variable} in the container's `env`, or remove it there"),
+        )),
+    }
 }
 
 /// Where a flag that is not given belongs: behind the others, or between them if they are in the order of their names.

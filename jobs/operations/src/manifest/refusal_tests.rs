@@ -145,16 +145,22 @@ fn several_of_one_flag_are_told() {
 }
 
 #[test]
-fn the_environment_is_not_overlooked() {
-    let text = pod("command: [etcd]\nenv: [{name: ETCD_MAX_TXN_OPS, value: '1'}]");
-    let edited = parse(&text).edit("etcd", &set("max-txn-ops", "2")).unwrap();
-    let note = Note::OverEnvironment {
-        variable: "ETCD_MAX_TXN_OPS".into(),
-        value: "1".into(),
-    };
-    assert_eq!(edited.notes, [note]);
-    let same = parse(&text).edit("etcd", &set("max-txn-ops", "1")).unwrap();
-    assert_eq!((same.changed, same.notes.len()), (true, 0));
+fn a_flag_that_the_environment_gives_is_not_given_beside_it() {
+    for env in [
+        "{name: ETCD_MAX_TXN_OPS, value: '1'}",
+        "{name: ETCD_MAX_TXN_OPS}",
+    ] {
+        let text = pod(&format!("command: [etcd]\nenv: [{env}]"));
+        for value in ["1", "2"] {
+            let failure = parse(&text)
+                .edit("etcd", &set("max-txn-ops", value))
+                .unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Refused);
+            assert!(failure.message.contains("etcd does not start"), "{failure}");
+            assert!(failure.hint.unwrap().contains("ETCD_MAX_TXN_OPS"));
+        }
+        assert!(parse(&text).edit("etcd", &set("max-wals", "2")).is_ok());
+    }
 }
 
 #[test]
@@ -221,7 +227,7 @@ fn what_is_no_manifest_is_told() {
         b"",
         b"# nothing\n",
         b"kind: PodList\n",
-        b"kind: Pod\nkind: Pod\n",
+        b"{\"kind\": \"Pod\", \"kind\": \"Pod\"}",
         b"{kind: Pod}",
         b"kind: Pod\n<<: 1\n",
         b"\xff\xfek\0i\0",
@@ -234,8 +240,8 @@ fn what_is_no_manifest_is_told() {
       a manifest says `kind: Pod`
     it is no pod's manifest
       a manifest says `kind: Pod`
-    it is no manifest: duplicate entry with key "kind"
-      leave one of the two; kubelet takes the last one
+    it is no manifest: duplicate entry with key "kind" at line 1 column 22
+      leave one of the two
     it is no manifest: key must be a string at line 1 column 2
       kubelet takes a file that begins with `{` for JSON
     it is no manifest: expected a mapping or list of mappings for merging, but found scalar

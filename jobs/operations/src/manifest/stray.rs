@@ -44,8 +44,7 @@ pub enum Problem {
         /// What both use.
         shared: &'static str,
     },
-    /// It is not a pod's manifest, or cannot be read. kubelet may take it all the same: of keys that are given twice it
-    /// takes the last.
+    /// It is not a pod's manifest, or cannot be read.
     NoManifest {
         /// Why.
         failure: Failure,

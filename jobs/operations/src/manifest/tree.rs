@@ -82,7 +82,7 @@ impl Tree {
 }
 
 impl Node {
-    /// The value of a key of a mapping.
+    /// The value of a key of a mapping; of one that is given twice the last, as for kubelet.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         let Kind::Mapping(entries) = &self.kind else {
             return None;
@@ -90,6 +90,7 @@ impl Node {
         let named = |node: &Self| matches!(&node.kind, Kind::Scalar(text, _) if text == key);
         entries
             .iter()
+            .rev()
             .find(|(name, _)| named(name))
             .map(|(_, value)| value)
     }

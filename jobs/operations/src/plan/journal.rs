@@ -1,6 +1,6 @@
 //! What a plan did on this host: a line of JSON before and after each step, each on the disk before anything goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,6 +13,7 @@ use super::act::{Record, Undone};
 use super::action::Done;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::files::{nofollow, sync_folder_of, trouble};
+use crate::manifest::holds_another;
 
 /// The longest journal that is read, in bytes. A manifest goes into it now and then, of 10 MiB at most.
 const LONGEST: u64 = 256 << 20;
@@ -195,6 +196,29 @@ impl Journal {
             }
         }
         Ok(gone)
+    }
+
+    /// The manifests that somebody else has written to since the plan did: an undo does not write over that.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn changed(&self) -> Result<Vec<PathBuf>, Failure> {
+        let states = self.states();
+        let is_undone = |number: &u32| matches!(states.get(number), Some(StepState::Undone { .. }));
+        let (mut seen, mut changed) = (BTreeSet::new(), Vec::new());
+        for (number, record) in self.records() {
+            let (path, digest) = match record {
+                Record::Stop(stopped) => (&stopped.manifest.manifest, &stopped.manifest.sha256),
+                Record::Start(started) => (&started.manifest.manifest, &started.manifest.after),
+                _ => continue,
+            };
+            // Of several steps with one file the last is undone first, and brings back what the others left.
+            let counts = !is_undone(&number) && seen.insert(path);
+            if counts && holds_another(path, digest)? {
+                changed.push(path.clone());
+            }
+        }
+        Ok(changed)
     }
 
     /// The copies of manifests that were taken out and came back: by a step that started the component, or by undo.

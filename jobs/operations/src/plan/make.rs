@@ -129,10 +129,15 @@ impl Looked {
     /// There is no manifest of a component, neither in the folder nor to be brought back.
     fn no_manifest(&self, component: ControlPlane, manifests: &Manifests) -> Failure {
         let folder = manifests.folder.display();
-        let message = format!(
-            "{}: no manifest of {component}: {folder} has none and none is archived",
-            self.node()
+        let mut message = format!(
+            "{}: no manifest of {component}: {}",
+            self.node(),
+            manifests.none_of(component)
         );
+        if component == ControlPlane::Etcd {
+            let data = manifests.etcd_data.iter();
+            data.for_each(|data| message.push_str(&format!("; {data}")));
+        }
         let failure = Failure::new(FailureKind::Refused, message);
         if let Some(found) = manifests.elsewhere(component).next() {
             let path = found.path.display();
@@ -143,14 +148,14 @@ impl Looked {
                 "{path} is one{written}: if it is the right one, mv {path} {folder}/, or --manifest {path}"
             ));
         }
-        let phase = match component {
-            ControlPlane::Etcd => "etcd local".to_owned(),
-            ControlPlane::Apiserver => "control-plane apiserver".to_owned(),
-            ControlPlane::ControllerManager => "control-plane controller-manager".to_owned(),
-            ControlPlane::Scheduler => "control-plane scheduler".to_owned(),
-        };
+        let old = manifests
+            .outdated(component)
+            .map_or_else(String::new, |old| {
+                format!("--manifest {} takes the old one; ", old.path.display())
+            });
+        let phase = component.phase();
         failure.hint(format!(
-            "if it lies elsewhere, move it into {folder}, or --manifest FILE; else kubeadm init phase {phase} writes a new one"
+            "if it lies elsewhere, move it into {folder}, or --manifest FILE; {old}else kubeadm init phase {phase} writes a new one"
         ))
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use etcd_operations::look::LookOptions;
-use etcd_operations::manifest::{Edit, FlagName, FlagValue, ImageName, Manifest};
+use etcd_operations::manifest::{Component, Edit, FlagName, FlagValue, ImageName, Manifest};
 use etcd_operations::plan::make::{Wanted, manifest};
 
 use crate::commands::Context;
@@ -25,7 +25,8 @@ Examples:
   kubectl etcd manifest set-flag etcd election-timeout=5000 heartbeat-interval=500 enable-pprof
 
 Run it on the control-plane node itself, as root, on one after another.
-Exit codes: 0 done and ready again, 1 failed, 5 refused or not confirmed.";
+Exit codes: 0 done and ready again, 1 failed, 2 etcd would not take the flag or its value,
+5 refused or not confirmed.";
 
 const UNSET_FLAG: &str = "\
 Examples:
@@ -67,6 +68,9 @@ pub(super) struct SetFlagArgs {
     /// Flags as FLAG=VALUE, or FLAG for a switch that is on
     #[arg(value_name = "FLAG=VALUE", required = true, value_parser = flag)]
     flags: Vec<Edit>,
+    /// Set flags of etcd that this version of kubectl etcd does not know: etcd does not start if it does not know them either
+    #[arg(long)]
+    accept_unknown_flags: bool,
     #[command(flatten)]
     how: HowArgs,
 }
@@ -149,7 +153,11 @@ fn flag(text: &str) -> Result<Edit, String> {
 }
 
 pub(super) async fn set_flag(context: &Context<'_>, args: SetFlagArgs) -> Result<Verdict, Error> {
-    changed(context, &args.component, args.flags, &args.how).await
+    let unknown = match args.accept_unknown_flags {
+        true => Unknown::Accepted,
+        false => Unknown::Refused,
+    };
+    changed(context, &args.component, args.flags, unknown, &args.how).await
 }
 
 pub(super) async fn unset_flag(
@@ -157,12 +165,28 @@ pub(super) async fn unset_flag(
     args: UnsetFlagArgs,
 ) -> Result<Verdict, Error> {
     let edits = args.flags.into_iter().map(|flag| Edit::UnsetFlag { flag });
-    changed(context, &args.component, edits.collect(), &args.how).await
+    let edits = edits.collect();
+    changed(
+        context,
+        &args.component,
+        edits,
+        Unknown::Accepted,
+        &args.how,
+    )
+    .await
 }
 
 pub(super) async fn set_image(context: &Context<'_>, args: SetImageArgs) -> Result<Verdict, Error> {
     let edit = Edit::SetImage { image: args.image };
-    changed(context, &args.component, vec![edit], &args.how).await
+    let edits = vec![edit];
+    changed(
+        context,
+        &args.component,
+        edits,
+        Unknown::Accepted,
+        &args.how,
+    )
+    .await
 }
 
 pub(super) async fn stop(context: &Context<'_>, args: StopArgs) -> Result<Verdict, Error> {
@@ -175,16 +199,46 @@ pub(super) async fn start(context: &Context<'_>, args: StartArgs) -> Result<Verd
     done(context, &args.component, wanted, &named, &args.how).await
 }
 
+/// What becomes of flags that are not known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Accepted,
+    Refused,
+}
+
+/// Whether etcd would start with these flags, as far as they are known here: a typing error must not stop the control plane.
+fn would_start(component: &Component, edits: &[Edit], unknown: Unknown) -> Result<(), Error> {
+    let problems = component.flag_problems(edits).into_iter();
+    let mut problems =
+        problems.filter(|one| unknown == Unknown::Refused || !one.is_about_the_name());
+    let Some(problem) = problems.next() else {
+        return Ok(());
+    };
+    let mut error = Error::usage(problem.to_string());
+    if let Some(hint) = problem.hint() {
+        error = error.hint(hint);
+    }
+    Err(match problem.is_about_the_name() {
+        true => error.hint("a flag of a newer etcd: --accept-unknown-flags"),
+        false => error,
+    })
+}
+
 /// Changes the manifest, unless it is as it should be: then nothing is stopped for it.
 async fn changed(
     context: &Context<'_>,
     component: &str,
     edits: Vec<Edit>,
+    unknown: Unknown,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
     let host = this_host(context.ui, context.connection)?;
     let text = host.manifest(component).await?;
     let before = Manifest::parse(text.as_bytes()).map_err(|failure| no_plan(&failure))?;
+    let found = before
+        .component(component)
+        .map_err(|failure| no_plan(&failure))?;
+    would_start(&found, &edits, unknown)?;
     let mut after = before.clone();
     for edit in &edits {
         let edited = after
@@ -240,6 +294,7 @@ async fn done(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn flags_are_given_as_on_a_command_line_or_without_dashes() {
@@ -252,5 +307,32 @@ mod tests {
             assert_eq!(flag(text).unwrap().to_string(), shown);
         }
         assert!(flag("=x").is_err() && flag("").is_err());
+    }
+
+    #[test]
+    fn what_etcd_would_not_start_with_is_a_usage_error() {
+        let text = "kind: Pod\nspec: {containers: [{name: etcd, image: 'e/etcd:3.6.6-0', command: [etcd]}]}\n";
+        let manifest = Manifest::parse(text.as_bytes()).unwrap();
+        let component = manifest.component("etcd").unwrap();
+        let started =
+            |text: &str, unknown| would_start(&component, &[flag(text).unwrap()], unknown);
+        let typo = started("qouta-backend-bytes=1", Unknown::Refused).unwrap_err();
+        assert_eq!(typo.kind, ErrorKind::Usage);
+        assert_eq!(
+            typo.hints,
+            [
+                "did you mean quota-backend-bytes?",
+                "a flag of a newer etcd: --accept-unknown-flags"
+            ]
+        );
+        assert!(started("qouta-backend-bytes=1", Unknown::Accepted).is_ok());
+        for unknown in [Unknown::Refused, Unknown::Accepted] {
+            let unit = started("quota-backend-bytes=8Gi", unknown).unwrap_err();
+            assert_eq!(unit.kind, ErrorKind::Usage);
+            assert_eq!(unit.hints, ["quota-backend-bytes=8589934592"]);
+            assert!(started("heartbeat-interval=abc", unknown).is_err());
+            assert!(started("auto-compaction-retention=8x", unknown).is_err());
+            assert!(started("quota-backend-bytes=8589934592", unknown).is_ok());
+        }
     }
 }

@@ -71,6 +71,8 @@ fn view(found: &Found) -> Manifests {
     view.strays = folder.strays.iter().map(Stray::new).collect();
     let others = found.known.other_etcds().into_iter();
     view.other_etcds = others.map(OtherEtcd::new).collect();
+    let twice = folder.pods.iter().filter_map(ManifestFile::key_twice);
+    view.keys_twice = twice.collect();
     let unfinished = folder.unfinished.iter();
     view.unfinished = unfinished.map(|path| path.display().to_string()).collect();
     view

@@ -230,6 +230,7 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     let state = found_idle(context.ui, &hosts, &state.plan.id).await?;
     refuse_older(&hosts, &state).await?;
     refuse_gone(&state)?;
+    refuse_changed(&state)?;
     let shown = PlanView::to_be_taken_back(&state);
     if args.yes && shown.loses() && !args.accept_data_loss {
         return Err(Error::refused(format!(
@@ -293,6 +294,20 @@ fn refuse_gone(state: &PlanState) -> Result<(), Error> {
         .hint("bring it back to its place, or leave the plan as it is"));
     }
     Ok(())
+}
+
+/// An undo does not write over what somebody else wrote. Begun all the same it would end half way, and a plan that is half
+/// undone keeps every other from beginning.
+fn refuse_changed(state: &PlanState) -> Result<(), Error> {
+    if state.changed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "somebody has changed what {} wrote: {}",
+        state.plan.id,
+        state.changed.join(", ")
+    ))
+    .hint("kubectl etcd manifest diff shows the change; take it back first, or leave the plan as it is"))
 }
 
 /// What was done later stands on what was done before.
@@ -365,5 +380,22 @@ async fn find(hosts: &Hosts, wanted: Option<PlanId>) -> Result<PlanState, Error>
         }
         (None, None) => Err(Error::failed("no plan was found")
             .hint("run it on a host that took part, or name one: --ssh NODE=ADDRESS")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::views::plan::samples::state;
+
+    #[test]
+    fn a_plan_whose_manifest_somebody_has_edited_stays_as_it_is() {
+        let mut state = state();
+        assert!(refuse_changed(&state).is_ok());
+        state.changed = vec!["m1: /etc/kubernetes/manifests/etcd.yaml".to_owned()];
+        let error = refuse_changed(&state).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Refused);
+        assert!(error.message.contains("m1: /etc/kubernetes"), "{error}");
     }
 }

@@ -151,6 +151,7 @@ pub(crate) fn state() -> PlanState {
         unfinished: true,
         busy: Vec::new(),
         gone: Vec::new(),
+        changed: Vec::new(),
         plan: prospect().plan,
     }
 }
