@@ -375,3 +375,42 @@ fn the_two_variants_of_the_roles_differ_in_the_namespace_alone() -> Result<()> {
     );
     Ok(())
 }
+
+/// The names of tests in SECURITY.md: words in backticks with several parts.
+fn named_tests(text: &str) -> BTreeSet<&str> {
+    let is_name = |word: &&str| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        word.matches('_').count() > 1 && word.chars().all(plain)
+    };
+    text.split('`').skip(1).step_by(2).filter(is_name).collect()
+}
+
+fn sources(folder: &Path, text: &mut String) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() && name != "target" && name != "corpus" {
+            sources(&path, text)?;
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            text.push_str(&fs::read_to_string(&path)?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_is_there() -> Result<()> {
+    let security = fs::read_to_string(tree().join("SECURITY.md"))?;
+    let named = named_tests(&security);
+    ensure!(named.len() > 30, "only {} were found", named.len());
+    let mut text = String::new();
+    for folder in ["plugin", "jobs", "tests"] {
+        sources(&tree().join(folder), &mut text)?;
+    }
+    let missing: Vec<&&str> = named
+        .iter()
+        .filter(|name| !text.contains(&format!("fn {name}(")))
+        .collect();
+    ensure!(missing.is_empty(), "there is no test {missing:?}");
+    Ok(())
+}

@@ -26,7 +26,7 @@ use crate::carried::Carried;
 use crate::connection::ClusterIdentity;
 use crate::outcome::{RunError, RunErrorKind};
 use crate::user_cache::UserCache;
-pub(crate) use compare::{Deviation, check};
+pub(crate) use compare::{Deviation, check, warning};
 use remembered::Remembered;
 
 /// Label of every part, with the value [`COMPONENT`].

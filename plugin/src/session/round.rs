@@ -1,6 +1,5 @@
 //! One operation on several nodes by Jobs or Pods of one kind: one watch for all of them.
 
-use etcd_operations::shell::CommandLine;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,14 +178,8 @@ impl Cluster {
                 api_error("looking for the job's program in the cluster", &error)
             })?,
         };
-        for deviation in found.deviations.iter().filter(|one| one.is_foreign()) {
-            let remove = CommandLine::new("kubectl delete configmap")
-                .option("-n", place.namespace)
-                .operand(&deviation.name);
-            (self.notices)(Notice::Warning(format!(
-                "{deviation}: it is not used. Somebody tried to have another program run on the control-plane nodes, or \
-                 changed this one; the apiserver's audit log says who. To remove it: {remove}"
-            )));
+        if let Some(warning) = payload::warning(place.namespace, &found.deviations) {
+            (self.notices)(Notice::Warning(warning));
         }
         if let Some(program) = found.program {
             return Ok(Program::Carried(program));

@@ -106,7 +106,7 @@ fn fill_up(cluster: &Cluster, me: &Workstation, flags: &[&str]) -> Result<()> {
     // Room for one that is packed, with some to spare, and for what is there already.
     let room = (size >> 20) * 3 / 2 + 24;
     let mount = format!(
-        "mkdir -p {FOLDER} && mount -t tmpfs -o size={room}m tmpfs {FOLDER} && echo old > {FOLDER}/old.db"
+        "mkdir -p {FOLDER} && mount -t tmpfs -o size={room}m,mode=700 tmpfs {FOLDER} && echo old > {FOLDER}/old.db"
     );
     m3.run(["sh", "-c", &mount])?.success()?;
     let outcome = (|| -> Result<_> {

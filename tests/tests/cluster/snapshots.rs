@@ -88,7 +88,7 @@ fn a_snapshot_kept_on_a_node_lies_there_with_what_describes_it() {
         node.run([
             "sh",
             "-c",
-            "mkdir -p /var/lib/small && mount -t tmpfs -o size=1m tmpfs /var/lib/small",
+            "mkdir -p /var/lib/small && mount -t tmpfs -o size=1m,mode=700 tmpfs /var/lib/small",
         ])?
         .success()?;
         let full = me.etcd([

@@ -701,7 +701,10 @@ fn a_manifest_that_gives_a_key_twice_is_told_and_counts() {
     });
     let (kinds, next) = found(look);
     assert_eq!(kinds, [SituationKind::KeyTwice]);
-    assert_eq!(next, "grep -nF \"a b'c:\" /etc/kubernetes/manifests/etcd.yaml");
+    assert_eq!(
+        next,
+        "grep -nF \"a b'c:\" /etc/kubernetes/manifests/etcd.yaml"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use etcd_operations::shell::CommandLine;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -56,6 +57,25 @@ impl Deviation {
             Why::Missing | Why::OtherVersion => false,
         }
     }
+}
+
+/// What is said of parts that nobody may run, and what removes them; none: there are none.
+pub(crate) fn warning(namespace: &str, deviations: &[Deviation]) -> Option<String> {
+    let foreign: Vec<&Deviation> = deviations.iter().filter(|one| one.is_foreign()).collect();
+    let first = foreign.first()?;
+    let others = match foreign.len() - 1 {
+        0 => ". It is not used".to_owned(),
+        1 => "; another one is not right either. They are not used".to_owned(),
+        more => format!("; {more} others are not right either. They are not used"),
+    };
+    let remove = CommandLine::new("kubectl delete configmap").option("-n", namespace);
+    let remove = foreign
+        .iter()
+        .fold(remove, |line, one| line.operand(&one.name));
+    Some(format!(
+        "{first}{others}: somebody tried to have another program run on the control-plane nodes, or changed this one; the \
+         apiserver's audit log says who. To remove what is not right: {remove}"
+    ))
 }
 
 impl fmt::Display for Deviation {

@@ -187,6 +187,22 @@ async fn a_part_that_was_made_anew_is_read_again() {
     assert_eq!(lab.find().await.program, None);
     let deviations = check(lab.place(), &lab.carried, &program).await.unwrap();
     assert!(deviations[0].is_foreign(), "{deviations:?}");
+    let said = warning("ns", &deviations).unwrap();
+    let name = &deviations[0].name;
+    assert!(
+        said.starts_with(&format!("configmap/{name} does not hold")),
+        "{said}"
+    );
+    assert!(said.contains(". It is not used: somebody"), "{said}");
+    let twice = [deviations.clone(), deviations.clone()].concat();
+    let said = warning("ns", &twice).unwrap();
+    assert!(
+        said.contains("; another one is not right either. They are not used"),
+        "{said}"
+    );
+    let remove = format!("kubectl delete configmap -n ns {name} {name}");
+    assert!(said.ends_with(&remove), "{said}");
+    assert_eq!(warning("ns", &[]), None);
 }
 
 #[tokio::test]
