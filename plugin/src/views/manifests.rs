@@ -27,6 +27,8 @@ pub struct Manifests {
     pub components: Vec<Component>,
     /// Files in the folder that kubelet reads too and that do no good.
     pub strays: Vec<Stray>,
+    /// Whether there is an apiserver and no manifest of the etcd of this host that it uses, nor one to be brought back.
+    pub etcd_missing: bool,
     /// Pods in the folder that run an etcd which is not the one that the apiserver uses: they are left alone.
     pub other_etcds: Vec<OtherEtcd>,
     /// Manifests in the folder that give a key twice, each in a sentence.
@@ -188,6 +190,7 @@ impl Manifests {
             aside: aside.display().to_string(),
             components: Vec::new(),
             strays: Vec::new(),
+            etcd_missing: false,
             other_etcds: Vec::new(),
             keys_twice: Vec::new(),
             unfinished: Vec::new(),
@@ -272,6 +275,12 @@ impl View for Manifests {
             let word = painted("stray", Tone::Bad, paint);
             let (path, problem) = (clean(&stray.path), clean(&stray.problem));
             text.push_str(&format!("{word}: {path}: {problem}\n"));
+        }
+        if self.etcd_missing {
+            let word = painted("missing", Tone::Bad, paint);
+            text.push_str(&format!(
+                "{word}: no manifest of the etcd that the apiserver uses; kubectl etcd doctor says what there is\n"
+            ));
         }
         for other in &self.other_etcds {
             let (path, pod) = (clean(&other.path), clean(&other.pod));

@@ -1,7 +1,7 @@
 //! `kubectl etcd manifest show`
 
 use clap::Args;
-use etcd_operations::manifest::{Found as Meant, Kept, Manifest, ManifestFile};
+use etcd_operations::manifest::{Found as Meant, Kept, Known, Manifest, ManifestFile};
 
 use super::{Found, PlaceArgs};
 use crate::cli::OutputArgs;
@@ -24,7 +24,7 @@ Examples:
     jq -r '.components[].flags[] | select(.name == \"quota-backend-bytes\").value'
 
 Exit codes: 0 every file in the folder is one pod's own, 3 something is in the folder that should
-not be, or a component was taken out.";
+not be, a component was taken out, or there is no manifest of etcd.";
 
 /// Show the static pods of this control-plane node: files, images, flags, strays, and what was put aside
 #[derive(Debug, Args)]
@@ -51,10 +51,12 @@ pub fn show(context: &Context<'_>, args: &ShowArgs) -> Result<Verdict, Error> {
     }
     context.ui.show(&view, args.output.output)?;
     let all_in = view.components.iter().all(|one| one.file.is_some());
-    Ok(match view.strays.is_empty() && all_in {
-        true => Verdict::Healthy,
-        false => Verdict::Degraded,
-    })
+    Ok(
+        match view.strays.is_empty() && all_in && !view.etcd_missing {
+            true => Verdict::Healthy,
+            false => Verdict::Degraded,
+        },
+    )
 }
 
 fn view(found: &Found) -> Manifests {
@@ -69,6 +71,7 @@ fn view(found: &Found) -> Manifests {
         view.components.extend(of_manifest(&manifest, None, &kept));
     }
     view.strays = folder.strays.iter().map(Stray::new).collect();
+    view.etcd_missing = lacks_etcd(&found.known);
     let others = found.known.other_etcds().into_iter();
     view.other_etcds = others.map(OtherEtcd::new).collect();
     let twice = folder.pods.iter().filter_map(ManifestFile::key_twice);
@@ -76,6 +79,13 @@ fn view(found: &Found) -> Manifests {
     let unfinished = folder.unfinished.iter();
     view.unfinished = unfinished.map(|path| path.display().to_string()).collect();
     view
+}
+
+/// Whether the apiserver of this host uses an etcd of this host that has no manifest, nor one to be brought back.
+fn lacks_etcd(known: &Known) -> bool {
+    let has_apiserver = matches!(known.of("kube-apiserver"), Ok(Some(_)));
+    let has_etcd = !matches!(known.of("etcd"), Ok(None));
+    has_apiserver && !has_etcd && !known.etcd_is_elsewhere()
 }
 
 fn of_manifest(
@@ -137,4 +147,33 @@ fn only(mut view: Manifests, name: &str, meant: Option<Meant<'_>>) -> Result<Man
     }
     view.one = true;
     Ok(view)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use etcd_operations::manifest::Selection;
+
+    use super::*;
+
+    #[test]
+    fn an_apiserver_without_its_etcd_is_told_of() {
+        let lacking = |servers: &str| {
+            let root = tempfile::tempdir().unwrap();
+            let folder = root.path().join("etc/kubernetes/manifests");
+            fs::create_dir_all(&folder).unwrap();
+            let pod = format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: kube-apiserver, namespace: kube-system}}\nspec:\n  containers:\n  - \
+                 name: kube-apiserver\n    image: a\n    command: [kube-apiserver, '--etcd-servers={servers}']\n"
+            );
+            fs::write(folder.join("kube-apiserver.yaml"), pod).unwrap();
+            let manifests = Path::new("/etc/kubernetes/manifests");
+            let known = Known::read_below(root.path(), manifests, &Selection::default()).unwrap();
+            lacks_etcd(&known)
+        };
+        assert!(lacking("https://127.0.0.1:2379"));
+        assert!(!lacking("https://etcd-1.example:2379"));
+    }
 }
