@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::program::Program;
-use crate::owner::{OWNER_ANNOTATION, Owner};
+use crate::owner::{OWNER_ANNOTATION, Owner, PROCESS_ANNOTATION};
 
 /// The value of `app.kubernetes.io/name` on everything of ours.
 pub(crate) const APP: &str = "kubectl-etcd";
@@ -27,6 +27,16 @@ pub(crate) const RUN_LABEL: &str = "kubectl-etcd/run";
 pub(crate) const OPERATION_LABEL: &str = "kubectl-etcd/operation";
 /// Annotation: the seconds after its creation at which nobody can need it any more.
 pub(crate) const DEADLINE_ANNOTATION: &str = "kubectl-etcd/deadline-seconds";
+/// The labels that everything of ours has.
+pub(crate) const LABELS: [&str; 4] = [
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/managed-by",
+    OPERATION_LABEL,
+    RUN_LABEL,
+];
+/// The annotations that it may have.
+pub(crate) const ANNOTATIONS: [&str; 3] =
+    [OWNER_ANNOTATION, PROCESS_ANNOTATION, DEADLINE_ANNOTATION];
 /// The container's name.
 pub(crate) const CONTAINER: &str = "etcd-job";
 /// Where a snapshot that is to be fetched lies inside the pod: on a volume that goes with it.
@@ -123,13 +133,13 @@ fn metadata(run: &Run, operation: &Operation, name: String) -> ObjectMeta {
 }
 
 fn labels(run: &Run, operation: &Operation) -> BTreeMap<String, String> {
-    let pairs = [
-        ("app.kubernetes.io/name", APP.to_owned()),
-        ("app.kubernetes.io/managed-by", APP.to_owned()),
-        (OPERATION_LABEL, operation.name().replace(' ', "-")),
-        (RUN_LABEL, run.id.clone()),
+    let values = [
+        APP.to_owned(),
+        APP.to_owned(),
+        operation.name().replace(' ', "-"),
+        run.id.clone(),
     ];
-    pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    LABELS.map(str::to_owned).into_iter().zip(values).collect()
 }
 
 fn annotations(run: &Run) -> BTreeMap<String, String> {

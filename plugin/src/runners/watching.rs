@@ -128,7 +128,8 @@ struct Watched {
 }
 
 impl Watched {
-    /// Whether a Pod is it, or its Job's: the apiserver lets no Job give its Pods the name of another one.
+    /// Whether a Pod is it, or its Job's: the apiserver lets no Job give its Pods the name of another one, unless the Job
+    /// has a selector of its own, which the viewers' policy refuses.
     fn is_of(&self, pod: &Pod) -> bool {
         let labels = pod.metadata.labels.as_ref();
         let job = labels.and_then(|labels| labels.get(JOB_NAME_LABEL));

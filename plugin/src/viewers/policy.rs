@@ -4,10 +4,14 @@
 //! A policy names what is allowed. A field of a pod that is not looked at here could be the way out of it, so all that a
 //! pod can say is either fixed or must be absent.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use etcd_operations::kept::FOLDER as FOLDER_OF_SNAPSHOTS;
+use etcd_operations::target::Target;
 use serde_json::{Value, json};
 
 use super::{Grant, OPERATIONS, PROGRAM_ANNOTATION, files, metadata, policy_name};
-use crate::runners::podspec::{APP, CAPABILITY, SELINUX_TYPE};
+use crate::runners::podspec::{ANNOTATIONS, APP, CAPABILITY, LABELS, SELINUX_TYPE};
 use crate::runners::program::{FOLDER, LOADER, VOLUME, keys};
 
 /// Whoever may create pods here needs no Job to be root on a node. The controller that makes Jobs of CronJobs is let
@@ -17,8 +21,24 @@ const MAY_NOT_CREATE_PODS: &str = "!authorizer.group('').resource('pods').namesp
 /// Controllers touch what already is: a finalizer, an owner.
 const CHANGES_WHAT_RUNS: &str = "request.operation == 'CREATE' || object.spec != oldObject.spec";
 
+/// Fields of a Job that must be absent, besides those that are looked at.
+const ABSENT_IN_JOB: [&str; 5] = [
+    "managedBy",
+    "podFailurePolicy",
+    "successPolicy",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+];
+/// Labels that the apiserver adds to a Job's template.
+const LABELS_OF_JOBS: [&str; 4] = [
+    "controller-uid",
+    "job-name",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+];
+
 /// Fields of a pod that must be absent, besides those that are looked at.
-const ABSENT_IN_POD: [&str; 16] = [
+const ABSENT_IN_POD: [&str; 18] = [
     "initContainers",
     "ephemeralContainers",
     "resourceClaims",
@@ -35,6 +55,8 @@ const ABSENT_IN_POD: [&str; 16] = [
     "os",
     "readinessGates",
     "schedulingGates",
+    "priority",
+    "preemptionPolicy",
 ];
 /// Fields of a pod that must be absent or false.
 const FALSE_IN_POD: [&str; 4] = [
@@ -75,6 +97,11 @@ const ABSENT_IN_CONTAINER: [&str; 14] = [
     "restartPolicy",
     "resizePolicy",
 ];
+
+/// What may follow of a target behind [`fixed`]: what an upgrade and a setting change.
+const CHANGING: &str = r#"^(,"quotaBytes":[0-9]+)?(,"image":"[^"\\]*")?[}][}]$"#;
+/// What makes the policy fit again.
+const RENEW: &str = "an administrator renews it with: kubectl etcd viewers | kubectl apply -f -";
 
 /// A check, and what is said when it fails.
 struct Check {
@@ -141,6 +168,9 @@ fn job_policy(grant: &Grant, name: &str) -> Value {
             variable("volumes", "has(variables.pod.volumes) ? variables.pod.volumes : []".into()),
             variable("mounts", "has(variables.container.volumeMounts) ? variables.container.volumeMounts : []".into()),
             variable("files", map(&files(&grant.targets))),
+            // Before and behind `,"target":`.
+            variable("said", "variables.container.args[1].split(',\"target\":')".into()),
+            variable("targets", list(grant.targets.iter().map(fixed))),
         ],
         "validations": checks(grant).iter().map(Check::value).collect::<Vec<_>>(),
     });
@@ -155,24 +185,65 @@ fn checks(grant: &Grant) -> Vec<Check> {
         "a viewer's Job is made by kubectl etcd; CronJobs are for operators",
     )];
     // What is said is what the first of them says that fails: whatever else differs, this is what was wanted.
-    checks.extend(container_checks());
+    checks.extend(container_checks(grant));
     checks.extend(job_checks());
-    checks.extend(pod_checks());
+    checks.extend(object_checks());
+    checks.extend(pod_checks(grant));
     checks.extend(security_checks());
     checks.extend(volume_checks(grant));
     checks
 }
 
 fn job_checks() -> Vec<Check> {
-    vec![Check::new(
-        "object.spec.parallelism == 1 && object.spec.completions == 1 && object.spec.backoffLimit == 0 \
-         && object.spec.activeDeadlineSeconds <= 3600 && object.spec.ttlSecondsAfterFinished <= 3600 \
-         && !has(object.spec.managedBy)",
-        "a viewer's Job runs once, ends by itself and is removed",
-    )]
+    let once = "a viewer's Job runs once, ends by itself and is removed";
+    let own = "a viewer's Job has pods of its own alone";
+    vec![
+        Check::new(
+            format!(
+                "object.spec.parallelism == 1 && object.spec.completions == 1 && object.spec.backoffLimit == 0 \
+                 && object.spec.activeDeadlineSeconds <= 3600 && object.spec.ttlSecondsAfterFinished <= 3600 \
+                 && (!has(object.spec.suspend) || !object.spec.suspend) && {}",
+                absent("object.spec", &ABSENT_IN_JOB)
+            ),
+            once,
+        ),
+        // With a selector of its own a Job adopts, and ends, pods of others.
+        Check::new(
+            "!has(object.spec.manualSelector) || !object.spec.manualSelector",
+            own,
+        ),
+    ]
 }
 
-fn pod_checks() -> Vec<Check> {
+/// What a Job and its pods are called is told to others: to controllers, to schedules, to the runtime.
+fn object_checks() -> Vec<Check> {
+    let message = "a viewer's Job belongs to nothing else, and has the labels and annotations of kubectl etcd alone";
+    let of_job: Vec<&str> = LABELS.to_vec();
+    let of_pods: Vec<&str> = LABELS.iter().chain(&LABELS_OF_JOBS).copied().collect();
+    let keys = |of: &str, field: &str, known: &[&str]| {
+        let known = list(known.iter().map(|key| (*key).to_owned()));
+        format!("(!has({of}.{field}) || {of}.{field}.all(key, key in {known}))")
+    };
+    let free = |of: &str, labels: &[&str]| {
+        [
+            absent(of, &["ownerReferences", "finalizers"]),
+            keys(of, "labels", labels),
+            keys(of, "annotations", &ANNOTATIONS),
+        ]
+        .join(" && ")
+    };
+    let template = "object.spec.template.metadata";
+    vec![
+        Check::new(free("object.metadata", &of_job), message),
+        Check::new(
+            format!("!has({template}) || ({})", free(template, &of_pods)),
+            message,
+        ),
+    ]
+}
+
+fn pod_checks(grant: &Grant) -> Vec<Check> {
+    let nodes = list(grant.targets.iter().map(|target| target.node.clone()));
     let message =
         "a viewer's Job has the node's network and nothing else of the node or the cluster";
     vec![
@@ -191,20 +262,32 @@ fn pod_checks() -> Vec<Check> {
             message,
         ),
         Check::new(
-            "has(variables.pod.nodeName) && variables.pod.restartPolicy == 'Never' \
+            "variables.pod.restartPolicy == 'Never' \
              && (!has(variables.pod.serviceAccountName) || variables.pod.serviceAccountName == 'default') \
              && has(variables.pod.automountServiceAccountToken) && !variables.pod.automountServiceAccountToken",
-            "a viewer's Job is bound to a node and has no token",
+            "a viewer's Job has no token, and is not started again",
+        ),
+        // A pod of this priority has others evicted where it finds no room.
+        Check::new(
+            format!("has(variables.pod.nodeName) && variables.pod.nodeName in {nodes}"),
+            format!(
+                "a viewer's Job is bound to a control-plane node that the policy knows; {RENEW}"
+            ),
+        ),
+        Check::new(
+            "(!has(variables.pod.priorityClassName) || variables.pod.priorityClassName == 'system-node-critical') \
+             && (!has(variables.pod.terminationGracePeriodSeconds) || variables.pod.terminationGracePeriodSeconds <= 30)",
+            "a viewer's Job is as important as kubectl etcd makes it, and ends when it is told to",
         ),
     ]
 }
 
-fn container_checks() -> Vec<Check> {
+fn container_checks(grant: &Grant) -> Vec<Check> {
     let operations = OPERATIONS.join("|");
-    // Each value is text or a number, so that nothing but the first word says what is done.
-    let option = r#"(,"(folder|timeoutMs)":("[^"\\]*"|[0-9]+))?"#;
-    let assignment = format!(
-        r#"^[{{]"version":[0-9]+,"operation":[{{]"operation":"({operations})"{option}[}}],"target":[{{][^{{}}\\]*("tls":[{{][^{{}}\\]*[}}])?[^{{}}\\]*[}}][}}]$"#
+    // Nothing but the first word says what is done.
+    let option = format!(r#"(,"folder":"{FOLDER_OF_SNAPSHOTS}"|,"timeoutMs":[0-9]+)?"#);
+    let operation = format!(
+        r#"^[{{]"version":[0-9]+,"operation":[{{]"operation":"({operations})"{option}[}}]$"#
     );
     vec![
         Check::new(
@@ -221,19 +304,35 @@ fn container_checks() -> Vec<Check> {
         Check::new(
             format!(
                 "has(variables.container.args) && size(variables.container.args) == 2 && variables.container.args[0] == 'run' \
-                 && variables.container.args[1].matches({})",
-                text(&assignment)
+                 && variables.said[0].matches({})",
+                text(&operation)
             ),
             "a viewer may run status, members, health, alarm list and snapshot list; operators may run the rest",
+        ),
+        Check::new(
+            format!(
+                "size(variables.said) == 2 && variables.targets.exists(target, variables.said[1].startsWith(target) \
+                 && variables.said[1].substring(size(target)).matches({}))",
+                text(CHANGING)
+            ),
+            format!("a viewer looks at the etcds that the policy knows; {RENEW}"),
+        ),
+        Check::new(
+            format!(
+                "has(variables.container.image) && variables.container.image.matches({})",
+                text(&images(&grant.targets))
+            ),
+            format!("a viewer's Job runs in the image of the node's etcd; {RENEW}"),
         ),
         Check::new(
             "variables.container.imagePullPolicy == 'Never'",
             "a viewer's Job runs in an image that is on the node",
         ),
         Check::new(
-            "(!has(variables.container.resources) || !has(variables.container.resources.claims)) \
+            "(!has(variables.container.resources) || (!has(variables.container.resources.claims) \
+             && !has(variables.container.resources.requests) && !has(variables.container.resources.limits))) \
              && (!has(variables.container.terminationMessagePath) || variables.container.terminationMessagePath == '/dev/termination-log')",
-            "a viewer's Job has no devices",
+            "a viewer's Job asks for no devices and no room",
         ),
     ]
 }
@@ -294,8 +393,7 @@ fn volume_checks(grant: &Grant) -> Vec<Check> {
             )
         })
         .collect();
-    let program = "this policy is for another version of kubectl etcd: an administrator renews it with: \
-                   kubectl etcd viewers | kubectl apply -f -";
+    let program = format!("this policy is for another version of kubectl etcd: {RENEW}");
     vec![
         Check::new(
             format!(
@@ -344,6 +442,58 @@ fn program_policy(grant: &Grant, name: &str) -> Value {
     policy(name, grant, spec, &rules)
 }
 
+/// What an assignment says of a target, up to what may change.
+pub(super) fn fixed(target: &Target) -> String {
+    let fixed = Target {
+        quota_bytes: None,
+        image: None,
+        ..target.clone()
+    };
+    // In the order in which an assignment has it, which a `Value` does not keep.
+    let whole = serde_json::to_string(&fixed).unwrap_or_default();
+    whole.strip_suffix('}').unwrap_or(&whole).to_owned()
+}
+
+/// The images of these etcds, of any version: as a regular expression.
+fn images(targets: &[Target]) -> String {
+    let repositories: BTreeSet<String> = targets
+        .iter()
+        .filter_map(|target| target.image.as_deref())
+        .map(|image| literal(repository(image)))
+        .collect();
+    let repositories: Vec<String> = repositories.into_iter().collect();
+    format!(
+        "^({})(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]+)?$",
+        repositories.join("|")
+    )
+}
+
+/// An image without its tag and its digest.
+pub(super) fn repository(image: &str) -> &str {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
+}
+
+/// A text as a regular expression that nothing else matches.
+pub(super) fn literal(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | ':' | '-' | '_');
+    text.chars()
+        .map(|c| match c {
+            '.' => "[.]".to_owned(),
+            c if plain(c) => c.to_string(),
+            c => format!(r"\x{{{:x}}}", u32::from(c)),
+        })
+        .collect()
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    let texts: Vec<String> = texts.map(|one| text(&one)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
 fn absent(of: &str, fields: &[&str]) -> String {
     let absent = fields.iter().map(|field| format!("!has({of}.{field})"));
     absent.collect::<Vec<_>>().join(" && ")
@@ -354,7 +504,7 @@ fn text(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-fn map(pairs: &std::collections::BTreeMap<String, &'static str>) -> String {
+fn map(pairs: &BTreeMap<String, &'static str>) -> String {
     let pairs = pairs
         .iter()
         .map(|(key, value)| format!("{}: {}", text(key), text(value)));

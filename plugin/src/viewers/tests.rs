@@ -7,7 +7,7 @@ fn grant(namespace: &str) -> Grant {
         "node": "cp-1", "pod": "etcd-cp-1", "memberName": "cp-1",
         "clientUrls": ["https://127.0.0.1:2379"], "peerUrls": ["https://10.0.0.1:2380"],
         "tls": {"ca": "/pki/ca.crt", "cert": "/pki/server.crt", "key": "/pki/server.key"},
-        "dataDir": "/srv/etcd",
+        "dataDir": "/srv/etcd", "quotaBytes": 8_589_934_592_u64, "image": "registry.k8s.io/etcd:3.6.6-0",
     }))
     .unwrap();
     Grant {
@@ -109,4 +109,41 @@ fn the_operations_are_those_that_only_look() {
             .to_owned()
     });
     assert_eq!(names, OPERATIONS);
+}
+
+/// What the plugin sends to a node is what the policy has of it.
+#[test]
+fn an_assignment_of_the_plugin_says_of_its_target_what_the_policy_knows() {
+    let grant = grant("kubectl-etcd");
+    let target = grant.targets[0].clone();
+    let list = Operation::SnapshotList {
+        folder: etcd_operations::kept::FOLDER.into(),
+    };
+    for operation in [Operation::Status, list] {
+        let assignment = etcd_operations::operation::Assignment {
+            version: 1,
+            operation,
+            target: target.clone(),
+        };
+        let text = serde_json::to_string(&assignment).unwrap();
+        let (_, said) = text.split_once(",\"target\":").unwrap();
+        let rest = said.strip_prefix(&policy::fixed(&target)).unwrap();
+        assert_eq!(
+            rest,
+            r#","quotaBytes":8589934592,"image":"registry.k8s.io/etcd:3.6.6-0"}}"#
+        );
+    }
+}
+
+#[test]
+fn an_image_is_known_by_its_repository() {
+    for (image, repository) in [
+        ("registry.k8s.io/etcd:3.6.6-0", "registry.k8s.io/etcd"),
+        ("127.0.0.1:5000/etcd", "127.0.0.1:5000/etcd"),
+        ("127.0.0.1:5000/etcd:3@sha256:ab", "127.0.0.1:5000/etcd"),
+        ("etcd", "etcd"),
+    ] {
+        assert_eq!(policy::repository(image), repository);
+    }
+    assert_eq!(policy::literal("a.b/c:1+"), r"a[.]b/c:1\x{2b}");
 }

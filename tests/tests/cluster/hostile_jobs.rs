@@ -178,7 +178,7 @@ const MOUNTS: [Attack; 24] = [
 ];
 
 /// What else of the cluster or the node a pod can have.
-const PODS: [Attack; 18] = [
+const PODS: [Attack; 25] = [
     ("a Secret", |job| {
         add(
             &mut pod(job)["volumes"],
@@ -240,6 +240,30 @@ const PODS: [Attack; 18] = [
         job["spec"]["parallelism"] = 50.into();
         job["spec"]["completions"] = 50.into();
     }),
+    ("another node", |job| {
+        pod(job)["nodeName"] = "worker-7".into();
+    }),
+    ("room of the whole node", |job| {
+        container(job)["resources"] = json!({"requests": {"memory": "1Gi"}});
+    }),
+    ("a device", |job| {
+        container(job)["resources"] = json!({"limits": {"example.com/device": 1}});
+    }),
+    ("another priority", |job| {
+        pod(job)["priorityClassName"] = "system-cluster-critical".into();
+    }),
+    ("no end when it is told to end", |job| {
+        pod(job)["terminationGracePeriodSeconds"] = 86_400.into();
+    }),
+    ("a wait for a better moment", |job| {
+        job["spec"]["suspend"] = true.into();
+    }),
+    ("pods of others", |job| {
+        let labels = json!({"kubectl-etcd/run": "1"});
+        job["spec"]["manualSelector"] = true.into();
+        job["spec"]["selector"] = json!({"matchLabels": labels});
+        job["spec"]["template"]["metadata"]["labels"] = labels;
+    }),
     ("no end", |job| {
         if let Some(spec) = job["spec"].as_object_mut() {
             spec.remove("activeDeadlineSeconds");
@@ -250,8 +274,32 @@ const PODS: [Attack; 18] = [
     }),
 ];
 
+/// What a Job is to others.
+const OBJECTS: [Attack; 6] = [
+    ("a run of a schedule", |job| {
+        job["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "etcd-snapshot",
+            "uid": "11111111-2222-3333-4444-555555555555", "controller": true}]);
+    }),
+    ("an object that stays", |job| {
+        job["metadata"]["finalizers"] = json!(["example.com/never"]);
+    }),
+    ("pods that stay", |job| {
+        job["spec"]["template"]["metadata"]["finalizers"] = json!(["example.com/never"]);
+    }),
+    ("a schedule's label", |job| {
+        job["metadata"]["labels"] = json!({"kubectl-etcd/schedule": "etcd-snapshot"});
+    }),
+    ("another's pods by their label", |job| {
+        job["spec"]["template"]["metadata"]["labels"] = json!({"component": "etcd"});
+    }),
+    ("a word to the runtime", |job| {
+        job["spec"]["template"]["metadata"]["annotations"] =
+            json!({"io.kubernetes.cri-o.Devices": "/dev/sda"});
+    }),
+];
+
 /// What is run, and with which rights.
-const CONTAINERS: [Attack; 32] = [
+const CONTAINERS: [Attack; 37] = [
     ("a shell", |job| {
         container(job)["command"] = json!(["/bin/sh", "-c", "id"]);
     }),
@@ -320,6 +368,35 @@ const CONTAINERS: [Attack; 32] = [
             text.replace(
                 r#""target""#,
                 r#""\u006fperation":{"operation":"defrag"},"target""#,
+            )
+        });
+    }),
+    ("an image of somebody else", |job| {
+        container(job)["image"] = "registry.example/evil:1".into();
+    }),
+    ("an image whose name begins as etcd's", |job| {
+        let image = container(job)["image"].as_str().unwrap_or_default();
+        let evil = image.replace("/etcd:", "/etcd-evil:");
+        container(job)["image"] = evil.into();
+    }),
+    ("another etcd", |job| {
+        assignment(job, |text| {
+            text.replace("https://127.0.0.1:2379", "http://10.0.0.9:1")
+        });
+    }),
+    ("another pod's last words", |job| {
+        assignment(job, |text| {
+            text.replace(r#""pod":"etcd-"#, r#""pod":"payments-"#)
+        });
+    }),
+    ("two targets", |job| {
+        assignment(job, |text| {
+            let target = text
+                .split_once(r#","target":"#)
+                .map_or("", |(_, target)| target);
+            text.replace(
+                r#","target":"#,
+                &format!(r#","target":{{"node":"x"}},"target":{target}"#),
             )
         });
     }),
@@ -456,7 +533,12 @@ fn attack(cluster: &Cluster, viewer: &Workstation, mallory: &Workstation) -> Res
     let said = tried(mallory, &kubectl, "create", std::slice::from_ref(&job))?;
     ensure!(said.trim() == "job.batch/honest", "{said}");
 
-    let attacks: Vec<&Attack> = MOUNTS.iter().chain(&PODS).chain(&CONTAINERS).collect();
+    let attacks: Vec<&Attack> = MOUNTS
+        .iter()
+        .chain(&PODS)
+        .chain(&OBJECTS)
+        .chain(&CONTAINERS)
+        .collect();
     let mut hostile = Vec::new();
     for (number, (what, change)) in attacks.iter().enumerate() {
         let mut changed = job.clone();
@@ -508,10 +590,11 @@ fn other_ways(cluster: &Cluster, mallory: &Workstation, job: &Value) -> Result<(
     let mut waiting = job.clone();
     waiting["spec"]["suspend"] = true.into();
     waiting["metadata"]["name"] = "waiting".into();
-    let path = mallory.folder().join("waiting.json");
+    // An operator's.
+    let path = cluster.folder().join("waiting.json");
     fs::write(&path, waiting.to_string())?;
     let create = ["create".as_ref(), "-f".as_ref(), path.as_os_str()];
-    mallory.run(&mut mallory.other(&kubectl, create))?.code(0)?;
+    cluster.kubectl(create)?.success()?;
     let patch = |patch: &str| -> Result<String> {
         let args = [
             "patch",
