@@ -48,35 +48,36 @@ pub(super) async fn locate(connection: &Connection, carries: bool) -> Result<Loc
         programs,
         instead: None,
     };
-    let in_system = async |why: &str| Located {
+    let why = match there {
+        Ok(true) => return Ok(located(false, programs)),
+        // The namespace itself may not be read, and what is in it may.
+        Err(_) if programs.is_some() => return Ok(located(false, programs)),
+        Ok(false) if connection.namespace_named => {
+            return Err(
+                Error::usage(format!("there is no namespace {name}")).hint(format!(
+                    "{}, or leave -n out",
+                    CommandLine::new("kubectl create namespace").operand(name)
+                )),
+            );
+        }
+        Ok(false) if may_create(client).await => {
+            return Ok(located(true, Some(payload::Found::default())));
+        }
+        Err(_) if connection.namespace_named => return Ok(located(false, programs)),
+        Ok(false) => "is not there and may not be made",
+        Err(kube::Error::Api(status)) if status.is_forbidden() => "may not be looked at",
+        Err(error) => {
+            let error = api_error(&format!("looking for {name}"), &error);
+            let error = run_error("namespace", &error);
+            return Err(error.hint(format!("try again, or name one: -n {SYSTEM}")));
+        }
+    };
+    Ok(Located {
         name: SYSTEM.to_owned(),
         missing: false,
         programs: self::programs(connection, SYSTEM, carries).await,
         instead: Some(format!("the namespace {SYSTEM} is used: {name} {why}")),
-    };
-    match there {
-        Ok(true) => Ok(located(false, programs)),
-        // The namespace itself may not be read, and what is in it may.
-        Err(_) if programs.is_some() => Ok(located(false, programs)),
-        Ok(false) if connection.namespace_named => Err(Error::usage(format!(
-            "there is no namespace {name}"
-        ))
-        .hint(format!(
-            "{}, or leave -n out",
-            CommandLine::new("kubectl create namespace").operand(name)
-        ))),
-        Ok(false) if may_create(client).await => Ok(located(true, Some(payload::Found::default()))),
-        Err(_) if connection.namespace_named => Ok(located(false, programs)),
-        Ok(false) => Ok(in_system("is not there and may not be made").await),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            Ok(in_system("may not be looked at").await)
-        }
-        Err(error) => Err(run_error(
-            "namespace",
-            &api_error(&format!("looking for {name}"), &error),
-        )
-        .hint(format!("try again, or name one: -n {SYSTEM}"))),
-    }
+    })
 }
 
 async fn get(client: &Client, name: &str) -> kube::Result<bool> {
