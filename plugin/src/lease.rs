@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use etcd_operations::shell::CommandLine;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -258,15 +259,18 @@ fn lease(owner: &Owner, what: &str, version: Option<String>, now: Timestamp) -> 
     }
 }
 
-/// Who holds a Lease, as the error that says so; none when it is free.
+/// Who holds a Lease, as the error that says so; none when it is free. Whatever a Lease says of itself, it is believed for no
+/// longer than one of ours lasts: who may create Leases must not stop all work on etcd for years.
 fn held_by(lease: &Lease, now: Timestamp) -> Option<Error> {
     let spec = lease.spec.as_ref()?;
     let holder = spec
         .holder_identity
         .as_deref()
         .filter(|holder| !holder.is_empty())?;
-    let renewed = spec.renew_time.as_ref()?.0;
-    let valid = SignedDuration::from_secs(i64::from(spec.lease_duration_seconds?));
+    let longest = SignedDuration::try_from(VALID).unwrap_or(SignedDuration::MAX);
+    let told = spec.renew_time.as_ref()?.0;
+    let renewed = told.min(now);
+    let valid = SignedDuration::from_secs(i64::from(spec.lease_duration_seconds?)).min(longest);
     let expires = renewed.checked_add(valid).ok()?;
     let annotations = lease.metadata.annotations.as_ref();
     let ended = Process::of(annotations).is_some_and(|process| process.has_ended());
@@ -276,16 +280,25 @@ fn held_by(lease: &Lease, now: Timestamp) -> Option<Error> {
     let doing = annotations.and_then(|all| all.get(DOING_ANNOTATION));
     let doing = doing.map_or("a maintenance operation", String::as_str);
     let since = spec.acquire_time.as_ref().map_or(renewed, |time| time.0);
-    Some(
-        Error::refused(format!(
-            "{holder} is at work on this etcd: {doing}, since {}",
-            seconds(since)
-        ))
-        .hint(format!(
-            "wait until it is done; if that process is gone, the lock lifts by itself at {}",
+    let remove = CommandLine::new("kubectl delete lease").option("-n", NAMESPACE);
+    let remove = remove.operand(NAME);
+    // One clock may be ahead of the other by a little. A time that is further ahead passes by itself at no time to wait for, and
+    // only who looks can tell a wrong clock from a lie.
+    let hint = match told.duration_since(now) > longest {
+        true => format!(
+            "it says that it was renewed at {}, which is yet to come; if nobody works on this etcd: {remove}",
+            seconds(told)
+        ),
+        false => format!(
+            "wait until it is done; if that process is gone, the lock lifts by itself at {}, or at once by: {remove}",
             seconds(expires)
-        )),
-    )
+        ),
+    };
+    let message = format!(
+        "{holder} is at work on this etcd: {doing}, since {}",
+        seconds(since)
+    );
+    Some(Error::refused(message).hint(hint))
 }
 
 fn seconds(time: Timestamp) -> String {
@@ -369,12 +382,36 @@ mod tests {
             "jane@elsewhere/7 is at work on this etcd: defrag, since 2026-11-21T15:00:00Z"
         );
         assert!(
-            error.hints[0].ends_with("2026-11-21T15:01:00Z"),
+            error.hints[0].contains("by itself at 2026-11-21T15:01:00Z"),
             "{:?}",
             error.hints
         );
         assert_eq!(error.kind.exit_code(), 5);
         assert!(held_by(&held, at("2026-11-21T15:01:00Z")).is_none());
+    }
+
+    #[test]
+    fn a_foreign_lease_is_believed_for_no_longer_than_one_of_ours_lasts() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let mut held = lease(&Owner::named("eve"), "defrag", None, Timestamp::now());
+        let spec = held.spec.as_mut().unwrap();
+        spec.lease_duration_seconds = Some(i32::MAX);
+        spec.renew_time = Some(MicroTime(at("2026-11-21T15:00:00Z")));
+        let error = held_by(&held, at("2026-11-21T15:00:59Z")).unwrap();
+        assert!(
+            error.hints[0].contains("by itself at 2026-11-21T15:01:00Z"),
+            "{error:?}"
+        );
+        let remove = "kubectl delete lease -n kube-system kubectl-etcd";
+        assert!(error.hints[0].ends_with(remove), "{error:?}");
+        assert!(held_by(&held, at("2026-11-21T15:01:00Z")).is_none());
+        // Nobody is told to wait for a time that does not come.
+        let spec = held.spec.as_mut().unwrap();
+        spec.renew_time = Some(MicroTime(at("2066-11-21T15:00:00Z")));
+        let error = held_by(&held, at("2026-11-21T15:00:00Z")).unwrap();
+        assert!(!error.hints[0].contains("by itself"), "{error:?}");
+        assert!(error.hints[0].contains("2066"), "{error:?}");
+        assert!(error.hints[0].ends_with(remove), "{error:?}");
     }
 
     #[test]

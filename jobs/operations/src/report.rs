@@ -304,7 +304,7 @@ pub struct HashReport {
     pub cluster_id: ClusterId,
     /// The member.
     pub member_id: MemberId,
-    /// The revision up to which it was hashed.
+    /// The revision up to which it was hashed: the one asked for, or the member's own where that is lower.
     pub revision: i64,
     /// The hash (etcd's `HashKV`).
     pub hash: u32,

@@ -36,6 +36,10 @@ const COMPONENT: &str = "program";
 const DIGEST_LABEL: &str = "kubectl-etcd/program";
 /// The digits of the digest that stand in names and labels: enough to tell versions apart.
 const DIGITS: usize = 12;
+/// How many of the oldest copies that were never compared are compared in one search, and how many of the newest: each is some
+/// MB to read, and who may create ConfigMaps may create any number of them. Nobody hides the right copy by being there before
+/// it, because then it is among the newest; nor by coming after it, because then it is among the oldest.
+const COMPARED_AT_EACH_END: usize = 4;
 
 /// Parts of carried programs: their names, and when they were created, by the apiserver's clock.
 pub(crate) type Parts = BTreeMap<String, Option<Timestamp>>;
@@ -88,7 +92,8 @@ pub(crate) async fn all_parts(client: &Client, namespace: &str) -> kube::Result<
         .collect())
 }
 
-/// Looks for a copy of the carried program, the oldest first, and compares it.
+/// Looks for a copy of the carried program, and compares it: first those that were compared before, which costs nothing, then
+/// some of the others ([`COMPARED_AT_EACH_END`]), the oldest first.
 ///
 /// # Errors
 /// What the apiserver says.
@@ -101,7 +106,13 @@ pub(crate) async fn find(place: Place<'_>, carried: &Carried) -> kube::Result<Fo
     let listed = place.api().list_metadata(&params).await?;
     let listed = listed.items.into_iter().map(|item| item.metadata);
     let mut found = Found::default();
-    for set in sets(listed, carried) {
+    let remembered = Remembered::load(place, carried.digest);
+    let is_known = |set: &Vec<ObjectMeta>| {
+        let mut parts = set.iter();
+        parts.all(|meta| remembered.has(place.namespace, meta))
+    };
+    let (known, unknown): (Vec<_>, Vec<_>) = sets(listed, carried).into_iter().partition(is_known);
+    for set in known.into_iter().chain(both_ends(unknown)) {
         let wanted: Vec<&ObjectMeta> = set.iter().collect();
         let deviations = compare::compare(place, carried, &wanted).await?;
         if deviations.is_empty() {
@@ -112,6 +123,14 @@ pub(crate) async fn find(place: Place<'_>, carried: &Carried) -> kube::Result<Fo
         found.deviations.extend(deviations);
     }
     Ok(found)
+}
+
+/// The first and the last of many.
+fn both_ends<T>(mut all: Vec<T>) -> Vec<T> {
+    if all.len() > 2 * COMPARED_AT_EACH_END {
+        all.drain(COMPARED_AT_EACH_END..all.len() - COMPARED_AT_EACH_END);
+    }
+    all
 }
 
 /// The complete sets of parts among these objects, each in the order of its parts, the oldest set first.
@@ -209,11 +228,13 @@ fn name(carried: &Carried, upload: &str, number: usize) -> String {
     format!("{APP}-program-{}-{upload}-{number}", digits(carried))
 }
 
-/// The upload and the number of a part of this program by its name.
-fn parse_name(name: &str, carried: &Carried) -> Option<(String, usize)> {
-    let rest = name.strip_prefix(&format!("{APP}-program-{}-", digits(carried)))?;
+/// The upload and the number of a part of this program by its name: no other name than the plugin gives is one, such as that of
+/// a part `00`, which would stand for the part 0 that is there as well.
+fn parse_name(found: &str, carried: &Carried) -> Option<(String, usize)> {
+    let rest = found.strip_prefix(&format!("{APP}-program-{}-", digits(carried)))?;
     let (upload, number) = rest.split_once('-')?;
-    Some((upload.to_owned(), number.parse().ok()?))
+    let number = number.parse().ok()?;
+    (name(carried, upload, number) == found).then(|| (upload.to_owned(), number))
 }
 
 /// The ConfigMaps of an upload, in order.

@@ -34,7 +34,7 @@ pub(crate) enum Outcome {
 }
 
 /// The runs of a CronJob, the newest first.
-pub(crate) fn newest_runs(cron_job: &str, jobs: &[Job], pods: &[Pod]) -> Vec<Run> {
+pub(crate) fn newest_runs(cron_job: &ObjectMeta, jobs: &[Job], pods: &[Pod]) -> Vec<Run> {
     let mut of_it: Vec<&Job> = jobs
         .iter()
         .filter(|job| owned_by(&job.metadata, "CronJob", cron_job))
@@ -43,9 +43,14 @@ pub(crate) fn newest_runs(cron_job: &str, jobs: &[Job], pods: &[Pod]) -> Vec<Run
     of_it.into_iter().map(|job| run(job, pods)).collect()
 }
 
-fn owned_by(metadata: &ObjectMeta, kind: &str, name: &str) -> bool {
+/// Whether an object is of this very owner: another one of the same name was deleted before, or somebody made it up.
+fn owned_by(metadata: &ObjectMeta, kind: &str, owner: &ObjectMeta) -> bool {
     let mut owners = metadata.owner_references.iter().flatten();
-    owners.any(|owner| owner.kind == kind && owner.name == name)
+    owners.any(|told| {
+        told.kind == kind
+            && owner.name.as_ref() == Some(&told.name)
+            && owner.uid.as_ref() == Some(&told.uid)
+    })
 }
 
 fn begun(job: &Job) -> Option<Timestamp> {
@@ -53,10 +58,9 @@ fn begun(job: &Job) -> Option<Timestamp> {
 }
 
 fn run(job: &Job, pods: &[Pod]) -> Run {
-    let name = job.metadata.name.as_deref().unwrap_or_default();
     let mut tries: Vec<&Pod> = pods
         .iter()
-        .filter(|pod| owned_by(&pod.metadata, "Job", name))
+        .filter(|pod| owned_by(&pod.metadata, "Job", &job.metadata))
         .collect();
     tries.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     // The one that succeeded, else the last.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use cron::{due_after, interval};
 pub(crate) use history::{Outcome, Run, newest_runs, obstacle};
 pub(crate) use judge::{Judgement, judge, lacking, last_success};
-pub(crate) use moving::{Deviations, deviations, move_due, move_known};
+pub(crate) use moving::{Deviations, deviations, is_unchecked, move_due, move_known};
 pub(crate) use render::{NamedPaths, Place, is_kubernetes_own, places, render};
 pub(crate) use store::{Applied, apply, list, promised, remove, runs, start};
 

@@ -44,6 +44,14 @@ pub(crate) async fn deviations(
     Ok(all)
 }
 
+/// Whether a CronJob runs no image of its own and mounts no program that could be compared either: another version's, or not
+/// what it is taken for.
+pub(crate) fn is_unchecked(cron_job: &CronJob) -> bool {
+    let program = pod_spec_of(cron_job).and_then(CarriedProgram::mounted);
+    let mounts_none = program.is_none_or(|program| program.config_maps.is_empty());
+    mounts_none && Schedule::of(cron_job).is_none_or(|schedule| schedule.image.is_none())
+}
+
 /// A CronJob that moves.
 struct Move {
     namespace: String,

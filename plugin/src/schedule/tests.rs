@@ -211,6 +211,26 @@ fn a_pinned_one_goes_to_its_node_whatever_its_taints() {
 }
 
 #[test]
+fn a_program_that_cannot_be_compared_is_unchecked() {
+    let schedule = Schedule {
+        image: None,
+        ..example()
+    };
+    let program = Program::Carried(CarriedProgram {
+        config_maps: vec!["kubectl-etcd-program-ab-0".into()],
+    });
+    let mut rendered = render(&schedule, &any_master(), &program, "x");
+    assert!(!is_unchecked(&rendered), "that is for the comparison");
+    let spec = rendered.spec.as_mut().unwrap().job_template.spec.as_mut();
+    spec.unwrap().template.spec.as_mut().unwrap().volumes = None;
+    assert!(is_unchecked(&rendered));
+    // One of an image is somebody's own choice.
+    let schedule = example();
+    let rendered = render(&schedule, &any_master(), &image_of(&schedule), "x");
+    assert!(!is_unchecked(&rendered));
+}
+
+#[test]
 fn what_is_scheduled_is_no_leftover_of_a_run() {
     use crate::runners::podspec::RUN_LABEL;
     let schedule = example();
@@ -257,20 +277,27 @@ fn only_older_versions_move() {
 
 fn runs_of(pods: serde_json::Value, conditions: &serde_json::Value) -> Run {
     let job: Job = serde_json::from_value(json!({
-        "metadata": {"name": "a-1", "creationTimestamp": "2026-11-21T03:00:00Z",
-            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "a", "uid": ""}]},
+        "metadata": {"name": "a-1", "uid": "job-1", "creationTimestamp": "2026-11-21T03:00:00Z",
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": "a", "uid": "cron-1"}]},
         "status": {"conditions": conditions},
     }))
     .unwrap();
     let pods: Vec<Pod> = serde_json::from_value(pods).unwrap();
-    assert!(newest_runs("b", std::slice::from_ref(&job), &pods).is_empty());
-    newest_runs("a", &[job], &pods).remove(0)
+    let cron_job = |name: &str, uid: &str| ObjectMeta {
+        name: Some(name.to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectMeta::default()
+    };
+    for other in [cron_job("b", "cron-1"), cron_job("a", "cron-2")] {
+        assert!(newest_runs(&other, std::slice::from_ref(&job), &pods).is_empty());
+    }
+    newest_runs(&cron_job("a", "cron-1"), &[job], &pods).remove(0)
 }
 
 fn pod(created: &str, phase: &str, words: &str) -> serde_json::Value {
     json!({
         "metadata": {"creationTimestamp": created,
-            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "a-1", "uid": ""}]},
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": "a-1", "uid": "job-1"}]},
         "spec": {"nodeName": "cp-1", "containers": []},
         "status": {"phase": phase, "startTime": created, "containerStatuses": [{
             "name": "etcd-job", "ready": false, "restartCount": 0, "image": "", "imageID": "",
@@ -334,6 +361,14 @@ fn a_run_that_succeeded_counts_before_all_its_pods_are_gone() {
         pod("2026-11-21T03:02:00Z", "Pending", ""),
     ]);
     assert_eq!(runs_of(pods, &json!([])).outcome, Outcome::Done);
+}
+
+#[test]
+fn a_pod_of_a_job_of_the_same_name_is_not_of_this_one() {
+    let mut other = pod("2026-11-21T03:00:00Z", "Succeeded", "");
+    other["metadata"]["ownerReferences"][0]["uid"] = json!("job-0");
+    let run = runs_of(json!([other]), &json!([]));
+    assert_eq!(run.outcome, Outcome::Running(None));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub use saved::{Checked, Saved};
 use second::judge;
 pub use second::{Compared, MemberOn};
 use sink::Sink;
-use verdict::{is_as_told, is_of};
+use verdict::{as_found, is_as_told, is_of};
 
 /// The file's name on the node.
 const NAME: &str = "snapshot.db";
@@ -62,7 +62,7 @@ pub enum Destination {
 impl Session {
     /// Saves a snapshot of a member. A bundle that is brought here has the files of all nodes of this session in it; one that
     /// stays on the node has that node's. What is brought here is checked here, and held against what the first of these
-    /// other members has.
+    /// other members has that can be asked.
     ///
     /// # Errors
     /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then; one that has other data than
@@ -132,7 +132,7 @@ impl Session {
         &self,
         bring: &Bring<'_>,
         mut sink: Sink,
-        saved: SavedSnapshot,
+        mut saved: SavedSnapshot,
         path: PathBuf,
         others: &[MemberOn<'_>],
     ) -> Result<Saved, Error> {
@@ -150,6 +150,7 @@ impl Session {
             return Err(run_error(&bring.node.name, &error));
         }
         let checked = Checked::of(&arrived);
+        let snapshot = as_found(saved.snapshot.clone(), &arrived);
         let compared = match (arrived.pages, said) {
             (Ok(pages), Some(said)) => judge(pages, others, said, ask).await,
             (Err(_), Some(_)) => Ok(Compared::Not {
@@ -160,10 +161,12 @@ impl Session {
         let compared = match compared {
             Ok(compared) => compared,
             Err(mismatch) => {
-                let kept = sink.set_aside(MISMATCH)?;
-                return Err(mismatch.into_error(&bring.node.name, kept.as_deref()));
+                // That it cannot be kept is the smaller trouble.
+                let kept = sink.set_aside(MISMATCH);
+                return Err(mismatch.into_error(&bring.node.name, &kept));
             }
         };
+        saved.snapshot = snapshot;
         let description = Description::new(&saved.snapshot, &path);
         let description = description.with_contents(saved.contents.clone());
         sink.complete(&description).await?;

@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use crate::carried::carried;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::outcome::RunError;
+use crate::outcome::{RunError, run_error};
 use crate::runners::payload;
 use crate::runners::podspec::APP;
 use crate::runners::trouble::api_error;
@@ -30,12 +30,15 @@ pub(super) struct Located {
     pub(super) missing: bool,
     /// What was found of the carried program in it; none: that could not be seen.
     pub(super) programs: Option<payload::Found>,
+    /// Why it is not the one that was to be used.
+    pub(super) instead: Option<String>,
 }
 
 /// Finds the namespace and, in the same time, the carried program in it.
 ///
 /// # Errors
-/// When the one that was named does not exist.
+/// When the one that was named does not exist; when it was not told whether that of our own does. Only where it may not be
+/// used, [`SYSTEM`] is used: an apiserver that fails for a moment must not move the work.
 pub(super) async fn locate(connection: &Connection, carries: bool) -> Result<Located, Error> {
     let (client, name) = (&connection.stream, connection.namespace.as_str());
     let (there, programs) = futures::join!(get(client, name), programs(connection, name, carries));
@@ -43,26 +46,38 @@ pub(super) async fn locate(connection: &Connection, carries: bool) -> Result<Loc
         name: name.to_owned(),
         missing,
         programs,
+        instead: None,
     };
-    match there {
-        Ok(true) => Ok(located(false, programs)),
+    let why = match there {
+        Ok(true) => return Ok(located(false, programs)),
         // The namespace itself may not be read, and what is in it may.
-        Err(_) if programs.is_some() => Ok(located(false, programs)),
-        Ok(false) if connection.namespace_named => Err(Error::usage(format!(
-            "there is no namespace {name}"
-        ))
-        .hint(format!(
-            "{}, or leave -n out",
-            CommandLine::new("kubectl create namespace").operand(name)
-        ))),
-        Ok(false) if may_create(client).await => Ok(located(true, Some(payload::Found::default()))),
-        Err(_) if connection.namespace_named => Ok(located(false, programs)),
-        Ok(false) | Err(_) => Ok(Located {
-            name: SYSTEM.to_owned(),
-            missing: false,
-            programs: self::programs(connection, SYSTEM, carries).await,
-        }),
-    }
+        Err(_) if programs.is_some() => return Ok(located(false, programs)),
+        Ok(false) if connection.namespace_named => {
+            return Err(
+                Error::usage(format!("there is no namespace {name}")).hint(format!(
+                    "{}, or leave -n out",
+                    CommandLine::new("kubectl create namespace").operand(name)
+                )),
+            );
+        }
+        Ok(false) if may_create(client).await => {
+            return Ok(located(true, Some(payload::Found::default())));
+        }
+        Err(_) if connection.namespace_named => return Ok(located(false, programs)),
+        Ok(false) => "is not there and may not be made",
+        Err(kube::Error::Api(status)) if status.is_forbidden() => "may not be looked at",
+        Err(error) => {
+            let error = api_error(&format!("looking for {name}"), &error);
+            let error = run_error("namespace", &error);
+            return Err(error.hint(format!("try again, or name one: -n {SYSTEM}")));
+        }
+    };
+    Ok(Located {
+        name: SYSTEM.to_owned(),
+        missing: false,
+        programs: self::programs(connection, SYSTEM, carries).await,
+        instead: Some(format!("the namespace {SYSTEM} is used: {name} {why}")),
+    })
 }
 
 async fn get(client: &Client, name: &str) -> kube::Result<bool> {

@@ -55,8 +55,31 @@ async fn one_of_its_own_is_used_where_it_is_there_or_may_be_made() {
 async fn whoever_may_only_look_into_it_uses_it() {
     let viewer = located(403, 200, false, false).await.unwrap();
     assert_eq!((&*viewer.name, viewer.missing), ("kubectl-etcd", false));
+    assert_eq!(viewer.instead, None);
     let stranger = located(403, 403, false, false).await.unwrap();
     assert_eq!(stranger.name, "kube-system");
+}
+
+#[tokio::test]
+async fn an_error_moves_the_work_nowhere_and_a_move_is_said() {
+    for code in [401, 500] {
+        let error = located(code, code, true, false).await.unwrap_err();
+        assert!(
+            error.message.contains("looking for kubectl-etcd"),
+            "{error}"
+        );
+        assert!(
+            error
+                .hints
+                .iter()
+                .any(|hint| hint.contains("-n kube-system"))
+        );
+    }
+    for (there, why) in [(404, "may not be made"), (403, "may not be looked at")] {
+        let moved = located(there, 403, false, false).await.unwrap();
+        let said = moved.instead.unwrap();
+        assert!(said.contains("kube-system") && said.contains(why), "{said}");
+    }
 }
 
 #[tokio::test]

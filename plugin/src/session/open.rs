@@ -95,6 +95,9 @@ impl Session {
     ) -> Result<Self, Error> {
         let located = found.located?;
         connection.namespace.clone_from(&located.name);
+        if let Some(why) = &located.instead {
+            notices(Notice::Told(why.clone()));
+        }
         created.bind(connection.control.clone(), connection.namespace.clone());
         let image = fleet.way.image.as_ref().map(|reference| Program::Image {
             reference: reference.clone(),
@@ -237,6 +240,7 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
                 name: connection.namespace.clone(),
                 missing: false,
                 programs: None,
+                instead: None,
             });
         }
         namespace::locate(connection, fleet.way.image.is_none()).await

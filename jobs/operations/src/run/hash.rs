@@ -10,7 +10,8 @@ use crate::target::Target;
 /// How long hashing may take: the member reads all of its data.
 const HASH_LIMIT: Duration = Duration::from_secs(120);
 
-/// After a linearizable read the member has all that was committed before it, compactions among it.
+/// After a linearizable read the member has all that was committed before it, compactions among it. A member that ends before
+/// the revision all the same is hashed up to where it ends, and the report's revision tells that: there is no such revision.
 pub(super) async fn hash_kv(
     target: &Target,
     connector: &Connector,
@@ -18,6 +19,8 @@ pub(super) async fn hash_kv(
 ) -> Result<Report, Failure> {
     let (endpoint, _) = connector.own(target, OWN_LIMIT).await?;
     endpoint.linearizable_read(QUORUM_LIMIT).await?;
+    let reached = endpoint.status(OWN_LIMIT).await?.revision;
+    let revision = revision.min(reached);
     let said = endpoint.hash_kv(revision, HASH_LIMIT).await?;
     Ok(Report::HashKv(said))
 }

@@ -17,7 +17,7 @@ use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
 use etcd_operations::target::Target;
 use etcd_operations::wire::VERSION;
-use server::{Ending, Script, blank_database, serve, with_trailer};
+use server::{Ending, REVISION, Script, blank_database, serve, with_trailer};
 
 fn target(url: &str) -> Target {
     Target {
@@ -218,6 +218,20 @@ async fn a_socket_that_accepts_and_says_nothing_does_not_hold_up_the_answer() {
         "{failure}"
     );
     assert!(status.evidence.is_some());
+}
+
+#[tokio::test]
+async fn a_member_that_ends_before_the_revision_says_where_it_ends() {
+    let server = serve(Script::all(Vec::new())).await;
+    for (asked, hashed) in [(REVISION - 1, REVISION - 1), (REVISION + 9, REVISION)] {
+        let hash = assignment(&server.url, Operation::HashKv { revision: asked });
+        let report = run(&hash, &mut |_| {}, &Cancel::never()).await.unwrap();
+        let Report::HashKv(said) = report else {
+            panic!("{report:?}")
+        };
+        assert_eq!((said.revision, said.hash), (hashed, 7));
+        assert_eq!(said.compact_revision, None);
+    }
 }
 
 #[tokio::test]

@@ -3,10 +3,13 @@
 use std::pin::Pin;
 
 use etcd_client::proto::{
-    PbAlarmRequest, PbAlarmResponse, PbDefragmentRequest, PbDefragmentResponse, PbDowngradeRequest,
-    PbDowngradeResponse, PbHashKvRequest, PbHashKvResponse, PbHashRequest, PbHashResponse,
-    PbMaintenanceServer, PbMaintenanceService, PbMoveLeaderRequest, PbMoveLeaderResponse,
-    PbResponseHeader, PbSnapshotRequest, PbSnapshotResponse, PbStatusRequest, PbStatusResponse,
+    PbAlarmRequest, PbAlarmResponse, PbCompactionRequest, PbCompactionResponse,
+    PbDefragmentRequest, PbDefragmentResponse, PbDeleteRequest, PbDeleteResponse,
+    PbDowngradeRequest, PbDowngradeResponse, PbHashKvRequest, PbHashKvResponse, PbHashRequest,
+    PbHashResponse, PbKvServer, PbKvService, PbMaintenanceServer, PbMaintenanceService,
+    PbMoveLeaderRequest, PbMoveLeaderResponse, PbPutRequest, PbPutResponse, PbRangeRequest,
+    PbRangeResponse, PbRangeStreamResponse, PbResponseHeader, PbSnapshotRequest,
+    PbSnapshotResponse, PbStatusRequest, PbStatusResponse, PbTxnRequest, PbTxnResponse,
 };
 use futures::stream::{self, Stream, StreamExt};
 use sha2::{Digest, Sha256};
@@ -15,6 +18,8 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 const PAGE: usize = 4096;
+/// The member's revision.
+pub(crate) const REVISION: i64 = 3;
 
 /// What is sent as a snapshot.
 #[derive(Clone)]
@@ -59,10 +64,12 @@ impl Drop for Running {
 pub(crate) async fn serve(script: Script) -> Running {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", incoming.local_addr().unwrap());
+    let keys = PbKvServer::new(Fake(script.clone()));
     let service = PbMaintenanceServer::new(Fake(script));
     let task = tokio::spawn(async move {
         Server::builder()
             .add_service(service)
+            .add_service(keys)
             .serve_with_incoming(incoming)
             .await
             .unwrap();
@@ -78,6 +85,57 @@ fn unasked<T>() -> Result<Response<T>, Status> {
     Err(Status::unimplemented("not in this play"))
 }
 
+fn header() -> PbResponseHeader {
+    PbResponseHeader {
+        cluster_id: 1,
+        member_id: 2,
+        revision: REVISION,
+        raft_term: 4,
+    }
+}
+
+#[tonic::async_trait]
+impl PbKvService for Fake {
+    async fn range(&self, _: Request<PbRangeRequest>) -> Result<Response<PbRangeResponse>, Status> {
+        Ok(Response::new(PbRangeResponse {
+            header: Some(header()),
+            ..PbRangeResponse::default()
+        }))
+    }
+
+    type RangeStreamStream =
+        Pin<Box<dyn Stream<Item = Result<PbRangeStreamResponse, Status>> + Send>>;
+
+    async fn range_stream(
+        &self,
+        _: Request<PbRangeRequest>,
+    ) -> Result<Response<Self::RangeStreamStream>, Status> {
+        unasked()
+    }
+
+    async fn put(&self, _: Request<PbPutRequest>) -> Result<Response<PbPutResponse>, Status> {
+        unasked()
+    }
+
+    async fn delete_range(
+        &self,
+        _: Request<PbDeleteRequest>,
+    ) -> Result<Response<PbDeleteResponse>, Status> {
+        unasked()
+    }
+
+    async fn txn(&self, _: Request<PbTxnRequest>) -> Result<Response<PbTxnResponse>, Status> {
+        unasked()
+    }
+
+    async fn compact(
+        &self,
+        _: Request<PbCompactionRequest>,
+    ) -> Result<Response<PbCompactionResponse>, Status> {
+        unasked()
+    }
+}
+
 #[tonic::async_trait]
 impl PbMaintenanceService for Fake {
     async fn alarm(&self, _: Request<PbAlarmRequest>) -> Result<Response<PbAlarmResponse>, Status> {
@@ -88,14 +146,8 @@ impl PbMaintenanceService for Fake {
         &self,
         _: Request<PbStatusRequest>,
     ) -> Result<Response<PbStatusResponse>, Status> {
-        let header = PbResponseHeader {
-            cluster_id: 1,
-            member_id: 2,
-            revision: 3,
-            raft_term: 4,
-        };
         Ok(Response::new(PbStatusResponse {
-            header: Some(header),
+            header: Some(header()),
             version: "3.6.0".into(),
             db_size: 1 << 20,
             leader: 2,
@@ -116,9 +168,18 @@ impl PbMaintenanceService for Fake {
 
     async fn hash_kv(
         &self,
-        _: Request<PbHashKvRequest>,
+        request: Request<PbHashKvRequest>,
     ) -> Result<Response<PbHashKvResponse>, Status> {
-        unasked()
+        if request.into_inner().revision > REVISION {
+            let what = "etcdserver: mvcc: required revision is a future revision";
+            return Err(Status::out_of_range(what));
+        }
+        Ok(Response::new(PbHashKvResponse {
+            header: Some(header()),
+            hash: 7,
+            compact_revision: -1,
+            ..PbHashKvResponse::default()
+        }))
     }
 
     type SnapshotStream = Messages;

@@ -50,9 +50,10 @@ has that node's files only. What --with-pki adds, the key that encrypts Secrets 
 needed for a rebuild too: keep it somewhere. What went to standard output counts only when this
 exits with 0 or 3: checking ends after the last byte.
 Exit codes: 0 saved and checked, 3 the same but without a majority to confirm it, without some
-node's files, or without room to look at its pages here, 4 what arrives is damaged, or another
-member has other data (FILE.mismatch), 5 the file is there already, the node named has no member
-of this cluster, or the cluster did not become healthy.";
+node's files, without room to look at its pages here, or without any of the other members to
+compare its data with, 4 what arrives is damaged, or another member has other data
+(FILE.mismatch), 5 the file is there already, the node named has no member of this cluster, or the
+cluster did not become healthy.";
 
 /// For how long `--wait-healthy` waits.
 const WAIT: &str = "10m";
@@ -184,7 +185,7 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
             .ui
             .warn("not in the bundle: the files of the other control-plane nodes, which only an apiserver leads to");
     }
-    let all_checked = !matches!(saved.checked, Checked::HereButPages { .. });
+    let all_checked = is_all_checked(&saved.checked, &saved.compared);
     Ok(
         if !confirmed || !all_checked || view.lacks_nodes() || alone || view.warning().is_some() {
             Verdict::Degraded
@@ -243,6 +244,19 @@ fn tell(context: &Context<'_>, checked: &Checked, compared: &Compared) {
         let why = format!("its data was not compared with another member's: {why}");
         context.ui.warn(&why);
     }
+}
+
+/// Whether all was found out that could be: where there are other members, with one of them it was compared.
+fn is_all_checked(checked: &Checked, compared: &Compared) -> bool {
+    let pages = match checked {
+        Checked::Here | Checked::WhereTaken => true,
+        Checked::HereButPages { .. } => false,
+    };
+    let data = match compared {
+        Compared::Same { .. } | Compared::NotAsked => true,
+        Compared::Not { .. } => false,
+    };
+    pages && data
 }
 
 /// A bundle that is brought here has every master's files.
@@ -397,6 +411,21 @@ mod tests {
         let status = cluster.assess();
         let rows: Vec<&Row> = status.rows.iter().skip(2).collect();
         assert_eq!(no_source(&status, &rows).kind.exit_code(), 6);
+    }
+
+    #[test]
+    fn what_was_compared_with_no_other_member_is_not_all_checked() {
+        let why = || "cp-2: no answer".to_owned();
+        let same = Compared::Same {
+            node: "cp-2".to_owned(),
+            hash: 1,
+        };
+        assert!(is_all_checked(&Checked::Here, &same));
+        assert!(is_all_checked(&Checked::Here, &Compared::NotAsked));
+        let not = Compared::Not { why: why() };
+        assert!(!is_all_checked(&Checked::Here, &not));
+        let unseen = Checked::HereButPages { why: why() };
+        assert!(!is_all_checked(&unseen, &same));
     }
 
     fn args(file: Option<&Path>) -> SaveArgs {

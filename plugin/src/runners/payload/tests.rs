@@ -20,7 +20,7 @@ impl Store {
         let mut store = self.0.lock().unwrap();
         let number = store.0.len();
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-        let created = format!("2026-11-21T15:00:{number:02}Z");
+        let created = format!("2026-11-21T15:{:02}:{:02}Z", number / 60, number % 60);
         let meta = &mut object["metadata"];
         meta["uid"] = json!(format!("uid-{number}-{by}"));
         meta["resourceVersion"] = json!(number.to_string());
@@ -150,6 +150,52 @@ async fn a_program_that_somebody_else_made_beforehand_is_named_and_not_used() {
     // An own copy is made beside it, and used from then on.
     let program = upload(lab.place(), &lab.carried).await.unwrap();
     assert_eq!(lab.find().await.program, Some(program));
+}
+
+#[tokio::test]
+async fn a_part_by_another_name_takes_no_parts_place() {
+    let lab = Lab::new().await;
+    let program = upload(lab.place(), &lab.carried).await.unwrap();
+    for ending in ["0", "+"] {
+        let real = &program.config_maps[0];
+        let (stem, number) = real.rsplit_once('-').unwrap();
+        let mut evil = config_maps(&lab.carried, "x").remove(0);
+        evil_loader(&mut evil);
+        evil.metadata.name = Some(format!("{stem}-{ending}{number}"));
+        lab.store
+            .put(serde_json::to_value(&evil).unwrap(), "kubectl-create");
+    }
+    let found = lab.find().await;
+    assert_eq!(found.program, Some(program));
+    assert_eq!(found.deviations, []);
+}
+
+#[tokio::test]
+async fn any_number_of_other_copies_neither_hides_the_right_one_nor_is_read() {
+    let parts = crate::carried::carried().parts.len();
+    for (before, after) in [(20, 0), (0, 20)] {
+        let lab = Lab::new().await;
+        let forge = |from: usize, to: usize| {
+            (from..to).for_each(|one| lab.forge(&format!("{one:016x}"), evil_loader));
+        };
+        forge(0, before);
+        let program = upload(lab.place(), &lab.carried).await.unwrap();
+        forge(before, before + after);
+        // To whom uploaded it.
+        let found = lab.find().await;
+        assert_eq!(found.program.as_ref(), Some(&program));
+        assert_eq!(lab.store.read(), 0, "what is remembered comes first");
+        // To somebody else.
+        let folder = tempfile::tempdir().unwrap();
+        let compared = UserCache::at(folder.path().to_owned());
+        let place = Place {
+            compared: &compared,
+            ..lab.place()
+        };
+        let found = find(place, &lab.carried).await.unwrap();
+        assert_eq!(found.program, Some(program));
+        assert!(lab.store.read() <= 2 * COMPARED_AT_EACH_END * parts);
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,9 @@ use tokio::io::AsyncWriteExt;
 use super::check::Check;
 use crate::error::Error;
 
+/// How many files of one name are set aside.
+const MOST_SET_ASIDE: u32 = 999;
+
 /// A place for bytes that come in order.
 pub(super) struct Sink {
     to: To,
@@ -264,7 +267,8 @@ impl Sink {
         }
     }
 
-    /// Keeps it under a name that says that it is not what was wanted, and nothing that describes it. None: it is no file.
+    /// Keeps it under a name that says that it is not what was wanted, and nothing that describes it. Where that is taken, by
+    /// what was kept before, it gets a number. None: it is no file.
     ///
     /// # Errors
     /// As [`Sink::complete`].
@@ -275,9 +279,7 @@ impl Sink {
         let Some(part) = file.part.take() else {
             return Ok(None);
         };
-        let mut path = part.path().to_owned().into_os_string();
-        path.push(ending);
-        let path = PathBuf::from(path);
+        let path = free_beside(part.path(), ending);
         let kept = part.renamed(path.clone());
         let kept = kept.and_then(|part| part.complete(None));
         kept.map_err(|failure| not_stored(&path, failure))?;
@@ -307,6 +309,26 @@ impl FilePart {
             .as_mut()
             .ok_or_else(|| io::Error::other("it is complete already"))
     }
+}
+
+/// A path with this ending after its name, or with this ending and the first number from 2 on that is free.
+fn free_beside(path: &Path, ending: &str) -> PathBuf {
+    let named = |number: u32| {
+        let mut named = path.to_owned().into_os_string();
+        named.push(ending);
+        if number > 1 {
+            named.push(format!("-{number}"));
+        }
+        PathBuf::from(named)
+    };
+    let is_taken = |path: &PathBuf| {
+        let described = Description::path_of(path);
+        path.symlink_metadata().is_ok() || described.symlink_metadata().is_ok()
+    };
+    let mut names = (1..=MOST_SET_ASIDE).map(named);
+    names
+        .find(|path| !is_taken(path))
+        .unwrap_or_else(|| named(1))
 }
 
 fn stdout_closed(error: io::Error) -> Error {
@@ -427,6 +449,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(Sink::resumable_file(&folder.path().join("s.db")).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn each_that_is_set_aside_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        for (content, name) in [
+            (b"one", "s.db.mismatch"),
+            (b"two", "s.db.mismatch-2"),
+            (b"six", "s.db.mismatch-3"),
+        ] {
+            let mut sink = Sink::file(&path).unwrap();
+            sink.write(content).unwrap();
+            let kept = sink.set_aside(".mismatch").unwrap().unwrap();
+            assert_eq!(kept, folder.path().join(name));
+            assert_eq!(std::fs::read(kept).unwrap(), content);
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -63,6 +63,7 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
             name: "kube-system".into(),
             missing: false,
             programs: None,
+            instead: None,
         },
         compared: crate::user_cache::UserCache::default(),
         program: OnceCell::new(),

@@ -141,7 +141,25 @@ pub(super) fn is_as_told(told: &SnapshotReport, arrived: &Arrived) -> Result<(),
     if status.total_keys_live != told.total_keys {
         return differs("number of keys", &told.total_keys, &status.total_keys_live);
     }
+    if let Some(told) = told.has_objects.filter(|told| *told != status.has_objects) {
+        let said = |has_objects| match has_objects {
+            true => "objects of Kubernetes",
+            false => "no object of Kubernetes",
+        };
+        return differs("content", &said(told), &said(status.has_objects));
+    }
     Ok(())
+}
+
+/// What is told of a snapshot; where its pages were looked at here, with what they say of its objects: who made it may not have
+/// looked.
+pub(super) fn as_found(told: SnapshotReport, arrived: &Arrived) -> SnapshotReport {
+    let found = arrived.pages.as_ref().ok();
+    let found = found.map(|pages| pages.status.has_objects);
+    SnapshotReport {
+        has_objects: found.or(told.has_objects),
+        ..told
+    }
 }
 
 #[cfg(test)]
@@ -167,7 +185,7 @@ mod tests {
         let mut told = serde_json::json!({
             "path": "x", "sizeBytes": arrived.input.size_bytes, "sha256": arrived.input.sha256, "clusterId": "1",
             "memberId": "2", "revision": status.revision, "raftTerm": 4, "etcdVersion": "3.6.6", "hash": status.hash,
-            "totalKeys": status.total_keys_live, "takenAt": "2026-11-21T15:00:00Z", "tookMs": 7,
+            "totalKeys": status.total_keys_live, "hasObjects": status.has_objects, "takenAt": "2026-11-21T15:00:00Z", "tookMs": 7,
         });
         if !matches!(arrived.found, Found::Plain) {
             let snapshot = &arrived.snapshot;
@@ -184,10 +202,14 @@ mod tests {
             let honest = told(&arrived);
             assert_eq!(is_as_told(&honest, &arrived), Ok(()));
             type Lie = fn(&mut SnapshotReport);
-            let lies: [(Lie, &str); 3] = [
+            let lies: [(Lie, &str); 4] = [
                 (|told| told.revision += 1, "revision"),
                 (|told| told.hash ^= 1, "hash"),
                 (|told| told.total_keys += 1, "number of keys"),
+                (
+                    |told| told.has_objects = told.has_objects.map(|has| !has),
+                    "content",
+                ),
             ];
             for (lie, what) in lies {
                 let mut told = honest.clone();
@@ -202,6 +224,27 @@ mod tests {
         assert!(is_as_told(&other, &plain).is_err());
         let packed = arrived(PACKED);
         assert!(is_as_told(&told(&plain), &packed).is_err(), "another form");
+    }
+
+    #[test]
+    fn whether_objects_are_in_it_is_for_its_pages_to_say() {
+        let mut arrived = arrived(PLAIN);
+        let has_objects = arrived.pages.as_ref().unwrap().status.has_objects;
+        let mut silent = told(&arrived);
+        silent.has_objects = None;
+        let found = as_found(silent.clone(), &arrived);
+        assert_eq!(found.has_objects, Some(has_objects));
+        assert_eq!(
+            SnapshotReport {
+                has_objects: None,
+                ..found
+            },
+            silent
+        );
+        // Nobody has looked here, and that is said: then it is the node's word.
+        let told = told(&arrived);
+        arrived.pages = Err(Failure::new(FailureKind::NoSpace, "no room"));
+        assert_eq!(as_found(told, &arrived).has_objects, Some(has_objects));
     }
 
     #[test]

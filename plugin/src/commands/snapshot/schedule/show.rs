@@ -8,7 +8,9 @@ use crate::cli::{FleetArgs, NamedOutputArgs};
 use crate::commands::Context;
 use crate::connection::clock;
 use crate::error::{Error, Verdict};
-use crate::schedule::{Masters, NamedPaths, Schedule, judge, lacking, newest_runs, places, runs};
+use crate::schedule::{
+    Masters, NamedPaths, Schedule, is_unchecked, judge, lacking, newest_runs, places, runs,
+};
 use crate::views::schedule::ScheduleList;
 
 const EXAMPLES: &str = "\
@@ -48,12 +50,16 @@ pub async fn show(context: &Context<'_>, args: ShowArgs) -> Result<Verdict, Erro
     let mut view = ScheduleList::new(namespace.to_owned(), now);
     for cron_job in &cron_jobs {
         let name = super::name(cron_job);
-        let runs = newest_runs(name, &jobs, &pods);
+        let runs = newest_runs(&cron_job.metadata, &jobs, &pods);
         let mut judgement = judge(cron_job, &runs, now);
         let deviations = deviations.get(name).into_iter().flatten();
         judgement
             .problems
             .extend(deviations.map(|deviation| format!("{name}: {deviation}")));
+        if is_unchecked(cron_job) {
+            let problem = format!("{name}: its program is of another version: not checked");
+            judgement.problems.push(problem);
+        }
         view.add(cron_job, &runs, judgement);
     }
     let on_all = cron_jobs
