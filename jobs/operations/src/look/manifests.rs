@@ -53,6 +53,9 @@ pub struct Manifests {
     /// Whether the apiserver uses an etcd of other hosts.
     #[serde(default)]
     pub etcd_is_external: bool,
+    /// Whether no manifest runs the etcd that the apiserver uses, and somebody listens on this host where it shall be.
+    #[serde(default)]
+    pub etcd_is_no_pod: bool,
 }
 
 impl Manifests {
@@ -312,6 +315,7 @@ pub(super) fn read(root: &Path, folder: &Path, selection: &Selection) -> Result<
     Ok(Read {
         told: Manifests {
             etcd_is_external: known.etcd_is_elsewhere(),
+            etcd_is_no_pod: known.etcd_is_no_pod(),
             taken_out: taken_out(&known),
             elsewhere: missing_ones(&missing, &elsewhere),
             etcd_data: match missing.contains(&ControlPlane::Etcd) {
