@@ -7,10 +7,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, PodFacts, etcd_container, parts};
+use crate::ports;
 use crate::target::host;
 
 /// The name that kubeadm gives pod, container and label.
@@ -138,7 +140,7 @@ impl Candidate {
     /// Whether an URL leads to it as it is written, or as its host has it.
     fn serves(&self, url: &str, own: &Own<'_>) -> bool {
         let Some(wanted) = Address::of(url) else {
-            return false;
+            return is_socket(url) && self.listen.iter().any(|one| one == url);
         };
         let listens = |one: Address<'_>| {
             let any = one.is_unspecified() && own.has(wanted.host);
@@ -180,7 +182,8 @@ impl ChosenBy {
 ///
 /// In this order: the one that somebody has named; the one that serves an URL of `--etcd-servers`; where none does or that is
 /// not known, the pod named `etcd`; then, unless the apiserver is known to use another one, kubeadm's label and container's
-/// name, and a single one.
+/// name, and a single one. Where all URLs are known to lead to other hosts it is none of these, whatever it is called: a
+/// cluster that was moved to an etcd elsewhere may have left its old manifest.
 ///
 /// # Errors
 /// When several could be meant, or none has the name that was asked for.
@@ -222,7 +225,10 @@ pub fn choose(candidates: &[Candidate], wanted: &Wanted<'_>) -> Result<Option<Ch
         [] => all.clone(),
         _ => with(candidates, &all, |one| any(&|url| one.may_serve(url))),
     };
-    if let [index] = *with(candidates, &all, |one| one.name == ETCD) {
+    let elsewhere = possible.is_empty() && own.is_known() && own.none_leads_here(wanted.servers);
+    if let [index] = *with(candidates, &all, |one| one.name == ETCD)
+        && !elsewhere
+    {
         let by = ChosenBy::Name;
         return Ok(Some(Chosen { index, by }));
     }
@@ -243,8 +249,33 @@ pub fn is_elsewhere(servers: &[String], own: &[String]) -> bool {
         told: own,
         candidates: &[],
     };
-    let here = |url: &String| Address::of(url).is_some_and(|one| own.has(one.host));
-    !servers.is_empty() && !servers.iter().any(here)
+    own.none_leads_here(servers)
+}
+
+/// The URLs of `--etcd-servers` that lead to the host itself.
+pub(crate) fn leading_here<'s>(
+    servers: &'s [String],
+    own: &'s [String],
+) -> impl Iterator<Item = &'s str> {
+    let own = Own {
+        told: own,
+        candidates: &[],
+    };
+    servers
+        .iter()
+        .map(String::as_str)
+        .filter(move |url| own.leads_here(url))
+}
+
+/// Whether somebody listens where an URL leads that leads to this host. Of a name only the port is known.
+pub(crate) fn is_listened_at(listening: &BTreeSet<SocketAddr>, url: &str) -> bool {
+    let Some(wanted) = Address::of(url) else {
+        return false;
+    };
+    match wanted.ip() {
+        Some(ip) => ports::is_taken(listening, SocketAddr::new(ip, wanted.port)),
+        None => listening.iter().any(|one| one.port() == wanted.port),
+    }
 }
 
 /// The one of these, if there is one alone.
@@ -308,6 +339,20 @@ impl Own<'_> {
             || self.told.iter().any(|own| same_host(own, host))
             || listens.any(|one| same_host(one.host, host))
     }
+
+    /// Whether an URL leads to this host. A socket in its file system does.
+    fn leads_here(&self, url: &str) -> bool {
+        is_socket(url) || Address::of(url).is_some_and(|one| self.has(one.host))
+    }
+
+    fn none_leads_here(&self, servers: &[String]) -> bool {
+        !servers.is_empty() && !servers.iter().any(|url| self.leads_here(url))
+    }
+
+    /// Whether an address of the host is told: without one, an URL may lead here although nothing says so.
+    fn is_known(&self) -> bool {
+        self.told.iter().any(|own| ip(own).is_some())
+    }
 }
 
 /// The host and port of an URL.
@@ -334,6 +379,16 @@ impl<'a> Address<'a> {
     fn is_unspecified(&self) -> bool {
         self.host.is_empty() || self.ip().is_some_and(|ip| ip.is_unspecified())
     }
+}
+
+/// Whether an URL is a socket in the file system, `unix:///run/etcd.sock`, which cannot be another host's.
+fn is_socket(url: &str) -> bool {
+    let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        ["unix", "unixs"]
+            .iter()
+            .any(|one| scheme.eq_ignore_ascii_case(one))
+    })
 }
 
 fn ip(host: &str) -> Option<IpAddr> {

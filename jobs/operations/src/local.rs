@@ -36,6 +36,8 @@ pub struct Host {
     pub other_etcds: Vec<OtherEtcd>,
     /// Whether the apiserver uses an etcd of other hosts.
     pub etcd_is_elsewhere: bool,
+    /// Whether no manifest runs the etcd that the apiserver uses, and somebody listens on this host where it shall be.
+    pub etcd_is_no_pod: bool,
     /// kube-apiserver's `--etcd-servers`, if a manifest has one.
     pub etcd_servers: Option<Vec<String>>,
     /// kube-apiserver's `--etcd-prefix`, if a manifest gives one.
@@ -120,7 +122,11 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
         in_folder.map(|found| LocalEtcd::of(found.file, &node))
     });
     let etcd_is_elsewhere = known.etcd_is_elsewhere();
-    let is_missing = matches!(&etcd, Ok(None)) && stopped_etcd.is_none() && !etcd_is_elsewhere;
+    let etcd_is_no_pod = known.etcd_is_no_pod();
+    let is_missing = matches!(&etcd, Ok(None))
+        && stopped_etcd.is_none()
+        && !etcd_is_elsewhere
+        && !etcd_is_no_pod;
     let etcd_elsewhere = match is_missing {
         true => etcd_manifests_elsewhere(root, &known.folder.path),
         false => Vec::new(),
@@ -135,6 +141,7 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
         etcd_elsewhere,
         other_etcds,
         etcd_is_elsewhere,
+        etcd_is_no_pod,
         etcd_servers: apiserver.and_then(etcd_servers),
         etcd_prefix: apiserver.and_then(etcd_prefix),
         named_paths: found

@@ -16,9 +16,17 @@ const LISTEN: &str = "0A";
 /// # Errors
 /// When the kernel does not tell.
 pub(crate) fn listening() -> io::Result<BTreeSet<SocketAddr>> {
-    let mut found = read(&std::fs::read_to_string("/proc/net/tcp")?);
+    listening_below(Path::new("/"))
+}
+
+/// The same of a host whose file system is found at `root`.
+///
+/// # Errors
+/// As [`listening`].
+pub(crate) fn listening_below(root: &Path) -> io::Result<BTreeSet<SocketAddr>> {
+    let mut found = read(&root::read_text(root, "/proc/net/tcp")?);
     // A kernel without IPv6 has no such file.
-    if let Ok(text) = std::fs::read_to_string("/proc/net/tcp6") {
+    if let Ok(text) = root::read_text(root, "/proc/net/tcp6") {
         found.extend(read(&text));
     }
     Ok(found)

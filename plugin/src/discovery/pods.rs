@@ -158,7 +158,11 @@ fn etcd_servers(pod: &Pod) -> Vec<String> {
 /// Whether an apiserver uses an etcd on other machines than its own.
 fn is_elsewhere(servers: &[String]) -> bool {
     let here = |server: &String| {
-        server.contains("://127.") || server.contains("://localhost") || server.contains("://[::1]")
+        let socket = server.starts_with("unix:") || server.starts_with("unixs:");
+        socket
+            || server.contains("://127.")
+            || server.contains("://localhost")
+            || server.contains("://[::1]")
     };
     !servers.is_empty() && !servers.iter().all(here)
 }

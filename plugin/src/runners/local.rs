@@ -113,7 +113,8 @@ fn etcd_of(host: &Host) -> Result<Etcd, Error> {
                 found.manifest.display()
             ))),
         },
-        None if host.etcd_is_elsewhere => Ok(Etcd::External {
+        // On other hosts, or on this one by systemd or docker: what is done by manifests does not reach it.
+        None if host.etcd_is_elsewhere || host.etcd_is_no_pod => Ok(Etcd::External {
             servers: host.etcd_servers.clone().unwrap_or_default(),
         }),
         None => Err(without_manifest(host)),
@@ -263,6 +264,39 @@ spec:
         let target = node.unwrap().target().unwrap().clone();
         assert_eq!(target.data_dir, Path::new("/var/lib/etcd-events"));
         assert_eq!(lines, Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_etcd_that_listens_here_and_is_no_pod_is_external() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("proc/sys/kernel/hostname", "m1\n");
+        write(
+            "proc/net/fib_trie",
+            "Local:\n  |-- 10.0.0.1\n     /32 host LOCAL\n",
+        );
+        let servers = ["https://10.0.0.1:2379", "https://10.0.0.2:2379"];
+        let apiserver = ETCD
+            .replace("etcd, --name=cp-1", "kube-apiserver, '--etcd-servers=URLS'")
+            .replace("URLS", &servers.join(","))
+            .replace("--data-dir=/var/lib/etcd", "--v=2")
+            .replace("name: etcd\n", "name: kube-apiserver\n")
+            .replace("component: etcd", "component: kube-apiserver");
+        write("etc/kubernetes/manifests/kube-apiserver.yaml", &apiserver);
+        // Nobody listens: it has lost its manifest.
+        let error = seen(root.path()).err().unwrap();
+        assert!(error.message.contains("runs etcd"), "{error}");
+        let word = format!("{:08X}", u32::from_ne_bytes([10, 0, 0, 1]));
+        let tcp = format!("head\n 0: {word}:094B 00000000:0000 0A 0\n");
+        write("proc/net/tcp", &tcp);
+        match seen(root.path()).unwrap().etcd {
+            Etcd::External { servers: found } => assert_eq!(found, servers),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
         .etcd
         .failure()
         .is_some_and(|one| one.kind != FailureKind::Missing);
-    if manifests.etcd_is_external || !belongs_here || unclear {
+    if manifests.etcd_is_external || !belongs_here || unclear || is_no_pod(notes, manifests) {
         return;
     }
     let mut evidence = vec![manifests.none_of(ControlPlane::Etcd)];
@@ -120,12 +120,52 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
             "it writes a new one, with the flags that kubeadm gives and its data where kubeadm's configuration says; if the old one lies elsewhere, it belongs into {folder}"
         )),
     };
+    let still_runs = container_runs(notes);
     let severity = match working_elsewhere(look, looks) {
-        Some(_) => Severity::Degraded,
-        None => Severity::Lost,
+        None if !is_ready(notes) => Severity::Lost,
+        _ => Severity::Degraded,
     };
-    let summary = format!("there is no manifest of etcd on {node}, so it does not run");
+    let then = match still_runs {
+        true => "its container runs still, and nothing starts it again",
+        false => "so it does not run",
+    };
+    let summary = format!("there is no manifest of etcd on {node}, {then}");
     notes.situation(Kind::NoEtcdManifest, severity, summary, evidence, next);
+}
+
+/// Whether the etcd of this host runs all the same, though no static pod is it: systemd or docker run it. A container of the
+/// pod that is still there is of a manifest that went.
+fn is_no_pod(notes: &mut Notes<'_>, manifests: &Manifests) -> bool {
+    if container_runs(notes) {
+        return false;
+    }
+    let node = notes.node();
+    if manifests.etcd_is_no_pod {
+        notes.in_order(format!(
+            "etcd runs on {node}, not as a static pod: somebody listens where the apiserver finds it; it was not looked at"
+        ));
+        return true;
+    }
+    let ready = is_ready(notes);
+    if ready {
+        let why = "the apiserver is ready, so an etcd runs, and not as a static pod of this host";
+        notes.unseen("etcd", &why);
+    }
+    ready
+}
+
+fn is_ready(notes: &Notes<'_>) -> bool {
+    let ready = notes
+        .look
+        .own_apiserver
+        .ok()
+        .and_then(|health| health.readyz.ok());
+    ready.is_some_and(HealthAnswer::is_ok)
+}
+
+/// Whether the runtime still runs a container of etcd's pod.
+fn container_runs(notes: &Notes<'_>) -> bool {
+    newest(notes, ControlPlane::Etcd).is_some_and(|one| one.state == State::Running)
 }
 
 /// What a master has of its own beside etcd, which may be elsewhere.

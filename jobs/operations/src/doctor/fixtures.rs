@@ -201,6 +201,7 @@ pub(crate) fn healthy() -> Look {
             etcd_data: Vec::new(),
             outdated: Vec::new(),
             etcd_is_external: false,
+            etcd_is_no_pod: false,
         }),
         etcd: Answer::Ok(EtcdManifest {
             manifest: "/etc/kubernetes/manifests/etcd.yaml".into(),

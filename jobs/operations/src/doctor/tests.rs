@@ -738,6 +738,15 @@ fn a_lone_etcd_without_a_manifest_is_lost_and_one_of_three_is_not() {
         severity(without_folder(healthy().down(None).single())),
         Severity::Lost
     );
+    // Where the apiserver works, nothing is lost yet.
+    let ready = healthy().own_apiserver;
+    let mut works = missing(healthy().down(None).single());
+    works.own_apiserver = ready;
+    assert_eq!(
+        severity(works),
+        Severity::Degraded,
+        "the container runs still"
+    );
     // An etcd of other hosts needs no manifest here.
     let mut external = missing(healthy().down(None).single());
     if let Answer::Ok(manifests) = &mut external.manifests {
@@ -746,6 +755,40 @@ fn a_lone_etcd_without_a_manifest_is_lost_and_one_of_three_is_not() {
     let found = diagnose(&[external], now());
     let kinds: Vec<SituationKind> = found.situations.iter().map(|one| one.kind).collect();
     assert!(!kinds.contains(&SituationKind::NoEtcdManifest), "{kinds:?}");
+}
+
+#[test]
+fn an_etcd_of_systemd_or_docker_on_a_master_needs_no_manifest() {
+    let without = |listens: bool, ready: bool| {
+        let mut look = match ready {
+            true => healthy(),
+            false => healthy().down(None),
+        };
+        let none = || Failure::new(FailureKind::Missing, "none");
+        look.etcd = Answer::Failed(none());
+        look.live = Answer::Failed(none());
+        look.peer_port = Answer::Failed(none());
+        look.peers = Answer::Failed(none());
+        if let Answer::Ok(manifests) = &mut look.manifests {
+            manifests.pods.remove(0);
+            manifests.etcd_is_no_pod = listens;
+        }
+        if let Answer::Ok(runtime) = &mut look.runtime {
+            runtime.pods.remove(0);
+        }
+        let found = diagnose(&[look], now());
+        let kinds: Vec<SituationKind> = found.situations.iter().map(|one| one.kind).collect();
+        let told = found
+            .in_order
+            .iter()
+            .any(|one| one.text.contains("not as a static pod"));
+        let unseen = found.unseen.iter().any(|one| one.what == "etcd");
+        (kinds.contains(&SituationKind::NoEtcdManifest), told, unseen)
+    };
+    assert_eq!(without(true, true), (false, true, false));
+    assert_eq!(without(true, false), (false, true, false));
+    assert_eq!(without(false, true), (false, false, true));
+    assert_eq!(without(false, false), (true, false, false));
 }
 
 #[test]

@@ -213,8 +213,34 @@ fn an_etcd_on_the_own_host_is_never_elsewhere() {
         &["10.0.0.1"]
     ));
     assert!(!elsewhere(&["https://CP-1:2379"], &["cp-1"]));
+    assert!(!elsewhere(&["unix:///run/etcd.sock"], &["10.0.0.1"]));
     assert!(elsewhere(&["https://10.9.0.1:2379"], &["10.0.0.1"]));
     assert!(!elsewhere(&[], &[]));
+}
+
+#[test]
+fn a_manifest_left_by_a_move_to_another_etcd_is_not_taken_for_it() {
+    let by = |servers: &[&str], own: &[&str], named: Option<&str>| {
+        let owned = |list: &[&str]| -> Vec<String> { list.iter().map(|&one| one.into()).collect() };
+        let (servers, own) = (owned(servers), owned(own));
+        let wanted = Wanted {
+            servers: &servers,
+            own: &own,
+            named,
+        };
+        let chosen = choose(&[main_etcd(), events()], &wanted).unwrap();
+        chosen.map(|one| (one.index, one.by))
+    };
+    let other = ["https://10.9.0.1:2379", "https://10.9.0.2:2379"];
+    let own = ["10.89.1.12", "cp-1"];
+    assert_eq!(by(&other, &own, None), None);
+    assert_eq!(by(&other, &own, Some("etcd")), Some((0, ChosenBy::Named)));
+    // One of them leads here, or may; or it is not known what leads here.
+    let by_name = Some((0, ChosenBy::Name));
+    assert_eq!(by(&["https://cp-1:4001", other[0]], &own, None), by_name);
+    assert_eq!(by(&["https://lb.example:2379"], &own, None), by_name);
+    assert_eq!(by(&["unix:///run/etcd.sock"], &own, None), by_name);
+    assert_eq!(by(&other, &["cp-1"], None), by_name);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 //! A copy that was taken out may be older than what ran last: somebody brought another one back by hand, changed it, and
 //! moved it away. Then it has old flags, and perhaps an old cluster's data.
 
+mod data;
+mod differences;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,8 +17,11 @@ use serde::{Deserialize, Serialize};
 use super::ControlPlane;
 use crate::flags::{Flags, given};
 use crate::manifest::{Component, Kept, ManifestFile, PodId};
-use crate::root;
 use crate::runtime::Launch;
+
+pub(super) use data::data_folders;
+use data::{MOST_FOLDERS, held_in, is_ahead, is_among, last_written, siblings};
+use differences::Own;
 
 /// How long after a copy was taken out a container of the old manifest may still be made: until kubelet has let go of it.
 const GONE: Duration = Duration::from_secs(180);
@@ -88,6 +94,12 @@ pub struct LastRan {
     /// The data directory on the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
+    /// The directory of its WAL on the host, where it was given one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wal_dir: Option<PathBuf>,
+    /// Whether it was told to form a new cluster of itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub force_new_cluster: bool,
 }
 
 /// Something that speaks against bringing a manifest back.
@@ -124,7 +136,33 @@ pub enum Doubt {
         /// What ran.
         ran: String,
     },
-    /// There is newer data of an etcd in another folder.
+    /// What ran last had its WAL elsewhere.
+    WalDir {
+        /// The manifest's.
+        manifest: PathBuf,
+        /// What ran.
+        ran: PathBuf,
+    },
+    /// One of the two forms a new cluster of itself.
+    ForceNewCluster {
+        /// Whether the manifest does; else what ran last did.
+        manifest: bool,
+    },
+    /// The data directory was written to after this manifest was taken out.
+    WrittenLater {
+        /// Which.
+        path: PathBuf,
+        /// When.
+        at: Timestamp,
+    },
+    /// Another folder has data of the same member that goes further.
+    DataAhead {
+        /// Which.
+        path: PathBuf,
+        /// When it was last written to.
+        at: Timestamp,
+    },
+    /// There is data of an etcd in another folder whose files are newer. It may be a copy, or another member's.
     NewerData {
         /// Which.
         path: PathBuf,
@@ -148,9 +186,10 @@ pub enum Doubt {
 }
 
 impl Doubt {
-    /// Whether it has to be agreed to by naming the manifest. A flag is shown, and is the administrator's to judge.
+    /// Whether it has to be agreed to by naming the manifest. A flag is shown, and so is data of which only the dates speak:
+    /// they are the administrator's to judge.
     pub fn bars(&self) -> bool {
-        !matches!(self, Self::Flag { .. })
+        !matches!(self, Self::Flag { .. } | Self::NewerData { .. })
     }
 }
 
@@ -178,6 +217,30 @@ impl fmt::Display for Doubt {
             Self::Name { manifest, ran } => {
                 write!(f, "member {manifest}, and what ran last was {ran}")
             }
+            Self::WalDir { manifest, ran } => write!(
+                f,
+                "WAL directory {}, and what ran last had {}",
+                manifest.display(),
+                ran.display()
+            ),
+            Self::ForceNewCluster { manifest: true } => {
+                f.write_str("--force-new-cluster is given, and what ran last had it not")
+            }
+            Self::ForceNewCluster { manifest: false } => {
+                f.write_str("--force-new-cluster is not given, and what ran last had it")
+            }
+            Self::WrittenLater { path, at } => write!(
+                f,
+                "{} was written to later, {}, so another manifest ran since, or data was restored",
+                path.display(),
+                day(*at)
+            ),
+            Self::DataAhead { path, at } => write!(
+                f,
+                "data of the same member that goes further is in {}, last written {}",
+                path.display(),
+                day(*at)
+            ),
             Self::NewerData { path, at } => write!(
                 f,
                 "newer data of an etcd is in {}, last written {}",
@@ -234,35 +297,84 @@ impl ArchivedManifest {
             .map_or_else(String::new, |at| format!(" of {}", day(at)))
     }
 
-    /// Compares it with what ran last.
-    pub(super) fn compare(&mut self, component: &Component, ran: LastRan) {
-        let later = ran.created_at.zip(self.at).filter(|(created, at)| {
-            created.duration_since(*at).unsigned_abs() > GONE && created > at
-        });
+    /// Compares it with what ran last. `wal_dir` is the directory on the host that the manifest gives the WAL.
+    pub(super) fn compare(
+        &mut self,
+        root: &Path,
+        component: &Component,
+        wal_dir: Option<&Path>,
+        ran: LastRan,
+    ) {
+        let made = ran.created_at.zip(self.at);
+        let later = made.filter(|(created, at)| is_later(*created, *at, GONE));
         self.doubts
             .extend(later.map(|(at, _)| Doubt::RanLater { at }));
-        self.doubts
-            .extend(differences(component, self.data_dir.as_ref(), &ran));
+        let own = Own {
+            root,
+            component,
+            data_dir: self.data_dir.as_deref(),
+            wal_dir,
+        };
+        self.doubts.extend(own.differences(&ran));
         self.last_ran = Some(ran);
     }
 
-    /// Compares its data with that in other folders, those of other etcds aside.
-    pub(super) fn look_for_newer_data(&mut self, root: &Path, others: &[PathBuf]) {
+    /// Compares the time at which it was taken out with that of its data: what wrote later was started by something else.
+    pub(super) fn look_for_later_writes(&mut self, root: &Path) {
+        let written = self.data_dir.clone().and_then(|path| {
+            let at = last_written(root, &path)?;
+            Some(Doubt::WrittenLater { path, at })
+        });
+        let later = |doubt: &Doubt| match (doubt, self.at) {
+            (Doubt::WrittenLater { at, .. }, Some(out)) => is_later(*at, out, GONE),
+            _ => false,
+        };
+        let later = written.filter(later);
+        self.doubts.extend(later);
+    }
+
+    /// Compares its data with that in other folders, those of other etcds aside. Only content tells that it goes further: a
+    /// copy is as old as the hour in which somebody made it.
+    pub(super) fn look_for_newer_data(
+        &mut self,
+        root: &Path,
+        wal_dir: Option<&Path>,
+        others: &[PathBuf],
+    ) {
         let Some(own) = self.data_dir.clone() else {
             return;
         };
         let written = last_written(root, &own);
-        let newer = |at: &Timestamp| {
-            written.is_none_or(|own| *at > own && at.duration_since(own).unsigned_abs() > NEWER)
-        };
-        let found = siblings(root, &own)
+        let newer = |at: Timestamp| written.is_none_or(|own| is_later(at, own, NEWER));
+        let mut found: Vec<(Timestamp, PathBuf)> = siblings(root, &own)
             .into_iter()
-            .filter(|path| !others.contains(path));
-        let found = found.filter_map(|path| Some((last_written(root, &path)?, path)));
-        let newest = found.filter(|(at, _)| newer(at)).max();
-        self.doubts
-            .extend(newest.map(|(at, path)| Doubt::NewerData { path, at }));
+            .filter(|path| !is_among(root, path, others))
+            .filter_map(|path| Some((last_written(root, &path)?, path)))
+            .filter(|(at, _)| newer(*at))
+            .collect();
+        found.sort();
+        found.reverse();
+        found.truncate(MOST_FOLDERS);
+        let Some((newest, at_newest)) = found.first().map(|(at, path)| (path.clone(), *at)) else {
+            return;
+        };
+        let held = held_in(root, &own, wal_dir);
+        let ahead = found
+            .into_iter()
+            .find(|(_, path)| is_ahead(held, held_in(root, path, None)));
+        self.doubts.push(match ahead {
+            Some((at, path)) => Doubt::DataAhead { path, at },
+            None => Doubt::NewerData {
+                path: newest,
+                at: at_newest,
+            },
+        });
     }
+}
+
+/// Whether one time is later than another by more than this.
+fn is_later(one: Timestamp, other: Timestamp, than: Duration) -> bool {
+    one > other && one.duration_since(other).unsigned_abs() > than
 }
 
 impl LastRan {
@@ -286,8 +398,13 @@ impl LastRan {
         let meant = Flags::parse(&launch.words, &[], &launch.env).ok();
         if let (ControlPlane::Etcd, Some(meant)) = (component, meant) {
             found.member_name = meant.get("name").map(str::to_owned);
-            let inside = meant.get("data-dir").map(Path::new);
-            found.data_dir = inside.and_then(|inside| on_host(inside, launch));
+            let path = |flag: &str| {
+                let inside = meant.get(flag).filter(|path| !path.is_empty());
+                inside.and_then(|inside| on_host(Path::new(inside), launch))
+            };
+            found.data_dir = path("data-dir");
+            found.wal_dir = path("wal-dir");
+            found.force_new_cluster = meant.is_on("force-new-cluster");
         }
         found
     }
@@ -303,120 +420,4 @@ fn on_host(inside: &Path, launch: &Launch) -> Option<PathBuf> {
         true => source.clone(),
         false => source.join(below),
     })
-}
-
-fn differences(component: &Component, data_dir: Option<&PathBuf>, ran: &LastRan) -> Vec<Doubt> {
-    let mut found = Vec::new();
-    let image = component.image().zip(ran.image.as_deref());
-    if let Some((manifest, ran)) = image.filter(|(manifest, ran)| manifest != ran) {
-        let (manifest, ran) = (manifest.to_owned(), ran.to_owned());
-        found.push(Doubt::Image { manifest, ran });
-    }
-    if let Some((manifest, ran)) = data_dir.zip(ran.data_dir.as_ref())
-        && manifest != ran
-    {
-        let (manifest, ran) = (manifest.clone(), ran.clone());
-        found.push(Doubt::DataDir { manifest, ran });
-    }
-    let flags = component.flags().ok();
-    let name = flags.as_ref().and_then(|flags| flags.get("name"));
-    if let Some((manifest, ran)) = name.zip(ran.member_name.as_deref())
-        && manifest != ran
-    {
-        let (manifest, ran) = (manifest.to_owned(), ran.to_owned());
-        found.push(Doubt::Name { manifest, ran });
-    }
-    found.extend(differing_flags(component, ran));
-    found
-}
-
-/// The flags that differ, but for those that are told in other words. One with a variable that only kubelet knows may be
-/// anything.
-fn differing_flags(component: &Component, ran: &LastRan) -> Vec<Doubt> {
-    if ran.flags.is_empty() {
-        return Vec::new();
-    }
-    let mut manifest = BTreeMap::new();
-    for flag in given(&component.words_expanded()).unwrap_or_default() {
-        manifest.insert(flag.name, flag.value);
-    }
-    let mut names: Vec<&String> = manifest.keys().chain(ran.flags.keys()).collect();
-    names.sort();
-    names.dedup();
-    let told = |name: &str| matches!(name, "name" | "data-dir");
-    let differs = |name: &&String| {
-        let (one, other) = (manifest.get(*name), ran.flags.get(*name));
-        one != other && !told(name) && !one.is_some_and(|value| value.contains("$("))
-    };
-    let doubt = |name: &String| Doubt::Flag {
-        name: name.clone(),
-        manifest: manifest.get(name).cloned(),
-        ran: ran.flags.get(name).cloned(),
-    };
-    names.into_iter().filter(differs).map(doubt).collect()
-}
-
-/// Where kubeadm has etcd's data.
-const DEFAULT_DATA: &str = "/var/lib/etcd";
-
-/// So many folders with data are told.
-const MOST_FOLDERS: usize = 5;
-
-/// The data of etcds where kubeadm has it and beside that, those of other etcds aside; the newest first.
-pub(super) fn data_folders(root: &Path, others: &[PathBuf]) -> Vec<DataFolder> {
-    let usual = PathBuf::from(DEFAULT_DATA);
-    let beside = siblings(root, &usual).into_iter();
-    let folders = std::iter::once(usual).chain(beside);
-    let mut found: Vec<DataFolder> = folders
-        .filter(|path| !others.contains(path))
-        .filter_map(|path| {
-            Some(DataFolder {
-                modified: last_written(root, &path)?,
-                path,
-            })
-        })
-        .collect();
-    found.sort_by(|one, other| {
-        let order = other.modified.cmp(&one.modified);
-        order.then_with(|| one.path.cmp(&other.path))
-    });
-    found.truncate(MOST_FOLDERS);
-    found
-}
-
-/// When an etcd last wrote to a data directory: to its database or its log.
-fn last_written(root: &Path, data_dir: &Path) -> Option<Timestamp> {
-    let member = root::below(root, data_dir).ok()?.join("member");
-    let database = member.join("snap/db");
-    database.metadata().ok()?;
-    let log = std::fs::read_dir(member.join("wal")).into_iter().flatten();
-    let log = log.flatten().map(|entry| entry.path());
-    let times = log
-        .chain([database])
-        .filter_map(|path| path.metadata().ok()?.modified().ok());
-    times
-        .filter_map(|time| Timestamp::try_from(time).ok())
-        .max()
-}
-
-/// Other folders beside a data directory. What a plan of this program put there is not meant.
-fn siblings(root: &Path, data_dir: &Path) -> Vec<PathBuf> {
-    let (Some(above), Some(name)) = (data_dir.parent(), data_dir.file_name()) else {
-        return Vec::new();
-    };
-    let of_plan = |file: &str| {
-        let plans = ["restore", "recover", "replace"];
-        let name = name.to_string_lossy();
-        plans.iter().any(|plan| {
-            let with_time = format!("{name}-{plan}-");
-            file.trim_start_matches('.').starts_with(&with_time)
-        })
-    };
-    let entries = root::below(root, above).and_then(std::fs::read_dir);
-    let entries = entries.into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|file| *file.as_str() != *name && !of_plan(file))
-        .map(|file| above.join(file))
-        .collect()
 }

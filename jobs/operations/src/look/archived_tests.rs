@@ -35,6 +35,16 @@ impl Host {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     }
 
+    /// Data of an etcd that was written to at this time.
+    fn data(&self, path: &str, at: &str) {
+        let database = format!("{path}/member/snap/db");
+        self.write(&database, "x");
+        let at: jiff::Timestamp = at.parse().unwrap();
+        let path = self.0.path().join(database.trim_start_matches('/'));
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(at.into()).unwrap();
+    }
+
     fn read(&self, selection: &Selection) -> Read {
         read(self.0.path(), Path::new(PODS), selection).unwrap()
     }
@@ -137,35 +147,83 @@ fn another_image_name_or_data_directory_bars_and_another_flag_is_shown() {
 }
 
 #[test]
-fn newer_data_beside_speaks_against_it() {
+fn a_data_directory_that_is_a_link_is_the_one_it_leads_to() {
+    let host = Host::new(&[(&format!("{KEPT}.stopped"), ETCD), ("/data/etcd/x", "")]);
+    let lib = host.0.path().join("var/lib/etcd");
+    std::os::unix::fs::symlink("/data/etcd", lib).unwrap();
+    let archived = host.archived(Some(ran(ETCD, "/data/etcd", BEFORE)));
+    assert_eq!(told(&archived), Vec::<String>::new());
+    let archived = host.archived(Some(ran(ETCD, "/data/etcd2", BEFORE)));
+    assert!(matches!(archived.doubts[..], [Doubt::DataDir { .. }]));
+}
+
+#[test]
+fn another_wal_directory_and_a_new_cluster_bar() {
     let host = Host::new(&[(&format!("{KEPT}.stopped"), ETCD)]);
-    let at = |path: &str, days: u64| {
-        host.write(path, "x");
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(days * 86_400);
-        let path = host.0.path().join(path.trim_start_matches('/'));
-        std::fs::File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_modified(time)
-            .unwrap();
-    };
-    at("/var/lib/etcd/member/snap/db", 100);
-    at("/var/lib/old/member/snap/db", 90);
-    // What a plan put there is not meant.
-    at(
-        "/var/lib/etcd-recover-2026-11-20T210000Z.new/member/snap/db",
-        300,
+    let with = |flags: &str| ETCD.replace("    - etcd\n", &format!("    - etcd\n{flags}"));
+    let other = with("    - --wal-dir=/var/lib/etcd/wal2\n    - --force-new-cluster\n");
+    let archived = host.archived(Some(ran(&other, "/var/lib/etcd", BEFORE)));
+    assert_eq!(
+        told(&archived),
+        [
+            "WAL directory /var/lib/etcd/member/wal, and what ran last had /var/lib/etcd/wal2",
+            "--force-new-cluster is not given, and what ran last had it",
+        ]
     );
+    assert_eq!(archived.bars().count(), 2);
+    // The usual place, spelled out.
+    let same = with("    - --wal-dir=/var/lib/etcd/member/wal\n");
+    let archived = host.archived(Some(ran(&same, "/var/lib/etcd", BEFORE)));
+    assert_eq!(archived.doubts, []);
+    // The other way round.
+    let host = Host::new(&[(&format!("{KEPT}.stopped"), &other)]);
+    let archived = host.archived(Some(ran(ETCD, "/var/lib/etcd", BEFORE)));
+    assert_eq!(archived.bars().count(), 2);
+    assert!(
+        archived
+            .doubts
+            .contains(&Doubt::ForceNewCluster { manifest: true })
+    );
+}
+
+#[test]
+fn data_that_was_written_after_a_manifest_was_taken_out_speaks_against_it() {
+    let host = Host::new(&[(&format!("{KEPT}.stopped"), ETCD)]);
+    // etcd writes until it has ended.
+    host.data("/var/lib/etcd", "2026-11-20T21:00:30Z");
     assert_eq!(host.archived(None).doubts, []);
-    at("/var/lib/etcd2/member/snap/db", 110);
+    host.data("/var/lib/etcd", "2026-11-25T12:00:00Z");
     let archived = host.archived(None);
     assert_eq!(
         told(&archived),
-        ["newer data of an etcd is in /var/lib/etcd2, last written 1970-04-21T00:00:00Z"]
+        [
+            "/var/lib/etcd was written to later, 2026-11-25T12:00:00Z, so another manifest ran since, or data was restored"
+        ]
     );
     assert_eq!(archived.bars().count(), 1);
-    // Another etcd's is its own affair.
+}
+
+#[test]
+fn newer_data_beside_is_told_and_bars_only_what_it_plainly_outruns() {
+    let kept = format!("{KEPT}.stopped");
+    let host = Host::new(&[(&kept, ETCD)]);
+    host.data("/var/lib/etcd", "2026-11-20T20:59:00Z");
+    host.data("/var/lib/old", "2026-11-10T00:00:00Z");
+    // What a plan put there is not meant.
+    host.data(
+        "/var/lib/etcd-recover-2026-11-20T210000Z.new",
+        "2026-11-28T00:00:00Z",
+    );
+    assert_eq!(host.archived(None).doubts, []);
+    // A copy that somebody made, for all that is known.
+    host.data("/var/lib/etcd2", "2026-11-22T00:00:00Z");
+    let archived = host.archived(None);
+    assert_eq!(
+        told(&archived),
+        ["newer data of an etcd is in /var/lib/etcd2, last written 2026-11-22T00:00:00Z"]
+    );
+    assert_eq!(archived.bars().count(), 0);
+    // Another etcd's is its own affair, whether it runs or was stopped.
     let events = ETCD
         .replace(
             "  name: etcd\n  namespace",
@@ -175,6 +233,16 @@ fn newer_data_beside_speaks_against_it() {
         .replace("/var/lib/etcd", "/var/lib/etcd2");
     host.write(&format!("{PODS}/etcd-events.yaml"), &events);
     assert_eq!(host.archived(None).doubts, []);
+    let stopped = Host::new(&[
+        (&kept, ETCD),
+        (
+            "/var/lib/kubectl-etcd/manifests/etcd-events.yaml-2026-11-22T000000Z.stopped",
+            &events,
+        ),
+    ]);
+    stopped.data("/var/lib/etcd", "2026-11-20T20:59:00Z");
+    stopped.data("/var/lib/etcd2", "2026-11-22T00:00:00Z");
+    assert_eq!(stopped.archived(None).doubts, []);
 }
 
 #[test]

@@ -280,6 +280,31 @@ fn read(
     }
 }
 
+/// Whose data is in a directory, and how far it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Its cluster.
+    pub(super) cluster: ClusterId,
+    /// The member.
+    pub(super) member: MemberId,
+    /// [`Inspection::reach`].
+    pub(super) reach: Option<Position>,
+}
+
+/// What is in a directory, by its log; none: it does not tell. Its database is not walked.
+pub(super) fn held(data_dir: &Path, wal_dir: Option<PathBuf>) -> Option<Held> {
+    let options = InspectOptions {
+        wal_dir,
+        skip_database_check: true,
+    };
+    let found = inspect(data_dir, &options, &mut |_| ControlFlow::Continue(())).ok()?;
+    Some(Held {
+        cluster: ClusterId(found.cluster_id?.0),
+        member: MemberId(found.member_id?.0),
+        reach: found.reach().map(position),
+    })
+}
+
 pub(super) fn lock_of(database: &Path) -> LockState {
     let unknown = |why: String| LockState::Unknown { why };
     let file = match File::open(database) {

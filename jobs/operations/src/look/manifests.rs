@@ -53,6 +53,9 @@ pub struct Manifests {
     /// Whether the apiserver uses an etcd of other hosts.
     #[serde(default)]
     pub etcd_is_external: bool,
+    /// Whether no manifest runs the etcd that the apiserver uses, and somebody listens on this host where it shall be.
+    #[serde(default)]
+    pub etcd_is_no_pod: bool,
 }
 
 impl Manifests {
@@ -305,6 +308,7 @@ pub(super) fn read(root: &Path, folder: &Path, selection: &Selection) -> Result<
         ..pod(file, etcd)
     };
     let missing = missing(&known);
+    let taken_out = taken_out(&known);
     let elsewhere = match missing.is_empty() {
         true => Vec::new(),
         false => elsewhere(root, &folder.path),
@@ -312,12 +316,13 @@ pub(super) fn read(root: &Path, folder: &Path, selection: &Selection) -> Result<
     Ok(Read {
         told: Manifests {
             etcd_is_external: known.etcd_is_elsewhere(),
-            taken_out: taken_out(&known),
+            etcd_is_no_pod: known.etcd_is_no_pod(),
             elsewhere: missing_ones(&missing, &elsewhere),
             etcd_data: match missing.contains(&ControlPlane::Etcd) {
-                true => data_folders(root, &data_of(&others)),
+                true => data_folders(root, &data_of_others(&others, &taken_out)),
                 false => Vec::new(),
             },
+            taken_out,
             outdated: outdated(root, &missing, &known),
             folder: folder.path.clone(),
             pods: folder.pods.iter().map(pod).collect(),
@@ -369,6 +374,13 @@ fn data_of(pods: &[&ManifestFile]) -> Vec<PathBuf> {
     targets.map(|target| target.data_dir).collect()
 }
 
+/// The data directories of etcds that are not the one that is meant: of those in the folder and of those that were stopped.
+fn data_of_others(others: &[&ManifestFile], taken_out: &[ArchivedManifest]) -> Vec<PathBuf> {
+    let stopped = taken_out.iter().filter(|one| one.component.is_none());
+    let stopped = stopped.filter_map(|one| one.data_dir.clone());
+    data_of(others).into_iter().chain(stopped).collect()
+}
+
 fn missing_ones(missing: &[ControlPlane], elsewhere: &[Elsewhere]) -> Vec<ElsewhereManifest> {
     let of = |one: &Elsewhere| {
         let mut runs = missing.iter().copied();
@@ -414,19 +426,23 @@ impl Read {
 
     /// Compares what would be brought back with what ran last, as the runtime tells it, and with the data there is.
     pub(super) fn compare(&mut self, root: &Path, runtime: Option<&RuntimeLook>) {
-        let others = data_of(&self.known.other_etcds());
+        let others = data_of_others(&self.known.other_etcds(), &self.told.taken_out);
         for archived in &mut self.told.taken_out {
             let Some(component) = archived.component else {
                 continue;
             };
             let ran = runtime.and_then(|runtime| runtime.last_ran(component));
             let found = self.known.of(component.name()).ok().flatten();
+            let target =
+                found.and_then(|found| target_from_pod(&found.file.manifest.facts("")).ok());
+            let wal_dir = target.and_then(|target| target.wal_dir);
             let found =
                 found.and_then(|found| found.file.manifest.component(component.name()).ok());
             if let Some((ran, found)) = ran.zip(found) {
-                archived.compare(&found, ran.clone());
+                archived.compare(root, &found, wal_dir.as_deref(), ran.clone());
             }
-            archived.look_for_newer_data(root, &others);
+            archived.look_for_later_writes(root);
+            archived.look_for_newer_data(root, wal_dir.as_deref(), &others);
         }
     }
 

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use super::aside::{Kept, Why};
 use super::elsewhere::lost_folder;
-use super::etcds::Etcds;
+use super::etcds::{self, Etcds};
 use super::file::{ManifestFile, is_unfinished};
 use super::stray::{Problem, Stray, second_of};
 use super::{Manifest, PodId};
 use crate::failure::{Failure, FailureKind};
 use crate::instance::ChosenBy;
-use crate::{ports, root};
+use crate::root;
 
 /// The folder of the static pods.
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ impl Folder {
                 }
             }
         }
-        folder.sort_out(files, ports::own_addresses(root));
+        folder.sort_out(files, etcds::own(root));
         Ok(folder)
     }
 

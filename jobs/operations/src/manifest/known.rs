@@ -63,6 +63,8 @@ pub struct Known {
     kept: Vec<Kept>,
     /// The files that somebody has named.
     named: Vec<ManifestFile>,
+    /// Whether somebody listens where the apiserver is told to find an etcd on this host.
+    etcd_listens: bool,
 }
 
 /// A component's manifest.
@@ -104,6 +106,7 @@ impl Known {
             }
         }
         Ok(Self {
+            etcd_listens: folder.etcds.is_listened_here(root),
             folder,
             archive,
             taken_out,
@@ -199,6 +202,12 @@ impl Known {
     /// Whether the apiserver is known to use an etcd of other hosts.
     pub fn etcd_is_elsewhere(&self) -> bool {
         self.folder.etcds.is_elsewhere()
+    }
+
+    /// Whether the etcd that the apiserver uses runs on this host, and not as a static pod: none of the manifests is its, and
+    /// somebody listens where the apiserver finds it. systemd or docker run it, as kubespray has it.
+    pub fn etcd_is_no_pod(&self) -> bool {
+        self.etcd_listens && matches!(self.of("etcd"), Ok(None))
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::aside::{Aside, Why, kept_content, kept_now, mark_returned, mark_stopped};
+use super::aside::{Aside, Kept, Why, kept_content, kept_now, mark_returned, mark_stopped};
 use super::file::{Links, Over, content, is_prepared, open, put, sha256, unfinished};
-use super::{Manifest, Stop};
+use super::{Manifest, ManifestFile, Stop};
 use crate::failure::Failure;
 use crate::kept::files::exists;
 
@@ -27,23 +27,26 @@ pub struct Start {
     pub kept: PathBuf,
     /// The sha256 of its bytes, in hex.
     pub after: String,
+    /// Other copies of the pod that were taken out: they are history once this one runs, whoever brought them back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outdated: Vec<PathBuf>,
 }
 
 impl Start {
     /// Prepares to bring back what was taken out, changed. Nothing is written yet.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when it would have no place in the folder aside.
+    /// [`FailureKind::Refused`] when it would have no place in the folder aside; else what the disk says of that folder.
     pub fn prepare(
         stop: &Stop,
         to: &Manifest,
         aside: &Aside,
         now: Timestamp,
     ) -> Result<Self, Failure> {
-        Ok(Self {
-            like: Some(stop.kept.clone()),
-            ..Self::prepare_new(&stop.manifest, to, aside, now)?
-        })
+        let mut start = Self::prepare_new(&stop.manifest, to, aside, now)?;
+        start.outdated.retain(|path| *path != stop.kept);
+        start.like = Some(stop.kept.clone());
+        Ok(start)
     }
 
     /// Prepares to bring in a manifest in whose place there was none. Nothing is written yet.
@@ -61,11 +64,12 @@ impl Start {
             like: None,
             kept: aside.name_for(manifest, Why::Undone, now)?,
             after: sha256(to.bytes()),
+            outdated: taken_out(to, aside)?,
         })
     }
 
-    /// Writes the manifest into the folder, and marks the copy that was taken out as brought back. Gives back whether that was
-    /// still to be done.
+    /// Writes the manifest into the folder, and marks the copies of the pod that were taken out as brought back: what they were
+    /// is what ran before this. Gives back whether that was still to be done.
     ///
     /// # Errors
     /// [`FailureKind::Refused`] when another file is in the place; [`FailureKind::Missing`] when the one that was taken out
@@ -106,14 +110,87 @@ impl Start {
             sha256: self.after.clone(),
         };
         let was_in = stop.apply()?;
-        // What it was made of is the newest one again that was taken out.
+        // What was the newest one that was taken out is so again.
         self.mark(mark_stopped)?;
         Ok(was_in)
     }
 
     fn mark(&self, mark: impl Fn(&Path, &Path) -> Result<(), Failure>) -> Result<(), Failure> {
-        self.like
-            .as_ref()
-            .map_or(Ok(()), |like| mark(like, &self.manifest))
+        if let Some(like) = &self.like {
+            mark(like, &self.manifest)?;
+        }
+        for path in &self.outdated {
+            // Its file may have had another name in the folder.
+            if let Some(kept) = Kept::of(path) {
+                mark(path, Path::new(&kept.name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The copies of a manifest's pod that were taken out and have not come back. One that cannot be read any more is none that
+/// could be brought back.
+fn taken_out(manifest: &Manifest, aside: &Aside) -> Result<Vec<PathBuf>, Failure> {
+    let pod = manifest.pod();
+    let is_of_pod =
+        |path: &Path| ManifestFile::read(path).is_ok_and(|file| file.manifest.pod() == pod);
+    let all = aside.list()?.into_iter();
+    let stopped = all.filter(|kept| kept.why == Why::Stopped && is_of_pod(&kept.path));
+    Ok(stopped.map(|kept| kept.path).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ETCD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
+
+    #[test]
+    fn what_was_taken_out_is_history_once_another_manifest_of_the_pod_is_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let pods = dir.path().join("manifests");
+        let aside = Aside::new(&dir.path().join("kept"));
+        std::fs::create_dir(&pods).unwrap();
+        std::fs::create_dir(aside.folder()).unwrap();
+        let events = ETCD.replace(
+            "  name: etcd\n  namespace",
+            "  name: etcd-events\n  namespace",
+        );
+        let of_others = "etcd-events.yaml-2026-11-20T210000Z.stopped";
+        for (name, text) in [
+            ("etcd.yaml-2026-11-19T210000Z.stopped", ETCD),
+            ("etcd.yaml-2026-11-20T210000Z.stopped", ETCD),
+            // The same pod, by a file that had another name.
+            ("main.yaml-2026-11-18T210000Z.stopped", ETCD),
+            ("etcd.yaml-2026-11-17T210000Z.returned", ETCD),
+            (of_others, events.as_str()),
+        ] {
+            std::fs::write(aside.folder().join(name), text).unwrap();
+        }
+        let stopped = || -> Vec<String> {
+            let all = aside.list().unwrap().into_iter();
+            let stopped = all.filter(|kept| kept.why == Why::Stopped);
+            let name = |kept: Kept| kept.path.file_name().unwrap().to_str().unwrap().to_owned();
+            stopped.map(name).collect()
+        };
+        let before = stopped();
+        assert_eq!(before.len(), 4);
+        let now = "2026-11-21T21:00:00Z".parse().unwrap();
+        let new = Manifest::parse(ETCD.replace("10000", "20000").as_bytes()).unwrap();
+        // Of a file of somebody's own, and of a copy.
+        let copy = Kept::of(&aside.folder().join("etcd.yaml-2026-11-20T210000Z.stopped")).unwrap();
+        let out = Stop::of_kept(&copy, &pods).unwrap();
+        for start in [
+            Start::prepare_new(&pods.join("etcd.yaml"), &new, &aside, now).unwrap(),
+            Start::prepare(&out, &new, &aside, now).unwrap(),
+        ] {
+            assert_eq!(start.apply(&new), Ok(true));
+            assert_eq!(stopped(), [of_others]);
+            assert_eq!(start.apply(&new), Ok(false));
+            assert_eq!(start.undo(), Ok(true));
+            assert_eq!(stopped(), before, "what was stopped is so again");
+            std::fs::remove_file(&start.kept).unwrap();
+        }
     }
 }

@@ -25,6 +25,7 @@ fn stopped_and_started(journal: &mut Journal, manifest: &Path) {
         like: None,
         kept: aside,
         after: sha256(b"after"),
+        outdated: Vec::new(),
     };
     let stop = Record::Stop(Stopped {
         manifest: stop,

@@ -121,7 +121,7 @@ impl Looked {
             bars.join("; ")
         );
         Err(Failure::new(FailureKind::Refused, message).hint(format!(
-            "if another manifest of {component} is the right one: --manifest FILE, or move it into {}; --manifest {path} takes              the archived one all the same",
+            "if another manifest of {component} is the right one: --manifest FILE, or move it into {}; --manifest {path} takes the archived one all the same",
             manifests.folder.display()
         )))
     }

@@ -171,10 +171,15 @@ fn a_manifest_that_is_not_what_ran_last_is_started_only_where_somebody_names_it(
             manifest: "/var/lib/etcd".into(),
             ran: "/var/lib/etcd2".into(),
         },
-        Doubt::NewerData {
+        Doubt::DataAhead {
             path: "/var/lib/etcd2".into(),
             at,
         },
+        Doubt::WrittenLater {
+            path: "/var/lib/etcd".into(),
+            at,
+        },
+        Doubt::ForceNewCluster { manifest: true },
         Doubt::Image {
             manifest: "etcd:1".into(),
             ran: "etcd:2".into(),
@@ -204,14 +209,18 @@ fn a_manifest_that_is_not_what_ran_last_is_started_only_where_somebody_names_it(
             assert_eq!(made.brought_back[0].manifest.doubts.len(), 1);
         }
     }
-    // A flag is shown, and bars nothing.
+    // A flag is shown, and so is what may be a copy; they bar nothing.
     let flag = Doubt::Flag {
         name: "quota-backend-bytes".into(),
         manifest: None,
         ran: Some("6".into()),
     };
+    let newer = Doubt::NewerData {
+        path: "/var/lib/etcd.bak".into(),
+        at,
+    };
     let look = with_archived(stopped(healthy().down(None)), |all| {
-        all[0].doubts = vec![flag];
+        all[0].doubts = vec![flag, newer];
     });
     assert!(plans(&look).into_iter().all(|made| made.is_ok()));
 }
