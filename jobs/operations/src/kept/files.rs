@@ -35,16 +35,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens `NAME.part`, 0600 and locked for as long as it is open. One that a dead process left is taken over.
 pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        // Not before it is locked: somebody may be writing it.
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(nofollow())
-        .open(part)
-        .map_err(|error| trouble("make", part, &error))?;
+    let (mut file, is_new) = open_or_make(part).map_err(|error| trouble("make", part, &error))?;
     lock(&file, part)?;
     // Whoever had the lock before may have given this very file its name.
     let is_ours = |found: Metadata| file.metadata().is_ok_and(|own| own.ino() == found.ino());
@@ -55,8 +46,9 @@ pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
     let found = file
         .metadata()
         .map_err(|error| trouble("look at", part, &error))?;
-    // Whoever owns it, or has it under another name, would have the snapshot too.
-    let own = found.uid() == rustix::process::geteuid().as_raw();
+    // Whoever owns it, or has it under another name, would have the snapshot too. What was just made is ours, whomever a file
+    // system of the network gives it to.
+    let own = is_new || found.uid() == rustix::process::geteuid().as_raw();
     if !found.is_file() || !own || found.nlink() != 1 {
         let message = format!("{} is there and is somebody else's", part.display());
         return Err(Failure::new(FailureKind::Refused, message)
@@ -69,6 +61,24 @@ pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
         })
         .map_err(|error| trouble("empty", part, &error))?;
     Ok(file)
+}
+
+/// Opens a part, or makes it; says whether it was made here and now.
+fn open_or_make(part: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        // Not before it is locked: somebody may be writing it.
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nofollow());
+    match options.create_new(true).open(part) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made.map(|file| (file, true)),
+    }
+    let opened = options.create_new(false).create(true).open(part);
+    opened.map(|file| (file, false))
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), Failure> {
@@ -133,21 +143,38 @@ pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Failure> {
         .map_err(|error| trouble("flush", folder, &error))
 }
 
+/// Whose folder it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Ours alone: what is in it is done or started as root.
+    Ours,
+    /// Whomever its owner is: whoever made it somebody's trusts them with what is in it. A folder of the network may be
+    /// nobody's, and one of backups that of a user who fetches them.
+    Anybody,
+}
+
 /// Refuses a folder in which others could put their own file in the place of ours. `what` is in it, as a fragment.
 ///
 /// # Errors
 /// [`FailureKind::Refused`]; else what the disk says.
 pub(crate) fn refuse_shared(folder: &Path, what: &str) -> Result<(), Failure> {
+    refuse_shared_of(Owner::Ours, folder, what)
+}
+
+/// The same of a folder that may be somebody's.
+pub(crate) fn refuse_shared_of(owner: Owner, folder: &Path, what: &str) -> Result<(), Failure> {
     let found = folder
         .metadata()
         .map_err(|error| trouble("look at", folder, &error))?;
-    let own = found.uid() == rustix::process::geteuid().as_raw();
+    let own = owner == Owner::Anybody || found.uid() == rustix::process::geteuid().as_raw();
     if own && found.mode() & 0o022 == 0 {
         return Ok(());
     }
     let folder = folder.display();
-    let owner = CommandLine::new("chown root").operand(&folder);
-    let closed = owner.and(&CommandLine::new("chmod go-w").operand(&folder));
+    let mut closed = CommandLine::new("chmod go-w").operand(&folder);
+    if owner == Owner::Ours {
+        closed = CommandLine::new("chown root").operand(&folder).and(&closed);
+    }
     let message = format!("others can write to {folder}, where {what}");
     Err(Failure::new(FailureKind::Refused, message)
         .hint(format!("{closed}, or choose another folder")))

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::description::Description;
-use super::files::{self, Begin, Replace, exists, open_part, sync_folder_of, trouble};
+use super::files::{self, Begin, Owner, Replace, exists, open_part, sync_folder_of, trouble};
 use super::name;
 use crate::disk;
 use crate::failure::{Failure, FailureKind};
@@ -244,11 +244,11 @@ fn numbered(name: &str, number: u32) -> String {
     format!("{stem}_{number}{ending}")
 }
 
-/// Makes a folder for kept snapshots (0700) if it is missing; refuses one of which others could take a snapshot out, or put
-/// another one in.
+/// Makes a folder for kept snapshots (0700) if it is missing; refuses one of which others than its owner could take a snapshot
+/// out, or put another one in: also one like `/tmp`, for what is there is counted and pruned as ours.
 pub(crate) fn make_kept_folder(folder: &Path) -> Result<(), Failure> {
     make_folder(folder)?;
-    files::refuse_shared(folder, "snapshots are kept")
+    files::refuse_shared_of(Owner::Anybody, folder, "snapshots are kept")
 }
 
 fn make_folder(folder: &Path) -> Result<(), Failure> {
@@ -327,17 +327,43 @@ mod tests {
             let path = folder.display();
             assert_eq!(
                 hint,
-                format!("chown root '{path}' && chmod go-w '{path}', or choose another folder")
+                format!("chmod go-w '{path}', or choose another folder")
             );
         }
-        chmod(0o700);
         // Who is not root cannot give a folder away.
         if chown(&folder, Some(65534), None).is_ok() {
-            assert_eq!(
-                make_kept_folder(&folder).unwrap_err().kind,
-                FailureKind::Refused
-            );
+            for mode in [0o777, 0o1777, 0o770] {
+                chmod(mode);
+                let failure = make_kept_folder(&folder).unwrap_err();
+                assert_eq!(failure.kind, FailureKind::Refused, "{mode:o}");
+            }
         }
+    }
+
+    #[test]
+    fn a_folder_of_another_owner_keeps_snapshots_and_nothing_that_root_acts_on() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("backups");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o750)).unwrap();
+        // Who is not root cannot give a folder away.
+        if chown(&folder, Some(65534), None).is_err() {
+            return;
+        }
+        make_kept_folder(&folder).unwrap();
+        let mut part = Part::create(&folder.join("s.db")).unwrap();
+        part.write(b"abc").unwrap();
+        part.complete(None).unwrap();
+        assert_eq!(std::fs::read(folder.join("s.db")).unwrap(), b"abc");
+        let refused = files::refuse_shared(&folder, "plans are").unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Refused);
+        // A part that its owner made is not written to.
+        let theirs = folder.join("t.db.part");
+        std::fs::write(&theirs, "").unwrap();
+        chown(&theirs, Some(65534), None).unwrap();
+        let refused = Part::create(&folder.join("t.db")).unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Refused);
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
     let Some(best) = fullest(&found) else {
         let message = format!("kubelet's folder {shown} is not there");
         return Failure::new(FailureKind::Missing, message).hint(format!(
-            "if this is a control-plane node and the folder was moved, move it back; else {} writes the manifests anew",
+            "if this is a control-plane node and the folder was moved, move it back; else {} writes the manifests anew; {ANEW}",
             anew(folder)
         ));
     };
@@ -85,9 +85,15 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
     Failure::new(FailureKind::Missing, message).hint(back(best, shown).to_string())
 }
 
-/// What makes the folder and the manifests of a control plane anew.
+/// What FILE is in [`anew`].
+const ANEW: &str = "FILE is the configuration that kubeadm init was given: kubectl -n kube-system get cm kubeadm-config shows \
+     it, and the newest bundle has it as kubeadm-config.yaml";
+
+/// What makes the folder and the manifests of a control plane anew. Without a configuration kubeadm takes its own defaults:
+/// other addresses, folders and flags than the cluster has.
 pub(crate) fn anew(folder: &Path) -> CommandLine {
-    let phases = "kubeadm init phase control-plane all && kubeadm init phase etcd local";
+    let phases = "kubeadm init phase control-plane all --config FILE && \
+         kubeadm init phase etcd local --config FILE";
     CommandLine::new("mkdir -p")
         .operand(folder.display())
         .and(&phases.into())
@@ -254,7 +260,12 @@ mod tests {
         let root = host(&[("/etc/kubernetes/pki/ca.key", "x")]);
         let failure = lost_folder(root.path(), Path::new(FOLDER));
         assert_eq!(failure.kind, FailureKind::Missing);
-        assert!(failure.hint.unwrap().contains("kubeadm init phase"));
+        let hint = failure.hint.unwrap();
+        for phase in ["control-plane all", "etcd local"] {
+            let phase = format!("kubeadm init phase {phase} --config FILE");
+            assert!(hint.contains(&phase), "{hint}");
+        }
+        assert!(hint.ends_with("kubeadm-config.yaml"), "{hint}");
     }
 
     #[test]

@@ -5,13 +5,15 @@ mod environment;
 mod table;
 mod value;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use etcd_datadir::restore::EtcdVersion;
 
 use super::{Component, Edit};
+use crate::shell::CommandLine;
 pub use environment::{Effect, Variable};
-use table::{ALL, Known};
+use table::{ALL, FEATURES, Known};
 use value::suggestion;
 
 /// What a flag's value is.
@@ -23,6 +25,8 @@ enum Kind {
     Switch,
     /// A whole number, not below 0.
     Count,
+    /// The same of 32 bits.
+    SmallCount,
     /// A whole number.
     Number,
     /// A time with its unit.
@@ -33,6 +37,8 @@ enum Kind {
     Urls,
     /// One of these.
     OneOf(&'static [&'static str]),
+    /// One of these, in small or capital letters.
+    AnyCase(&'static [&'static str]),
 }
 
 /// What is wrong about a flag for etcd.
@@ -47,6 +53,15 @@ pub enum FlagProblem {
     },
     /// The etcd of this version does not have it.
     OtherVersion {
+        /// The flag.
+        flag: String,
+        /// The version.
+        version: EtcdVersion,
+        /// What there is in its place.
+        instead: Option<&'static str>,
+    },
+    /// The manifest has it, and the etcd that it is to run does not.
+    Given {
         /// The flag.
         flag: String,
         /// The version.
@@ -76,6 +91,10 @@ impl fmt::Display for FlagProblem {
             Self::OtherVersion { flag, version, .. } => {
                 write!(f, "etcd {version} has no flag --{flag}: it would not start")
             }
+            Self::Given { flag, version, .. } => write!(
+                f,
+                "the manifest has --{flag}, which etcd {version} does not have: it would not start"
+            ),
             Self::Value {
                 flag,
                 value: Some(value),
@@ -100,6 +119,13 @@ impl FlagProblem {
         match self {
             Self::Unknown { resembles, .. } => Some(format!("did you mean {}?", (*resembles)?)),
             Self::OtherVersion { instead, .. } => Some(format!("did you mean {}?", (*instead)?)),
+            Self::Given { flag, instead, .. } => {
+                let unset = CommandLine::new("kubectl etcd manifest unset-flag etcd").operand(flag);
+                Some(match instead {
+                    Some(instead) => format!("{unset}; in its place there is {instead}"),
+                    None => format!("{unset}; nothing has taken its place"),
+                })
+            }
             Self::Value { flag, meant, .. } => Some(format!("{flag}={}", meant.as_ref()?)),
         }
     }
@@ -107,7 +133,7 @@ impl FlagProblem {
     /// Whether a newer etcd than those known here may have it.
     pub fn is_about_the_name(&self) -> bool {
         match self {
-            Self::Unknown { .. } | Self::OtherVersion { .. } => true,
+            Self::Unknown { .. } | Self::OtherVersion { .. } | Self::Given { .. } => true,
             Self::Value { .. } => false,
         }
     }
@@ -131,7 +157,33 @@ impl Component {
             }
             Edit::UnsetFlag { .. } | Edit::SetImage { .. } => None,
         };
-        edits.iter().filter_map(problem).collect()
+        let given = new_image
+            .and_then(version_of_image)
+            .map(|version| self.given_problems(version, edits));
+        let changed = edits.iter().filter_map(problem);
+        changed.chain(given.into_iter().flatten()).collect()
+    }
+
+    /// The flags of the manifest that etcd does not have any more in a version, or not yet; those that these edits set or
+    /// remove are not looked at. What no etcd that is known here has may be one of a newer etcd, and runs already.
+    fn given_problems(&self, version: EtcdVersion, edits: &[Edit]) -> Vec<FlagProblem> {
+        let is_edited = |name: &str| {
+            edits.iter().any(|edit| match edit {
+                Edit::SetFlag { flag, .. } | Edit::UnsetFlag { flag } => flag.as_str() == name,
+                Edit::SetImage { .. } => false,
+            })
+        };
+        let mut seen = BTreeSet::new();
+        let given = self.given().unwrap_or_default().into_iter();
+        given
+            .filter(|one| !is_edited(&one.name) && seen.insert(one.name.clone()))
+            .filter(|one| find(&one.name).is_some_and(|known| !known.is_in(version)))
+            .map(|one| FlagProblem::Given {
+                instead: instead(&one.name, version),
+                flag: one.name,
+                version,
+            })
+            .collect()
     }
 }
 
@@ -198,8 +250,13 @@ fn resembling(flag: &str, version: Option<EtcdVersion>) -> Option<&'static str> 
     (distance(&nearest) <= flag.len() / 3).then_some(nearest.name)
 }
 
-/// The same flag before or after it was held to be experimental.
+/// The same flag before or after it was held to be experimental, or what became of it.
 fn instead(flag: &str, version: EtcdVersion) -> Option<&'static str> {
+    let mut features = FEATURES.iter();
+    let feature = features.find(|(name, since, _)| *name == flag && version.minor >= *since);
+    if let Some(feature) = feature.map(|(_, _, feature)| *feature) {
+        return Some(feature);
+    }
     let other = match flag.strip_prefix("experimental-") {
         Some(name) => find(name),
         None => find(&format!("experimental-{flag}")),
@@ -210,148 +267,4 @@ fn instead(flag: &str, version: EtcdVersion) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Manifest;
-    use super::*;
-
-    const ETCD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
-
-    fn set(flag: &str, value: &str) -> Edit {
-        Edit::SetFlag {
-            flag: flag.parse().unwrap(),
-            value: Some(value.parse().unwrap()),
-        }
-    }
-
-    /// What is said of a change of kubeadm's etcd 3.6.
-    fn said(flag: &str, value: &str) -> Option<(String, Option<String>)> {
-        let manifest = Manifest::parse(ETCD.as_bytes()).unwrap();
-        let component = manifest.component("etcd").unwrap();
-        let problems = component.flag_problems(&[set(flag, value)]);
-        let problem = problems.first()?;
-        Some((problem.to_string(), problem.hint()))
-    }
-
-    #[test]
-    fn a_flag_that_etcd_does_not_have_is_told_before_anything_is_stopped() {
-        for (typed, meant) in [
-            ("qouta-backend-bytes", "quota-backend-bytes"),
-            ("quota-backend-byte", "quota-backend-bytes"),
-            ("snapshot-cuont", "snapshot-count"),
-        ] {
-            let (message, hint) = said(typed, "1").unwrap();
-            assert_eq!(
-                message,
-                format!("etcd has no flag --{typed}: it would not start")
-            );
-            assert_eq!(hint.unwrap(), format!("did you mean {meant}?"));
-        }
-        let (_, hint) = said("tea-time", "1").unwrap();
-        assert_eq!(hint, None);
-    }
-
-    #[test]
-    fn a_flag_of_another_version_is_told() {
-        let (message, hint) = said("enable-v2", "true").unwrap();
-        assert_eq!(
-            message,
-            "etcd 3.6 has no flag --enable-v2: it would not start"
-        );
-        assert_eq!(hint, None);
-        let version = |minor| Some(EtcdVersion { major: 3, minor });
-        let problem = check("corrupt-check-time", Some("1h"), version(5)).unwrap_err();
-        assert_eq!(
-            problem.hint().unwrap(),
-            "did you mean experimental-corrupt-check-time?"
-        );
-        assert!(problem.is_about_the_name());
-        let problem = check("experimental-corrupt-check-time", Some("1h"), version(7));
-        assert_eq!(
-            problem.unwrap_err().hint().unwrap(),
-            "did you mean corrupt-check-time?"
-        );
-        assert!(check("enable-v2", Some("true"), None).is_ok());
-        assert!(check("data-dir", Some("/d"), version(99)).is_ok());
-    }
-
-    #[test]
-    fn a_value_that_etcd_cannot_read_is_told() {
-        for (flag, value, meant) in [
-            ("quota-backend-bytes", "8Gi", Some("8589934592")),
-            ("quota-backend-bytes", "8G", Some("8000000000")),
-            ("heartbeat-interval", "abc", None),
-            ("heartbeat-interval", "500ms", Some("500")),
-            ("election-timeout", "5s", Some("5000")),
-            ("auto-compaction-retention", "8x", None),
-            ("auto-compaction-mode", "periodical", None),
-            ("grpc-keepalive-timeout", "20", Some("20s")),
-            ("enable-pprof", "yes", Some("true")),
-            (
-                "listen-metrics-urls",
-                "127.0.0.1:2381",
-                Some("http://127.0.0.1:2381"),
-            ),
-            ("snapshot-count", "-1", None),
-        ] {
-            let (message, hint) = said(flag, value).unwrap_or_else(|| panic!("{flag}={value}"));
-            assert!(
-                message.starts_with(&format!("--{flag}={value}: ")),
-                "{message}"
-            );
-            assert_eq!(hint, meant.map(|meant| format!("{flag}={meant}")), "{flag}");
-        }
-        for (flag, value) in [
-            ("quota-backend-bytes", "8589934592"),
-            ("quota-backend-bytes", "-1"),
-            ("quota-backend-bytes", "$(QUOTA)"),
-            ("auto-compaction-retention", "8"),
-            ("auto-compaction-retention", "1h30m"),
-            (
-                "listen-client-urls",
-                "https://127.0.0.1:2379,https://[fd00::1]:2379",
-            ),
-            ("enable-pprof", "F"),
-            ("name", "-"),
-        ] {
-            assert_eq!(said(flag, value), None, "{flag}={value}");
-        }
-        let none = check("quota-backend-bytes", None, None).unwrap_err();
-        assert_eq!(
-            none.to_string(),
-            "--quota-backend-bytes has no value: it is a whole number"
-        );
-        assert!(check("enable-pprof", None, None).is_ok());
-    }
-
-    #[test]
-    fn what_kubeadm_gives_etcd_is_taken() {
-        for text in [
-            include_str!("../../tests/manifests/kubeadm-1.24-etcd.yaml"),
-            include_str!("../../tests/manifests/kubeadm-1.29-etcd.yaml"),
-            include_str!("../../tests/manifests/kubeadm-1.31-etcd.yaml"),
-            include_str!("../../tests/manifests/kubeadm-1.33-etcd.yaml"),
-            ETCD,
-        ] {
-            let manifest = Manifest::parse(text.as_bytes()).unwrap();
-            let component = manifest.component("etcd").unwrap();
-            let given = component.given().unwrap();
-            let edits: Vec<Edit> = given.iter().map(|one| set(&one.name, &one.value)).collect();
-            assert!(!edits.is_empty());
-            assert_eq!(component.flag_problems(&edits), []);
-        }
-    }
-
-    #[test]
-    fn another_component_may_have_any_flag() {
-        let text = include_str!("../../tests/manifests/kubeadm-1.36-kube-apiserver.yaml");
-        let manifest = Manifest::parse(text.as_bytes()).unwrap();
-        let component = manifest.component("kube-apiserver").unwrap();
-        assert_eq!(component.flag_problems(&[set("v", "4")]), []);
-    }
-
-    #[test]
-    fn the_table_is_in_order() {
-        assert!(ALL.is_sorted_by(|one, next| one.name < next.name));
-        assert!(is_known("feature-gates") && !is_known("version"));
-    }
-}
+mod tests;

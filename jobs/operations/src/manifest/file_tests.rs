@@ -159,9 +159,10 @@ fn what_somebody_else_changed_stays() {
     let stop = host.stop();
     let theirs = format!("# theirs\n{OLD}");
     std::fs::write(host.etcd(), &theirs).unwrap();
-    for refused in [change.apply(&new), change.undo(), stop.apply(), stop.undo()] {
+    for refused in [change.apply(&new), change.undo(), stop.apply()] {
         assert_eq!(refused.unwrap_err().kind, FailureKind::Refused);
     }
+    assert_eq!(stop.undo(), Ok(false), "it was never taken out");
     assert_eq!(host.text(), theirs);
     assert_eq!(host.names(), ["etcd.yaml"]);
     // What is kept is not what was put there.
@@ -197,13 +198,24 @@ fn links_are_read_but_nothing_is_put_in_their_place() {
     std::fs::rename(host.etcd(), &real).unwrap();
     symlink(&real, host.etcd()).unwrap();
     let (change, new) = host.change();
-    for refused in [change.apply(&new), host.stop().apply()] {
+    let prepared = Stop::prepare(&host.file(), &host.aside(), now()).map(|_| true);
+    // A record that was made before it was a link.
+    let stop = Stop {
+        manifest: host.etcd(),
+        kept: host
+            .aside()
+            .folder()
+            .join("etcd.yaml-2026-11-20T210000Z.stopped"),
+        sha256: sha256(OLD.as_bytes()),
+    };
+    for refused in [change.apply(&new), prepared, stop.apply()] {
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused);
         let hint = refused.hint.unwrap();
         let (_, lift) = hint.rsplit_once("its place: ").unwrap();
         assert!(lift.starts_with("cp -pL ") && host.etcd().is_symlink());
     }
+    assert_eq!(stop.undo(), Ok(false), "it was never taken out");
     assert_eq!(std::fs::read_to_string(&real).unwrap(), OLD);
     // What is said lifts it.
     let refused = change.apply(&new).unwrap_err().hint.unwrap();
@@ -344,6 +356,29 @@ fn a_manifest_comes_back_changed_without_the_old_one_between() {
     assert_eq!(start.apply(&new).unwrap_err().kind, FailureKind::Refused);
     let why: Vec<_> = host.kept().iter().map(|kept| kept.why).collect();
     assert_eq!(why, [Why::Returned, Why::Undone]);
+}
+
+#[test]
+fn what_somebody_brought_back_by_hand_goes_out_when_the_start_is_taken_back() {
+    let host = Host::new();
+    let (_, new) = host.change();
+    let stop = host.stop();
+    stop.apply().unwrap();
+    let start = Start::prepare(&stop, &new, &host.aside(), now()).unwrap();
+    start.apply(&new).unwrap();
+    std::fs::write(host.etcd(), OLD).unwrap();
+    assert_eq!(start.undo(), Ok(true));
+    assert!(host.names().is_empty());
+    assert_eq!(start.undo(), Ok(false), "out already");
+    assert_eq!(stop.undo(), Ok(true));
+    assert_eq!((host.text().as_str(), mode(&host.etcd())), (OLD, 0o640));
+    // What is neither of them stays where it is.
+    stop.apply().unwrap();
+    let next = Start::prepare(&stop, &new, &host.aside(), now()).unwrap();
+    next.apply(&new).unwrap();
+    std::fs::write(host.etcd(), "# theirs").unwrap();
+    assert_eq!(next.undo().unwrap_err().kind, FailureKind::Refused);
+    assert_eq!(host.text(), "# theirs");
 }
 
 /// What an older version wrote to a journal is read by this one.

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::aside::{Aside, Kept, Why, kept_content, kept_now, mark_returned, mark_stopped};
-use super::file::{Links, Over, content, is_prepared, open, put, sha256, unfinished};
+use super::file::{
+    Links, Over, content, holds_another, is_prepared, open, put, sha256, unfinished,
+};
 use super::{Manifest, ManifestFile, Stop};
 use crate::failure::Failure;
 use crate::kept::files::exists;
@@ -94,7 +96,8 @@ impl Start {
         Ok(true)
     }
 
-    /// Takes it out again, aside. Gives back whether that was still to be done.
+    /// Takes it out again, aside; also what was there before, if somebody has brought that back by hand meanwhile. Gives back
+    /// whether that was still to be done.
     ///
     /// # Errors
     /// As [`Stop::apply`].
@@ -107,12 +110,37 @@ impl Start {
         let stop = Stop {
             manifest: self.manifest.clone(),
             kept: self.kept.clone(),
-            sha256: self.after.clone(),
+            sha256: match out {
+                true => self.own_digest(&self.kept)?,
+                false => self.own_digest(&self.manifest)?,
+            },
         };
         let was_in = stop.apply()?;
         // What was the newest one that was taken out is so again.
         self.mark(mark_stopped)?;
         Ok(was_in)
+    }
+
+    /// The sha256 of what was taken out, in hex; none: nothing was, or its copy is not there any more.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn before(&self) -> Result<Option<String>, Failure> {
+        let Some(copy) = self.like.as_ref().map(|like| kept_now(like)) else {
+            return Ok(None);
+        };
+        if copy.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        Ok(Some(sha256(&kept_content(&copy)?.1)))
+    }
+
+    /// What a file at a path has to be, to go aside: the one that was put in, or the one that was taken out.
+    fn own_digest(&self, path: &Path) -> Result<String, Failure> {
+        Ok(match self.before()? {
+            Some(before) if !holds_another(path, &before)? => before,
+            _ => self.after.clone(),
+        })
     }
 
     fn mark(&self, mark: impl Fn(&Path, &Path) -> Result<(), Failure>) -> Result<(), Failure> {

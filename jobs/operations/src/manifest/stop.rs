@@ -38,8 +38,10 @@ impl Stop {
     /// Prepares to take a file out that was read. Nothing is moved yet.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when it has no place in the folder aside.
+    /// [`FailureKind::Refused`] when it is a link, or has no place in the folder aside.
     pub fn prepare(file: &ManifestFile, aside: &Aside, now: Timestamp) -> Result<Self, Failure> {
+        // What could not be moved is not begun with: there would be a step to take back that never did anything.
+        open(&file.path, Links::Refused)?;
         Ok(Self {
             manifest: file.path.clone(),
             kept: aside.name_for(&file.path, Why::Stopped, now)?,
@@ -98,12 +100,15 @@ impl Stop {
     }
 
     /// Brings a copy of the same bytes back, with mode and owner; what is kept stays, marked as brought back. Gives back
-    /// whether that was still to be done.
+    /// whether that was still to be done: not where nothing was ever moved, whatever is in the place.
     ///
     /// # Errors
     /// [`FailureKind::Refused`] when another file is in the place, or the kept one is not what it was;
     /// [`FailureKind::Missing`] when the kept one is not there; else what the disk says.
     pub fn undo(&self) -> Result<bool, Failure> {
+        if self.never_left()? {
+            return Ok(false);
+        }
         if !self.is_out()? {
             let file = open(&self.manifest, Links::Refused)?;
             return if sha256(&content(&self.manifest, &file)?) == self.sha256 {
@@ -133,6 +138,20 @@ impl Stop {
     /// Where its copy is now.
     pub(crate) fn kept_now(&self) -> PathBuf {
         kept_now(&self.kept)
+    }
+
+    /// Whether there is something in the place of the manifest, and nothing of it was kept: it was never moved.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub(crate) fn never_left(&self) -> Result<bool, Failure> {
+        let kept = self.kept_now();
+        let is_kept = match kept.symlink_metadata() {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(trouble("look at", &kept, &error)),
+        };
+        Ok(!is_kept && !self.is_out()?)
     }
 
     fn is_out(&self) -> Result<bool, Failure> {

@@ -207,18 +207,28 @@ impl Journal {
         let is_undone = |number: &u32| matches!(states.get(number), Some(StepState::Undone { .. }));
         let (mut seen, mut changed) = (BTreeSet::new(), Vec::new());
         for (number, record) in self.records() {
-            let (path, digest) = match record {
-                Record::Stop(stopped) => (&stopped.manifest.manifest, &stopped.manifest.sha256),
-                Record::Start(started) => (&started.manifest.manifest, &started.manifest.after),
+            let path = match record {
+                Record::Stop(stopped) => &stopped.manifest.manifest,
+                Record::Start(started) => &started.manifest.manifest,
                 _ => continue,
             };
+            if is_undone(&number) || self.did_nothing(number, record)? {
+                continue;
+            }
             // Of several steps with one file the last is undone first, and brings back what the others left.
-            let counts = !is_undone(&number) && seen.insert(path);
-            if counts && holds_another(path, digest)? {
+            if seen.insert(path) && is_others(path, record)? {
                 changed.push(path.clone());
             }
         }
         Ok(changed)
+    }
+
+    /// Whether a step that stops a component failed before it moved the manifest: what is in its place is not the plan's.
+    fn did_nothing(&self, step: u32, record: &Record) -> Result<bool, Failure> {
+        match record {
+            Record::Stop(stopped) if !self.was_done(step) => stopped.manifest.never_left(),
+            _ => Ok(false),
+        }
     }
 
     /// The copies of manifests that were taken out and came back: by a step that started the component, or by undo.
@@ -288,6 +298,22 @@ impl Journal {
         file.write_all(line)?;
         file.sync_all()
     }
+}
+
+/// Whether the manifest of a step is neither what the step left there nor what taking it back brings there: somebody may have
+/// put that back by hand.
+fn is_others(path: &Path, record: &Record) -> Result<bool, Failure> {
+    let (left, before) = match record {
+        Record::Stop(stopped) => (&stopped.manifest.sha256, None),
+        Record::Start(started) => (&started.manifest.after, started.manifest.before()?),
+        _ => return Ok(false),
+    };
+    for own in [Some(left), before.as_ref()].into_iter().flatten() {
+        if !holds_another(path, own)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The whole lines, and how many bytes they are. An error names the line.

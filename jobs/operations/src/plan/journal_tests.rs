@@ -5,40 +5,49 @@ use std::path::{Path, PathBuf};
 use super::act::{OfText, Record, Started, Stopped, Undone};
 use super::action::{Done, Until};
 use super::journal::{Event, Journal};
+use crate::failure::{Failure, FailureKind};
 use crate::manifest::{Start, Stop, sha256};
 
-/// A component stopped and started with other bytes, in the journal.
-fn stopped_and_started(journal: &mut Journal, manifest: &Path) {
-    let of = OfText {
+fn of() -> OfText {
+    OfText {
         component: "etcd".into(),
         node: "cp-1".into(),
         text: "kind: Pod\n".into(),
-    };
-    let aside = manifest.with_file_name("aside");
-    let stop = Stop {
-        manifest: manifest.to_owned(),
-        kept: aside.clone(),
-        sha256: sha256(b"before"),
-    };
-    let start = Start {
-        manifest: manifest.to_owned(),
-        like: None,
-        kept: aside,
-        after: sha256(b"after"),
-        outdated: Vec::new(),
-    };
-    let stop = Record::Stop(Stopped {
-        manifest: stop,
-        of: of.clone(),
+    }
+}
+
+/// A component that is stopped: its manifest has the bytes `before`.
+fn stop(manifest: &Path) -> Record {
+    Record::Stop(Stopped {
+        manifest: Stop {
+            manifest: manifest.to_owned(),
+            kept: manifest.with_file_name("aside"),
+            sha256: sha256(b"before"),
+        },
+        of: of(),
         answered: true,
-    });
-    let start = Record::Start(Started {
-        manifest: start,
-        of,
+    })
+}
+
+/// The same component, started with other bytes.
+fn start(manifest: &Path, like: Option<PathBuf>) -> Record {
+    Record::Start(Started {
+        manifest: Start {
+            manifest: manifest.to_owned(),
+            like,
+            kept: manifest.with_file_name("undone"),
+            after: sha256(b"after"),
+            outdated: Vec::new(),
+        },
+        of: of(),
         changed: true,
         until: Until::Ready,
-    });
-    for (step, record) in [(1, stop), (2, start)] {
+    })
+}
+
+/// A component stopped and started with other bytes, in the journal.
+fn stopped_and_started(journal: &mut Journal, manifest: &Path) {
+    for (step, record) in [(1, stop(manifest)), (2, start(manifest, None))] {
         journal.add(step, Event::Begun { record }).unwrap();
         let done = Done::Plain;
         journal.add(step, Event::Done { done }).unwrap();
@@ -63,4 +72,51 @@ fn a_manifest_that_somebody_has_edited_since_is_told_before_an_undo_begins() {
     assert_eq!(journal.changed().unwrap(), [manifest.as_path()]);
     std::fs::write(&manifest, "before").unwrap();
     assert_eq!(journal.changed().unwrap(), none, "as it was before");
+}
+
+/// A step that failed.
+fn failed(journal: &mut Journal, step: u32, record: Record) {
+    journal.add(step, Event::Begun { record }).unwrap();
+    let failure = Failure::new(FailureKind::Refused, "it is a link");
+    journal.add(step, Event::Failed { failure }).unwrap();
+}
+
+#[test]
+fn a_stop_that_moved_nothing_is_nothing_that_somebody_could_have_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = dir.path().join("etcd.yaml");
+    let mut journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+    failed(&mut journal, 1, stop(&manifest));
+    let none: [PathBuf; 0] = [];
+    // Edited after it was prepared, and a link.
+    std::fs::write(&manifest, "edited").unwrap();
+    assert_eq!(journal.changed().unwrap(), none);
+    std::fs::rename(&manifest, dir.path().join("real.yaml")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("real.yaml"), &manifest).unwrap();
+    assert_eq!(journal.changed().unwrap(), none);
+    // It was moved before it failed: what is there now is not what an undo brings back.
+    std::fs::write(manifest.with_file_name("aside"), "before").unwrap();
+    assert_eq!(journal.changed().unwrap(), [manifest.as_path()]);
+}
+
+#[test]
+fn a_manifest_that_somebody_brought_back_by_hand_is_what_an_undo_brings_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (manifest, aside) = (dir.path().join("etcd.yaml"), dir.path().join("aside"));
+    let mut journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
+    let event = Event::Begun {
+        record: stop(&manifest),
+    };
+    journal.add(1, event).unwrap();
+    let done = Done::Plain;
+    journal.add(1, Event::Done { done }).unwrap();
+    failed(&mut journal, 2, start(&manifest, Some(aside.clone())));
+    std::fs::write(&aside, "before").unwrap();
+    let none: [PathBuf; 0] = [];
+    for own in ["before", "after"] {
+        std::fs::write(&manifest, own).unwrap();
+        assert_eq!(journal.changed().unwrap(), none, "{own}");
+    }
+    std::fs::write(&manifest, "edited").unwrap();
+    assert_eq!(journal.changed().unwrap(), [manifest.as_path()]);
 }

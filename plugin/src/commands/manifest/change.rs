@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use etcd_operations::look::LookOptions;
-use etcd_operations::manifest::{Component, Edit, FlagName, FlagValue, ImageName, Manifest};
+use etcd_operations::manifest::{
+    Component, Edit, FlagName, FlagProblem, FlagValue, ImageName, Manifest,
+};
 use etcd_operations::plan::make::{Wanted, manifest};
 
 use crate::commands::Context;
@@ -39,7 +41,8 @@ const SET_IMAGE: &str = "\
 Examples:
   kubectl etcd manifest set-image etcd registry.k8s.io/etcd:3.6.6-0
 
-Exit codes: 0 done and ready again, 1 failed, 5 refused or not confirmed.";
+Exit codes: 0 done and ready again, 1 failed, 2 the manifest has flags that this etcd does not have,
+5 refused or not confirmed.";
 
 const STOP: &str = "\
 Examples:
@@ -99,6 +102,9 @@ pub(super) struct SetImageArgs {
     /// Image
     #[arg(value_name = "IMAGE")]
     image: ImageName,
+    /// Set it although the manifest has flags that etcd does not have in this version, as far as kubectl etcd knows
+    #[arg(long)]
+    accept_unknown_flags: bool,
     #[command(flatten)]
     how: HowArgs,
 }
@@ -153,10 +159,7 @@ fn flag(text: &str) -> Result<Edit, String> {
 }
 
 pub(super) async fn set_flag(context: &Context<'_>, args: SetFlagArgs) -> Result<Verdict, Error> {
-    let unknown = match args.accept_unknown_flags {
-        true => Unknown::Accepted,
-        false => Unknown::Refused,
-    };
+    let unknown = Unknown::of(args.accept_unknown_flags);
     changed(context, &args.component, args.flags, unknown, &args.how).await
 }
 
@@ -179,14 +182,8 @@ pub(super) async fn unset_flag(
 pub(super) async fn set_image(context: &Context<'_>, args: SetImageArgs) -> Result<Verdict, Error> {
     let edit = Edit::SetImage { image: args.image };
     let edits = vec![edit];
-    changed(
-        context,
-        &args.component,
-        edits,
-        Unknown::Accepted,
-        &args.how,
-    )
-    .await
+    let unknown = Unknown::of(args.accept_unknown_flags);
+    changed(context, &args.component, edits, unknown, &args.how).await
 }
 
 pub(super) async fn stop(context: &Context<'_>, args: StopArgs) -> Result<Verdict, Error> {
@@ -206,21 +203,32 @@ enum Unknown {
     Refused,
 }
 
+impl Unknown {
+    fn of(accepted: bool) -> Self {
+        match accepted {
+            true => Self::Accepted,
+            false => Self::Refused,
+        }
+    }
+}
+
 /// Whether etcd would start with these flags, as far as they are known here: a typing error must not stop the control plane.
 fn would_start(component: &Component, edits: &[Edit], unknown: Unknown) -> Result<(), Error> {
-    let problems = component.flag_problems(edits).into_iter();
-    let mut problems =
-        problems.filter(|one| unknown == Unknown::Refused || !one.is_about_the_name());
-    let Some(problem) = problems.next() else {
+    let mut problems = component.flag_problems(edits);
+    problems.retain(|one| unknown == Unknown::Refused || !one.is_about_the_name());
+    if problems.is_empty() {
         return Ok(());
-    };
-    let mut error = Error::usage(problem.to_string());
-    if let Some(hint) = problem.hint() {
-        error = error.hint(hint);
     }
-    Err(match problem.is_about_the_name() {
-        true => error.hint("a flag of a newer etcd: --accept-unknown-flags"),
-        false => error,
+    let messages: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let hints = problems.iter().filter_map(FlagProblem::hint);
+    let error = hints.fold(Error::usage(messages.join("; ")), Error::hint);
+    let mut of_names = problems.iter().filter(|one| one.is_about_the_name());
+    Err(match of_names.next() {
+        Some(FlagProblem::Given { .. }) => {
+            error.hint("if this etcd has it all the same: --accept-unknown-flags")
+        }
+        Some(_) => error.hint("a flag of a newer etcd: --accept-unknown-flags"),
+        None => error,
     })
 }
 
@@ -334,5 +342,26 @@ mod tests {
             assert!(started("auto-compaction-retention=8x", unknown).is_err());
             assert!(started("quota-backend-bytes=8589934592", unknown).is_ok());
         }
+    }
+
+    #[test]
+    fn an_image_without_flags_of_the_manifest_is_a_usage_error_that_names_each() {
+        let text = "kind: Pod\nspec: {containers: [{name: etcd, image: 'e/etcd:3.6.6-0', command: [etcd, \
+            --experimental-initial-corrupt-check=true, --experimental-memory-mlock]}]}\n";
+        let manifest = Manifest::parse(text.as_bytes()).unwrap();
+        let component = manifest.component("etcd").unwrap();
+        let edits = [Edit::SetImage {
+            image: "e/etcd:3.7.0-0".parse().unwrap(),
+        }];
+        let refused = would_start(&component, &edits, Unknown::Refused).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Usage);
+        for flag in ["initial-corrupt-check", "memory-mlock"] {
+            let flag = format!("--experimental-{flag}, ");
+            assert!(refused.message.contains(&flag), "{}", refused.message);
+        }
+        assert!(refused.hints[0].ends_with("feature-gates=InitialCorruptCheck=true"));
+        assert!(refused.hints[1].ends_with("there is memory-mlock"));
+        assert!(refused.hints[2].ends_with("--accept-unknown-flags"));
+        assert!(would_start(&component, &edits, Unknown::Accepted).is_ok());
     }
 }

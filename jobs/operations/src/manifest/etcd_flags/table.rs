@@ -1,6 +1,8 @@
 //! etcd's flags: which releases have them, and what their values are (etcd's `AddFlags`, 3.4 to 3.8).
 
-use super::Kind::{self, Count, Duration, Number, OneOf, Retention, Switch, Text, Urls};
+use super::Kind::{
+    self, AnyCase, Count, Duration, Number, OneOf, Retention, SmallCount, Switch, Text, Urls,
+};
 
 /// A flag of etcd.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,40 @@ const fn until(since: u64, until: u64, name: &'static str, kind: Kind) -> Known 
         kind,
     }
 }
+
+/// What became of flags that are features of etcd now: the version in which they did, and how the feature is switched on.
+pub(super) const FEATURES: [(&str, u64, &str); 6] = [
+    (
+        "experimental-compact-hash-check-enabled",
+        6,
+        "feature-gates=CompactHashCheck=true",
+    ),
+    (
+        "experimental-enable-lease-checkpoint",
+        6,
+        "feature-gates=LeaseCheckpoint=true",
+    ),
+    (
+        "experimental-enable-lease-checkpoint-persist",
+        6,
+        "feature-gates=LeaseCheckpointPersist=true",
+    ),
+    (
+        "experimental-initial-corrupt-check",
+        6,
+        "feature-gates=InitialCorruptCheck=true",
+    ),
+    (
+        "experimental-stop-grpc-service-on-defrag",
+        6,
+        "feature-gates=StopGRPCServiceOnDefrag=true",
+    ),
+    (
+        "experimental-txn-mode-write-with-shared-buffer",
+        6,
+        "feature-gates=TxnModeWriteWithSharedBuffer=true",
+    ),
+];
 
 /// All flags, in the order of their names.
 pub(super) const ALL: [Known; 150] = [
@@ -162,18 +198,21 @@ pub(super) const ALL: [Known; 150] = [
     since(4, "listen-client-urls", Urls),
     since(4, "listen-metrics-urls", Urls),
     since(4, "listen-peer-urls", Urls),
-    since(6, "log-format", OneOf(&["json", "console"])),
+    since(6, "log-format", OneOf(&["", "json", "console"])),
     since(
         4,
         "log-level",
-        OneOf(&["debug", "info", "warn", "error", "panic", "fatal"]),
+        // zap's words, in any case; none is `info`.
+        AnyCase(&[
+            "", "debug", "info", "warn", "warning", "error", "dpanic", "panic", "fatal",
+        ]),
     ),
     until(4, 4, "log-output", Text),
     since(4, "log-outputs", Text),
     until(4, 4, "log-package-levels", Text),
     since(5, "log-rotation-config-json", Text),
     since(4, "logger", Text),
-    since(4, "max-concurrent-streams", Count),
+    since(4, "max-concurrent-streams", SmallCount),
     since(6, "max-learners", Number),
     since(4, "max-request-bytes", Count),
     since(4, "max-snapshots", Count),
@@ -211,7 +250,7 @@ pub(super) const ALL: [Known; 150] = [
     since(5, "socket-reuse-port", Switch),
     since(4, "strict-reconfig-check", Switch),
     since(4, "tls-max-version", OneOf(&["", "TLS1.2", "TLS1.3"])),
-    since(4, "tls-min-version", OneOf(&["TLS1.2", "TLS1.3"])),
+    since(4, "tls-min-version", OneOf(&["", "TLS1.2", "TLS1.3"])),
     since(4, "trusted-ca-file", Text),
     since(4, "unsafe-no-fsync", Switch),
     since(5, "v2-deprecation", Text),

@@ -47,7 +47,8 @@ impl Kind {
         match self {
             Self::Text => true,
             Self::Switch => SWITCH.contains(&value),
-            Self::Count => integer(value).is_some_and(|number| u64::try_from(number).is_ok()),
+            Self::Count => unsigned(value).is_some(),
+            Self::SmallCount => unsigned(value).is_some_and(|number| u32::try_from(number).is_ok()),
             Self::Number => integer(value).is_some_and(|number| i64::try_from(number).is_ok()),
             Self::Duration => nanoseconds(value).is_some(),
             Self::Retention => {
@@ -55,6 +56,7 @@ impl Kind {
             }
             Self::Urls => value.split(',').all(is_url) || value.is_empty(),
             Self::OneOf(all) => all.contains(&value),
+            Self::AnyCase(all) => all.contains(&value.to_lowercase().as_str()),
         }
     }
 }
@@ -65,13 +67,16 @@ impl fmt::Display for Kind {
             Self::Text => f.write_str("a text"),
             Self::Switch => f.write_str("true or false"),
             Self::Count => f.write_str("a whole number, not below 0"),
+            Self::SmallCount => write!(f, "a whole number from 0 to {}", u32::MAX),
             Self::Number => f.write_str("a whole number"),
             Self::Duration => f.write_str("a time with its unit, such as 500ms, 10s or 1h30m"),
             Self::Retention => {
                 f.write_str("a number of hours or revisions, or a time with its unit such as 30m")
             }
-            Self::Urls => f.write_str("URLs with commas between them, each with its scheme"),
-            Self::OneOf(all) => {
+            Self::Urls => f.write_str(
+                "URLs with commas between them, each with its scheme and port and without a path",
+            ),
+            Self::OneOf(all) | Self::AnyCase(all) => {
                 let all: Vec<&str> = all.iter().copied().filter(|one| !one.is_empty()).collect();
                 write!(f, "one of {}", all.join(", "))
             }
@@ -82,18 +87,25 @@ impl fmt::Display for Kind {
 /// The value that was meant, if that can be told.
 pub(super) fn suggestion(kind: Kind, value: &str) -> Option<String> {
     let meant = match kind {
-        Kind::Number | Kind::Count => bytes(value)
+        Kind::Number | Kind::Count | Kind::SmallCount => bytes(value)
             .or_else(|| milliseconds(value))
-            .map(|number| number.to_string()),
+            .map(|number| number.to_string())
+            .or_else(|| value.strip_prefix('+').map(str::to_owned)),
         Kind::Duration => value.parse::<u64>().ok().map(|number| format!("{number}s")),
         Kind::Switch => match value.to_lowercase().as_str() {
             "yes" | "on" | "enabled" | "y" => Some("true".to_owned()),
             "no" | "off" | "disabled" | "n" => Some("false".to_owned()),
             _ => None,
         },
-        Kind::Urls => Some(format!("http://{value}"))
-            .filter(|_| !value.contains("://") && !value.contains(',')),
-        Kind::Text | Kind::Retention | Kind::OneOf(_) => None,
+        Kind::Urls if value.contains("://") => {
+            let all: Vec<&str> = value
+                .split(',')
+                .map(|url| url.trim_end_matches('/'))
+                .collect();
+            Some(all.join(","))
+        }
+        Kind::Urls => Some(format!("http://{value}")).filter(|_| !value.contains(',')),
+        Kind::Text | Kind::Retention | Kind::OneOf(_) | Kind::AnyCase(_) => None,
     };
     meant.filter(|meant| kind.takes(meant))
 }
@@ -105,6 +117,10 @@ fn integer(value: &str) -> Option<i128> {
         None => (1, value.strip_prefix('+').unwrap_or(value)),
     };
     let lower = digits.to_lowercase();
+    // Between two digits, or behind the prefix.
+    if lower.starts_with('_') || lower.ends_with('_') || lower.contains("__") {
+        return None;
+    }
     let prefixes = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8)];
     let based = prefixes
         .into_iter()
@@ -113,12 +129,20 @@ fn integer(value: &str) -> Option<i128> {
         Some((rest, base)) if !rest.is_empty() => (rest, base),
         _ => (lower.as_str(), 10),
     };
+    let digits = digits.replace('_', "");
     if digits.starts_with(['+', '-']) {
         return None;
     }
-    i128::from_str_radix(digits, base)
+    i128::from_str_radix(&digits, base)
         .ok()
         .map(|number| sign * number)
+}
+
+/// A number as Go's `ParseUint` takes it with base 0: without a sign.
+fn unsigned(value: &str) -> Option<u64> {
+    let has_sign = value.starts_with(['+', '-']);
+    let number = integer(value).filter(|_| !has_sign)?;
+    u64::try_from(number).ok()
 }
 
 /// A time as Go's `ParseDuration` takes it.
@@ -165,7 +189,7 @@ fn milliseconds(value: &str) -> Option<u64> {
     whole("ms").or_else(|| whole("s")?.checked_mul(1000))
 }
 
-/// Whether etcd takes it for an URL: a scheme and a host with its port, or a socket.
+/// Whether etcd takes it for an URL: a scheme and a host with its port and no path, or a socket.
 fn is_url(url: &str) -> bool {
     let url = url.trim();
     if let Some(path) = url
@@ -180,7 +204,7 @@ fn is_url(url: &str) -> bool {
     let Some((host, port)) = rest.and_then(|rest| rest.rsplit_once(':')) else {
         return false;
     };
-    !host.contains('/') && port.trim_end_matches('/').parse::<u16>().is_ok()
+    !host.contains('/') && port.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -195,6 +219,12 @@ mod tests {
         .map(integer);
         let (some, none) = ([16, 8, -7, 7, 0].map(Some), [None; 5]);
         assert_eq!(read.to_vec(), [some, none].concat());
+        let read = ["1_000", "0x_1f", "0_7", "_1", "1_", "1__0", "_", "0_x1"].map(integer);
+        let (some, none) = ([Some(1000), Some(31), Some(7)].to_vec(), vec![None; 5]);
+        assert_eq!(read.to_vec(), [some, none].concat());
+        for (text, number) in [("7", Some(7)), ("+7", None), ("-1", None), ("-0", None)] {
+            assert_eq!(unsigned(text), number, "{text}");
+        }
         for (text, seconds) in [
             ("1h30m", 5400.0),
             ("1.5s", 1.5),
@@ -211,7 +241,7 @@ mod tests {
 
     #[test]
     fn an_url_has_a_scheme_and_a_port() {
-        for url in ["http://a:1", "https://[::1]:2379/", "unix:///run/etcd.sock"] {
+        for url in ["http://a:1", "https://[::1]:2379", "unix:///run/etcd.sock"] {
             assert!(is_url(url), "{url}");
         }
         for url in [
@@ -221,6 +251,8 @@ mod tests {
             "http://a/b:1",
             "",
             "http://a:x",
+            "http://a:1/",
+            "https://[::1]:2379/",
         ] {
             assert!(!is_url(url), "{url}");
         }

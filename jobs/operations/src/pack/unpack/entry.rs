@@ -70,11 +70,26 @@ impl Entry {
     }
 }
 
-/// The path of an entry, whatever else its header says.
-pub(super) fn path_of(block: &[u8; BLOCK]) -> String {
+/// The path of an entry below its top folder, if its header has the form in which this project writes them: a
+/// regular file as ustar, of the owner 0 without a name. Other programs write the owner's name, and most another form.
+pub(super) fn path_of_ours(block: &[u8; BLOCK]) -> Option<String> {
     let mut header = Header::new_old();
     header.as_mut_bytes().copy_from_slice(block);
-    String::from_utf8_lossy(&header.path_bytes()).into_owned()
+    let ustar = header.as_ustar()?;
+    let nameless = [ustar.uname, ustar.gname]
+        .as_flattened()
+        .iter()
+        .all(|byte| *byte == 0);
+    let roots = [header.uid(), header.gid()]
+        .iter()
+        .all(|id| matches!(id, Ok(0) | Err(_)));
+    if !nameless || !roots || header.entry_type() != EntryType::Regular {
+        return None;
+    }
+    let path = std::str::from_utf8(&header.path_bytes()).ok()?.to_owned();
+    let (top, path) = path.split_once('/')?;
+    let is_folder = unsafe_in(top).is_none();
+    is_folder.then(|| path.to_owned())
 }
 
 /// What an entry is that is not a regular file.

@@ -53,11 +53,14 @@ pub fn read(bytes: &[u8], expected: &Expected<'_>) -> Result<Vec<NodeFile>, Unpa
     let mut sums = BTreeMap::new();
     let mut together = 0;
     while let Some(entry) = next(&mut content, expected, files.len() + 1)? {
-        together += entry.size;
-        if entry.size > LARGEST || together > MOST_BYTES + LARGEST {
+        // A size may be any number: first is seen that it is one that can be added.
+        let more = Some(entry.size).filter(|size| *size <= LARGEST);
+        let sum = more.map(|size| together + size);
+        let Some(sum) = sum.filter(|sum| *sum <= MOST_BYTES + LARGEST) else {
             let what = format!("{:?} makes it too large: {} bytes", entry.path, entry.size);
             return Err(foreign(&content, what));
-        }
+        };
+        together = sum;
         let file = file(&mut content, entry)?;
         let sum = Sum {
             size_bytes: file.bytes.len() as u64,

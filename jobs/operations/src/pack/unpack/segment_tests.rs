@@ -56,6 +56,26 @@ fn a_nodes_own_files_are_read_with_their_modes() {
 }
 
 #[test]
+fn a_size_that_no_sum_could_hold_is_refused() {
+    let header = |path: &str, size| {
+        let mut header = Header::new_ustar();
+        header.set_path(format!("b/{path}")).unwrap();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o600);
+        // One for which the octal digits have no room becomes a number of bits.
+        header.set_size(size);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    };
+    let mut archive = header(FILES[0].0, 1);
+    archive.resize(2 * BLOCK, 0);
+    archive.extend(header(FILES[1].0, u64::MAX));
+    let bytes = zstd::encode_all(&archive[..], 3).unwrap();
+    let refused = read_as(&bytes, &Contents::default(), "m3").unwrap_err();
+    assert!(refused.contains("too large"), "{refused}");
+}
+
+#[test]
 fn the_files_of_another_node_are_refused() {
     for path in [
         "masters/m2/etc/kubernetes/manifests/kube-apiserver.yaml",

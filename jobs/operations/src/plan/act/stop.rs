@@ -56,6 +56,10 @@ impl Stopped {
 
     /// It runs again with the same bytes, and answers if it did before.
     pub(super) async fn undo(&self, events: &mut Events<'_>) -> Result<Undone, Failure> {
+        if self.manifest.never_left()? {
+            // It failed before anything was done: there is nothing to bring back, and nobody to wait for.
+            return Ok(Undone::default());
+        }
         self.manifest.undo()?;
         let runtime = pods::runtime().await?;
         let is_apiserver = self.of.component == ControlPlane::Apiserver.name();

@@ -199,18 +199,66 @@ fn what_this_project_packs_is_what_it_was() {
     }
     // A bundle that was cut is one all the same, and not an archive of somebody else.
     let cut = tar(&[("b/other", b"x")]);
-    let bundle = &mut ::tar::Builder::new(Vec::new());
-    let mut header = ::tar::Header::new_ustar();
-    header.set_size(70_000);
-    header.set_mode(0o600);
-    header.set_mtime(7);
-    header.set_entry_type(::tar::EntryType::Regular);
-    bundle
-        .append_data(&mut header, "b/snapshot.db", &database(2)[..])
-        .unwrap();
-    let bundle = bundle.get_ref().clone();
-    assert!(damage(opened(&zstd(&bundle))).contains("cut"));
+    assert!(damage(opened(&zstd(&begun_bundle(0o600)))).contains("cut"));
+    assert!(damage(opened(&begun_bundle(0o600))).contains("cut"));
+    assert!(damage(opened(&zstd(&begun_bundle(0o4755)))).contains("setuid"));
     assert!(is_not(opened(&cut)).0.contains("text"));
+}
+
+/// A bundle as this project writes it, without what comes behind the snapshot.
+fn begun_bundle(mode: u32) -> Vec<u8> {
+    use crate::pack::Level;
+    use crate::pack::segment::{Attributes, Segment};
+    let attributes = Attributes { mode, modified: 7 };
+    let segment = Segment::begin(Vec::new(), "b", Level::default()).unwrap();
+    let segment = segment.small("snapshot.db", &database(2), attributes);
+    let (packed, _) = segment.unwrap().finish().unwrap();
+    zstd::decode_all(&packed[..]).unwrap()
+}
+
+#[test]
+fn a_snapshot_of_the_name_that_bundles_have_is_read_in_the_archives_of_others() {
+    let database = database(4);
+    let ustar = |name: &str, owner: &str, uid| {
+        let mut header = ::tar::Header::new_ustar();
+        header.set_size(database.len() as u64);
+        header.set_mode(0o600);
+        header.set_mtime(7);
+        header.set_uid(uid);
+        header.set_gid(uid);
+        header.set_username(owner).unwrap();
+        // Not by way of append_data, which leaves `.` out.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        let mut archive = ::tar::Builder::new(Vec::new());
+        archive.append(&header, &database[..]).unwrap();
+        archive.into_inner().unwrap()
+    };
+    let gnu = |name: &str| {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(database.len() as u64);
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_cksum();
+        let mut archive = ::tar::Builder::new(Vec::new());
+        archive.append(&header, &database[..]).unwrap();
+        archive.into_inner().unwrap()
+    };
+    for archive in [
+        gnu("backup/snapshot.db"),
+        gnu("./snapshot.db"),
+        gnu("/snapshot.db"),
+        ustar("./snapshot.db", "", 0),
+        ustar("/snapshot.db", "", 0),
+        ustar("a/b/snapshot.db", "", 0),
+        ustar("backup/snapshot.db", "root", 0),
+        ustar("backup/snapshot.db", "", 1000),
+    ] {
+        for bytes in [archive.clone(), zstd(&archive)] {
+            let opened = opened(&bytes).unwrap();
+            assert!(matches!(opened.found, Found::Foreign(_)));
+            assert!(bytes_of(&opened) == database);
+        }
+    }
 }
 
 #[test]
@@ -218,6 +266,8 @@ fn what_others_programs_write_is_read() {
     let database = database(3);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("etcd.db"), &database).unwrap();
+    std::fs::create_dir(folder.path().join("backup")).unwrap();
+    std::fs::write(folder.path().join("backup/snapshot.db"), &database).unwrap();
     let mut tried = 0;
     for command in [
         "gzip -c etcd.db",
@@ -230,6 +280,11 @@ fn what_others_programs_write_is_read() {
         "tar -cz etcd.db",
         "tar --format=pax -cz etcd.db",
         "tar -cJ etcd.db",
+        "tar -c backup/snapshot.db",
+        "tar -c -C backup ./snapshot.db",
+        "tar --format=ustar -c backup/snapshot.db",
+        "tar --format=pax -c backup/snapshot.db",
+        "tar --format=pax -c -C backup ./snapshot.db",
         "zip -q - etcd.db",
         "python3 -c \"import zipfile; zipfile.ZipFile('py.zip', 'w', zipfile.ZIP_DEFLATED).write('etcd.db')\"; cat py.zip",
     ] {
