@@ -170,7 +170,7 @@ fn put_it_back(host: &Host, message: String) -> Error {
             error.hint(format!("{found} is one: if it is what ran last, {back}"))
         }
         None => error.hint(format!(
-            "if it lies elsewhere, move it into {folder}; else kubeadm init phase etcd local writes a new one"
+            "if it lies elsewhere, move it into {folder}; else kubeadm init phase etcd local --config FILE writes a new one"
         )),
     }
 }

@@ -393,7 +393,7 @@ fn volume_checks(grant: &Grant) -> Vec<Check> {
             )
         })
         .collect();
-    let program = format!("this policy is for another version of kubectl etcd: {RENEW}");
+    let program = format!("this policy is for another version of kubectl etcd; {RENEW}");
     vec![
         Check::new(
             format!(

@@ -116,8 +116,8 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
             Next::on(node, back.operand(format!("{folder}/")))
                 .note("if it is what ran last; kubelet starts it at once")
         }
-        None => Next::on(node, "kubeadm init phase etcd local").note(format!(
-            "it writes a new one, with the flags that kubeadm gives and its data where kubeadm's configuration says; if the old one lies elsewhere, it belongs into {folder}"
+        None => Next::on(node, "kubeadm init phase etcd local --config FILE").note(format!(
+            "it writes a new one; FILE is what kubeadm init was given, which a bundle and the ConfigMap kubeadm-config have; without it the data is looked for in /var/lib/etcd. If the old one lies elsewhere, it belongs into {folder}"
         )),
     };
     let still_runs = container_runs(notes);
@@ -197,7 +197,7 @@ fn missing(notes: &mut Notes<'_>, manifests: &Manifests, component: ControlPlane
             CommandLine::new("find / -xdev").option("-name", format!("{component}*.yaml*")),
         )
         .note(format!(
-            "if somebody moved it, it belongs into {folder}; else kubeadm init phase control-plane writes a new one"
+            "if somebody moved it, it belongs into {folder}; else kubeadm init phase control-plane with --config FILE writes a new one"
         )),
     };
     let mut evidence = vec![manifests.none_of(component)];

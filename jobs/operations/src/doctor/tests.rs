@@ -425,7 +425,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::NoEtcdManifest],
-            "kubeadm init phase etcd local",
+            "kubeadm init phase etcd local --config FILE",
         ),
         (
             "kubelet's folder was renamed",

@@ -155,7 +155,7 @@ impl Looked {
             });
         let phase = component.phase();
         failure.hint(format!(
-            "if it lies elsewhere, move it into {folder}, or --manifest FILE; {old}else kubeadm init phase {phase} writes a new one"
+            "if it lies elsewhere, move it into {folder}, or --manifest FILE; {old}else kubeadm init phase {phase} --config FILE writes a new one"
         ))
     }
 
