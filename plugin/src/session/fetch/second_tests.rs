@@ -27,6 +27,10 @@ fn said(hash: u32, compacted: Option<u64>) -> Said {
 }
 
 async fn judged(first: Said, others: &[Said]) -> Result<Compared, Mismatch> {
+    judged_of(pages(), first, others).await
+}
+
+async fn judged_of(pages: Pages, first: Said, others: &[Said]) -> Result<Compared, Mismatch> {
     let nodes: Vec<Node> = (1..=3).map(fixtures::node).collect();
     let members: Vec<MemberOn<'_>> = nodes
         .iter()
@@ -40,7 +44,7 @@ async fn judged(first: Said, others: &[Said]) -> Result<Compared, Mismatch> {
         let at = nodes.iter().position(|node| *node == *member.node);
         others[at.unwrap() - 1].clone()
     };
-    judge(pages(), &members[..=others.len()], first, ask).await
+    judge(pages, &members[..=others.len()], first, ask).await
 }
 
 #[tokio::test]
@@ -78,8 +82,13 @@ async fn what_cannot_be_compared_is_said_and_is_no_mismatch() {
 
 #[tokio::test]
 async fn more_than_is_committed_is_other_data() {
-    let own = pages().hash;
-    assert!(own.compact_revision.is_some());
+    // As if it had been compacted.
+    let compacted = || {
+        let mut pages = pages();
+        pages.hash.compact_revision = Some(5);
+        pages
+    };
+    let own = compacted().hash;
     let mut ends = said(own.hash, own.compact_revision).unwrap();
     ends.revision -= 1;
     let less = said(own.hash, own.compact_revision.map(|at| at - 1));
@@ -88,7 +97,7 @@ async fn more_than_is_committed_is_other_data() {
         (less, "is compacted up to"),
     ] {
         let same = said(own.hash, own.compact_revision);
-        let mismatch = judged(first, &[same]).await.unwrap_err();
+        let mismatch = judged_of(compacted(), first, &[same]).await.unwrap_err();
         let error = mismatch.into_error("cp-9", &Ok(None));
         assert_eq!(error.kind.exit_code(), 4);
         assert!(error.message.contains(words), "{error}");
