@@ -7,6 +7,7 @@ mod kubeconfig;
 mod kuberc;
 mod login;
 mod proxied;
+mod reading;
 mod verdict;
 
 use std::time::Duration;

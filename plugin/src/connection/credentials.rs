@@ -1,8 +1,7 @@
 //! What is put on each request so that the apiserver knows who asks, where kube does not do it itself: a token, from the
 //! kubeconfig, from a file that is read again, or from a login plugin that is run again.
 
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use tower::BoxError;
 use tower::filter::AsyncPredicate;
 
 use super::login::{LoginFailure, Plugin};
+use super::reading::read;
 
 /// How long the token of a file is taken for current: as client-go, a minute less ten seconds.
 const FILE_LIFE: Duration = Duration::from_secs(50);
@@ -95,12 +95,9 @@ fn of_file(path: &Path) -> Result<HeaderValue, LoginFailure> {
         message: format!("the file with the token {} {what}", path.display()),
         hints: Vec::new(),
     };
-    let unreadable = |error| failure(&format!("cannot be read: {error}"));
-    let mut text = String::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(LARGEST_TOKEN)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
+    let unreadable = |error: io::Error| failure(&format!("cannot be read: {error}"));
+    let bytes = read(path, LARGEST_TOKEN).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| failure("is not text"))?;
     match text.trim() {
         "" => Err(failure("is empty")),
         token => bearer(token).map_err(failure),

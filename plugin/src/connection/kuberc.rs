@@ -3,13 +3,13 @@
 //! A kubeconfig from elsewhere may name any program. Who has told kubectl which ones may run means all that read it.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
-use serde_saphyr::options::DuplicateKeyPolicy;
+
+use super::reading::{first_document, read};
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -58,28 +58,16 @@ impl Policy {
 
     fn read(path: &Path) -> Result<Self, String> {
         let wrong = |what: &str| format!("kubectl's settings {} {what}", path.display());
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::AllowAll),
-            Err(error) => return Err(wrong(&format!("cannot be read: {error}"))),
-        };
-        let mut text = Vec::new();
-        let read = file.take(LARGEST).read_to_end(&mut text);
-        read.map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-        Self::parse(&text).map_err(|what| wrong(&what))
+        match read(path, LARGEST) {
+            Ok(text) => Self::parse(&text).map_err(|what| wrong(&what)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::AllowAll),
+            Err(error) => Err(wrong(&format!("cannot be read: {error}"))),
+        }
     }
 
     fn parse(text: &[u8]) -> Result<Self, String> {
-        let options = serde_saphyr::options! {
-            duplicate_keys: DuplicateKeyPolicy::LastWins,
-            with_snippet: false,
-        };
-        let mut reader = Cursor::new(text);
-        let first = serde_saphyr::read_with_options(&mut reader, options).next();
-        let read: Kuberc = first
-            .transpose()
-            .map_err(|error| format!("are not understood: {error}"))?
-            .unwrap_or_default();
+        let read: Kuberc =
+            first_document(text).map_err(|error| format!("are not understood: {error}"))?;
         let policy = read.credential_plugin_policy.unwrap_or_default();
         let list = read.credential_plugin_allowlist;
         match (policy.as_str(), list) {

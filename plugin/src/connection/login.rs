@@ -17,8 +17,8 @@ use tokio::process::Command;
 
 use super::credentials::bearer;
 use super::kuberc::Policy;
+use crate::clean::clean;
 use crate::error::{Error, ErrorKind};
-use crate::views::grid::clean;
 
 /// The versions of the interface, as kubectl takes them.
 const VERSIONS: [&str; 2] = [

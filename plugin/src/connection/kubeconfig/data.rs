@@ -1,7 +1,6 @@
 //! Certificates and keys: in the kubeconfig, or in files that it names.
 
-use std::fs::File;
-use std::io::Read;
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::super::reading;
 use super::file::{Cluster, User, given};
 
 /// The largest file, in bytes: the authorities of a whole operating system have some 200 KiB.
@@ -98,13 +98,8 @@ fn read(
             let decoded = STANDARD.decode(data);
             decoded.map_err(|error| format!("has {what}-data that is not base64: {error}"))?
         }
-        (None, Some(path)) => {
-            let mut bytes = Vec::new();
-            let file = File::open(path);
-            let read = file.and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
-            read.map_err(|error| format!("has the {what} {path}, which cannot be read: {error}"))?;
-            bytes
-        }
+        (None, Some(path)) => reading::read(Path::new(path), LARGEST)
+            .map_err(|error| format!("has the {what} {path}, which cannot be read: {error}"))?,
         (None, None) => return Ok(None),
     };
     if bytes.last().is_some_and(|last| *last != b'\n') {

@@ -5,13 +5,12 @@
 //! take what kubectl refuses (two users of one name), and their reader panics at half a UTF-16 character.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_saphyr::options::DuplicateKeyPolicy;
 
+use super::super::reading::{first_document, read};
 use crate::error::Error;
 
 /// The largest kubeconfig that is read, in bytes. One with a thousand clusters has some 10 MiB.
@@ -207,15 +206,11 @@ impl Kubeconfig {
         let trouble = |error: io::Error| {
             Error::usage(format!("the kubeconfig {origin} cannot be read")).caused_by(error)
         };
-        let file = match File::open(path) {
-            Ok(file) => file,
+        let bytes = match read(path, LARGEST) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(trouble(error)),
         };
-        let mut bytes = Vec::new();
-        file.take(LARGEST + 1)
-            .read_to_end(&mut bytes)
-            .map_err(trouble)?;
         let mut read = Self::parse(&bytes).map_err(|what| {
             Error::usage(format!("the kubeconfig {origin} cannot be used: {what}"))
         })?;
@@ -226,23 +221,11 @@ impl Kubeconfig {
 
     /// Reads a file's text; an error says what is wrong with it, without any of the text: that has secrets.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        if bytes.len() as u64 > LARGEST {
-            return Err(format!("it has more than {} MiB", LARGEST >> 20));
-        }
         let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
         if !utf16 && std::str::from_utf8(bytes).is_err() {
             return Err("it is not a text file".to_owned());
         }
-        let options = serde_saphyr::options! {
-            duplicate_keys: DuplicateKeyPolicy::LastWins,
-            with_snippet: false,
-        };
-        let mut reader = Cursor::new(bytes);
-        let first = serde_saphyr::read_with_options(&mut reader, options).next();
-        let read: Self = first
-            .transpose()
-            .map_err(|error| error.to_string())?
-            .unwrap_or_default();
+        let read: Self = first_document(bytes).map_err(|error| error.to_string())?;
         match (given(&read.api_version), given(&read.kind)) {
             (None | Some("v1"), None | Some("Config")) => {}
             (version, kind) => {

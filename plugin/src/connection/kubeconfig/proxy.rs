@@ -36,8 +36,9 @@ pub(super) fn of_kubeconfig(text: &str, source: String) -> Result<Proxy, String>
     let url = url.filter(|url| url.host().is_some_and(|host| !host.is_empty()));
     match url {
         Some(url) if is_known(&url) => Ok(Proxy { url, source }),
+        // The text may have a password in it.
         _ => Err(format!(
-            "the proxy {text:?} of {source} is no URL that begins with http://, https:// or socks5://"
+            "{source} is no URL that begins with http://, https:// or socks5://"
         )),
     }
 }

@@ -11,6 +11,14 @@ use http::uri::Scheme;
 /// # Errors
 /// What is wrong with it.
 pub(super) fn address(text: &str) -> Result<Uri, String> {
+    // Before anything is said of the text: it may have a password in it.
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next();
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(
+            "the server has a user in its address: kubeconfigs have users of their own".to_owned(),
+        );
+    }
     let wrong = |what: &str| format!("the server {text:?} {what}");
     let url = match text.split_once("://") {
         Some(_) => text.to_owned(),
@@ -32,11 +40,6 @@ pub(super) fn address(text: &str) -> Result<Uri, String> {
     let authority = uri.authority().map(http::uri::Authority::as_str);
     if uri.host().is_none_or(str::is_empty) {
         return Err(wrong("names no host"));
-    }
-    if authority.is_some_and(|text| text.contains('@')) {
-        return Err(
-            "the server has a user in its address: kubeconfigs have users of their own".to_owned(),
-        );
     }
     let after_host = authority.and_then(|text| text.rsplit_once(':'));
     let port = after_host.filter(|(_, port)| !port.contains(']'));
