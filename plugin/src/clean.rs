@@ -5,7 +5,14 @@
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-use crate::views::grid::Paint;
+/// Whether colours are used: only on a terminal, and never with `NO_COLOR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paint {
+    /// With colours.
+    Colour,
+    /// Plain text.
+    Plain,
+}
 
 /// What is shown in the place of a character that is not: it must be seen that something was there.
 const REPLACEMENT: char = '\u{fffd}';

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
+use crate::clean::clean;
 use crate::cli::{Cli, ConnectionArgs};
-use crate::views::grid::clean;
 
 /// The name this program has when kubectl asks it for completions.
 pub const PROGRAM: &str = "kubectl_complete-etcd";

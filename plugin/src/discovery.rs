@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
 use kube::api::{ListParams, ObjectList};
 use kube::{Api, Client};
 
+use crate::masters::claim::is_node_name;
 use crate::masters::host_of;
 pub(crate) use pods::ExecTarget;
 pub use trust::{LeftAlone, NotBelieved};
@@ -124,25 +125,23 @@ pub(crate) struct Discovered {
 /// Asks the apiserver, all at once, from its cache (`resourceVersion=0`): that is faster, and still answers just after
 /// etcd lost its quorum.
 ///
-/// `etcd` is the pod that somebody has named, where several run an etcd on a node.
-///
 /// # Errors
 /// The first request that failed.
-pub(crate) async fn discover(client: &Client, etcd: Option<&str>) -> kube::Result<Discovered> {
+pub(crate) async fn discover(client: &Client) -> kube::Result<Discovered> {
     let system = Api::<Pod>::namespaced(client.clone(), SYSTEM);
     let nodes = Api::<ApiNode>::all(client.clone());
     let (known, pods) =
         futures::try_join!(control_plane_nodes(&nodes), control_plane_pods(&system))?;
     let mut known = Known::new(known.items);
     known.look_up(&nodes, &pods.items).await?;
-    let found = place(&known, &pods.items, etcd);
+    let found = place(&known, &pods.items);
     if found.nodes.iter().any(Node::has_some_etcd) {
         return Ok(found);
     }
     // Not kubeadm's labels: look at every pod's command.
     let all = system.list(&ListParams::default().match_any()).await?;
     known.look_up(&nodes, &all.items).await?;
-    Ok(place(&known, &all.items, etcd))
+    Ok(place(&known, &all.items))
 }
 
 /// The volumes of static pods, by node, in which something lies that their flags name.
@@ -215,7 +214,8 @@ impl Known {
             .filter(|pod| trust::is_mirror(pod))
             .filter_map(pods::node_of);
         let unknown: BTreeSet<&str> = named
-            .filter(|name| !self.knows(name) && is_name(name))
+            // What else a pod says must not become another selector.
+            .filter(|name| !self.knows(name) && is_node_name(name))
             .collect();
         let asked = unknown.into_iter().take(MOST_LOOKED_UP).map(async |name| {
             let params = ListParams::default().fields(&format!("metadata.name={name}"));
@@ -246,15 +246,10 @@ impl Known {
         }
         Some(match self.others.get(node) {
             Some(false) => NotBelieved::NoNode,
-            Some(true) | None => NotBelieved::NoControlPlaneNode,
+            Some(true) => NotBelieved::NoControlPlaneNode,
+            None => NotBelieved::NotLookedUp,
         })
     }
-}
-
-/// Whether it can be a node's name. What else a pod says must not become another selector.
-fn is_name(text: &str) -> bool {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
-    !text.is_empty() && text.chars().all(fits)
 }
 
 /// A node of which only the Node object is known.
@@ -295,7 +290,7 @@ fn bare_node(name: String, node: ApiNode) -> Node {
 }
 
 /// Puts the pods' facts to their nodes. A pod alone makes no node.
-fn place(known: &Known, pods: &[Pod], etcd: Option<&str>) -> Discovered {
+fn place(known: &Known, pods: &[Pod]) -> Discovered {
     let mut found = Discovered::default();
     let claims = pods.iter().filter(|pod| pods::is_etcd(pod));
     for (pod, node) in claims.filter_map(|pod| Some((pod, pods::node_of(pod)?))) {
@@ -312,7 +307,7 @@ fn place(known: &Known, pods: &[Pod], etcd: Option<&str>) -> Discovered {
         let of_node = |pod: &&Pod| pods::node_of(pod) == Some(name) && trust::is_mirror(pod);
         let of_node: Vec<&Pod> = pods.iter().filter(of_node).collect();
         let mut node = bare_node(name.clone(), node.clone());
-        pods::settle(&mut node, &of_node, etcd);
+        pods::settle(&mut node, &of_node);
         found.nodes.push(node);
     }
     found

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use etcd_operations::kept::name::to_the_second;
 use etcd_operations::shell::CommandLine;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -18,10 +19,9 @@ use tokio::task::JoinHandle;
 
 use crate::connection::{Connection, clock};
 use crate::created::{Created, Object};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
 use crate::owner::{Owner, Process};
-use crate::rights::Denied;
 use crate::runners::trouble::api_error;
 use crate::session::{Cluster, Session};
 
@@ -127,9 +127,6 @@ async fn lock_cluster(
         Ok(guard) => Ok(guard),
         Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {
-            if let Some(error) = not_allowed(&error) {
-                return Err(error);
-            }
             let error = api_error("taking the lock", &error);
             match error.kind {
                 RunErrorKind::WritesRefused | RunErrorKind::ApiserverLost => {
@@ -287,22 +284,18 @@ fn held_by(lease: &Lease, now: Timestamp) -> Option<Error> {
     let hint = match told.duration_since(now) > longest {
         true => format!(
             "it says that it was renewed at {}, which is yet to come; if nobody works on this etcd: {remove}",
-            seconds(told)
+            to_the_second(told)
         ),
         false => format!(
-            "wait until it is done; if that process is gone, the lock lifts by itself at {}, or at once by: {remove}",
-            seconds(expires)
+            "wait until it is done; if that process is gone, the lock ends by itself at {}, or at once by: {remove}",
+            to_the_second(expires)
         ),
     };
     let message = format!(
         "{holder} is at work on this etcd: {doing}, since {}",
-        seconds(since)
+        to_the_second(since)
     );
     Some(Error::refused(message).hint(hint))
-}
-
-fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Renews the Lease until it is dropped, or somebody else has it.
@@ -339,22 +332,6 @@ async fn renew(leases: Api<Lease>, taken: Taken, notices: NoticeSink, lost: Arc<
 
 fn is_ours(lease: &Lease) -> bool {
     Process::of(lease.metadata.annotations.as_ref()).is_some_and(|holder| holder.is_this())
-}
-
-/// That the user may not take the lock, and which role allows it; none when the apiserver said something else.
-fn not_allowed(error: &KubeError) -> Option<Error> {
-    let KubeError::Api(status) = error else {
-        return None;
-    };
-    Denied::parse(&status.message).filter(|_| status.code == 403)?;
-    let message = format!(
-        "the lock of the cluster may not be taken: {}",
-        status.message
-    );
-    Some(Error::new(ErrorKind::NotAllowed, message).hint(format!(
-        "an administrator applies manifests/rbac.yaml: its Role kubectl-etcd-lock in {NAMESPACE} allows to create leases, and to \
-         get, update and delete the lease {NAME}, to the group kubectl-etcd:operators"
-    )))
 }
 
 #[cfg(test)]
@@ -448,13 +425,11 @@ mod tests {
         let denied = "leases.coordination.k8s.io is forbidden: User \"jane\" cannot create resource \"leases\" in API group \"coordination.k8s.io\" in the namespace \"kube-system\"";
         let mut status = kube::core::Status::failure(denied, "Forbidden");
         status.code = 403;
-        let error = not_allowed(&KubeError::Api(status.clone().boxed())).unwrap();
+        let error = api_error("taking the lock", &KubeError::Api(status.boxed()));
+        assert_eq!(error.kind, RunErrorKind::NoRights);
         assert!(error.message.contains("jane"), "{error}");
-        for words in ["manifests/rbac.yaml", "kubectl-etcd-lock", "kube-system"] {
-            assert!(error.hints[0].contains(words), "{error:?}");
-        }
-        status.message = "leases \"x\" is forbidden: violates a policy".into();
-        assert!(not_allowed(&KubeError::Api(status.boxed())).is_none());
+        let hint = error.hint.unwrap();
+        assert!(hint.contains("kubectl-etcd-lock"), "{hint}");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! cluster last answered, or by the address in the kubeconfig.
 
 mod cache;
-mod claim;
+pub(crate) mod claim;
 pub(crate) mod reach;
 
 use crate::cli::ConnectionArgs;

@@ -19,7 +19,7 @@ pub(crate) fn of_cluster(connection: &ConnectionArgs) -> Option<String> {
 /// When the kubeconfig cannot be used or the apiserver does not tell.
 pub(crate) async fn of_nodes(connection: &ConnectionArgs) -> Result<Vec<String>, Error> {
     let connection = Connection::prepare(connection).await?;
-    let found = discover(&connection.control, None)
+    let found = discover(&connection.control)
         .await
         .map_err(|cause| Error::failed("the nodes cannot be listed").caused_by(cause))?;
     Ok(found.nodes.into_iter().map(|node| node.name).collect())

@@ -208,7 +208,7 @@ fn a_host_answers_who_it_is_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
-fn a_request_without_an_end_is_refused() {
+fn a_request_longer_than_the_limit_is_refused() {
     let mut child = program(&["host"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, PodFacts, etcd_container, parts};
 use crate::ports;
+use crate::shell::CommandLine;
 use crate::target::host;
 
 /// The name that kubeadm gives pod, container and label.
@@ -103,7 +104,10 @@ impl From<NotChosen> for Failure {
         let (NotChosen::Ambiguous { names } | NotChosen::Unknown { names, .. }) = why;
         let failure = Self::new(FailureKind::Refused, message);
         match names.first() {
-            Some(first) => failure.hint(format!("--etcd NAME names it: --etcd {first}")),
+            Some(first) => failure.hint(format!(
+                "--etcd NAME names it: {}",
+                CommandLine::flags().option("--etcd", first)
+            )),
             None => failure.hint("leave --etcd out"),
         }
     }

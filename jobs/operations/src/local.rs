@@ -35,7 +35,7 @@ pub struct Host {
     /// Other pods that run an etcd.
     pub other_etcds: Vec<OtherEtcd>,
     /// Whether the apiserver uses an etcd of other hosts.
-    pub etcd_is_elsewhere: bool,
+    pub etcd_is_external: bool,
     /// Whether no manifest runs the etcd that the apiserver uses, and somebody listens on this host where it shall be.
     pub etcd_is_no_pod: bool,
     /// kube-apiserver's `--etcd-servers`, if a manifest has one.
@@ -121,12 +121,10 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
         let in_folder = found.filter(|found| found.place == Place::Folder);
         in_folder.map(|found| LocalEtcd::of(found.file, &node))
     });
-    let etcd_is_elsewhere = known.etcd_is_elsewhere();
+    let etcd_is_external = known.etcd_is_external();
     let etcd_is_no_pod = known.etcd_is_no_pod();
-    let is_missing = matches!(&etcd, Ok(None))
-        && stopped_etcd.is_none()
-        && !etcd_is_elsewhere
-        && !etcd_is_no_pod;
+    let is_missing =
+        matches!(&etcd, Ok(None)) && stopped_etcd.is_none() && !etcd_is_external && !etcd_is_no_pod;
     let etcd_elsewhere = match is_missing {
         true => etcd_manifests_elsewhere(root, &known.folder.path),
         false => Vec::new(),
@@ -140,7 +138,7 @@ pub fn host_at(root: &Path, selection: &Selection) -> Result<Host, Failure> {
         stopped_etcd,
         etcd_elsewhere,
         other_etcds,
-        etcd_is_elsewhere,
+        etcd_is_external,
         etcd_is_no_pod,
         etcd_servers: apiserver.and_then(etcd_servers),
         etcd_prefix: apiserver.and_then(etcd_prefix),
@@ -388,7 +386,7 @@ spec:
                 "/etc/kubernetes/manifests/etcd-events.yaml runs another etcd (etcd-events): it is left alone"
             ]
         );
-        assert!(!host.etcd_is_elsewhere);
+        assert!(!host.etcd_is_external);
     }
 
     #[test]
@@ -407,11 +405,11 @@ spec:
         ] {
             let host = apiserver(here);
             assert!(
-                host.etcd.unwrap().is_none() && !host.etcd_is_elsewhere,
+                host.etcd.unwrap().is_none() && !host.etcd_is_external,
                 "{here}"
             );
         }
-        assert!(apiserver("https://10.9.0.1:2379").etcd_is_elsewhere);
+        assert!(apiserver("https://10.9.0.1:2379").etcd_is_external);
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod since;
 #[cfg(test)]
 mod since_tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::join;
@@ -88,6 +88,17 @@ impl Default for LookOptions {
     }
 }
 
+/// The static pods' folder of a host that has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LostFolder {
+    /// Where kubelet looks for it.
+    pub folder: PathBuf,
+    /// The folder that has the manifests instead: it was renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<PathBuf>,
+}
+
 /// A host as it was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -98,8 +109,11 @@ pub struct Look {
     pub at: Timestamp,
     /// The node's name, as kubelet registers it.
     pub node: Answer<String>,
-    /// The static pods' folder, and what was put aside from it.
+    /// The static pods' folder, and what was taken out of it.
     pub manifests: Answer<Manifests>,
+    /// The static pods' folder where it is not there; none: it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_folder: Option<LostFolder>,
     /// What etcd's manifest says. One that was stopped is found where manifests are put aside ([`Place`]).
     pub etcd: Answer<EtcdManifest>,
     /// What the apiserver's manifest says, found in the same way.
@@ -300,10 +314,11 @@ pub async fn look(
         cold: parts.cold,
         listeners: parts.listeners,
         put_aside: parts.put_aside,
-        manifests: match lost {
-            Some(lost) => Answer::Failed(lost),
+        manifests: match &lost {
+            Some((why, _)) => Answer::Failed(why.clone()),
             None => read.map(|read| read.told).into(),
         },
+        lost_folder: lost.map(|(_, folder)| folder),
         etcd: etcd.into(),
         apiserver: apiserver.into(),
     }
@@ -313,19 +328,21 @@ pub async fn look(
 fn read_manifests(
     root: &Path,
     selection: &Selection,
-) -> (Result<manifests::Read, Failure>, Option<Failure>) {
+) -> (
+    Result<manifests::Read, Failure>,
+    Option<(Failure, LostFolder)>,
+) {
     let folder = local::manifests_folder(root);
-    let lost = match manifests::read(root, &folder, selection) {
+    let why = match manifests::read(root, &folder, selection) {
         Err(failure) if failure.kind == FailureKind::Missing => failure,
         read => return (read, None),
     };
-    match stand_in(root, &folder) {
-        Some(other) => (
-            manifests::read_elsewhere(root, &other, selection),
-            Some(lost),
-        ),
-        None => (Err(lost.clone()), Some(lost)),
-    }
+    let stand_in = stand_in(root, &folder);
+    let read = match &stand_in {
+        Some(other) => manifests::read_elsewhere(root, other, selection),
+        None => Err(why.clone()),
+    };
+    (read, Some((why, LostFolder { folder, stand_in })))
 }
 
 /// The parts of a look that need to know which etcd it is.

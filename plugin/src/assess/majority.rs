@@ -18,7 +18,7 @@ pub enum Standing {
     Voter,
     /// No voter of the majority's cluster: why, as a fragment.
     Outside(String),
-    /// Nobody can tell: fewer than enough were heard.
+    /// Nobody can tell: there is no majority, because too few answered or they disagree.
     #[default]
     Untold,
 }

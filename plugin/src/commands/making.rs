@@ -1,7 +1,6 @@
 //! A plan on its way: shown, agreed to, looked at again under the cluster's lock, done, and what came of it.
 
 use etcd_operations::plan::make::{Loss, Prospect, newest_revision};
-use etcd_operations::shell::CommandLine;
 use jiff::Timestamp;
 
 use super::Context;
@@ -115,23 +114,19 @@ impl<B: Bring> Making<'_, B> {
         let plan = &planned.prospect.plan;
         hosts.begin(plan).await?;
         let _locked = locked.during(plan.kind).await;
-        let (id, flags) = (&plan.id, hosts.flags());
-        let resume = || CommandLine::new("kubectl etcd plan resume");
-        let undo = || CommandLine::new("kubectl etcd plan undo");
+        let id = &plan.id;
+        let (resume, undo) = (hosts.resume(id), hosts.undo(id));
         ui.say(&format!(
-            "{id}: should this be interrupted, `{}` goes on and `{}` takes back",
-            resume().with(flags),
-            undo().with(flags)
+            "if this is interrupted, `{resume}` goes on and `{undo}` rolls back"
         ));
-        let (resume, undo) = (resume().operand(id), undo().operand(id));
         match lead(ui, hosts, plan, self.bring).await {
             Ok(led) => Ok(Some(Made {
                 view: view.ended(Progress::Done, &led).for_hosts(hosts),
                 planned,
             })),
             Err(error) => Err(error
-                .hint(format!("{} tries again and goes on", resume.with(flags)))
-                .hint(format!("{} takes back what was done", undo.with(flags)))),
+                .hint(format!("{resume} tries again and goes on"))
+                .hint(format!("{undo} rolls back what was done"))),
         }
     }
 

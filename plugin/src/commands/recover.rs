@@ -59,8 +59,8 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
         let looked = hosts.look(LookOptions::default()).await?;
         let mut manifests = Vec::new();
         for host in hosts.iter() {
-            // Where there is none the plan says so, and why.
-            manifests.push(host.manifest("etcd").await.unwrap_or_default());
+            // Only the best host's is needed: which one that is, the plan says.
+            manifests.push(host.manifest("etcd").await.ok());
         }
         let what = Recovering {
             token: token(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use etcd_operations::flags::{ContainerFacts, Flags, HostVolume, Mount, PodFacts, target_from_pod};
-use etcd_operations::instance::{Candidate, NotChosen, Wanted, choose};
+use etcd_operations::instance::{Candidate, NotChosen, Wanted, choose, is_elsewhere};
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::trust::is_mirror;
@@ -54,7 +54,7 @@ fn component(pod: &Pod) -> Option<&str> {
 
 /// Puts what the static pods of a node tell to it: which of them is the etcd that its apiserver uses, and which others run
 /// one. `named` is the one that somebody has named.
-pub(super) fn settle(node: &mut Node, pods: &[&Pod], named: Option<&str>) {
+pub(super) fn settle(node: &mut Node, pods: &[&Pod]) {
     let servers: Vec<String> = pods.iter().flat_map(|pod| etcd_servers(pod)).collect();
     let etcds: Vec<&Pod> = pods.iter().copied().filter(|pod| is_etcd(pod)).collect();
     let candidates: Vec<(Candidate, &Pod)> = etcds
@@ -72,7 +72,7 @@ pub(super) fn settle(node: &mut Node, pods: &[&Pod], named: Option<&str>) {
         .cloned()
         .collect();
     let wanted = Wanted {
-        named,
+        named: None,
         servers: &servers,
         own: &own,
     };
@@ -93,7 +93,8 @@ pub(super) fn settle(node: &mut Node, pods: &[&Pod], named: Option<&str>) {
             if !told.is_empty() {
                 node.etcd = not_used(&node.api.other_etcds);
             }
-            if is_elsewhere(&servers) {
+            // By the loopback addresses alone: an etcd at the node's own address that is no pod is out of reach as well.
+            if is_elsewhere(&servers, &[]) {
                 node.etcd = Etcd::External { servers };
             }
         }
@@ -103,7 +104,7 @@ pub(super) fn settle(node: &mut Node, pods: &[&Pod], named: Option<&str>) {
 /// Several could be meant.
 fn undecided(why: &NotChosen) -> Etcd {
     Etcd::Absent {
-        why: format!("{why}; --etcd NAME names it"),
+        why: format!("{why}; as root on that node: --via local --etcd NAME"),
     }
 }
 
@@ -149,22 +150,8 @@ fn etcd_servers(pod: &Pod) -> Vec<String> {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let mut apiservers = containers.filter(|container| container.name == "kube-apiserver");
     let flags = apiservers.next().and_then(flags);
-    let servers = flags.as_ref().and_then(|flags| flags.get("etcd-servers"));
-    let servers = servers.into_iter().flat_map(|servers| servers.split(','));
-    let servers = servers.map(|server| server.trim().to_owned());
-    servers.filter(|server| !server.is_empty()).collect()
-}
-
-/// Whether an apiserver uses an etcd on other machines than its own.
-fn is_elsewhere(servers: &[String]) -> bool {
-    let here = |server: &String| {
-        let socket = server.starts_with("unix:") || server.starts_with("unixs:");
-        socket
-            || server.contains("://127.")
-            || server.contains("://localhost")
-            || server.contains("://[::1]")
-    };
-    !servers.is_empty() && !servers.iter().all(here)
+    let servers = flags.iter().flat_map(|flags| flags.list("etcd-servers"));
+    servers.map(str::to_owned).collect()
 }
 
 fn exec_target(pod: &Pod) -> Option<ExecTarget> {

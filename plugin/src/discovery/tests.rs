@@ -50,7 +50,7 @@ fn pod(name: &str, node: &str, component: &str, command: &[&str]) -> Pod {
 }
 
 fn assemble(nodes: Vec<ApiNode>, pods: &[Pod]) -> Vec<Node> {
-    place(&Known::new(nodes), pods, None).nodes
+    place(&Known::new(nodes), pods).nodes
 }
 
 const ETCD: &[&str] = &[
@@ -136,7 +136,7 @@ fn a_pod_alone_makes_no_node() {
     let pods = [pod("etcd-w1", "w1", "etcd", ETCD)];
     let mut known = Known::new(vec![node("cp-1", "True")]);
     known.others.insert("w1".into(), true);
-    let found = place(&known, &pods, None);
+    let found = place(&known, &pods);
     assert_eq!(found.nodes.len(), 1);
     assert_eq!(found.nodes[0].name, "cp-1");
     let [left] = found.left_alone.as_slice() else {
@@ -147,19 +147,18 @@ fn a_pod_alone_makes_no_node() {
         "pod etcd-w1 says it is an etcd of w1, which is no control-plane node: left alone"
     );
     assert!(left.is_suspect());
-    // As unknown: that is no reason to believe it.
+    // One that was not looked up: that is no reason to believe it.
     known.others.clear();
-    assert_eq!(
-        place(&known, &pods, None).left_alone,
-        std::slice::from_ref(left)
-    );
+    let found = place(&known, &pods);
+    assert_eq!(found.left_alone[0].why, NotBelieved::NotLookedUp);
+    assert!(found.left_alone[0].is_suspect());
 }
 
 #[test]
 fn a_member_whose_node_object_is_gone_is_said_with_the_ways_to_it() {
     let mut known = Known::default();
     known.others.insert("cp-9".into(), false);
-    let found = place(&known, &[pod("etcd-cp-9", "cp-9", "etcd", ETCD)], None);
+    let found = place(&known, &[pod("etcd-cp-9", "cp-9", "etcd", ETCD)]);
     assert!(found.nodes.is_empty());
     let left = &found.left_alone[0];
     assert!(left.to_string().contains("has no Node object"), "{left}");
@@ -185,7 +184,7 @@ fn only_what_kubelet_makes_of_a_static_pod_is_an_etcd() {
         owner.kind = "ReplicaSet".into();
     }
     for pod in [none, unowned, of_another, of_a_set] {
-        let found = place(&known(), &[pod], None);
+        let found = place(&known(), &[pod]);
         assert_eq!(found.nodes[0].target(), None);
         assert_eq!(found.nodes[0].exec, None);
         assert_eq!(found.left_alone[0].why, NotBelieved::NoStaticPod);
@@ -229,7 +228,7 @@ fn two_that_could_be_meant_are_named_and_neither_is_taken() {
         pod("etcd-b-cp-1", "cp-1", "etcd", ETCD),
     ];
     let known = Known::new(vec![node("cp-1", "True")]);
-    let found = place(&known, &pods, None);
+    let found = place(&known, &pods);
     let Etcd::Absent { why } = &found.nodes[0].etcd else {
         panic!("{:?}", found.nodes[0].etcd)
     };
@@ -238,8 +237,6 @@ fn two_that_could_be_meant_are_named_and_neither_is_taken() {
         "{why}"
     );
     assert_eq!(found.nodes[0].exec, None);
-    let named = place(&known, &pods, Some("etcd-b"));
-    assert_eq!(named.nodes[0].target().unwrap().pod, "etcd-b-cp-1");
 }
 
 #[test]
@@ -280,7 +277,7 @@ async fn discovered(nodes: Vec<Value>, pods: Vec<Pod>) -> Discovered {
     })
     .await;
     let connection = Connection::prepare(&fake::flags(server)).await.unwrap();
-    discover(&connection.control, None).await.unwrap()
+    discover(&connection.control).await.unwrap()
 }
 
 fn labelled(name: &str, label: &str) -> Value {
@@ -332,8 +329,8 @@ async fn a_worker_that_poses_as_a_member_is_no_node_even_where_there_is_no_other
 
 #[test]
 fn what_is_no_name_becomes_no_selector() {
-    assert!(is_name("cp-1.internal"));
+    assert!(is_node_name("cp-1.internal"));
     for bad in ["", "a,b", "a=b", "a b", "a/b", "a\n"] {
-        assert!(!is_name(bad), "{bad:?}");
+        assert!(!is_node_name(bad), "{bad:?}");
     }
 }

@@ -5,9 +5,9 @@
 //! node: by a label that the admission plugin `NodeRestriction` lets no kubelet set. And it has to be a mirror pod: whoever
 //! else creates pods in `kube-system` with a label of etcd runs no member of the cluster with it.
 
-use etcd_operations::shell::CommandLine;
 use std::fmt;
 
+use etcd_operations::shell::CommandLine;
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
 
 /// Both generations of the label on control-plane nodes.
@@ -62,6 +62,8 @@ pub enum NotBelieved {
     NoNode,
     /// Its node has no label of a control-plane node.
     NoControlPlaneNode,
+    /// Its node was not looked up: so many pods say that they are an etcd, or the name is none of a node.
+    NotLookedUp,
     /// It is no static pod.
     NoStaticPod,
 }
@@ -70,7 +72,9 @@ impl LeftAlone {
     /// Whether something may be wrong with the cluster: somebody poses as its etcd, or a member of it is not seen.
     pub fn is_suspect(&self) -> bool {
         match self.why {
-            NotBelieved::NoNode | NotBelieved::NoControlPlaneNode => true,
+            NotBelieved::NoNode | NotBelieved::NoControlPlaneNode | NotBelieved::NotLookedUp => {
+                true
+            }
             NotBelieved::NoStaticPod => false,
         }
     }
@@ -89,7 +93,7 @@ impl LeftAlone {
                     .operand(format!("{label}="));
                 Some(format!("if {node} is a control-plane node: {command}"))
             }
-            NotBelieved::NoStaticPod => None,
+            NotBelieved::NotLookedUp | NotBelieved::NoStaticPod => None,
         }
     }
 }
@@ -105,6 +109,10 @@ impl fmt::Display for LeftAlone {
             NotBelieved::NoControlPlaneNode => write!(
                 f,
                 "pod {pod} says it is an etcd of {node}, which is no control-plane node: left alone"
+            ),
+            NotBelieved::NotLookedUp => write!(
+                f,
+                "pod {pod} says it is an etcd of {node}, which was not looked up: left alone"
             ),
             NotBelieved::NoStaticPod => write!(
                 f,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use etcd_operations::host::HostRequest;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::Plan;
+use etcd_operations::plan::PlanId;
 use etcd_operations::plan::make::Looked;
 use etcd_operations::shell::CommandLine;
 use futures::future::join_all;
@@ -42,6 +43,13 @@ impl Hosts {
     /// # Errors
     /// When a path means nothing.
     pub(crate) fn naming(&mut self, manifests: &[PathBuf]) -> Result<(), Error> {
+        let mut relative = manifests.iter().filter(|path| path.is_relative());
+        if let Some(path) = relative.next().filter(|_| !self.flags.is_empty()) {
+            return Err(Error::usage(format!(
+                "--manifest {}: give the whole path, as the hosts have it",
+                path.display()
+            )));
+        }
         let absolute = manifests.iter().map(std::path::absolute);
         let paths: Vec<PathBuf> = absolute
             .collect::<Result<_, _>>()
@@ -55,6 +63,18 @@ impl Hosts {
     /// What follows a command that is to be typed for them: the flags that reach them.
     pub(crate) fn flags(&self) -> &CommandLine {
         &self.flags
+    }
+
+    /// The command that goes on with a plan on these hosts.
+    pub(crate) fn resume(&self, id: &PlanId) -> CommandLine {
+        let resume = CommandLine::new("kubectl etcd plan resume");
+        resume.operand(id).with(&self.flags)
+    }
+
+    /// The command that rolls a plan back on these hosts.
+    pub(crate) fn undo(&self, id: &PlanId) -> CommandLine {
+        let undo = CommandLine::new("kubectl etcd plan undo");
+        undo.operand(id).with(&self.flags)
     }
 
     /// One more.

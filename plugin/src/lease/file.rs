@@ -5,12 +5,12 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use etcd_operations::kept::name::to_the_second;
 use etcd_operations::shell::CommandLine;
 use jiff::Timestamp;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use super::seconds;
 use crate::error::Error;
 use crate::owner::Owner;
 
@@ -37,13 +37,16 @@ pub(super) fn lock(folder: &Path, what: &str) -> Result<File, Error> {
             file.read_to_string(&mut holder).map_err(cannot)?;
             return Err(
                 Error::refused(format!("{} is at work on this etcd", holder.trim()))
-                    .hint("wait until it is done; the lock lifts when that process ends"),
+                    .hint("wait until it is done; the lock ends with that process"),
             );
         }
         Err(TryLockError::Error(error)) => return Err(cannot(error)),
     }
     let name = Owner::this().name;
-    let text = format!("{name}: {what}, since {}\n", seconds(Timestamp::now()));
+    let text = format!(
+        "{name}: {what}, since {}\n",
+        to_the_second(Timestamp::now())
+    );
     let written = file
         .set_len(0)
         .and_then(|()| file.rewind())

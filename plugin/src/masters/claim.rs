@@ -63,7 +63,7 @@ pub(super) fn judge(
 }
 
 /// Whether Kubernetes would take it for the name of a node: a DNS subdomain in small letters.
-fn is_node_name(text: &str) -> bool {
+pub(crate) fn is_node_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= MAX_CHARS

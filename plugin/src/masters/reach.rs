@@ -258,25 +258,15 @@ impl Reached {
             return;
         };
         let node = one.node().to_owned();
-        match (known.asked_as_itself, one.asked_as_itself) {
-            (true, true) => {}
-            (false, true) => {
-                let other = known.host.host.address.clone().unwrap_or_default();
-                ui.warn(&format!(
-                    "{other} says that it is {node} too: it is left out"
-                ));
-                *known = one;
-            }
-            (_, false) => {
-                let other = candidate
-                    .addresses
-                    .first()
-                    .map_or("a host", Destination::as_str);
-                ui.warn(&format!(
-                    "{other} says that it is {node} too: it is left out"
-                ));
-            }
-        }
+        let other = match (known.asked_as_itself, one.asked_as_itself) {
+            (true, true) => return,
+            (false, true) => std::mem::replace(known, one).host.host.address,
+            (_, false) => candidate.addresses.first().map(ToString::to_string),
+        };
+        let other = other.unwrap_or_else(|| "a host".to_owned());
+        ui.warn(&format!(
+            "{other} says that it is {node} too: it is left out"
+        ));
     }
 
     fn none(self) -> Error {

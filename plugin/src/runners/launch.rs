@@ -27,8 +27,9 @@ use crate::connection::Connection;
 use crate::created::{Created, Object};
 use crate::outcome::{RunError, RunErrorKind};
 
-/// How long the request to create may take. An apiserver that has lost its etcd keeps it for longer.
-const CREATE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the request to create may take. An apiserver that has lost its etcd keeps it for longer; one whose etcd is being
+/// defragmented or has a slow disk answers after some seconds.
+const CREATE_LIMIT: Duration = Duration::from_secs(12);
 /// After which it is sent again.
 const CREATE_TRY_LIMIT: Duration = Duration::from_secs(2);
 /// While etcd elects a leader requests fail: how often they are tried again, and after which pause.

@@ -1,6 +1,5 @@
 //! This host as a control-plane node: the operations in the plugin's own process, on what the static pod manifests say.
 
-use etcd_operations::shell::CommandLine;
 use std::path::Path;
 
 use etcd_operations::failure::Failure;
@@ -10,6 +9,7 @@ use etcd_operations::manifest::Selection;
 use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
+use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::{self, Progress};
 
 use crate::discovery::{ApiView, Etcd, Node};
@@ -89,13 +89,11 @@ fn node_at(root: &Path, selection: &Selection, notices: &NoticeSink) -> Result<N
     }
     let others = host.other_etcds.iter();
     for other in others.filter(|_| selection.etcd.is_none()) {
-        notices(Notice::Told(format!(
-            "{other}; --etcd {} works on it",
-            other.pod
-        )));
+        let flag = CommandLine::flags().option("--etcd", &other.pod);
+        notices(Notice::Told(format!("{other}; {flag} works on it")));
     }
     Ok(Node {
-        etcd: etcd_of(&host)?,
+        etcd: etcd_of(root, &host)?,
         name: host.node,
         api: ApiView::default(),
         // Nothing runs etcdctl in a container here.
@@ -103,7 +101,7 @@ fn node_at(root: &Path, selection: &Selection, notices: &NoticeSink) -> Result<N
     })
 }
 
-fn etcd_of(host: &Host) -> Result<Etcd, Error> {
+fn etcd_of(root: &Path, host: &Host) -> Result<Etcd, Error> {
     let etcd = host.etcd.as_ref();
     match etcd.map_err(|failure| Error::of_failure(&host.node, failure))? {
         Some(found) => match &found.target {
@@ -114,15 +112,15 @@ fn etcd_of(host: &Host) -> Result<Etcd, Error> {
             ))),
         },
         // On other hosts, or on this one by systemd or docker: what is done by manifests does not reach it.
-        None if host.etcd_is_elsewhere || host.etcd_is_no_pod => Ok(Etcd::External {
+        None if host.etcd_is_external || host.etcd_is_no_pod => Ok(Etcd::External {
             servers: host.etcd_servers.clone().unwrap_or_default(),
         }),
-        None => Err(without_manifest(host)),
+        None => Err(without_manifest(root, host)),
     }
 }
 
 /// No manifest runs the etcd of this host, and it is not another host's.
-fn without_manifest(host: &Host) -> Error {
+fn without_manifest(root: &Path, host: &Host) -> Error {
     let folder = host.folder.display();
     let mut error = match (&host.stopped_etcd, &host.etcd_servers) {
         (Some(path), _) => Error::new(
@@ -142,7 +140,7 @@ fn without_manifest(host: &Host) -> Error {
                 servers.join(", ")
             ),
         ),
-        (None, None) if is_control_plane() => {
+        (None, None) if etcd_operations::look::is_control_plane(root) => {
             put_it_back(host, format!("no manifest in {folder} runs etcd"))
         }
         (None, None) => Error::usage(format!(

@@ -69,7 +69,7 @@ pub(crate) async fn move_known(
     program: &CarriedProgram,
     notices: &NoticeSink,
 ) {
-    let known = async { futures::try_join!(list(client, namespace), discover(client, None)) };
+    let known = async { futures::try_join!(list(client, namespace), discover(client)) };
     match known.await {
         Ok((cron_jobs, found)) => {
             let program = async || Ok(Program::Carried(program.clone()));

@@ -1,8 +1,8 @@
 //! Where Jobs and the carried program live: a namespace of their own, made when it is missing.
 
-use etcd_operations::shell::CommandLine;
 use std::collections::BTreeMap;
 
+use etcd_operations::shell::CommandLine;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };

@@ -65,12 +65,10 @@ impl Session {
             Err(error) => return Err(error),
         };
         match ask(&server, fleet).await {
-            Ok(_) if connection.etcd.is_some() => Err(Error::usage(
-                "--etcd names a pod by its manifest, which is seen on the host alone",
-            )
-            .hint(
-                "--via local, on that control-plane node; or --ssh, with the commands that have it",
-            )),
+            Ok(_) if connection.etcd.is_some() => {
+                Err(Error::usage("--etcd is not for work through the apiserver")
+                    .hint("as root on that control-plane node: --via local --etcd NAME"))
+            }
             Ok(found) => {
                 masters::remember(&server.cluster, &found.nodes);
                 Self::in_cluster(server, found, fleet, created, notices)
@@ -245,7 +243,7 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
         }
         namespace::locate(connection, fleet.way.image.is_none()).await
     };
-    let answers = async { futures::join!(discover(client, None), located) };
+    let answers = async { futures::join!(discover(client), located) };
     match tokio::time::timeout(connection.first_answer_limit, answers).await {
         Ok((Ok(Discovered { nodes, left_alone }), located)) => {
             let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {

@@ -2,17 +2,8 @@
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 
-pub use crate::clean::clean;
 pub(crate) use crate::clean::one_line;
-
-/// Whether colours are used: only on a terminal, and never with `NO_COLOR`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
-    /// With colours.
-    Colour,
-    /// Plain text.
-    Plain,
-}
+pub use crate::clean::{Paint, clean};
 
 /// What a text says about how things are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use etcd_operations::manifest::{
     Component as OfManifest, Effect, Kept, ManifestFile, PodId, Stray as Found, Variable, Why,
 };
+use etcd_operations::shell::CommandLine;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -283,10 +284,11 @@ impl View for Manifests {
             ));
         }
         for other in &self.other_etcds {
-            let (path, pod) = (clean(&other.path), clean(&other.pod));
-            text.push_str(&format!(
-                "note: {path} runs another etcd ({pod}): it is left alone; --etcd {pod} works on it\n"
-            ));
+            let (path, pod) = (&other.path, &other.pod);
+            let flag = CommandLine::flags().option("--etcd", pod);
+            let note =
+                format!("{path} runs another etcd ({pod}): it is left alone; {flag} works on it");
+            text.push_str(&format!("note: {}\n", clean(&note)));
         }
         for keys in &self.keys_twice {
             text.push_str(&format!("note: {}\n", clean(keys)));

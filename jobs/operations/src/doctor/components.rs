@@ -5,7 +5,9 @@ use super::member::Member;
 use super::words;
 use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::failure::{Answer, FailureKind};
+use crate::kept::name::to_the_second;
 use crate::look::{ArchivedManifest, ContainerLook, ControlPlane, HealthAnswer, Look, Manifests};
+use crate::manifest::ANEW;
 use crate::runtime::State;
 use crate::shell::CommandLine;
 
@@ -26,7 +28,7 @@ fn stopped(notes: &mut Notes<'_>, looks: &[Look]) {
         return;
     };
     if let Answer::Failed(failure) = &manifests.aside {
-        notes.unseen("manifests that were put aside", failure);
+        notes.unseen("archived manifests", failure);
     }
     for component in ControlPlane::ALL {
         if manifests.of(component).is_some() {
@@ -52,13 +54,13 @@ fn archived_one(
     let (path, since) = (archived.path.display(), archived.since());
     let mut evidence = vec![
         format!("{} has no manifest of it", manifests.folder.display()),
-        format!("{path} was put aside"),
+        format!("{path} is the archived manifest"),
     ];
     let data_dir = archived.data_dir.as_ref();
     evidence.extend(data_dir.map(|path| format!("its data directory is {}", path.display())));
     evidence.extend(archived.doubts.iter().map(ToString::to_string));
     if archived.last_ran.is_none() {
-        evidence.push("the runtime does not know any more what ran last".to_owned());
+        evidence.push("the container runtime has no record of what ran last".to_owned());
     }
     let bars = archived.bars().next().is_some();
     let (summary, next) = match bars {
@@ -92,7 +94,7 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
     let (look, node, folder) = (notes.look, notes.node(), manifests.folder.display());
     let of_master = OF_A_MASTER.iter().any(|one| manifests.of(*one).is_some());
     let belongs_here = of_master || look.control_plane_files;
-    // One that could be meant is told of where etcds are.
+    // Which etcd is meant is a situation of its own.
     let unclear = look
         .etcd
         .failure()
@@ -104,7 +106,7 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
     evidence.extend(manifests.elsewhere(ControlPlane::Etcd).map(|found| {
         let path = found.path.display();
         let written = found.modified.map_or_else(String::new, |at| {
-            format!(", last written {}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+            format!(", last written {}", to_the_second(at))
         });
         format!("{path} is one{written}")
     }));
@@ -117,7 +119,7 @@ fn no_etcd(notes: &mut Notes<'_>, manifests: &Manifests, looks: &[Look]) {
                 .note("if it is what ran last; kubelet starts it at once")
         }
         None => Next::on(node, "kubeadm init phase etcd local --config FILE").note(format!(
-            "it writes a new one; FILE is what kubeadm init was given, which a bundle and the ConfigMap kubeadm-config have; without it the data is looked for in /var/lib/etcd. If the old one lies elsewhere, it belongs into {folder}"
+            "it writes a new manifest; {ANEW}. Without FILE kubeadm puts the data in /var/lib/etcd. If the old manifest lies elsewhere, move it into {folder}"
         )),
     };
     let still_runs = container_runs(notes);
@@ -142,7 +144,7 @@ fn is_no_pod(notes: &mut Notes<'_>, manifests: &Manifests) -> bool {
     let node = notes.node();
     if manifests.etcd_is_no_pod {
         notes.in_order(format!(
-            "etcd runs on {node}, not as a static pod: somebody listens where the apiserver finds it; it was not looked at"
+            "etcd on {node} runs, not as a static pod: a process listens on the port that the apiserver uses; it was not looked at"
         ));
         return true;
     }
@@ -197,7 +199,8 @@ fn missing(notes: &mut Notes<'_>, manifests: &Manifests, component: ControlPlane
             CommandLine::new("find / -xdev").option("-name", format!("{component}*.yaml*")),
         )
         .note(format!(
-            "if somebody moved it, it belongs into {folder}; else kubeadm init phase control-plane with --config FILE writes a new one"
+            "if somebody moved it, move it into {folder}; else {} writes a new one; {ANEW}",
+            component.kubeadm_phase()
         )),
     };
     let mut evidence = vec![manifests.none_of(component)];

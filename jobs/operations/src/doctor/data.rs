@@ -3,7 +3,7 @@
 use super::cluster::{inspection, working_elsewhere};
 use crate::look::{ColdEtcd, Fitness, LockState, Look, RefusalKind};
 
-/// That the log is empty although the others have gone on without end: the disk was emptied while etcd ran, and the next start
+/// Evidence that the log is new and empty although the cluster has gone on: the disk was emptied while etcd ran, and the next start
 /// made a new log.
 pub(super) fn behind(look: &Look, looks: &[Look]) -> Option<String> {
     let read = inspection(look)?;

@@ -190,6 +190,7 @@ pub(crate) fn healthy() -> Look {
         version: VERSION,
         at: now(),
         node: Answer::Ok("cp-1".into()),
+        lost_folder: None,
         manifests: Answer::Ok(Manifests {
             folder: "/etc/kubernetes/manifests".into(),
             pods: ControlPlane::ALL.map(pod).into(),

@@ -10,7 +10,7 @@ use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::failure::{Answer, FailureKind};
 use crate::local::STATIC_PODS;
 use crate::look::{ASIDE, CertificateLook, ControlPlane, DiskSpace, Look, StrayKind};
-use crate::manifest::{anew, put_back};
+use crate::manifest::{ANEW, anew, back};
 use crate::shell::CommandLine;
 
 /// Below this a disk counts as full: etcd makes WAL files of 64 MB ahead of time.
@@ -164,11 +164,15 @@ fn folder(notes: &mut Notes<'_>, looks: &[Look]) {
         notes.unseen("the static pods' folder", failure);
         return;
     }
-    let renamed = failure.hint.as_deref().and_then(put_back);
-    let next = match renamed {
-        Some(command) => Next::on(node, command),
-        None => Next::on(node, anew(Path::new(STATIC_PODS)))
-            .note("if the folder was moved somewhere, moving it back is the better"),
+    let (folder, stand_in) = match &look.lost_folder {
+        Some(lost) => (lost.folder.as_path(), lost.stand_in.as_deref()),
+        None => (Path::new(STATIC_PODS), None),
+    };
+    let next = match stand_in {
+        Some(stand_in) => Next::on(node, back(stand_in.display(), folder.display())),
+        None => Next::on(node, anew(folder)).note(format!(
+            "if the folder was moved somewhere, move it back instead; {ANEW}"
+        )),
     };
     let severity = match working_elsewhere(look, looks) {
         Some(_) => Severity::Degraded,
@@ -251,7 +255,7 @@ fn keys_twice(notes: &mut Notes<'_>) {
                     .operand(format!("{last}:"))
                     .operand(path),
             )
-            .note("take the one out that is not meant"),
+            .note("remove the wrong one"),
         );
     }
 }

@@ -7,6 +7,7 @@ use super::host::kubelet_errors;
 use super::words::{self, Cause};
 use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::failure::FailureKind;
+use crate::kept::name::to_the_second;
 use crate::look::{ColdEtcd, ControlPlane, Fitness, LockState, Look, Place, RefusalKind};
 use crate::runtime::State;
 use crate::shell::CommandLine;
@@ -332,7 +333,7 @@ fn unexplained(notes: &mut Notes<'_>, cold: Option<&ColdEtcd>) {
     let (summary, next) = match newest {
         Some(container) if container.state == State::Running => {
             let since = container.started_at.map(|at| {
-                let at = at.strftime("%Y-%m-%dT%H:%M:%SZ");
+                let at = to_the_second(at);
                 format!("its container has been running since {at}")
             });
             evidence.extend(since);

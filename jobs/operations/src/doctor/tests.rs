@@ -4,6 +4,7 @@ use super::fixtures::*;
 use super::*;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
+use crate::look::LostFolder;
 use crate::look::{
     ArchivedManifest, ControlPlane, DataFolder, Doubt, ElsewhereManifest, Fitness, Holder,
     Inspection, LockState, OutdatedManifest, Place, PodManifest, Position, RefusalKind,
@@ -435,7 +436,11 @@ fn each_situation_is_told_with_its_command() {
                     etcd.place = Place::Elsewhere;
                 }
                 let gone = Failure::new(FailureKind::Missing, "the folder is not there");
-                look.manifests = Answer::Failed(gone.hint("mv -T /a /etc/kubernetes/manifests"));
+                look.manifests = Answer::Failed(gone);
+                look.lost_folder = Some(LostFolder {
+                    folder: "/etc/kubernetes/manifests".into(),
+                    stand_in: Some("/a".into()),
+                });
             }),
             vec![K::FolderMissing],
             "mv -T /a /etc/kubernetes/manifests",

@@ -1,6 +1,7 @@
 //! What etcd's last words mean.
 
 use crate::evidence::REMOVED;
+use crate::kept::name::to_the_second;
 use crate::look::{ContainerLook, ControlPlane, Look};
 use crate::runtime::State;
 
@@ -145,7 +146,7 @@ pub(super) fn ending(component: ControlPlane, container: &ContainerLook) -> Stri
     let code = container.exit_code.unwrap_or_default();
     let mut text = format!("the last container of {component} ended with exit code {code}");
     if let Some(at) = container.finished_at {
-        text.push_str(&format!(" at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ")));
+        text.push_str(&format!(" at {}", to_the_second(at)));
     }
     match container.attempt {
         0 => {}

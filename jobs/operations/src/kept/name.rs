@@ -64,6 +64,11 @@ pub fn of_time(prefix: &str, now: Timestamp) -> String {
     format!("{prefix}-{}", now.strftime("%Y-%m-%dT%H%M%SZ"))
 }
 
+/// A time as people are told it: to the second, in UTC.
+pub fn to_the_second(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// Whether a name, without its ending, is one of [`of_time`], perhaps with a number behind it.
 pub(crate) fn is_of_time(stem: &str) -> bool {
     let unnumbered = stem.rsplit_once('_').filter(|(_, number)| {

@@ -12,6 +12,7 @@ use serde_yaml::Value;
 use super::unit::{Unit, variables};
 use crate::flags::{Flags, base_name};
 use crate::root;
+use crate::static_pod::words_below;
 
 /// kubelet's unit, as kubeadm's packages call it.
 const UNIT: &str = "kubelet.service";
@@ -34,9 +35,6 @@ const FLAGS_FILES: [(&str, &str); 3] = [
 
 /// kubeadm's file of kubelet's configuration.
 const CONFIG: &str = "/var/lib/kubelet/config.yaml";
-
-/// The longest command line that is read, in bytes.
-const LONGEST: usize = 1 << 20;
 
 /// So many drop-ins of its configuration are read.
 const MOST_DROP_INS: usize = 200;
@@ -129,9 +127,11 @@ fn running(root: &Path) -> Option<Vec<String>> {
     numbers.sort_unstable();
     let of_host = pid_namespace(&proc, "1");
     let mut kubelets = numbers.into_iter().filter_map(|pid| {
-        let folder = proc.join(pid.to_string());
-        let comm = std::fs::read_to_string(folder.join("comm")).ok()?;
-        let words = words_of(&folder).filter(|_| comm.trim_end() == "kubelet")?;
+        let comm = std::fs::read_to_string(proc.join(pid.to_string()).join("comm")).ok()?;
+        if comm.trim_end() != "kubelet" {
+            return None;
+        }
+        let words = words_below(&proc, pid)?;
         let program = words.first().map(|word| base_name(word));
         // A kubelet in a container of this host, kind's say, is another node's.
         let own = pid_namespace(&proc, &pid.to_string());
@@ -143,18 +143,6 @@ fn running(root: &Path) -> Option<Vec<String>> {
 
 fn pid_namespace(proc: &Path, pid: &str) -> Option<PathBuf> {
     proc.join(pid).join("ns/pid").read_link().ok()
-}
-
-fn words_of(folder: &Path) -> Option<Vec<String>> {
-    let line = std::fs::read(folder.join("cmdline")).ok()?;
-    let line = line.get(..line.len().min(LONGEST))?;
-    let words = line
-        .split(|byte| *byte == 0)
-        .filter(|word| !word.is_empty());
-    let words: Vec<String> = words
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect();
-    (!words.is_empty()).then_some(words)
 }
 
 /// The command line in kubelet's unit and its drop-ins.

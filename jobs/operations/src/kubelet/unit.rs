@@ -69,14 +69,66 @@ impl Unit {
 }
 
 /// The variables in an environment file, in its order.
+///
+/// Its rules are not those of units: an escaped line break leaves nothing, quotes go over lines, and no comment is in a value.
 pub(crate) fn variables(text: &str) -> Vec<(String, String)> {
-    let lines = logical_lines(text);
-    let variable = |line: String| {
-        let (name, value) = line.trim().split_once('=')?;
-        let name = name.trim();
-        is_name(name).then(|| (name.to_owned(), unquoted(value.trim())))
-    };
-    lines.into_iter().take(MOST).filter_map(variable).collect()
+    let (mut found, mut rest) = (Vec::new(), cut(text).trim_start());
+    while !rest.is_empty() && found.len() < MOST {
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        let assignment = rest.split_once('=');
+        rest = match assignment {
+            Some((name, text)) if !line.starts_with(['#', ';']) && line.contains('=') => {
+                let (value, next) = value(text);
+                if is_name(name.trim()) {
+                    found.push((name.trim().to_owned(), value));
+                }
+                next.trim_start()
+            }
+            _ => after.trim_start(),
+        };
+    }
+    found
+}
+
+/// A value of an environment file, and what follows it.
+fn value(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    // Up to where it is kept: blanks at its end are none of it unless they are quoted.
+    let mut end = 0;
+    let mut quote = None;
+    // Whether a quote opens here: only where a value, or a part of it, begins.
+    let mut begins = true;
+    let mut chars = text.chars();
+    while let Some(one) = chars.next() {
+        match (one, quote) {
+            ('\n', None) => break,
+            ('\\', None | Some('"')) => match chars.next() {
+                None | Some('\n') => continue,
+                Some(next) => {
+                    if quote.is_some() && !"\"\\$`".contains(next) {
+                        value.push('\\');
+                    }
+                    value.push(next);
+                    end = value.len();
+                    begins = false;
+                }
+            },
+            (one, Some(open)) if one == open => {
+                (quote, begins, end) = (None, true, value.len());
+            }
+            ('"' | '\'', None) if begins => quote = Some(one),
+            (one, None) if begins && one.is_whitespace() => {}
+            (one, _) => {
+                value.push(one);
+                if quote.is_some() || !one.is_whitespace() {
+                    end = value.len();
+                    begins = false;
+                }
+            }
+        }
+    }
+    value.truncate(end);
+    (value, chars.as_str())
 }
 
 /// The lines of a file: one that ends with a backslash goes on in the next, and comments are none.
@@ -130,24 +182,6 @@ fn assignments(value: &str) -> Vec<(String, String)> {
         is_name(name).then(|| (name.to_owned(), value.to_owned()))
     };
     words.filter_map(assignment).collect()
-}
-
-/// A value of an environment file: without the quotes around it.
-fn unquoted(value: &str) -> String {
-    let inner = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
-    if let Some(inner) = inner('\'') {
-        return inner.to_owned();
-    }
-    let text = inner('"').unwrap_or(value);
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(one) = chars.next() {
-        match one {
-            '\\' => out.extend(chars.next()),
-            _ => out.push(one),
-        }
-    }
-    out
 }
 
 /// A word of a command line, and whether it stood in quotes: then a variable that it is made of stays one word.
@@ -334,7 +368,7 @@ mod tests {
 
     #[test]
     fn variables_of_files_are_read_as_systemd_does() {
-        let text = "A=1\n  B = two words  \nC='a \"b\"'\nD=\"a \\\"b\\\"\"\n;E=1\nno line\n1F=x\nG=a\\\nb\nH=\n";
+        let text = "A=1\n  B = two words  \nC='a \"b\"'\nD=\"a \\\"b\\\"\"\n;E=1\nno line\n1F=x\nG=a\\\nb\nH=\nI=\"x\ny\"\nJ=a \\\n#b\n";
         let found = variables(text);
         let found: Vec<(&str, &str)> = found
             .iter()
@@ -347,8 +381,10 @@ mod tests {
                 ("B", "two words"),
                 ("C", "a \"b\""),
                 ("D", "a \"b\""),
-                ("G", "a b"),
-                ("H", "")
+                ("G", "ab"),
+                ("H", ""),
+                ("I", "x\ny"),
+                ("J", "a #b"),
             ]
         );
     }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ControlPlane;
 use crate::flags::{Flags, given};
+use crate::kept::name::to_the_second;
 use crate::manifest::{Component, Kept, ManifestFile, PodId};
 use crate::runtime::Launch;
 
@@ -71,7 +72,7 @@ impl fmt::Display for DataFolder {
             f,
             "data of an etcd is in {}, last written {}",
             self.path.display(),
-            day(self.modified)
+            to_the_second(self.modified)
         )
     }
 }
@@ -203,7 +204,7 @@ impl fmt::Display for Doubt {
             Self::RanLater { at } => write!(
                 f,
                 "a container was made later, {}, so another manifest ran since",
-                day(*at)
+                to_the_second(*at)
             ),
             Self::Image { manifest, ran } => {
                 write!(f, "image {manifest}, and what ran last had {ran}")
@@ -233,19 +234,19 @@ impl fmt::Display for Doubt {
                 f,
                 "{} was written to later, {}, so another manifest ran since, or data was restored",
                 path.display(),
-                day(*at)
+                to_the_second(*at)
             ),
             Self::DataAhead { path, at } => write!(
                 f,
                 "data of the same member that goes further is in {}, last written {}",
                 path.display(),
-                day(*at)
+                to_the_second(*at)
             ),
             Self::NewerData { path, at } => write!(
                 f,
                 "newer data of an etcd is in {}, last written {}",
                 path.display(),
-                day(*at)
+                to_the_second(*at)
             ),
             Self::Flag {
                 name,
@@ -260,10 +261,6 @@ impl fmt::Display for Doubt {
             Self::Unknown => f.write_str("something that this version does not know"),
         }
     }
-}
-
-fn day(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 impl ArchivedManifest {
@@ -294,7 +291,7 @@ impl ArchivedManifest {
     /// Since when it is archived, in words that follow its path.
     pub fn since(&self) -> String {
         self.at
-            .map_or_else(String::new, |at| format!(" of {}", day(at)))
+            .map_or_else(String::new, |at| format!(" of {}", to_the_second(at)))
     }
 
     /// Compares it with what ran last. `wal_dir` is the directory on the host that the manifest gives the WAL.

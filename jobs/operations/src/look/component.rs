@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::ManifestFile;
+use crate::shell::CommandLine;
 
 /// A component of the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,14 +43,16 @@ impl ControlPlane {
         }
     }
 
-    /// What of `kubeadm init phase` writes its manifest.
-    pub(crate) fn phase(self) -> &'static str {
-        match self {
-            Self::Etcd => "etcd local",
-            Self::Apiserver => "control-plane apiserver",
-            Self::ControllerManager => "control-plane controller-manager",
-            Self::Scheduler => "control-plane scheduler",
-        }
+    /// What writes its manifest anew.
+    pub(crate) fn kubeadm_phase(self) -> CommandLine {
+        CommandLine::new(match self {
+            Self::Etcd => "kubeadm init phase etcd local --config FILE",
+            Self::Apiserver => "kubeadm init phase control-plane apiserver --config FILE",
+            Self::ControllerManager => {
+                "kubeadm init phase control-plane controller-manager --config FILE"
+            }
+            Self::Scheduler => "kubeadm init phase control-plane scheduler --config FILE",
+        })
     }
 }
 

@@ -22,7 +22,7 @@ const COMPONENTS: [&str; 4] = [
     "kube-scheduler",
 ];
 
-/// Gives a folder its name back, and moves it into none.
+/// Renames a folder; never moves it into an existing one.
 const MOVE: &str = "mv -T";
 
 /// So many entries of a folder are looked at.
@@ -86,7 +86,7 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
 }
 
 /// What FILE is in [`anew`].
-const ANEW: &str = "FILE is the configuration that kubeadm init was given: kubectl -n kube-system get cm kubeadm-config shows \
+pub(crate) const ANEW: &str = "FILE is the configuration that kubeadm init was given: kubectl -n kube-system get cm kubeadm-config shows \
      it, and the newest bundle has it as kubeadm-config.yaml";
 
 /// What makes the folder and the manifests of a control plane anew. Without a configuration kubeadm takes its own defaults:
@@ -100,17 +100,8 @@ pub(crate) fn anew(folder: &Path) -> CommandLine {
 }
 
 /// What moves a folder back to where kubelet looks.
-fn back(from: impl Display, to: impl Display) -> CommandLine {
+pub(crate) fn back(from: impl Display, to: impl Display) -> CommandLine {
     CommandLine::new(MOVE).operand(from).operand(to)
-}
-
-/// The command of [`back`] in a hint that came as text.
-pub(crate) fn put_back(hint: &str) -> Option<CommandLine> {
-    let words = shlex::split(hint.strip_prefix(MOVE)?)?;
-    match words.as_slice() {
-        [from, to] => Some(back(from, to)),
-        _ => None,
-    }
 }
 
 /// The folder that stands in for that of the static pods, if one of these does.

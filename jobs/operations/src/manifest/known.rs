@@ -200,7 +200,7 @@ impl Known {
     }
 
     /// Whether the apiserver is known to use an etcd of other hosts.
-    pub fn etcd_is_elsewhere(&self) -> bool {
+    pub fn etcd_is_external(&self) -> bool {
         self.folder.etcds.is_elsewhere()
     }
 

@@ -29,9 +29,9 @@ pub struct Start {
     pub kept: PathBuf,
     /// The sha256 of its bytes, in hex.
     pub after: String,
-    /// Other copies of the pod that were taken out: they are history once this one runs, whoever brought them back.
+    /// Other copies of the pod that were taken out. They are marked as brought back once this manifest runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub outdated: Vec<PathBuf>,
+    pub also_out: Vec<PathBuf>,
 }
 
 impl Start {
@@ -46,7 +46,7 @@ impl Start {
         now: Timestamp,
     ) -> Result<Self, Failure> {
         let mut start = Self::prepare_new(&stop.manifest, to, aside, now)?;
-        start.outdated.retain(|path| *path != stop.kept);
+        start.also_out.retain(|path| *path != stop.kept);
         start.like = Some(stop.kept.clone());
         Ok(start)
     }
@@ -66,7 +66,7 @@ impl Start {
             like: None,
             kept: aside.name_for(manifest, Why::Undone, now)?,
             after: sha256(to.bytes()),
-            outdated: taken_out(to, aside)?,
+            also_out: taken_out(to, aside)?,
         })
     }
 
@@ -147,7 +147,7 @@ impl Start {
         if let Some(like) = &self.like {
             mark(like, &self.manifest)?;
         }
-        for path in &self.outdated {
+        for path in &self.also_out {
             // Its file may have had another name in the folder.
             if let Some(kept) = Kept::of(path) {
                 mark(path, Path::new(&kept.name))?;

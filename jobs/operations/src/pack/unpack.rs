@@ -21,8 +21,11 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "foreign-packs"))]
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Read;
+#[cfg(any(test, feature = "foreign-packs"))]
+use std::io::Seek;
 use std::path::Path;
 
 use etcd_datadir::progress::OnProgress;
@@ -228,20 +231,7 @@ pub fn open(
     regular(FileSource::open(path)?, spool, Forms::Own, on_progress)
 }
 
-/// Opens what is open already, such as standard input: a file is read where it lies, anything else as a stream. `name` is
-/// what messages call it.
-///
-/// # Errors
-/// [`UnpackError`].
-pub fn open_file(
-    file: File,
-    name: &str,
-    spool: &Spool,
-    on_progress: OnProgress<'_>,
-) -> Result<Opened, UnpackError> {
-    open_as(file, name, spool, Forms::Own, on_progress)
-}
-
+#[cfg(any(test, feature = "foreign-packs"))]
 fn open_as(
     file: File,
     name: &str,

@@ -37,7 +37,7 @@ fn start(manifest: &Path, like: Option<PathBuf>) -> Record {
             like,
             kept: manifest.with_file_name("undone"),
             after: sha256(b"after"),
-            outdated: Vec::new(),
+            also_out: Vec::new(),
         },
         of: of(),
         changed: true,

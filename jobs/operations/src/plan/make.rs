@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use super::folder::ways_on;
 use super::{HostRef, Plan, PlanId, PlanKind, Stage, VERSION};
 use crate::failure::{Answer, Failure, FailureKind};
+use crate::kept::name::to_the_second;
 use crate::look::{ArchivedManifest, ControlPlane, EtcdManifest, Look, Manifests};
 use crate::shell::CommandLine;
 
@@ -115,13 +116,14 @@ impl Looked {
             }));
         }
         let (path, since) = (archived.path.display(), archived.since());
+        let named = CommandLine::flags().option("--manifest", &path);
         let message = format!(
             "{}: the archived manifest of {component}, {path}{since}, is not what ran last: {}",
             self.node(),
             bars.join("; ")
         );
         Err(Failure::new(FailureKind::Refused, message).hint(format!(
-            "if another manifest of {component} is the right one: --manifest FILE, or move it into {}; --manifest {path} takes the archived one all the same",
+            "if another manifest of {component} is the right one: --manifest FILE, or move it into {}; {named} takes the archived one all the same",
             manifests.folder.display()
         )))
     }
@@ -141,21 +143,26 @@ impl Looked {
         let failure = Failure::new(FailureKind::Refused, message);
         if let Some(found) = manifests.elsewhere(component).next() {
             let path = found.path.display();
+            let back = CommandLine::new("mv -n")
+                .operand(&path)
+                .operand(format!("{folder}/"));
+            let named = CommandLine::flags().option("--manifest", &path);
             let written = found.modified.map_or_else(String::new, |at| {
-                format!(" (last written {})", at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+                format!(" (last written {})", to_the_second(at))
             });
             return failure.hint(format!(
-                "{path} is one{written}: if it is the right one, mv {path} {folder}/, or --manifest {path}"
+                "{path} is one{written}: if it is the right one, {back}, or {named}"
             ));
         }
         let old = manifests
             .outdated(component)
             .map_or_else(String::new, |old| {
-                format!("--manifest {} takes the old one; ", old.path.display())
+                let named = CommandLine::flags().option("--manifest", old.path.display());
+                format!("{named} takes the old one; ")
             });
-        let phase = component.phase();
+        let phase = component.kubeadm_phase();
         failure.hint(format!(
-            "if it lies elsewhere, move it into {folder}, or --manifest FILE; {old}else kubeadm init phase {phase} --config FILE writes a new one"
+            "if it lies elsewhere, move it into {folder}, or --manifest FILE; {old}else {phase} writes a new one"
         ))
     }
 

@@ -107,7 +107,12 @@ fn is_meant(word: &str, given: &str) -> bool {
 
 /// The command line of a process of this host; none when there is no such process.
 pub(super) fn words_of(pid: u32) -> Option<Vec<String>> {
-    let path = Path::new("/proc").join(pid.to_string()).join("cmdline");
+    words_below(Path::new("/proc"), pid)
+}
+
+/// The same, where `proc` is the host's /proc.
+pub(crate) fn words_below(proc: &Path, pid: u32) -> Option<Vec<String>> {
+    let path = proc.join(pid.to_string()).join("cmdline");
     let words = split(&std::fs::read(path).ok()?);
     // A process that is being taken apart has none.
     (!words.is_empty()).then_some(words)

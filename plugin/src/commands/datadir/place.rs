@@ -1,10 +1,10 @@
 //! Which data directory a path means: the folder `member` in it, and what is in that, are named in its place.
 
-use etcd_operations::shell::CommandLine;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use etcd_operations::shell::CommandLine;
 
 /// What etcd calls the only folder in a data directory.
 const MEMBER: &str = "member";

@@ -85,7 +85,7 @@ fn view(found: &Found) -> Manifests {
 fn lacks_etcd(known: &Known) -> bool {
     let has_apiserver = matches!(known.of("kube-apiserver"), Ok(Some(_)));
     let has_etcd = !matches!(known.of("etcd"), Ok(None));
-    has_apiserver && !has_etcd && !known.etcd_is_elsewhere() && !known.etcd_is_no_pod()
+    has_apiserver && !has_etcd && !known.etcd_is_external() && !known.etcd_is_no_pod()
 }
 
 fn of_manifest(

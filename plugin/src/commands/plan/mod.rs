@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use etcd_operations::plan::{self, Direction, Plan, PlanId, StepState};
-use etcd_operations::shell::CommandLine;
 use jiff::Timestamp;
 
 use self::idle::found_idle;
@@ -183,8 +182,8 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
     let state = found_idle(context.ui, &hosts, &state.plan.id).await?;
     let id = &state.plan.id;
     if state.is_back() {
-        return Err(Error::refused(format!("{id} is being taken back"))
-            .hint(format!("{} goes on with that", undo_of(id))));
+        return Err(Error::refused(format!("{id} is being rolled back"))
+            .hint(format!("{} goes on with that", hosts.undo(id))));
     }
     if !state.unfinished {
         context
@@ -307,7 +306,7 @@ fn refuse_changed(state: &PlanState) -> Result<(), Error> {
         state.plan.id,
         state.changed.join(", ")
     ))
-    .hint("kubectl etcd manifest diff shows the change; take it back first, or leave the plan as it is"))
+    .hint("on that host, kubectl etcd manifest diff COMPONENT shows the change: revert it, or leave the plan as it is"))
 }
 
 /// What was done later stands on what was done before.
@@ -329,14 +328,9 @@ async fn refuse_older(hosts: &Hosts, state: &PlanState) -> Result<(), Error> {
                 "{} ({}) was done on the same hosts after {}",
                 later.id, later.title, state.plan.id
             ))
-            .hint(format!("take that back first: {}", undo_of(&later.id))))
+            .hint(format!("roll that back first: {}", hosts.undo(&later.id))))
         }
     }
-}
-
-/// The command that takes a plan back.
-fn undo_of(id: &PlanId) -> CommandLine {
-    CommandLine::new("kubectl etcd plan undo").operand(id)
 }
 
 fn verdict(state: &PlanState) -> Verdict {

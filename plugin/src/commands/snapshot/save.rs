@@ -187,7 +187,12 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
     }
     let all_checked = is_all_checked(&saved.checked, &saved.compared);
     Ok(
-        if !confirmed || !all_checked || view.lacks_nodes() || alone || view.warning().is_some() {
+        if !confirmed
+            || !all_checked
+            || view.lacks_nodes()
+            || alone
+            || saved.saved.snapshot.is_empty()
+        {
             Verdict::Degraded
         } else {
             Verdict::Healthy
@@ -209,7 +214,7 @@ fn is_confirmed(context: &Context<'_>, session: &Session, row: &Row, node: &Node
         return true;
     }
     context.ui.warn(&format!(
-        "less than half of the members could be asked on their own nodes: that {name} has a member of this cluster is its own word"
+        "no majority of the voters confirms that {name} has a member of this cluster: only {name} itself says so"
     ));
     false
 }

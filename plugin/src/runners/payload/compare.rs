@@ -64,17 +64,17 @@ pub(crate) fn warning(namespace: &str, deviations: &[Deviation]) -> Option<Strin
     let foreign: Vec<&Deviation> = deviations.iter().filter(|one| one.is_foreign()).collect();
     let first = foreign.first()?;
     let others = match foreign.len() - 1 {
-        0 => ". It is not used".to_owned(),
-        1 => "; another one is not right either. They are not used".to_owned(),
-        more => format!("; {more} others are not right either. They are not used"),
+        0 => String::new(),
+        1 => "; one more ConfigMap differs".to_owned(),
+        more => format!("; {more} more ConfigMaps differ"),
     };
     let remove = CommandLine::new("kubectl delete configmap").option("-n", namespace);
     let remove = foreign
         .iter()
         .fold(remove, |line, one| line.operand(&one.name));
     Some(format!(
-        "{first}{others}: somebody tried to have another program run on the control-plane nodes, or changed this one; the \
-         apiserver's audit log says who. To remove what is not right: {remove}"
+        "{first}{others}. What differs is not used. Somebody tried to run another program on the control-plane nodes, or \
+         changed this one; the apiserver's audit log says who. To remove it: {remove}"
     ))
 }
 

@@ -239,11 +239,14 @@ async fn a_part_that_was_made_anew_is_read_again() {
         said.starts_with(&format!("configmap/{name} does not hold")),
         "{said}"
     );
-    assert!(said.contains(". It is not used: somebody"), "{said}");
+    assert!(
+        said.contains(". What differs is not used. Somebody"),
+        "{said}"
+    );
     let twice = [deviations.clone(), deviations.clone()].concat();
     let said = warning("ns", &twice).unwrap();
     assert!(
-        said.contains("; another one is not right either. They are not used"),
+        said.contains("; one more ConfigMap differs. What differs"),
         "{said}"
     );
     let remove = format!("kubectl delete configmap -n ns {name} {name}");

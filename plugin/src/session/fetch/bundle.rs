@@ -20,6 +20,7 @@ use futures::future::join_all;
 use super::bring::Bring;
 use super::sink::Sink;
 use super::{HOLD, scratch};
+use crate::clean::one_line;
 use crate::error::Error;
 use crate::outcome::{RunError, RunErrorKind, run_error};
 use crate::session::{Node, Session, unexpected};
@@ -168,12 +169,9 @@ fn own(contents: Option<Contents>, node: &str) -> Result<Contents, RunError> {
 fn left_out(told: &[LeftOut], node: &str) -> Vec<LeftOut> {
     let all = format!("{MASTERS}/{node}");
     let own = |left: &LeftOut| {
-        left.path == KUBEADM_CONFIG || left.path.starts_with(&all) || is_below(&left.path, node)
+        left.path == KUBEADM_CONFIG || left.path == all || is_below(&left.path, node)
     };
-    let short = |text: &str| -> String {
-        let plain = text.replace(char::is_control, "?");
-        plain.chars().take(LEFT_OUT_CHARS).collect()
-    };
+    let short = |text: &str| -> String { one_line(text).chars().take(LEFT_OUT_CHARS).collect() };
     let told = told.iter().filter(|left| own(left)).take(LEFT_OUT);
     told.map(|left| LeftOut {
         path: short(&left.path),
@@ -335,12 +333,13 @@ mod tests {
         };
         let mut told = vec![
             left("masters/m2/etc/x", "gone".into()),
+            left("masters/m11/etc/x", "gone".into()),
             left("masters/m1/etc/a\u{1b}[2J", "y".repeat(9_000)),
         ];
         told.extend((0..5_000).map(|at| left(&format!("masters/m1/{at}"), String::new())));
         let kept = left_out(&told, "m1");
         assert_eq!(kept.len(), LEFT_OUT);
-        assert_eq!(kept[0].path, "masters/m1/etc/a?[2J");
+        assert_eq!(kept[0].path, "masters/m1/etc/a\u{fffd}[2J");
         assert_eq!(kept[0].why.len(), LEFT_OUT_CHARS);
     }
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::super::cold::{Held, held};
 use super::DataFolder;
+use crate::plan::PlanKind;
 use crate::root;
 
 /// Where kubeadm has etcd's data.
@@ -57,7 +58,7 @@ pub(super) fn siblings(root: &Path, data_dir: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let of_plan = |file: &str| {
-        let plans = ["restore", "recover", "replace"];
+        let plans = [PlanKind::Restore, PlanKind::Recover, PlanKind::Replace].map(PlanKind::name);
         let name = name.to_string_lossy();
         plans.iter().any(|plan| {
             let with_time = format!("{name}-{plan}-");

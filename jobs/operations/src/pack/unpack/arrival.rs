@@ -14,10 +14,10 @@ use etcd_datadir::stream::SnapshotChecker;
 use etcd_datadir::verify::{Verdict, VerifyOptions, verify};
 
 use super::bundle::{self, Keep};
-use super::input::{Content, Input, PIECE};
+use super::input::{Content, Input, PIECE, unread};
 use super::sealed::Sealed;
 use super::{Compression, Found, Spool, Sum, UnpackError, is_tar};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::run::blocking::fatal;
 
 /// What arrived, by its own bytes. Its sha256 is the one etcd wrote at its end.
@@ -95,7 +95,7 @@ fn plain_in(
 ) -> Result<Arrived, UnpackError> {
     let mut checker = SnapshotChecker::new(name);
     let mut piece = vec![0; PIECE];
-    let mut next = |piece: &mut [u8]| bytes.read(piece).map_err(|error| unread(name, error));
+    let mut next = |piece: &mut [u8]| bytes.read(piece).map_err(|error| unread(error, name));
     loop {
         let read = next(&mut piece)?;
         checker.push(&piece[..read])?;
@@ -175,16 +175,6 @@ fn flow(stopped: &AtomicBool) -> ControlFlow<()> {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     }
-}
-
-fn unread(name: &str, error: std::io::Error) -> UnpackError {
-    let failure = error.downcast::<Failure>().unwrap_or_else(|error| {
-        Failure::new(
-            FailureKind::Other,
-            format!("{name}: could not read: {error}"),
-        )
-    });
-    UnpackError::Failed(failure)
 }
 
 /// Walks the tree and decodes every record. The sha256 was compared on the way.

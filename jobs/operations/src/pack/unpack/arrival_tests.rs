@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::failure::FailureKind;
 use crate::pack::segment::{Attributes, Segment};
 use crate::pack::{Level, SNAPSHOT};
 use crate::transfer::hex;

@@ -89,7 +89,7 @@ pub(super) struct Content<'r> {
 }
 
 /// The error of reading, which has a [`Failure`] in it where that is of the disk and not of the content.
-fn unread(error: io::Error, name: &str) -> UnpackError {
+pub(super) fn unread(error: io::Error, name: &str) -> UnpackError {
     match error.downcast::<Failure>() {
         Ok(failure) => failure.into(),
         Err(error) => Failure::new(

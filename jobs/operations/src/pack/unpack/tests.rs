@@ -171,7 +171,7 @@ fn a_file_that_was_begun_is_a_stream_of_its_rest() {
     for (skip, in_place) in [(0, true), (4, false)] {
         let mut file = File::open(&path).unwrap();
         file.seek(io::SeekFrom::Start(skip)).unwrap();
-        let opened = open_file(file, "x", &spool(), &mut ignore).unwrap();
+        let opened = open_as(file, "x", &spool(), Forms::Own, &mut ignore).unwrap();
         assert_eq!(opened.unpacked.is_none(), in_place);
         assert!(bytes_of(&opened).ends_with(DATABASE));
         assert_eq!(opened.source.size(), DATABASE.len() as u64 + 4 - skip);

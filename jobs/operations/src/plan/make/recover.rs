@@ -36,8 +36,8 @@ pub struct Recovering {
     pub token: String,
     /// The host to go on from; none: the best.
     pub from: Option<String>,
-    /// The text of etcd's manifest on each host, in the order of the hosts.
-    pub manifests: Vec<String>,
+    /// The text of etcd's manifest on each host, in the order of the hosts; none: it could not be read.
+    pub manifests: Vec<Option<String>>,
     /// Masters that could not be looked at, and why.
     pub unreachable: Vec<(String, String)>,
     /// Members and apiservers that answer somewhere else than on the hosts.
@@ -77,7 +77,7 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
         .iter()
         .zip(&what.manifests)
         .find(|(host, _)| host.node() == best.node());
-    let manifest = manifest.map(|(_, text)| text.clone()).unwrap_or_default();
+    let manifest = manifest.and_then(|(_, text)| text.clone());
     form(&mut stages, best, way, manifest, &member, &what.token)?;
     start_apiservers(&mut stages, [best]);
     rejoin(&mut stages, best, &rest, member)?;
@@ -205,7 +205,7 @@ fn form(
     stages: &mut Stages,
     best: &Looked,
     way: Way,
-    manifest: String,
+    manifest: Option<String>,
     member: &NewMember,
     token: &str,
 ) -> Result<(), Failure> {
@@ -219,6 +219,11 @@ fn form(
         }),
     );
     if way == Way::ByLog {
+        let manifest = manifest.ok_or_else(|| {
+            let message = format!("the manifest of etcd on {} could not be read", best.node());
+            Failure::new(FailureKind::Missing, message)
+                .hint("see whether that host still answers, then begin again")
+        })?;
         stages.stage(
             "run etcd alone on the copy",
             step(Action::RunAlone {

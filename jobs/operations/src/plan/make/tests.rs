@@ -40,7 +40,7 @@ fn recovering(taking_part: TakingPart, alive: &[&str]) -> Recovering {
     Recovering {
         token: "t".into(),
         from: None,
-        manifests: vec![String::new()],
+        manifests: vec![Some(String::new())],
         unreachable: Vec::new(),
         alive_elsewhere: alive.iter().map(|&one| one.to_owned()).collect(),
         taking_part,
@@ -251,7 +251,7 @@ fn an_etcd_without_any_manifest_is_refused_with_where_one_may_be() {
     for made in plans(&look) {
         let hint = made.unwrap_err().hint.unwrap();
         assert!(
-            hint.contains("mv /root/etcd.yaml /etc/kubernetes/manifests/"),
+            hint.contains("mv -n /root/etcd.yaml /etc/kubernetes/manifests/"),
             "{hint}"
         );
     }
@@ -443,7 +443,7 @@ fn a_log_that_goes_further_and_cannot_be_used_is_a_loss_of_data() {
             with("cp-3", Fitness::BeyondUse, at(5, 4000)),
         ];
         let mut what = recovering(TakingPart::Reached, &[]);
-        what.manifests = vec![String::new(); 3];
+        what.manifests = vec![Some(String::new()); 3];
         recover(&hosts, &what, now()).unwrap()
     };
     let same_term = made(at(5, 4900));
@@ -720,7 +720,7 @@ fn a_log_that_is_not_got_over_counts_as_far_as_its_database() {
     second.host.node = "cp-2".into();
     let hosts = [first, second];
     let what = Recovering {
-        manifests: vec![String::new(); 2],
+        manifests: vec![Some(String::new()); 2],
         ..recovering(TakingPart::Reached, &[])
     };
     let made = recover(&hosts, &what, now()).unwrap();

@@ -23,8 +23,8 @@ Examples:
 
 A connection that breaks is taken up where it broke. What arrives is checked here (sha256, size,
 every page) and compared with the description that was written when the snapshot was taken.
-Exit codes: 0 fetched and whole, 3 the same, but no room to look at its pages, 4 what arrives is
-damaged, 5 the file is there already, or the snapshot is damaged.";
+Exit codes: 0 fetched and whole, 3 the same, but no room to look at its pages or no object of
+Kubernetes in it, 4 what arrives is damaged, 5 the file is there already, or the snapshot is damaged.";
 
 /// Fetch a snapshot that is kept on a control-plane node
 #[derive(Debug, Args)]
@@ -60,7 +60,12 @@ pub async fn get(context: &Context<'_>, args: GetArgs) -> Result<Verdict, Error>
         .await?;
     let view = Snapshot::fetched(&saved, &node.name, &file, begun.elapsed());
     context.ui.show(&view, args.output.output)?;
+    if let Checked::HereButPages { why } = &saved.checked {
+        let warning = format!("its pages were not looked at here: {why}");
+        context.ui.warn(&warning);
+    }
     Ok(match saved.checked {
+        _ if saved.saved.snapshot.is_empty() => Verdict::Degraded,
         Checked::HereButPages { .. } => Verdict::Degraded,
         Checked::Here | Checked::WhereTaken => Verdict::Healthy,
     })

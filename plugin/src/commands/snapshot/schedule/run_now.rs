@@ -20,7 +20,7 @@ use crate::error::{Error, Verdict};
 use crate::outcome::{Notice, NoticeSink, run_error};
 use crate::runners::output;
 use crate::runners::trouble::{Stage, stage};
-use crate::schedule::{Deviations, obstacle, start};
+use crate::schedule::{Deviations, is_unchecked, obstacle, start};
 use crate::views::schedule::ScheduledRuns;
 
 const EXAMPLES: &str = "\
@@ -75,6 +75,12 @@ pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict,
     }
     if let Some(error) = deviating(&wanted, &deviations) {
         return Err(error);
+    }
+    for unchecked in wanted.iter().filter(|one| is_unchecked(one)) {
+        let name = name(unchecked);
+        context.ui.warn(&format!(
+            "{name}: its program is of another version: not checked"
+        ));
     }
     let limit = args.wait.unwrap_or(START_LIMIT);
     let notices = session.notices();

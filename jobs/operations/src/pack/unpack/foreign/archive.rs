@@ -74,7 +74,7 @@ impl<'s> Candidates<'s> {
             EntryType::Regular | EntryType::Continuous => {}
             EntryType::GNUSparse => {
                 let what = format!("{member:?} in it is a sparse file");
-                return Err(refused(self.not_it(what, "tar -xf")));
+                return Err(refused(self.not_it(what, Some("tar -xf"))));
             }
             _ => return Ok(()),
         }
@@ -102,7 +102,7 @@ impl<'s> Candidates<'s> {
             }
             if encrypted {
                 let what = format!("{member:?} in it is encrypted");
-                return Err(self.not_it(what, "unzip"));
+                return Err(self.not_it(what, Some("unzip")));
             }
             let file = archive.by_index(index);
             let file = file.map_err(|error| self.zip_trouble(error))?;
@@ -119,7 +119,7 @@ impl<'s> Candidates<'s> {
         }
         if self.files.len() == MOST_FILES {
             let what = format!("it has more than {MOST_FILES} files");
-            return Err(refused(self.not_it(what, "take the snapshot out of it")));
+            return Err(refused(self.not_it(what, Some(self.archive.unpacker()))));
         }
         let mut head = Vec::new();
         (&mut file).take(BLOCK as u64).read_to_end(&mut head)?;
@@ -184,7 +184,7 @@ impl<'s> Candidates<'s> {
                     "it is a {} archive without a file in it",
                     self.archive.name()
                 );
-                Err(self.not_it(what, ""))
+                Err(self.not_it(what, None))
             }
             (_, []) => {
                 let files = self.files.iter().map(|(file, what)| match what {
@@ -196,7 +196,7 @@ impl<'s> Candidates<'s> {
                     "it is a {} archive of {count} files, none of which begins as a database does: {files}",
                     self.archive.name()
                 );
-                Err(self.not_it(what, self.archive.unpacker()))
+                Err(self.not_it(what, Some(self.archive.unpacker())))
             }
             (_, several) => {
                 let (count, files) = (
@@ -207,17 +207,17 @@ impl<'s> Candidates<'s> {
                     "it is a {} archive of {count} databases: {files}",
                     self.archive.name()
                 );
-                Err(self.not_it(what, self.archive.unpacker()))
+                Err(self.not_it(what, Some(self.archive.unpacker())))
             }
         }
     }
 
-    fn not_it(&self, what: String, unpacker: &str) -> UnpackError {
-        let hint = format!("unpack it and name the snapshot: {unpacker} {}", self.name);
+    fn not_it(&self, what: String, unpacker: Option<&'static str>) -> UnpackError {
+        let hint = |unpacker| format!("unpack it ({unpacker}) and name the snapshot in it");
         UnpackError::NotASnapshot {
             name: self.name.to_owned(),
             what,
-            hint: (!unpacker.is_empty()).then_some(hint),
+            hint: unpacker.map(hint),
         }
     }
 
@@ -261,7 +261,7 @@ impl<'s> Candidates<'s> {
             )),
             other => self.not_it(
                 format!("it is a zip archive of a kind that is not read: {other}"),
-                "unzip",
+                Some("unzip"),
             ),
         }
     }

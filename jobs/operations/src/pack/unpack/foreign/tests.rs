@@ -316,10 +316,7 @@ fn an_archive_of_several_databases_says_which() {
         what,
         "it is a tar archive of 2 databases: \"a/one.db\", \"a/two.db\""
     );
-    assert!(
-        hint.starts_with("unpack it and name the snapshot: tar -xf"),
-        "{hint}"
-    );
+    assert!(hint.starts_with("unpack it (tar -xf)"), "{hint}");
     let (what, hint) = is_not(opened(&zip(files, DEFLATED)));
     assert_eq!(
         what,
