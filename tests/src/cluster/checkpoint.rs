@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::{Cluster, Spec, kubeadm};
+use crate::network::Slot;
 use crate::node::{Node, disk};
 use crate::parts::versions::{Etcd, Kubernetes};
 use crate::paths;
@@ -157,6 +158,16 @@ pub fn all() -> Result<Vec<Checkpoint>> {
 pub fn is_of_kind(spec: &Spec) -> Result<bool> {
     let kind = kind(spec.kubernetes, spec.etcd, spec.masters);
     Ok(all()?.iter().any(|found| found.name.starts_with(&kind)))
+}
+
+/// The same, for one slot.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(super) fn is_for(spec: &Spec, slot: Slot) -> Result<bool> {
+    let kind = kind(spec.kubernetes, spec.etcd, spec.masters);
+    let slot = format!("{kind}slot-{}-", slot.number());
+    Ok(all()?.iter().any(|found| found.name.starts_with(&slot)))
 }
 
 /// What the names of checkpoints of one kind begin with.

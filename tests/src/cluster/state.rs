@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::Spec;
+use super::{Spec, checkpoint};
 use crate::network::Slot;
 use crate::parts::versions::{Etcd, Kubernetes};
 use crate::process::ProcessId;
@@ -91,7 +91,7 @@ pub(super) fn allocate(spec: &Spec, name: &str, owner: Option<ProcessId>) -> Res
     } else {
         Slot::PEOPLE
     };
-    let slot = free_slot(slots, &existing)?;
+    let slot = free_slot(slots, &existing, spec)?;
     let state = State {
         name: name.to_owned(),
         slot,
@@ -106,13 +106,23 @@ pub(super) fn allocate(spec: &Spec, name: &str, owner: Option<ProcessId>) -> Res
     Ok(state)
 }
 
-fn free_slot(numbers: std::ops::RangeInclusive<u8>, existing: &[State]) -> Result<Slot> {
+/// A slot that nothing uses: one for which there is a checkpoint of this kind, when there is one.
+fn free_slot(
+    numbers: std::ops::RangeInclusive<u8>,
+    existing: &[State],
+    spec: &Spec,
+) -> Result<Slot> {
+    let mut first = None;
     for slot in numbers.map(Slot::new) {
-        if !existing.iter().any(|s| s.slot == slot) && !slot.in_use()? {
+        if existing.iter().any(|s| s.slot == slot) || slot.in_use()? {
+            continue;
+        }
+        if checkpoint::is_for(spec, slot)? {
             return Ok(slot);
         }
+        first = first.or(Some(slot));
     }
-    bail!("every network of the test bed is in use: `testbed list` shows the clusters")
+    first.context("every network of the test bed is in use: `testbed list` shows the clusters")
 }
 
 fn save(folder: &Path, state: &State) -> Result<()> {

@@ -53,7 +53,7 @@ const fn file(name: &'static str, known_by: &'static str, from: Work) -> Package
 }
 
 /// Packages by their Debian names. Go and Rust are not among them: Debian's are too old, and the README asks for both.
-const PACKAGES: [Package; 20] = [
+const PACKAGES: [Package; 21] = [
     // The pause container is C, and so are parts of crates. Who has Rust has these, as its linker.
     program("gcc", "cc", Work::Cluster),
     file("libc6-dev", "/usr/include/stdio.h", Work::Cluster),
@@ -82,6 +82,8 @@ const PACKAGES: [Package; 20] = [
     // Bundles of snapshots are opened as people open them.
     program("tar", "tar", Work::Tests),
     program("zstd", "zstd", Work::Tests),
+    // libFuzzer, for what runs beside the tests.
+    program("g++", "g++", Work::Tests),
     // The job image, and programs that are made smaller before they are packed.
     program("buildah", "buildah", Work::Tests),
     program("binutils", "strip", Work::Tests),

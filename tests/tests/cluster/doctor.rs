@@ -51,6 +51,7 @@ fn a_healthy_master_is_called_healthy_and_a_stray_copy_is_named_and_mended_by_it
     three(|cluster, me| {
         let m2 = cluster.node("m2")?;
         m2.install(me.plugin(), "kubectl-etcd")?;
+        told_when_healthy(m2)?;
         let (answer, healthy) = told(m2, 0)?;
         ensure!(kinds(&healthy).is_empty(), "{answer}");
         ensure!(

@@ -134,15 +134,10 @@ const MOUNTS: [Attack; 24] = [
         mount(job, "/run/containerd", "/run/containerd", &json!({}));
     }),
     ("a file of an allowed folder by subPath", |job| {
-        mount(job, "/var/lib", "/var/lib", &json!({"subPath": "kubelet"}));
+        container(job)["volumeMounts"][0]["subPath"] = "kubelet".into();
     }),
     ("by subPathExpr", |job| {
-        mount(
-            job,
-            "/var/lib",
-            "/var/lib",
-            &json!({"subPathExpr": "kubelet"}),
-        );
+        container(job)["volumeMounts"][0]["subPathExpr"] = "kubelet".into();
     }),
     ("an allowed folder to write to", |job| {
         let mounts = &mut container(job)["volumeMounts"];
@@ -164,7 +159,7 @@ const MOUNTS: [Attack; 24] = [
     ("another ConfigMap besides", |job| {
         add(
             &mut carried(job)["projected"]["sources"],
-            json!({"configMap": {"name": "evil", "items": [{"key": "loader", "path": "loader"}]}}),
+            json!({"configMap": {"name": "evil", "items": [{"key": "loader", "path": "another"}]}}),
         );
     }),
     ("a part in the place of the loader", |job| {
@@ -432,7 +427,9 @@ const CONTAINERS: [Attack; 37] = [
         container(job)["terminationMessagePath"] = "/carried/loader".into();
     }),
     ("privileges", |job| {
-        container(job)["securityContext"]["privileged"] = true.into();
+        let context = &mut container(job)["securityContext"];
+        context["privileged"] = true.into();
+        context["allowPrivilegeEscalation"] = true.into();
     }),
     ("privileges later", |job| {
         container(job)["securityContext"]["allowPrivilegeEscalation"] = true.into();
@@ -515,6 +512,13 @@ fn whoever_may_create_jobs_and_no_pods_does_no_more_than_look() {
     });
 }
 
+/// What no Job may be at all, whoever creates it.
+const REFUSED_BY_KUBERNETES: [&str; 3] = [
+    "a path that is not normalised",
+    "an ephemeral container",
+    "all of /proc",
+];
+
 fn attack(cluster: &Cluster, viewer: &Workstation, mallory: &Workstation) -> Result<()> {
     let kubectl = cluster.kubectl_path();
     let job = honest_job(cluster, viewer)?;
@@ -557,15 +561,24 @@ fn attack(cluster: &Cluster, viewer: &Workstation, mallory: &Workstation) -> Res
         .filter_map(|line| line.rsplit('-').next()?.parse().ok());
     let names: Vec<&str> = names.map(|number: usize| attacks[number].0).collect();
     ensure!(
-        names.is_empty(),
-        "{names:?} of {} were let in",
+        let_in.is_empty(),
+        "{names:?} of {} were let in: {let_in:?}",
         attacks.len()
     );
-    let refused = said.matches("kubectl-etcd-viewers").count();
+    let refused_by_policy = |number: usize| {
+        let name = format!("\"hostile-{number}\"");
+        said.lines()
+            .any(|line| line.contains(&name) && line.contains("kubectl-etcd-viewers"))
+    };
+    let otherwise: Vec<&str> = attacks
+        .iter()
+        .enumerate()
+        .filter(|(number, _)| !refused_by_policy(*number))
+        .map(|(_, attack)| attack.0)
+        .collect();
     ensure!(
-        refused >= attacks.len() - 8,
-        "the policy refused only {refused} of {}:\n{said}",
-        attacks.len()
+        otherwise == REFUSED_BY_KUBERNETES,
+        "the policy did not refuse {otherwise:?}:\n{said}"
     );
 
     other_ways(cluster, mallory, &job)?;
@@ -660,6 +673,9 @@ fn others_are_let_through(cluster: &Cluster, job: &Value) -> Result<()> {
         .kubectl(touch)?
         .success()
         .context("a finalizer of the garbage collector")?;
+    let remove = ["delete", "job", "waiting", "-n", "kubectl-etcd"];
+    cluster.kubectl(remove)?.success()?;
+    fs::remove_file(cluster.folder().join("waiting.json"))?;
     fs::remove_file(&path)?;
     Ok(())
 }

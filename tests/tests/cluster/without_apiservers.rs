@@ -109,8 +109,15 @@ fn over_ssh_all_masters_are_found_from_one_and_tell_what_their_jobs_tell() {
 
 #[test]
 fn over_ssh_doctor_looks_at_every_host_from_one_that_is_known() {
-    three(|cluster, me| {
-        let answer = over_ssh(cluster, me, &["doctor", "-o", "json"])?.code(0)?;
+    three(|cluster, _| {
+        // A controller that has lost its lease on a busy machine is started again by kubelet, some time later; doctor rightly
+        // names it until then.
+        let answer = wait::until("nothing wrong", Duration::from_secs(120), || {
+            let answer = Workstation::of(cluster)
+                .and_then(|me| over_ssh(cluster, &me, &["doctor", "-o", "json"]));
+            let answer = answer.and_then(|answer| answer.code(0));
+            answer.map_err(|error| format!("{error:#}"))
+        })?;
         let answer = found_by_the_first(cluster, answer)?;
         let told = checked(&answer)?;
         ensure!(

@@ -1,7 +1,6 @@
-//! The plugin on clusters of other kinds: one and five masters, each etcd line, no space left, an etcd elsewhere.
+//! The plugin on clusters of other kinds: one master, each etcd line, no space left, an etcd elsewhere.
 
 mod external;
-mod five;
 mod lines;
 mod no_space;
 mod rebuild;

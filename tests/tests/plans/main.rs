@@ -17,6 +17,8 @@ mod objects;
 mod one_master;
 mod proof;
 mod removed_twice;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod step_faults;
 mod steps;
 mod three_masters;
