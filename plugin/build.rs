@@ -149,7 +149,12 @@ impl Build {
             &manifest,
             &["--package=etcd-job", "--bin=etcd-job"],
             profile,
-            &["-Ctarget-feature=+crt-static"],
+            // Those of images/rustflags.
+            &[
+                "-Ctarget-feature=+crt-static",
+                "-Cforce-unwind-tables=no",
+                "-Clink-arg=-Wl,--icf=all",
+            ],
         )?;
         Ok(self.target_dir.join(TARGET).join(profile).join("etcd-job"))
     }

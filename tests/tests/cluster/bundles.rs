@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testbed::{Node, parts, process};
 
+use crate::bundle::unpacked;
 use crate::schema::checked;
-use crate::shared::unpacked;
 use crate::three;
 
 /// The hash of a snapshot by etcd's own tool.

@@ -5,6 +5,8 @@
 
 #![expect(clippy::print_stderr, reason = "measured times are shown")]
 
+#[path = "../shared/bundle.rs"]
+mod bundle;
 mod bundles;
 mod carried;
 mod commands;

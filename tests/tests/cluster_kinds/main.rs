@@ -1,5 +1,7 @@
 //! The plugin on clusters of other kinds: one master, each etcd line, no space left, an etcd elsewhere.
 
+#[path = "../shared/bundle.rs"]
+mod bundle;
 mod external;
 mod lines;
 mod no_space;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use testbed::local::{self, Etcd, Place};
 use testbed::{Cluster, Spec, Workstation, parts};
 
-use crate::shared::unpacked;
+use crate::bundle::unpacked;
 
 /// What is needed of each master, and what has to be the same afterwards.
 const FOLDERS: [&str; 2] = ["/etc/kubernetes/manifests", "/etc/kubernetes/pki"];

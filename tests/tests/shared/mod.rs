@@ -51,15 +51,3 @@ pub(crate) fn column<'a>(answer: &'a Value, list: &str, field: &str) -> Vec<&'a 
         .map(|row| row[field].as_str().unwrap_or_default())
         .collect()
 }
-
-/// A bundle, opened as people open one.
-pub(crate) fn unpacked(bundle: &Path) -> Result<tempfile::TempDir> {
-    let folder = tempfile::tempdir()?;
-    let mut tar = Command::new("tar");
-    tar.args(["--zstd", "-xpf"])
-        .arg(bundle)
-        .arg("-C")
-        .arg(folder.path());
-    process::success(&mut tar)?;
-    Ok(folder)
-}
