@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
@@ -62,4 +62,88 @@ fn every_test_that_the_threat_model_names_is_there() -> Result<()> {
     let missing: Vec<&&str> = named.iter().filter(|name| !runs(&text, name)).collect();
     ensure!(missing.is_empty(), "no test {missing:?} is run");
     Ok(())
+}
+
+/// The documents: Markdown files at the top and below `plugin/docs`.
+fn documents() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in [tree().to_owned(), tree().join("plugin/docs")] {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "md") {
+                found.push(path);
+            }
+        }
+    }
+    ensure!(found.len() > 9, "only {found:?}");
+    Ok(found)
+}
+
+/// A document's lines that are no code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence && !line.starts_with("    ")
+    })
+}
+
+/// What GitHub makes of headings: lower case, `-` for a space, and nothing but letters, digits, `-` and `_`.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let kept = |c: char| match c {
+        ' ' => Some('-'),
+        c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+        _ => None,
+    };
+    prose(text)
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase())
+        .map(|heading| heading.chars().filter_map(kept).collect())
+        .collect()
+}
+
+/// The targets of links, `](TARGET)`, that are in this repository.
+fn links(text: &str) -> Vec<&str> {
+    prose(text)
+        .flat_map(|line| line.split("](").skip(1))
+        .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+        .filter(|target| !target.contains("://"))
+        .collect()
+}
+
+#[test]
+fn every_link_in_the_documents_leads_somewhere() -> Result<()> {
+    let (mut broken, mut count) = (Vec::new(), 0);
+    for document in documents()? {
+        let text = fs::read_to_string(&document)?;
+        for link in links(&text) {
+            count += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = match file {
+                "" => document.clone(),
+                file => document.with_file_name(file),
+            };
+            let is_there = match anchor {
+                "" => path.exists(),
+                anchor => {
+                    fs::read_to_string(&path).is_ok_and(|text| anchors(&text).contains(anchor))
+                }
+            };
+            if !is_there {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    ensure!(broken.is_empty(), "these links lead nowhere: {broken:#?}");
+    ensure!(count > 40, "only {count} links were found");
+    Ok(())
+}
+
+#[test]
+fn links_and_headings_are_read_as_github_reads_them() {
+    let text =
+        "# A (b), `c` & d!\n```\n# no heading\n](no-link)\n```\n[x](y.md#z) and [w](https://w)\n";
+    assert_eq!(anchors(text), BTreeSet::from(["a-b-c--d".to_owned()]));
+    assert_eq!(links(text), ["y.md#z"]);
 }
