@@ -140,6 +140,21 @@ fn every_link_in_the_documents_leads_somewhere() -> Result<()> {
     Ok(())
 }
 
+/// Printed, a line has some 110 characters and a page some 56 lines.
+#[test]
+fn each_part_of_the_runbook_fits_on_a_page() -> Result<()> {
+    let text = fs::read_to_string(tree().join("plugin/docs/outages.md"))?;
+    let parts: Vec<&str> = text.split("\n## ").skip(1).collect();
+    ensure!(parts.len() == 5, "{} parts", parts.len());
+    for part in parts {
+        let printed = |line: &str| line.chars().count().div_ceil(110).max(1);
+        let lines: usize = part.lines().map(printed).sum();
+        let title = part.lines().next().unwrap_or_default();
+        ensure!(lines <= 56, "{title}: {lines} lines");
+    }
+    Ok(())
+}
+
 #[test]
 fn links_and_headings_are_read_as_github_reads_them() {
     let text =
