@@ -25,6 +25,9 @@ Examples:
 Each command has examples of its own: kubectl etcd COMMAND -h.
 All connection flags of kubectl work everywhere: --help lists them.
 
+To look for a fault: -v=4 writes to standard error what this program does, -v=6 every request too.
+KUBECTL_ETCD_LOG=kubectl_etcd=debug,kube=off chooses by module; -v goes before it.
+
 Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged,
 5 refused by a safety check, 6 nothing could be reached, 130 interrupted.";
 
@@ -46,6 +49,15 @@ pub struct Cli {
     /// kubectl's connection flags.
     #[command(flatten)]
     pub connection: ConnectionArgs,
+    /// Log level, as kubectl's: from 1 what this program does, from 6 every request too; to standard error
+    #[arg(
+        short = 'v',
+        long = "v",
+        global = true,
+        value_name = "LEVEL",
+        hide_short_help = true
+    )]
+    pub verbosity: Option<u8>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -231,6 +243,21 @@ pub struct WayArgs {
     pub timeout: Option<Duration>,
 }
 
+/// The environment variable that chooses by module which log messages are written.
+pub const LOG_VARIABLE: &str = "KUBECTL_ETCD_LOG";
+
+/// Which log messages are written, as a filter of `tracing-subscriber`. `chosen` is the value of [`LOG_VARIABLE`].
+///
+/// kube reports failed connections as errors on its own, which this program reports in its own messages.
+pub fn log_filter(verbosity: Option<u8>, chosen: Option<&str>) -> &str {
+    match (verbosity, chosen) {
+        (Some(6..), _) => "debug",
+        (Some(1..), _) => "error,kube_client=off,kube=off,kubectl_etcd=debug",
+        (None, Some(chosen)) if !chosen.is_empty() => chosen,
+        _ => "error,kube_client=off,kube=off",
+    }
+}
+
 /// Reads a duration as kubectl does: `5s`, `1m30s`, `500ms`, or a bare number of seconds.
 ///
 /// # Errors
@@ -247,6 +274,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_level_goes_before_the_environment() {
+        let usual = log_filter(None, None);
+        assert!(usual.starts_with("error,"));
+        assert_eq!(log_filter(None, Some("")), usual);
+        assert_eq!(log_filter(Some(0), Some("trace")), usual);
+        assert_eq!(log_filter(None, Some("trace")), "trace");
+        assert!(log_filter(Some(4), Some("trace")).ends_with("kubectl_etcd=debug"));
+        assert_eq!(log_filter(Some(6), None), "debug");
+        assert_eq!(log_filter(Some(9), None), "debug");
+    }
 
     #[test]
     fn durations_are_those_of_kubectl() {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use kubectl_etcd::cli::Cli;
+use kubectl_etcd::cli::{Cli, LOG_VARIABLE, log_filter};
 use kubectl_etcd::commands::{self, Command, Context};
 use kubectl_etcd::completion;
 use kubectl_etcd::created::Created;
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 fn prepared(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
-    trace();
+    trace(cli.verbosity);
     let runtime = Runtime::new()
         .map_err(|cause| Error::failed("this program cannot start").caused_by(cause))?;
     let ended = runtime.block_on(to_the_end(ui, cli));
@@ -125,11 +125,11 @@ async fn signalled() -> &'static str {
     }
 }
 
-/// Messages of libraries, for those who look for a fault: `KUBECTL_ETCD_LOG=debug`. kube reports failed connections as
-/// errors on its own, which this program tells in its own words.
-fn trace() {
-    let filter = EnvFilter::try_from_env("KUBECTL_ETCD_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("error,kube_client=off,kube=off"));
+/// Writes log messages to standard error: those that `-v` or the environment asks for.
+fn trace(verbosity: Option<u8>) {
+    let chosen = std::env::var(LOG_VARIABLE).ok();
+    let filter = EnvFilter::try_new(log_filter(verbosity, chosen.as_deref()))
+        .unwrap_or_else(|_| EnvFilter::new(log_filter(None, None)));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| LogWriter)

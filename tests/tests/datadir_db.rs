@@ -502,7 +502,7 @@ const DAMAGES: [Damage; 14] = [
     }),
 ];
 
-/// The table in the README: what each tool catches. Ours must catch all of it.
+/// The table in plugin/docs/snapshots.md: what each tool catches. Ours must catch all of it.
 #[test]
 fn damage_that_etcdutl_passes_or_dies_of_is_refused() -> Result<()> {
     let dir = tempfile::tempdir()?;
