@@ -11,7 +11,9 @@ use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
 use etcd_operations::plan::{Direction, HostRef, PlanId, Plans};
 use etcd_operations::report::Report;
+use etcd_operations::run::Events;
 use etcd_operations::wire::Progress;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::cli::Via;
@@ -26,19 +28,84 @@ pub(crate) struct Host {
     /// Which manifests are meant there.
     selection: Selection,
     /// How it is asked.
-    way: Way,
+    way: Box<dyn HostWay>,
     notices: NoticeSink,
 }
 
-enum Way {
-    /// In this process.
-    Here,
-    /// By the program that was brought there.
-    Ssh(Box<SshHost>),
+/// How a host is asked: in this process, over ssh, or in a test in memory.
+pub(crate) trait HostWay: Send + Sync {
+    /// Asks it, and tells how far it is.
+    fn ask<'a>(
+        &'a self,
+        ask: &'a Ask,
+        events: &'a mut Events<'_>,
+    ) -> BoxFuture<'a, Result<HostAnswer, Trouble>>;
+
+    /// Puts a file of this host there, 0600, and tells how many bytes are there.
+    fn put<'a>(
+        &'a self,
+        local: &'a Path,
+        path: &'a Path,
+        sent: &'a mut (dyn FnMut(u64) + Send),
+    ) -> BoxFuture<'a, Result<(), Trouble>>;
+
+    /// Whether it is the host on which this runs.
+    fn is_here(&self) -> bool {
+        false
+    }
+}
+
+/// In this process.
+struct Here;
+
+impl HostWay for Here {
+    fn ask<'a>(
+        &'a self,
+        ask: &'a Ask,
+        events: &'a mut Events<'_>,
+    ) -> BoxFuture<'a, Result<HostAnswer, Trouble>> {
+        Box::pin(async move { answer(ask, events).await.map_err(Trouble::Failure) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        local: &'a Path,
+        path: &'a Path,
+        _sent: &'a mut (dyn FnMut(u64) + Send),
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        Box::pin(async move { copy(local, path).map_err(Trouble::Failure) })
+    }
+
+    fn is_here(&self) -> bool {
+        true
+    }
+}
+
+/// By the program that was brought there.
+impl HostWay for SshHost {
+    fn ask<'a>(
+        &'a self,
+        ask: &'a Ask,
+        events: &'a mut Events<'_>,
+    ) -> BoxFuture<'a, Result<HostAnswer, Trouble>> {
+        Box::pin(async move { SshHost::ask(self, ask, events).await.map_err(Trouble::Ssh) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        local: &'a Path,
+        path: &'a Path,
+        sent: &'a mut (dyn FnMut(u64) + Send),
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        Box::pin(async move {
+            let there = SshHost::put(self, local, path, sent).await;
+            there.map(drop).map_err(Trouble::Ssh)
+        })
+    }
 }
 
 /// Why a host gave no answer.
-enum Trouble {
+pub(crate) enum Trouble {
     /// Its own code failed.
     Failure(Failure),
     /// It failed there, or the way there did.
@@ -53,7 +120,7 @@ impl Host {
         Self {
             host: host_ref(node, address),
             selection: Selection::default(),
-            way: Way::Here,
+            way: Box::new(Here),
             notices,
         }
     }
@@ -80,7 +147,7 @@ impl Host {
         Self {
             host: host_ref(node, address),
             selection: Selection::default(),
-            way: Way::Ssh(Box::new(host)),
+            way: Box::new(host),
             notices,
         }
     }
@@ -92,16 +159,20 @@ impl Host {
 
     /// Whether it is the host on which this runs.
     pub(crate) fn is_here(&self) -> bool {
-        matches!(self.way, Way::Here)
+        self.way.is_here()
     }
 
     /// Asks it. Progress is told as the host's.
     pub(crate) async fn ask(&self, request: &HostRequest) -> Result<HostAnswer, Error> {
         let answered = self.answered(request).await;
-        answered.map_err(|trouble| match trouble {
+        answered.map_err(|trouble| self.error(trouble))
+    }
+
+    fn error(&self, trouble: Trouble) -> Error {
+        match trouble {
             Trouble::Failure(failure) => Error::of_failure(self.node(), &failure),
             Trouble::Ssh(error) => Error::from(error),
-        })
+        }
     }
 
     /// Does there what a Job would do on its node.
@@ -136,36 +207,23 @@ impl Host {
             });
         };
         let ask = ask(request).of(self.selection.clone());
-        match &self.way {
-            Way::Here => answer(&ask, &mut tell).await.map_err(Trouble::Failure),
-            Way::Ssh(host) => {
-                let asked = host.ask(&ask, &mut tell).await;
-                asked.map_err(Trouble::Ssh)
-            }
-        }
+        self.way.ask(&ask, &mut tell).await
     }
 
     /// Puts a file of this host there, 0600.
     pub(crate) async fn put(&self, local: &Path, path: &Path, bytes: u64) -> Result<(), Error> {
-        match &self.way {
-            Way::Here => {
-                copy(local, path).map_err(|failure| Error::of_failure(self.node(), &failure))
-            }
-            Way::Ssh(host) => {
-                let mut gone = |done_bytes| {
-                    (self.notices)(Notice::Progress {
-                        node: self.host.node.clone(),
-                        progress: Progress {
-                            step: "sending the snapshot".to_owned(),
-                            done_bytes,
-                            total_bytes: Some(bytes),
-                        },
-                    });
-                };
-                host.put(local, path, &mut gone).await?;
-                Ok(())
-            }
-        }
+        let mut sent = |done_bytes| {
+            (self.notices)(Notice::Progress {
+                node: self.host.node.clone(),
+                progress: Progress {
+                    step: "sending the snapshot".to_owned(),
+                    done_bytes,
+                    total_bytes: Some(bytes),
+                },
+            });
+        };
+        let there = self.way.put(local, path, &mut sent).await;
+        there.map_err(|trouble| self.error(trouble))
     }
 
     /// Looks at it.
