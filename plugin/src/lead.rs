@@ -7,10 +7,25 @@ pub(crate) mod check;
 pub(crate) mod gather;
 pub(crate) mod hosts;
 pub(crate) mod lock;
+#[cfg(test)]
+pub(crate) mod memory;
 pub(crate) mod run;
+#[cfg(test)]
+mod run_tests;
 pub(crate) mod state;
+pub(crate) mod surroundings;
 mod turns;
+
+use etcd_operations::plan::PlanKind;
 
 pub(crate) use hosts::Hosts;
 pub(crate) use run::{Led, lead, take_back};
 pub(crate) use state::PlanState;
+
+/// Whether a plan makes the cluster anew: nothing serves meanwhile, which is what it is for.
+pub(crate) fn is_anew(kind: PlanKind) -> bool {
+    match kind {
+        PlanKind::Restore | PlanKind::Recover => true,
+        PlanKind::Manifest | PlanKind::Replace => false,
+    }
+}

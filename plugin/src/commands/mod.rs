@@ -8,7 +8,10 @@ pub mod defrag;
 pub mod doctor;
 pub mod health;
 pub mod images;
+mod life;
 mod making;
+#[cfg(test)]
+mod making_tests;
 pub mod manifest;
 pub mod member;
 pub mod members;

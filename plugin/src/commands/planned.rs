@@ -9,10 +9,10 @@ use etcd_operations::plan::make::{Looked, Prospect, TakingPart};
 use etcd_operations::shell::CommandLine;
 
 use super::Context;
-use crate::cli::{ConnectionArgs, OutputArgs};
-use crate::connection::ADMIN_CONF;
+use super::life::Consent;
+use crate::cli::OutputArgs;
 use crate::error::Error;
-use crate::lead::gather::{Gathered, gather, own_apiserver};
+use crate::lead::gather::{Gathered, gather};
 use crate::lead::run::Bring;
 use crate::runners::host::Host;
 use crate::ssh::SshArgs;
@@ -31,6 +31,17 @@ pub struct PlanArgs {
     pub output: OutputArgs,
 }
 
+impl PlanArgs {
+    /// What was typed.
+    pub(crate) fn consent(&self) -> Consent {
+        Consent {
+            dry_run: self.dry_run,
+            yes: self.yes,
+            output: self.output.output,
+        }
+    }
+}
+
 /// Who takes part in a plan that makes a cluster anew, or a member.
 #[derive(Debug, Clone, Args)]
 pub struct WhoArgs {
@@ -47,15 +58,6 @@ pub struct WhoArgs {
 }
 
 impl WhoArgs {
-    /// This host alone, for what is always done so.
-    pub(crate) fn this_host() -> Self {
-        Self {
-            this_node_only: true,
-            manifest: Vec::new(),
-            ssh: SshArgs::default(),
-        }
-    }
-
     /// Which hosts that is.
     pub(crate) fn taking_part(&self) -> TakingPart {
         match (self.this_node_only, self.ssh.wanted()) {
@@ -76,28 +78,6 @@ impl WhoArgs {
             context.ui.warn(&format!("{node} cannot be reached: {why}"));
         }
         Ok(gathered)
-    }
-
-    /// How the cluster is looked at afterwards. On one host alone by its own apiserver, unless flags say otherwise: the one
-    /// that a kubeconfig names may be another host's, which is still stopped.
-    pub(crate) fn connection(
-        &self,
-        given: &ConnectionArgs,
-        looked: Option<&Looked>,
-    ) -> ConnectionArgs {
-        let own = looked.filter(|_| self.this_node_only && !given.names_cluster());
-        let admin = || Some(PathBuf::from(ADMIN_CONF)).filter(|path| path.exists());
-        let own = own
-            .and_then(own_apiserver)
-            .zip(given.kubeconfig.clone().or_else(admin));
-        match own {
-            None => given.clone(),
-            Some((server, kubeconfig)) => ConnectionArgs {
-                server: Some(server),
-                kubeconfig: Some(kubeconfig),
-                ..given.clone()
-            },
-        }
     }
 }
 
@@ -131,22 +111,8 @@ pub(crate) struct Planned {
 pub(crate) struct Accepted {
     /// That data is lost.
     pub(crate) data_loss: bool,
-    /// That nothing serves meanwhile.
+    /// That nothing can be written meanwhile.
     pub(crate) outage: bool,
-    /// That the cluster is made anew: nothing serves meanwhile, which is what it is for, and nothing of before is newer than
-    /// what comes of it.
-    pub(crate) anew: bool,
-}
-
-impl Accepted {
-    /// Of what makes the cluster anew.
-    pub(crate) fn anew(data_loss: bool) -> Self {
-        Self {
-            data_loss,
-            outage: true,
-            anew: true,
-        }
-    }
 }
 
 /// No step of the plan wants anything brought.

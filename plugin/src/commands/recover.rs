@@ -5,7 +5,7 @@ use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Recovering, recover as plan};
 
 use super::Context;
-use super::making::Making;
+use super::making::Planning;
 use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan};
 use super::restore::token;
 use crate::error::{Error, Verdict};
@@ -74,13 +74,16 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
         check_named(&args.who.manifest, &prospect)?;
         Ok(Planned { looked, prospect })
     };
-    let making = Making {
+    let planning = Planning {
         context,
         hosts: &hosts,
-        who: &args.who,
-        accepted: Accepted::anew(args.accept_data_loss),
+        this_node_only: args.who.this_node_only,
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            ..Accepted::default()
+        },
         how: &args.plan,
         bring: &Nothing,
     };
-    making.make_and_check(plan_of).await
+    planning.carry_out(plan_of).await
 }

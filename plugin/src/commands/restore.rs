@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::Context;
-use super::making::Making;
+use super::making::Planning;
 use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, check_named, no_plan};
 use crate::error::{Error, Verdict};
 use crate::files;
@@ -131,15 +131,18 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
         check_named(&args.who.manifest, &prospect)?;
         Ok(Planned { looked, prospect })
     };
-    let making = Making {
+    let planning = Planning {
         context,
         hosts: &hosts,
-        who: &args.who,
-        accepted: Accepted::anew(args.accept_data_loss),
+        this_node_only: args.who.this_node_only,
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            ..Accepted::default()
+        },
         how: &args.plan,
         bring: &snapshot,
     };
-    making.make_and_check(plan_of).await
+    planning.carry_out(plan_of).await
 }
 
 /// A name that no cluster had before.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Hosts;
 use crate::cli::ConnectionArgs;
 use crate::connection::Connection;
+use crate::error::Verdict;
 use crate::format::{counted, revision};
 use crate::runners::host::Host;
 
@@ -35,6 +36,16 @@ pub(crate) struct Checked {
     pub(crate) seen: Vec<String>,
     /// What is not as it should be, or could not be looked at.
     pub(crate) problems: Vec<String>,
+}
+
+impl Checked {
+    /// What that means for the cluster.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self.problems.is_empty() {
+            true => Verdict::Healthy,
+            false => Verdict::Degraded,
+        }
+    }
 }
 
 /// Looks at a cluster whose plan is done: the members, the nodes, the pods. Its revision must not be lower than this.

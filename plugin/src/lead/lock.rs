@@ -8,12 +8,13 @@ use etcd_operations::plan::make::Looked;
 use tokio::time::timeout;
 
 use super::gather::apiservers_elsewhere;
+use super::is_anew;
 use crate::cli::ConnectionArgs;
 use crate::connection::{ADMIN_CONF, Connection};
 use crate::created::Created;
 use crate::error::Error;
 use crate::lease::{LeaseGuard, Refusal, hold};
-use crate::ui::Ui;
+use crate::outcome::NoticeSink;
 
 /// How long one apiserver may take.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -23,6 +24,12 @@ const LIMIT: Duration = Duration::from_secs(4);
 pub(crate) struct Locked(Option<LeaseGuard>);
 
 impl Locked {
+    /// As where no apiserver takes it.
+    #[cfg(test)]
+    pub(crate) fn by_nobody() -> Self {
+        Self(None)
+    }
+
     /// Whether an apiserver has it.
     pub(crate) fn is_held(&self) -> bool {
         self.0.is_some()
@@ -31,12 +38,12 @@ impl Locked {
     /// Once the plan has begun on its hosts, which locks them: gives it back where a cluster is made anew. The Lease is of a
     /// state that is left, and nobody can do anything while nothing serves.
     pub(crate) async fn during(self, kind: PlanKind) -> Self {
-        match (kind, self.0) {
-            (PlanKind::Restore | PlanKind::Recover, Some(guard)) => {
+        match self.0 {
+            Some(guard) if is_anew(kind) => {
                 guard.give_back().await;
                 Self(None)
             }
-            (_, held) => Self(held),
+            held => Self(held),
         }
     }
 }
@@ -47,7 +54,7 @@ impl Locked {
 /// # Errors
 /// When somebody else holds it: who, what for, since when, and what lifts it.
 pub(crate) async fn lock(
-    ui: &Ui,
+    notices: &NoticeSink,
     created: &Created,
     connection: &ConnectionArgs,
     alone: &[Looked],
@@ -60,7 +67,7 @@ pub(crate) async fn lock(
         ..connection.clone()
     };
     for way in others.into_iter().map(by).chain([connection.clone()]) {
-        match timeout(LIMIT, by_apiserver(ui, created, &way, what)).await {
+        match timeout(LIMIT, by_apiserver(notices, created, &way, what)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(guard)) => return Ok(Locked(guard)),
             Ok(Err(error)) => return Err(error),
@@ -72,7 +79,7 @@ pub(crate) async fn lock(
 
 /// None: this apiserver does not take it. What the lock protects from needs an apiserver as well, or one of the plan's hosts.
 async fn by_apiserver(
-    ui: &Ui,
+    notices: &NoticeSink,
     created: &Created,
     way: &ConnectionArgs,
     what: &str,
@@ -85,7 +92,7 @@ async fn by_apiserver(
         }
     };
     created.bind(connection.control.clone(), connection.namespace.clone());
-    match hold(&connection, created, ui.notices(), what).await {
+    match hold(&connection, created, notices.clone(), what).await {
         Ok(guard) => Ok(Some(guard)),
         Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {

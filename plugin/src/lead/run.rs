@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use etcd_operations::host::{HostAnswer, HostRequest};
-use etcd_operations::plan::{Action, Direction, Plan, Stage, Step, StepRun};
+use etcd_operations::plan::{Action, Direction, Done, Plan, Stage, Step, StepRun};
 
 use super::{Hosts, turns};
 use crate::error::Error;
 use crate::format::counted;
+use crate::outcome::{Notice, NoticeSink};
 use crate::runners::host::Host;
-use crate::ui::Ui;
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -18,6 +18,28 @@ pub(crate) struct Led {
     pub(crate) runs: Vec<(u32, StepRun)>,
     /// How long each stage took, by its place in the plan.
     pub(crate) took: Vec<(usize, Duration)>,
+}
+
+impl Led {
+    /// Whether everything that was to be taken back was.
+    pub(crate) fn leaves_nothing(&self) -> bool {
+        self.runs.iter().all(|(_, run)| match run {
+            StepRun::Done { .. } => true,
+            StepRun::Undone { undone, .. } => undone.left.is_empty(),
+        })
+    }
+
+    /// The revision with which restored data begins, which is above all that was found on any host: afterwards there is no
+    /// lower one. None: nothing was restored.
+    pub(crate) fn least_revision(&self) -> Option<u64> {
+        let restored = self.runs.iter().filter_map(|(_, run)| match run {
+            StepRun::Done {
+                done: Done::Restored { revision_after, .. },
+            } => Some(*revision_after),
+            StepRun::Done { .. } | StepRun::Undone { .. } => None,
+        });
+        restored.max()
+    }
 }
 
 /// Brings what a plan needs to a host before a step that wants it.
@@ -31,7 +53,7 @@ pub(crate) trait Bring {
 /// # Errors
 /// The first step's that failed, after all of its stage have ended. What was done stays done.
 pub(crate) async fn lead(
-    ui: &Ui,
+    notices: &NoticeSink,
     hosts: &Hosts,
     plan: &Plan,
     bring: &impl Bring,
@@ -47,7 +69,7 @@ pub(crate) async fn lead(
         })
         .await;
         told(
-            ui,
+            notices,
             at + 1,
             plan.stages.len(),
             stage,
@@ -65,7 +87,11 @@ pub(crate) async fn lead(
 ///
 /// # Errors
 /// As [`lead`].
-pub(crate) async fn take_back(ui: &Ui, hosts: &Hosts, plan: &Plan) -> Result<Led, Error> {
+pub(crate) async fn take_back(
+    notices: &NoticeSink,
+    hosts: &Hosts,
+    plan: &Plan,
+) -> Result<Led, Error> {
     let mut led = Led::default();
     for (at, stage) in plan.stages.iter().enumerate().rev() {
         let begun = Instant::now();
@@ -89,7 +115,7 @@ pub(crate) async fn take_back(ui: &Ui, hosts: &Hosts, plan: &Plan) -> Result<Led
                 ..stage.clone()
             };
             told(
-                ui,
+                notices,
                 at + 1,
                 plan.stages.len(),
                 &shown,
@@ -122,7 +148,7 @@ async fn perform(
 }
 
 fn told(
-    ui: &Ui,
+    notices: &NoticeSink,
     number: usize,
     of: usize,
     stage: &Stage,
@@ -135,11 +161,11 @@ fn told(
         0 => format!("{:.1} s", took.as_secs_f64()),
         failed => format!("{} failed", counted(failed, "step")),
     };
-    ui.say(&format!(
+    notices(Notice::Told(format!(
         "[{number}/{of}] {} ({}): {ending}",
         stage.title,
         nodes.join(", ")
-    ));
+    )));
 }
 
 fn collect(led: &mut Led, stage: &Stage, ended: Vec<Result<StepRun, Error>>) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use etcd_operations::host::PlanOnHost;
-use etcd_operations::plan::{Plan, StepState};
+use etcd_operations::plan::{Action, Plan, StepState};
 
 /// How far a plan is.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +57,15 @@ impl PlanState {
         self.plan
             .steps()
             .all(|step| matches!(self.steps.get(&step.number), Some(StepState::Done { .. })))
+    }
+
+    /// Whether taking it back puts data out of service: what was written to a restored database that has taken the place of
+    /// the one before.
+    pub(crate) fn undo_loses_data(&self) -> bool {
+        self.plan.steps().any(|step| {
+            let restored = matches!(step.action, Action::SwapData { restored: true, .. });
+            restored && matches!(self.steps.get(&step.number), Some(StepState::Done { .. }))
+        })
     }
 
     /// Whether somebody has begun to take it back.

@@ -152,6 +152,17 @@ impl Host {
         }
     }
 
+    /// A host in memory.
+    #[cfg(test)]
+    pub(crate) fn in_memory(node: &str, way: impl HostWay + 'static) -> Self {
+        Self {
+            host: host_ref(node.to_owned(), None),
+            selection: Selection::default(),
+            way: Box::new(way),
+            notices: std::sync::Arc::new(|_| {}),
+        }
+    }
+
     /// The node's name.
     pub(crate) fn node(&self) -> &str {
         &self.host.node

@@ -10,10 +10,8 @@ use etcd_operations::manifest::{
 use etcd_operations::plan::make::{Wanted, manifest};
 
 use crate::commands::Context;
-use crate::commands::making::Making;
-use crate::commands::planned::{
-    Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
-};
+use crate::commands::making::Planning;
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, check_named, no_plan};
 use crate::error::{Error, Verdict};
 use crate::lead::Hosts;
 use crate::lead::gather::this_host;
@@ -285,10 +283,10 @@ async fn done(
         check_named(named, &prospect)?;
         Ok(Planned { looked, prospect })
     };
-    let making = Making {
+    let planning = Planning {
         context,
         hosts: &hosts,
-        who: &WhoArgs::this_host(),
+        this_node_only: true,
         accepted: Accepted {
             outage: how.accept_outage,
             ..Accepted::default()
@@ -296,7 +294,7 @@ async fn done(
         how: &how.plan,
         bring: &Nothing,
     };
-    making.make(plan_of).await
+    planning.carry_out(plan_of).await
 }
 
 #[cfg(test)]

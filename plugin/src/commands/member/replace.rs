@@ -5,7 +5,7 @@ use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Looked, Replacing, replace as plan};
 
 use crate::commands::Context;
-use crate::commands::making::Making;
+use crate::commands::making::Planning;
 use crate::commands::planned::{
     Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
 };
@@ -114,10 +114,10 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         let looked = vec![looked];
         Ok(Planned { looked, prospect })
     };
-    let making = Making {
+    let planning = Planning {
         context,
         hosts: &hosts,
-        who: &args.who,
+        this_node_only: args.who.this_node_only,
         accepted: Accepted {
             data_loss: args.accept_data_loss,
             ..Accepted::default()
@@ -125,7 +125,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         how: &args.plan,
         bring: &Nothing,
     };
-    making.make_and_check(plan_of).await
+    planning.carry_out(plan_of).await
 }
 
 /// The node whose member is to be replaced is not among the hosts.
