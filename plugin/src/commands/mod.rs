@@ -15,6 +15,7 @@ mod making_tests;
 pub mod manifest;
 pub mod member;
 pub mod members;
+mod operated;
 pub mod plan;
 pub mod planned;
 pub mod recover;

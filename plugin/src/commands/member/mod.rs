@@ -2,6 +2,8 @@
 
 mod add;
 mod change;
+#[cfg(test)]
+mod change_tests;
 mod look;
 mod move_leader;
 mod plan;
