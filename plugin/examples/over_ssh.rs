@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use clap::Parser;
 use etcd_operations::host::Ask;
-use kubectl_etcd::cli::ConnectionArgs;
+use kubectl_etcd::args::ConnectionArgs;
+use kubectl_etcd::args::ssh::SshArgs;
 use kubectl_etcd::error::Error;
-use kubectl_etcd::masters::{Candidate, find};
+use kubectl_etcd::masters::find;
 use kubectl_etcd::outcome::{Notice, NoticeSink};
-use kubectl_etcd::ssh::{SshArgs, SshError, SshHost};
+use kubectl_etcd::ssh::{Candidate, SshError, SshHost};
 use serde_json::{Value, json};
 
 /// Asks the control-plane nodes something over ssh.
@@ -46,7 +47,8 @@ struct Arguments {
 async fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::parse();
-    let found = match find(&arguments.ssh, &arguments.connection).await {
+    let targets = arguments.ssh.targets();
+    let found = match find(&targets, &arguments.connection.clone().options()).await {
         Ok(found) => found,
         Err(error) => {
             eprintln!("{}", error.chain());
@@ -78,7 +80,7 @@ async fn done(arguments: &Arguments, candidate: &Candidate) -> Result<Value, Ssh
             eprintln!("{text}");
         }
     });
-    let host = SshHost::connect(candidate, &arguments.ssh.options(), notices).await?;
+    let host = SshHost::connect(candidate, &arguments.ssh.targets().options, notices).await?;
     let mut told = Value::Null;
     let path = arguments.path.clone().unwrap_or_default();
     if let Some(file) = &arguments.put {

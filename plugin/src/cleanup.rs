@@ -10,12 +10,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client};
 
-use crate::connection::{chain, clock};
+use crate::connection::{Connection, chain, clock};
 use crate::error::Error;
 use crate::owner::{OWNER_ANNOTATION, Process};
 use crate::runners::payload::{Parts, all_parts};
 use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, RUN_LABEL};
-use crate::session::Session;
 use crate::viewers;
 
 /// A pod whose deletion is not confirmed so long after its time is removed from the API alone.
@@ -36,44 +35,40 @@ pub struct Cleaned {
     pub in_use: Vec<String>,
 }
 
-impl Session {
-    /// Removes leftovers: Jobs and Pods of runs that are over, and the carried program where no Job or CronJob refers to
-    /// it. With `dry_run` it only says what it would remove.
-    ///
-    /// # Errors
-    /// What the apiserver says; or that there is none.
-    pub async fn cleanup(&self, dry_run: bool) -> Result<Cleaned, Error> {
-        let connection = &self.cluster()?.connection;
-        let (client, namespace) = (&connection.control, &connection.namespace);
-        let failed = |error: kube::Error| {
-            Error::failed(format!(
-                "cleaning up in the namespace {namespace}: {}",
-                chain(&error)
-            ))
-        };
-        let mut cleaned = dead_runs(client, namespace, dry_run)
-            .await
-            .map_err(failed)?;
-        // After the dead Jobs are gone they refer to nothing.
-        let gone: Vec<_> = cleaned
-            .removed
-            .iter()
-            .filter_map(|name| name.strip_prefix("job/"))
-            .map(str::to_owned)
-            .collect();
-        let unused = unused_parts(client, namespace, &gone)
-            .await
-            .map_err(failed)?;
-        let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-        for name in unused.into_keys() {
-            if !dry_run {
-                ignore_missing(api.delete(&name, &DeleteParams::default()).await)
-                    .map_err(failed)?;
-            }
-            cleaned.programs.push(format!("configmap/{name}"));
+/// Removes leftovers: Jobs and Pods of runs that are over, and the carried program where no Job or CronJob refers to
+/// it. With `dry_run` it only says what it would remove.
+///
+/// # Errors
+/// What the apiserver says.
+pub(crate) async fn clean_up(connection: &Connection, dry_run: bool) -> Result<Cleaned, Error> {
+    let (client, namespace) = (&connection.control, &connection.namespace);
+    let failed = |error: kube::Error| {
+        Error::failed(format!(
+            "cleaning up in the namespace {namespace}: {}",
+            chain(&error)
+        ))
+    };
+    let mut cleaned = dead_runs(client, namespace, dry_run)
+        .await
+        .map_err(failed)?;
+    // After the dead Jobs are gone they refer to nothing.
+    let gone: Vec<_> = cleaned
+        .removed
+        .iter()
+        .filter_map(|name| name.strip_prefix("job/"))
+        .map(str::to_owned)
+        .collect();
+    let unused = unused_parts(client, namespace, &gone)
+        .await
+        .map_err(failed)?;
+    let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    for name in unused.into_keys() {
+        if !dry_run {
+            ignore_missing(api.delete(&name, &DeleteParams::default()).await).map_err(failed)?;
         }
-        Ok(cleaned)
+        cleaned.programs.push(format!("configmap/{name}"));
     }
+    Ok(cleaned)
 }
 
 /// Removes what dead runs left; errors are for the next time.

@@ -11,10 +11,9 @@ use std::time::Duration;
 use clap::CommandFactory;
 
 use crate::clean::clean;
-use crate::cli::{Cli, ConnectionArgs};
+use crate::cli::Cli;
+use crate::connection::ConnectionOptions;
 
-/// The name this program has when kubectl asks it for completions.
-pub const PROGRAM: &str = "kubectl_complete-etcd";
 /// How long the cluster may take to tell its nodes: somebody waits with a finger on the key.
 const NODES_LIMIT: Duration = Duration::from_millis(1500);
 /// cobra's `ShellCompDirectiveNoFileComp`: what is offered is all there is.
@@ -149,8 +148,8 @@ fn nodes(words: &[OsString], prefix: &Prefix) -> Vec<Offer> {
 }
 
 /// The connection flags among words that may be no complete command line.
-fn connection(words: &[OsString]) -> ConnectionArgs {
-    let mut args = ConnectionArgs::default();
+fn connection(words: &[OsString]) -> ConnectionOptions {
+    let mut args = ConnectionOptions::default();
     let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
         let (flag, value) = match word.split_once('=') {

@@ -6,8 +6,10 @@ mod identity;
 mod kubeconfig;
 mod kuberc;
 mod login;
+mod options;
 mod proxied;
 mod reading;
+mod token;
 mod verdict;
 
 use std::time::Duration;
@@ -21,13 +23,13 @@ use tower::util::MapErrLayer;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::cli::ConnectionArgs;
 use crate::error::Error;
 use credentials::{Bearer, LoggedIn};
 use kubeconfig::{Loaded, Proxy};
 
 pub(crate) use identity::{ClusterIdentity, identity};
 pub(crate) use kubeconfig::{ADMIN_CONF, current_context};
+pub use options::ConnectionOptions;
 pub(crate) use verdict::{Readiness, Refusals, Verdict, chain, judge, readiness};
 
 /// How long a TCP and TLS handshake may take.
@@ -69,7 +71,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the kubeconfig or what it points to cannot be used, or its login plugin gives no credentials.
-    pub(crate) async fn prepare(args: &ConnectionArgs) -> Result<Self, Error> {
+    pub(crate) async fn prepare(args: &ConnectionOptions) -> Result<Self, Error> {
         let Loaded {
             mut config,
             credentials,

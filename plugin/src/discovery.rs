@@ -14,8 +14,7 @@ use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
 use kube::api::{ListParams, ObjectList};
 use kube::{Api, Client};
 
-use crate::masters::claim::is_node_name;
-use crate::masters::host_of;
+use crate::host_name::{HostName, is_node_name};
 pub(crate) use pods::ExecTarget;
 pub use trust::{LeftAlone, NotBelieved};
 
@@ -45,7 +44,7 @@ impl Node {
         match &self.etcd {
             Etcd::Found(target) => urls.any(|url| target.peer_urls.contains(url)),
             Etcd::Unknown { addresses, .. } => urls.any(|url| {
-                let host = host_of(url);
+                let host = HostName::of_url(url).ok();
                 host.is_some_and(|host| addresses.iter().any(|one| host.is_same(one)))
             }),
             Etcd::Absent { .. } | Etcd::External { .. } => false,

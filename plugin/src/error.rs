@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use etcd_operations::failure::{Failure, FailureKind};
+
 /// How a command that could do its work judges what it saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
@@ -146,6 +148,47 @@ impl StdError for Error {
         self.source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// What an operation on files failed with.
+impl From<FailureKind> for ErrorKind {
+    fn from(kind: FailureKind) -> Self {
+        match kind {
+            FailureKind::Corrupt => Self::QuorumLostOrDamaged,
+            FailureKind::Refused => Self::Refused,
+            FailureKind::Interrupted => Self::Interrupted,
+            FailureKind::Unreachable
+            | FailureKind::Unauthorized
+            | FailureKind::NoQuorum
+            | FailureKind::NoSpace
+            | FailureKind::Missing
+            | FailureKind::Other => Self::Failed,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let mut error = Self::new(failure.kind.into(), failure.message);
+        error.hints.extend(failure.hint);
+        error
+    }
+}
+
+/// What is damaged is not what could not be read.
+impl From<etcd_datadir::Error> for Error {
+    fn from(error: etcd_datadir::Error) -> Self {
+        let kind = match &error {
+            etcd_datadir::Error::Damaged { .. } => ErrorKind::QuorumLostOrDamaged,
+            etcd_datadir::Error::Refused { .. } => ErrorKind::Refused,
+            etcd_datadir::Error::Cancelled => ErrorKind::Interrupted,
+            // The disk, the path, a limit of the library, and what later versions of it may add.
+            _ => ErrorKind::Failed,
+        };
+        // The message is the library's own; its causes stay below it.
+        let message = error.to_string();
+        Self::new(kind, message).caused_by(error)
     }
 }
 

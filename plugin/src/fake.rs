@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::cli::ConnectionArgs;
+use crate::connection::ConnectionOptions;
 
 /// What the server does with a request, by its path and query.
 pub(crate) enum Reply {
@@ -75,14 +75,14 @@ pub(crate) async fn serve_requests(
 }
 
 /// The flags that lead there.
-pub(crate) fn flags(address: SocketAddr) -> ConnectionArgs {
-    ConnectionArgs {
+pub(crate) fn flags(address: SocketAddr) -> ConnectionOptions {
+    ConnectionOptions {
         // An empty file counts: what the machine has in ~/.kube is nobody's business here.
         kubeconfig: None,
         server: Some(format!("http://{address}")),
         token: Some("test".into()),
         namespace: Some("kube-system".into()),
-        ..ConnectionArgs::default()
+        ..ConnectionOptions::default()
     }
 }
 

@@ -23,7 +23,6 @@ use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
 use crate::owner::{Owner, Process};
 use crate::runners::trouble::api_error;
-use crate::session::{Cluster, Session};
 
 /// Where the Lease is, whatever namespace Jobs run in: two who work in different ones must not work at the same time. It is in
 /// every cluster.
@@ -102,34 +101,25 @@ impl LeaseGuard {
     }
 }
 
-impl Session {
-    /// Takes the lock for `what`, a fragment such as `defrag`.
-    ///
-    /// # Errors
-    /// When somebody else holds it: who, what for, since when, and what lifts it.
-    pub async fn lock(&self, what: &str) -> Result<LeaseGuard, Error> {
-        match self.cluster() {
-            Ok(cluster) => lock_cluster(cluster, what, self.notices()).await,
-            Err(_) => {
-                file::lock(Path::new(file::FOLDER), what).map(|file| LeaseGuard(Held::File(file)))
-            }
-        }
-    }
-}
-
-async fn lock_cluster(
-    cluster: &Cluster,
+/// Takes the lock through the apiserver.
+///
+/// # Errors
+/// When somebody else holds it: who, what for, since when, and what lifts it.
+pub(crate) async fn lock_cluster(
+    connection: &Connection,
+    created: &Created,
     what: &str,
     notices: &NoticeSink,
 ) -> Result<LeaseGuard, Error> {
-    let (connection, created) = (&cluster.connection, &cluster.created);
     match hold(connection, created, notices.clone(), what).await {
         Ok(guard) => Ok(guard),
         Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {
             let error = api_error("taking the lock", &error);
             match error.kind {
-                RunErrorKind::WritesRefused | RunErrorKind::ApiserverLost => {
+                RunErrorKind::WritesRefused
+                | RunErrorKind::ApiserverLost
+                | RunErrorKind::EtcdLost => {
                     notices(Notice::Warning(format!(
                         "no lock could be taken, so take care that nobody else works on this etcd now ({})",
                         error.message
@@ -140,6 +130,14 @@ async fn lock_cluster(
             }
         }
     }
+}
+
+/// Takes the lock of this host, where there is no apiserver.
+///
+/// # Errors
+/// As [`lock_cluster`], and when others could reach the lock.
+pub(crate) fn lock_host(what: &str) -> Result<LeaseGuard, Error> {
+    file::lock(Path::new(file::FOLDER), what).map(|file| LeaseGuard(Held::File(file)))
 }
 
 /// Takes the Lease and renews it from now on.

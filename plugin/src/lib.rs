@@ -3,6 +3,7 @@
 //! Data goes one way: command line, operation or plan, targets, runner, reports, view. Only `ui` and the views write to
 //! the terminal.
 
+pub mod args;
 pub mod assess;
 pub mod carried;
 mod clean;
@@ -10,7 +11,7 @@ pub mod cleanup;
 pub mod cli;
 pub mod commands;
 pub mod completion;
-mod connection;
+pub mod connection;
 pub mod created;
 pub mod discovery;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod error;
 mod fake;
 mod files;
 mod format;
+pub mod host_name;
 mod input;
 mod lead;
 mod lease;
@@ -30,8 +32,10 @@ mod rights;
 mod runners;
 mod schedule;
 pub mod session;
+mod spool;
 pub mod ssh;
 pub mod ui;
 mod user_cache;
+pub mod via;
 mod viewers;
 pub mod views;

@@ -5,43 +5,14 @@ mod cache;
 pub(crate) mod claim;
 pub(crate) mod reach;
 
-use crate::cli::ConnectionArgs;
+use crate::connection::ConnectionOptions;
 use crate::connection::identity;
 use crate::error::Error;
-use crate::ssh::{Destination, HostName, NotAHostName, SshArgs};
+use crate::host_name::HostName;
+use crate::ssh::{Candidate, Origin, SshTargets};
 
 pub(crate) use cache::remember;
 use cache::{Known, recall};
-
-/// A host that is a control-plane node, or may be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// The node's name, where it is known: a label, which ssh gets only as [`Candidate::alias`].
-    pub node: Option<String>,
-    /// Where it is, as ssh takes it: to be tried in this order.
-    pub addresses: Vec<Destination>,
-    /// What was told as its name or address and is not given to ssh.
-    pub left_out: Vec<NotAHostName>,
-    /// Who says so.
-    pub origin: Origin,
-}
-
-/// Who says where a control-plane node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// `--ssh NODE=ADDRESS`.
-    Ssh,
-    /// `--master HOST`.
-    Master,
-    /// The last time the cluster answered.
-    Cache,
-    /// The etcd of another control-plane node, which has it as a member.
-    Member,
-    /// A plan that was begun there.
-    Plan,
-    /// The server in the kubeconfig.
-    Kubeconfig,
-}
 
 /// The candidates, and where they come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,97 +25,14 @@ pub struct Found {
     pub complete: bool,
 }
 
-impl Candidate {
-    /// A host of which the user typed the address.
-    pub(crate) fn typed(node: Option<String>, address: Destination, origin: Origin) -> Self {
-        Self {
-            node,
-            addresses: vec![address],
-            left_out: Vec::new(),
-            origin,
-        }
-    }
-
-    /// A host that somebody else tells of. What is no host name is left out and kept for the message.
-    pub(crate) fn told(
-        node: Option<String>,
-        addresses: impl IntoIterator<Item = Result<HostName, NotAHostName>>,
-        origin: Origin,
-    ) -> Self {
-        let mut left_out: Vec<NotAHostName> = Vec::new();
-        let mut known = Vec::new();
-        for address in addresses {
-            match address {
-                Ok(host) => known.push(Destination::from(host)),
-                Err(error) => left_out.push(error),
-            }
-        }
-        let name = node.as_deref().map(HostName::parse);
-        left_out.extend(name.and_then(Result::err));
-        Self {
-            node,
-            addresses: known,
-            left_out,
-            origin,
-        }
-    }
-
-    /// What it is called in messages.
-    pub fn name(&self) -> &str {
-        let address = self.addresses.first().map(Destination::as_str);
-        self.node.as_deref().or(address).unwrap_or("a host")
-    }
-
-    /// Whether its address was given on the command line.
-    pub(crate) fn is_given(&self) -> bool {
-        match self.origin {
-            Origin::Ssh | Origin::Master => true,
-            Origin::Cache | Origin::Member | Origin::Plan | Origin::Kubeconfig => false,
-        }
-    }
-
-    /// Its name, where the user's configuration of ssh may know it: never for an address that was given.
-    pub(crate) fn alias(&self) -> Option<HostName> {
-        let name = self.node.as_deref().filter(|_| !self.is_given())?;
-        HostName::parse(name).ok()
-    }
-
-    /// Whether its name may stand for it where ssh's configuration has it lead to this host.
-    ///
-    /// A node's name is the apiserver's word. A member's is whatever its etcd was started with: it counts only where it
-    /// leads to where the member is, so that it cannot point at another host of the user's.
-    pub(crate) fn may_be_called(&self, leads_to: &str) -> bool {
-        match self.origin {
-            Origin::Cache => true,
-            Origin::Member | Origin::Plan => {
-                let mut hosts = self.addresses.iter().filter_map(Destination::host);
-                hosts.any(|host| host.is_same(leads_to))
-            }
-            Origin::Ssh | Origin::Master | Origin::Kubeconfig => false,
-        }
-    }
-
-    /// The words by which it is known: its name and its addresses.
-    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
-        let addresses = self.addresses.iter().map(Destination::as_str);
-        self.node.iter().map(String::as_str).chain(addresses)
-    }
-
-    /// Whether both are of one node, by its name or an address.
-    pub(crate) fn is_of(&self, other: &Self) -> bool {
-        self.words()
-            .any(|word| other.words().any(|one| one == word))
-    }
-}
-
 /// Looks for the control-plane nodes, without asking any.
 ///
 /// # Errors
 /// When there is nothing to go by: no flag, no kubeconfig.
-pub async fn find(ssh: &SshArgs, connection: &ConnectionArgs) -> Result<Found, Error> {
+pub async fn find(ssh: &SshTargets, connection: &ConnectionOptions) -> Result<Found, Error> {
     let named: Vec<Candidate> = named(ssh);
     // Who names masters means these and no others.
-    if !ssh.master.is_empty() {
+    if !ssh.masters.is_empty() {
         return Ok(found(named, "from --master", true));
     }
     let cluster = match identity(connection) {
@@ -172,12 +60,12 @@ pub async fn find(ssh: &SshArgs, connection: &ConnectionArgs) -> Result<Found, E
 }
 
 /// Those of the command line.
-fn named(ssh: &SshArgs) -> Vec<Candidate> {
+fn named(ssh: &SshTargets) -> Vec<Candidate> {
     let at = ssh
-        .addresses()
-        .into_iter()
-        .map(|(node, address)| Candidate::typed(Some(node), address, Origin::Ssh));
-    let masters = ssh.master.iter();
+        .addresses
+        .iter()
+        .map(|(node, address)| Candidate::typed(Some(node.clone()), address.clone(), Origin::Ssh));
+    let masters = ssh.masters.iter();
     let masters = masters.map(|address| Candidate::typed(None, address.clone(), Origin::Master));
     at.chain(masters).collect()
 }
@@ -214,15 +102,10 @@ pub(crate) fn told(candidates: &[Candidate], whence: &str) -> String {
     format!("control-plane nodes, {whence}: {names}")
 }
 
-/// The host of a URL, if it has one.
-pub(crate) fn host_of(url: &str) -> Option<HostName> {
-    HostName::of_url(url).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ssh::NodeAddress;
+    use crate::ssh::Destination;
 
     fn known() -> Known {
         let nodes = [("m1", "10.0.0.1"), ("m2", "10.0.0.2")];
@@ -230,20 +113,18 @@ mod tests {
         Known::new("https://10.0.0.9:6443", nodes.into())
     }
 
-    fn ssh(at: &[(&str, &str)], masters: &[&str]) -> SshArgs {
-        SshArgs {
-            ssh: at
+    fn ssh(at: &[(&str, &str)], masters: &[&str]) -> SshTargets {
+        SshTargets {
+            wanted: true,
+            addresses: at
                 .iter()
-                .map(|(node, address)| NodeAddress::At {
-                    node: (*node).into(),
-                    address: Destination::typed(address).unwrap(),
-                })
+                .map(|(node, address)| ((*node).into(), Destination::typed(address).unwrap()))
                 .collect(),
-            master: masters
+            masters: masters
                 .iter()
                 .map(|one| Destination::typed(one).unwrap())
                 .collect(),
-            ..SshArgs::default()
+            ..SshTargets::default()
         }
     }
 
@@ -286,9 +167,9 @@ mod tests {
     #[tokio::test]
     async fn masters_that_are_named_are_all_there_are() {
         let args = ssh(&[("m1", "10.0.0.1")], &["10.0.0.2"]);
-        let nowhere = ConnectionArgs {
+        let nowhere = ConnectionOptions {
             kubeconfig: Some("/nowhere".into()),
-            ..ConnectionArgs::default()
+            ..ConnectionOptions::default()
         };
         let found = find(&args, &nowhere).await.unwrap();
         assert_eq!(found.candidates.len(), 2);
@@ -301,7 +182,7 @@ mod tests {
             .unwrap();
         assert!(only_ssh.told.contains("from --ssh"), "{}", only_ssh.told);
         assert!(found.complete && !only_ssh.complete);
-        let error = find(&SshArgs::default(), &nowhere).await.unwrap_err();
+        let error = find(&SshTargets::default(), &nowhere).await.unwrap_err();
         assert!(
             error.hints.iter().any(|hint| hint.contains("--master")),
             "{error:?}"

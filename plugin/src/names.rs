@@ -1,12 +1,12 @@
 //! Names that are wanted without opening a session: of the cluster, for a file; of the nodes, for completion.
 
-use crate::cli::ConnectionArgs;
+use crate::connection::ConnectionOptions;
 use crate::connection::{Connection, current_context};
 use crate::discovery::discover;
 use crate::error::Error;
 
 /// What people call this cluster: the cluster or context they named, else the current context. None without a kubeconfig.
-pub(crate) fn of_cluster(connection: &ConnectionArgs) -> Option<String> {
+pub(crate) fn of_cluster(connection: &ConnectionOptions) -> Option<String> {
     if let Some(name) = connection.cluster.as_ref().or(connection.context.as_ref()) {
         return Some(name.clone());
     }
@@ -17,7 +17,7 @@ pub(crate) fn of_cluster(connection: &ConnectionArgs) -> Option<String> {
 ///
 /// # Errors
 /// When the kubeconfig cannot be used or the apiserver does not tell.
-pub(crate) async fn of_nodes(connection: &ConnectionArgs) -> Result<Vec<String>, Error> {
+pub(crate) async fn of_nodes(connection: &ConnectionOptions) -> Result<Vec<String>, Error> {
     let connection = Connection::prepare(connection).await?;
     let found = discover(&connection.control)
         .await

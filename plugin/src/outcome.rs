@@ -7,8 +7,8 @@ use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::report::Report;
 use etcd_operations::wire::Progress;
 
-use crate::cli::Via;
 use crate::error::{Error, ErrorKind};
+use crate::via::Via;
 
 /// How one operation ended on one node.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,13 @@ pub struct Outcome {
     pub took: Duration,
     /// The report, or why there is none.
     pub result: Result<Report, RunError>,
+}
+
+impl Outcome {
+    /// Whether there is no report because the apiserver was lost, itself or its etcd.
+    pub(crate) fn is_without_apiserver(&self) -> bool {
+        matches!(&self.result, Err(error) if error.kind.is_without_apiserver())
+    }
 }
 
 /// What sort of trouble kept an operation from being done.
@@ -58,12 +65,21 @@ pub enum RunErrorKind {
     NotReached,
     /// There is no etcd on this node to do it with.
     NoEtcd,
-    /// The apiserver does not answer any more, or lost its etcd.
+    /// The apiserver does not answer any more.
     ApiserverLost,
+    /// The apiserver takes requests, and has no etcd that does them.
+    EtcdLost,
     /// The job's pod vanished, or ended without a report.
     Lost,
     /// Anything else the apiserver said.
     Other,
+}
+
+impl RunErrorKind {
+    /// Whether nothing more can be done through the apiserver, be it gone itself or its etcd.
+    pub fn is_without_apiserver(self) -> bool {
+        matches!(self, Self::ApiserverLost | Self::EtcdLost)
+    }
 }
 
 /// Why an operation was not done on a node. The message is a lower-case fragment.
@@ -123,6 +139,8 @@ pub enum Notice {
         /// How far.
         progress: Progress,
     },
+    /// No more progress comes for now.
+    ProgressEnded,
     /// Something that was done beside the work.
     Told(String),
     /// Something that does not stop the work but should be known.
@@ -139,6 +157,7 @@ pub(crate) fn run_error(node: &str, error: &RunError) -> Error {
         | RunErrorKind::KubeletSilent
         | RunErrorKind::EtcdNotRunning
         | RunErrorKind::ApiserverLost
+        | RunErrorKind::EtcdLost
         | RunErrorKind::NotReached
         | RunErrorKind::OperationFailed(FailureKind::Unreachable) => ErrorKind::NothingReached,
         RunErrorKind::OperationFailed(FailureKind::NoQuorum | FailureKind::Corrupt) => {

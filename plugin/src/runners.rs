@@ -5,6 +5,7 @@ pub(crate) mod exec;
 pub(crate) mod host;
 pub(crate) mod launch;
 pub(crate) mod local;
+pub(crate) mod mounts;
 pub(crate) mod output;
 pub(crate) mod payload;
 pub(crate) mod podspec;
@@ -16,8 +17,8 @@ use std::time::Duration;
 
 use etcd_operations::operation::Operation;
 
-use crate::cli::Via;
 use crate::outcome::{RunError, RunErrorKind};
+use crate::via::Via;
 
 /// How long after its operation's own limit the cluster ends what is left of a run.
 const DEADLINE_AFTER: Duration = Duration::from_secs(60);

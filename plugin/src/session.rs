@@ -1,8 +1,10 @@
 //! A command's way to the nodes: the apiserver or this host, the control-plane nodes, and the runner that works.
 
+mod chores;
 mod fetch;
 mod namespace;
 mod open;
+mod options;
 mod round;
 
 use std::future::Future;
@@ -17,7 +19,6 @@ use etcd_operations::report::Report;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use crate::cli::Via;
 use crate::connection::{Connection, Readiness, readiness};
 use crate::created::Created;
 pub use crate::discovery::{ApiView, Etcd, LeftAlone, Node};
@@ -29,7 +30,9 @@ use crate::runners::host::Host;
 use crate::runners::program::Program;
 use crate::runners::{self, exec, local};
 use crate::user_cache::UserCache;
+use crate::via::Via;
 pub use fetch::{Checked, Compared, Destination, MemberOn, Saved};
+pub use options::FleetOptions;
 use round::Round;
 
 /// How long an apiserver that is in order again may take to say so.
@@ -149,7 +152,7 @@ impl Session {
 
     /// Whether the apiserver was lost for every node and is in order again: etcd has elected another leader, say.
     async fn is_back(&self, ended: &[Outcome]) -> bool {
-        let lost = |outcome: &Outcome| matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost);
+        let lost = Outcome::is_without_apiserver;
         match self.cluster() {
             Ok(cluster) if !ended.is_empty() && ended.iter().all(lost) => {
                 let ready = readiness(&cluster.connection.control);
@@ -200,10 +203,7 @@ impl Session {
 
     /// The apiserver was lost in between, and this host is one of the nodes: then it is asked directly.
     async fn rescue_here(&self, ended: &mut [Outcome], operation: &Operation) {
-        let lost = |outcome: &Outcome| {
-            outcome.via.is_none()
-                || matches!(&outcome.result, Err(error) if error.kind == RunErrorKind::ApiserverLost)
-        };
+        let lost = |outcome: &Outcome| outcome.via.is_none() || outcome.is_without_apiserver();
         if !matches!(self.ground, Ground::Cluster(_))
             || self.forced.is_some()
             || !ended.iter().all(lost)

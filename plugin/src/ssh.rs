@@ -4,13 +4,14 @@
 //! A node that is connected has the program this plugin carries, checked, and runs it as root. What is asked of it is safe
 //! to ask again, so a connection that breaks is made anew and the question asked again for a while.
 
-mod args;
 mod bring;
+mod candidate;
 mod destination;
 mod error;
 mod files;
 mod link;
 mod master;
+mod options;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,13 +24,13 @@ use etcd_operations::wire::Progress;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use crate::masters::Candidate;
 use crate::outcome::{Notice, NoticeSink};
-pub(crate) use args::at_address;
-pub use args::{NodeAddress, SshArgs, SshOptions};
-pub use destination::{Destination, HostName, NotAHostName};
+pub use candidate::{Candidate, Origin};
+pub use destination::Destination;
 pub use error::{SshError, SshErrorKind};
 use link::Link;
+pub(crate) use options::at_address;
+pub use options::{SshOptions, SshTargets};
 
 /// How long a connection that was lost is tried to be made anew: a host that lost its power is often back by then.
 const PATIENCE: Duration = Duration::from_secs(120);

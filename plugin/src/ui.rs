@@ -152,6 +152,7 @@ impl Ui {
                 node,
                 progress: now,
             } => progress.update(&node, &now),
+            Notice::ProgressEnded => progress.finish(),
         })
     }
 

@@ -11,9 +11,9 @@ use etcd_operations::report::{
 use etcd_operations::target::Target;
 
 use super::{Asked, Scheduled, Scope, assess, model::Status};
-use crate::cli::Via;
 use crate::discovery::{ApiView, Etcd, LeftAlone, Node};
 use crate::outcome::{Outcome, RunError};
+use crate::via::Via;
 
 /// The time at which everything is assessed.
 pub(crate) const NOW: &str = "2026-11-21T12:00:00Z";

@@ -1,16 +1,64 @@
 //! From the members' answers to a linearizable read to whether the cluster does its work.
 
 use etcd_operations::failure::FailureKind;
-use etcd_operations::report::{AlarmKind, HealthReport, Member, Report};
+use etcd_operations::report::{API_VERSION, AlarmKind, HealthReport, Member, Report};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::Scope;
 use super::model::{Problem, VerdictWord};
 use super::rows::{alarm_word, failure_word, run_error_word};
 use crate::discovery::{Etcd, Node};
+use crate::error::Verdict;
 use crate::format::counted;
 use crate::outcome::{Outcome, RunErrorKind};
-use crate::views::API_VERSION;
-use crate::views::health::{Health, HealthRow};
+
+/// Whether the members do their work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// `Health`.
+    pub kind: &'static str,
+    /// The verdict: decides the exit code.
+    pub verdict: VerdictWord,
+    /// The verdict in a sentence.
+    pub summary: String,
+    /// One row a control-plane node.
+    pub members: Vec<HealthRow>,
+}
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthRow {
+    /// The node.
+    pub node: String,
+    /// The member's name by its flags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// Its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_id: Option<String>,
+    /// Whether it answered a linearizable read and has no alarm.
+    pub healthy: bool,
+    /// How long the read took, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_us: Option<u64>,
+    /// Its alarms.
+    pub alarms: Vec<String>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+impl Health {
+    /// What the process ends with.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.verdict()
+    }
+}
 
 /// Judges the answers to [`etcd_operations::operation::Operation::Health`].
 pub fn judge(nodes: &[Node], outcomes: &[Outcome], scope: Scope) -> Health {
@@ -212,7 +260,7 @@ fn summary(verdict: VerdictWord, rows: &[HealthRow], scope: Scope, elsewhere: &[
 mod tests {
     use super::*;
     use crate::assess::fixtures::{Cluster, id};
-    use crate::cli::Via;
+    use crate::via::Via;
     use etcd_operations::failure::Answer;
 
     fn answered(cluster: &Cluster, asked: usize, scope: Scope) -> Health {

@@ -3,6 +3,7 @@
 //! Evidence is what etcd and the nodes say. The API's word on Pods and Nodes is not used: a crash-looping etcd is shown
 //! there as `1/1 Running`, a dead node as `Ready` for minutes.
 
+pub mod doctor;
 mod evidence;
 pub mod health;
 mod majority;

@@ -1,5 +1,6 @@
 //! How a cluster is: what `status` shows and what it prints as JSON.
 
+use etcd_operations::report::AlarmKind;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -10,7 +11,7 @@ use crate::error::Verdict;
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// [`crate::views::API_VERSION`].
+    /// [`etcd_operations::report::API_VERSION`].
     pub api_version: &'static str,
     /// `Status`.
     pub kind: &'static str,
@@ -303,4 +304,43 @@ pub struct Warning {
     /// What would help: a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The alarm that it is about, where it is about one.
+    #[serde(skip)]
+    pub alarm: Option<AlarmKind>,
+}
+
+impl Warning {
+    /// One that degrades the cluster.
+    pub(super) fn degrading(reason: Reason, message: String) -> Self {
+        Self {
+            severity: Severity::Warning,
+            reason,
+            message,
+            hint: None,
+            alarm: None,
+        }
+    }
+
+    /// One that is only worth knowing.
+    pub(super) fn note(reason: Reason, message: String) -> Self {
+        Self {
+            severity: Severity::Note,
+            reason,
+            message,
+            hint: None,
+            alarm: None,
+        }
+    }
+
+    /// About this alarm.
+    pub(super) fn alarm(mut self, alarm: AlarmKind) -> Self {
+        self.alarm = Some(alarm);
+        self
+    }
+
+    /// With what would help.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }

@@ -332,7 +332,7 @@ pub(crate) fn run_error_word(error: &RunError) -> &'static str {
         RunErrorKind::OtherVersion => "other version",
         RunErrorKind::NotReached => "not reached",
         RunErrorKind::NoEtcd => "no etcd here",
-        RunErrorKind::ApiserverLost => "apiserver lost",
+        RunErrorKind::ApiserverLost | RunErrorKind::EtcdLost => "apiserver lost",
         RunErrorKind::Lost => "pod vanished",
         RunErrorKind::Other => "failed",
     }

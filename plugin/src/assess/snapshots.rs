@@ -78,7 +78,7 @@ fn late(evidence: &Evidence<'_>, schedule: &Scheduled) -> Option<Warning> {
         ),
         None => format!("no verified snapshot is there{place}, and one is due every {every}"),
     };
-    let warning = super::warnings::warning(Reason::SnapshotOverdue, message);
+    let warning = Warning::degrading(Reason::SnapshotOverdue, message);
     Some(warning.hint("kubectl etcd snapshot schedule show says why"))
 }
 

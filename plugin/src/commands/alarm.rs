@@ -5,8 +5,8 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::{Alarm, AlarmKind, AlarmReport, Report};
 
 use super::{Context, answered_survey, none_answered, survey};
+use crate::args::{FleetArgs, OutputArgs};
 use crate::assess::model::{Role, Row, Status};
-use crate::cli::{FleetArgs, OutputArgs};
 use crate::discovery::Node;
 use crate::error::{Error, Verdict};
 use crate::format::{bytes, percent};

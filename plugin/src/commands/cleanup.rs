@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Context;
-use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::error::{Error, Verdict};
 use crate::views::cleanup::Cleanup;
 

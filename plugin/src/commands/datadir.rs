@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use etcd_datadir::datadir::{DataDir, InspectOptions, inspect as inspect_dir, rank};
 
-use crate::cli::OutputArgs;
+use crate::args::OutputArgs;
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::files;
 use crate::ui::Ui;
@@ -120,7 +120,7 @@ async fn one(ui: &Ui, dir: &Path, args: &InspectArgs) -> Result<DataDir, Error> 
         inspect_dir(&dir, &options, on_progress)
     })
     .await?
-    .map_err(files::error)
+    .map_err(Error::from)
 }
 
 fn verdict(view: &DataDirs) -> Verdict {

@@ -8,10 +8,10 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
 use super::{Context, answered_survey, node_named, survey};
+use crate::args::{FleetArgs, OutputArgs};
 use crate::assess::LAG_ENTRIES;
 use crate::assess::model::{Role, Status, VerdictWord};
 use crate::assess::order::{Step, defragmentation, stalls};
-use crate::cli::{FleetArgs, OutputArgs};
 use crate::error::{Error, ErrorKind, Verdict};
 use crate::format::{bytes, counted};
 use crate::lease::LeaseGuard;

@@ -6,12 +6,11 @@ use clap::Args;
 use etcd_operations::operation::Operation;
 
 use super::{Context, out_of_reach, scope};
-use crate::assess::health::judge;
-use crate::cli::{FleetArgs, OutputArgs, parse_duration};
+use crate::args::ssh::SshArgs;
+use crate::args::{FleetArgs, OutputArgs, parse_duration};
+use crate::assess::health::{Health, judge};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};
-use crate::ssh::SshArgs;
-use crate::views::health::Health;
 
 const EXAMPLES: &str = "\
 Examples:

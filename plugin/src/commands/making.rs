@@ -119,7 +119,7 @@ impl<B: Bring> Making<'_, B> {
         ui.say(&format!(
             "if this is interrupted, `{resume}` goes on and `{undo}` rolls back"
         ));
-        match lead(ui, hosts, plan, self.bring).await {
+        match lead(&ui.notices(), hosts, plan, self.bring).await {
             Ok(led) => Ok(Some(Made {
                 view: view.ended(Progress::Done, &led).for_hosts(hosts),
                 planned,
@@ -140,7 +140,14 @@ impl<B: Bring> Making<'_, B> {
             true => planned.looked.as_slice(),
             false => &[],
         };
-        let locked = lock(context.ui, context.created, &connection, alone, title).await?;
+        let locked = lock(
+            &context.ui.notices(),
+            context.created,
+            &connection,
+            alone,
+            title,
+        )
+        .await?;
         let members = planned
             .looked
             .iter()

@@ -9,13 +9,14 @@ use etcd_operations::plan::make::{Looked, Prospect, TakingPart};
 use etcd_operations::shell::CommandLine;
 
 use super::Context;
-use crate::cli::{ConnectionArgs, OutputArgs};
+use crate::args::OutputArgs;
+use crate::args::ssh::SshArgs;
 use crate::connection::ADMIN_CONF;
+use crate::connection::ConnectionOptions;
 use crate::error::Error;
 use crate::lead::gather::{Gathered, gather, own_apiserver};
 use crate::lead::run::Bring;
 use crate::runners::host::Host;
-use crate::ssh::SshArgs;
 
 /// The flags of every command that makes a plan.
 #[derive(Debug, Clone, Args)]
@@ -70,7 +71,12 @@ impl WhoArgs {
     /// # Errors
     /// When there is nobody.
     pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
-        let mut gathered = gather(context.ui, &self.ssh, context.connection).await?;
+        let mut gathered = gather(
+            &context.ui.notices(),
+            &self.ssh.targets(),
+            context.connection,
+        )
+        .await?;
         gathered.hosts.naming(&self.manifest)?;
         for (node, why) in &gathered.unreachable {
             context.ui.warn(&format!("{node} cannot be reached: {why}"));
@@ -82,9 +88,9 @@ impl WhoArgs {
     /// that a kubeconfig names may be another host's, which is still stopped.
     pub(crate) fn connection(
         &self,
-        given: &ConnectionArgs,
+        given: &ConnectionOptions,
         looked: Option<&Looked>,
-    ) -> ConnectionArgs {
+    ) -> ConnectionOptions {
         let own = looked.filter(|_| self.this_node_only && !given.names_cluster());
         let admin = || Some(PathBuf::from(ADMIN_CONF)).filter(|path| path.exists());
         let own = own
@@ -92,7 +98,7 @@ impl WhoArgs {
             .zip(given.kubeconfig.clone().or_else(admin));
         match own {
             None => given.clone(),
-            Some((server, kubeconfig)) => ConnectionArgs {
+            Some((server, kubeconfig)) => ConnectionOptions {
                 server: Some(server),
                 kubeconfig: Some(kubeconfig),
                 ..given.clone()

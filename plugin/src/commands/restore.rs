@@ -33,6 +33,7 @@ use crate::lead::Hosts;
 use crate::lead::gather::alive_elsewhere;
 use crate::lead::run::Bring;
 use crate::runners::host::Host;
+use crate::spool::spool_folder;
 use crate::ui::Ui;
 
 const EXAMPLES: &str = "\
@@ -162,7 +163,7 @@ pub(crate) async fn read(ui: &Ui, file: &Path) -> Result<Snapshot, Error> {
     input::work(ui, input, "checking", move |opened, on_progress| {
         let source = &opened.source;
         let found = verify(source, &VerifyOptions::default(), None, on_progress)
-            .map_err(files::error)?;
+            .map_err(Error::from)?;
         if let Some(fatal) = found.findings.iter().find(|finding| finding.fatal) {
             return Err(Error::new(
                 crate::error::ErrorKind::QuorumLostOrDamaged,
@@ -176,7 +177,7 @@ pub(crate) async fn read(ui: &Ui, file: &Path) -> Result<Snapshot, Error> {
             )
             .hint("take a snapshot, or use kubectl etcd recover on the host whose database it is"));
         }
-        let known = inspect(source, ETCD_PREFIX, on_progress).map_err(files::error)?;
+        let known = inspect(source, ETCD_PREFIX, on_progress).map_err(Error::from)?;
         let youngest = known.kubernetes.newest_object;
         let taken = described(opened, path.as_deref(), found.status.as_ref())
             .or_else(|| dated(path.as_deref()?))
@@ -204,7 +205,7 @@ pub(crate) async fn read(ui: &Ui, file: &Path) -> Result<Snapshot, Error> {
 
 /// A copy with a name, for root alone, which is gone with this process unless that is killed.
 fn copied(source: &FileSource) -> Result<(NamedTempFile, String, u64), Error> {
-    let folder = input::spool_folder();
+    let folder = spool_folder();
     let failed = |error: std::io::Error| {
         Error::failed(format!(
             "no copy of the snapshot can be made in {}",
@@ -219,7 +220,7 @@ fn copied(source: &FileSource) -> Result<(NamedTempFile, String, u64), Error> {
     while at < size {
         let want = usize::try_from((size - at).min(buffer.len() as u64)).unwrap_or(buffer.len());
         let part = &mut buffer[..want];
-        source.read_exact_at(part, at).map_err(files::error)?;
+        source.read_exact_at(part, at).map_err(Error::from)?;
         digest.update(&*part);
         file.write_all(part).map_err(failed)?;
         at += want as u64;
@@ -270,7 +271,7 @@ async fn identify(
         identity(&source, &prefix, on_progress)
     };
     let found = files::work(ui, "the snapshot", "looking whose it is", job).await?;
-    found.map(ClusterIdentity::from).map_err(files::error)
+    found.map(ClusterIdentity::from).map_err(Error::from)
 }
 
 /// Asks the hosts what their databases have beyond the snapshot, the one with the newest first, until one answers.

@@ -6,12 +6,12 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{Context, or_over_ssh, out_of_reach, survey_beside};
+use crate::args::ssh::SshArgs;
+use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::assess::Scheduled;
-use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::error::{Error, Verdict};
 use crate::schedule;
 use crate::session::Session;
-use crate::ssh::SshArgs;
 use crate::views::Format;
 
 const EXAMPLES: &str = "\

@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::{Context, survey};
+use crate::args::{FleetArgs, OutputArgs};
 use crate::carried::carried;
-use crate::cli::{FleetArgs, OutputArgs};
 use crate::error::{Error, Verdict};
 use crate::ui::Ui;
 use crate::views::version::{NodeVersion, Version};

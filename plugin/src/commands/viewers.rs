@@ -4,7 +4,7 @@ use clap::Args;
 use kube::Client;
 
 use super::Context;
-use crate::cli::{FleetArgs, WayArgs};
+use crate::args::{FleetArgs, WayArgs};
 use crate::connection::chain;
 use crate::error::{Error, Verdict};
 use crate::outcome::run_error;

@@ -17,6 +17,7 @@ use tower::filter::AsyncPredicate;
 
 use super::login::{LoginFailure, Plugin};
 use super::reading::read;
+use super::token::bearer;
 
 /// How long the token of a file is taken for current: as client-go, a minute less ten seconds.
 const FILE_LIFE: Duration = Duration::from_secs(50);
@@ -36,17 +37,6 @@ pub(super) enum Credentials {
     File(PathBuf),
     /// A program that gives some.
     Plugin(Box<Plugin>),
-}
-
-/// A token as a request carries it.
-///
-/// # Errors
-/// What about it cannot be sent.
-pub(super) fn bearer(token: &str) -> Result<HeaderValue, &'static str> {
-    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
-        .map_err(|_| "has a line break or another control character in it")?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// What a login gave at first: something for each request, and a client certificate with its key in PEM.

@@ -3,9 +3,9 @@
 use sha2::{Digest, Sha256};
 
 use super::kubeconfig;
-use crate::cli::ConnectionArgs;
+use crate::connection::options::ConnectionOptions;
 use crate::error::Error;
-use crate::ssh::{HostName, NotAHostName};
+use crate::host_name::{HostName, NotAHostName};
 use etcd_operations::transfer::hex;
 
 /// A cluster: its server, and who signed for it.
@@ -49,7 +49,7 @@ impl ClusterIdentity {
 ///
 /// # Errors
 /// As reading the kubeconfig.
-pub(crate) fn identity(args: &ConnectionArgs) -> Result<ClusterIdentity, Error> {
+pub(crate) fn identity(args: &ConnectionOptions) -> Result<ClusterIdentity, Error> {
     let loaded = kubeconfig::load(args)?;
     Ok(ClusterIdentity::of(&loaded.config))
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use kube::Config;
 
 use super::credentials::Credentials;
-use crate::cli::ConnectionArgs;
+use crate::connection::options::ConnectionOptions;
 use crate::error::Error;
 use chosen::Chosen;
 use file::{Files, Kubeconfig};
@@ -38,7 +38,7 @@ pub(super) struct Loaded {
 ///
 /// # Errors
 /// Usage errors: an unreadable or malformed file, no such context, cluster or user, a certificate that cannot be read.
-pub(super) fn load(args: &ConnectionArgs) -> Result<Loaded, Error> {
+pub(super) fn load(args: &ConnectionOptions) -> Result<Loaded, Error> {
     let found = find(args)?;
     match &found.kubeconfig {
         Some(kubeconfig) => of(kubeconfig, found.origin.clone(), args),
@@ -47,12 +47,12 @@ pub(super) fn load(args: &ConnectionArgs) -> Result<Loaded, Error> {
 }
 
 /// What people call this cluster: the current context. None without a kubeconfig.
-pub(crate) fn current_context(args: &ConnectionArgs) -> Option<String> {
+pub(crate) fn current_context(args: &ConnectionOptions) -> Option<String> {
     let kubeconfig = find(args).ok()?.kubeconfig?;
     kubeconfig.current_context().map(str::to_owned)
 }
 
-fn of(kubeconfig: &Kubeconfig, origin: String, args: &ConnectionArgs) -> Result<Loaded, Error> {
+fn of(kubeconfig: &Kubeconfig, origin: String, args: &ConnectionOptions) -> Result<Loaded, Error> {
     let chosen = Chosen::of(kubeconfig, &origin, args)?;
     let Usable {
         config,
@@ -73,7 +73,7 @@ pub(super) fn unusable(origin: &str, what: &str) -> Error {
 }
 
 /// The kubeconfig that is named, else those of `KUBECONFIG`, else the usual one.
-fn find(args: &ConnectionArgs) -> Result<Files, Error> {
+fn find(args: &ConnectionOptions) -> Result<Files, Error> {
     if let Some(path) = &args.kubeconfig {
         let found = Files::read(std::slice::from_ref(path))?;
         let origin = path.display();
@@ -112,7 +112,7 @@ fn find(args: &ConnectionArgs) -> Result<Files, Error> {
 }
 
 /// No kubeconfig: a bare `--server`, the pod this runs in, or kubeadm's own file on a control-plane node.
-fn without_kubeconfig(args: &ConnectionArgs, found: &Files) -> Result<Loaded, Error> {
+fn without_kubeconfig(args: &ConnectionOptions, found: &Files) -> Result<Loaded, Error> {
     if args.server.is_some() && args.context.is_none() {
         return of(&Kubeconfig::default(), "--server".into(), args);
     }

@@ -15,8 +15,8 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use super::credentials::bearer;
 use super::kuberc::Policy;
+use super::token::bearer;
 use crate::clean::clean;
 use crate::error::{Error, ErrorKind};
 

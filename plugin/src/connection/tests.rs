@@ -5,7 +5,7 @@ use crate::connection::verdict::Verdict;
 use crate::fake;
 
 /// The flags for a kubeconfig of a file of its own.
-fn with(cluster: &str, user: &str) -> (tempfile::NamedTempFile, ConnectionArgs) {
+fn with(cluster: &str, user: &str) -> (tempfile::NamedTempFile, ConnectionOptions) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(
         file,
@@ -13,15 +13,15 @@ fn with(cluster: &str, user: &str) -> (tempfile::NamedTempFile, ConnectionArgs) 
          clusters: [{{name: k, cluster: {{{cluster}}}}}]\nusers: [{{name: u, user: {{{user}}}}}]"
     )
     .unwrap();
-    let args = ConnectionArgs {
+    let args = ConnectionOptions {
         kubeconfig: Some(file.path().to_owned()),
         namespace: None,
-        ..ConnectionArgs::default()
+        ..ConnectionOptions::default()
     };
     (file, args)
 }
 
-async fn verdict(args: &ConnectionArgs) -> Verdict {
+async fn verdict(args: &ConnectionOptions) -> Verdict {
     let connection = Connection::prepare(args).await.unwrap();
     let asked = connection.control.apiserver_version().await;
     judge(Some(&asked.err().unwrap()), &Readiness::Unknown)

@@ -11,8 +11,8 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Hosts;
-use crate::cli::ConnectionArgs;
 use crate::connection::Connection;
+use crate::connection::ConnectionOptions;
 use crate::format::{counted, revision};
 use crate::runners::host::Host;
 
@@ -40,7 +40,7 @@ pub(crate) struct Checked {
 /// Looks at a cluster whose plan is done: the members, the nodes, the pods. Its revision must not be lower than this.
 pub(crate) async fn check(
     hosts: &Hosts,
-    connection: &ConnectionArgs,
+    connection: &ConnectionOptions,
     at_least: Option<u64>,
 ) -> Checked {
     let since = Timestamp::now();
@@ -92,7 +92,7 @@ async fn members(hosts: &Hosts, at_least: Option<u64>, checked: &mut Checked) {
 
 async fn kubernetes(
     hosts: &Hosts,
-    connection: &ConnectionArgs,
+    connection: &ConnectionOptions,
     since: Timestamp,
     checked: &mut Checked,
 ) {
@@ -131,7 +131,7 @@ async fn kubernetes(
     }
 }
 
-async fn client(connection: &ConnectionArgs) -> Result<Client, String> {
+async fn client(connection: &ConnectionOptions) -> Result<Client, String> {
     let prepared = Connection::prepare(connection).await;
     prepared
         .map(|prepared| prepared.control)

@@ -11,14 +11,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Hosts;
-use crate::cli::ConnectionArgs;
+use crate::connection::ConnectionOptions;
 use crate::error::{Error, ErrorKind};
+use crate::host_name::HostName;
 use crate::masters::reach::{ReachedHost, connect, here, reach};
-use crate::masters::{Candidate, Origin, host_of};
+use crate::outcome::NoticeSink;
 use crate::runners::host::Host;
 use crate::runners::local;
-use crate::ssh::{Destination, HostName, SshArgs, at_address};
-use crate::ui::Ui;
+use crate::ssh::{Candidate, Destination, Origin, SshTargets, at_address};
 
 /// How long a port of a host that takes no part may take to answer.
 const PORT_LIMIT: Duration = Duration::from_secs(2);
@@ -36,11 +36,11 @@ pub(crate) struct Gathered {
 /// # Errors
 /// When there is nobody.
 pub(crate) async fn gather(
-    ui: &Ui,
-    ssh: &SshArgs,
-    connection: &ConnectionArgs,
+    notices: &NoticeSink,
+    ssh: &SshTargets,
+    connection: &ConnectionOptions,
 ) -> Result<Gathered, Error> {
-    let reached = reach(ui, ssh, connection).await?;
+    let reached = reach(notices, ssh, connection).await?;
     let unreached = reached.unreached.into_iter();
     let mut unreachable: Vec<(String, String)> = unreached.map(|one| (one.name, one.why)).collect();
     let mut hosts = Vec::new();
@@ -74,8 +74,11 @@ fn without_etcd(one: &ReachedHost) -> Option<String> {
 ///
 /// # Errors
 /// When it is no control-plane node, or we are not root.
-pub(crate) fn this_host(ui: &Ui, connection: &ConnectionArgs) -> Result<Host, Error> {
-    Ok(here(ui, local::node_name()?, &connection.selection()))
+pub(crate) fn this_host(
+    notices: &NoticeSink,
+    connection: &ConnectionOptions,
+) -> Result<Host, Error> {
+    Ok(here(notices, local::node_name()?, &connection.selection()))
 }
 
 /// Who takes part in a plan that was begun: whoever is there already, and the others where the plan knows them.
@@ -83,12 +86,12 @@ pub(crate) fn this_host(ui: &Ui, connection: &ConnectionArgs) -> Result<Host, Er
 /// # Errors
 /// Who cannot be reached, and why.
 pub(crate) async fn gather_for(
-    ui: &Ui,
-    ssh: &SshArgs,
+    notices: &NoticeSink,
+    ssh: &SshTargets,
     mut hosts: Hosts,
     plan: &Plan,
 ) -> Result<Hosts, Error> {
-    let addresses = ssh.addresses();
+    let addresses = &ssh.addresses;
     for of_plan in &plan.hosts {
         if hosts.of(&of_plan.node).is_ok() {
             continue;
@@ -99,7 +102,7 @@ pub(crate) async fn gather_for(
             Error::new(ErrorKind::NothingReached, message).hint(at_address(node))
         })?;
         // The plan knows that it is one, whatever it has stopped there, and which etcd is meant.
-        let reached = connect(ui, &candidate, ssh, &Selection::default()).await?;
+        let reached = connect(notices, &candidate, ssh, &Selection::default()).await?;
         if reached.node() != of_plan.node {
             let (node, other) = (&of_plan.node, reached.node());
             let message = format!(
@@ -170,12 +173,15 @@ fn elsewhere(hosts: &[Looked]) -> BTreeSet<Elsewhere> {
         .iter()
         .filter_map(|host| host.look.etcd.ok())
         .flat_map(|etcd| &etcd.target.peer_urls)
-        .filter_map(|url| host_of(url))
+        .filter_map(|url| HostName::of_url(url).ok())
         .collect();
     let mut others = BTreeSet::new();
     for (name, urls) in hosts.iter().flat_map(|host| host.look.known_members()) {
         for url in urls {
-            let Some(host) = host_of(&url).filter(|host| !own.contains(host)) else {
+            let Some(host) = HostName::of_url(&url)
+                .ok()
+                .filter(|host| !own.contains(host))
+            else {
                 continue;
             };
             let host = host.to_string();

@@ -12,7 +12,7 @@ use futures::future::join_all;
 
 use crate::error::Error;
 use crate::runners::host::Host;
-use crate::ssh::SshArgs;
+use crate::ssh::SshTargets;
 
 /// The hosts that take part, in the order in which they are told.
 pub(crate) struct Hosts {
@@ -31,10 +31,10 @@ impl Hosts {
     }
 
     /// These, some of them over ssh.
-    pub(crate) fn reached(hosts: Vec<Host>, ssh: &SshArgs) -> Self {
+    pub(crate) fn reached(hosts: Vec<Host>, ssh: &SshTargets) -> Self {
         Self {
             hosts,
-            flags: ssh.words(),
+            flags: ssh.flags.clone(),
         }
     }
 

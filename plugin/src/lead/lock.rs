@@ -8,12 +8,12 @@ use etcd_operations::plan::make::Looked;
 use tokio::time::timeout;
 
 use super::gather::apiservers_elsewhere;
-use crate::cli::ConnectionArgs;
+use crate::connection::ConnectionOptions;
 use crate::connection::{ADMIN_CONF, Connection};
 use crate::created::Created;
 use crate::error::Error;
 use crate::lease::{LeaseGuard, Refusal, hold};
-use crate::ui::Ui;
+use crate::outcome::NoticeSink;
 
 /// How long one apiserver may take.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -47,20 +47,20 @@ impl Locked {
 /// # Errors
 /// When somebody else holds it: who, what for, since when, and what lifts it.
 pub(crate) async fn lock(
-    ui: &Ui,
+    notices: &NoticeSink,
     created: &Created,
-    connection: &ConnectionArgs,
+    connection: &ConnectionOptions,
     alone: &[Looked],
     what: &str,
 ) -> Result<Locked, Error> {
     let others = apiservers_elsewhere(alone).await;
-    let by = |server: String| ConnectionArgs {
+    let by = |server: String| ConnectionOptions {
         server: Some(server),
         kubeconfig: connection.kubeconfig.clone().or(Some(ADMIN_CONF.into())),
         ..connection.clone()
     };
     for way in others.into_iter().map(by).chain([connection.clone()]) {
-        match timeout(LIMIT, by_apiserver(ui, created, &way, what)).await {
+        match timeout(LIMIT, by_apiserver(notices, created, &way, what)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(guard)) => return Ok(Locked(guard)),
             Ok(Err(error)) => return Err(error),
@@ -72,9 +72,9 @@ pub(crate) async fn lock(
 
 /// None: this apiserver does not take it. What the lock protects from needs an apiserver as well, or one of the plan's hosts.
 async fn by_apiserver(
-    ui: &Ui,
+    notices: &NoticeSink,
     created: &Created,
-    way: &ConnectionArgs,
+    way: &ConnectionOptions,
     what: &str,
 ) -> Result<Option<LeaseGuard>, Error> {
     let connection = match Connection::prepare(way).await {
@@ -85,7 +85,7 @@ async fn by_apiserver(
         }
     };
     created.bind(connection.control.clone(), connection.namespace.clone());
-    match hold(&connection, created, ui.notices(), what).await {
+    match hold(&connection, created, NoticeSink::clone(notices), what).await {
         Ok(guard) => Ok(Some(guard)),
         Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {

@@ -8,8 +8,8 @@ use etcd_operations::plan::{Action, Direction, Plan, Stage, Step, StepRun};
 use super::{Hosts, turns};
 use crate::error::Error;
 use crate::format::counted;
+use crate::outcome::{Notice, NoticeSink};
 use crate::runners::host::Host;
-use crate::ui::Ui;
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) trait Bring {
 /// # Errors
 /// The first step's that failed, after all of its stage have ended. What was done stays done.
 pub(crate) async fn lead(
-    ui: &Ui,
+    notices: &NoticeSink,
     hosts: &Hosts,
     plan: &Plan,
     bring: &impl Bring,
@@ -47,7 +47,7 @@ pub(crate) async fn lead(
         })
         .await;
         told(
-            ui,
+            notices,
             at + 1,
             plan.stages.len(),
             stage,
@@ -65,7 +65,11 @@ pub(crate) async fn lead(
 ///
 /// # Errors
 /// As [`lead`].
-pub(crate) async fn take_back(ui: &Ui, hosts: &Hosts, plan: &Plan) -> Result<Led, Error> {
+pub(crate) async fn take_back(
+    notices: &NoticeSink,
+    hosts: &Hosts,
+    plan: &Plan,
+) -> Result<Led, Error> {
     let mut led = Led::default();
     for (at, stage) in plan.stages.iter().enumerate().rev() {
         let begun = Instant::now();
@@ -89,7 +93,7 @@ pub(crate) async fn take_back(ui: &Ui, hosts: &Hosts, plan: &Plan) -> Result<Led
                 ..stage.clone()
             };
             told(
-                ui,
+                notices,
                 at + 1,
                 plan.stages.len(),
                 &shown,
@@ -122,7 +126,7 @@ async fn perform(
 }
 
 fn told(
-    ui: &Ui,
+    notices: &NoticeSink,
     number: usize,
     of: usize,
     stage: &Stage,
@@ -135,11 +139,11 @@ fn told(
         0 => format!("{:.1} s", took.as_secs_f64()),
         failed => format!("{} failed", counted(failed, "step")),
     };
-    ui.say(&format!(
+    notices(Notice::Told(format!(
         "[{number}/{of}] {} ({}): {ending}",
         stage.title,
         nodes.join(", ")
-    ));
+    )));
 }
 
 fn collect(led: &mut Led, stage: &Stage, ended: Vec<Result<StepRun, Error>>) -> Result<(), Error> {

@@ -6,11 +6,9 @@ use std::collections::BTreeSet;
 
 use etcd_operations::host::Hello;
 
-use super::Candidate;
 use crate::error::Error;
-
-/// The longest name of a node.
-const MAX_CHARS: usize = 253;
+use crate::host_name::is_node_name;
+use crate::ssh::Candidate;
 
 /// What a host's word on its name is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,21 +60,11 @@ pub(super) fn judge(
     }
 }
 
-/// Whether Kubernetes would take it for the name of a node: a DNS subdomain in small letters.
-pub(crate) fn is_node_name(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    text.len() <= MAX_CHARS
-        && text.chars().all(plain)
-        && text.starts_with(ends)
-        && text.ends_with(ends)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::masters::Origin;
-    use crate::ssh::HostName;
+    use crate::host_name::HostName;
+    use crate::ssh::Origin;
 
     fn hello(node: &str, member: Option<&str>) -> Hello {
         let mut hello = serde_json::json!({

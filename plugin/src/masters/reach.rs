@@ -9,13 +9,13 @@ use etcd_operations::manifest::Selection;
 use futures::future::join_all;
 
 use super::claim::{Claim, judge};
-use super::{Candidate, Origin, host_of};
-use crate::cli::ConnectionArgs;
+use crate::connection::ConnectionOptions;
 use crate::error::{Error, ErrorKind};
+use crate::host_name::HostName;
+use crate::outcome::{Notice, NoticeSink};
 use crate::runners::host::Host;
 use crate::runners::local;
-use crate::ssh::{Destination, HostName, SshArgs, SshHost};
-use crate::ui::Ui;
+use crate::ssh::{Candidate, Destination, Origin, SshHost, SshTargets};
 
 /// Who was reached, and who was not.
 pub(crate) struct Reached {
@@ -71,30 +71,30 @@ struct Others {
 /// # Errors
 /// When there is nobody.
 pub(crate) async fn reach(
-    ui: &Ui,
-    ssh: &SshArgs,
-    connection: &ConnectionArgs,
+    notices: &NoticeSink,
+    ssh: &SshTargets,
+    connection: &ConnectionOptions,
 ) -> Result<Reached, Error> {
     let mut reached = Reached::nobody(connection.selection());
     match local::node_name() {
         Ok(node) => {
-            let here = here(ui, node, &reached.selection);
-            reached.add_here(here, ssh.wanted()).await?;
+            let here = here(notices, node, &reached.selection);
+            reached.add_here(here, ssh.wanted).await?;
         }
-        Err(error) if !ssh.wanted() => {
+        Err(error) if !ssh.wanted => {
             return Err(error.hint("--ssh works on the control-plane nodes from here"));
         }
         Err(_) => {}
     }
-    if ssh.wanted() {
-        let others = match ssh.master.is_empty() {
-            true => reached.others(ui).await,
+    if ssh.wanted {
+        let others = match ssh.masters.is_empty() {
+            true => reached.others(notices).await,
             // Who names masters means these and no others.
             false => Others::default(),
         };
         match others.all || !others.new.is_empty() {
-            true => reached.connect_to_others(ui, others, ssh).await,
-            false => reached.find(ui, ssh, connection).await?,
+            true => reached.connect_to_others(notices, others, ssh).await,
+            false => reached.find(notices, ssh, connection).await?,
         }
     }
     reached
@@ -107,12 +107,12 @@ pub(crate) async fn reach(
 }
 
 /// This host, and where others reach it: by its etcd's peer URL.
-pub(crate) fn here(ui: &Ui, node: String, selection: &Selection) -> Host {
+pub(crate) fn here(notices: &NoticeSink, node: String, selection: &Selection) -> Host {
     let found = host(selection).ok().and_then(|host| host.etcd.ok()?);
     let target = found.and_then(|etcd| etcd.target.ok());
-    let address = target.and_then(|target| host_of(target.peer_urls.first()?));
+    let address = target.and_then(|target| HostName::of_url(target.peer_urls.first()?).ok());
     let address = address.map(|host| host.to_string());
-    Host::here(node, address, ui.notices()).meaning(selection.clone())
+    Host::here(node, address, NoticeSink::clone(notices)).meaning(selection.clone())
 }
 
 impl ReachedHost {
@@ -148,9 +148,9 @@ impl Reached {
     /// Those that are found without asking any, and, where these may not be all, those that they know.
     async fn find(
         &mut self,
-        ui: &Ui,
-        ssh: &SshArgs,
-        connection: &ConnectionArgs,
+        notices: &NoticeSink,
+        ssh: &SshTargets,
+        connection: &ConnectionOptions,
     ) -> Result<(), Error> {
         let found = match super::find(ssh, connection).await {
             Ok(found) => found,
@@ -158,20 +158,20 @@ impl Reached {
             Err(_) if !self.hosts.is_empty() => return Ok(()),
             Err(error) => return Err(error),
         };
-        ui.say(&found.told);
-        self.connect(ui, found.candidates, ssh).await;
+        notices(Notice::Told(found.told));
+        self.connect(notices, found.candidates, ssh).await;
         // Who is named on the command line may be some of them.
-        self.complete = found.complete && ssh.master.is_empty();
+        self.complete = found.complete && ssh.masters.is_empty();
         if !found.complete && !self.hosts.is_empty() {
-            let others = self.others(ui).await;
-            self.connect_to_others(ui, others, ssh).await;
+            let others = self.others(notices).await;
+            self.connect_to_others(notices, others, ssh).await;
         }
         Ok(())
     }
 
     /// Those that one of the hosts knows, at the addresses that the command line gives where it does; and those that it
     /// names beside them: what was a member once, say.
-    async fn connect_to_others(&mut self, ui: &Ui, others: Others, ssh: &SshArgs) {
+    async fn connect_to_others(&mut self, notices: &NoticeSink, others: Others, ssh: &SshTargets) {
         self.complete = others.all;
         let mut named = super::named(ssh);
         named.retain(|one| !self.has_tried(one));
@@ -180,8 +180,8 @@ impl Reached {
         let whence = format!("as {} knows them", who.join(", "));
         for (whence, new) in [(whence.as_str(), known), ("from --ssh", named)] {
             if !new.is_empty() {
-                ui.say(&super::told(&new, whence));
-                self.connect(ui, new, ssh).await;
+                notices(Notice::Told(super::told(&new, whence)));
+                self.connect(notices, new, ssh).await;
             }
         }
     }
@@ -196,13 +196,13 @@ impl Reached {
     }
 
     /// The members that the hosts know and that were not looked for yet.
-    async fn others(&self, ui: &Ui) -> Others {
+    async fn others(&self, notices: &NoticeSink) -> Others {
         let looks = self
             .hosts
             .iter()
             .map(async |one| one.host.look(LookOptions::WITHOUT_DATABASES).await);
         let looks = join_all(looks).await;
-        ui.end_progress();
+        notices(Notice::ProgressEnded);
         let mut others = Others::default();
         for look in looks.iter().filter_map(|look| look.as_ref().ok()) {
             others.all |= knows_members(look);
@@ -220,10 +220,15 @@ impl Reached {
     }
 
     /// Connects to all of these at once.
-    async fn connect(&mut self, ui: &Ui, candidates: Vec<Candidate>, ssh: &SshArgs) {
+    async fn connect(
+        &mut self,
+        notices: &NoticeSink,
+        candidates: Vec<Candidate>,
+        ssh: &SshTargets,
+    ) {
         let asked = candidates
             .iter()
-            .map(|candidate| connect(ui, candidate, ssh, &self.selection));
+            .map(|candidate| connect(notices, candidate, ssh, &self.selection));
         let connected = join_all(asked).await;
         let names = self.names(&candidates);
         for (candidate, connected) in candidates.iter().zip(connected) {
@@ -232,9 +237,9 @@ impl Reached {
                 Ok((claim, one)) => {
                     if claim == Claim::Renamed {
                         let (asked_as, node) = (candidate.name(), one.node());
-                        ui.warn(&format!("{asked_as} calls itself {node}"));
+                        notices(Notice::Warning(format!("{asked_as} calls itself {node}")));
                     }
-                    self.add(ui, candidate, one);
+                    self.add(notices, candidate, one);
                 }
                 Err(error) => self.unreached.push(Unreached::new(candidate, error)),
             }
@@ -251,7 +256,7 @@ impl Reached {
     }
 
     /// Adds a host. Of two that say they are the same node, the one counts that was asked as that node.
-    fn add(&mut self, ui: &Ui, candidate: &Candidate, one: ReachedHost) {
+    fn add(&mut self, notices: &NoticeSink, candidate: &Candidate, one: ReachedHost) {
         let same = |known: &&mut ReachedHost| known.node() == one.node();
         let Some(known) = self.hosts.iter_mut().find(same) else {
             self.hosts.push(one);
@@ -264,9 +269,9 @@ impl Reached {
             (_, false) => candidate.addresses.first().map(ToString::to_string),
         };
         let other = other.unwrap_or_else(|| "a host".to_owned());
-        ui.warn(&format!(
+        notices(Notice::Warning(format!(
             "{other} says that it is {node} too: it is left out"
-        ));
+        )));
     }
 
     fn none(self) -> Error {
@@ -352,12 +357,12 @@ fn texts(addresses: &[Destination]) -> Vec<String> {
 
 /// Connects to a host, and has it say who it is.
 pub(crate) async fn connect(
-    ui: &Ui,
+    notices: &NoticeSink,
     candidate: &Candidate,
-    ssh: &SshArgs,
+    ssh: &SshTargets,
     selection: &Selection,
 ) -> Result<ReachedHost, Error> {
-    let connected = SshHost::connect(candidate, &ssh.options(), ui.notices()).await?;
+    let connected = SshHost::connect(candidate, &ssh.options, NoticeSink::clone(notices)).await?;
     let ask = Ask::new(HostRequest::Hello).of(selection.clone());
     let hello = match connected.ask(&ask, &mut |_| ()).await? {
         HostAnswer::Hello(hello) => hello,
@@ -376,7 +381,12 @@ pub(crate) async fn connect(
     let address = candidate.addresses.first().and_then(Destination::host);
     let address = address.map(|host| host.to_string());
     let asked_as_itself = candidate.node.as_ref() == Some(&hello.node);
-    let host = Host::over_ssh(hello.node.clone(), address, connected, ui.notices());
+    let host = Host::over_ssh(
+        hello.node.clone(),
+        address,
+        connected,
+        NoticeSink::clone(notices),
+    );
     let host = host.meaning(selection.clone());
     Ok(ReachedHost {
         host,
@@ -387,6 +397,8 @@ pub(crate) async fn connect(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn candidate(origin: Origin) -> Candidate {
@@ -494,19 +506,19 @@ mod tests {
 
     /// Two hosts that say they are m1; whether each was asked as m1.
     fn both(first: bool, second: bool) -> Reached {
-        let ui = Ui::new();
+        let notices: NoticeSink = Arc::new(|_| ());
         let mut reached = Reached::nobody(Selection::default());
         for (asked_as_itself, at) in [(first, "10.0.0.1"), (second, "10.0.0.3")] {
             let hello = serde_json::json!({
                 "version": "0", "node": "m1", "etcd": true, "uid": 0, "architecture": "x86_64",
             });
             let one = ReachedHost {
-                host: Host::here("m1".into(), Some(at.into()), ui.notices()),
+                host: Host::here("m1".into(), Some(at.into()), NoticeSink::clone(&notices)),
                 hello: serde_json::from_value(hello).unwrap(),
                 asked_as_itself,
             };
             let candidate = Candidate::told(None, [HostName::parse(at)], Origin::Master);
-            reached.add(&ui, &candidate, one);
+            reached.add(&notices, &candidate, one);
         }
         reached
     }

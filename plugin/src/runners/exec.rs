@@ -4,6 +4,7 @@
 mod etcdctl;
 mod membership;
 mod operate;
+mod questions;
 pub(crate) mod stream;
 
 use std::time::Duration;
@@ -129,7 +130,7 @@ async fn status_of_all(
         let rest = nodes.iter().zip(told).map(|(node, told)| async move {
             match told {
                 Some(status) => Ok(Answer::Ok(status)),
-                None => operate::own_status(&Etcdctl::new(connection, node, limit)?).await,
+                None => questions::own_status(&Etcdctl::new(connection, node, limit)?).await,
             }
         });
         join_all(rest).await
@@ -139,10 +140,10 @@ async fn status_of_all(
             let Ok(etcdctl) = Etcdctl::new(connection, node, limit) else {
                 continue;
             };
-            match operate::lists(&etcdctl).await {
-                operate::Asked::Told(lists) => return Some((number, lists)),
-                operate::Asked::WithoutQuorum => return None,
-                operate::Asked::Silent => {}
+            match questions::lists(&etcdctl).await {
+                questions::Asked::Told(lists) => return Some((number, lists)),
+                questions::Asked::WithoutQuorum => return None,
+                questions::Asked::Silent => {}
             }
         }
         None
@@ -150,7 +151,7 @@ async fn status_of_all(
     let (own, lists) = futures::join!(own, lists);
     let Some((teller, lists)) = lists else {
         let report =
-            |own| operate::status_report(own, operate::Shared::not_asked(None), Vec::new());
+            |own| questions::status_report(own, questions::Shared::not_asked(None), Vec::new());
         return own.into_iter().map(|own| own.map(report)).collect();
     };
     let asked: Vec<&str> = nodes
@@ -159,7 +160,7 @@ async fn status_of_all(
         .flat_map(|target| target.client_urls.iter().map(String::as_str))
         .collect();
     let mut peers = match Etcdctl::new(connection, nodes[teller], limit) {
-        Ok(etcdctl) => operate::peers(&etcdctl, &lists, &asked).await,
+        Ok(etcdctl) => questions::peers(&etcdctl, &lists, &asked).await,
         Err(_) => Vec::new(),
     };
     let name = nodes[teller].name.as_str();
@@ -169,9 +170,9 @@ async fn status_of_all(
     for (number, own) in own.into_iter().enumerate() {
         let (shared, peers) = match shared.take_if(|_| number == teller) {
             Some(shared) => (shared, std::mem::take(&mut peers)),
-            None => (operate::Shared::not_asked(Some(name)), Vec::new()),
+            None => (questions::Shared::not_asked(Some(name)), Vec::new()),
         };
-        reports.push(own.map(|own| operate::status_report(own, shared, peers)));
+        reports.push(own.map(|own| questions::status_report(own, shared, peers)));
     }
     reports
 }
@@ -186,7 +187,7 @@ async fn told_by_one(connection: &Connection, nodes: &[&Node]) -> Vec<Option<End
         return nobody;
     };
     let targets: Vec<_> = nodes.iter().map(|node| node.target()).collect();
-    let heard = operate::accounts(&etcdctl, &targets);
+    let heard = questions::accounts(&etcdctl, &targets);
     tokio::time::timeout(TOGETHER_LIMIT, heard)
         .await
         .unwrap_or(nobody)

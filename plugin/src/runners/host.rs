@@ -14,10 +14,10 @@ use etcd_operations::report::Report;
 use etcd_operations::wire::Progress;
 use jiff::Timestamp;
 
-use crate::cli::Via;
 use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 use crate::ssh::{SshError, SshHost};
+use crate::via::Via;
 
 /// A host that is reached.
 pub(crate) struct Host {

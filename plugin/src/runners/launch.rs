@@ -183,7 +183,7 @@ impl Launch<'_> {
                 Err(api_error(doing, &error))
             }
             Err(_) => Err(RunError::new(
-                RunErrorKind::ApiserverLost,
+                RunErrorKind::EtcdLost,
                 format!("{doing}: the apiserver takes the request and does not answer it"),
             )),
         }

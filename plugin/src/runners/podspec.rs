@@ -10,12 +10,12 @@ use etcd_operations::pack::Packing;
 use etcd_operations::target::Target;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, HostPathVolumeSource, LocalObjectReference, Pod,
-    PodSpec, PodTemplateSpec, SELinuxOptions, SeccompProfile, SecurityContext, Toleration, Volume,
-    VolumeMount,
+    Capabilities, Container, LocalObjectReference, Pod, PodSpec, PodTemplateSpec, SELinuxOptions,
+    SeccompProfile, SecurityContext, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::mounts::{Files, Needed};
 use super::program::Program;
 use crate::owner::{OWNER_ANNOTATION, Owner, PROCESS_ANNOTATION};
 
@@ -41,9 +41,6 @@ pub(crate) const ANNOTATIONS: [&str; 3] =
 pub(crate) const CONTAINER: &str = "etcd-job";
 /// Where a snapshot that is to be fetched lies inside the pod: on a volume that goes with it.
 pub(crate) const SCRATCH: &str = "/kubectl-etcd";
-
-/// Where the node's file system is found inside the pod of an operation that needs more of it than a few files.
-pub(crate) const HOST: &str = "/host";
 
 /// Where kubelet and the runtime keep containers' output: the last words of an etcd that does not start.
 const LOG_FOLDERS: [&str; 2] = ["/var/log/pods", "/var/log/containers"];
@@ -254,61 +251,10 @@ fn security_context() -> SecurityContext {
     }
 }
 
-/// Something of the node that an operation needs, at the same path inside the pod as on the node.
-pub(crate) enum Needed {
-    /// A file, to be read. Mounted alone: beside a server's certificate lies the CA's key.
-    File(PathBuf),
-    /// A folder, to be read.
-    Folder(PathBuf),
-    /// A folder that may be missing, to be read; kubelet makes it then.
-    FolderOrNone(PathBuf),
-    /// A folder to be written to, made when missing.
-    Writable(PathBuf),
-    /// A folder of the pod's own, which goes with it.
-    Scratch(PathBuf),
-    /// All of the node's file system, to be read, at [`HOST`].
-    Host,
-    /// A folder of the node, to be read, at its path below [`HOST`].
-    HostFolder(PathBuf),
-    /// A file or a folder of the node that a static pod mounts too, to be read, at its path below [`HOST`].
-    HostPath(PathBuf),
-}
-
 /// The files and folders of the node that an operation mounts, with the kind each must be of there.
 pub(crate) fn node_files(operation: &Operation, target: &Target) -> Vec<(PathBuf, &'static str)> {
     let needed = needed(operation, target);
     needed.iter().filter_map(Needed::on_node).collect()
-}
-
-impl Needed {
-    /// Where it is on the node, and the kind it must be of there; none: it is the pod's own.
-    fn on_node(&self) -> Option<(PathBuf, &'static str)> {
-        let (path, kind) = match self {
-            Self::File(path) => (path.clone(), "File"),
-            Self::Folder(path) | Self::HostFolder(path) => (path.clone(), "Directory"),
-            Self::FolderOrNone(path) | Self::Writable(path) => (path.clone(), "DirectoryOrCreate"),
-            Self::Host => ("/".into(), "Directory"),
-            // No kind is asked for.
-            Self::HostPath(path) => (path.clone(), ""),
-            Self::Scratch(_) => return None,
-        };
-        Some((path, kind))
-    }
-
-    /// Where it is mounted.
-    fn mounted_at(&self) -> PathBuf {
-        match self {
-            Self::File(path)
-            | Self::Folder(path)
-            | Self::FolderOrNone(path)
-            | Self::Writable(path)
-            | Self::Scratch(path) => path.clone(),
-            Self::Host => HOST.into(),
-            Self::HostFolder(path) | Self::HostPath(path) => {
-                Path::new(HOST).join(path.strip_prefix("/").unwrap_or(path))
-            }
-        }
-    }
 }
 
 fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
@@ -371,47 +317,6 @@ pub(crate) fn around(folder: &Path) -> PathBuf {
         Some(parent) if parent != Path::new("/") => parent.to_owned(),
         // The node's root would hide the program.
         _ => folder.to_owned(),
-    }
-}
-
-/// Volumes and where they are mounted, kept in step.
-#[derive(Default)]
-pub(crate) struct Files {
-    pub(crate) volumes: Vec<Volume>,
-    pub(crate) mounts: Vec<VolumeMount>,
-}
-
-impl Files {
-    fn add(&mut self, needed: &Needed) {
-        let (on_node, mounted_at) = (needed.on_node(), needed.mounted_at());
-        let read_only = !matches!(needed, Needed::Writable(_) | Needed::Scratch(_));
-        // Without it, what is unmounted on the node meanwhile would stay mounted, and its device busy, in here.
-        let propagation = matches!(needed, Needed::Host).then(|| "HostToContainer".to_owned());
-        if self
-            .mounts
-            .iter()
-            .any(|mount| Path::new(&mount.mount_path) == mounted_at)
-        {
-            // The certificate and the key may be one file.
-            return;
-        }
-        let name = format!("node-{}", self.volumes.len());
-        self.volumes.push(Volume {
-            name: name.clone(),
-            empty_dir: on_node.is_none().then(EmptyDirVolumeSource::default),
-            host_path: on_node.map(|(path, kind)| HostPathVolumeSource {
-                path: path.to_string_lossy().into_owned(),
-                type_: Some(kind.to_owned()),
-            }),
-            ..Volume::default()
-        });
-        self.mounts.push(VolumeMount {
-            name,
-            mount_path: mounted_at.to_string_lossy().into_owned(),
-            read_only: Some(read_only),
-            mount_propagation: propagation,
-            ..VolumeMount::default()
-        });
     }
 }
 

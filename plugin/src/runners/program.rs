@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{
     VolumeProjection,
 };
 
-use super::podspec::Files;
+use super::mounts::Files;
 
 /// The folder of the carried program inside the pod.
 pub(crate) const FOLDER: &str = "/carried";

@@ -151,9 +151,13 @@ pub(crate) fn api_error(doing: &str, error: &KubeError) -> RunError {
     if let Some(error) = by_words(doing, message) {
         return error;
     }
-    if message.contains("etcdserver:") || status.code == 504 || status.code == 503 {
-        return said(RunErrorKind::ApiserverLost)
-            .hint("as root on a control-plane node: --via local");
+    let lost = match (message.contains("etcdserver:"), status.code) {
+        (true, _) => Some(RunErrorKind::EtcdLost),
+        (false, 503 | 504) => Some(RunErrorKind::ApiserverLost),
+        (false, _) => None,
+    };
+    if let Some(kind) = lost {
+        return said(kind).hint("as root on a control-plane node: --via local");
     }
     match status.code {
         401 => said(RunErrorKind::NoRights),
@@ -321,10 +325,8 @@ mod tests {
             kind(500, "etcdserver: mvcc: database space exceeded"),
             RunErrorKind::WritesRefused
         );
-        assert_eq!(
-            kind(500, "etcdserver: no leader"),
-            RunErrorKind::ApiserverLost
-        );
+        assert_eq!(kind(500, "etcdserver: no leader"), RunErrorKind::EtcdLost);
+        assert_eq!(kind(503, "try again later"), RunErrorKind::ApiserverLost);
         assert_eq!(kind(404, "namespaces \"x\" not found"), RunErrorKind::Other);
         let policy = "jobs.batch \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
         assert_eq!(kind(422, policy), RunErrorKind::AdmissionRefused);

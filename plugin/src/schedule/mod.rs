@@ -39,15 +39,12 @@ pub(crate) const VERSION: &str = "kubectl-etcd/version";
 pub(crate) const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// On how many control-plane nodes each run takes a snapshot.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Masters {
-    /// On one that is up, which the scheduler picks
-    #[default]
+    /// On one that is up, which the scheduler picks.
     One,
-    /// On each of them
+    /// On each of them.
     All,
 }
 

@@ -23,7 +23,8 @@ use sha2::{Digest, Sha256};
 use super::cron::interval;
 use super::{Masters, OWN_VERSION, SCHEDULE, SNAPSHOTS, Schedule, VERSION};
 use crate::discovery::Node;
-use crate::runners::podspec::{APP, HOST, Needed, anything, around, on_host_network};
+use crate::runners::mounts::{HOST, Needed};
+use crate::runners::podspec::{APP, anything, around, on_host_network};
 use crate::runners::program::Program;
 
 /// The CronJob of a schedule on one master; what others are called begins with it.

@@ -23,7 +23,8 @@ use etcd_operations::shell::CommandLine;
 use super::{Ground, Node, Session};
 use crate::error::Error;
 use crate::outcome::run_error;
-use crate::runners::podspec::{HOST, SCRATCH};
+use crate::runners::mounts::HOST;
+use crate::runners::podspec::SCRATCH;
 use bring::Bring;
 pub use saved::{Checked, Saved};
 use second::judge;
@@ -259,7 +260,7 @@ impl Session {
         wanted: Wanted,
     ) -> Result<SavedSnapshot, Error> {
         let failed = |cause| Error::failed("standard output takes no more").caused_by(cause);
-        let folder = crate::input::spool_folder();
+        let folder = crate::spool::spool_folder();
         let folder = tempfile::tempdir_in(&folder).map_err(|cause| {
             Error::failed(format!("{} cannot be written to", folder.display())).caused_by(cause)
         })?;

@@ -32,7 +32,7 @@ async fn located(
         Reply::Json(200, object.to_string())
     })
     .await;
-    let flags = crate::cli::ConnectionArgs {
+    let flags = crate::connection::ConnectionOptions {
         namespace: named.then(|| "mine".to_owned()),
         ..fake::flags(server)
     };

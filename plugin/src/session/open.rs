@@ -7,8 +7,9 @@ use etcd_operations::target::Target;
 use tokio::sync::OnceCell;
 
 use super::namespace::{self, Located};
+use super::options::FleetOptions;
 use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
-use crate::cli::{ConnectionArgs, FleetArgs, Via};
+use crate::connection::ConnectionOptions;
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
 use crate::created::Created;
 use crate::discovery::{ApiView, Discovered, Etcd, LeftAlone, discover};
@@ -19,6 +20,7 @@ use crate::owner::Owner;
 use crate::runners::launch::Heard;
 use crate::runners::program::Program;
 use crate::runners::{local, payload};
+use crate::via::Via;
 
 /// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: it has two checks of etcd, one after
 /// another, and each takes 2 s then (4.0 s were measured). An apiserver in order answers at once.
@@ -43,19 +45,19 @@ impl Session {
     /// # Errors
     /// Usage errors; an apiserver that cannot be used while this host is no control-plane node.
     pub async fn open(
-        connection: &ConnectionArgs,
-        fleet: &FleetArgs,
+        connection: &ConnectionOptions,
+        fleet: &FleetOptions,
         notices: NoticeSink,
         created: Created,
     ) -> Result<Self, Error> {
-        if fleet.way.via == Some(Via::Local) {
+        if fleet.via == Some(Via::Local) {
             return Self::on_this_host(connection, fleet, notices);
         }
         let server = match Connection::prepare(connection).await {
             Ok(server) => server,
             // Not even a kubeconfig: on a master that is no reason not to help.
             Err(error)
-                if fleet.way.via.is_none()
+                if fleet.via.is_none()
                     && connection.kubeconfig.is_none()
                     && local::is_control_plane() =>
             {
@@ -74,7 +76,7 @@ impl Session {
                 Self::in_cluster(server, found, fleet, created, notices)
             }
             Err((verdict, known)) => {
-                let alone = verdict.means_no_apiserver() && fleet.way.via.is_none();
+                let alone = verdict.means_no_apiserver() && fleet.via.is_none();
                 if alone && local::is_control_plane() {
                     let why = verdict.describe(&server.server);
                     return Self::instead_of_apiserver(connection, fleet, &notices, &why);
@@ -87,7 +89,7 @@ impl Session {
     fn in_cluster(
         mut connection: Connection,
         found: Found,
-        fleet: &FleetArgs,
+        fleet: &FleetOptions,
         created: Created,
         notices: NoticeSink,
     ) -> Result<Self, Error> {
@@ -97,15 +99,15 @@ impl Session {
             notices(Notice::Told(why.clone()));
         }
         created.bind(connection.control.clone(), connection.namespace.clone());
-        let image = fleet.way.image.as_ref().map(|reference| Program::Image {
+        let image = fleet.image.as_ref().map(|reference| Program::Image {
             reference: reference.clone(),
-            pull_secrets: fleet.way.image_pull_secret.clone(),
+            pull_secrets: fleet.image_pull_secrets.clone(),
         });
         if found.nodes.is_empty() {
             return Err(no_nodes(&connection.server, &found.left_alone));
         }
         Ok(Self {
-            nodes: narrow(&found.nodes, &fleet.node)?,
+            nodes: narrow(&found.nodes, &fleet.nodes)?,
             left_alone: found.left_alone,
             ground: Ground::Cluster(Box::new(Cluster {
                 connection,
@@ -118,18 +120,18 @@ impl Session {
                 swept: Once::new(),
                 notices: NoticeSink::clone(&notices),
                 heard: Heard::default(),
-                replaceable: fleet.way.via.is_none(),
+                replaceable: fleet.via.is_none(),
             })),
-            forced: fleet.way.via,
+            forced: fleet.via,
             chosen: Mutex::new(None),
-            limit: fleet.way.timeout,
+            limit: fleet.timeout,
             notices,
         })
     }
 
     fn instead_of_apiserver(
-        connection: &ConnectionArgs,
-        fleet: &FleetArgs,
+        connection: &ConnectionOptions,
+        fleet: &FleetOptions,
         notices: &NoticeSink,
         why: &str,
     ) -> Result<Self, Error> {
@@ -148,7 +150,7 @@ impl Session {
     /// When a node is named that is none of them.
     pub(crate) fn over_hosts(
         reached: Reached,
-        fleet: &FleetArgs,
+        fleet: &FleetOptions,
         notices: NoticeSink,
     ) -> Result<Self, Error> {
         let hosts = reached.hosts.iter().map(node_of_host);
@@ -157,7 +159,7 @@ impl Session {
             .collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Self {
-            nodes: narrow(&nodes, &fleet.node)?,
+            nodes: narrow(&nodes, &fleet.nodes)?,
             left_alone: Vec::new(),
             ground: Ground::Hosts {
                 hosts: reached.hosts.into_iter().map(|one| one.host).collect(),
@@ -165,24 +167,24 @@ impl Session {
             },
             forced: Some(Via::Ssh),
             chosen: Mutex::new(None),
-            limit: fleet.way.timeout,
+            limit: fleet.timeout,
             notices,
         })
     }
 
     fn on_this_host(
-        connection: &ConnectionArgs,
-        fleet: &FleetArgs,
+        connection: &ConnectionOptions,
+        fleet: &FleetOptions,
         notices: NoticeSink,
     ) -> Result<Self, Error> {
         let node = local::host(&connection.selection(), &notices)?;
         Ok(Self {
-            nodes: narrow(&[node], &fleet.node)?,
+            nodes: narrow(&[node], &fleet.nodes)?,
             left_alone: Vec::new(),
             ground: Ground::Host,
             forced: Some(Via::Local),
             chosen: Mutex::new(None),
-            limit: fleet.way.timeout,
+            limit: fleet.timeout,
             notices,
         })
     }
@@ -225,14 +227,14 @@ fn node_not_reached(one: Unreached) -> Node {
 
 /// Everything at once: nodes and pods, the parts that are there, and whether the apiserver itself is in order. When the
 /// apiserver cannot be used: why, and the nodes it still knew from its cache.
-async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdict, Vec<Node>)> {
+async fn ask(connection: &Connection, fleet: &FleetOptions) -> Result<Found, (Verdict, Vec<Node>)> {
     let client = &connection.stream;
     let mut ready = {
         let control = connection.control.clone();
         tokio::spawn(async move { readiness(&control).await })
     };
     let located = async {
-        if fleet.way.via == Some(Via::Exec) {
+        if fleet.via == Some(Via::Exec) {
             // Nothing is created then.
             return Ok(Located {
                 name: connection.namespace.clone(),
@@ -241,7 +243,7 @@ async fn ask(connection: &Connection, fleet: &FleetArgs) -> Result<Found, (Verdi
                 instead: None,
             });
         }
-        namespace::locate(connection, fleet.way.image.is_none()).await
+        namespace::locate(connection, fleet.image.is_none()).await
     };
     let answers = async { futures::join!(discover(client), located) };
     match tokio::time::timeout(connection.first_answer_limit, answers).await {
@@ -337,27 +339,28 @@ impl Session {
     /// The apiserver was lost after it had been found, by all outcomes: that, and where to go.
     pub(crate) fn without_apiserver(&self, outcomes: &[Outcome]) -> Option<Error> {
         let cluster = self.cluster().ok()?;
-        let errors = outcomes.iter().map(|outcome| outcome.result.as_ref().err());
-        let errors: Vec<&RunError> = errors.collect::<Option<_>>()?;
-        let lost = |error: &&RunError| error.kind == RunErrorKind::ApiserverLost;
-        if errors.is_empty() || !errors.iter().all(lost) {
-            return None;
-        }
-        let reason = errors[0].message.clone();
-        let takes_requests = |error: &&RunError| {
-            error.message.contains("etcdserver:") || error.message.contains("takes the request")
-        };
-        let verdict = if errors.iter().any(takes_requests) {
-            Verdict::WithoutEtcd { reason }
-        } else {
-            Verdict::Unreachable { reason }
-        };
+        let verdict = lost_since(outcomes)?;
         Some(where_to_go(
             verdict,
             &cluster.connection.server,
             &self.nodes,
         ))
     }
+}
+
+/// What became of the apiserver, where it was lost by all outcomes.
+fn lost_since(outcomes: &[Outcome]) -> Option<Verdict> {
+    let errors = outcomes.iter().map(|outcome| outcome.result.as_ref().err());
+    let errors: Vec<&RunError> = errors.collect::<Option<_>>()?;
+    let reason = errors.first()?.message.clone();
+    if !errors.iter().all(|error| error.kind.is_without_apiserver()) {
+        return None;
+    }
+    let takes_requests = |error: &&RunError| error.kind == RunErrorKind::EtcdLost;
+    Some(match errors.iter().any(takes_requests) {
+        true => Verdict::WithoutEtcd { reason },
+        false => Verdict::Unreachable { reason },
+    })
 }
 
 /// The error for a workstation: which hosts to go to, and what to type there.
@@ -425,7 +428,7 @@ mod tests {
     async fn opened(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (Error, Duration) {
         let server = fake::serve(handler).await;
         let begun = std::time::Instant::now();
-        let fleet = FleetArgs::default();
+        let fleet = FleetOptions::default();
         let notices: NoticeSink = std::sync::Arc::new(|_| {});
         let session =
             Session::open(&fake::flags(server), &fleet, notices, Created::default()).await;
@@ -503,6 +506,32 @@ mod tests {
         assert_eq!(error.kind.exit_code(), 6);
         assert!(error.hints[1].ends_with("cp-1"), "{:?}", error.hints);
         assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+
+    #[test]
+    fn an_apiserver_that_lost_its_etcd_is_told_from_one_that_is_gone() {
+        let outcome = |kind| Outcome {
+            node: "cp-1".into(),
+            via: Some(Via::Job),
+            took: Duration::ZERO,
+            result: Err(RunError::new(kind, "in whatever words")),
+        };
+        let lost = |kinds: &[RunErrorKind]| {
+            let outcomes: Vec<Outcome> = kinds.iter().copied().map(outcome).collect();
+            lost_since(&outcomes)
+        };
+        let (gone, etcd) = (RunErrorKind::ApiserverLost, RunErrorKind::EtcdLost);
+        assert!(matches!(
+            lost(&[gone, gone]),
+            Some(Verdict::Unreachable { .. })
+        ));
+        // One that takes requests is there.
+        assert!(matches!(
+            lost(&[gone, etcd]),
+            Some(Verdict::WithoutEtcd { .. })
+        ));
+        assert!(lost(&[gone, RunErrorKind::NodeDown]).is_none());
+        assert!(lost(&[]).is_none());
     }
 
     #[test]

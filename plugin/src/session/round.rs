@@ -10,7 +10,6 @@ use etcd_operations::wire::{self, Progress};
 use super::{Cluster, Node, namespace};
 use crate::carried::carried;
 use crate::cleanup;
-use crate::cli::Via;
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 use crate::owner;
 use crate::runners::launch::{Kind, Launch, Launched};
@@ -20,6 +19,7 @@ use crate::runners::trouble::api_error;
 use crate::runners::watching::PodWatch;
 use crate::runners::{deadline, payload};
 use crate::schedule;
+use crate::via::Via;
 
 /// When leftovers are looked for.
 const SWEEP_AFTER: Duration = Duration::from_millis(250);

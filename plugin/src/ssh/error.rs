@@ -5,7 +5,6 @@ use etcd_operations::shell::CommandLine;
 
 use super::destination::Destination;
 use crate::error::{Error, ErrorKind};
-use crate::files;
 use crate::outcome::{RunError, RunErrorKind};
 
 /// What sort of trouble it was.
@@ -91,7 +90,7 @@ impl From<SshError> for Error {
             SshErrorKind::NoSsh | SshErrorKind::OtherSystem | SshErrorKind::Program => {
                 ErrorKind::Failed
             }
-            SshErrorKind::Failed(kind) => files::failure(Failure::new(kind, "")).kind,
+            SshErrorKind::Failed(kind) => kind.into(),
         };
         let mut out = Self::new(kind, error.message);
         out.hints.extend(error.hint);

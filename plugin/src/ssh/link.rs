@@ -9,13 +9,13 @@ use etcd_operations::wire::{LineError, Progress};
 use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use super::args::{SshOptions, at_address};
+use super::candidate::Candidate;
 use super::destination::Destination;
 use super::error::{SshError, SshErrorKind};
+use super::options::{SshOptions, at_address};
 use super::{bring, master};
 use crate::carried::carried;
 use crate::lines::{Lines, LinesError};
-use crate::masters::Candidate;
 use crate::outcome::{Notice, NoticeSink};
 
 /// So much of what a host says on standard error is told, in bytes.
@@ -307,8 +307,8 @@ pub(super) async fn last_words(stderr: Option<ChildStderr>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::masters::Origin;
-    use crate::ssh::{HostName, SshHost};
+    use crate::host_name::HostName;
+    use crate::ssh::{Origin, SshHost};
 
     fn candidate(name: &str, address: &str, origin: Origin) -> Candidate {
         Candidate::told(Some(name.into()), [HostName::parse(address)], origin)

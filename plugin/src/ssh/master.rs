@@ -12,9 +12,10 @@ use openssh::Session;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::args::SshOptions;
-use super::destination::{Destination, HostName};
+use super::destination::Destination;
 use super::error::{SshError, SshErrorKind, of_connecting};
+use super::options::SshOptions;
+use crate::host_name::HostName;
 
 /// How long connecting may take, jump hosts and all.
 const LIMIT: Duration = Duration::from_secs(40);

@@ -291,7 +291,7 @@ fn files() {
 
     let options = etcd_datadir::usage::UsageOptions::default();
     let used = etcd_datadir::usage::usage(&source, &options, &mut ignore).unwrap();
-    let by = crate::commands::usage::By::Object;
+    let by = crate::views::usage::By::Object;
     check(
         "Usage",
         &[crate::views::usage::Usage::of_file(
@@ -393,7 +393,7 @@ fn manifests() {
 
 #[test]
 fn doctor() {
-    use crate::views::doctor::{Doctor, Unseen};
+    use crate::assess::doctor::{Doctor, Unseen};
     let mut degraded = Cluster::of(3);
     degraded.lost(2, down());
     let mut local = Doctor::of_status(&Cluster::of(1).assess());

@@ -240,7 +240,7 @@ async fn changed(
     unknown: Unknown,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let host = this_host(context.ui, context.connection)?;
+    let host = this_host(&context.ui.notices(), context.connection)?;
     let text = host.manifest(component).await?;
     let before = Manifest::parse(text.as_bytes()).map_err(|failure| no_plan(&failure))?;
     let found = before
@@ -273,7 +273,7 @@ async fn done(
     named: &[PathBuf],
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let mut hosts = Hosts::here(this_host(context.ui, context.connection)?);
+    let mut hosts = Hosts::here(this_host(&context.ui.notices(), context.connection)?);
     hosts.naming(named)?;
     let plan_of = async |now| {
         let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::look::Look;
 use super::plan::{Plan, Planned};
+use crate::args::{FleetArgs, OutputArgs, WayArgs};
 use crate::assess::votes::Votes;
 use crate::assess::{Asked, Scope, assess};
-use crate::cli::{FleetArgs, OutputArgs, WayArgs};
 use crate::commands::{Context, members, node_named};
 use crate::discovery::Node;
 use crate::error::{Error, Verdict};

@@ -3,9 +3,9 @@
 use etcd_operations::ids::MemberId;
 use etcd_operations::report::{Member, Report};
 
+use crate::args::FleetArgs;
 use crate::assess::model::{Role, Row, Status};
 use crate::assess::votes::Votes;
-use crate::cli::FleetArgs;
 use crate::commands::{none_answered, survey};
 use crate::discovery::{Etcd, Node};
 use crate::error::{Error, ErrorKind};

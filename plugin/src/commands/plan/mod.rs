@@ -14,14 +14,14 @@ use self::outage::refuse_outage;
 use super::Context;
 use super::planned::Nothing;
 use super::restore::{self, Snapshot};
-use crate::cli::OutputArgs;
+use crate::args::OutputArgs;
+use crate::args::ssh::SshArgs;
 use crate::error::{Error, Verdict};
 use crate::lead::gather::{gather, gather_for, this_host};
 use crate::lead::lock::{Locked, lock};
 use crate::lead::run::Bring;
 use crate::lead::{Hosts, PlanState, lead, take_back};
 use crate::runners::host::Host;
-use crate::ssh::SshArgs;
 use crate::views::plan::{PlanList, PlanView, Progress};
 
 const EXAMPLES: &str = "\
@@ -162,15 +162,22 @@ pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Err
             Ok(verdict(&state))
         }
         Action::Resume(args) => Box::pin(resume(context, args)).await,
-        Action::Undo(args) => undo(context, args).await,
+        Action::Undo(args) => Box::pin(undo(context, args)).await,
     }
 }
 
 /// Those on which plans are looked for.
 async fn hosts(context: &Context<'_>, ssh: &SshArgs) -> Result<Hosts, Error> {
     match ssh.wanted() {
-        true => Ok(gather(context.ui, ssh, context.connection).await?.hosts),
-        false => Ok(Hosts::here(this_host(context.ui, context.connection)?)),
+        true => Ok(
+            gather(&context.ui.notices(), &ssh.targets(), context.connection)
+                .await?
+                .hosts,
+        ),
+        false => Ok(Hosts::here(this_host(
+            &context.ui.notices(),
+            context.connection,
+        )?)),
     }
 }
 
@@ -178,7 +185,7 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
     let ssh = &args.which.ssh;
     let hosts = hosts(context, ssh).await?;
     let state = find(&hosts, args.which.plan).await?;
-    let hosts = gather_for(context.ui, ssh, hosts, &state.plan).await?;
+    let hosts = gather_for(&context.ui.notices(), &ssh.targets(), hosts, &state.plan).await?;
     let state = found_idle(context.ui, &hosts, &state.plan.id).await?;
     let id = &state.plan.id;
     if state.is_back() {
@@ -209,7 +216,7 @@ async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Erro
     }
     hosts.begin_again(&state.plan, &[]).await?;
     let _locked = locked.during(state.plan.kind).await;
-    let led = lead(context.ui, &hosts, &state.plan, &sent).await?;
+    let led = lead(&context.ui.notices(), &hosts, &state.plan, &sent).await?;
     let view = PlanView::kept(&state)
         .ended(Progress::Done, &led)
         .for_hosts(&hosts);
@@ -222,7 +229,13 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     let hosts = hosts(context, ssh).await?;
     let state = find(&hosts, args.which.plan).await?;
     refuse_without(&state.plan, &args.without)?;
-    let hosts = gather_for(context.ui, ssh, hosts, &state.plan.without(&args.without)).await;
+    let hosts = gather_for(
+        &context.ui.notices(),
+        &ssh.targets(),
+        hosts,
+        &state.plan.without(&args.without),
+    )
+    .await;
     let hosts = hosts.map_err(|error| {
         error.hint("one that is lost for good: kubectl etcd plan undo --without NODE")
     })?;
@@ -251,7 +264,7 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     hosts.begin_again(&state.plan, &args.without).await?;
     let _locked = locked.during(state.plan.kind).await;
     let plan = state.plan.without(&args.without);
-    let led = take_back(context.ui, &hosts, &plan).await?;
+    let led = take_back(&context.ui.notices(), &hosts, &plan).await?;
     let view = PlanView::taken_back(&state)
         .ended(Progress::Undone, &led)
         .without(&args.without);
@@ -265,7 +278,8 @@ async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
 
 /// Takes the cluster's lock, as far as an apiserver takes it.
 async fn locked(context: &Context<'_>, what: &str) -> Result<Locked, Error> {
-    let taken = lock(context.ui, context.created, context.connection, &[], what);
+    let notices = context.ui.notices();
+    let taken = lock(&notices, context.created, context.connection, &[], what);
     Box::pin(taken).await
 }
 

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use etcd_datadir::inspect::inspect as inspect_file;
 
-use crate::cli::OutputArgs;
+use crate::args::OutputArgs;
 use crate::error::{Error, Verdict};
-use crate::files;
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::inspection::Inspection;
@@ -52,7 +51,7 @@ pub async fn inspect(ui: &Ui, args: InspectArgs) -> Result<Verdict, Error> {
         inspect_file(&opened.source, &prefix, on_progress)
     })
     .await?
-    .map_err(files::error)?;
+    .map_err(Error::from)?;
     ui.show(&Inspection::new(name, &found), args.output.output)?;
     Ok(Verdict::Healthy)
 }

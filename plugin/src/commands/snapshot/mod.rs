@@ -1,5 +1,6 @@
 //! `kubectl etcd snapshot`
 
+mod destination;
 pub mod inspect;
 pub mod kept;
 pub mod restore;

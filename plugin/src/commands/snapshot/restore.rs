@@ -9,9 +9,8 @@ use etcd_datadir::restore::{
     StoragePolicy, Token, check_request, restore_source,
 };
 
-use crate::cli::OutputArgs;
+use crate::args::OutputArgs;
 use crate::error::{Error, ErrorKind, Verdict};
-use crate::files;
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::restore::Restored;
@@ -181,7 +180,7 @@ fn refusal(error: RestoreError) -> Error {
     let message = error.to_string();
     match error {
         RestoreError::Options(_) => Error::usage(message),
-        RestoreError::Files(cause) => files::error(cause),
+        RestoreError::Files(cause) => Error::from(cause),
         RestoreError::Exists(_) => Error::refused(message),
         RestoreError::Raw { .. } => Error::refused(message)
             .hint("--accept-unproven-data takes it after every page and record was read; a changed value goes unnoticed"),

@@ -1,7 +1,7 @@
 //! Which cluster and which user of a kubeconfig are meant, with the flags over them.
 
 use super::file::{Cluster, Context, Kubeconfig, User, given};
-use crate::cli::ConnectionArgs;
+use crate::connection::options::ConnectionOptions;
 use crate::error::Error;
 
 /// A cluster and a user.
@@ -22,7 +22,7 @@ impl Chosen {
     pub(super) fn of(
         kubeconfig: &Kubeconfig,
         origin: &str,
-        args: &ConnectionArgs,
+        args: &ConnectionOptions,
     ) -> Result<Self, Error> {
         let context = context(kubeconfig, origin, args)?;
         let mut chosen = Self {
@@ -47,7 +47,11 @@ impl Chosen {
     }
 }
 
-fn context(kubeconfig: &Kubeconfig, origin: &str, args: &ConnectionArgs) -> Result<Context, Error> {
+fn context(
+    kubeconfig: &Kubeconfig,
+    origin: &str,
+    args: &ConnectionOptions,
+) -> Result<Context, Error> {
     let names = kubeconfig.context_names();
     if let Some(name) = given(&args.context).or(kubeconfig.current_context()) {
         let found = kubeconfig.context(name);
@@ -70,7 +74,7 @@ fn choices(kind: &str, names: &[String]) -> String {
     format!("choose with --{kind}: {}", names.join(", "))
 }
 
-fn put_cluster_flags(cluster: &mut Cluster, args: &ConnectionArgs) {
+fn put_cluster_flags(cluster: &mut Cluster, args: &ConnectionOptions) {
     if let Some(server) = given(&args.server) {
         cluster.server = Some(server.to_owned());
         // The name is that of the kubeconfig's server, as kubectl sees it.
@@ -87,7 +91,7 @@ fn put_cluster_flags(cluster: &mut Cluster, args: &ConnectionArgs) {
     }
 }
 
-fn put_user_flags(user: &mut User, args: &ConnectionArgs) {
+fn put_user_flags(user: &mut User, args: &ConnectionOptions) {
     if let Some(token) = &args.token {
         *user = User {
             token: Some(token.clone()),

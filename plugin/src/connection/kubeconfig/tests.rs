@@ -50,7 +50,11 @@ fn with(cluster: &str, user: &str) -> String {
 const SERVER: &str = "server: 'https://10.0.0.1:6443'";
 
 fn loaded(text: &str) -> Result<Loaded, Error> {
-    of(&kubeconfig(text), "FILE".into(), &ConnectionArgs::default())
+    of(
+        &kubeconfig(text),
+        "FILE".into(),
+        &ConnectionOptions::default(),
+    )
 }
 
 /// What is wrong with a kubeconfig with these lines.
@@ -60,17 +64,17 @@ fn wrong(cluster: &str, user: &str) -> String {
     error.message
 }
 
-fn args() -> ConnectionArgs {
-    ConnectionArgs::default()
+fn args() -> ConnectionOptions {
+    ConnectionOptions::default()
 }
 
-fn refusal(args: &ConnectionArgs) -> Error {
+fn refusal(args: &ConnectionOptions) -> Error {
     of(&kubeconfig(TWO), "FILE".into(), args).err().unwrap()
 }
 
 #[test]
 fn an_unknown_name_names_the_known_ones() {
-    let error = refusal(&ConnectionArgs {
+    let error = refusal(&ConnectionOptions {
         context: Some("prod".into()),
         ..args()
     });
@@ -81,7 +85,7 @@ fn an_unknown_name_names_the_known_ones() {
         ("broken", "FILE has no cluster `nosuch`"),
         ("nobody", "FILE has no user `nosuch`"),
     ] {
-        let error = refusal(&ConnectionArgs {
+        let error = refusal(&ConnectionOptions {
             context: Some(context.into()),
             ..args()
         });
@@ -91,7 +95,7 @@ fn an_unknown_name_names_the_known_ones() {
 
 #[test]
 fn flags_win_over_the_file() {
-    let args = ConnectionArgs {
+    let args = ConnectionOptions {
         server: Some("10.0.0.2:6443".into()),
         insecure_skip_tls_verify: true,
         impersonate: Some("jane".into()),
@@ -108,12 +112,12 @@ fn flags_win_over_the_file() {
 #[test]
 fn a_server_of_the_flags_has_a_name_of_its_own() {
     let text = with(&format!("{SERVER}, tls-server-name: inside"), "token: t");
-    let name = |args: &ConnectionArgs| {
+    let name = |args: &ConnectionOptions| {
         let loaded = of(&kubeconfig(&text), "FILE".into(), args).unwrap();
         loaded.config.tls_server_name
     };
     assert_eq!(name(&args()).as_deref(), Some("inside"));
-    let elsewhere = ConnectionArgs {
+    let elsewhere = ConnectionOptions {
         server: Some("h:1".into()),
         ..args()
     };
@@ -133,7 +137,7 @@ fn a_certificate_that_is_not_there_is_said_with_its_path() {
 
 #[test]
 fn a_server_alone_is_enough() {
-    let args = ConnectionArgs {
+    let args = ConnectionOptions {
         server: Some("https://10.0.0.9:6443".into()),
         token: Some("t".into()),
         ..args()
@@ -219,14 +223,14 @@ fn an_empty_file_is_said_to_be_empty() {
     ] {
         let path = folder.path().join("config");
         std::fs::write(&path, text).unwrap();
-        let named = ConnectionArgs {
+        let named = ConnectionOptions {
             kubeconfig: Some(path.clone()),
             ..args()
         };
         let error = load(&named).err().unwrap();
         assert!(error.message.ends_with("/config is empty"), "{error}");
     }
-    let missing = ConnectionArgs {
+    let missing = ConnectionOptions {
         kubeconfig: Some(folder.path().join("missing")),
         ..args()
     };
@@ -255,7 +259,7 @@ fn paths_are_meant_from_the_files_folder() {
         with(&cluster, "client-certificate: c.crt, client-key: ./c.key"),
     )
     .unwrap();
-    let named = ConnectionArgs {
+    let named = ConnectionOptions {
         kubeconfig: Some(path.clone()),
         ..args()
     };
@@ -335,12 +339,13 @@ fn an_authority_and_no_check_contradict_each_other() {
         "{what}"
     );
     // A flag decides for one of them, both flags do not.
-    let flags = |certificate_authority, insecure_skip_tls_verify| ConnectionArgs {
+    let flags = |certificate_authority, insecure_skip_tls_verify| ConnectionOptions {
         certificate_authority,
         insecure_skip_tls_verify,
         ..args()
     };
-    let of = |flags: &ConnectionArgs| of(&kubeconfig(&with(&insecure, "")), "FILE".into(), flags);
+    let of =
+        |flags: &ConnectionOptions| of(&kubeconfig(&with(&insecure, "")), "FILE".into(), flags);
     let loaded = of(&flags(None, true)).unwrap();
     assert_eq!(
         (loaded.config.accept_invalid_certs, loaded.config.root_cert),

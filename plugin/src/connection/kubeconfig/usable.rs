@@ -9,9 +9,10 @@ use super::data::{Authorities, Identity, authorities, identity};
 use super::file::{Cluster, Exec, User, given};
 use super::proxy::{self, Proxy};
 use super::server;
-use crate::connection::credentials::{Credentials, bearer};
+use crate::connection::credentials::Credentials;
 use crate::connection::kuberc::Policy;
 use crate::connection::login::{Interactive, Plugin, check_version};
+use crate::connection::token::bearer;
 
 /// The extension of a cluster that a login plugin is told.
 const FOR_PLUGIN: &str = "client.authentication.k8s.io/exec";

@@ -11,7 +11,7 @@ use etcd_operations::report::{
     Consistency, EndpointStatus, LeaderReport, Member, MemberList, MembershipReport, Report,
 };
 
-use super::operate::{answered, own_status, quorums_members};
+use super::questions::{answered, own_status, quorums_members};
 use super::{Etcdctl, etcdctl};
 use crate::outcome::RunError;
 

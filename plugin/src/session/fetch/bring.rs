@@ -11,12 +11,12 @@ use super::TELL;
 use super::receive::{Held, receive};
 use super::sink::Sink;
 use super::verdict::{Trouble, compare, damaged};
-use crate::cli::Via;
 use crate::error::Error;
 use crate::outcome::{RunError, RunErrorKind, run_error};
 use crate::runners::{self, exec};
 use crate::session::round::Round;
 use crate::session::{Cluster, Node, Notice, Session};
+use crate::via::Via;
 
 /// What is to be brought from where.
 #[derive(Clone, Copy)]

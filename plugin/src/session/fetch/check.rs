@@ -11,7 +11,7 @@ use etcd_operations::pack::unpack::{Arrived, Spool, UnpackError, arriving, arriv
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::input::spool;
+use crate::spool::spool;
 
 /// How much is collected before it is handed to the thread.
 const PIECE: usize = 512 << 10;

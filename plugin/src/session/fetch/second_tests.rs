@@ -11,7 +11,7 @@ use crate::assess::fixtures;
 const SNAPSHOT: &[u8] = include_bytes!("../../../tests/cmd/offline.in/small.snapshot");
 
 fn pages() -> Pages {
-    let (spool, never) = (crate::input::spool(), AtomicBool::new(false));
+    let (spool, never) = (crate::spool::spool(), AtomicBool::new(false));
     let arrived = arriving(SNAPSHOT, "x", &spool, &never).unwrap();
     arrived.pages.unwrap()
 }

@@ -175,7 +175,7 @@ mod tests {
     const PACKED: &[u8] = include_bytes!("../../../tests/cmd/offline.in/small.db.zst");
 
     fn arrived(bytes: &[u8]) -> Arrived {
-        let (spool, never) = (crate::input::spool(), AtomicBool::new(false));
+        let (spool, never) = (crate::spool::spool(), AtomicBool::new(false));
         arriving(bytes, "x", &spool, &never).unwrap()
     }
 

@@ -8,7 +8,7 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
 use super::{FolderArgs, KeptRef, node, open};
-use crate::cli::{NamedOutputArgs, WayArgs};
+use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::error::{Error, Verdict};
 use crate::format::counted;

@@ -6,9 +6,9 @@ use std::time::Instant;
 use clap::Args;
 
 use super::{FolderArgs, KeptRef, node, open};
-use crate::cli::{NamedOutputArgs, WayArgs};
+use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
-use crate::commands::snapshot::save::free_file;
+use crate::commands::snapshot::destination::free_file;
 use crate::error::{Error, Verdict};
 use crate::session::Checked;
 use crate::views::snapshot::Snapshot;

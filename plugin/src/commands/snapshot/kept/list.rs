@@ -9,7 +9,7 @@ use etcd_operations::report::{KeptSnapshot, Report};
 use jiff::Timestamp;
 
 use super::FolderArgs;
-use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::{Context, out_of_reach};
 use crate::discovery::Node;
 use crate::error::{Error, ErrorKind, Verdict};

@@ -10,7 +10,7 @@ use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot, Report};
 use jiff::Timestamp;
 
 use super::FolderArgs;
-use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
+use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::commands::{Context, node_named, none_answered};
 use crate::discovery::Node;
 use crate::error::{Error, Verdict};

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ground, listed, name, trouble};
-use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::Context;
 use crate::error::{Error, Verdict};
 use crate::format::counted;

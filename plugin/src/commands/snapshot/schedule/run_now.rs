@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep};
 
 use super::{current, ground, name, trouble};
-use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
+use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::commands::Context;
 use crate::error::{Error, Verdict};
 use crate::outcome::{Notice, NoticeSink, run_error};

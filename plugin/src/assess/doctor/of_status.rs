@@ -1,9 +1,10 @@
 //! A diagnosis from what etcd and the API tell, where no host was looked at. It knows how the members are, and of one that
 //! is down not why: for that its host has to be looked at.
 
-use etcd_operations::shell::CommandLine;
-
 use std::collections::BTreeSet;
+
+use etcd_operations::report::AlarmKind;
+use etcd_operations::shell::CommandLine;
 
 use super::{Doctor, Next, Seen, Severity, Situation};
 use crate::assess::model::{self, Reason, Role, Row, Status, VerdictWord};
@@ -95,7 +96,7 @@ fn problem(row: &Row) -> Option<Seen> {
 fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
     let corrupt = status.verdict == VerdictWord::Damaged && warning.reason == Reason::AlarmRaised;
     let (kind, command) = match warning.reason {
-        Reason::AlarmRaised if warning.message.contains("CORRUPT") => {
+        Reason::AlarmRaised if warning.alarm == Some(AlarmKind::Corrupt) => {
             ("corrupt-alarm", replace(status))
         }
         Reason::AlarmRaised => ("no-space-alarm", "kubectl etcd usage".to_owned()),
@@ -177,7 +178,6 @@ mod tests {
     use super::*;
     use crate::assess::fixtures::{Cluster, alarm};
     use crate::outcome::{RunError, RunErrorKind};
-    use etcd_operations::report::AlarmKind;
 
     #[test]
     fn a_healthy_cluster_has_no_situation() {
@@ -204,6 +204,15 @@ mod tests {
         assert_eq!(silent.next.command, "kubectl etcd doctor");
         assert_eq!(silent.next.on, silent.node);
         assert!(silent.evidence[0].text.contains("it is off"));
+
+        let mut damaged = Cluster::of(3);
+        damaged.alarms = vec![alarm(2, AlarmKind::Corrupt)];
+        let doctor = Doctor::of_status(&damaged.assess());
+        assert_eq!(doctor.situations[0].kind, "corrupt-alarm");
+        assert_eq!(
+            doctor.situations[0].next.command,
+            "kubectl etcd member replace cp-2"
+        );
 
         let mut lost = Cluster::of(3);
         lost.without_quorum();

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use etcd_operations::shell::CommandLine;
 
-use super::destination::Destination;
+use crate::ssh::{Destination, SshOptions, SshTargets};
 
 /// The help's heading for these flags.
 const OVER_SSH: &str = "Other control-plane nodes, over ssh";
@@ -47,25 +47,25 @@ pub enum NodeAddress {
     },
 }
 
-/// How to log in where ssh's own configuration does not say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SshOptions {
-    /// As whom.
-    pub user: Option<String>,
-    /// With which key alone.
-    pub identity: Option<PathBuf>,
-    /// By which configuration.
-    pub config: Option<PathBuf>,
-}
-
 impl SshArgs {
     /// Whether other hosts are to be worked on over ssh.
     pub fn wanted(&self) -> bool {
         !self.ssh.is_empty() || !self.master.is_empty()
     }
 
+    /// What is meant by them.
+    pub fn targets(&self) -> SshTargets {
+        SshTargets {
+            wanted: self.wanted(),
+            addresses: self.addresses(),
+            masters: self.master.clone(),
+            options: self.options(),
+            flags: self.words(),
+        }
+    }
+
     /// The same flags again, for a command to be typed next. None: nobody is reached over ssh.
-    pub fn words(&self) -> CommandLine {
+    fn words(&self) -> CommandLine {
         let mut words = CommandLine::flags();
         if !self.wanted() {
             return words;
@@ -95,7 +95,7 @@ impl SshArgs {
     }
 
     /// How to log in.
-    pub fn options(&self) -> SshOptions {
+    fn options(&self) -> SshOptions {
         SshOptions {
             user: self.ssh_user.clone(),
             identity: self.ssh_identity.clone(),
@@ -104,18 +104,13 @@ impl SshArgs {
     }
 
     /// The nodes whose addresses were given; of several for a node, the last.
-    pub fn addresses(&self) -> BTreeMap<String, Destination> {
+    fn addresses(&self) -> BTreeMap<String, Destination> {
         let given = self.ssh.iter().filter_map(|one| match one {
             NodeAddress::Wanted => None,
             NodeAddress::At { node, address } => Some((node.clone(), address.clone())),
         });
         given.collect()
     }
-}
-
-/// The flag that says where a node is, to be typed with its address.
-pub(crate) fn at_address(node: &str) -> CommandLine {
-    CommandLine::flags().option("--ssh", format_args!("{node}=ADDRESS"))
 }
 
 impl FromStr for NodeAddress {
