@@ -16,10 +16,10 @@ use clap::Parser;
 use etcd_operations::host::Ask;
 use kubectl_etcd::args::ConnectionArgs;
 use kubectl_etcd::args::ssh::SshArgs;
-use kubectl_etcd::error::Error;
-use kubectl_etcd::masters::find;
-use kubectl_etcd::outcome::{Notice, NoticeSink};
-use kubectl_etcd::ssh::{Candidate, SshError, SshHost};
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::masters::find;
+use kubectl_etcd_core::outcome::{Notice, NoticeSink};
+use kubectl_etcd_core::ssh::{Candidate, SshError, SshHost};
 use serde_json::{Value, json};
 
 /// Asks the control-plane nodes something over ssh.
@@ -103,7 +103,7 @@ async fn done(arguments: &Arguments, candidate: &Candidate) -> Result<Value, Ssh
 
 fn trouble(candidate: &Candidate, error: &std::io::Error) -> SshError {
     SshError {
-        kind: kubectl_etcd::ssh::SshErrorKind::Program,
+        kind: kubectl_etcd_core::ssh::SshErrorKind::Program,
         message: format!("{}: {error}", candidate.name()),
         hint: None,
     }

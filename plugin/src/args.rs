@@ -8,10 +8,10 @@ use std::time::Duration;
 use clap::builder::{EnumValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
-use crate::connection::ConnectionOptions;
-use crate::session::FleetOptions;
-use crate::via::Via;
 use crate::views::Format;
+use kubectl_etcd_core::connection::ConnectionOptions;
+use kubectl_etcd_core::session::FleetOptions;
+use kubectl_etcd_core::via::Via;
 
 const CONNECTION: &str = "Connection (as kubectl's own)";
 const FLEET: &str = "Where and how it runs";

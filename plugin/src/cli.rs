@@ -7,7 +7,7 @@ use crate::commands::{
     Context, alarm, cleanup, completion, datadir, defrag, doctor, health, images, manifest, member,
     members, plan, recover, restore, snapshot, status, usage, version, viewers,
 };
-use crate::error::{Error, Verdict};
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::clean::clean;
 use crate::cli::Cli;
-use crate::connection::ConnectionOptions;
+use kubectl_etcd_core::clean::clean;
+use kubectl_etcd_core::connection::ConnectionOptions;
 
 /// How long the cluster may take to tell its nodes: somebody waits with a finger on the key.
 const NODES_LIMIT: Duration = Duration::from_millis(1500);
@@ -130,8 +130,9 @@ fn nodes(words: &[OsString], prefix: &Prefix) -> Vec<Offer> {
         return Vec::new();
     };
     let connection = connection(words);
-    let asked =
-        async { tokio::time::timeout(NODES_LIMIT, crate::names::of_nodes(&connection)).await };
+    let asked = async {
+        tokio::time::timeout(NODES_LIMIT, kubectl_etcd_core::names::of_nodes(&connection)).await
+    };
     let Ok(Ok(names)) = runtime.block_on(asked) else {
         return Vec::new();
     };

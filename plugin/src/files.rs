@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcd_datadir::progress::{OnProgress, Progress};
 
-use crate::error::Error;
 use crate::ui::Ui;
+use kubectl_etcd_core::error::Error;
 
 /// Stops the work when whoever waits for it is gone.
 struct StopOnDrop(Arc<AtomicBool>);

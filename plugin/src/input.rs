@@ -10,10 +10,10 @@ use etcd_operations::failure::Failure;
 use etcd_operations::pack::unpack::foreign::{open, open_file};
 use etcd_operations::pack::unpack::{Opened, UnpackError};
 
-use crate::error::Error;
 use crate::files;
-use crate::spool::spool;
 use crate::ui::Ui;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::spool::spool;
 
 /// What is typed for standard input. A file of this name is `./-`.
 const STDIN: &str = "-";

@@ -10,9 +10,9 @@ use kubectl_etcd::cli::{self, Cli, Command};
 use kubectl_etcd::commands::completion::PROGRAM;
 use kubectl_etcd::commands::{self, Context};
 use kubectl_etcd::completion;
-use kubectl_etcd::created::Created;
-use kubectl_etcd::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd::ui::{LogWriter, Ui};
+use kubectl_etcd_core::created::Created;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 

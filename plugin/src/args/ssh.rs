@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use etcd_operations::shell::CommandLine;
 
-use crate::ssh::{Destination, SshOptions, SshTargets};
+use kubectl_etcd_core::ssh::{Destination, SshOptions, SshTargets};
 
 /// The help's heading for these flags.
 const OVER_SSH: &str = "Other control-plane nodes, over ssh";

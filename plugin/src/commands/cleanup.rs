@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::Context;
 use crate::args::{FleetArgs, NamedOutputArgs};
-use crate::error::{Error, Verdict};
 use crate::views::cleanup::Cleanup;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,8 +7,8 @@ use clap::{Args, Command, Subcommand};
 use clap_complete::{Shell, generate};
 use etcd_operations::shell::CommandLine;
 
-use crate::error::{Error, Verdict};
 use crate::ui::Ui;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 /// The name this program has when kubectl asks it for completions.
 pub const PROGRAM: &str = "kubectl_complete-etcd";

@@ -4,18 +4,18 @@ use jiff::Timestamp;
 
 use crate::args::FleetArgs;
 use crate::args::ssh::SshArgs;
-use crate::assess::{Asked, Scheduled, Scope, assess, model::Status};
-use crate::connection::ConnectionOptions;
-use crate::created::Created;
-use crate::discovery::{Etcd, Node};
-use crate::error::{Error, ErrorKind};
-use crate::masters::reach::reach;
-use crate::outcome::{Outcome, RunErrorKind, run_error};
-use crate::session::Session;
 use crate::ui::Ui;
-use crate::via::Via;
 use etcd_operations::operation::Operation;
 use etcd_operations::shell::CommandLine;
+use kubectl_etcd_core::assess::{Asked, Scheduled, Scope, assess, model::Status};
+use kubectl_etcd_core::connection::ConnectionOptions;
+use kubectl_etcd_core::created::Created;
+use kubectl_etcd_core::discovery::{Etcd, Node};
+use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::masters::reach::reach;
+use kubectl_etcd_core::outcome::{Outcome, RunErrorKind, run_error};
+use kubectl_etcd_core::session::Session;
+use kubectl_etcd_core::via::Via;
 
 /// What every command is handed.
 #[derive(Debug)]

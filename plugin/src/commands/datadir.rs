@@ -8,10 +8,10 @@ use clap::{Args, Subcommand};
 use etcd_datadir::datadir::{DataDir, InspectOptions, inspect as inspect_dir, rank};
 
 use crate::args::OutputArgs;
-use crate::error::{Error, ErrorKind, Verdict};
 use crate::files;
 use crate::ui::Ui;
 use crate::views::datadirs::{DataDirs, Fitness};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -9,14 +9,14 @@ use etcd_operations::report::Report;
 
 use super::{Context, answered_survey, node_named, survey};
 use crate::args::{FleetArgs, OutputArgs};
-use crate::assess::LAG_ENTRIES;
-use crate::assess::model::{Role, Status, VerdictWord};
-use crate::assess::order::{Step, defragmentation, stalls};
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::format::{bytes, counted};
-use crate::lease::LeaseGuard;
-use crate::session::{Session, unexpected};
 use crate::views::defrag::{Defrag, DefragRow, State};
+use kubectl_etcd_core::assess::LAG_ENTRIES;
+use kubectl_etcd_core::assess::model::{Role, Status, VerdictWord};
+use kubectl_etcd_core::assess::order::{Step, defragmentation, stalls};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::format::{bytes, counted};
+use kubectl_etcd_core::lease::LeaseGuard;
+use kubectl_etcd_core::session::{Session, unexpected};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -269,8 +269,8 @@ fn not_yet(now: &Status, before: &Status, node: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assess::fixtures::Cluster;
-    use crate::outcome::{RunError, RunErrorKind};
+    use kubectl_etcd_core::assess::fixtures::Cluster;
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
     #[test]
     fn the_gate_opens_when_the_cluster_is_as_before() {

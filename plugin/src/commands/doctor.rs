@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use super::{Context, or_over_ssh, out_of_reach, survey};
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, OutputArgs};
-use crate::assess::doctor::Doctor;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::host_name::HostName;
-use crate::masters::reach::{Unreached, reach};
-use crate::runners::local;
-use crate::via::Via;
+use kubectl_etcd_core::assess::doctor::Doctor;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::host_name::HostName;
+use kubectl_etcd_core::masters::reach::{Unreached, reach};
+use kubectl_etcd_core::runners::local;
+use kubectl_etcd_core::via::Via;
 
 const EXAMPLES: &str = "\
 Examples:

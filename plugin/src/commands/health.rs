@@ -8,9 +8,9 @@ use etcd_operations::operation::Operation;
 use super::{Context, out_of_reach, scope};
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, OutputArgs, parse_duration};
-use crate::assess::health::{Health, judge};
-use crate::discovery::Node;
-use crate::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::assess::health::{Health, judge};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -154,7 +154,7 @@ async fn once(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{RunError, RunErrorKind, run_error};
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind, run_error};
 
     #[test]
     fn only_what_time_can_heal_is_waited_for() {

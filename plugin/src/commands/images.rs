@@ -9,11 +9,11 @@ use etcd_operations::images::{Images as Found, Logins};
 use etcd_operations::runtime::Image;
 
 use crate::args::OutputArgs;
-use crate::error::{Error, Verdict};
-use crate::format::and;
-use crate::runners::local::as_root;
 use crate::ui::Ui;
 use crate::views::images::{ImageRow, ImageState, Images};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::and;
+use kubectl_etcd_core::runners::local::as_root;
 
 const EXAMPLES: &str = "\
 Examples, as root on a control-plane node:

@@ -5,12 +5,12 @@ use jiff::Timestamp;
 
 use super::Context;
 use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, no_plan};
-use crate::error::{Error, Verdict};
-use crate::lead::check::check;
-use crate::lead::lock::{Locked, lock};
-use crate::lead::run::Bring;
-use crate::lead::{Hosts, lead};
 use crate::views::plan::{PlanView, Progress, data_losses};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::check::check;
+use kubectl_etcd_core::lead::lock::{Locked, lock};
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::lead::{Hosts, lead};
 
 /// A plan that is to be made and done.
 pub(crate) struct Making<'a, B> {
@@ -82,7 +82,7 @@ impl<B: Bring> Making<'_, B> {
     /// Shows a plan, asks, and does it. Gives back what became of it; none: a dry run.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Refused`] without the consent it takes, or as things are; the first step's that failed.
+    /// [`kubectl_etcd_core::error::ErrorKind::Refused`] without the consent it takes, or as things are; the first step's that failed.
     async fn carry_out(
         &self,
         plan_of: impl AsyncFn(Timestamp) -> Result<Planned, Error>,

@@ -11,12 +11,12 @@ use etcd_operations::shell::CommandLine;
 use super::Context;
 use crate::args::OutputArgs;
 use crate::args::ssh::SshArgs;
-use crate::connection::ADMIN_CONF;
-use crate::connection::ConnectionOptions;
-use crate::error::Error;
-use crate::lead::gather::{Gathered, gather, own_apiserver};
-use crate::lead::run::Bring;
-use crate::runners::host::Host;
+use kubectl_etcd_core::connection::ADMIN_CONF;
+use kubectl_etcd_core::connection::ConnectionOptions;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::lead::gather::{Gathered, gather, own_apiserver};
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::runners::host::Host;
 
 /// The flags of every command that makes a plan.
 #[derive(Debug, Clone, Args)]

@@ -26,15 +26,15 @@ use tempfile::NamedTempFile;
 use super::Context;
 use super::making::Making;
 use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, check_named, no_plan};
-use crate::error::{Error, Verdict};
 use crate::files;
 use crate::input::{self, Input};
-use crate::lead::Hosts;
-use crate::lead::gather::alive_elsewhere;
-use crate::lead::run::Bring;
-use crate::runners::host::Host;
-use crate::spool::spool_folder;
 use crate::ui::Ui;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::Hosts;
+use kubectl_etcd_core::lead::gather::alive_elsewhere;
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::runners::host::Host;
+use kubectl_etcd_core::spool::spool_folder;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -166,7 +166,7 @@ pub(crate) async fn read(ui: &Ui, file: &Path) -> Result<Snapshot, Error> {
             .map_err(Error::from)?;
         if let Some(fatal) = found.findings.iter().find(|finding| finding.fatal) {
             return Err(Error::new(
-                crate::error::ErrorKind::QuorumLostOrDamaged,
+                kubectl_etcd_core::error::ErrorKind::QuorumLostOrDamaged,
                 format!("the snapshot is damaged: {}", fatal.damage),
             )
             .hint("kubectl etcd snapshot list shows others"));

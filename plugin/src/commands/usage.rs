@@ -6,11 +6,11 @@ use etcd_operations::report::Report;
 
 use super::{Context, answered_survey, node_named};
 use crate::args::{FleetArgs, OutputArgs};
-use crate::assess::LAG_ENTRIES;
-use crate::assess::order::snapshot_sources;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::session::unexpected;
 use crate::views::usage::{By, Usage};
+use kubectl_etcd_core::assess::LAG_ENTRIES;
+use kubectl_etcd_core::assess::order::snapshot_sources;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:

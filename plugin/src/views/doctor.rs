@@ -1,10 +1,10 @@
 //! How a diagnosis is shown: what is wrong first, then what was seen of it, then what to run.
 
-use crate::assess::doctor::{Doctor, Seen, Severity};
-use crate::assess::model::VerdictWord;
-use crate::format::and;
 use crate::views::View;
 use crate::views::grid::{Paint, Tone, clean, one_line, painted};
+use kubectl_etcd_core::assess::doctor::{Doctor, Seen, Severity};
+use kubectl_etcd_core::assess::model::VerdictWord;
+use kubectl_etcd_core::format::and;
 
 fn verdict_word(verdict: VerdictWord) -> (&'static str, Tone) {
     match verdict {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::assess::health::Health;
-use crate::assess::model::VerdictWord;
-use crate::format::took;
 use crate::views::View;
 use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe, one_line, painted};
+use kubectl_etcd_core::assess::health::Health;
+use kubectl_etcd_core::assess::model::VerdictWord;
+use kubectl_etcd_core::format::took;
 
 impl View for Health {
     fn table(&self, wide: bool, paint: Paint) -> String {

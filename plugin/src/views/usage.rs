@@ -6,9 +6,9 @@ use etcd_operations::report::{UsageReport, UsageRow};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::{bytes, count, percent};
 use crate::views::grid::{Grid, Paint, field};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{bytes, count, percent};
 
 /// What fills a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -14,9 +14,9 @@ use crate::commands::making::Making;
 use crate::commands::planned::{
     Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
 };
-use crate::error::{Error, Verdict};
-use crate::lead::Hosts;
-use crate::lead::gather::this_host;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::Hosts;
+use kubectl_etcd_core::lead::gather::this_host;
 
 const SET_FLAG: &str = "\
 Examples:
@@ -302,7 +302,7 @@ async fn done(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use kubectl_etcd_core::error::ErrorKind;
 
     #[test]
     fn flags_are_given_as_on_a_command_line_or_without_dashes() {

@@ -8,8 +8,8 @@ use etcd_operations::manifest::ManifestFile;
 use super::{Found, PlaceArgs};
 use crate::args::OutputArgs;
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
 use crate::views::manifest_diff::ManifestDiff;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -12,8 +12,8 @@ use etcd_operations::look::ASIDE;
 use etcd_operations::manifest::{Aside, Kept, Known, Selection};
 
 use super::Context;
-use crate::error::{Error, Verdict};
-use crate::runners::local::as_root;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::runners::local::as_root;
 
 const EXAMPLES: &str = "\
 Examples, as root on a control-plane node:

@@ -6,9 +6,9 @@ use etcd_operations::manifest::{Found as Meant, Kept, Known, Manifest, ManifestF
 use super::{Found, PlaceArgs};
 use crate::args::OutputArgs;
 use crate::commands::Context;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::format::and;
 use crate::views::manifests::{Component, KeptManifest, Manifests, OtherEtcd, Stray};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::format::and;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use super::look::Look;
 use super::plan::{Plan, Planned};
 use crate::args::{FleetArgs, OutputArgs, WayArgs};
-use crate::assess::votes::Votes;
-use crate::assess::{Asked, Scope, assess};
 use crate::commands::{Context, members, node_named};
-use crate::discovery::Node;
-use crate::error::{Error, Verdict};
-use crate::lease::LeaseGuard;
-use crate::session::{Session, unexpected};
 use crate::views::member_change::MemberChange;
 use etcd_operations::operation::Operation;
+use kubectl_etcd_core::assess::votes::Votes;
+use kubectl_etcd_core::assess::{Asked, Scope, assess};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lease::LeaseGuard;
+use kubectl_etcd_core::session::{Session, unexpected};
 
 /// How every change is made.
 #[derive(Debug, Args)]

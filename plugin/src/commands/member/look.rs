@@ -4,13 +4,13 @@ use etcd_operations::ids::MemberId;
 use etcd_operations::report::{Member, Report};
 
 use crate::args::FleetArgs;
-use crate::assess::model::{Role, Row, Status};
-use crate::assess::votes::Votes;
 use crate::commands::{none_answered, survey};
-use crate::discovery::{Etcd, Node};
-use crate::error::{Error, ErrorKind};
-use crate::outcome::Outcome;
-use crate::session::Session;
+use kubectl_etcd_core::assess::model::{Role, Row, Status};
+use kubectl_etcd_core::assess::votes::Votes;
+use kubectl_etcd_core::discovery::{Etcd, Node};
+use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::outcome::Outcome;
+use kubectl_etcd_core::session::Session;
 
 /// An id that is typed has at least so many digits; what is shorter is a name.
 const ID_DIGITS: usize = 12;
@@ -257,8 +257,8 @@ fn members(status: &Status, outcomes: &[Outcome]) -> Option<Vec<Member>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::assess::fixtures::{Cluster, id};
-    use crate::outcome::{RunError, RunErrorKind};
+    use kubectl_etcd_core::assess::fixtures::{Cluster, id};
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
     /// A look at a made-up cluster.
     pub(crate) fn look(cluster: &Cluster) -> Look<'_> {

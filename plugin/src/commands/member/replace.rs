@@ -9,10 +9,10 @@ use crate::commands::making::Making;
 use crate::commands::planned::{
     Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
 };
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::lead::Hosts;
-use crate::lead::gather::{Gathered, gather, this_host};
-use crate::ssh::at_address;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::lead::Hosts;
+use kubectl_etcd_core::lead::gather::{Gathered, gather, this_host};
+use kubectl_etcd_core::ssh::at_address;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -16,13 +16,13 @@ use super::planned::Nothing;
 use super::restore::{self, Snapshot};
 use crate::args::OutputArgs;
 use crate::args::ssh::SshArgs;
-use crate::error::{Error, Verdict};
-use crate::lead::gather::{gather, gather_for, this_host};
-use crate::lead::lock::{Locked, lock};
-use crate::lead::run::Bring;
-use crate::lead::{Hosts, PlanState, lead, take_back};
-use crate::runners::host::Host;
 use crate::views::plan::{PlanList, PlanView, Progress};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::gather::{gather, gather_for, this_host};
+use kubectl_etcd_core::lead::lock::{Locked, lock};
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::lead::{Hosts, PlanState, lead, take_back};
+use kubectl_etcd_core::runners::host::Host;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -394,8 +394,8 @@ async fn find(hosts: &Hosts, wanted: Option<PlanId>) -> Result<PlanState, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use crate::views::plan::samples::state;
+    use kubectl_etcd_core::error::ErrorKind;
 
     #[test]
     fn a_plan_whose_manifest_somebody_has_edited_stays_as_it_is() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use etcd_operations::kept::description::Description;
 
-use crate::error::Error;
+use kubectl_etcd_core::error::Error;
 
 /// The file that is meant by a file, a folder or nothing: a full path at which there is nothing yet.
 ///

@@ -6,10 +6,10 @@ use clap::Args;
 use etcd_datadir::inspect::inspect as inspect_file;
 
 use crate::args::OutputArgs;
-use crate::error::{Error, Verdict};
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::inspection::Inspection;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -15,9 +15,9 @@ use etcd_operations::kept::{FOLDER, name::SnapshotName};
 use crate::args::{FleetArgs, WayArgs};
 use crate::commands::Context;
 use crate::commands::snapshot::destination::full_path;
-use crate::discovery::Node;
-use crate::error::Error;
-use crate::session::Session;
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::session::Session;
 
 /// Where on the nodes snapshots are kept.
 #[derive(Debug, Clone, Args)]

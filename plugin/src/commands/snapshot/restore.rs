@@ -10,10 +10,10 @@ use etcd_datadir::restore::{
 };
 
 use crate::args::OutputArgs;
-use crate::error::{Error, ErrorKind, Verdict};
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::restore::Restored;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,18 +10,18 @@ use etcd_operations::pack::{Level, Wanted};
 use jiff::Timestamp;
 
 use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
-use crate::assess::model::{Role, Row, Status};
-use crate::assess::order::snapshot_sources;
-use crate::assess::{LAG_ENTRIES, Standing};
 use crate::commands::health::wait_for_health;
 use crate::commands::snapshot::destination::{free_file, full_path};
 use crate::commands::{Context, answered_survey, node_named};
-use crate::discovery::Node;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::format::and;
-use crate::session::{Checked, Compared, Destination, MemberOn, Session};
-use crate::via::Via;
 use crate::views::snapshot::Snapshot;
+use kubectl_etcd_core::assess::model::{Role, Row, Status};
+use kubectl_etcd_core::assess::order::snapshot_sources;
+use kubectl_etcd_core::assess::{LAG_ENTRIES, Standing};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::format::and;
+use kubectl_etcd_core::session::{Checked, Compared, Destination, MemberOn, Session};
+use kubectl_etcd_core::via::Via;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -352,7 +352,7 @@ fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error
 
 /// `etcd-CONTEXT-TIME.db` and the like: names in kubeconfigs may be anything, file names should not.
 fn default_name(context: &Context<'_>, ending: &str) -> String {
-    let cluster = crate::names::of_cluster(context.connection).unwrap_or_default();
+    let cluster = kubectl_etcd_core::names::of_cluster(context.connection).unwrap_or_default();
     name::of_time(&name::prefix(&cluster), Timestamp::now()) + ending
 }
 
@@ -361,7 +361,7 @@ mod tests {
     use etcd_operations::ids::ClusterId;
 
     use super::*;
-    use crate::assess::fixtures::Cluster;
+    use kubectl_etcd_core::assess::fixtures::Cluster;
 
     #[test]
     fn a_member_that_the_majority_does_not_have_is_refused_with_the_ways_out() {

@@ -7,10 +7,10 @@ use etcd_datadir::usage::{UsageOptions, usage as usage_of_file};
 
 use crate::args::OutputArgs;
 use crate::commands::usage::ShownArgs;
-use crate::error::{Error, Verdict};
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::usage::Usage;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -13,11 +13,11 @@ use etcd_operations::report::Report;
 use super::kept::{FolderArgs, KeptRef, node, open};
 use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
-use crate::error::{Error, ErrorKind, Verdict};
 use crate::input::{self, Input, is_stdin};
-use crate::session::{Session, unexpected};
 use crate::ui::Ui;
 use crate::views::verification::{FileVerdict, Verification, VerifiedFile};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::session::{Session, unexpected};
 
 const EXAMPLES: &str = "\
 Examples:

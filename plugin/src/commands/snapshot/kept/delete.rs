@@ -10,10 +10,10 @@ use etcd_operations::report::Report;
 use super::{FolderArgs, KeptRef, node, open};
 use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
-use crate::format::counted;
-use crate::session::unexpected;
 use crate::views::prune::Deleted;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::counted;
+use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -9,9 +9,9 @@ use super::{FolderArgs, KeptRef, node, open};
 use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::commands::snapshot::destination::free_file;
-use crate::error::{Error, Verdict};
-use crate::session::Checked;
 use crate::views::snapshot::Snapshot;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::session::Checked;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -17,19 +17,19 @@ use crate::args::{FleetArgs, NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::commands::snapshot::kept::{FolderArgs, prune::RuleArgs};
 use crate::commands::snapshot::save::PackingArgs;
-use crate::connection::OWN_NAMESPACE;
-use crate::discovery::named_volumes;
-use crate::error::{Error, Verdict};
-use crate::format::and;
-use crate::outcome::run_error;
-use crate::runners::program::Program;
-use crate::schedule::{
+use crate::views::Format;
+use crate::views::schedule::{Change, ScheduleChange, manifests};
+use kubectl_etcd_core::connection::OWN_NAMESPACE;
+use kubectl_etcd_core::discovery::named_volumes;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::and;
+use kubectl_etcd_core::outcome::run_error;
+use kubectl_etcd_core::runners::program::Program;
+use kubectl_etcd_core::schedule::{
     Applied, Masters, NamedPaths, Place, Schedule, apply, due_after, is_kubernetes_own, places,
     remove, render,
 };
-use crate::session::Session;
-use crate::views::Format;
-use crate::views::schedule::{Change, ScheduleChange, manifests};
+use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
