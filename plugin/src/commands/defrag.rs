@@ -10,14 +10,14 @@ use etcd_operations::report::Report;
 use super::Context;
 use super::life::{Change, Consent, Ending, Terminal, carry_out};
 use super::operated::{ClusterLock, InSession, OperatedCluster};
-use crate::assess::LAG_ENTRIES;
-use crate::assess::model::{Role, Status, VerdictWord};
-use crate::assess::order::{Step, defragmentation, stalls};
-use crate::cli::{FleetArgs, OutputArgs};
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::format::{bytes, counted};
-use crate::session::unexpected;
+use crate::args::{FleetArgs, OutputArgs};
 use crate::views::defrag::{Defrag, DefragRow, State};
+use kubectl_etcd_core::assess::LAG_ENTRIES;
+use kubectl_etcd_core::assess::model::{Role, Status, VerdictWord};
+use kubectl_etcd_core::assess::order::{Step, defragmentation, stalls};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::format::{bytes, counted};
+use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -8,10 +8,10 @@ pub(crate) mod fakes;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Error, Verdict};
-use crate::outcome::NoticeSink;
 use crate::ui::Ui;
 use crate::views::{Format, View};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::outcome::NoticeSink;
 
 /// What was typed of how a change is made.
 #[derive(Debug, Clone, Copy)]

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use super::Context;
 use super::life::{Change, Consent, Ending, Terminal, carry_out};
 use super::planned::{Accepted, PlanArgs, Planned, no_plan};
-use crate::error::{Error, Verdict};
-use crate::lead::lock::Locked;
-use crate::lead::run::Bring;
-use crate::lead::surroundings::{Apiservers, Surroundings};
-use crate::lead::{Hosts, Led, is_anew, lead};
 use crate::views::plan::{PlanView, Progress, data_losses};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::lock::Locked;
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::lead::surroundings::{Apiservers, Surroundings};
+use kubectl_etcd_core::lead::{Hosts, Led, is_anew, lead};
 
 /// A plan that is to be made and done.
 pub(crate) struct Making<'a, B, S, M> {
@@ -50,7 +50,7 @@ impl<B: Bring> Planning<'_, B> {
     /// Carries out what `plan_of` makes.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Refused`] without the consent it takes, or as things are; the first step's that failed.
+    /// [`kubectl_etcd_core::error::ErrorKind::Refused`] without the consent it takes, or as things are; the first step's that failed.
     pub(crate) async fn carry_out(
         &self,
         plan_of: impl AsyncFn(Timestamp) -> Result<Planned, Error>,

@@ -13,9 +13,9 @@ use super::life::fakes::{FakeSurroundings, FakeTerminal, Reply};
 use super::life::{Consent, carry_out};
 use super::making::Making;
 use super::planned::{Accepted, Nothing, Planned};
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::lead::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
 use crate::views::Format;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::lead::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
 
 const ASKED: Consent = Consent {
     dry_run: false,

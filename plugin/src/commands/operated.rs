@@ -7,13 +7,13 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
 use super::{Context, none_answered, survey};
-use crate::assess::model::Status;
-use crate::cli::FleetArgs;
-use crate::discovery::{LeftAlone, Node};
-use crate::error::Error;
-use crate::lease::LeaseGuard;
-use crate::outcome::{Outcome, run_error};
-use crate::session::{Session, unexpected};
+use crate::args::FleetArgs;
+use kubectl_etcd_core::assess::model::Status;
+use kubectl_etcd_core::discovery::{LeftAlone, Node};
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::lease::LeaseGuard;
+use kubectl_etcd_core::outcome::{Outcome, run_error};
+use kubectl_etcd_core::session::{Session, unexpected};
 
 /// A cluster whose etcd is changed.
 pub(crate) trait OperatedCluster {

@@ -10,12 +10,12 @@ use etcd_operations::shell::CommandLine;
 
 use super::Context;
 use super::life::Consent;
-use crate::cli::OutputArgs;
-use crate::error::Error;
-use crate::lead::gather::{Gathered, gather};
-use crate::lead::run::Bring;
-use crate::runners::host::Host;
-use crate::ssh::SshArgs;
+use crate::args::OutputArgs;
+use crate::args::ssh::SshArgs;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::lead::gather::{Gathered, gather};
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::runners::host::Host;
 
 /// The flags of every command that makes a plan.
 #[derive(Debug, Clone, Args)]
@@ -72,7 +72,12 @@ impl WhoArgs {
     /// # Errors
     /// When there is nobody.
     pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
-        let mut gathered = gather(context.ui, &self.ssh, context.connection).await?;
+        let mut gathered = gather(
+            &context.ui.notices(),
+            &self.ssh.targets(),
+            context.connection,
+        )
+        .await?;
         gathered.hosts.naming(&self.manifest)?;
         for (node, why) in &gathered.unreachable {
             context.ui.warn(&format!("{node} cannot be reached: {why}"));

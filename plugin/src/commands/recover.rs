@@ -8,8 +8,8 @@ use super::Context;
 use super::making::Planning;
 use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan};
 use super::restore::token;
-use crate::error::{Error, Verdict};
-use crate::lead::gather::{Gathered, alive_elsewhere};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::gather::{Gathered, alive_elsewhere};
 
 const EXAMPLES: &str = "\
 Examples:

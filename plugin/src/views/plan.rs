@@ -23,8 +23,8 @@ use words::{fence, losses};
 
 use super::grid::{Field, Grid, Paint, Tone, field, maybe, one_line};
 use super::{API_VERSION, View};
-use crate::lead::check::Checked;
-use crate::lead::{Hosts, Led, PlanState};
+use kubectl_etcd_core::lead::check::Checked;
+use kubectl_etcd_core::lead::{Hosts, Led, PlanState};
 
 /// What stands above the commands that come before a plan.
 const BEFORE: &str = "by hand, as root, on hosts that take no part:";

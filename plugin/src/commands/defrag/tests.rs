@@ -1,11 +1,11 @@
 //! Defragmentations of a cluster in memory.
 
 use super::*;
-use crate::assess::fixtures::Cluster;
 use crate::commands::life::fakes::{FakeTerminal, Reply};
 use crate::commands::operated::memory::MemoryCluster;
-use crate::outcome::{RunError, RunErrorKind};
 use crate::views::Format;
+use kubectl_etcd_core::assess::fixtures::Cluster;
+use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
 const ASKED: Consent = Consent {
     dry_run: false,

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use etcd_operations::plan::make::Looked;
 
 use super::Terminal;
-use crate::error::{Error, ErrorKind};
-use crate::lead::Hosts;
-use crate::lead::check::Checked;
-use crate::lead::lock::Locked;
-use crate::lead::surroundings::Surroundings;
-use crate::outcome::{Notice, NoticeSink};
 use crate::views::grid::Paint;
 use crate::views::{Format, View, render};
+use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::lead::Hosts;
+use kubectl_etcd_core::lead::check::Checked;
+use kubectl_etcd_core::lead::lock::Locked;
+use kubectl_etcd_core::lead::surroundings::Surroundings;
+use kubectl_etcd_core::outcome::{Notice, NoticeSink};
 
 /// What somebody answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,9 @@ impl Terminal for FakeTerminal {
             let line = match notice {
                 Notice::Told(line) => format!("says: {line}"),
                 Notice::Warning(line) => format!("warns: {line}"),
-                Notice::RunnerChosen { .. } | Notice::Progress { .. } => return,
+                Notice::RunnerChosen { .. } | Notice::Progress { .. } | Notice::ProgressEnded => {
+                    return;
+                }
             };
             lines.lock().unwrap().push(line);
         })

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::fakes::{FakeTerminal, Reply};
 use super::{Change, Consent, Ending, Terminal, carry_out};
-use crate::error::{Error, ErrorKind, Verdict};
 use crate::views::grid::Paint;
 use crate::views::{Format, View};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
 #[derive(Serialize)]
 struct Shown(u32);

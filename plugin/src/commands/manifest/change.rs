@@ -12,9 +12,9 @@ use etcd_operations::plan::make::{Wanted, manifest};
 use crate::commands::Context;
 use crate::commands::making::Planning;
 use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, check_named, no_plan};
-use crate::error::{Error, Verdict};
-use crate::lead::Hosts;
-use crate::lead::gather::this_host;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::Hosts;
+use kubectl_etcd_core::lead::gather::this_host;
 
 const SET_FLAG: &str = "\
 Examples:
@@ -238,7 +238,7 @@ async fn changed(
     unknown: Unknown,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let host = this_host(context.ui, context.connection)?;
+    let host = this_host(&context.ui.notices(), context.connection)?;
     let text = host.manifest(component).await?;
     let before = Manifest::parse(text.as_bytes()).map_err(|failure| no_plan(&failure))?;
     let found = before
@@ -271,7 +271,7 @@ async fn done(
     named: &[PathBuf],
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let mut hosts = Hosts::here(this_host(context.ui, context.connection)?);
+    let mut hosts = Hosts::here(this_host(&context.ui.notices(), context.connection)?);
     hosts.naming(named)?;
     let plan_of = async |now| {
         let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
@@ -300,7 +300,7 @@ async fn done(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use kubectl_etcd_core::error::ErrorKind;
 
     #[test]
     fn flags_are_given_as_on_a_command_line_or_without_dashes() {

@@ -8,17 +8,17 @@ use jiff::Timestamp;
 
 use super::look::Look;
 use super::plan::{Plan, Planned};
-use crate::assess::votes::Votes;
-use crate::assess::{Asked, Scope, assess};
-use crate::cli::{FleetArgs, OutputArgs, WayArgs};
+use crate::args::{FleetArgs, OutputArgs, WayArgs};
 use crate::commands::life::{self, Change, Consent, Ending, Terminal};
 use crate::commands::operated::{ClusterLock, InSession, OperatedCluster};
 use crate::commands::{Context, members};
-use crate::discovery::Node;
-use crate::error::{Error, Verdict};
-use crate::session::unexpected;
 use crate::views::member_change::MemberChange;
 use crate::views::members::MemberRow;
+use kubectl_etcd_core::assess::votes::Votes;
+use kubectl_etcd_core::assess::{Asked, Scope, assess};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::session::unexpected;
 
 /// How every change is made.
 #[derive(Debug, Args)]

@@ -2,13 +2,13 @@
 
 use super::change::Changing;
 use super::{move_leader, remove};
-use crate::assess::fixtures::{Cluster, id};
 use crate::commands::life::fakes::{FakeTerminal, Reply};
 use crate::commands::life::{Consent, carry_out};
 use crate::commands::operated::memory::MemoryCluster;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::outcome::{RunError, RunErrorKind};
 use crate::views::Format;
+use kubectl_etcd_core::assess::fixtures::{Cluster, id};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
 const ASKED: Consent = Consent {
     dry_run: false,

@@ -3,12 +3,12 @@
 use etcd_operations::ids::MemberId;
 use etcd_operations::report::{Member, Report};
 
-use crate::assess::model::{Role, Row, Status};
-use crate::assess::votes::Votes;
 use crate::commands::operated::OperatedCluster;
-use crate::discovery::{Etcd, Node};
-use crate::error::{Error, ErrorKind};
-use crate::outcome::Outcome;
+use kubectl_etcd_core::assess::model::{Role, Row, Status};
+use kubectl_etcd_core::assess::votes::Votes;
+use kubectl_etcd_core::discovery::{Etcd, Node};
+use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::outcome::Outcome;
 
 /// An id that is typed has at least so many digits; what is shorter is a name.
 const ID_DIGITS: usize = 12;
@@ -252,8 +252,8 @@ fn members(status: &Status, outcomes: &[Outcome]) -> Option<Vec<Member>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::assess::fixtures::{Cluster, id};
-    use crate::outcome::{RunError, RunErrorKind};
+    use kubectl_etcd_core::assess::fixtures::{Cluster, id};
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
     /// A look at a made-up cluster.
     pub(crate) fn look(cluster: &Cluster) -> Look<'_> {

@@ -9,11 +9,11 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::{DefragReport, LeaderReport, MembershipReport, Report};
 
 use super::{ClusterLock, OperatedCluster};
-use crate::assess::fixtures::{CLUSTER, Cluster, id};
-use crate::assess::model::Status;
-use crate::discovery::{LeftAlone, Node};
-use crate::error::{Error, ErrorKind};
-use crate::outcome::{Outcome, RunError, RunErrorKind};
+use kubectl_etcd_core::assess::fixtures::{CLUSTER, Cluster, id};
+use kubectl_etcd_core::assess::model::Status;
+use kubectl_etcd_core::discovery::{LeftAlone, Node};
+use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::outcome::{Outcome, RunError, RunErrorKind};
 
 /// Something that happens meanwhile.
 type Meanwhile = RefCell<Option<Box<dyn FnOnce(&mut Cluster)>>>;

@@ -14,12 +14,12 @@ use jiff::Timestamp;
 use self::resume::{ResumeArgs, resume};
 use self::undo::{UndoArgs, undo};
 use super::Context;
-use crate::cli::OutputArgs;
-use crate::error::{Error, Verdict};
-use crate::lead::gather::{gather, this_host};
-use crate::lead::{Hosts, PlanState};
-use crate::ssh::SshArgs;
+use crate::args::OutputArgs;
+use crate::args::ssh::SshArgs;
 use crate::views::plan::{PlanList, PlanView};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::gather::{gather, this_host};
+use kubectl_etcd_core::lead::{Hosts, PlanState};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -111,8 +111,15 @@ pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Err
 /// Those on which plans are looked for.
 async fn hosts(context: &Context<'_>, ssh: &SshArgs) -> Result<Hosts, Error> {
     match ssh.wanted() {
-        true => Ok(gather(context.ui, ssh, context.connection).await?.hosts),
-        false => Ok(Hosts::here(this_host(context.ui, context.connection)?)),
+        true => Ok(
+            gather(&context.ui.notices(), &ssh.targets(), context.connection)
+                .await?
+                .hosts,
+        ),
+        false => Ok(Hosts::here(this_host(
+            &context.ui.notices(),
+            context.connection,
+        )?)),
     }
 }
 

@@ -14,14 +14,14 @@ use crate::commands::life::{Change, Consent, Ending, Terminal, carry_out};
 use crate::commands::making::{DonePlan, with_ways_on};
 use crate::commands::planned::Nothing;
 use crate::commands::restore;
-use crate::error::{Error, Verdict};
-use crate::lead::gather::gather_for;
-use crate::lead::lock::Locked;
-use crate::lead::run::Bring;
-use crate::lead::surroundings::Surroundings;
-use crate::lead::{Hosts, Led, PlanState, lead};
-use crate::runners::host::Host;
 use crate::views::plan::PlanView;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::gather::gather_for;
+use kubectl_etcd_core::lead::lock::Locked;
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::lead::surroundings::Surroundings;
+use kubectl_etcd_core::lead::{Hosts, Led, PlanState, lead};
+use kubectl_etcd_core::runners::host::Host;
 
 #[derive(Debug, Args)]
 pub(super) struct ResumeArgs {
@@ -42,7 +42,7 @@ pub(super) async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Ve
     let ssh = &args.which.ssh;
     let hosts = hosts(context, ssh).await?;
     let plan = find(&hosts, args.which.plan).await?.plan;
-    let hosts = gather_for(context.ui, ssh, hosts, &plan).await?;
+    let hosts = gather_for(&context.ui.notices(), &ssh.targets(), hosts, &plan).await?;
     let snapshot = match &args.file {
         Some(file) => Some(restore::read(context.ui, file).await?),
         None => None,

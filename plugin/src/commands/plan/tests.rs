@@ -9,11 +9,11 @@ use super::undo::Undoing;
 use crate::commands::life::fakes::{FakeSurroundings, FakeTerminal, Reply};
 use crate::commands::life::{Consent, carry_out};
 use crate::commands::planned::Nothing;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::lead::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
-use crate::lead::{Led, lead};
-use crate::outcome::NoticeSink;
 use crate::views::Format;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::lead::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
+use kubectl_etcd_core::lead::{Led, lead};
+use kubectl_etcd_core::outcome::NoticeSink;
 
 const ASKED: Consent = Consent {
     dry_run: false,

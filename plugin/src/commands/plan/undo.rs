@@ -8,12 +8,12 @@ use super::outage::refuse_outage;
 use super::{WhichArgs, find, hosts, states};
 use crate::commands::Context;
 use crate::commands::life::{Change, Consent, Ending, Terminal, carry_out};
-use crate::error::{Error, Verdict};
-use crate::lead::gather::gather_for;
-use crate::lead::lock::Locked;
-use crate::lead::surroundings::Surroundings;
-use crate::lead::{Hosts, Led, PlanState, take_back};
 use crate::views::plan::{PlanView, Progress};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::gather::gather_for;
+use kubectl_etcd_core::lead::lock::Locked;
+use kubectl_etcd_core::lead::surroundings::Surroundings;
+use kubectl_etcd_core::lead::{Hosts, Led, PlanState, take_back};
 
 #[derive(Debug, Args)]
 pub(super) struct UndoArgs {
@@ -38,7 +38,13 @@ pub(super) async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdic
     let hosts = hosts(context, ssh).await?;
     let plan = find(&hosts, args.which.plan).await?.plan;
     refuse_without(&plan, &args.without)?;
-    let hosts = gather_for(context.ui, ssh, hosts, &plan.without(&args.without)).await;
+    let hosts = gather_for(
+        &context.ui.notices(),
+        &ssh.targets(),
+        hosts,
+        &plan.without(&args.without),
+    )
+    .await;
     let hosts = hosts.map_err(|error| {
         error.hint("one that is lost for good: kubectl etcd plan undo --without NODE")
     })?;
@@ -214,8 +220,8 @@ async fn refuse_older(hosts: &Hosts, state: &PlanState) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
     use crate::views::plan::samples::state;
+    use kubectl_etcd_core::error::ErrorKind;
 
     #[test]
     fn a_plan_whose_manifest_somebody_has_edited_stays_as_it_is() {
