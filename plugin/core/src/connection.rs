@@ -31,8 +31,8 @@ pub use identity::{ClusterIdentity, identity};
 pub use kubeconfig::ADMIN_CONF;
 pub(crate) use kubeconfig::current_context;
 pub use options::ConnectionOptions;
-pub use verdict::{Verdict, chain, judge};
 pub(crate) use verdict::{Readiness, Refusals, readiness};
+pub use verdict::{Verdict, chain, judge};
 
 /// How long a TCP and TLS handshake may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);

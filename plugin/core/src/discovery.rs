@@ -148,9 +148,7 @@ pub(crate) async fn discover(client: &Client) -> kube::Result<Discovered> {
 ///
 /// # Errors
 /// What the apiserver says.
-pub async fn named_volumes(
-    client: &Client,
-) -> kube::Result<BTreeMap<String, BTreeSet<PathBuf>>> {
+pub async fn named_volumes(client: &Client) -> kube::Result<BTreeMap<String, BTreeSet<PathBuf>>> {
     let system = Api::<Pod>::namespaced(client.clone(), SYSTEM);
     let all = system.list(&ListParams::default().match_any()).await?;
     let mut named: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();

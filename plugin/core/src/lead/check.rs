@@ -11,8 +11,8 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Hosts;
-use crate::connection::ConnectionOptions;
 use crate::connection::Connection;
+use crate::connection::ConnectionOptions;
 use crate::error::Verdict;
 use crate::format::{counted, revision};
 use crate::runners::host::Host;

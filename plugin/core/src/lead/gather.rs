@@ -74,10 +74,7 @@ fn without_etcd(one: &ReachedHost) -> Option<String> {
 ///
 /// # Errors
 /// When it is no control-plane node, or we are not root.
-pub fn this_host(
-    notices: &NoticeSink,
-    connection: &ConnectionOptions,
-) -> Result<Host, Error> {
+pub fn this_host(notices: &NoticeSink, connection: &ConnectionOptions) -> Result<Host, Error> {
     Ok(here(notices, local::node_name()?, &connection.selection()))
 }
 

@@ -88,11 +88,7 @@ pub async fn lead(
 ///
 /// # Errors
 /// As [`lead`].
-pub async fn take_back(
-    notices: &NoticeSink,
-    hosts: &Hosts,
-    plan: &Plan,
-) -> Result<Led, Error> {
+pub async fn take_back(notices: &NoticeSink, hosts: &Hosts, plan: &Plan) -> Result<Led, Error> {
     let mut led = Led::default();
     for (at, stage) in plan.stages.iter().enumerate().rev() {
         let begun = Instant::now();

@@ -16,10 +16,10 @@ use etcd_operations::wire::Progress;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::via::Via;
 use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 use crate::ssh::{SshError, SshHost};
+use crate::via::Via;
 
 /// A host that is reached.
 pub struct Host {

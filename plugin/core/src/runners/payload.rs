@@ -26,8 +26,8 @@ use crate::carried::Carried;
 use crate::connection::ClusterIdentity;
 use crate::outcome::{RunError, RunErrorKind};
 use crate::user_cache::UserCache;
-pub(crate) use compare::{check, warning};
 pub(crate) use compare::Deviation;
+pub(crate) use compare::{check, warning};
 use remembered::Remembered;
 
 /// Label of every part, with the value [`COMPONENT`].

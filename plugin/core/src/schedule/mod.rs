@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 pub use cron::{due_after, interval};
 pub use history::{Outcome, Run, newest_runs, obstacle};
 pub use judge::{Judgement, judge, lacking, last_success};
-pub use moving::{Deviations, deviations, is_unchecked, move_due};
 pub(crate) use moving::move_known;
+pub use moving::{Deviations, deviations, is_unchecked, move_due};
 pub use render::{NamedPaths, Place, is_kubernetes_own, places, render};
 pub use store::{Applied, apply, list, promised, remove, runs, start};
 

@@ -174,12 +174,7 @@ fn shortened(name: &str) -> String {
 }
 
 /// The CronJob for one place.
-pub fn render(
-    schedule: &Schedule,
-    place: &Place,
-    program: &Program,
-    namespace: &str,
-) -> CronJob {
+pub fn render(schedule: &Schedule, place: &Place, program: &Program, namespace: &str) -> CronJob {
     let times = Times::of(schedule);
     let metadata = |annotations: Option<BTreeMap<String, String>>| ObjectMeta {
         labels: Some(labels()),

@@ -127,11 +127,7 @@ pub async fn remove(client: &Client, namespace: &str, name: &str) -> kube::Resul
 ///
 /// # Errors
 /// What the apiserver says.
-pub async fn start(
-    client: &Client,
-    namespace: &str,
-    cron_job: &CronJob,
-) -> kube::Result<String> {
+pub async fn start(client: &Client, namespace: &str, cron_job: &CronJob) -> kube::Result<String> {
     let of = cron_job.metadata.name.clone().unwrap_or_default();
     let id = owner::run_id();
     let kept: String = of.chars().take(LONGEST_NAME - 5 - id.len()).collect();
