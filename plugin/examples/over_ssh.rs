@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use clap::Parser;
 use etcd_operations::host::Ask;
-use kubectl_etcd::cli::ConnectionArgs;
-use kubectl_etcd::error::Error;
-use kubectl_etcd::masters::{Candidate, find};
-use kubectl_etcd::outcome::{Notice, NoticeSink};
-use kubectl_etcd::ssh::{SshArgs, SshError, SshHost};
+use kubectl_etcd::args::ConnectionArgs;
+use kubectl_etcd::args::ssh::SshArgs;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::masters::find;
+use kubectl_etcd_core::outcome::{Notice, NoticeSink};
+use kubectl_etcd_core::ssh::{Candidate, SshError, SshHost};
 use serde_json::{Value, json};
 
 /// Asks the control-plane nodes something over ssh.
@@ -46,7 +47,8 @@ struct Arguments {
 async fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::parse();
-    let found = match find(&arguments.ssh, &arguments.connection).await {
+    let targets = arguments.ssh.targets();
+    let found = match find(&targets, &arguments.connection.clone().options()).await {
         Ok(found) => found,
         Err(error) => {
             eprintln!("{}", error.chain());
@@ -78,7 +80,7 @@ async fn done(arguments: &Arguments, candidate: &Candidate) -> Result<Value, Ssh
             eprintln!("{text}");
         }
     });
-    let host = SshHost::connect(candidate, &arguments.ssh.options(), notices).await?;
+    let host = SshHost::connect(candidate, &arguments.ssh.targets().options, notices).await?;
     let mut told = Value::Null;
     let path = arguments.path.clone().unwrap_or_default();
     if let Some(file) = &arguments.put {
@@ -101,7 +103,7 @@ async fn done(arguments: &Arguments, candidate: &Candidate) -> Result<Value, Ssh
 
 fn trouble(candidate: &Candidate, error: &std::io::Error) -> SshError {
     SshError {
-        kind: kubectl_etcd::ssh::SshErrorKind::Program,
+        kind: kubectl_etcd_core::ssh::SshErrorKind::Program,
         message: format!("{}: {error}", candidate.name()),
         hint: None,
     }

@@ -1,18 +1,13 @@
 //! The command line: what can be typed. What it means is decided by each command.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::time::Duration;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, ValueEnum};
-use etcd_operations::manifest::Selection;
-
-use crate::commands::Command;
-use crate::views::Format;
-
-const CONNECTION: &str = "Connection (as kubectl's own)";
-const FLEET: &str = "Where and how it runs";
+use crate::args::ConnectionArgs;
+use crate::commands::{
+    Context, alarm, cleanup, completion, datadir, defrag, doctor, health, images, manifest, member,
+    members, plan, recover, restore, snapshot, status, usage, version, viewers,
+};
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -63,184 +58,32 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// How an answer is written, by a command whose answers have no names.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct OutputArgs {
-    /// How to write the answer
-    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = formats(&["table", "wide", "json", "yaml"]))]
-    pub output: Format,
-}
-
-/// How an answer is written, by a command whose answers have names.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct NamedOutputArgs {
-    /// How to write the answer
-    #[arg(short, long, value_name = "FORMAT", default_value = "table", value_parser = formats(&["table", "wide", "json", "yaml", "name"]))]
-    pub output: Format,
-}
-
-fn formats(names: &'static [&'static str]) -> impl TypedValueParser<Value = Format> {
-    PossibleValuesParser::new(names).try_map(|name| Format::from_str(&name, false))
-}
-
-/// Which way an operation is brought to a control-plane node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
-pub enum Via {
-    /// A Kubernetes Job on the node
-    Job,
-    /// A bare Pod on the node, when no controller-manager turns Jobs into Pods
-    Pod,
-    /// etcdctl inside the running etcd pod: needs no write to the cluster
-    Exec,
-    /// This host, which must be a control-plane node
-    Local,
-    /// The host, over ssh: typed as `--ssh`
-    #[value(skip)]
-    Ssh,
-}
-
-impl fmt::Display for Via {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Job => "job",
-            Self::Pod => "pod",
-            Self::Exec => "exec",
-            Self::Local => "local",
-            Self::Ssh => "ssh",
-        })
-    }
-}
-
-/// kubectl's own connection flags, which mean here what they mean there.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = CONNECTION)]
-pub struct ConnectionArgs {
-    /// Path of the kubeconfig file
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
-    pub kubeconfig: Option<PathBuf>,
-    /// The kubeconfig context to use
-    #[arg(long, global = true, value_name = "NAME")]
-    pub context: Option<String>,
-    /// The kubeconfig cluster to use
-    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
-    pub cluster: Option<String>,
-    /// The kubeconfig user to use
-    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
-    pub user: Option<String>,
-    /// Address and port of the apiserver
-    #[arg(
-        short = 's',
-        long,
-        global = true,
-        value_name = "URL",
-        hide_short_help = true
-    )]
-    pub server: Option<String>,
-    /// Bearer token for the apiserver
-    #[arg(long, global = true, value_name = "TOKEN", hide_short_help = true)]
-    pub token: Option<String>,
-    /// User to impersonate
-    #[arg(
-        long = "as",
-        global = true,
-        value_name = "USER",
-        hide_short_help = true
-    )]
-    pub impersonate: Option<String>,
-    /// Group to impersonate; may be given several times
-    #[arg(
-        long = "as-group",
-        global = true,
-        value_name = "GROUP",
-        hide_short_help = true
-    )]
-    pub impersonate_groups: Vec<String>,
-    /// Do not check the apiserver's certificate
-    #[arg(long, global = true, hide_short_help = true)]
-    pub insecure_skip_tls_verify: bool,
-    /// Certificate of the authority that signed the apiserver's
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
-    pub certificate_authority: Option<PathBuf>,
-    /// Client certificate for the apiserver
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
-    pub client_certificate: Option<PathBuf>,
-    /// Key of the client certificate
-    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
-    pub client_key: Option<PathBuf>,
-    /// Name the apiserver's certificate is checked for, instead of the address's
-    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
-    pub tls_server_name: Option<String>,
-    /// How long one request to the apiserver may take, such as 5s; 0 for no limit
-    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
-    pub request_timeout: Option<Duration>,
-    /// Pod whose etcd is meant, by its manifest's name, where several run one on a host [default: the one that the apiserver
-    /// uses]
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        hide_short_help = true,
-        help_heading = FLEET
-    )]
-    pub etcd: Option<String>,
-    /// Namespace the Jobs run in [default: kubectl-etcd, made when missing; kube-system where you may not make it]
-    #[arg(short = 'n', long, global = true, value_name = "NAME")]
-    pub namespace: Option<String>,
-}
-
-impl ConnectionArgs {
-    /// Whether somebody has said which apiserver is meant, besides by a whole kubeconfig.
-    pub(crate) fn names_cluster(&self) -> bool {
-        self.server.is_some() || self.context.is_some() || self.cluster.is_some()
-    }
-
-    /// Which manifests are meant on a host.
-    pub(crate) fn selection(&self) -> Selection {
-        Selection {
-            etcd: self.etcd.clone(),
-            ..Selection::default()
-        }
-    }
-}
-
-/// On which nodes a command works, and by which runner.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = FLEET)]
-pub struct FleetArgs {
-    /// Only on this control-plane node; may be given several times
-    #[arg(long, value_name = "NODE", value_delimiter = ',')]
-    pub node: Vec<String>,
-    /// By which runner.
-    #[command(flatten)]
-    pub way: WayArgs,
-}
-
-/// By which runner a command works.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = FLEET)]
-pub struct WayArgs {
-    /// Force the way to the nodes instead of choosing the one that works
-    #[arg(long, value_name = "RUNNER", value_enum)]
-    pub via: Option<Via>,
-    /// Job image to use instead of the program the plugin carries
-    #[arg(
-        long,
-        value_name = "REF",
-        env = "KUBECTL_ETCD_IMAGE",
-        hide_short_help = true
-    )]
-    pub image: Option<String>,
-    /// Secret with which the job image is pulled, in the Jobs' namespace; may be given several times
-    #[arg(
-        long,
-        value_name = "SECRET",
-        hide_short_help = true,
-        requires = "image"
-    )]
-    pub image_pull_secret: Vec<String>,
-    /// How long the work on one node may take before it is given up
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
-    pub timeout: Option<Duration>,
+/// What can be done.
+#[derive(Debug, Subcommand)]
+#[expect(
+    missing_docs,
+    reason = "a text here would take the place of the help that stands on each command's arguments"
+)]
+pub enum Command {
+    Status(status::StatusArgs),
+    Members(members::MembersArgs),
+    Member(member::MemberArgs),
+    Health(health::HealthArgs),
+    Doctor(doctor::DoctorArgs),
+    Alarm(alarm::AlarmArgs),
+    Defrag(defrag::DefragArgs),
+    Snapshot(snapshot::SnapshotArgs),
+    Usage(usage::UsageArgs),
+    Datadir(datadir::DatadirArgs),
+    Manifest(manifest::ManifestArgs),
+    Images(images::ImagesArgs),
+    Restore(restore::RestoreArgs),
+    Recover(recover::RecoverArgs),
+    Plan(plan::PlansArgs),
+    Viewers(viewers::ViewersArgs),
+    Cleanup(cleanup::CleanupArgs),
+    Version(version::VersionArgs),
+    Completion(completion::CompletionArgs),
 }
 
 /// The environment variable that chooses by module which log messages are written.
@@ -258,17 +101,32 @@ pub fn log_filter(verbosity: Option<u8>, chosen: Option<&str>) -> &str {
     }
 }
 
-/// Reads a duration as kubectl does: `5s`, `1m30s`, `500ms`, or a bare number of seconds.
+/// Does what was typed.
 ///
 /// # Errors
-/// When it is none of these, or negative.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
+/// As the command does.
+pub async fn run(context: &Context<'_>, command: Command) -> Result<Verdict, Error> {
+    match command {
+        Command::Status(args) => status::status(context, args).await,
+        Command::Members(args) => members::members(context, args).await,
+        Command::Member(args) => Box::pin(member::member(context, args)).await,
+        Command::Health(args) => health::health(context, args).await,
+        Command::Doctor(args) => doctor::doctor(context, args).await,
+        Command::Alarm(args) => alarm::alarm(context, args).await,
+        Command::Defrag(args) => defrag::defrag(context, args).await,
+        Command::Snapshot(args) => snapshot::snapshot(context, args).await,
+        Command::Usage(args) => usage::usage(context, args).await,
+        Command::Datadir(args) => datadir::datadir(context.ui, args).await,
+        Command::Manifest(args) => manifest::manifest(context, args).await,
+        Command::Images(args) => images::images(context.ui, args).await,
+        Command::Restore(args) => Box::pin(restore::restore(context, args)).await,
+        Command::Recover(args) => Box::pin(recover::recover(context, args)).await,
+        Command::Plan(args) => Box::pin(plan::plan(context, args)).await,
+        Command::Viewers(args) => viewers::viewers(context, args).await,
+        Command::Cleanup(args) => cleanup::cleanup(context, args).await,
+        Command::Version(args) => version::version(context, args).await,
+        Command::Completion(args) => completion::completion(context.ui, args, &mut Cli::command()),
     }
-    let not_one = || format!("`{text}` is not a duration such as 5s, 1m30s or 500ms");
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| not_one())?;
-    Duration::try_from(signed).map_err(|_| not_one())
 }
 
 #[cfg(test)]
@@ -285,16 +143,5 @@ mod tests {
         assert!(log_filter(Some(4), Some("trace")).ends_with("kubectl_etcd=debug"));
         assert_eq!(log_filter(Some(6), None), "debug");
         assert_eq!(log_filter(Some(9), None), "debug");
-    }
-
-    #[test]
-    fn durations_are_those_of_kubectl() {
-        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
-        assert_eq!(parse_duration("7"), Ok(Duration::from_secs(7)));
-        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        for bad in ["", "-5s", "5 parsecs", "s"] {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
     }
 }

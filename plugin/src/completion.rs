@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
-use crate::clean::clean;
-use crate::cli::{Cli, ConnectionArgs};
+use crate::cli::Cli;
+use kubectl_etcd_core::clean::clean;
+use kubectl_etcd_core::connection::ConnectionOptions;
 
-/// The name this program has when kubectl asks it for completions.
-pub const PROGRAM: &str = "kubectl_complete-etcd";
 /// How long the cluster may take to tell its nodes: somebody waits with a finger on the key.
 const NODES_LIMIT: Duration = Duration::from_millis(1500);
 /// cobra's `ShellCompDirectiveNoFileComp`: what is offered is all there is.
@@ -131,8 +130,9 @@ fn nodes(words: &[OsString], prefix: &Prefix) -> Vec<Offer> {
         return Vec::new();
     };
     let connection = connection(words);
-    let asked =
-        async { tokio::time::timeout(NODES_LIMIT, crate::names::of_nodes(&connection)).await };
+    let asked = async {
+        tokio::time::timeout(NODES_LIMIT, kubectl_etcd_core::names::of_nodes(&connection)).await
+    };
     let Ok(Ok(names)) = runtime.block_on(asked) else {
         return Vec::new();
     };
@@ -149,8 +149,8 @@ fn nodes(words: &[OsString], prefix: &Prefix) -> Vec<Offer> {
 }
 
 /// The connection flags among words that may be no complete command line.
-fn connection(words: &[OsString]) -> ConnectionArgs {
-    let mut args = ConnectionArgs::default();
+fn connection(words: &[OsString]) -> ConnectionOptions {
+    let mut args = ConnectionOptions::default();
     let mut words = words.iter().map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = words.next() {
         let (flag, value) = match word.split_once('=') {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcd_datadir::progress::{OnProgress, Progress};
-use etcd_operations::failure::{Failure, FailureKind};
 
-use crate::error::{Error, ErrorKind};
 use crate::ui::Ui;
+use kubectl_etcd_core::error::Error;
 
 /// Stops the work when whoever waits for it is gone.
 struct StopOnDrop(Arc<AtomicBool>);
@@ -71,36 +70,4 @@ pub(crate) async fn work_in_steps<T: Send + 'static>(
     drop(stopper);
     ui.end_progress();
     done.map_err(|cause| Error::failed("the work ended unexpectedly").caused_by(cause))
-}
-
-/// What the library says, as the command's own error: what is damaged is not what could not be read.
-pub(crate) fn error(error: etcd_datadir::Error) -> Error {
-    let kind = match &error {
-        etcd_datadir::Error::Damaged { .. } => ErrorKind::QuorumLostOrDamaged,
-        etcd_datadir::Error::Refused { .. } => ErrorKind::Refused,
-        etcd_datadir::Error::Cancelled => ErrorKind::Interrupted,
-        // The disk, the path, a limit of the library, and what later versions of it may add.
-        _ => ErrorKind::Failed,
-    };
-    // The message is the library's own; its causes stay below it.
-    let message = error.to_string();
-    Error::new(kind, message).caused_by(error)
-}
-
-/// What kept a file from being opened, as the command's own error.
-pub(crate) fn failure(failure: Failure) -> Error {
-    let kind = match failure.kind {
-        FailureKind::Corrupt => ErrorKind::QuorumLostOrDamaged,
-        FailureKind::Refused => ErrorKind::Refused,
-        FailureKind::Interrupted => ErrorKind::Interrupted,
-        FailureKind::Unreachable
-        | FailureKind::Unauthorized
-        | FailureKind::NoQuorum
-        | FailureKind::NoSpace
-        | FailureKind::Missing
-        | FailureKind::Other => ErrorKind::Failed,
-    };
-    let mut error = Error::new(kind, failure.message);
-    error.hints.extend(failure.hint);
-    error
 }

@@ -6,12 +6,14 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use etcd_datadir::progress::OnProgress;
+use etcd_operations::failure::Failure;
 use etcd_operations::pack::unpack::foreign::{open, open_file};
-use etcd_operations::pack::unpack::{Opened, Spool, UnpackError};
+use etcd_operations::pack::unpack::{Opened, UnpackError};
 
-use crate::error::Error;
 use crate::files;
 use crate::ui::Ui;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::spool::spool;
 
 /// What is typed for standard input. A file of this name is `./-`.
 const STDIN: &str = "-";
@@ -66,24 +68,6 @@ pub(crate) fn is_stdin(typed: &Path) -> bool {
     typed == Path::new(STDIN)
 }
 
-/// Where what is too large for memory lies for a while: on a disk, which /tmp need not be.
-pub(crate) fn spool_folder() -> PathBuf {
-    let folder = std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
-    folder.map_or_else(|| "/var/tmp".into(), PathBuf::from)
-}
-
-/// Where kubelet is, if this host has one.
-const KUBELET: &str = "/var/lib/kubelet";
-
-/// The same as a place for unpacked snapshots.
-pub(crate) fn spool() -> Spool {
-    let spool = Spool::new(spool_folder()).or_else("set TMPDIR to another folder");
-    match Path::new(KUBELET).exists() {
-        true => spool,
-        false => spool.without_kubelet(),
-    }
-}
-
 /// Opens a snapshot, unpacked if it is packed, and does one step of work on it.
 ///
 /// # Errors
@@ -95,7 +79,7 @@ pub(crate) async fn work<T: Send + 'static>(
     job: impl FnOnce(&Opened, OnProgress<'_>) -> T + Send + 'static,
 ) -> Result<T, Error> {
     let done = try_work(ui, input, step, job).await?;
-    done.map_err(|error| files::failure(error.into()))
+    done.map_err(|error| Failure::from(error).into())
 }
 
 /// The same; what cannot be opened is told as it is.

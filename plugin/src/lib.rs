@@ -1,37 +1,12 @@
-//! The kubectl plugin that operates the etcd of Kubernetes clusters.
+//! The command line of `kubectl etcd`: arguments, commands, views and exit codes, over the library `kubectl_etcd_core`.
 //!
-//! Data goes one way: command line, operation or plan, targets, runner, reports, view. Only `ui` and the views write to
-//! the terminal.
+//! Only `ui` and the views write to the terminal.
 
-pub mod assess;
-pub mod carried;
-mod clean;
-pub mod cleanup;
+pub mod args;
 pub mod cli;
 pub mod commands;
 pub mod completion;
-mod connection;
-pub mod created;
-pub mod discovery;
-pub mod error;
-#[cfg(test)]
-mod fake;
 mod files;
-mod format;
 mod input;
-mod lead;
-mod lease;
-mod lines;
-pub mod masters;
-mod names;
-pub mod outcome;
-mod owner;
-mod rights;
-mod runners;
-mod schedule;
-pub mod session;
-pub mod ssh;
 pub mod ui;
-mod user_cache;
-mod viewers;
 pub mod views;

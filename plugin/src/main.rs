@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use kubectl_etcd::cli::{Cli, LOG_VARIABLE, log_filter};
-use kubectl_etcd::commands::{self, Command, Context};
+use kubectl_etcd::cli::{self, Cli, Command, LOG_VARIABLE, log_filter};
+use kubectl_etcd::commands::completion::PROGRAM;
+use kubectl_etcd::commands::{self, Context};
 use kubectl_etcd::completion;
-use kubectl_etcd::created::Created;
-use kubectl_etcd::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd::ui::{LogWriter, Ui};
+use kubectl_etcd_core::created::Created;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut words = std::env::args_os();
     let own_name = words.next().unwrap_or_default();
-    if Path::new(&own_name).file_name() == Some(completion::PROGRAM.as_ref()) {
+    if Path::new(&own_name).file_name() == Some(PROGRAM.as_ref()) {
         completion::answer(words.collect::<Vec<OsString>>());
         return ExitCode::SUCCESS;
     }
@@ -66,14 +67,19 @@ fn prepared(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
 
 /// Does the work, unless a signal comes first; removes what was made in the cluster at every ending.
 async fn to_the_end(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
+    let Cli {
+        connection,
+        command,
+    } = cli;
+    let connection = connection.options();
     let created = Created::default();
     let context = Context {
         ui,
-        connection: &cli.connection,
+        connection: &connection,
         created: &created,
     };
     let ended = tokio::select! {
-        ended = commands::run(&context, cli.command) => ended,
+        ended = cli::run(&context, command) => ended,
         signal = signalled() => Err(Error::new(ErrorKind::Interrupted, format!("interrupted by {signal}"))),
     };
     if !created.is_idle() {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use etcd_operations::wire::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::clean::{clean, clean_layout};
-use crate::error::{Error, ErrorKind};
-use crate::format::{bytes, percent};
-use crate::outcome::{Notice, NoticeSink};
 use crate::views::grid::{Paint, Tone, painted};
 use crate::views::{Format, View, render, table};
+use kubectl_etcd_core::clean::{clean, clean_layout};
+use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::format::{bytes, percent};
+use kubectl_etcd_core::outcome::{Notice, NoticeSink};
 
 /// How often progress is written where no bar can be drawn.
 const PLAIN_PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -152,6 +152,7 @@ impl Ui {
                 node,
                 progress: now,
             } => progress.update(&node, &now),
+            Notice::ProgressEnded => progress.finish(),
         })
     }
 

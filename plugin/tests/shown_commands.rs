@@ -161,6 +161,7 @@ fn no_command_is_shown_with_a_name_put_into_its_text() {
     let mut files = Vec::new();
     for folder in [
         "src",
+        "core/src",
         "../jobs/operations/src",
         "../jobs/agent/src",
         "../jobs/datadir/src",

@@ -5,13 +5,13 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::{Alarm, AlarmKind, AlarmReport, Report};
 
 use super::{Context, answered_survey, none_answered, survey};
-use crate::assess::model::{Role, Row, Status};
-use crate::cli::{FleetArgs, OutputArgs};
-use crate::discovery::Node;
-use crate::error::{Error, Verdict};
-use crate::format::{bytes, percent};
-use crate::session::{Session, unexpected};
+use crate::args::{FleetArgs, OutputArgs};
 use crate::views::alarms::{AlarmRow, Alarms, AlarmsKind};
+use kubectl_etcd_core::assess::model::{Role, Row, Status};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::{bytes, percent};
+use kubectl_etcd_core::session::{Session, unexpected};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -171,7 +171,7 @@ fn through<'a>(session: &'a Session, status: &Status) -> Result<&'a Node, Error>
         .find_map(|name| super::node_named(session, name))
         .ok_or_else(|| {
             Error::new(
-                crate::error::ErrorKind::NothingReached,
+                kubectl_etcd_core::error::ErrorKind::NothingReached,
                 status.summary.clone(),
             )
         })
@@ -202,7 +202,7 @@ fn view(kind: AlarmsKind, report: &AlarmReport, alarms: &[Alarm], rows: &[Row]) 
         let id = alarm.member_id.to_string();
         let of = rows.iter().find(|row| row.member_id.as_ref() == Some(&id));
         AlarmRow {
-            alarm: crate::assess::alarm_word(alarm.alarm).to_owned(),
+            alarm: kubectl_etcd_core::assess::alarm_word(alarm.alarm).to_owned(),
             node: of.and_then(|row| row.node.clone()),
             member: of.and_then(|row| row.member.clone()),
             member_id: id,

@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::Context;
-use crate::cli::{FleetArgs, NamedOutputArgs};
-use crate::error::{Error, Verdict};
+use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::views::cleanup::Cleanup;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,14 +3,15 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, Subcommand};
+use clap::{Args, Command, Subcommand};
 use clap_complete::{Shell, generate};
 use etcd_operations::shell::CommandLine;
 
-use crate::cli::Cli;
-use crate::completion::PROGRAM;
-use crate::error::{Error, Verdict};
 use crate::ui::Ui;
+use kubectl_etcd_core::error::{Error, Verdict};
+
+/// The name this program has when kubectl asks it for completions.
+pub const PROGRAM: &str = "kubectl_complete-etcd";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,7 +54,11 @@ struct KubectlArgs {
 ///
 /// # Errors
 /// When the link cannot be made.
-pub fn completion(ui: &Ui, args: CompletionArgs) -> Result<Verdict, Error> {
+pub fn completion(
+    ui: &Ui,
+    args: CompletionArgs,
+    command_line: &mut Command,
+) -> Result<Verdict, Error> {
     let shell = match args.action {
         Action::Bash => Shell::Bash,
         Action::Zsh => Shell::Zsh,
@@ -62,7 +67,7 @@ pub fn completion(ui: &Ui, args: CompletionArgs) -> Result<Verdict, Error> {
         Action::Kubectl(args) => return link(ui, &args),
     };
     let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), "kubectl-etcd", &mut script);
+    generate(shell, command_line, "kubectl-etcd", &mut script);
     ui.print(&String::from_utf8_lossy(&script))?;
     Ok(Verdict::Healthy)
 }

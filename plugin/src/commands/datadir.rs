@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use etcd_datadir::datadir::{DataDir, InspectOptions, inspect as inspect_dir, rank};
 
-use crate::cli::OutputArgs;
-use crate::error::{Error, ErrorKind, Verdict};
+use crate::args::OutputArgs;
 use crate::files;
 use crate::ui::Ui;
 use crate::views::datadirs::{DataDirs, Fitness};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -120,7 +120,7 @@ async fn one(ui: &Ui, dir: &Path, args: &InspectArgs) -> Result<DataDir, Error> 
         inspect_dir(&dir, &options, on_progress)
     })
     .await?
-    .map_err(files::error)
+    .map_err(Error::from)
 }
 
 fn verdict(view: &DataDirs) -> Verdict {

@@ -7,16 +7,17 @@ use clap::Args;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
-use super::{Context, answered_survey, node_named, survey};
-use crate::assess::LAG_ENTRIES;
-use crate::assess::model::{Role, Status, VerdictWord};
-use crate::assess::order::{Step, defragmentation, stalls};
-use crate::cli::{FleetArgs, OutputArgs};
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::format::{bytes, counted};
-use crate::lease::LeaseGuard;
-use crate::session::{Session, unexpected};
+use super::Context;
+use super::life::{Change, Consent, Ending, Terminal, carry_out};
+use super::operated::{ClusterLock, InSession, OperatedCluster};
+use crate::args::{FleetArgs, OutputArgs};
 use crate::views::defrag::{Defrag, DefragRow, State};
+use kubectl_etcd_core::assess::LAG_ENTRIES;
+use kubectl_etcd_core::assess::model::{Role, Status, VerdictWord};
+use kubectl_etcd_core::assess::order::{Step, defragmentation, stalls};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::format::{bytes, counted};
+use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,59 +65,144 @@ pub struct DefragArgs {
 /// # Errors
 /// When a safety check refuses, or at the first trouble; what was done until then is shown before.
 pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, Error> {
-    let session = context.open(&args.fleet).await?;
-    let status = answered_survey(&session, &args.fleet).await?;
-    let steps = defragmentation(&status);
-    if steps.is_empty() {
-        return Err(Error::new(
-            ErrorKind::NothingReached,
-            format!("no member to defragment: {}", status.summary),
-        ));
-    }
-    let complete = steps.len() == status.rows.len();
-    let mut view = Defrag::planned(args.dry_run, &steps);
-    if args.dry_run {
-        context.ui.show(&view, args.output.output)?;
-        return Ok(ending(complete));
-    }
-    refuse_stall(&status, args.allow_stall)?;
-    ask(context, &status, &steps, args.yes).await?;
-    let lock = session.lock("defrag").await?;
-    // The question may have stood for minutes, and somebody else may have been at work until now.
-    let status = answered_survey(&session, &args.fleet).await?;
-    let steps = the_same(&steps, defragmentation(&status))?;
-    refuse_stall(&status, args.allow_stall)?;
-    view = Defrag::planned(false, &steps);
-    let trouble = run(context, &session, &args.fleet, &status, &mut view, &lock)
-        .await
-        .err();
-    context.ui.show(&view, args.output.output)?;
-    match trouble {
-        Some(error) => Err(error),
-        None => Ok(ending(complete)),
+    let cluster = InSession::open(context, args.fleet).await?;
+    let defragmenting = Defragmenting {
+        cluster: &cluster,
+        allow_stall: args.allow_stall,
+    };
+    let consent = Consent {
+        dry_run: args.dry_run,
+        yes: args.yes,
+        output: args.output.output,
+    };
+    carry_out(&defragmenting, context.ui, consent).await
+}
+
+/// A defragmentation of the members of a cluster: in an order of its own, and stopped at the first trouble.
+struct Defragmenting<'a, C> {
+    cluster: &'a C,
+    allow_stall: bool,
+}
+
+/// The members in their order, and the cluster before.
+struct Plan {
+    status: Status,
+    steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Of all members, or of some.
+    fn ending(&self) -> Verdict {
+        match self.steps.len() == self.status.rows.len() {
+            true => Verdict::Healthy,
+            false => Verdict::Degraded,
+        }
     }
 }
 
-fn ending(complete: bool) -> Verdict {
-    if complete {
-        Verdict::Healthy
-    } else {
-        Verdict::Degraded
+impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
+    type Plan = Plan;
+    type Lock = C::Lock;
+    /// What was done until the first trouble is shown.
+    type Done = (Defrag, Result<(), Error>);
+    type View = Defrag;
+
+    async fn make(&self, _terminal: &impl Terminal) -> Result<Plan, Error> {
+        let (_, status) = self.cluster.answered_survey().await?;
+        let steps = defragmentation(&status);
+        match steps.is_empty() {
+            false => Ok(Plan { status, steps }),
+            true => Err(Error::new(
+                ErrorKind::NothingReached,
+                format!("no member to defragment: {}", status.summary),
+            )),
+        }
+    }
+
+    fn preview(&self, plan: &Plan, consent: &Consent) -> Defrag {
+        Defrag::planned(consent.dry_run, &plan.steps)
+    }
+
+    fn dry_run_ends(&self, plan: &Plan) -> Result<Verdict, Error> {
+        Ok(plan.ending())
+    }
+
+    fn refuse(&self, plan: &Plan, _consent: &Consent) -> Result<(), Error> {
+        refuse_stall(&plan.status, self.allow_stall)
+    }
+
+    fn announce(&self, plan: &Plan, consent: &Consent, terminal: &impl Terminal) {
+        if consent.yes {
+            return;
+        }
+        for step in &plan.steps {
+            let seconds = usize::try_from(step.estimated_seconds()).unwrap_or(usize::MAX);
+            terminal.say(&format!(
+                "{} ({}): {} in the file, about {} without an answer",
+                step.node,
+                step.role.word(),
+                bytes(step.db_size_bytes),
+                counted(seconds, "second")
+            ));
+        }
+        if plan.status.quorum.voters == 1 {
+            terminal.say(
+                "this is the cluster's only member: the apiserver does not answer meanwhile either",
+            );
+        }
+    }
+
+    fn question(&self, plan: &Plan) -> String {
+        let members = counted(plan.steps.len(), "member");
+        match plan.steps.len() {
+            1 => format!("Defragment {members}?"),
+            _ => format!("Defragment {members}, one after another?"),
+        }
+    }
+
+    async fn lock(&self, _plan: &Plan, _terminal: &impl Terminal) -> Result<C::Lock, Error> {
+        self.cluster.lock("defrag").await
+    }
+
+    fn is_as_agreed(&self, now: &Plan, agreed: &Plan) -> bool {
+        of_the_same_members(&now.steps, &agreed.steps)
+    }
+
+    fn changed(&self) -> Error {
+        Error::refused("the cluster has changed since the plan was shown: nothing was done")
+            .hint("kubectl etcd status, then defrag again")
+    }
+
+    async fn lead(
+        &self,
+        plan: &Plan,
+        lock: &C::Lock,
+        terminal: &impl Terminal,
+    ) -> Result<Self::Done, Error> {
+        let mut view = Defrag::planned(false, &plan.steps);
+        let done = run(self.cluster, &plan.status, &mut view, lock, terminal).await;
+        Ok((view, done.map_err(stopped)))
+    }
+
+    async fn check(
+        &self,
+        plan: Plan,
+        (view, done): Self::Done,
+        _terminal: &impl Terminal,
+    ) -> Ending<Defrag> {
+        Ending {
+            view: Some(view),
+            ends: done.map(|()| plan.ending()),
+        }
     }
 }
 
-/// The steps as they are now: in which order may have changed, on which members not.
-fn the_same(asked: &[Step], now: Vec<Step>) -> Result<Vec<Step>, Error> {
+/// In which order may have changed, on which members not.
+fn of_the_same_members(now: &[Step], agreed: &[Step]) -> bool {
     let nodes = |steps: &[Step]| -> BTreeSet<String> {
         steps.iter().map(|step| step.node.clone()).collect()
     };
-    if nodes(asked) == nodes(&now) {
-        return Ok(now);
-    }
-    Err(
-        Error::refused("the cluster has changed since the plan was shown: nothing was done")
-            .hint("kubectl etcd status, then defrag again"),
-    )
+    nodes(now) == nodes(agreed)
 }
 
 /// One voter more or less busy must not cost the quorum. A cluster of one cannot avoid it; there the question says so.
@@ -133,68 +219,30 @@ fn refuse_stall(status: &Status, allowed: bool) -> Result<(), Error> {
     .hint("--allow-stall does it all the same"))
 }
 
-async fn ask(
-    context: &Context<'_>,
-    status: &Status,
-    steps: &[Step],
-    yes: bool,
-) -> Result<(), Error> {
-    if yes {
-        return Ok(());
-    }
-    for step in steps {
-        let seconds = usize::try_from(step.estimated_seconds()).unwrap_or(usize::MAX);
-        context.ui.say(&format!(
-            "{} ({}): {} in the file, about {} without an answer",
-            step.node,
-            step.role.word(),
-            bytes(step.db_size_bytes),
-            counted(seconds, "second")
-        ));
-    }
-    if status.quorum.voters == 1 {
-        context.ui.say(
-            "this is the cluster's only member: the apiserver does not answer meanwhile either",
-        );
-    }
-    let members = counted(steps.len(), "member");
-    let question = if steps.len() == 1 {
-        format!("Defragment {members}?")
-    } else {
-        format!("Defragment {members}, one after another?")
-    };
-    context.ui.confirm(&question, yes).await
-}
-
-async fn run(
-    context: &Context<'_>,
-    session: &Session,
-    fleet: &FleetArgs,
+async fn run<C: OperatedCluster>(
+    cluster: &C,
     before: &Status,
     view: &mut Defrag,
-    lock: &LeaseGuard,
+    lock: &C::Lock,
+    terminal: &impl Terminal,
 ) -> Result<(), Error> {
     let last = view.members.len() - 1;
     for at in 0..view.members.len() {
-        if lock.is_lost() {
-            return Err(stopped(Error::failed(
-                "the lock was taken by somebody else, who may be at work on this etcd",
-            )));
-        }
+        lock.check()?;
         let row = &mut view.members[at];
-        context.ui.say(&format!(
+        terminal.say(&format!(
             "defragmenting {} ({})",
             row.node,
             bytes(row.before_bytes)
         ));
-        if let Err(error) = one(session, row).await {
+        if let Err(error) = one(cluster, row).await {
             row.state = State::Failed;
             row.problem = Some(error.message.clone());
-            return Err(stopped(error));
+            return Err(error);
         }
         let node = row.node.clone();
         if at < last || before.quorum.holds == Some(true) {
-            gate(session, fleet, before, &node).await.map_err(stopped)?;
+            gate(cluster, before, &node).await?;
         }
     }
     Ok(())
@@ -205,11 +253,8 @@ fn stopped(mut error: Error) -> Error {
     error.hint("kubectl etcd status shows how the cluster is")
 }
 
-async fn one(session: &Session, row: &mut DefragRow) -> Result<(), Error> {
-    let node = node_named(session, &row.node).ok_or_else(|| {
-        Error::failed(format!("{} is no longer a node of this cluster", row.node))
-    })?;
-    match session.ask(node, &Operation::Defrag).await? {
+async fn one(cluster: &impl OperatedCluster, row: &mut DefragRow) -> Result<(), Error> {
+    match cluster.ask(&row.node, &Operation::Defrag).await? {
         Report::Defrag(report) => {
             row.state = State::Done;
             row.member_id = Some(report.member_id.to_string());
@@ -223,15 +268,10 @@ async fn one(session: &Session, row: &mut DefragRow) -> Result<(), Error> {
 }
 
 /// Waits until the member is back, follows closely, and the cluster is no worse than before.
-async fn gate(
-    session: &Session,
-    fleet: &FleetArgs,
-    before: &Status,
-    node: &str,
-) -> Result<(), Error> {
+async fn gate(cluster: &impl OperatedCluster, before: &Status, node: &str) -> Result<(), Error> {
     let begun = Instant::now();
     loop {
-        let (_, now) = survey(session, fleet).await;
+        let (_, now) = cluster.survey().await;
         let Some(why) = not_yet(&now, before, node) else {
             return Ok(());
         };
@@ -267,60 +307,4 @@ fn not_yet(now: &Status, before: &Status, node: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::assess::fixtures::Cluster;
-    use crate::outcome::{RunError, RunErrorKind};
-
-    #[test]
-    fn the_gate_opens_when_the_cluster_is_as_before() {
-        let before = Cluster::of(3).assess();
-        assert_eq!(not_yet(&before, &before, "cp-2"), None);
-        let mut behind = Cluster::of(3);
-        behind.account(2).raft_applied_index -= 2_000;
-        assert!(
-            not_yet(&behind.assess(), &before, "cp-2")
-                .unwrap()
-                .contains("behind")
-        );
-        let mut gone = Cluster::of(3);
-        gone.lost(2, RunError::new(RunErrorKind::NodeDown, "off"));
-        assert_eq!(
-            not_yet(&gone.assess(), &before, "cp-2").unwrap(),
-            "it is down"
-        );
-        assert!(
-            not_yet(&gone.assess(), &before, "cp-3")
-                .unwrap()
-                .contains("2 of 3")
-        );
-    }
-
-    #[test]
-    fn a_plan_holds_for_the_members_it_was_shown_for() {
-        let cluster = Cluster::of(3);
-        let asked = defragmentation(&cluster.assess());
-        assert!(the_same(&asked, asked.clone()).is_ok());
-        let mut changed = Cluster::of(3);
-        changed.lost(2, RunError::new(RunErrorKind::NodeDown, "off"));
-        let error = the_same(&asked, defragmentation(&changed.assess())).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Refused);
-    }
-
-    #[test]
-    fn a_cluster_that_bears_no_failure_is_not_stalled_unasked() {
-        let mut cluster = Cluster::of(3);
-        assert!(refuse_stall(&cluster.assess(), false).is_ok());
-        cluster.lost(2, RunError::new(RunErrorKind::NodeDown, "off"));
-        let error = refuse_stall(&cluster.assess(), false).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Refused);
-        assert!(
-            error
-                .hints
-                .iter()
-                .any(|hint| hint.contains("--allow-stall"))
-        );
-        assert!(refuse_stall(&cluster.assess(), true).is_ok());
-        assert!(refuse_stall(&Cluster::of(1).assess(), false).is_ok());
-    }
-}
+mod tests;

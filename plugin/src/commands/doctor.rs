@@ -9,13 +9,14 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::{Context, or_over_ssh, out_of_reach, survey};
-use crate::cli::{FleetArgs, OutputArgs, Via};
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::masters::host_of;
-use crate::masters::reach::{Unreached, reach};
-use crate::runners::local;
-use crate::ssh::SshArgs;
-use crate::views::doctor::Doctor;
+use crate::args::ssh::SshArgs;
+use crate::args::{FleetArgs, OutputArgs};
+use kubectl_etcd_core::assess::doctor::Doctor;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::host_name::HostName;
+use kubectl_etcd_core::masters::reach::{Unreached, reach};
+use kubectl_etcd_core::runners::local;
+use kubectl_etcd_core::via::Via;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -112,7 +113,7 @@ async fn everywhere(
     ssh: &SshArgs,
     options: LookOptions,
 ) -> Result<Doctor, Error> {
-    let reached = reach(context.ui, ssh, context.connection).await?;
+    let reached = reach(&context.ui.notices(), &ssh.targets(), context.connection).await?;
     let asked = reached.hosts.iter();
     let asked = asked.map(async |one| (one.node(), one.host.look(options.clone()).await));
     let (mut looks, mut unseen) = (Vec::new(), Vec::new());
@@ -138,7 +139,7 @@ async fn everywhere(
 /// The name of a host that was not reached: where it was looked for by its address alone, the member's that is there.
 fn member_at(one: &Unreached, looks: &[Look]) -> String {
     let there = |urls: &[String]| {
-        let mut hosts = urls.iter().filter_map(|url| host_of(url));
+        let mut hosts = urls.iter().filter_map(|url| HostName::of_url(url).ok());
         hosts.any(|host| one.addresses.iter().any(|address| host.is_same(address)))
     };
     let mut known = looks.iter().flat_map(Look::known_members);

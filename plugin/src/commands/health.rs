@@ -6,12 +6,11 @@ use clap::Args;
 use etcd_operations::operation::Operation;
 
 use super::{Context, out_of_reach, scope};
-use crate::assess::health::judge;
-use crate::cli::{FleetArgs, OutputArgs, parse_duration};
-use crate::discovery::Node;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::ssh::SshArgs;
-use crate::views::health::Health;
+use crate::args::ssh::SshArgs;
+use crate::args::{FleetArgs, OutputArgs, parse_duration};
+use kubectl_etcd_core::assess::health::{Health, judge};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -155,7 +154,7 @@ async fn once(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{RunError, RunErrorKind, run_error};
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind, run_error};
 
     #[test]
     fn only_what_time_can_heal_is_waited_for() {

@@ -8,13 +8,12 @@ use etcd_operations::failure::{Answer, Failure};
 use etcd_operations::images::{Images as Found, Logins};
 use etcd_operations::runtime::Image;
 
-use crate::cli::OutputArgs;
-use crate::error::{Error, Verdict};
-use crate::files::failure;
-use crate::format::and;
-use crate::runners::local::as_root;
+use crate::args::OutputArgs;
 use crate::ui::Ui;
 use crate::views::images::{ImageRow, ImageState, Images};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::and;
+use kubectl_etcd_core::runners::local::as_root;
 
 const EXAMPLES: &str = "\
 Examples, as root on a control-plane node:
@@ -127,7 +126,7 @@ async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
         Some(file) => Logins::read(file),
         None => Logins::of_kubelet(),
     };
-    let logins = logins.map_err(failure)?;
+    let logins = logins.map_err(Error::from)?;
     let (found, mut view) = look(&args.components).await?;
     view.dry_run = args.dry_run;
     view.logins = logins.file.as_ref().map(|file| file.display().to_string());
@@ -160,7 +159,7 @@ async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
 
 /// All that failed as one error, each hint once.
 fn failed(failures: Vec<Failure>) -> Option<Error> {
-    let mut errors = failures.into_iter().map(failure);
+    let mut errors = failures.into_iter().map(Error::from);
     let mut first = errors.next()?;
     for error in errors {
         first.message.push_str("; ");
@@ -176,7 +175,7 @@ fn failed(failures: Vec<Failure>) -> Option<Error> {
 
 /// What these components name, all when none is given, and what the runtime has of it.
 async fn look(components: &[String]) -> Result<(Found, Images), Error> {
-    let mut found = Found::of_host().await.map_err(failure)?;
+    let mut found = Found::of_host().await.map_err(Error::from)?;
     for component in components {
         if !found
             .named

@@ -1,25 +1,43 @@
-//! A plan on its way: shown, agreed to, looked at again under the cluster's lock, done, and what came of it.
+//! A plan on hosts, made by one command and carried out at once: what of its life is its own.
 
-use etcd_operations::plan::make::{Loss, Prospect, newest_revision};
+use etcd_operations::plan::make::{Looked, Loss, Prospect};
+use etcd_operations::plan::{PlanId, PlanKind};
 use jiff::Timestamp;
 
 use super::Context;
-use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, no_plan};
-use crate::error::{Error, Verdict};
-use crate::lead::check::check;
-use crate::lead::lock::{Locked, lock};
-use crate::lead::run::Bring;
-use crate::lead::{Hosts, lead};
+use super::life::{Change, Consent, Ending, Terminal, carry_out};
+use super::planned::{Accepted, PlanArgs, Planned, no_plan};
 use crate::views::plan::{PlanView, Progress, data_losses};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::lock::Locked;
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::lead::surroundings::{Apiservers, Surroundings};
+use kubectl_etcd_core::lead::{Hosts, Led, is_anew, lead};
 
 /// A plan that is to be made and done.
-pub(crate) struct Making<'a, B> {
+pub(crate) struct Making<'a, B, S, M> {
+    /// On which hosts.
+    pub(crate) hosts: &'a Hosts,
+    /// What somebody has agreed to beforehand.
+    pub(crate) accepted: Accepted,
+    /// What a step wants brought.
+    pub(crate) bring: &'a B,
+    /// The cluster around the hosts.
+    pub(crate) surroundings: S,
+    /// When it is made: its name tells it, and it has one name.
+    pub(crate) now: Timestamp,
+    /// Looks, and makes the plan.
+    pub(crate) plan_of: M,
+}
+
+/// What a command that makes a plan has to say of it.
+pub(crate) struct Planning<'a, B> {
     /// The command's surroundings.
     pub(crate) context: &'a Context<'a>,
     /// On which hosts.
     pub(crate) hosts: &'a Hosts,
-    /// Whether others take part.
-    pub(crate) who: &'a WhoArgs,
+    /// Whether this host is worked on alone.
+    pub(crate) this_node_only: bool,
     /// What somebody has agreed to beforehand.
     pub(crate) accepted: Accepted,
     /// The command's flags.
@@ -28,165 +46,189 @@ pub(crate) struct Making<'a, B> {
     pub(crate) bring: &'a B,
 }
 
-/// A plan that is done: as it is shown, and what it was made from.
-struct Made {
-    view: PlanView,
-    planned: Planned,
+impl<B: Bring> Planning<'_, B> {
+    /// Carries out what `plan_of` makes.
+    ///
+    /// # Errors
+    /// [`kubectl_etcd_core::error::ErrorKind::Refused`] without the consent it takes, or as things are; the first step's that failed.
+    pub(crate) async fn carry_out(
+        &self,
+        plan_of: impl AsyncFn(Timestamp) -> Result<Planned, Error>,
+    ) -> Result<Verdict, Error> {
+        let context = self.context;
+        let making = Making {
+            hosts: self.hosts,
+            accepted: self.accepted,
+            bring: self.bring,
+            surroundings: context.apiservers(self.this_node_only),
+            now: Timestamp::now(),
+            plan_of,
+        };
+        carry_out(&making, context.ui, self.how.consent()).await
+    }
 }
 
-impl<B: Bring> Making<'_, B> {
-    /// Shows the plan, asks, does it, and shows what became of it.
-    ///
-    /// # Errors
-    /// As [`Making::carry_out`].
-    pub(crate) async fn make(
-        &self,
-        plan_of: impl AsyncFn(Timestamp) -> Result<Planned, Error>,
-    ) -> Result<Verdict, Error> {
-        match Box::pin(self.carry_out(plan_of)).await? {
+impl Context<'_> {
+    /// The cluster around the hosts of a plan, by its apiservers.
+    pub(super) fn apiservers(&self, this_node_only: bool) -> Apiservers<'_> {
+        Apiservers {
+            notices: self.ui.notices(),
+            created: self.created,
+            given: self.connection,
+            this_node_only,
+        }
+    }
+}
+
+impl<B, S, M> Change for Making<'_, B, S, M>
+where
+    B: Bring,
+    S: Surroundings,
+    M: AsyncFn(Timestamp) -> Result<Planned, Error>,
+{
+    type Plan = Planned;
+    type Lock = Locked;
+    type Done = Led;
+    type View = PlanView;
+
+    async fn make(&self, _terminal: &impl Terminal) -> Result<Planned, Error> {
+        (self.plan_of)(self.now).await
+    }
+
+    fn preview(&self, planned: &Planned, _consent: &Consent) -> PlanView {
+        PlanView::planned(&planned.prospect)
+    }
+
+    fn dry_run_ends(&self, planned: &Planned) -> Result<Verdict, Error> {
+        match &planned.prospect.refused {
+            Some(failure) => Err(no_plan(failure)),
             None => Ok(Verdict::Healthy),
-            Some(made) => self.show(&made.view),
         }
     }
 
-    /// As [`Making::make`]; before it is shown, it is looked whether the cluster is as it should be.
-    ///
-    /// # Errors
-    /// As [`Making::carry_out`].
-    pub(crate) async fn make_and_check(
-        &self,
-        plan_of: impl AsyncFn(Timestamp) -> Result<Planned, Error>,
-    ) -> Result<Verdict, Error> {
-        let Some(Made { view, planned }) = Box::pin(self.carry_out(plan_of)).await? else {
-            return Ok(Verdict::Healthy);
-        };
-        let (context, looked) = (self.context, &planned.looked);
-        // Of a member that is replaced the revision is its own, which may be another cluster's.
-        let newest = match self.accepted.anew {
-            true => newest_revision(looked).map(|newest| newest.at_most()),
-            false => None,
-        };
-        let connection = self.who.connection(context.connection, looked.first());
-        context.ui.say("looking at members, nodes and pods");
-        self.show(&view.checked(check(self.hosts, &connection, newest).await))
+    fn refuse(&self, planned: &Planned, consent: &Consent) -> Result<(), Error> {
+        refuse(&planned.prospect, self.accepted, consent.yes)
     }
 
-    fn show(&self, view: &PlanView) -> Result<Verdict, Error> {
-        self.context.ui.show(view, self.how.output.output)?;
-        Ok(match view.is_clean() {
-            true => Verdict::Healthy,
-            false => Verdict::Degraded,
-        })
-    }
-
-    /// Shows a plan, asks, and does it. Gives back what became of it; none: a dry run.
-    ///
-    /// # Errors
-    /// [`crate::error::ErrorKind::Refused`] without the consent it takes, or as things are; the first step's that failed.
-    async fn carry_out(
-        &self,
-        plan_of: impl AsyncFn(Timestamp) -> Result<Planned, Error>,
-    ) -> Result<Option<Made>, Error> {
-        let (ui, hosts) = (self.context.ui, self.hosts);
-        let now = Timestamp::now();
-        let planned = plan_of(now).await?;
-        let shown = PlanView::planned(&planned.prospect);
-        if self.how.dry_run {
-            ui.show(&shown, self.how.output.output)?;
-            return match &planned.prospect.refused {
-                Some(failure) => Err(no_plan(failure)),
-                None => Ok(None),
-            };
-        }
-        self.refuse(&planned.prospect)?;
-        if !self.how.yes {
-            ui.tell(&shown);
-            ui.confirm("Go on?", false).await?;
-        }
-        let locked = self.lock(&planned).await?;
-        let planned = match self.how.yes && self.accepted.anew {
-            // It takes seconds, and nothing has passed since but the taking of the lock.
-            true => planned,
-            // The question may have stood for minutes, and somebody else may have been at work until now.
-            false => self.again(&planned, plan_of(now).await?)?,
-        };
-        let view = PlanView::planned(&planned.prospect);
-        let plan = &planned.prospect.plan;
-        hosts.begin(plan).await?;
-        let _locked = locked.during(plan.kind).await;
-        let id = &plan.id;
-        let (resume, undo) = (hosts.resume(id), hosts.undo(id));
-        ui.say(&format!(
-            "if this is interrupted, `{resume}` goes on and `{undo}` rolls back"
-        ));
-        match lead(ui, hosts, plan, self.bring).await {
-            Ok(led) => Ok(Some(Made {
-                view: view.ended(Progress::Done, &led).for_hosts(hosts),
-                planned,
-            })),
-            Err(error) => Err(error
-                .hint(format!("{resume} tries again and goes on"))
-                .hint(format!("{undo} rolls back what was done"))),
-        }
-    }
-
-    async fn lock(&self, planned: &Planned) -> Result<Locked, Error> {
-        let (context, title) = (self.context, &planned.prospect.plan.title);
-        let connection = self
-            .who
-            .connection(context.connection, planned.looked.first());
-        // Elsewhere apiservers go on while those of a host that is worked on alone are down.
-        let alone = match self.who.this_node_only && !context.connection.names_cluster() {
-            true => planned.looked.as_slice(),
-            false => &[],
-        };
-        let locked = lock(context.ui, context.created, &connection, alone, title).await?;
-        let members = planned
-            .looked
-            .iter()
-            .map(|one| one.look.known_members().len());
-        let has_others = members.max() > Some(planned.prospect.plan.hosts.len());
-        if !locked.is_held() && has_others && !self.accepted.anew {
-            context.ui.warn(
+    async fn lock(&self, planned: &Planned, terminal: &impl Terminal) -> Result<Locked, Error> {
+        let (plan, looked) = (&planned.prospect.plan, &planned.looked);
+        let locked = self.surroundings.lock(looked, &plan.title).await?;
+        let members = looked.iter().map(|one| one.look.known_members().len());
+        let has_others = members.max() > Some(plan.hosts.len());
+        if !locked.is_held() && has_others && !is_anew(plan.kind) {
+            terminal.warn(
                 "no apiserver takes a lock, so take care that nobody else works on this cluster's etcd now",
             );
         }
         Ok(locked)
     }
 
-    /// What is done now, if that is what was agreed to.
-    fn again(&self, agreed: &Planned, now: Planned) -> Result<Planned, Error> {
-        self.refuse(&now.prospect)?;
-        match now.prospect.is_as_agreed(&agreed.prospect) {
-            true => Ok(now),
-            false => Err(Error::refused(
-                "what was found has changed since the plan was shown: nothing was done",
-            )
-            .hint("run it again, and look at the new plan")),
-        }
+    fn looks_again(&self, planned: &Planned, consent: &Consent) -> bool {
+        // Where the cluster is made anew it takes seconds, and unasked nothing has passed since but the taking of the lock.
+        !(consent.yes && is_anew(planned.prospect.plan.kind))
     }
 
-    /// What has to be agreed to by name: saying yes beforehand is no consent to a loss that nobody has seen.
-    fn refuse(&self, prospect: &Prospect) -> Result<(), Error> {
-        if let Some(failure) = &prospect.refused {
-            let mut error = no_plan(failure);
-            error.hints.extend(PlanView::planned(prospect).by_hand());
-            return Err(error);
-        }
-        if self.how.yes && prospect.loses_data() && !self.accepted.data_loss {
-            let lost = data_losses(prospect).join("; ");
-            return Err(
-                Error::refused(format!("data would be lost, or may be: {lost}")).hint(
-                    "--accept-data-loss, besides --yes, takes that; --dry-run shows all of the plan",
-                ),
-            );
-        }
-        let only_outage = prospect.losses.as_slice() == [Loss::Outage];
-        if only_outage && !self.accepted.outage {
-            return Err(outage_refused());
-        }
-        Ok(())
+    fn is_as_agreed(&self, now: &Planned, agreed: &Planned) -> bool {
+        now.prospect.is_as_agreed(&agreed.prospect)
     }
+
+    async fn begin(&self, planned: &Planned, locked: Locked) -> Result<Locked, Error> {
+        let plan = &planned.prospect.plan;
+        self.hosts.begin(plan).await?;
+        Ok(locked.during(plan.kind).await)
+    }
+
+    async fn lead(
+        &self,
+        planned: &Planned,
+        _locked: &Locked,
+        terminal: &impl Terminal,
+    ) -> Result<Led, Error> {
+        let (hosts, plan) = (self.hosts, &planned.prospect.plan);
+        let (resume, undo) = (hosts.resume(&plan.id), hosts.undo(&plan.id));
+        terminal.say(&format!(
+            "if this is interrupted, `{resume}` goes on and `{undo}` rolls back"
+        ));
+        let led = lead(&terminal.notices(), hosts, plan, self.bring).await;
+        led.map_err(|error| with_ways_on(error, hosts, &plan.id))
+    }
+
+    async fn check(
+        &self,
+        planned: Planned,
+        led: Led,
+        terminal: &impl Terminal,
+    ) -> Ending<PlanView> {
+        let view = PlanView::planned(&planned.prospect);
+        let done = DonePlan {
+            kind: planned.prospect.plan.kind,
+            view,
+            led,
+            looked: planned.looked.first(),
+        };
+        done.checked(self.hosts, &self.surroundings, terminal).await
+    }
+}
+
+/// A step has failed: what helps on from there.
+pub(super) fn with_ways_on(error: Error, hosts: &Hosts, id: &PlanId) -> Error {
+    let (resume, undo) = (hosts.resume(id), hosts.undo(id));
+    error
+        .hint(format!("{resume} tries again and goes on"))
+        .hint(format!("{undo} rolls back what was done"))
+}
+
+/// A plan that is done, at once or after it was resumed.
+pub(super) struct DonePlan<'a> {
+    pub(super) kind: PlanKind,
+    /// As it was shown before.
+    pub(super) view: PlanView,
+    pub(super) led: Led,
+    /// The host on which this runs, as it was found; none where that is not known.
+    pub(super) looked: Option<&'a Looked>,
+}
+
+impl DonePlan<'_> {
+    /// Looks whether the cluster is as it should be, and judges by that.
+    pub(super) async fn checked(
+        self,
+        hosts: &Hosts,
+        surroundings: &impl Surroundings,
+        terminal: &impl Terminal,
+    ) -> Ending<PlanView> {
+        let view = self.view.ended(Progress::Done, &self.led).for_hosts(hosts);
+        if self.kind == PlanKind::Manifest {
+            // Its last step has waited until the component is ready, and the members are as they were.
+            return Ending::shown(view, Verdict::Healthy);
+        }
+        terminal.say("looking at members, nodes and pods");
+        let revision = self.led.least_revision();
+        let checked = surroundings.check(hosts, self.looked, revision).await;
+        let verdict = checked.verdict();
+        Ending::shown(view.checked(checked), verdict)
+    }
+}
+
+fn refuse(prospect: &Prospect, accepted: Accepted, yes: bool) -> Result<(), Error> {
+    if let Some(failure) = &prospect.refused {
+        let mut error = no_plan(failure);
+        error.hints.extend(PlanView::planned(prospect).by_hand());
+        return Err(error);
+    }
+    if yes && prospect.loses_data() && !accepted.data_loss {
+        let lost = data_losses(prospect).join("; ");
+        return Err(
+            Error::refused(format!("data would be lost, or may be: {lost}")).hint(
+                "--accept-data-loss, besides --yes, takes that; --dry-run shows all of the plan",
+            ),
+        );
+    }
+    let only_outage = prospect.losses.as_slice() == [Loss::Outage];
+    // What makes the cluster anew has no other way.
+    if only_outage && !is_anew(prospect.plan.kind) && !accepted.outage {
+        return Err(outage_refused());
+    }
+    Ok(())
 }
 
 /// Nobody has agreed to it that nothing can be written meanwhile.

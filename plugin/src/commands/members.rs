@@ -6,13 +6,13 @@ use etcd_operations::report::{Consistency, Member, MemberList, Report};
 use etcd_operations::target::Target;
 
 use super::{Context, none_answered};
-use crate::cli::{FleetArgs, NamedOutputArgs};
-use crate::discovery::{Etcd, Node};
-use crate::error::{Error, Verdict};
-use crate::outcome::Outcome;
-use crate::ssh::SshArgs;
+use crate::args::ssh::SshArgs;
+use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::views::API_VERSION;
 use crate::views::members::{MemberRow, Members, Whose};
+use kubectl_etcd_core::discovery::{Etcd, Node};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::outcome::Outcome;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -9,13 +9,13 @@ use etcd_operations::plan::make::{Looked, Prospect, TakingPart};
 use etcd_operations::shell::CommandLine;
 
 use super::Context;
-use crate::cli::{ConnectionArgs, OutputArgs};
-use crate::connection::ADMIN_CONF;
-use crate::error::Error;
-use crate::lead::gather::{Gathered, gather, own_apiserver};
-use crate::lead::run::Bring;
-use crate::runners::host::Host;
-use crate::ssh::SshArgs;
+use super::life::Consent;
+use crate::args::OutputArgs;
+use crate::args::ssh::SshArgs;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::lead::gather::{Gathered, gather};
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::runners::host::Host;
 
 /// The flags of every command that makes a plan.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +29,17 @@ pub struct PlanArgs {
     /// How the answer is written.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+impl PlanArgs {
+    /// What was typed.
+    pub(crate) fn consent(&self) -> Consent {
+        Consent {
+            dry_run: self.dry_run,
+            yes: self.yes,
+            output: self.output.output,
+        }
+    }
 }
 
 /// Who takes part in a plan that makes a cluster anew, or a member.
@@ -47,15 +58,6 @@ pub struct WhoArgs {
 }
 
 impl WhoArgs {
-    /// This host alone, for what is always done so.
-    pub(crate) fn this_host() -> Self {
-        Self {
-            this_node_only: true,
-            manifest: Vec::new(),
-            ssh: SshArgs::default(),
-        }
-    }
-
     /// Which hosts that is.
     pub(crate) fn taking_part(&self) -> TakingPart {
         match (self.this_node_only, self.ssh.wanted()) {
@@ -70,34 +72,17 @@ impl WhoArgs {
     /// # Errors
     /// When there is nobody.
     pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
-        let mut gathered = gather(context.ui, &self.ssh, context.connection).await?;
+        let mut gathered = gather(
+            &context.ui.notices(),
+            &self.ssh.targets(),
+            context.connection,
+        )
+        .await?;
         gathered.hosts.naming(&self.manifest)?;
         for (node, why) in &gathered.unreachable {
             context.ui.warn(&format!("{node} cannot be reached: {why}"));
         }
         Ok(gathered)
-    }
-
-    /// How the cluster is looked at afterwards. On one host alone by its own apiserver, unless flags say otherwise: the one
-    /// that a kubeconfig names may be another host's, which is still stopped.
-    pub(crate) fn connection(
-        &self,
-        given: &ConnectionArgs,
-        looked: Option<&Looked>,
-    ) -> ConnectionArgs {
-        let own = looked.filter(|_| self.this_node_only && !given.names_cluster());
-        let admin = || Some(PathBuf::from(ADMIN_CONF)).filter(|path| path.exists());
-        let own = own
-            .and_then(own_apiserver)
-            .zip(given.kubeconfig.clone().or_else(admin));
-        match own {
-            None => given.clone(),
-            Some((server, kubeconfig)) => ConnectionArgs {
-                server: Some(server),
-                kubeconfig: Some(kubeconfig),
-                ..given.clone()
-            },
-        }
     }
 }
 
@@ -131,22 +116,8 @@ pub(crate) struct Planned {
 pub(crate) struct Accepted {
     /// That data is lost.
     pub(crate) data_loss: bool,
-    /// That nothing serves meanwhile.
+    /// That nothing can be written meanwhile.
     pub(crate) outage: bool,
-    /// That the cluster is made anew: nothing serves meanwhile, which is what it is for, and nothing of before is newer than
-    /// what comes of it.
-    pub(crate) anew: bool,
-}
-
-impl Accepted {
-    /// Of what makes the cluster anew.
-    pub(crate) fn anew(data_loss: bool) -> Self {
-        Self {
-            data_loss,
-            outage: true,
-            anew: true,
-        }
-    }
 }
 
 /// No step of the plan wants anything brought.

@@ -5,11 +5,11 @@ use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Recovering, recover as plan};
 
 use super::Context;
-use super::making::Making;
+use super::making::Planning;
 use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan};
 use super::restore::token;
-use crate::error::{Error, Verdict};
-use crate::lead::gather::{Gathered, alive_elsewhere};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::gather::{Gathered, alive_elsewhere};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,13 +74,16 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
         check_named(&args.who.manifest, &prospect)?;
         Ok(Planned { looked, prospect })
     };
-    let making = Making {
+    let planning = Planning {
         context,
         hosts: &hosts,
-        who: &args.who,
-        accepted: Accepted::anew(args.accept_data_loss),
+        this_node_only: args.who.this_node_only,
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            ..Accepted::default()
+        },
         how: &args.plan,
         bring: &Nothing,
     };
-    making.make_and_check(plan_of).await
+    planning.carry_out(plan_of).await
 }

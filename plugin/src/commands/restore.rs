@@ -24,16 +24,17 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::Context;
-use super::making::Making;
+use super::making::Planning;
 use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, check_named, no_plan};
-use crate::error::{Error, Verdict};
 use crate::files;
 use crate::input::{self, Input};
-use crate::lead::Hosts;
-use crate::lead::gather::alive_elsewhere;
-use crate::lead::run::Bring;
-use crate::runners::host::Host;
 use crate::ui::Ui;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::Hosts;
+use kubectl_etcd_core::lead::gather::alive_elsewhere;
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::runners::host::Host;
+use kubectl_etcd_core::spool::spool_folder;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -131,15 +132,18 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
         check_named(&args.who.manifest, &prospect)?;
         Ok(Planned { looked, prospect })
     };
-    let making = Making {
+    let planning = Planning {
         context,
         hosts: &hosts,
-        who: &args.who,
-        accepted: Accepted::anew(args.accept_data_loss),
+        this_node_only: args.who.this_node_only,
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            ..Accepted::default()
+        },
         how: &args.plan,
         bring: &snapshot,
     };
-    making.make_and_check(plan_of).await
+    planning.carry_out(plan_of).await
 }
 
 /// A name that no cluster had before.
@@ -162,10 +166,10 @@ pub(crate) async fn read(ui: &Ui, file: &Path) -> Result<Snapshot, Error> {
     input::work(ui, input, "checking", move |opened, on_progress| {
         let source = &opened.source;
         let found = verify(source, &VerifyOptions::default(), None, on_progress)
-            .map_err(files::error)?;
+            .map_err(Error::from)?;
         if let Some(fatal) = found.findings.iter().find(|finding| finding.fatal) {
             return Err(Error::new(
-                crate::error::ErrorKind::QuorumLostOrDamaged,
+                kubectl_etcd_core::error::ErrorKind::QuorumLostOrDamaged,
                 format!("the snapshot is damaged: {}", fatal.damage),
             )
             .hint("kubectl etcd snapshot list shows others"));
@@ -176,7 +180,7 @@ pub(crate) async fn read(ui: &Ui, file: &Path) -> Result<Snapshot, Error> {
             )
             .hint("take a snapshot, or use kubectl etcd recover on the host whose database it is"));
         }
-        let known = inspect(source, ETCD_PREFIX, on_progress).map_err(files::error)?;
+        let known = inspect(source, ETCD_PREFIX, on_progress).map_err(Error::from)?;
         let youngest = known.kubernetes.newest_object;
         let taken = described(opened, path.as_deref(), found.status.as_ref())
             .or_else(|| dated(path.as_deref()?))
@@ -204,7 +208,7 @@ pub(crate) async fn read(ui: &Ui, file: &Path) -> Result<Snapshot, Error> {
 
 /// A copy with a name, for root alone, which is gone with this process unless that is killed.
 fn copied(source: &FileSource) -> Result<(NamedTempFile, String, u64), Error> {
-    let folder = input::spool_folder();
+    let folder = spool_folder();
     let failed = |error: std::io::Error| {
         Error::failed(format!(
             "no copy of the snapshot can be made in {}",
@@ -219,7 +223,7 @@ fn copied(source: &FileSource) -> Result<(NamedTempFile, String, u64), Error> {
     while at < size {
         let want = usize::try_from((size - at).min(buffer.len() as u64)).unwrap_or(buffer.len());
         let part = &mut buffer[..want];
-        source.read_exact_at(part, at).map_err(files::error)?;
+        source.read_exact_at(part, at).map_err(Error::from)?;
         digest.update(&*part);
         file.write_all(part).map_err(failed)?;
         at += want as u64;
@@ -270,7 +274,7 @@ async fn identify(
         identity(&source, &prefix, on_progress)
     };
     let found = files::work(ui, "the snapshot", "looking whose it is", job).await?;
-    found.map(ClusterIdentity::from).map_err(files::error)
+    found.map(ClusterIdentity::from).map_err(Error::from)
 }
 
 /// Asks the hosts what their databases have beyond the snapshot, the one with the newest first, until one answers.

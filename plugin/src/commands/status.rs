@@ -6,13 +6,13 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{Context, or_over_ssh, out_of_reach, survey_beside};
-use crate::assess::Scheduled;
-use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
-use crate::error::{Error, Verdict};
-use crate::schedule;
-use crate::session::Session;
-use crate::ssh::SshArgs;
+use crate::args::ssh::SshArgs;
+use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::views::Format;
+use kubectl_etcd_core::assess::Scheduled;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::schedule;
+use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:

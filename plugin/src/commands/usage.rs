@@ -1,16 +1,16 @@
 //! `kubectl etcd usage`
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
 use super::{Context, answered_survey, node_named};
-use crate::assess::LAG_ENTRIES;
-use crate::assess::order::snapshot_sources;
-use crate::cli::{FleetArgs, OutputArgs};
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::session::unexpected;
-use crate::views::usage::Usage;
+use crate::args::{FleetArgs, OutputArgs};
+use crate::views::usage::{By, Usage};
+use kubectl_etcd_core::assess::LAG_ENTRIES;
+use kubectl_etcd_core::assess::order::snapshot_sources;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,17 +44,6 @@ pub struct ShownArgs {
     /// How many of the largest to show
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) top: usize,
-}
-
-/// What to add up by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum By {
-    /// Such as pods or example.com/widgets
-    Resource,
-    /// By namespace
-    Namespace,
-    /// Single objects, by key
-    Object,
 }
 
 /// Adds up the database of one member.

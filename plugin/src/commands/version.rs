@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::{Context, survey};
-use crate::carried::carried;
-use crate::cli::{FleetArgs, OutputArgs};
-use crate::error::{Error, Verdict};
+use crate::args::{FleetArgs, OutputArgs};
 use crate::ui::Ui;
 use crate::views::version::{NodeVersion, Version};
+use kubectl_etcd_core::carried::carried;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -4,13 +4,13 @@ use clap::Args;
 use kube::Client;
 
 use super::Context;
-use crate::cli::{FleetArgs, WayArgs};
-use crate::connection::chain;
-use crate::error::{Error, Verdict};
-use crate::outcome::run_error;
-use crate::runners::program::Program;
-use crate::session::Node;
-use crate::viewers::{Grant, REFUSED_NAMESPACE, Subject, manifests};
+use crate::args::{FleetArgs, WayArgs};
+use kubectl_etcd_core::connection::chain;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::outcome::run_error;
+use kubectl_etcd_core::runners::program::Program;
+use kubectl_etcd_core::session::Node;
+use kubectl_etcd_core::viewers::{Grant, REFUSED_NAMESPACE, Subject, manifests};
 
 /// The group that looks unless somebody else is named.
 const GROUP: &str = "kubectl-etcd:viewers";

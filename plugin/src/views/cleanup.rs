@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cleanup::Cleaned;
 use crate::views::grid::{Paint, one_line};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::cleanup::Cleaned;
 
 /// What was removed, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -8,9 +8,9 @@ use etcd_datadir::membership::ViewMember;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::{bytes, count};
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{bytes, count};
 
 /// Data directories, looked at or compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

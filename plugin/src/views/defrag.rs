@@ -5,11 +5,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::assess::model::Role;
-use crate::assess::order::Step;
-use crate::format::{bytes, counted, took};
 use crate::views::grid::{Grid, Paint, Tone, field, maybe};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::assess::model::Role;
+use kubectl_etcd_core::assess::order::Step;
+use kubectl_etcd_core::format::{bytes, counted, took};
 
 /// What is to be or was defragmented, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

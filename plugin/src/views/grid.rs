@@ -2,8 +2,8 @@
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 
-pub(crate) use crate::clean::one_line;
-pub use crate::clean::{Paint, clean};
+pub(crate) use kubectl_etcd_core::clean::one_line;
+pub use kubectl_etcd_core::clean::{Paint, clean};
 
 /// What a text says about how things are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +209,10 @@ mod tests {
         }
         let words = tones.map(|tone| painted("x", tone, Paint::Colour)).concat();
         let text = grid.draw(Paint::Colour) + &words;
-        assert_eq!(crate::clean::clean_layout(&text, Paint::Colour), text);
+        assert_eq!(
+            kubectl_etcd_core::clean::clean_layout(&text, Paint::Colour),
+            text
+        );
     }
 
     #[test]

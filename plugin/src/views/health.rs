@@ -2,61 +2,11 @@
 
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-use crate::assess::model::{Problem, VerdictWord};
-use crate::error::Verdict;
-use crate::format::took;
 use crate::views::View;
 use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe, one_line, painted};
-
-/// Whether the members do their work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Health {
-    /// [`crate::views::API_VERSION`].
-    pub api_version: &'static str,
-    /// `Health`.
-    pub kind: &'static str,
-    /// The verdict: decides the exit code.
-    pub verdict: VerdictWord,
-    /// The verdict in a sentence.
-    pub summary: String,
-    /// One row a control-plane node.
-    pub members: Vec<HealthRow>,
-}
-
-/// One member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HealthRow {
-    /// The node.
-    pub node: String,
-    /// The member's name by its flags.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-    /// Its id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member_id: Option<String>,
-    /// Whether it answered a linearizable read and has no alarm.
-    pub healthy: bool,
-    /// How long the read took, in microseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_us: Option<u64>,
-    /// Its alarms.
-    pub alarms: Vec<String>,
-    /// What is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
-}
-
-impl Health {
-    /// What the process ends with.
-    pub fn verdict(&self) -> Verdict {
-        self.verdict.verdict()
-    }
-}
+use kubectl_etcd_core::assess::health::Health;
+use kubectl_etcd_core::assess::model::VerdictWord;
+use kubectl_etcd_core::format::took;
 
 impl View for Health {
     fn table(&self, wide: bool, paint: Paint) -> String {

@@ -8,9 +8,9 @@ use etcd_operations::runtime::Image;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::bytes;
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::bytes;
 
 /// The images that the static pods of a host name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::{count, counted};
 use crate::views::grid::{Grid, Paint, Tone, clean, field, painted};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{count, counted};
 
 /// What is in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

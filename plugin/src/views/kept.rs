@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::{age, bytes, revision};
 use crate::views::grid::{Field, Grid, Paint, Tone, field, maybe, one_line, painted};
 use crate::views::packed::Packing;
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{age, bytes, revision};
 
 /// Where a snapshot lies.
 #[derive(Debug, Clone, Copy)]

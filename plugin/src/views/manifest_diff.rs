@@ -4,9 +4,9 @@ use etcd_operations::manifest::{self, LineEnd, ManifestFile, Side};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::clean::is_hidden;
 use crate::views::grid::{Paint, Tone, painted};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::clean::is_hidden;
 
 /// What differs between two manifests of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::assess::votes::Votes;
 use crate::views::grid::{Grid, Paint, Tone, clean, field, painted};
 use crate::views::members::{self, MemberRow};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::assess::votes::Votes;
 
 /// Which change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]

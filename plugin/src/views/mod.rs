@@ -20,9 +20,13 @@ pub mod prune;
 pub mod restore;
 pub mod schedule;
 #[cfg(test)]
+mod schedule_tests;
+#[cfg(test)]
 mod schemas;
 pub mod snapshot;
 mod status;
+#[cfg(test)]
+mod status_tests;
 pub mod usage;
 pub mod verification;
 pub mod version;
@@ -30,9 +34,9 @@ pub mod version;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::clean::{clean, clean_layout, escape_json, escape_yaml, is_plain};
-use crate::error::Error;
 use grid::Paint;
+use kubectl_etcd_core::clean::{clean, clean_layout, escape_json, escape_yaml, is_plain};
+use kubectl_etcd_core::error::Error;
 
 /// `apiVersion` of everything printed as JSON or YAML. The schemas are in `plugin/schemas`.
 pub use etcd_operations::report::API_VERSION;
@@ -158,13 +162,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_a_report_says_no_terminal_obeys_it(name in crate::clean::tests::hostile()) {
+        fn whatever_a_report_says_no_terminal_obeys_it(name in kubectl_etcd_core::clean::hostile::hostile()) {
             let view = Careless { name: name.clone() };
             for format in [Format::Table, Format::Wide, Format::Json, Format::Yaml, Format::Name] {
                 let text = render(&view, format, Paint::Plain).unwrap();
                 proptest::prop_assert!(is_plain(&text), "{text:?}");
                 let coloured = render(&view, format, Paint::Colour).unwrap();
-                let bare = crate::clean::tests::without_colours(&coloured);
+                let bare = kubectl_etcd_core::clean::hostile::without_colours(&coloured);
                 proptest::prop_assert!(is_plain(&bare), "{coloured:?}");
             }
             let json = render(&view, Format::Json, Paint::Plain).unwrap();

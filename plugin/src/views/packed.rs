@@ -6,7 +6,7 @@ use etcd_operations::report::{BundleSummary, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::counted;
+use kubectl_etcd_core::format::counted;
 
 /// How many things that are not in a bundle a table names.
 const SHOWN: usize = 3;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use etcd_operations::plan::make::Prospect;
-use etcd_operations::plan::{Action, Done, Plan, StepRun, StepState, Undone};
+use etcd_operations::plan::{Done, Plan, StepRun, StepState, Undone};
 use etcd_operations::shell::CommandLine;
 use serde::Serialize;
 
@@ -23,8 +23,8 @@ use words::{fence, losses};
 
 use super::grid::{Field, Grid, Paint, Tone, field, maybe, one_line};
 use super::{API_VERSION, View};
-use crate::lead::check::Checked;
-use crate::lead::{Hosts, Led, PlanState};
+use kubectl_etcd_core::lead::check::Checked;
+use kubectl_etcd_core::lead::{Hosts, Led, PlanState};
 
 /// What stands above the commands that come before a plan.
 const BEFORE: &str = "by hand, as root, on hosts that take no part:";
@@ -295,6 +295,11 @@ impl PlanView {
         head.into_iter().chain(lines).collect()
     }
 
+    /// A plan that is resumed: how far it was before does not count any more.
+    pub(crate) fn resumed(state: &PlanState) -> Self {
+        Self::of(&state.plan, Progress::Unfinished, &BTreeMap::new())
+    }
+
     /// A plan that is taken back: what was said of it before does not count any more.
     pub(crate) fn taken_back(state: &PlanState) -> Self {
         Self {
@@ -316,11 +321,7 @@ impl PlanView {
     pub(crate) fn to_be_taken_back(state: &PlanState) -> Self {
         let mut view = Self::kept(state);
         view.next.clear();
-        let swapped = state.plan.steps().any(|step| {
-            let restored = matches!(step.action, Action::SwapData { restored: true, .. });
-            restored && matches!(state.steps.get(&step.number), Some(StepState::Done { .. }))
-        });
-        if swapped {
+        if state.undo_loses_data() {
             view.loses_data = true;
             view.losses.push(format!(
                 "what was written since {} goes out of service; it stays in a folder that is named at the end",
@@ -328,16 +329,6 @@ impl PlanView {
             ));
         }
         view
-    }
-
-    /// Whether somebody's data is lost by it.
-    pub(crate) fn loses(&self) -> bool {
-        self.loses_data
-    }
-
-    /// Whether nothing is wrong, and nothing could not be taken back.
-    pub(crate) fn is_clean(&self) -> bool {
-        self.left.is_empty() && self.problems.is_empty()
     }
 
     fn of(plan: &Plan, state: Progress, steps: &BTreeMap<u32, StepState>) -> Self {

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::{bytes, counted};
 use crate::views::grid::{Grid, Paint, Tone, field, maybe, one_line};
 use crate::views::kept::{Unreached, age_at};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{bytes, counted};
 
 /// What was removed on request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

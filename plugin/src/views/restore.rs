@@ -4,9 +4,9 @@ use etcd_datadir::restore::{RestoreReport, SnapshotForm, StorageFinding};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::count;
 use crate::views::grid::{Grid, Paint, field, one_line};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::count;
 
 /// What a restore made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

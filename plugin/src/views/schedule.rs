@@ -13,8 +13,8 @@ pub use change::{Change, ChangedCronJob, ScheduleChange};
 pub use list::{RunResult, ScheduleList, ShownCronJob, ShownRun};
 pub use runs::{ScheduledRun, ScheduledRuns};
 
-use crate::error::Error;
 use crate::views::Format;
+use kubectl_etcd_core::error::Error;
 
 /// CronJobs as `kubectl apply` takes them.
 ///

@@ -9,10 +9,10 @@ use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::assess::fixtures::{Cluster, alarm};
-use crate::assess::{Scope, health, model::Status};
-use crate::outcome::{RunError, RunErrorKind};
 use crate::views::{API_VERSION, Format, View, render};
+use kubectl_etcd_core::assess::fixtures::{Cluster, alarm};
+use kubectl_etcd_core::assess::{Scope, health, model::Status};
+use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
 fn schema<T: JsonSchema>(kind: &str) -> Value {
     let mut schema = schema_for!(T).to_value();
@@ -106,8 +106,8 @@ fn health() {
 #[test]
 fn members() {
     let list = etcd_operations::report::MemberList {
-        cluster_id: crate::assess::fixtures::CLUSTER,
-        answered_by: crate::assess::fixtures::id(1),
+        cluster_id: kubectl_etcd_core::assess::fixtures::CLUSTER,
+        answered_by: kubectl_etcd_core::assess::fixtures::id(1),
         consistency: etcd_operations::report::Consistency::Serializable,
         members: Cluster::of(3).members,
     };
@@ -147,7 +147,7 @@ fn alarms() {
 
 #[test]
 fn defrag() {
-    let steps = crate::assess::order::defragmentation(&Cluster::of(3).assess());
+    let steps = kubectl_etcd_core::assess::order::defragmentation(&Cluster::of(3).assess());
     check(
         "Defrag",
         &[crate::views::defrag::Defrag::planned(true, &steps)],
@@ -160,8 +160,8 @@ fn snapshot() {
         path: "/var/lib/etcd-snapshots/x.db".into(),
         size_bytes: 20_512,
         sha256: "12a5".into(),
-        cluster_id: crate::assess::fixtures::CLUSTER,
-        member_id: crate::assess::fixtures::id(2),
+        cluster_id: kubectl_etcd_core::assess::fixtures::CLUSTER,
+        member_id: kubectl_etcd_core::assess::fixtures::id(2),
         revision: 11,
         raft_term: 2,
         etcd_version: "3.6.16".into(),
@@ -173,18 +173,19 @@ fn snapshot() {
         took_ms: 12,
         packed: None,
     };
-    let mut saved = crate::session::Saved::from(etcd_operations::report::SavedSnapshot {
-        snapshot: report,
-        contents: None,
-    });
+    let mut saved =
+        kubectl_etcd_core::session::Saved::from(etcd_operations::report::SavedSnapshot {
+            snapshot: report,
+            contents: None,
+        });
     let took = std::time::Duration::from_millis(900);
     let view =
         |saved: &_, local| crate::views::snapshot::Snapshot::saved(saved, "cp-2", local, took);
     let on_node = view(&saved, None);
     assert_eq!(on_node.hash, "00000007");
     assert!(on_node.in_words().ends_with("every page checked"));
-    saved.checked = crate::session::Checked::Here;
-    saved.compared = crate::session::Compared::Same {
+    saved.checked = kubectl_etcd_core::session::Checked::Here;
+    saved.compared = kubectl_etcd_core::session::Compared::Same {
         node: "cp-1".to_owned(),
         hash: 0x1a2b,
     };
@@ -194,7 +195,7 @@ fn snapshot() {
         said.ends_with("every page checked; same data as cp-1 (hash 00001a2b)"),
         "{said}"
     );
-    saved.checked = crate::session::Checked::HereButPages {
+    saved.checked = kubectl_etcd_core::session::Checked::HereButPages {
         why: "no room".to_owned(),
     };
     let in_part = view(&saved, Some(std::path::Path::new("/b/x.db")));
@@ -218,14 +219,14 @@ fn version() {
     check(
         "Version",
         &[crate::views::version::Version::new(
-            &crate::carried::carried(),
+            &kubectl_etcd_core::carried::carried(),
         )],
     );
 }
 
 #[test]
 fn cleanup() {
-    let cleaned = crate::cleanup::Cleaned {
+    let cleaned = kubectl_etcd_core::cleanup::Cleaned {
         removed: vec!["job/x".into()],
         programs: vec![],
         in_use: vec![],
@@ -291,7 +292,7 @@ fn files() {
 
     let options = etcd_datadir::usage::UsageOptions::default();
     let used = etcd_datadir::usage::usage(&source, &options, &mut ignore).unwrap();
-    let by = crate::commands::usage::By::Object;
+    let by = crate::views::usage::By::Object;
     check(
         "Usage",
         &[crate::views::usage::Usage::of_file(
@@ -348,11 +349,18 @@ fn schedules() {
     );
     let now = "2026-11-21T12:00:00Z".parse().unwrap();
     let mut list = ScheduleList::new("kube-system".into(), now);
-    let judgement = crate::schedule::Judgement::default();
-    list.add(&crate::schedule::sample(), &[], judgement);
+    let judgement = kubectl_etcd_core::schedule::Judgement::default();
+    list.add(
+        &kubectl_etcd_core::schedule::fixtures::sample(),
+        &[],
+        judgement,
+    );
     check("ScheduleList", &[ScheduleList::new("x".into(), now), list]);
     let mut runs = ScheduledRuns::new();
-    runs.add("etcd-snapshot", &crate::schedule::sample_report());
+    runs.add(
+        "etcd-snapshot",
+        &kubectl_etcd_core::schedule::fixtures::sample_report(),
+    );
     check("ScheduledRuns", &[ScheduledRuns::new(), runs]);
 }
 
@@ -393,7 +401,7 @@ fn manifests() {
 
 #[test]
 fn doctor() {
-    use crate::views::doctor::{Doctor, Unseen};
+    use kubectl_etcd_core::assess::doctor::{Doctor, Unseen};
     let mut degraded = Cluster::of(3);
     degraded.lost(2, down());
     let mut local = Doctor::of_status(&Cluster::of(1).assess());

@@ -8,11 +8,11 @@ use etcd_operations::report::{NO_OBJECTS, Packed};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::{bytes, count, revision, took};
-use crate::session::{Checked, Compared, Saved};
 use crate::views::grid::{Paint, clean, one_line};
 use crate::views::packed::{Bundle, LeftOut};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{bytes, count, revision, took};
+use kubectl_etcd_core::session::{Checked, Compared, Saved};
 
 /// A snapshot that was taken and checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_without_an_object_is_never_called_checked_without_a_word() {
-        let report = crate::schedule::sample_report().snapshot;
+        let report = kubectl_etcd_core::schedule::fixtures::sample_report().snapshot;
         let view = |has_objects| {
             let snapshot = SnapshotReport {
                 has_objects,

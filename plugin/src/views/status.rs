@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::assess::model::{QuotaSource, Role, Row, Severity, Status, VerdictWord};
-use crate::assess::{LAG_ENTRIES, NEAR_QUOTA_PERCENT};
-use crate::format::{age, bytes, count, percent, revision};
 use crate::views::View;
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, one_line, painted};
+use kubectl_etcd_core::assess::model::{QuotaSource, Role, Row, Severity, Status, VerdictWord};
+use kubectl_etcd_core::assess::{LAG_ENTRIES, NEAR_QUOTA_PERCENT};
+use kubectl_etcd_core::format::{age, bytes, count, percent, revision};
 
 impl View for Status {
     fn table(&self, wide: bool, paint: Paint) -> String {

@@ -1,14 +1,14 @@
 //! How it is shown what fills a database.
 
+use clap::ValueEnum;
 use etcd_datadir::usage as file;
 use etcd_operations::report::{UsageReport, UsageRow};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::commands::usage::By;
-use crate::format::{bytes, count, percent};
 use crate::views::grid::{Grid, Paint, field};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{bytes, count, percent};
 
 /// What fills a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -34,24 +34,18 @@ pub struct Usage {
     pub objects: Vec<Amounts>,
     /// Which of them the table shows.
     #[serde(skip)]
-    by: Shown,
+    by: By,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
+/// What to add up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Such as pods or example.com/widgets
     Resource,
+    /// By namespace
     Namespace,
+    /// Single objects, by key
     Object,
-}
-
-impl From<By> for Shown {
-    fn from(by: By) -> Self {
-        match by {
-            By::Resource => Self::Resource,
-            By::Namespace => Self::Namespace,
-            By::Object => Self::Object,
-        }
-    }
 }
 
 /// How much there is of something.
@@ -89,7 +83,7 @@ impl Usage {
                 .take(top)
                 .map(|object| amounts(&object.key, &object.amounts))
                 .collect(),
-            by: by.into(),
+            by,
         }
     }
 
@@ -106,7 +100,7 @@ impl Usage {
             resources: rows(&report.resources),
             namespaces: rows(&report.namespaces),
             objects: rows(&report.objects),
-            by: by.into(),
+            by,
         }
     }
 }
@@ -134,9 +128,9 @@ fn row(row: &UsageRow) -> Amounts {
 impl View for Usage {
     fn table(&self, _wide: bool, paint: Paint) -> String {
         let (header, nameless, rows) = match self.by {
-            Shown::Resource => ("RESOURCE", "(not of Kubernetes)", &self.resources),
-            Shown::Namespace => ("NAMESPACE", "(in no namespace)", &self.namespaces),
-            Shown::Object => ("OBJECT", "", &self.objects),
+            By::Resource => ("RESOURCE", "(not of Kubernetes)", &self.resources),
+            By::Namespace => ("NAMESPACE", "(in no namespace)", &self.namespaces),
+            By::Object => ("OBJECT", "", &self.objects),
         };
         let mut grid = Grid::new()
             .text(header)

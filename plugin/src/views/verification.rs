@@ -8,10 +8,10 @@ use etcd_operations::report::{KeptSnapshot, KeptState, NO_OBJECTS, SnapshotRepor
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::{bytes, count};
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe};
 use crate::views::packed::PackedFile;
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{bytes, count};
 
 /// What became of checking files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

@@ -4,10 +4,10 @@ use etcd_operations::wire;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::carried::Carried;
-use crate::format::bytes;
 use crate::views::grid::{Paint, one_line};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::carried::Carried;
+use kubectl_etcd_core::format::bytes;
 
 /// The versions there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

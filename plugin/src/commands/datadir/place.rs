@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
 use etcd_operations::shell::CommandLine;
+use kubectl_etcd_core::error::Error;
 
 /// What etcd calls the only folder in a data directory.
 const MEMBER: &str = "member";

@@ -10,13 +10,11 @@ use etcd_operations::manifest::{
 use etcd_operations::plan::make::{Wanted, manifest};
 
 use crate::commands::Context;
-use crate::commands::making::Making;
-use crate::commands::planned::{
-    Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
-};
-use crate::error::{Error, Verdict};
-use crate::lead::Hosts;
-use crate::lead::gather::this_host;
+use crate::commands::making::Planning;
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, check_named, no_plan};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::Hosts;
+use kubectl_etcd_core::lead::gather::this_host;
 
 const SET_FLAG: &str = "\
 Examples:
@@ -240,7 +238,7 @@ async fn changed(
     unknown: Unknown,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let host = this_host(context.ui, context.connection)?;
+    let host = this_host(&context.ui.notices(), context.connection)?;
     let text = host.manifest(component).await?;
     let before = Manifest::parse(text.as_bytes()).map_err(|failure| no_plan(&failure))?;
     let found = before
@@ -273,7 +271,7 @@ async fn done(
     named: &[PathBuf],
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let mut hosts = Hosts::here(this_host(context.ui, context.connection)?);
+    let mut hosts = Hosts::here(this_host(&context.ui.notices(), context.connection)?);
     hosts.naming(named)?;
     let plan_of = async |now| {
         let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
@@ -285,10 +283,10 @@ async fn done(
         check_named(named, &prospect)?;
         Ok(Planned { looked, prospect })
     };
-    let making = Making {
+    let planning = Planning {
         context,
         hosts: &hosts,
-        who: &WhoArgs::this_host(),
+        this_node_only: true,
         accepted: Accepted {
             outage: how.accept_outage,
             ..Accepted::default()
@@ -296,13 +294,13 @@ async fn done(
         how: &how.plan,
         bring: &Nothing,
     };
-    making.make(plan_of).await
+    planning.carry_out(plan_of).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use kubectl_etcd_core::error::ErrorKind;
 
     #[test]
     fn flags_are_given_as_on_a_command_line_or_without_dashes() {

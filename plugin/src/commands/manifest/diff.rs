@@ -6,11 +6,10 @@ use clap::Args;
 use etcd_operations::manifest::ManifestFile;
 
 use super::{Found, PlaceArgs};
-use crate::cli::OutputArgs;
+use crate::args::OutputArgs;
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
-use crate::files::failure;
 use crate::views::manifest_diff::ManifestDiff;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,14 +43,14 @@ pub fn diff(context: &Context<'_>, args: &DiffArgs) -> Result<Verdict, Error> {
     let found = args.place.read(&context.connection.selection())?;
     let component = &args.component;
     let folder = &found.known.folder;
-    let file = folder.of_component(component).map_err(failure)?;
+    let file = folder.of_component(component).map_err(Error::from)?;
     let file = file.ok_or_else(|| {
         let folder = folder.path.display();
         Error::failed(format!("no manifest in {folder} runs {component}"))
             .hint("kubectl etcd manifest show says what there is, and what was taken out")
     })?;
     let path = kept(&found, file, args.kept.as_ref())?;
-    let old = ManifestFile::read(&path).map_err(failure)?;
+    let old = ManifestFile::read(&path).map_err(Error::from)?;
     let view = ManifestDiff::new(component, &old, file);
     context.ui.show(&view, args.output.output)?;
     Ok(Verdict::Healthy)

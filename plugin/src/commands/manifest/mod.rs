@@ -12,9 +12,8 @@ use etcd_operations::look::ASIDE;
 use etcd_operations::manifest::{Aside, Kept, Known, Selection};
 
 use super::Context;
-use crate::error::{Error, Verdict};
-use crate::files::failure;
-use crate::runners::local::as_root;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::runners::local::as_root;
 
 const EXAMPLES: &str = "\
 Examples, as root on a control-plane node:
@@ -101,9 +100,9 @@ impl PlaceArgs {
             as_root()?;
         }
         let known = Known::read_below(&root, &manifests_folder(&root), selection);
-        let known = known.map_err(failure)?;
+        let known = known.map_err(Error::from)?;
         if let Err(unread) = &known.archive {
-            return Err(failure(unread.clone()));
+            return Err(unread.clone().into());
         }
         let aside = match own {
             true => Aside::new(Path::new(ASIDE)),

@@ -4,12 +4,11 @@ use clap::Args;
 use etcd_operations::manifest::{Found as Meant, Kept, Known, Manifest, ManifestFile};
 
 use super::{Found, PlaceArgs};
-use crate::cli::OutputArgs;
+use crate::args::OutputArgs;
 use crate::commands::Context;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::files::failure;
-use crate::format::and;
 use crate::views::manifests::{Component, KeptManifest, Manifests, OtherEtcd, Stray};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::format::and;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +45,7 @@ pub fn show(context: &Context<'_>, args: &ShowArgs) -> Result<Verdict, Error> {
     let found = args.place.read(&context.connection.selection())?;
     let mut view = view(&found);
     if let Some(name) = &args.component {
-        let meant = found.known.of(name).map_err(failure)?;
+        let meant = found.known.of(name).map_err(Error::from)?;
         view = only(view, name, meant)?;
     }
     context.ui.show(&view, args.output.output)?;

@@ -9,11 +9,11 @@ use etcd_operations::shell::{CommandLine, quoted};
 use super::change::{ChangeArgs, carry_out};
 use super::look::Look;
 use super::plan::{Plan, Step, refuse_loss};
-use crate::assess::votes::VoteChange;
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
-use crate::format::and;
 use crate::views::member_change::Action;
+use kubectl_etcd_core::assess::votes::VoteChange;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::and;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -195,10 +195,10 @@ fn next(members: &[Member], new: NewMember<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assess::fixtures::{Cluster, id, member, node};
     use crate::commands::member::look::tests::look;
-    use crate::error::ErrorKind;
-    use crate::outcome::{RunError, RunErrorKind};
+    use kubectl_etcd_core::assess::fixtures::{Cluster, id, member, node};
+    use kubectl_etcd_core::error::ErrorKind;
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
     fn url(number: u64) -> Vec<String> {
         vec![format!("https://10.0.0.{number}:2380")]

@@ -1,21 +1,24 @@
-//! A plan shown, confirmed, carried out and looked at afterwards: the same for every change of the members.
+//! A change of the members: what of its life is its own. It has no journal: each of its steps is one word to etcd, which
+//! does it or does not.
 
 use clap::Args;
+use etcd_operations::operation::Operation;
 use etcd_operations::report::{Member, Report};
 use jiff::Timestamp;
 
 use super::look::Look;
 use super::plan::{Plan, Planned};
-use crate::assess::votes::Votes;
-use crate::assess::{Asked, Scope, assess};
-use crate::cli::{FleetArgs, OutputArgs, WayArgs};
-use crate::commands::{Context, members, node_named};
-use crate::discovery::Node;
-use crate::error::{Error, Verdict};
-use crate::lease::LeaseGuard;
-use crate::session::{Session, unexpected};
+use crate::args::{FleetArgs, OutputArgs, WayArgs};
+use crate::commands::life::{self, Change, Consent, Ending, Terminal};
+use crate::commands::operated::{ClusterLock, InSession, OperatedCluster};
+use crate::commands::{Context, members};
 use crate::views::member_change::MemberChange;
-use etcd_operations::operation::Operation;
+use crate::views::members::MemberRow;
+use kubectl_etcd_core::assess::votes::Votes;
+use kubectl_etcd_core::assess::{Asked, Scope, assess};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::session::unexpected;
 
 /// How every change is made.
 #[derive(Debug, Args)]
@@ -32,7 +35,7 @@ pub(super) struct ChangeArgs {
     way: WayArgs,
 }
 
-/// Makes the plan of what is seen, shows it, asks, looks again, and does it if it is still the same.
+/// Carries out what `plan_of` makes of a look at the cluster.
 ///
 /// # Errors
 /// What the plan is refused for, or the first step that failed.
@@ -43,120 +46,179 @@ pub(super) async fn carry_out(
 ) -> Result<Verdict, Error> {
     let fleet = FleetArgs {
         node: Vec::new(),
-        way: args.way.clone(),
+        way: args.way,
     };
-    let session = context.open(&fleet).await?;
-    let look = Look::take(&session, &fleet).await?;
-    let plan = plan_of(&look)?;
-    if args.dry_run || plan.steps.is_empty() {
-        let mut view = plan.view(args.dry_run);
-        view.members = members::rows(&look.members, session.nodes());
-        context.ui.show(&view, args.output.output)?;
-        return Ok(Verdict::Healthy);
-    }
-    ask(context, &plan, args.yes).await?;
-    let lock = session.lock(plan.action.command()).await?;
-    // The question may have stood for minutes, and somebody else may have been at work until now.
-    let look = Look::take(&session, &fleet).await?;
-    let now = plan_of(&look)?;
-    if !now.does_the_same(&plan) {
-        return Err(Error::refused(
-            "the cluster has changed since the plan was shown: nothing was done",
-        )
-        .hint("kubectl etcd status, then try again"));
-    }
-    let told = steps(context, &session, &now, &lock).await?;
-    let (view, verdict) = afterwards(context, &session, &now, told).await;
-    context.ui.show(&view, args.output.output)?;
-    Ok(verdict)
+    let cluster = InSession::open(context, fleet).await?;
+    let changing = Changing::new(&cluster, plan_of);
+    let consent = Consent {
+        dry_run: args.dry_run,
+        yes: args.yes,
+        output: args.output.output,
+    };
+    life::carry_out(&changing, context.ui, consent).await
 }
 
-async fn ask(context: &Context<'_>, plan: &Plan, yes: bool) -> Result<(), Error> {
-    for planned in &plan.steps {
-        context.ui.say(&planned.step.words());
-    }
-    if plan.before != plan.after {
-        context.ui.say(&format!("before: {}", plan.before.words()));
-        context.ui.say(&format!("after:  {}", plan.after.words()));
-    }
-    for cost in &plan.costs {
-        context.ui.warn(cost);
-    }
-    context.ui.confirm("Go on?", yes).await
+/// A change of the members of a cluster.
+pub(super) struct Changing<'a, C, P> {
+    cluster: &'a C,
+    /// Makes the plan.
+    plan_of: P,
 }
 
-/// Does all steps. Gives the members as the last one told them.
-async fn steps(
-    context: &Context<'_>,
-    session: &Session,
-    plan: &Plan,
-    lock: &LeaseGuard,
-) -> Result<Option<(String, Vec<Member>)>, Error> {
-    let mut told = None;
-    for (at, planned) in plan.steps.iter().enumerate() {
-        let stopped = |mut error: Error| {
-            if at > 0 {
-                error.message = format!(
-                    "{}, after {} of {} steps",
-                    error.message,
-                    at,
-                    plan.steps.len()
-                );
+impl<'a, C, P> Changing<'a, C, P>
+where
+    P: Fn(&Look<'_>) -> Result<Plan, Error>,
+{
+    /// What `plan_of` makes of a look at this cluster.
+    pub(super) fn new(cluster: &'a C, plan_of: P) -> Self {
+        Self { cluster, plan_of }
+    }
+}
+
+/// What is done, and the members before it.
+pub(super) struct Made {
+    plan: Plan,
+    members: Vec<MemberRow>,
+}
+
+/// The member that was changed and all of them, as the last step told it.
+type Told = Option<(String, Vec<Member>)>;
+
+impl<C, P> Change for Changing<'_, C, P>
+where
+    C: OperatedCluster,
+    P: Fn(&Look<'_>) -> Result<Plan, Error>,
+{
+    type Plan = Made;
+    type Lock = C::Lock;
+    type Done = Told;
+    type View = MemberChange;
+
+    async fn make(&self, _terminal: &impl Terminal) -> Result<Made, Error> {
+        let look = Look::take(self.cluster).await?;
+        Ok(Made {
+            plan: (self.plan_of)(&look)?,
+            members: members::rows(&look.members, self.cluster.nodes()),
+        })
+    }
+
+    fn nothing_to_do(
+        &self,
+        made: &Made,
+        consent: &Consent,
+        _terminal: &impl Terminal,
+    ) -> Option<Ending<MemberChange>> {
+        let nothing = made.plan.steps.is_empty();
+        nothing.then(|| Ending::shown(self.preview(made, consent), Verdict::Healthy))
+    }
+
+    fn preview(&self, made: &Made, consent: &Consent) -> MemberChange {
+        let mut view = made.plan.view(consent.dry_run);
+        view.members = made.members.clone();
+        view
+    }
+
+    fn refuse(&self, _made: &Made, _consent: &Consent) -> Result<(), Error> {
+        // What etcd or the votes forbid is refused while the plan is made: there is none to be shown.
+        Ok(())
+    }
+
+    fn announce(&self, made: &Made, _consent: &Consent, terminal: &impl Terminal) {
+        let plan = &made.plan;
+        for planned in &plan.steps {
+            terminal.say(&planned.step.words());
+        }
+        if plan.before != plan.after {
+            terminal.say(&format!("before: {}", plan.before.words()));
+            terminal.say(&format!("after:  {}", plan.after.words()));
+        }
+        for cost in &plan.costs {
+            terminal.warn(cost);
+        }
+    }
+
+    async fn lock(&self, made: &Made, _terminal: &impl Terminal) -> Result<C::Lock, Error> {
+        self.cluster.lock(made.plan.action.command()).await
+    }
+
+    fn is_as_agreed(&self, now: &Made, agreed: &Made) -> bool {
+        now.plan.does_the_same(&agreed.plan)
+    }
+
+    fn changed(&self) -> Error {
+        Error::refused("the cluster has changed since the plan was shown: nothing was done")
+            .hint("kubectl etcd status, then try again")
+    }
+
+    async fn lead(
+        &self,
+        made: &Made,
+        lock: &C::Lock,
+        terminal: &impl Terminal,
+    ) -> Result<Told, Error> {
+        let steps = &made.plan.steps;
+        let mut told = None;
+        for (at, planned) in steps.iter().enumerate() {
+            let stopped = |mut error: Error| {
+                if at > 0 {
+                    let done = format!("after {at} of {} steps", steps.len());
+                    error.message = format!("{}, {done}", error.message);
+                }
+                error
+            };
+            lock.check().map_err(stopped)?;
+            if steps.len() > 1 {
+                terminal.say(&format!("{} …", planned.step.words()));
             }
-            error
-        };
-        if lock.is_lost() {
-            return Err(stopped(Error::failed(
-                "the lock was taken by somebody else, who may be at work on this etcd",
-            )));
+            let by_step = one(self.cluster, planned).await.map_err(stopped)?;
+            told = by_step.or(told);
         }
-        if plan.steps.len() > 1 {
-            context.ui.say(&format!("{} …", planned.step.words()));
-        }
-        told = one(session, planned).await.map_err(stopped)?.or(told);
+        Ok(told)
     }
-    Ok(told)
+
+    async fn check(
+        &self,
+        made: Made,
+        told: Told,
+        terminal: &impl Terminal,
+    ) -> Ending<MemberChange> {
+        afterwards(self.cluster, &made.plan, told, terminal).await
+    }
 }
 
-async fn one(session: &Session, planned: &Planned) -> Result<Option<(String, Vec<Member>)>, Error> {
-    let node = node_named(session, &planned.on).ok_or_else(|| {
-        Error::failed(format!(
-            "{} is no longer a node of this cluster",
-            planned.on
-        ))
-    })?;
+async fn one(cluster: &impl OperatedCluster, planned: &Planned) -> Result<Told, Error> {
     let operation = planned.step.operation();
-    match session.ask(node, &operation).await? {
+    match cluster.ask(&planned.on, &operation).await? {
         Report::MemberAdd(report)
         | Report::MemberRemove(report)
         | Report::MemberPromote(report) => Ok(Some((report.member_id.to_string(), report.members))),
         Report::MoveLeader(_) => Ok(None),
-        _ => Err(unexpected(&node.name, &operation)),
+        _ => Err(unexpected(&planned.on, &operation)),
     }
 }
 
 /// Looks at what came of it. A node whose member has just been removed is left out: its apiserver stops with its etcd.
 async fn afterwards(
-    context: &Context<'_>,
-    session: &Session,
+    cluster: &impl OperatedCluster,
     plan: &Plan,
-    told: Option<(String, Vec<Member>)>,
-) -> (MemberChange, Verdict) {
+    told: Told,
+    terminal: &impl Terminal,
+) -> Ending<MemberChange> {
     let mut view = plan.view(false);
     view.changed = true;
     let removed = plan.removes_from();
-    let nodes: Vec<Node> = session
+    let nodes: Vec<Node> = cluster
         .nodes()
         .iter()
         .filter(|node| removed != Some(node.name.as_str()))
         .cloned()
         .collect();
     let asked: Vec<&Node> = nodes.iter().collect();
-    let outcomes = session.run(&asked, &Operation::Status).await;
+    let outcomes = cluster.run(&asked, &Operation::Status).await;
     let status = assess(Asked {
         nodes: &nodes,
         outcomes: &outcomes,
-        left_alone: session.left_alone(),
+        left_alone: cluster.left_alone(),
         scope: Scope::Named,
         schedules: &[],
         now: Timestamp::now(),
@@ -168,8 +230,7 @@ async fn afterwards(
     if id.is_some() {
         view.member_id = id;
     }
-    let seen = Look::of(status, &outcomes, &nodes);
-    let verdict = match &seen {
+    let verdict = match &Look::of(status, &outcomes, &nodes) {
         Ok(seen) => {
             view.after = seen.votes();
             if list.is_empty() {
@@ -179,15 +240,15 @@ async fn afterwards(
             ending(view.after)
         }
         Err(error) => {
-            context.ui.warn(&format!(
+            terminal.warn(&format!(
                 "it is done, but how the cluster is now could not be told: {}",
                 error.chain()
             ));
             Verdict::Degraded
         }
     };
-    view.members = members::rows(&list, session.nodes());
-    (view, verdict)
+    view.members = members::rows(&list, cluster.nodes());
+    Ending::shown(view, verdict)
 }
 
 fn ending(votes: Votes) -> Verdict {

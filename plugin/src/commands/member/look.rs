@@ -3,14 +3,12 @@
 use etcd_operations::ids::MemberId;
 use etcd_operations::report::{Member, Report};
 
-use crate::assess::model::{Role, Row, Status};
-use crate::assess::votes::Votes;
-use crate::cli::FleetArgs;
-use crate::commands::{none_answered, survey};
-use crate::discovery::{Etcd, Node};
-use crate::error::{Error, ErrorKind};
-use crate::outcome::Outcome;
-use crate::session::Session;
+use crate::commands::operated::OperatedCluster;
+use kubectl_etcd_core::assess::model::{Role, Row, Status};
+use kubectl_etcd_core::assess::votes::Votes;
+use kubectl_etcd_core::discovery::{Etcd, Node};
+use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::outcome::Outcome;
 
 /// An id that is typed has at least so many digits; what is shorter is a name.
 const ID_DIGITS: usize = 12;
@@ -35,12 +33,9 @@ pub(super) struct Subject<'l> {
 
 impl<'a> Look<'a> {
     /// Looks at the cluster, which has to have a quorum: without one no member can be changed.
-    pub(super) async fn take(session: &'a Session, fleet: &FleetArgs) -> Result<Self, Error> {
-        let (outcomes, status) = survey(session, fleet).await;
-        if outcomes.iter().all(|outcome| outcome.result.is_err()) {
-            return Err(none_answered(session, &outcomes));
-        }
-        Self::of(status, &outcomes, session.nodes())
+    pub(super) async fn take(cluster: &'a impl OperatedCluster) -> Result<Self, Error> {
+        let (outcomes, status) = cluster.answered_survey().await?;
+        Self::of(status, &outcomes, cluster.nodes())
     }
 
     /// As [`Look::take`], of answers that are there.
@@ -257,8 +252,8 @@ fn members(status: &Status, outcomes: &[Outcome]) -> Option<Vec<Member>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::assess::fixtures::{Cluster, id};
-    use crate::outcome::{RunError, RunErrorKind};
+    use kubectl_etcd_core::assess::fixtures::{Cluster, id};
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
     /// A look at a made-up cluster.
     pub(crate) fn look(cluster: &Cluster) -> Look<'_> {

@@ -2,6 +2,8 @@
 
 mod add;
 mod change;
+#[cfg(test)]
+mod change_tests;
 mod look;
 mod move_leader;
 mod plan;
@@ -12,7 +14,7 @@ mod replace;
 use clap::{Args, Subcommand};
 
 use super::{Context, members};
-use crate::error::{Error, Verdict};
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +69,7 @@ pub async fn member(context: &Context<'_>, args: MemberArgs) -> Result<Verdict, 
 /// A change of each kind as it is shown: planned, done, and with nothing to do.
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<crate::views::member_change::MemberChange> {
-    use crate::assess::fixtures::Cluster;
+    use kubectl_etcd_core::assess::fixtures::Cluster;
 
     let cluster = Cluster::of(3);
     let look = look::tests::look(&cluster);

@@ -6,8 +6,8 @@ use super::change::{ChangeArgs, carry_out};
 use super::look::Look;
 use super::plan::{self, Plan};
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
 use crate::views::member_change::Action;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,10 +83,10 @@ pub(super) fn plan(look: &Look<'_>, wanted: Option<&str>) -> Result<Plan, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assess::fixtures::Cluster;
     use crate::commands::member::look::tests::look;
-    use crate::error::ErrorKind;
-    use crate::outcome::{RunError, RunErrorKind};
+    use kubectl_etcd_core::assess::fixtures::Cluster;
+    use kubectl_etcd_core::error::ErrorKind;
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
     #[test]
     fn the_leader_is_told_on_its_own_node() {

@@ -6,9 +6,9 @@ use etcd_operations::ids::MemberId;
 use etcd_operations::operation::Operation;
 
 use super::look::{Look, Subject, answers_itself};
-use crate::assess::votes::Votes;
-use crate::error::Error;
 use crate::views::member_change::{Action, MemberChange, StepRow};
+use kubectl_etcd_core::assess::votes::Votes;
+use kubectl_etcd_core::error::Error;
 
 /// What lifts the refusal to give up the quorum.
 pub(super) const ALLOW_QUORUM_LOSS: &str = "--allow-quorum-loss";

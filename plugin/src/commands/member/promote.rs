@@ -7,12 +7,12 @@ use clap::Args;
 use super::change::{ChangeArgs, carry_out};
 use super::look::Look;
 use super::plan::{Plan, Step, refuse_loss};
-use crate::assess::votes::VoteChange;
-use crate::cli::parse_duration;
+use crate::args::parse_duration;
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
-use crate::format::count;
 use crate::views::member_change::Action;
+use kubectl_etcd_core::assess::votes::VoteChange;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::count;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,9 +110,9 @@ pub(super) fn plan(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assess::fixtures::{Cluster, id};
     use crate::commands::member::look::tests::look;
-    use crate::error::ErrorKind;
+    use kubectl_etcd_core::assess::fixtures::{Cluster, id};
+    use kubectl_etcd_core::error::ErrorKind;
 
     fn with_a_learner() -> Cluster {
         let mut cluster = Cluster::of(4);

@@ -6,10 +6,10 @@ use etcd_operations::shell::CommandLine;
 use super::change::{ChangeArgs, carry_out};
 use super::look::{Look, Subject};
 use super::plan::{Plan, Step, move_leader, refuse_loss};
-use crate::assess::votes::VoteChange;
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
 use crate::views::member_change::Action;
+use kubectl_etcd_core::assess::votes::VoteChange;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -119,10 +119,10 @@ fn aftermath(subject: Subject<'_>) -> (Vec<String>, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assess::fixtures::{Cluster, id};
     use crate::commands::member::look::tests::look;
-    use crate::error::ErrorKind;
-    use crate::outcome::{RunError, RunErrorKind};
+    use kubectl_etcd_core::assess::fixtures::{Cluster, id};
+    use kubectl_etcd_core::error::ErrorKind;
+    use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
     fn words(plan: &Plan) -> Vec<(String, String)> {
         let words = plan.steps.iter();
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_never_started_costs_nothing() {
         let mut cluster = Cluster::of(3);
-        let mut fourth = crate::assess::fixtures::member(4);
+        let mut fourth = kubectl_etcd_core::assess::fixtures::member(4);
         fourth.name.clear();
         fourth.client_urls.clear();
         fourth.is_learner = true;

@@ -5,14 +5,14 @@ use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Looked, Replacing, replace as plan};
 
 use crate::commands::Context;
-use crate::commands::making::Making;
+use crate::commands::making::Planning;
 use crate::commands::planned::{
     Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
 };
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::lead::Hosts;
-use crate::lead::gather::{Gathered, gather, this_host};
-use crate::ssh::at_address;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::lead::Hosts;
+use kubectl_etcd_core::lead::gather::{Gathered, gather, this_host};
+use kubectl_etcd_core::ssh::at_address;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,16 +80,25 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         mut hosts,
         unreachable,
     } = match args.who.ssh.wanted() {
-        true => gather(context.ui, &args.who.ssh, context.connection).await?,
+        true => {
+            gather(
+                &context.ui.notices(),
+                &args.who.ssh.targets(),
+                context.connection,
+            )
+            .await?
+        }
         false => Gathered {
-            hosts: Hosts::here(this_host(context.ui, context.connection)?),
+            hosts: Hosts::here(this_host(&context.ui.notices(), context.connection)?),
             unreachable: Vec::new(),
         },
     };
     hosts.naming(&args.who.manifest)?;
     let node = match args.node.clone() {
         Some(node) => node,
-        None => this_host(context.ui, context.connection)?.node().to_owned(),
+        None => this_host(&context.ui.notices(), context.connection)?
+            .node()
+            .to_owned(),
     };
     let host = hosts
         .of(&node)
@@ -114,10 +123,10 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         let looked = vec![looked];
         Ok(Planned { looked, prospect })
     };
-    let making = Making {
+    let planning = Planning {
         context,
         hosts: &hosts,
-        who: &args.who,
+        this_node_only: args.who.this_node_only,
         accepted: Accepted {
             data_loss: args.accept_data_loss,
             ..Accepted::default()
@@ -125,7 +134,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         how: &args.plan,
         bring: &Nothing,
     };
-    making.make_and_check(plan_of).await
+    planning.carry_out(plan_of).await
 }
 
 /// The node whose member is to be replaced is not among the hosts.

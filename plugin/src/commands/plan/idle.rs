@@ -7,9 +7,9 @@ use etcd_operations::shell::CommandLine;
 use tokio::time::{Instant, sleep};
 
 use super::find;
-use crate::error::Error;
-use crate::lead::{Hosts, PlanState};
-use crate::ui::Ui;
+use crate::commands::life::Terminal;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::lead::{Hosts, PlanState};
 
 /// Longer than a component may take to come up, which are the longest steps but for a large snapshot's.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -21,13 +21,17 @@ const AGAIN: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When one still does after a few minutes, or somebody else leads the plan and begins one step after the other.
-pub(super) async fn found_idle(ui: &Ui, hosts: &Hosts, id: &PlanId) -> Result<PlanState, Error> {
+pub(super) async fn found_idle(
+    terminal: &impl Terminal,
+    hosts: &Hosts,
+    id: &PlanId,
+) -> Result<PlanState, Error> {
     until_idle(
         LIMIT,
         AGAIN,
         async || find(hosts, Some(id.clone())).await,
         |state| {
-            ui.say(&format!(
+            terminal.say(&format!(
                 "a step of {id} is being done on {}: waiting for its end",
                 state.busy.join(", ")
             ));

@@ -6,8 +6,8 @@ use etcd_operations::plan::make::{Looked, holds_without};
 use etcd_operations::plan::{Action, Direction, PlanKind, StepState};
 
 use crate::commands::making::outage_refused;
-use crate::error::Error;
-use crate::lead::{Hosts, PlanState};
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::lead::{Hosts, PlanState};
 
 /// Refuses where the cluster would lose its quorum.
 ///

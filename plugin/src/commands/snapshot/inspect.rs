@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use etcd_datadir::inspect::inspect as inspect_file;
 
-use crate::cli::OutputArgs;
-use crate::error::{Error, Verdict};
-use crate::files;
+use crate::args::OutputArgs;
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::inspection::Inspection;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +51,7 @@ pub async fn inspect(ui: &Ui, args: InspectArgs) -> Result<Verdict, Error> {
         inspect_file(&opened.source, &prefix, on_progress)
     })
     .await?
-    .map_err(files::error)?;
+    .map_err(Error::from)?;
     ui.show(&Inspection::new(name, &found), args.output.output)?;
     Ok(Verdict::Healthy)
 }

@@ -12,11 +12,12 @@ use std::str::FromStr;
 use clap::Args;
 use etcd_operations::kept::{FOLDER, name::SnapshotName};
 
-use crate::cli::{FleetArgs, WayArgs};
+use crate::args::{FleetArgs, WayArgs};
 use crate::commands::Context;
-use crate::discovery::Node;
-use crate::error::Error;
-use crate::session::Session;
+use crate::commands::snapshot::destination::full_path;
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::session::Session;
 
 /// Where on the nodes snapshots are kept.
 #[derive(Debug, Clone, Args)]
@@ -34,17 +35,6 @@ impl FolderArgs {
     pub(in crate::commands::snapshot) fn folder(&self) -> Result<PathBuf, Error> {
         full_path(&self.folder, "--folder")
     }
-}
-
-/// A path that names a folder on a node, where no current folder means anything.
-pub(super) fn full_path(folder: &std::path::Path, flag: &str) -> Result<PathBuf, Error> {
-    if folder.is_absolute() {
-        return Ok(folder.to_owned());
-    }
-    Err(Error::usage(format!(
-        "{flag}={} is not a full path: it names a folder on the node",
-        folder.display()
-    )))
 }
 
 /// A snapshot on a node, as it is typed and shown: `NODE/NAME`.

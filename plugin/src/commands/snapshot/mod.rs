@@ -1,5 +1,6 @@
 //! `kubectl etcd snapshot`
 
+mod destination;
 pub mod inspect;
 pub mod kept;
 pub mod restore;
@@ -11,7 +12,7 @@ pub mod verify;
 use clap::{Args, Subcommand};
 
 use super::Context;
-use crate::error::{Error, Verdict};
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -9,12 +9,11 @@ use etcd_datadir::restore::{
     StoragePolicy, Token, check_request, restore_source,
 };
 
-use crate::cli::OutputArgs;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::files;
+use crate::args::OutputArgs;
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::restore::Restored;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -181,7 +180,7 @@ fn refusal(error: RestoreError) -> Error {
     let message = error.to_string();
     match error {
         RestoreError::Options(_) => Error::usage(message),
-        RestoreError::Files(cause) => files::error(cause),
+        RestoreError::Files(cause) => Error::from(cause),
         RestoreError::Exists(_) => Error::refused(message),
         RestoreError::Raw { .. } => Error::refused(message)
             .hint("--accept-unproven-data takes it after every page and record was read; a changed value goes unnoticed"),

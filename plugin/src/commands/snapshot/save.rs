@@ -5,22 +5,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use etcd_operations::kept::{FOLDER, description::Description, name};
+use etcd_operations::kept::{FOLDER, name};
 use etcd_operations::pack::{Level, Wanted};
 use jiff::Timestamp;
 
-use crate::assess::model::{Role, Row, Status};
-use crate::assess::order::snapshot_sources;
-use crate::assess::{LAG_ENTRIES, Standing};
-use crate::cli::{FleetArgs, NamedOutputArgs, Via, parse_duration};
+use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::commands::health::wait_for_health;
-use crate::commands::snapshot::kept::full_path;
+use crate::commands::snapshot::destination::{free_file, full_path};
 use crate::commands::{Context, answered_survey, node_named};
-use crate::discovery::Node;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::format::and;
-use crate::session::{Checked, Compared, Destination, MemberOn, Session};
 use crate::views::snapshot::Snapshot;
+use kubectl_etcd_core::assess::model::{Role, Row, Status};
+use kubectl_etcd_core::assess::order::snapshot_sources;
+use kubectl_etcd_core::assess::{LAG_ENTRIES, Standing};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::format::and;
+use kubectl_etcd_core::session::{Checked, Compared, Destination, MemberOn, Session};
+use kubectl_etcd_core::via::Via;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -349,42 +350,9 @@ fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error
     free_file(args.file.as_deref(), default_name).map(Destination::File)
 }
 
-/// The file that is meant by a file, a folder or nothing: a full path at which there is nothing yet.
-///
-/// # Errors
-/// When something is there already, or the folder cannot be used.
-pub(super) fn free_file(wanted: Option<&Path>, default_name: &str) -> Result<PathBuf, Error> {
-    let wanted = wanted.unwrap_or(Path::new("."));
-    let file = if wanted.is_dir() {
-        wanted.join(default_name)
-    } else {
-        wanted.to_owned()
-    };
-    for taken in [&file, &Description::path_of(&file)] {
-        if taken.symlink_metadata().is_ok() {
-            return Err(Error::refused(format!(
-                "{} is there already, and nothing is ever overwritten",
-                taken.display()
-            ))
-            .hint("name another file, or move that one aside"));
-        }
-    }
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let folder = folder.canonicalize().map_err(|cause| {
-        Error::failed(format!("the folder {} cannot be used", folder.display())).caused_by(cause)
-    })?;
-    let name = file
-        .file_name()
-        .ok_or_else(|| Error::usage(format!("{} is no file name", file.display())))?;
-    Ok(folder.join(name))
-}
-
 /// `etcd-CONTEXT-TIME.db` and the like: names in kubeconfigs may be anything, file names should not.
 fn default_name(context: &Context<'_>, ending: &str) -> String {
-    let cluster = crate::names::of_cluster(context.connection).unwrap_or_default();
+    let cluster = kubectl_etcd_core::names::of_cluster(context.connection).unwrap_or_default();
     name::of_time(&name::prefix(&cluster), Timestamp::now()) + ending
 }
 
@@ -393,7 +361,7 @@ mod tests {
     use etcd_operations::ids::ClusterId;
 
     use super::*;
-    use crate::assess::fixtures::Cluster;
+    use kubectl_etcd_core::assess::fixtures::Cluster;
 
     #[test]
     fn a_member_that_the_majority_does_not_have_is_refused_with_the_ways_out() {

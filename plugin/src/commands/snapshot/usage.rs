@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use etcd_datadir::usage::{UsageOptions, usage as usage_of_file};
 
-use crate::cli::OutputArgs;
+use crate::args::OutputArgs;
 use crate::commands::usage::ShownArgs;
-use crate::error::{Error, Verdict};
-use crate::files;
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::usage::Usage;
+use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,7 +53,7 @@ pub async fn usage(ui: &Ui, args: UsageArgs) -> Result<Verdict, Error> {
         usage_of_file(&opened.source, &options, on_progress)
     })
     .await?
-    .map_err(files::error)?;
+    .map_err(Error::from)?;
     ui.show(
         &Usage::of_file(name, &found, args.shown.by, args.shown.top),
         args.output.output,

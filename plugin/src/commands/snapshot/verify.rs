@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use etcd_datadir::verify::{Verification as Found, VerifyOptions, verify as verify_file};
+use etcd_operations::failure::Failure;
 use etcd_operations::kept::description::Description;
 use etcd_operations::operation::Operation;
 use etcd_operations::pack::unpack::{Opened, UnpackError};
 use etcd_operations::report::Report;
 
 use super::kept::{FolderArgs, KeptRef, node, open};
-use crate::cli::{NamedOutputArgs, WayArgs};
+use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::files;
 use crate::input::{self, Input, is_stdin};
-use crate::session::{Session, unexpected};
 use crate::ui::Ui;
 use crate::views::verification::{FileVerdict, Verification, VerifiedFile};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::session::{Session, unexpected};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -220,7 +220,7 @@ async fn one(ui: &Ui, input: Input) -> Result<VerifiedFile, Error> {
         let options = VerifyOptions::default();
         let found = verify_file(&opened.source, &options, None, on_progress)?;
         let checked = VerifiedFile::opened(shown, opened, &found);
-        Ok(match described(path.as_deref(), opened, &found) {
+        Ok::<_, etcd_datadir::Error>(match described(path.as_deref(), opened, &found) {
             Some(false) if checked.verdict != FileVerdict::Damaged => checked.not_as_described(),
             _ => checked,
         })
@@ -228,12 +228,12 @@ async fn one(ui: &Ui, input: Input) -> Result<VerifiedFile, Error> {
     .await?;
     let error = match verified {
         Ok(Ok(verified)) => return Ok(verified),
-        Ok(Err(cause)) => files::error(cause),
+        Ok(Err(cause)) => Error::from(cause),
         Err(UnpackError::NotASnapshot { what, hint, .. }) => {
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             return Ok(VerifiedFile::not_a_snapshot(name, &(what + &hint)));
         }
-        Err(error) => files::failure(error.into()),
+        Err(error) => Failure::from(error).into(),
     };
     match error.kind {
         ErrorKind::Interrupted => Err(error),

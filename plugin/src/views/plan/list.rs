@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{PlanView, Progress};
-use crate::lead::PlanState;
 use crate::views::grid::{Grid, Paint, Tone, field, maybe};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::lead::PlanState;
 
 /// Plans in a list.
 #[derive(Debug, Serialize)]
@@ -71,5 +71,5 @@ impl View for PlanList {
 
 fn age(made: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(made);
-    crate::format::age(age.try_into().unwrap_or_default())
+    kubectl_etcd_core::format::age(age.try_into().unwrap_or_default())
 }

@@ -18,8 +18,8 @@ use etcd_operations::plan::{
 use jiff::Timestamp;
 
 use super::{PlanView, Progress};
-use crate::lead::check::Checked;
-use crate::lead::{Led, PlanState};
+use kubectl_etcd_core::lead::check::Checked;
+use kubectl_etcd_core::lead::{Led, PlanState};
 
 /// Of a dozen kinds.
 pub(super) fn sample_changes() -> Changes {

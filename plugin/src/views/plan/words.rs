@@ -7,7 +7,7 @@ use etcd_operations::look::{Changes, KindChanges};
 use etcd_operations::plan::make::{Fence, Loss, MARGIN, Prospect, Revision, Taken, TakenBy};
 use etcd_operations::shell::CommandLine;
 
-use crate::format::counted;
+use kubectl_etcd_core::format::counted;
 
 /// What is lost, in a sentence each.
 pub(super) fn losses(prospect: &Prospect) -> Vec<String> {

@@ -8,13 +8,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{names, reference, time};
-use crate::format::age;
-use crate::schedule::{
-    Judgement, Outcome, Run, Schedule, VERSION, annotation, due_after, last_success,
-};
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, painted};
 use crate::views::packed::Packing;
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::age;
+use kubectl_etcd_core::schedule::{
+    Judgement, Outcome, Run, Schedule, VERSION, annotation, due_after, last_success,
+};
 
 /// The CronJobs of a schedule, and how their last runs ended.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

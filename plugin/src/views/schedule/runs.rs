@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::reference;
-use crate::format::{bytes, counted, revision, took};
 use crate::views::grid::{Paint, one_line};
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::format::{bytes, counted, revision, took};
 
 /// Runs that were asked for and took their snapshots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]

@@ -8,12 +8,12 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
 use super::{FolderArgs, KeptRef, node, open};
-use crate::cli::{NamedOutputArgs, WayArgs};
+use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
-use crate::format::counted;
-use crate::session::unexpected;
 use crate::views::prune::Deleted;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::counted;
+use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:

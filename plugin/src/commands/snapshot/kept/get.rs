@@ -6,12 +6,12 @@ use std::time::Instant;
 use clap::Args;
 
 use super::{FolderArgs, KeptRef, node, open};
-use crate::cli::{NamedOutputArgs, WayArgs};
+use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
-use crate::commands::snapshot::save::free_file;
-use crate::error::{Error, Verdict};
-use crate::session::Checked;
+use crate::commands::snapshot::destination::free_file;
 use crate::views::snapshot::Snapshot;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::session::Checked;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -9,13 +9,13 @@ use etcd_operations::report::{KeptSnapshot, Report};
 use jiff::Timestamp;
 
 use super::FolderArgs;
-use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::{Context, out_of_reach};
-use crate::discovery::Node;
-use crate::error::{Error, ErrorKind, Verdict};
-use crate::outcome::Outcome;
-use crate::session::unexpected;
 use crate::views::kept::{Place, SnapshotList};
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
+use kubectl_etcd_core::outcome::Outcome;
+use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,13 +10,13 @@ use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot, Report};
 use jiff::Timestamp;
 
 use super::FolderArgs;
-use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
+use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::commands::{Context, node_named, none_answered};
-use crate::discovery::Node;
-use crate::error::{Error, Verdict};
-use crate::format::{bytes, counted};
-use crate::session::unexpected;
 use crate::views::prune::Prune;
+use kubectl_etcd_core::discovery::Node;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::{bytes, counted};
+use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,11 +10,11 @@ use k8s_openapi::api::batch::v1::CronJob;
 use kube::Client;
 
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
-use crate::outcome::{Notice, run_error};
-use crate::runners::trouble::api_error;
-use crate::schedule::{self as schedules, Deviations};
-use crate::session::Session;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::outcome::{Notice, run_error};
+use kubectl_etcd_core::runners::trouble::api_error;
+use kubectl_etcd_core::schedule::{self as schedules, Deviations};
+use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:

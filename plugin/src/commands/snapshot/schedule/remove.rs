@@ -3,12 +3,12 @@
 use clap::Args;
 
 use super::{ground, listed, name, trouble};
-use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
-use crate::format::counted;
-use crate::schedule::remove as take_away;
 use crate::views::schedule::{Change, ScheduleChange};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::counted;
+use kubectl_etcd_core::schedule::remove as take_away;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -14,14 +14,14 @@ use kube::{Api, Client};
 use tokio::time::{Instant, sleep};
 
 use super::{current, ground, name, trouble};
-use crate::cli::{FleetArgs, NamedOutputArgs, parse_duration};
+use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::commands::Context;
-use crate::error::{Error, Verdict};
-use crate::outcome::{Notice, NoticeSink, run_error};
-use crate::runners::output;
-use crate::runners::trouble::{Stage, stage};
-use crate::schedule::{Deviations, is_unchecked, obstacle, start};
 use crate::views::schedule::ScheduledRuns;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::outcome::{Notice, NoticeSink, run_error};
+use kubectl_etcd_core::runners::output;
+use kubectl_etcd_core::runners::trouble::{Stage, stage};
+use kubectl_etcd_core::schedule::{Deviations, is_unchecked, obstacle, start};
 
 const EXAMPLES: &str = "\
 Examples:

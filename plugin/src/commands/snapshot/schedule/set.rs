@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::Args;
+use clap::builder::{EnumValueParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use etcd_operations::kept::name::SnapshotName;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
@@ -12,23 +13,23 @@ use kube::Api;
 use kube::api::ListParams;
 
 use super::{ground, listed, name, trouble};
-use crate::cli::{FleetArgs, NamedOutputArgs, WayArgs};
+use crate::args::{FleetArgs, NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::commands::snapshot::kept::{FolderArgs, prune::RuleArgs};
 use crate::commands::snapshot::save::PackingArgs;
-use crate::connection::OWN_NAMESPACE;
-use crate::discovery::named_volumes;
-use crate::error::{Error, Verdict};
-use crate::format::and;
-use crate::outcome::run_error;
-use crate::runners::program::Program;
-use crate::schedule::{
+use crate::views::Format;
+use crate::views::schedule::{Change, ScheduleChange, manifests};
+use kubectl_etcd_core::connection::OWN_NAMESPACE;
+use kubectl_etcd_core::discovery::named_volumes;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::format::and;
+use kubectl_etcd_core::outcome::run_error;
+use kubectl_etcd_core::runners::program::Program;
+use kubectl_etcd_core::schedule::{
     Applied, Masters, NamedPaths, Place, Schedule, apply, due_after, is_kubernetes_own, places,
     remove, render,
 };
-use crate::session::Session;
-use crate::views::Format;
-use crate::views::schedule::{Change, ScheduleChange, manifests};
+use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,6 +47,24 @@ Secret of the cluster; they stay on the masters, in a folder that only root may 
 the files of the one master it is taken on; with --with-pki its certificates and private keys too.
 Exit codes: 0 set, 2 not a schedule (the apiserver says what is wrong).";
 
+/// What `--masters` takes.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Which {
+    /// On one that is up, which the scheduler picks
+    One,
+    /// On each of them
+    All,
+}
+
+impl From<Which> for Masters {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::One => Self::One,
+            Which::All => Self::All,
+        }
+    }
+}
+
 /// Set the schedule: create its CronJobs, or change them
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -54,7 +73,7 @@ pub struct SetArgs {
     #[arg(long, value_name = "EXPRESSION")]
     cron: String,
     /// On which control-plane nodes each run takes one
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    #[arg(long, value_name = "WHICH", value_parser = EnumValueParser::<Which>::new().map(Masters::from), default_value = "one")]
     masters: Masters,
     #[command(flatten)]
     rules: RuleArgs,

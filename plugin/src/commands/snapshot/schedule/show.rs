@@ -4,14 +4,14 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{current, ground, trouble};
-use crate::cli::{FleetArgs, NamedOutputArgs};
+use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::Context;
-use crate::connection::clock;
-use crate::error::{Error, Verdict};
-use crate::schedule::{
+use crate::views::schedule::ScheduleList;
+use kubectl_etcd_core::connection::clock;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::schedule::{
     Masters, NamedPaths, Schedule, is_unchecked, judge, lacking, newest_runs, places, runs,
 };
-use crate::views::schedule::ScheduleList;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,0 +1,223 @@
+//! A diagnosis from what etcd and the API tell, where no host was looked at. It knows how the members are, and of one that
+//! is down not why: for that its host has to be looked at.
+
+use std::collections::BTreeSet;
+
+use etcd_operations::report::AlarmKind;
+use etcd_operations::shell::CommandLine;
+
+use super::{Doctor, Next, Seen, Severity, Situation};
+use crate::assess::model::{self, Reason, Role, Row, Status, VerdictWord};
+
+impl Doctor {
+    /// Of a cluster whose members were asked.
+    pub fn of_status(status: &Status) -> Self {
+        let mut situations = Vec::new();
+        if status.verdict == VerdictWord::QuorumLost {
+            situations.push(lost(status));
+        }
+        let warnings = status.warnings.iter();
+        let warnings = warnings.filter(|warning| warning.severity == model::Severity::Warning);
+        situations.extend(warnings.map(|warning| of_warning(warning, status)));
+        situations.extend(status.rows.iter().filter_map(silent));
+        situations.sort_by_key(|one| one.severity == Severity::Degraded);
+        let names: BTreeSet<String> = status
+            .rows
+            .iter()
+            .filter_map(|row| row.node.clone())
+            .collect();
+        let mut doctor = Self::new(
+            status.verdict,
+            Vec::new(),
+            names.into_iter().collect(),
+            situations,
+            Vec::new(),
+        );
+        if doctor.situations.is_empty() {
+            doctor.in_order.push(seen(status.summary.clone()));
+        }
+        doctor
+            .in_order
+            .extend(status.rows.iter().filter_map(others).map(seen));
+        doctor
+    }
+}
+
+fn lost(status: &Status) -> Situation {
+    let down = status.rows.iter().filter(|row| row.problem.is_some());
+    Situation {
+        kind: "quorum-lost".to_owned(),
+        node: None,
+        severity: Severity::Lost,
+        summary: status.summary.clone(),
+        evidence: down.filter_map(problem).collect(),
+        next: Next {
+            command: "kubectl etcd doctor".to_owned(),
+            on: None,
+            note: Some(
+                "as root on a control-plane node, where its host can be looked at".to_owned(),
+            ),
+        },
+    }
+}
+
+/// A member that does not answer.
+fn silent(row: &Row) -> Option<Situation> {
+    if !matches!(row.role, Role::Down | Role::NoLeader) {
+        return None;
+    }
+    let name = row.node.clone().or_else(|| row.member.clone())?;
+    Some(Situation {
+        kind: "member-silent".to_owned(),
+        node: Some(name.clone()),
+        severity: Severity::Degraded,
+        summary: match row.role {
+            Role::NoLeader => format!("the member of {name} knows of no leader"),
+            _ => format!("the member of {name} does not answer"),
+        },
+        evidence: problem(row).into_iter().collect(),
+        next: Next {
+            command: "kubectl etcd doctor".to_owned(),
+            on: Some(name),
+            note: Some("as root: why it is so can only be seen there".to_owned()),
+        },
+    })
+}
+
+fn problem(row: &Row) -> Option<Seen> {
+    let problem = row.problem.as_ref()?;
+    let name = row.node.as_deref().or(row.member.as_deref());
+    Some(seen(match name {
+        Some(name) => format!("{name}: {}", problem.detail),
+        None => problem.detail.clone(),
+    }))
+}
+
+fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
+    let corrupt = status.verdict == VerdictWord::Damaged && warning.reason == Reason::AlarmRaised;
+    let (kind, command) = match warning.reason {
+        Reason::AlarmRaised if warning.alarm == Some(AlarmKind::Corrupt) => {
+            ("corrupt-alarm", replace(status))
+        }
+        Reason::AlarmRaised => ("no-space-alarm", "kubectl etcd usage".to_owned()),
+        Reason::ClusterIdsDiffer => ("two-clusters", "kubectl etcd status -o wide".to_owned()),
+        // Its host has something to say that the API has not.
+        Reason::NodeNotAsked => ("node-not-asked", "kubectl etcd doctor --ssh".to_owned()),
+        Reason::NodesNotReached => (
+            "nodes-not-reached",
+            "kubectl etcd doctor --via local".to_owned(),
+        ),
+        Reason::MemberNotStarted | Reason::MemberWithoutNode | Reason::MemberListsDiffer => {
+            ("members", "kubectl etcd members".to_owned())
+        }
+        Reason::PodLeftAlone => (
+            "pod-left-alone",
+            "kubectl get pods -n kube-system -o wide".to_owned(),
+        ),
+        Reason::NodeWithoutMember => ("node-without-member", "kubectl etcd members".to_owned()),
+        Reason::NearQuota => ("near-quota", "kubectl etcd usage".to_owned()),
+        Reason::WorthDefragmenting => ("fragmented", "kubectl etcd defrag".to_owned()),
+        Reason::Learner => ("learner", "kubectl etcd members".to_owned()),
+        Reason::SnapshotOverdue => (
+            "snapshot-overdue",
+            "kubectl etcd snapshot schedule show".to_owned(),
+        ),
+        Reason::Lagging
+        | Reason::MemberError
+        | Reason::VersionsDiffer
+        | Reason::DowngradeUnderWay => ("members", "kubectl etcd status -o wide".to_owned()),
+    };
+    Situation {
+        kind: kind.to_owned(),
+        node: None,
+        severity: if corrupt {
+            Severity::Lost
+        } else {
+            Severity::Degraded
+        },
+        summary: warning.message.clone(),
+        evidence: Vec::new(),
+        next: Next {
+            command,
+            on: None,
+            note: warning.hint.clone(),
+        },
+    }
+}
+
+/// The etcds of a node that are not the cluster's.
+fn others(row: &Row) -> Option<String> {
+    let node = row
+        .node
+        .as_deref()
+        .filter(|_| !row.other_etcds.is_empty())?;
+    let others = row.other_etcds.join(", ");
+    Some(format!(
+        "{node} runs another etcd as well, {others}: left alone"
+    ))
+}
+
+/// What helps the member whose data differs.
+fn replace(status: &Status) -> String {
+    let of = |row: &&Row| row.alarms.iter().any(|alarm| alarm == "CORRUPT");
+    let row = status.rows.iter().find(of);
+    match row.and_then(|row| row.node.as_deref()) {
+        Some(node) => CommandLine::new("kubectl etcd member replace")
+            .operand(node)
+            .into(),
+        None => "kubectl etcd alarm list".to_owned(),
+    }
+}
+
+fn seen(text: String) -> Seen {
+    Seen { node: None, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assess::fixtures::{Cluster, alarm};
+    use crate::outcome::{RunError, RunErrorKind};
+
+    #[test]
+    fn a_healthy_cluster_has_no_situation() {
+        let doctor = Doctor::of_status(&Cluster::of(3).assess());
+        assert_eq!(doctor.verdict, VerdictWord::Healthy);
+        assert!(doctor.situations.is_empty() && doctor.in_order.len() == 1);
+        assert_eq!(doctor.not_looked_at.len(), 3);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_where_to_look_next() {
+        let mut cluster = Cluster::of(3);
+        cluster.lost(2, RunError::new(RunErrorKind::NodeDown, "it is off"));
+        cluster.alarms = vec![alarm(1, AlarmKind::NoSpace)];
+        let doctor = Doctor::of_status(&cluster.assess());
+        assert_eq!(doctor.verdict, VerdictWord::Degraded);
+        let kinds: Vec<&str> = doctor
+            .situations
+            .iter()
+            .map(|one| one.kind.as_str())
+            .collect();
+        assert_eq!(kinds, ["no-space-alarm", "member-silent"]);
+        let silent = &doctor.situations[1];
+        assert_eq!(silent.next.command, "kubectl etcd doctor");
+        assert_eq!(silent.next.on, silent.node);
+        assert!(silent.evidence[0].text.contains("it is off"));
+
+        let mut damaged = Cluster::of(3);
+        damaged.alarms = vec![alarm(2, AlarmKind::Corrupt)];
+        let doctor = Doctor::of_status(&damaged.assess());
+        assert_eq!(doctor.situations[0].kind, "corrupt-alarm");
+        assert_eq!(
+            doctor.situations[0].next.command,
+            "kubectl etcd member replace cp-2"
+        );
+
+        let mut lost = Cluster::of(3);
+        lost.without_quorum();
+        let doctor = Doctor::of_status(&lost.assess());
+        assert_eq!(doctor.verdict, VerdictWord::QuorumLost);
+        assert_eq!(doctor.situations[0].kind, "quorum-lost");
+    }
+}

@@ -1,0 +1,311 @@
+//! From the members' answers to a linearizable read to whether the cluster does its work.
+
+use etcd_operations::failure::FailureKind;
+use etcd_operations::report::{API_VERSION, AlarmKind, HealthReport, Member, Report};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Scope;
+use super::model::{Problem, VerdictWord};
+use super::rows::{alarm_word, failure_word, run_error_word};
+use crate::discovery::{Etcd, Node};
+use crate::error::Verdict;
+use crate::format::counted;
+use crate::outcome::{Outcome, RunErrorKind};
+
+/// Whether the members do their work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// [`API_VERSION`].
+    pub api_version: &'static str,
+    /// `Health`.
+    pub kind: &'static str,
+    /// The verdict: decides the exit code.
+    pub verdict: VerdictWord,
+    /// The verdict in a sentence.
+    pub summary: String,
+    /// One row a control-plane node.
+    pub members: Vec<HealthRow>,
+}
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthRow {
+    /// The node.
+    pub node: String,
+    /// The member's name by its flags.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// Its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member_id: Option<String>,
+    /// Whether it answered a linearizable read and has no alarm.
+    pub healthy: bool,
+    /// How long the read took, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_us: Option<u64>,
+    /// Its alarms.
+    pub alarms: Vec<String>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+impl Health {
+    /// What the process ends with.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict.verdict()
+    }
+}
+
+/// Judges the answers to [`etcd_operations::operation::Operation::Health`].
+pub fn judge(nodes: &[Node], outcomes: &[Outcome], scope: Scope) -> Health {
+    let rows: Vec<HealthRow> = nodes
+        .iter()
+        .map(|node| {
+            row(
+                node,
+                outcomes.iter().find(|outcome| outcome.node == node.name),
+            )
+        })
+        .collect();
+    let elsewhere = match scope {
+        Scope::All | Scope::Known => elsewhere(nodes, outcomes),
+        Scope::Named | Scope::SomeHosts => Vec::new(),
+    };
+    let verdict = match verdict(&rows, outcomes) {
+        VerdictWord::Healthy if !elsewhere.is_empty() => VerdictWord::Degraded,
+        verdict => verdict,
+    };
+    Health {
+        api_version: API_VERSION,
+        kind: "Health",
+        verdict,
+        summary: summary(verdict, &rows, scope, &elsewhere),
+        members: rows,
+    }
+}
+
+/// The voters that are on none of the control-plane nodes, by name: one that is dead counts for the quorum all the same.
+fn elsewhere(nodes: &[Node], outcomes: &[Outcome]) -> Vec<String> {
+    let reports: Vec<&HealthReport> = outcomes.iter().filter_map(report).collect();
+    let lists = reports.iter().map(|report| &report.members);
+    let Some(list) = lists.max_by_key(|members| members.len()) else {
+        return Vec::new();
+    };
+    let here = |member: &&Member| {
+        reports
+            .iter()
+            .any(|report| report.member_id == Some(member.id))
+            || nodes.iter().any(|node| node.is_of(member))
+    };
+    let name = |member: &Member| match member.name.as_str() {
+        "" => member.id.to_string(),
+        name => name.to_owned(),
+    };
+    let voters = list.iter().filter(|member| !member.is_learner);
+    voters.filter(|member| !here(member)).map(name).collect()
+}
+
+fn report(outcome: &Outcome) -> Option<&HealthReport> {
+    match &outcome.result {
+        Ok(Report::Health(report)) => Some(report),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn row(node: &Node, outcome: Option<&Outcome>) -> HealthRow {
+    let mut row = HealthRow {
+        node: node.name.clone(),
+        member: match &node.etcd {
+            Etcd::Found(target) => Some(target.member_name.clone()),
+            Etcd::Absent { .. } | Etcd::Unknown { .. } | Etcd::External { .. } => None,
+        },
+        member_id: None,
+        healthy: false,
+        read_us: None,
+        alarms: Vec::new(),
+        problem: None,
+    };
+    match outcome.map(|outcome| &outcome.result) {
+        Some(Ok(Report::Health(report))) => fill(&mut row, report),
+        Some(Ok(_)) => {
+            row.problem = Some(problem(
+                "failed",
+                "the answer was to another question",
+                None,
+            ));
+        }
+        Some(Err(error)) => {
+            let detail = match (&node.etcd, error.kind) {
+                (Etcd::Absent { why }, RunErrorKind::NoEtcd) => why,
+                _ => &error.message,
+            };
+            row.problem = Some(problem(
+                run_error_word(error),
+                detail,
+                error.hint.as_deref(),
+            ));
+        }
+        None => {
+            let why = match &node.etcd {
+                Etcd::Absent { why } | Etcd::Unknown { why, .. } => why,
+                Etcd::Found(_) | Etcd::External { .. } => "it was not asked",
+            };
+            row.problem = Some(problem("no answer", why, None));
+        }
+    }
+    row
+}
+
+fn fill(row: &mut HealthRow, report: &HealthReport) {
+    row.member_id = report.member_id.map(|id| id.to_string());
+    row.read_us = report.read_us.ok().copied();
+    // An alarm is the whole cluster's matter, but the row is about one member: that of another is not its fault.
+    row.alarms = report
+        .alarms
+        .ok()
+        .into_iter()
+        .flatten()
+        .filter(|alarm| report.member_id.is_none_or(|id| alarm.member_id == id))
+        .map(|alarm| alarm_word(alarm.alarm).to_owned())
+        .collect();
+    if let Some(failure) = report.read_us.failure().or(report.alarms.failure()) {
+        row.problem = Some(problem(
+            failure_word(failure.kind),
+            &failure.message,
+            failure.hint.as_deref(),
+        ));
+    }
+    row.healthy = row.problem.is_none() && row.alarms.is_empty();
+}
+
+fn problem(short: &str, detail: &str, hint: Option<&str>) -> Problem {
+    Problem {
+        short: short.to_owned(),
+        detail: detail.to_owned(),
+        hint: hint.map(str::to_owned),
+    }
+}
+
+fn verdict(rows: &[HealthRow], outcomes: &[Outcome]) -> VerdictWord {
+    let reports = || outcomes.iter().filter_map(report);
+    let corrupt = reports()
+        .filter_map(|report| report.alarms.ok())
+        .flatten()
+        .any(|alarm| alarm.alarm == AlarmKind::Corrupt);
+    // A member that told its id, or that said there is no quorum, was reached.
+    let reached = |report: &HealthReport| {
+        report.member_id.is_some()
+            || report.read_us.ok().is_some()
+            || report
+                .read_us
+                .failure()
+                .is_some_and(|failure| failure.kind == FailureKind::NoQuorum)
+    };
+    let read = rows.iter().any(|row| row.read_us.is_some());
+    if corrupt {
+        VerdictWord::Damaged
+    } else if read {
+        let alarmed = reports()
+            .filter_map(|report| report.alarms.ok())
+            .any(|alarms| !alarms.is_empty());
+        if rows.iter().all(|row| row.healthy) && !alarmed {
+            VerdictWord::Healthy
+        } else {
+            VerdictWord::Degraded
+        }
+    } else if reports().any(reached) {
+        VerdictWord::QuorumLost
+    } else {
+        VerdictWord::NothingReached
+    }
+}
+
+fn summary(verdict: VerdictWord, rows: &[HealthRow], scope: Scope, elsewhere: &[String]) -> String {
+    let healthy = rows.iter().filter(|row| row.healthy).count();
+    let asked = if scope.is_all() { "" } else { " asked" };
+    let all = counted(rows.len() + elsewhere.len(), "member") + asked;
+    match verdict {
+        VerdictWord::Healthy => {
+            format!("healthy: {healthy} of {all} answer linearizable reads, no alarms")
+        }
+        VerdictWord::Degraded if !elsewhere.is_empty() => format!(
+            "degraded: {healthy} of {all} healthy, the quorum holds; on no control-plane node of the cluster: {}",
+            elsewhere.join(", ")
+        ),
+        VerdictWord::Degraded => format!("degraded: {healthy} of {all} healthy, the quorum holds"),
+        VerdictWord::QuorumLost if !scope.is_all() => format!(
+            "no quorum: none of {all} answers a linearizable read, and the others were not asked"
+        ),
+        VerdictWord::QuorumLost if rows.len() == 1 => {
+            "quorum lost: the member does not answer a linearizable read".to_owned()
+        }
+        VerdictWord::QuorumLost => {
+            format!("quorum lost: none of {all} answers a linearizable read")
+        }
+        VerdictWord::Damaged => {
+            format!("damaged: a CORRUPT alarm is raised, {healthy} of {all} healthy")
+        }
+        VerdictWord::NothingReached if rows.len() == 1 => {
+            "nothing reached: the member does not answer".to_owned()
+        }
+        VerdictWord::NothingReached => format!("nothing reached: none of {all} answers"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assess::fixtures::{Cluster, id};
+    use crate::via::Via;
+    use etcd_operations::failure::Answer;
+
+    fn answered(cluster: &Cluster, asked: usize, scope: Scope) -> Health {
+        let outcome = |number: u64| Outcome {
+            node: format!("cp-{number}"),
+            via: Some(Via::Job),
+            took: std::time::Duration::ZERO,
+            result: Ok(Report::Health(HealthReport {
+                member_id: Some(id(number)),
+                read_us: Answer::Ok(900),
+                alarms: Answer::Ok(Vec::new()),
+                members: cluster.members.clone(),
+            })),
+        };
+        let outcomes: Vec<Outcome> = (1..=asked as u64).map(outcome).collect();
+        judge(&cluster.nodes[..asked], &outcomes, scope)
+    }
+
+    #[test]
+    fn a_member_without_a_node_counts() {
+        let cluster = Cluster::of(3);
+        assert_eq!(
+            answered(&cluster, 3, Scope::All).verdict,
+            VerdictWord::Healthy
+        );
+        let health = answered(&cluster, 2, Scope::All);
+        assert_eq!(health.verdict, VerdictWord::Degraded);
+        assert!(
+            health
+                .summary
+                .starts_with("degraded: 2 of 3 members healthy")
+                && health.summary.ends_with(": cp-3"),
+            "{}",
+            health.summary
+        );
+    }
+
+    #[test]
+    fn of_some_nodes_only_what_was_asked_is_said() {
+        let health = answered(&Cluster::of(3), 1, Scope::Named);
+        assert_eq!(health.verdict, VerdictWord::Healthy);
+        assert!(
+            health.summary.contains("1 of 1 member asked"),
+            "{}",
+            health.summary
+        );
+    }
+}

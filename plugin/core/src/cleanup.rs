@@ -1,0 +1,371 @@
+//! Leftovers: what killed runs could not remove themselves, and parts of programs that nothing uses any more.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client};
+
+use crate::connection::{Connection, chain, clock};
+use crate::error::Error;
+use crate::owner::{OWNER_ANNOTATION, Process};
+use crate::runners::payload::{Parts, all_parts};
+use crate::runners::podspec::{APP, DEADLINE_ANNOTATION, RUN_LABEL};
+use crate::viewers;
+
+/// A pod whose deletion is not confirmed so long after its time is removed from the API alone.
+const STUCK_SECONDS: i64 = 60;
+
+/// For so long after a part was brought its first Jobs may be on their way: only `cleanup` removes it then.
+const YOUNG_SECONDS: i64 = 600;
+
+/// What a cleanup removed, and what it left alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cleaned {
+    /// Jobs and Pods of runs that are over, as `job/NAME` and `pod/NAME`.
+    pub removed: Vec<String>,
+    /// ConfigMaps with a program, as `configmap/NAME`.
+    pub programs: Vec<String>,
+    /// Jobs and Pods of runs that still go on, with who runs them.
+    pub in_use: Vec<String>,
+}
+
+/// Removes leftovers: Jobs and Pods of runs that are over, and the carried program where no Job or CronJob refers to
+/// it. With `dry_run` it only says what it would remove.
+///
+/// # Errors
+/// What the apiserver says.
+pub(crate) async fn clean_up(connection: &Connection, dry_run: bool) -> Result<Cleaned, Error> {
+    let (client, namespace) = (&connection.control, &connection.namespace);
+    let failed = |error: kube::Error| {
+        Error::failed(format!(
+            "cleaning up in the namespace {namespace}: {}",
+            chain(&error)
+        ))
+    };
+    let mut cleaned = dead_runs(client, namespace, dry_run)
+        .await
+        .map_err(failed)?;
+    // After the dead Jobs are gone they refer to nothing.
+    let gone: Vec<_> = cleaned
+        .removed
+        .iter()
+        .filter_map(|name| name.strip_prefix("job/"))
+        .map(str::to_owned)
+        .collect();
+    let unused = unused_parts(client, namespace, &gone)
+        .await
+        .map_err(failed)?;
+    let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    for name in unused.into_keys() {
+        if !dry_run {
+            ignore_missing(api.delete(&name, &DeleteParams::default()).await).map_err(failed)?;
+        }
+        cleaned.programs.push(format!("configmap/{name}"));
+    }
+    Ok(cleaned)
+}
+
+/// Removes what dead runs left; errors are for the next time.
+pub(crate) async fn remove_dead_runs(client: &Client, namespace: &str) -> Vec<String> {
+    dead_runs(client, namespace, false)
+        .await
+        .map(|cleaned| cleaned.removed)
+        .unwrap_or_default()
+}
+
+/// Removes the parts of other versions than `keep` that nothing refers to and nobody has just brought; errors are for
+/// the next time.
+pub(crate) async fn remove_old_parts(
+    client: &Client,
+    namespace: &str,
+    keep: &[String],
+) -> Vec<String> {
+    let Ok(unused) = unused_parts(client, namespace, &[]).await else {
+        return Vec::new();
+    };
+    let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    let now = clock::ahead(client).await.map(clock::now);
+    let mut removed = Vec::new();
+    for (name, brought) in unused {
+        if keep.contains(&name) || is_young(brought, now) {
+            continue;
+        }
+        if api.delete(&name, &DeleteParams::default()).await.is_ok() {
+            removed.push(name);
+        }
+    }
+    removed
+}
+
+/// Whether somebody may be about to use a part. Without a clock everything is young.
+fn is_young(brought: Option<Timestamp>, now: Option<Timestamp>) -> bool {
+    let age = now
+        .zip(brought)
+        .map(|(now, brought)| now.as_second() - brought.as_second());
+    age.is_none_or(|age| age < YOUNG_SECONDS)
+}
+
+async fn dead_runs(client: &Client, namespace: &str, dry_run: bool) -> kube::Result<Cleaned> {
+    let jobs = Api::<Job>::namespaced(client.clone(), namespace);
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    // Only what a run of the plugin made has its run's label; scheduled Jobs are their CronJob's.
+    let params = ListParams::default()
+        .labels(&format!("app.kubernetes.io/name={APP},{RUN_LABEL}"))
+        .match_any();
+    let (job_list, pod_list) =
+        futures::try_join!(jobs.list_metadata(&params), pods.list_metadata(&params))?;
+    let delete = DeleteParams::background().grace_period(0);
+    // Without the apiserver's clock nobody's time is up.
+    let now = clock::ahead(client).await.map(clock::now);
+    let mut cleaned = Cleaned::default();
+    for meta in job_list.items.into_iter().map(|item| item.metadata) {
+        let name = meta.name.clone().unwrap_or_default();
+        if !is_dead(&meta, now) {
+            cleaned.in_use.push(in_use("job", &name, &meta));
+            continue;
+        }
+        if !dry_run {
+            ignore_missing(jobs.delete(&name, &delete).await)?;
+        }
+        cleaned.removed.push(format!("job/{name}"));
+    }
+    for meta in pod_list.items.into_iter().map(|item| item.metadata) {
+        let name = meta.name.clone().unwrap_or_default();
+        if let Some(deleted) = &meta.deletion_timestamp {
+            // It goes by itself, unless its kubelet is dead and never confirms that.
+            if now.is_none_or(|now| now.as_second() - deleted.0.as_second() < STUCK_SECONDS) {
+                continue;
+            }
+        } else if meta
+            .owner_references
+            .iter()
+            .flatten()
+            .any(|owner| owner.kind == "Job")
+        {
+            // It goes with its Job.
+            continue;
+        } else if !is_dead(&meta, now) {
+            cleaned.in_use.push(in_use("pod", &name, &meta));
+            continue;
+        }
+        if !dry_run {
+            ignore_missing(pods.delete(&name, &delete).await)?;
+        }
+        cleaned.removed.push(format!("pod/{name}"));
+    }
+    Ok(cleaned)
+}
+
+/// Whether the run an object belongs to is over for certain: its process has ended on this machine, or its time is up
+/// wherever it ran.
+fn is_dead(meta: &ObjectMeta, now: Option<Timestamp>) -> bool {
+    let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
+    match Process::of(meta.annotations.as_ref()) {
+        Some(process) if process.is_this() => return false,
+        Some(process) if process.has_ended() => return true,
+        Some(_) | None => {}
+    }
+    let deadline: Option<i64> =
+        annotation(DEADLINE_ANNOTATION).and_then(|seconds| seconds.parse().ok());
+    let created = meta.creation_timestamp.as_ref();
+    let age = now
+        .zip(created)
+        .map(|(now, created)| now.as_second() - created.0.as_second());
+    deadline
+        .zip(age)
+        .is_some_and(|(deadline, age)| age > deadline)
+}
+
+fn in_use(kind: &str, name: &str, meta: &ObjectMeta) -> String {
+    let owner = meta
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(OWNER_ANNOTATION));
+    let owner = owner.map_or("somebody", String::as_str);
+    format!("{kind}/{name} of {owner}")
+}
+
+/// The carried parts that no Job (but those that are gone), Pod or CronJob refers to.
+async fn unused_parts(
+    client: &Client,
+    namespace: &str,
+    gone_jobs: &[String],
+) -> kube::Result<Parts> {
+    let all = ListParams::default();
+    let jobs = Api::<Job>::namespaced(client.clone(), namespace);
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={APP}"));
+    let cron_jobs = Api::<CronJob>::namespaced(client.clone(), namespace);
+    // Not from the cache: a Job made a moment ago counts.
+    let present = all_parts(client, namespace).await?;
+    let Some(mut used) = of_viewers(client, namespace).await else {
+        return Ok(Parts::new());
+    };
+    let (jobs, cron_jobs, pods) =
+        futures::try_join!(jobs.list(&all), cron_jobs.list(&all), pods.list(&ours))?;
+    // Those that are not a Job's; a Job's were just looked at, or go with it.
+    let alone = |pod: &Pod| pod.metadata.owner_references.is_none();
+    let pods = pods.items.into_iter().filter(alone);
+    used.extend(
+        pods.filter_map(|pod| pod.spec)
+            .flat_map(|spec| referred(&spec)),
+    );
+    for job in jobs.items {
+        if job
+            .metadata
+            .name
+            .as_ref()
+            .is_some_and(|name| gone_jobs.contains(name))
+        {
+            continue;
+        }
+        used.extend(
+            job.spec
+                .and_then(|spec| spec.template.spec)
+                .iter()
+                .flat_map(referred),
+        );
+    }
+    for cron_job in cron_jobs.items {
+        let template = cron_job.spec.and_then(|spec| spec.job_template.spec);
+        used.extend(
+            template
+                .and_then(|spec| spec.template.spec)
+                .iter()
+                .flat_map(referred),
+        );
+    }
+    Ok(present
+        .into_iter()
+        .filter(|(name, _)| !used.contains(name))
+        .collect())
+}
+
+/// The parts that viewers may run, by their policy. None: that cannot be told, so any part may be one.
+async fn of_viewers(client: &Client, namespace: &str) -> Option<BTreeSet<String>> {
+    let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone());
+    let name = viewers::policy_name(namespace);
+    let policy = match policies.get_metadata_opt(&name).await {
+        Ok(Some(policy)) => policy.metadata,
+        Ok(None) => return Some(BTreeSet::new()),
+        // A cluster that is too old for such policies does not know the path.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Some(BTreeSet::new()),
+        Err(error) => {
+            tracing::debug!(%error, "the viewers' policy was not read");
+            return None;
+        }
+    };
+    let annotations = policy.annotations.unwrap_or_default();
+    let program = annotations.get(viewers::PROGRAM_ANNOTATION)?;
+    Some(program.split(',').map(str::to_owned).collect())
+}
+
+/// The ConfigMaps a pod mounts.
+fn referred(spec: &PodSpec) -> Vec<String> {
+    let volumes = spec.volumes.iter().flatten();
+    volumes
+        .flat_map(|volume| {
+            let plain = volume.config_map.iter().map(|source| source.name.clone());
+            let projected = volume
+                .projected
+                .iter()
+                .flat_map(|projected| projected.sources.iter().flatten());
+            let projected =
+                projected.filter_map(|source| Some(source.config_map.as_ref()?.name.clone()));
+            plain.chain(projected).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn ignore_missing<T>(result: kube::Result<T>) -> kube::Result<()> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::owner::{Owner, PROCESS_ANNOTATION};
+    use serde_json::json;
+
+    /// An object of this process.
+    fn own(deadline: &str, created: &str) -> ObjectMeta {
+        let (_, process) = Owner::this().process_annotation().unwrap();
+        meta(Some(&process), deadline, created)
+    }
+
+    fn meta(process: Option<&str>, deadline: &str, created: &str) -> ObjectMeta {
+        let mut annotations = json!({
+            OWNER_ANNOTATION: Owner::this().name, DEADLINE_ANNOTATION: deadline,
+        });
+        if let Some(process) = process {
+            annotations[PROCESS_ANNOTATION] = process.into();
+        }
+        let meta = json!({"annotations": annotations, "creationTimestamp": created});
+        serde_json::from_value(meta).unwrap()
+    }
+
+    #[test]
+    fn a_run_is_dead_when_its_process_or_its_time_is_over() {
+        let now: Option<Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
+        let (old, young) = ("2026-11-21T10:00:00Z", "2026-11-21T14:59:00Z");
+        assert!(
+            !is_dead(&own("50", old), now),
+            "whatever the clocks say, this run goes on"
+        );
+        let (_, process) = Owner::this().process_annotation().unwrap();
+        let mut dead: serde_json::Value = serde_json::from_str(&process).unwrap();
+        (dead["token"], dead["pid"]) = ("other".into(), 4_194_999.into());
+        assert!(is_dead(&meta(Some(&dead.to_string()), "90", young), now));
+        assert!(!is_dead(&ObjectMeta::default(), now), "unknown is not dead");
+    }
+
+    #[test]
+    fn a_run_of_a_machine_of_the_same_name_ends_with_its_time() {
+        let now: Option<Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
+        let (old, young) = ("2026-11-21T10:00:00Z", "2026-11-21T14:59:00Z");
+        let (_, process) = Owner::this().process_annotation().unwrap();
+        let mut other: serde_json::Value = serde_json::from_str(&process).unwrap();
+        (other["token"], other["pid"]) = ("other".into(), 4_194_999.into());
+        other["place"]["boot"] = "another".into();
+        other["place"]["machine"] = "another".into();
+        // The last is of a release that told no process, or told it in other words.
+        for process in [Some(other.to_string()), None, Some("another/1".to_owned())] {
+            let meta = |deadline, created| meta(process.as_deref(), deadline, created);
+            assert!(!is_dead(&meta("50", old), None), "{process:?}");
+            assert!(!is_dead(&meta("70", young), now), "{process:?}");
+            assert!(is_dead(&meta("50", young), now), "{process:?}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_may_be_about_to_use_is_young() {
+        let at = |time: &str| time.parse::<Timestamp>().ok();
+        let now = at("2026-11-21T15:00:00Z");
+        assert!(is_young(at("2026-11-21T14:59:00Z"), now));
+        assert!(!is_young(at("2026-11-21T14:40:00Z"), now));
+        assert!(
+            is_young(at("2026-11-21T14:40:00Z"), None),
+            "without a clock nobody knows"
+        );
+    }
+
+    #[test]
+    fn parts_that_a_pod_mounts_are_seen() {
+        let spec: PodSpec = serde_json::from_value(json!({"containers": [], "volumes": [
+            {"name": "a", "configMap": {"name": "one"}},
+            {"name": "b", "projected": {"sources": [{"configMap": {"name": "two"}}, {"secret": {"name": "no"}}]}},
+        ]}))
+        .unwrap();
+        assert_eq!(referred(&spec), ["one", "two"]);
+    }
+}

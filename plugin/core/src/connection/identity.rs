@@ -1,0 +1,76 @@
+//! Which cluster a kubeconfig means, told without asking it.
+
+use sha2::{Digest, Sha256};
+
+use super::kubeconfig;
+use crate::connection::options::ConnectionOptions;
+use crate::error::Error;
+use crate::host_name::{HostName, NotAHostName};
+use etcd_operations::transfer::hex;
+
+/// A cluster: its server, and who signed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterIdentity {
+    /// The server's address as configured.
+    pub server: String,
+    /// The certificates of the authorities, as they are encoded.
+    pub ca: Vec<Vec<u8>>,
+}
+
+impl ClusterIdentity {
+    pub(super) fn of(config: &kube::Config) -> Self {
+        Self {
+            server: config.cluster_url.to_string(),
+            ca: config.root_cert.clone().unwrap_or_default(),
+        }
+    }
+
+    /// What no other cluster has: hexadecimal digits.
+    pub fn key(&self) -> String {
+        let mut sha = Sha256::new();
+        sha.update(self.server.as_bytes());
+        for certificate in &self.ca {
+            sha.update([0]);
+            sha.update(certificate);
+        }
+        hex(&sha.finalize()[..16])
+    }
+
+    /// The host of the server's address.
+    ///
+    /// # Errors
+    /// When it is no host name.
+    pub fn host(&self) -> Result<HostName, NotAHostName> {
+        HostName::of_url(&self.server)
+    }
+}
+
+/// Which cluster the flags and the kubeconfig mean.
+///
+/// # Errors
+/// As reading the kubeconfig.
+pub fn identity(args: &ConnectionOptions) -> Result<ClusterIdentity, Error> {
+    let loaded = kubeconfig::load(args)?;
+    Ok(ClusterIdentity::of(&loaded.config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_host_is_what_ssh_takes() {
+        for (server, host) in [
+            ("https://10.0.0.9:6443/", "10.0.0.9"),
+            ("https://[fd00::1]:6443/", "fd00::1"),
+            ("https://api.example.com/clusters/x", "api.example.com"),
+        ] {
+            let cluster = ClusterIdentity {
+                server: server.into(),
+                ca: Vec::new(),
+            };
+            assert_eq!(cluster.host().unwrap().as_str(), host);
+            assert_eq!(cluster.key().len(), 32);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How far a plan is, by the journals of its hosts.
+
+use std::collections::BTreeMap;
+
+use etcd_operations::host::PlanOnHost;
+use etcd_operations::plan::{Action, Plan, StepState};
+
+/// How far a plan is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanState {
+    /// The plan.
+    pub plan: Plan,
+    /// How far each step is that has begun.
+    pub steps: BTreeMap<u32, StepState>,
+    /// Whether it has begun somewhere and not ended there.
+    pub unfinished: bool,
+    /// On which hosts a step is being done right now.
+    pub busy: Vec<String>,
+    /// What it put aside and is there no more, each with its host: `m1: /var/lib/…`.
+    pub gone: Vec<String>,
+    /// The manifests that somebody else has written to since, each with its host.
+    pub changed: Vec<String>,
+}
+
+impl PlanState {
+    /// By what a host says of it.
+    pub fn of(node: &str, host: &PlanOnHost) -> Self {
+        let mut state = Self {
+            plan: host.plan.clone(),
+            steps: BTreeMap::new(),
+            unfinished: false,
+            busy: Vec::new(),
+            gone: Vec::new(),
+            changed: Vec::new(),
+        };
+        state.and(node, host);
+        state
+    }
+
+    /// With what another host says of it.
+    pub fn and(&mut self, node: &str, host: &PlanOnHost) {
+        let steps = host.steps.iter();
+        self.steps
+            .extend(steps.map(|step| (step.number, step.state.clone())));
+        self.unfinished |= host.unfinished;
+        self.busy.extend(host.busy.then(|| node.to_owned()));
+        let gone = host.gone.iter();
+        self.gone
+            .extend(gone.map(|path| format!("{node}: {}", path.display())));
+        let changed = host.changed.iter();
+        self.changed
+            .extend(changed.map(|path| format!("{node}: {}", path.display())));
+    }
+
+    /// Whether every step is done.
+    pub fn is_done(&self) -> bool {
+        self.plan
+            .steps()
+            .all(|step| matches!(self.steps.get(&step.number), Some(StepState::Done { .. })))
+    }
+
+    /// Whether taking it back puts data out of service: what was written to a restored database that has taken the place of
+    /// the one before.
+    pub fn undo_loses_data(&self) -> bool {
+        self.plan.steps().any(|step| {
+            let restored = matches!(step.action, Action::SwapData { restored: true, .. });
+            restored && matches!(self.steps.get(&step.number), Some(StepState::Done { .. }))
+        })
+    }
+
+    /// Whether somebody has begun to take it back.
+    pub fn is_back(&self) -> bool {
+        self.steps.values().any(StepState::is_back)
+    }
+}

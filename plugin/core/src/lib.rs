@@ -1,0 +1,34 @@
+//! The library under `kubectl etcd`: it finds a cluster's control-plane nodes and their etcd, brings operations to them and
+//! judges what comes back.
+//!
+//! It never prints, asks or reads arguments; what is going on goes to a [`outcome::NoticeSink`]. Data goes one way:
+//! connection, discovery or inventory, session, runner, outcome, assessment.
+
+pub mod assess;
+pub mod carried;
+pub mod clean;
+pub mod cleanup;
+pub mod connection;
+pub mod created;
+pub mod discovery;
+pub mod error;
+#[cfg(test)]
+mod fake;
+pub mod format;
+pub mod host_name;
+pub mod lead;
+pub mod lease;
+mod lines;
+pub mod masters;
+pub mod names;
+pub mod outcome;
+mod owner;
+mod rights;
+pub mod runners;
+pub mod schedule;
+pub mod session;
+pub mod spool;
+pub mod ssh;
+mod user_cache;
+pub mod via;
+pub mod viewers;

@@ -1,0 +1,279 @@
+//! One operation on one node by a Job or a bare Pod: create, wait for its kubelet, read the report.
+
+mod heard;
+mod waiting;
+
+use std::time::Duration;
+
+use etcd_operations::operation::Assignment;
+use etcd_operations::report::Report;
+use etcd_operations::wire::Progress;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::PostParams;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+pub(crate) use heard::Heard;
+use waiting::Waiting;
+
+use super::output::{self, NoReport};
+use super::podspec::{self, Run};
+use super::program::Program;
+use super::trouble::{Ending, api_error, electing, ending};
+use super::watching::Seen;
+use crate::connection::Connection;
+use crate::created::{Created, Object};
+use crate::outcome::{RunError, RunErrorKind};
+
+/// How long the request to create may take. An apiserver that has lost its etcd keeps it for longer; one whose etcd is being
+/// defragmented or has a slow disk answers after some seconds.
+const CREATE_LIMIT: Duration = Duration::from_secs(12);
+/// After which it is sent again.
+const CREATE_TRY_LIMIT: Duration = Duration::from_secs(2);
+/// While etcd elects a leader requests fail: how often they are tried again, and after which pause.
+const CREATE_TRIES: u32 = 4;
+const CREATE_PAUSE: Duration = Duration::from_millis(400);
+/// A deleted pod, or an ended one, may still be told about in order: how long to wait for its last state.
+const LAST_STATE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Job or Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Job,
+    Pod,
+}
+
+/// Everything one launch needs.
+pub(crate) struct Launch<'a> {
+    pub connection: &'a Connection,
+    pub created: &'a Created,
+    pub program: &'a Program,
+    pub run: &'a Run,
+    pub heard: &'a Heard,
+    pub kind: Kind,
+    /// Whether a bare Pod may be tried where the Job gets none.
+    pub(crate) replaceable: bool,
+    /// How long the operation itself may take, from the start of its container.
+    pub limit: Duration,
+}
+
+/// An operation that has reported. Its pod may still be there, with what it holds; the object is removed with
+/// [`Created::remove`].
+pub(crate) struct Launched {
+    pub report: Report,
+    pub object: Object,
+}
+
+/// An operation whose container has started.
+pub(crate) struct Started {
+    pub object: Object,
+    pub pod: String,
+    seen: watch::Receiver<Seen>,
+}
+
+impl Launch<'_> {
+    /// Runs the assignment to its report. On an error everything that was created is removed again.
+    pub(crate) async fn to_report(
+        &self,
+        assignment: &Assignment,
+        seen: watch::Receiver<Seen>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Launched, RunError> {
+        let started = self.start(assignment, seen).await?;
+        match self.report(&started, progress).await {
+            Ok(report) => Ok(Launched {
+                report,
+                object: started.object,
+            }),
+            Err(error) => {
+                self.created.remove(&started.object).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs the assignment until its container has started. On an error everything is removed again.
+    pub(crate) async fn start(
+        &self,
+        assignment: &Assignment,
+        mut seen: watch::Receiver<Seen>,
+    ) -> Result<Started, RunError> {
+        let object = self.create(assignment).await?;
+        let waiting = Waiting::new(self, &assignment.target, &object);
+        match waiting.until_started(&mut seen).await {
+            Ok(pod) => Ok(Started { object, pod, seen }),
+            Err((error, pod)) => {
+                self.created.remove(&object).await;
+                let silent = matches!(
+                    error.kind,
+                    RunErrorKind::NodeDown | RunErrorKind::KubeletSilent
+                );
+                if let Some(pod) = pod.filter(|_| silent) {
+                    // Its kubelet will not confirm the deletion, and the pod would stay for as long as the node is off.
+                    self.created.remove(&Object::Pod(pod)).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn create(&self, assignment: &Assignment) -> Result<Object, RunError> {
+        let name = podspec::name(self.run, &assignment.operation, &assignment.target.node);
+        let client = self.connection.stream.clone();
+        let namespace = &self.connection.namespace;
+        let params = PostParams::default();
+        let (object, doing) = match self.kind {
+            Kind::Job => (Object::Job(name), "creating the Job"),
+            Kind::Pod => (Object::Pod(name), "creating the Pod"),
+        };
+        self.created.add(object.clone());
+        let create = || async {
+            match self.kind {
+                Kind::Job => {
+                    let job = podspec::job(self.run, assignment, self.program);
+                    Api::<Job>::namespaced(client.clone(), namespace)
+                        .create(&params, &job)
+                        .await
+                        .map(drop)
+                }
+                Kind::Pod => {
+                    let pod = podspec::pod(self.run, assignment, self.program);
+                    Api::<Pod>::namespaced(client.clone(), namespace)
+                        .create(&params, &pod)
+                        .await
+                        .map(drop)
+                }
+            }
+        };
+        let request = async {
+            let mut tries = 1;
+            loop {
+                // A request on its way while the leader was lost is never answered; the next one is.
+                let Ok(ended) = timeout(CREATE_TRY_LIMIT, create()).await else {
+                    tries += 1;
+                    continue;
+                };
+                match ended {
+                    // The names are ours: a try whose answer was lost has done it.
+                    Err(kube::Error::Api(status)) if tries > 1 && status.is_already_exists() => {
+                        return Ok(());
+                    }
+                    Err(error) if tries < CREATE_TRIES && electing(&error) => {
+                        tries += 1;
+                        sleep(CREATE_PAUSE).await;
+                    }
+                    ended => return ended,
+                }
+            }
+        };
+        match timeout(CREATE_LIMIT, request).await {
+            Ok(Ok(())) => {
+                tracing::debug!(?object, "created");
+                Ok(object)
+            }
+            Ok(Err(error)) => {
+                if matches!(&error, kube::Error::Api(status) if status.code < 500) {
+                    // Refused for certain: there is nothing to remove.
+                    self.created.forget(&object);
+                } else {
+                    self.created.remove(&object).await;
+                }
+                Err(api_error(doing, &error))
+            }
+            Err(_) => Err(RunError::new(
+                RunErrorKind::EtcdLost,
+                format!("{doing}: the apiserver takes the request and does not answer it"),
+            )),
+        }
+    }
+
+    /// Follows a started operation to its report. The object stays.
+    pub(crate) async fn report(
+        &self,
+        started: &Started,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Report, RunError> {
+        match timeout(self.limit, self.to_the_end(started, progress)).await {
+            Ok(ended) => ended.inspect(|report| self.heard.reported(report)),
+            Err(_) => Err(RunError::new(
+                RunErrorKind::TimedOut,
+                format!("no report within {} s", self.limit.as_secs()),
+            )
+            .hint("give it longer with --timeout")),
+        }
+    }
+
+    async fn to_the_end(
+        &self,
+        started: &Started,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Report, RunError> {
+        let pods = Api::namespaced(self.connection.stream.clone(), &self.connection.namespace);
+        loop {
+            let NoReport { last_output } =
+                match output::report(&pods, &started.pod, progress).await? {
+                    Ok(report) => return Ok(report),
+                    Err(no_report) => no_report,
+                };
+            match started.ending().await {
+                // The log of a container that is just starting, or just removed, ends with the kubelet's excuse.
+                None => tracing::debug!(?last_output, "the log ended before its program"),
+                Some(ending) => {
+                    // The program leaves its last line where kubelet keeps it.
+                    let left = ending.message.as_deref().and_then(output::last_line);
+                    return left.unwrap_or_else(|| Err(without_report(&ending, last_output)));
+                }
+            }
+        }
+    }
+}
+
+impl Started {
+    /// How the container ended; none when it has not.
+    async fn ending(&self) -> Option<Ending> {
+        let mut seen = self.seen.clone();
+        let ended = timeout(LAST_STATE_LIMIT, async {
+            loop {
+                match &*seen.borrow_and_update() {
+                    Seen::Pod(pod) => {
+                        if let Some(ending) = ending(pod) {
+                            return ending;
+                        }
+                    }
+                    Seen::Gone | Seen::Refused(_) => return Ending::unknown(),
+                    Seen::Nothing => {}
+                }
+                if seen.changed().await.is_err() {
+                    return Ending::unknown();
+                }
+            }
+        });
+        ended.await.ok()
+    }
+}
+
+fn without_report(ending: &Ending, last_output: Option<String>) -> RunError {
+    let how = ending.to_string();
+    // FallbackToLogsOnError repeats the output in the termination message.
+    let output = last_output
+        .filter(|output| !how.contains(output.as_str()))
+        .map(|output| format!(": {output}"))
+        .unwrap_or_default();
+    RunError::new(
+        RunErrorKind::Lost,
+        format!("the job's program ended without a report ({how}){output}"),
+    )
+}
+
+fn lost(node: &str) -> RunError {
+    RunError::new(
+        RunErrorKind::Lost,
+        format!("the job's pod on {node} was lost sight of"),
+    )
+}
+
+#[cfg(test)]
+#[path = "launch/tests.rs"]
+mod tests;

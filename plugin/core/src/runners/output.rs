@@ -1,0 +1,218 @@
+//! Reading what a job prints: the report is taken the moment it is printed, not when the Job is complete.
+
+use std::time::Duration;
+
+use etcd_operations::report::Report;
+use etcd_operations::wire::{Event, Line, LineError, Progress};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::LogParams;
+use tokio::io::AsyncRead;
+use tokio::time::Instant;
+use tokio_util::compat::FuturesAsyncReadCompatExt;
+
+use super::podspec::CONTAINER;
+use crate::connection::Refusals;
+use crate::lines::{Lines, LinesError};
+use crate::outcome::{RunError, RunErrorKind};
+
+/// The pause before the log is asked for again, times how often it was in vain; and the longest.
+const PAUSE: Duration = Duration::from_millis(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// For so long the log may be out of reach: an apiserver that was killed is back after a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How much of foreign output is kept for the message.
+const KEPT_CHARS: usize = 300;
+
+/// Follows the container's output until its report or failure; none when it ended without either.
+///
+/// # Errors
+/// The operation's own failure; a report of another version; a log that cannot be read.
+pub async fn report(
+    pods: &Api<Pod>,
+    pod: &str,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Result<Report, NoReport>, RunError> {
+    let (mut refused, mut since) = (0, Instant::now());
+    let mut refusals = Refusals::default();
+    let client = pods.clone().into_client();
+    loop {
+        let begun = Instant::now();
+        match follow(pods, pod, progress).await {
+            Ok(ended) => return ended,
+            Err(error) => {
+                if begun.elapsed() > LONGEST_PAUSE {
+                    // It was read for a while before this.
+                    (refused, since) = (0, Instant::now());
+                }
+                // "container is waiting to start", or the connection broke: the log begins anew with the next request,
+                // so nothing is lost.
+                refused += 1;
+                let gone = matches!(&error, kube::Error::Api(status) if status.code == 404);
+                let lasting = gone || refusals.believed(&client, &error).await;
+                if lasting || since.elapsed() >= PATIENCE {
+                    return Err(super::trouble::api_error(
+                        "reading the job's output",
+                        &error,
+                    ));
+                }
+                tracing::debug!(%error, pod, "log not readable");
+                tokio::time::sleep((PAUSE * refused).min(LONGEST_PAUSE)).await;
+            }
+        }
+    }
+}
+
+/// A container that ended without a report, and the last it printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoReport {
+    /// The last line that it printed.
+    pub last_output: Option<String>,
+}
+
+async fn follow(
+    pods: &Api<Pod>,
+    pod: &str,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> kube::Result<Result<Result<Report, NoReport>, RunError>> {
+    let params = LogParams {
+        container: Some(CONTAINER.into()),
+        follow: true,
+        ..LogParams::default()
+    };
+    let log = pods.log_stream(pod, &params).await?;
+    tracing::debug!(pod, "reading the log");
+    read(log.compat(), progress).await
+}
+
+/// What a log says up to its report.
+async fn read(
+    log: impl AsyncRead + Unpin,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> kube::Result<Result<Result<Report, NoReport>, RunError>> {
+    let mut lines = Lines::new(log);
+    let mut last_output = None;
+    loop {
+        let line = match lines.next().await {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(Ok(Err(NoReport { last_output }))),
+            Err(LinesError::Io(error)) => return Err(kube::Error::ReadEvents(error)),
+            // Asked again it would be the same.
+            Err(error @ LinesError::TooLong) => {
+                let message = format!("the job's output has {error}");
+                return Ok(Err(RunError::new(RunErrorKind::Lost, message)));
+            }
+        };
+        match said(&line) {
+            Said::Progress(step) => progress(step),
+            Said::Report(report) => return Ok(Ok(Ok(*report))),
+            Said::Failed(error) => return Ok(Err(error)),
+            Said::Foreign(text) => last_output = Some(text),
+            Said::Nothing => {}
+        }
+    }
+}
+
+/// The report or failure in what a program left as its last words; none when it is something else.
+pub(crate) fn last_line(text: &str) -> Option<Result<Report, RunError>> {
+    match said(text.lines().next_back()?) {
+        Said::Report(report) => Some(Ok(*report)),
+        Said::Failed(error) => Some(Err(error)),
+        Said::Progress(_) | Said::Foreign(_) | Said::Nothing => None,
+    }
+}
+
+/// What one line says.
+#[derive(Debug, Clone, PartialEq)]
+enum Said {
+    Progress(Progress),
+    Report(Box<Report>),
+    Failed(RunError),
+    /// Something else printed it: the loader, the runtime, a panic.
+    Foreign(String),
+    Nothing,
+}
+
+fn said(line: &str) -> Said {
+    match Line::parse(line) {
+        Ok(line) => match line.event {
+            Event::Progress(progress) => Said::Progress(progress),
+            Event::Report { report } => Said::Report(Box::new(report)),
+            Event::Failed { failure } => Said::Failed(failure.into()),
+            Event::Unknown => Said::Nothing,
+        },
+        Err(LineError::Foreign { text }) if text.trim().is_empty() => Said::Nothing,
+        Err(LineError::Foreign { text }) => Said::Foreign(text.chars().take(KEPT_CHARS).collect()),
+        Err(error @ LineError::OtherVersion { .. }) => {
+            Said::Failed(RunError::new(RunErrorKind::OtherVersion, error.to_string()))
+        }
+        Err(LineError::Malformed(cause)) => Said::Failed(RunError::new(
+            RunErrorKind::Lost,
+            format!("the job's report cannot be understood: {cause}"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etcd_operations::failure::{Failure, FailureKind};
+
+    fn line(event: Event) -> String {
+        serde_json::to_string(&Line::new(event)).unwrap()
+    }
+
+    #[test]
+    fn each_kind_of_line_is_told_apart() {
+        let failure = Failure::new(FailureKind::NoQuorum, "no leader");
+        let failed = said(&line(Event::Failed { failure }));
+        let Said::Failed(error) = failed else {
+            panic!("{failed:?}")
+        };
+        assert_eq!(
+            error.kind,
+            RunErrorKind::OperationFailed(FailureKind::NoQuorum)
+        );
+        assert_eq!(
+            said("loader: out of memory"),
+            Said::Foreign("loader: out of memory".into())
+        );
+        assert_eq!(said(""), Said::Nothing);
+        let Said::Failed(error) = said(r#"{"version":99,"event":{"type":"report"}}"#) else {
+            panic!()
+        };
+        assert_eq!(error.kind, RunErrorKind::OtherVersion);
+        assert!(error.message.contains("update the plugin"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_log_without_line_ends_is_given_up() {
+        let endless = crate::lines::tests::Endless(std::sync::Arc::default());
+        let error = read(endless, &mut |_| ()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind, RunErrorKind::Lost);
+        let error = crate::outcome::run_error("cp-1", &error);
+        assert!(
+            error.message.starts_with("cp-1: ") && error.message.contains("16 MiB"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_log_is_read_up_to_its_report() {
+        let failure = Failure::new(FailureKind::NoQuorum, "no leader");
+        let text = format!("loader: hello\n\n{}\nmore", line(Event::Failed { failure }));
+        let error = read(text.as_bytes(), &mut |_| ())
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(error.message, "no leader");
+        let silent = read(&b"out of memory\n"[..], &mut |_| ())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            silent.unwrap_err().last_output.as_deref(),
+            Some("out of memory")
+        );
+    }
+}

@@ -1,0 +1,556 @@
+//! Finding the apiserver, or doing without it.
+
+use std::sync::{Mutex, Once};
+use std::time::Duration;
+
+use etcd_operations::target::Target;
+use tokio::sync::OnceCell;
+
+use super::namespace::{self, Located};
+use super::options::FleetOptions;
+use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
+use crate::connection::ConnectionOptions;
+use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
+use crate::created::Created;
+use crate::discovery::{ApiView, Discovered, Etcd, LeftAlone, discover};
+use crate::error::Error;
+use crate::masters;
+use crate::masters::reach::{Reached, ReachedHost, Unreached};
+use crate::owner::Owner;
+use crate::runners::launch::Heard;
+use crate::runners::program::Program;
+use crate::runners::{local, payload};
+use crate::via::Via;
+
+/// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: it has two checks of etcd, one after
+/// another, and each takes 2 s then (4.0 s were measured). An apiserver in order answers at once.
+const READYZ_AFTER: Duration = Duration::from_millis(4500);
+/// How long etcd may fail while the cache still answers: an election is over by then.
+const ELECTION_LIMIT: Duration = Duration::from_secs(4);
+/// The pause before `/readyz` is asked again.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// What the apiserver answered.
+struct Found {
+    nodes: Vec<Node>,
+    left_alone: Vec<LeftAlone>,
+    located: Result<Located, Error>,
+}
+
+impl Session {
+    /// Finds the way to the nodes: through the apiserver, or on this host when there is none to use.
+    ///
+    /// What is created later is registered in `created`; whoever calls this removes it at every ending.
+    ///
+    /// # Errors
+    /// Usage errors; an apiserver that cannot be used while this host is no control-plane node.
+    pub async fn open(
+        connection: &ConnectionOptions,
+        fleet: &FleetOptions,
+        notices: NoticeSink,
+        created: Created,
+    ) -> Result<Self, Error> {
+        if fleet.via == Some(Via::Local) {
+            return Self::on_this_host(connection, fleet, notices);
+        }
+        let server = match Connection::prepare(connection).await {
+            Ok(server) => server,
+            // Not even a kubeconfig: on a master that is no reason not to help.
+            Err(error)
+                if fleet.via.is_none()
+                    && connection.kubeconfig.is_none()
+                    && local::is_control_plane() =>
+            {
+                let why = error.chain();
+                return Self::instead_of_apiserver(connection, fleet, &notices, &why);
+            }
+            Err(error) => return Err(error),
+        };
+        match ask(&server, fleet).await {
+            Ok(_) if connection.etcd.is_some() => {
+                Err(Error::usage("--etcd is not for work through the apiserver")
+                    .hint("as root on that control-plane node: --via local --etcd NAME"))
+            }
+            Ok(found) => {
+                masters::remember(&server.cluster, &found.nodes);
+                Self::in_cluster(server, found, fleet, created, notices)
+            }
+            Err((verdict, known)) => {
+                let alone = verdict.means_no_apiserver() && fleet.via.is_none();
+                if alone && local::is_control_plane() {
+                    let why = verdict.describe(&server.server);
+                    return Self::instead_of_apiserver(connection, fleet, &notices, &why);
+                }
+                Err(where_to_go(verdict, &server.server, &known))
+            }
+        }
+    }
+
+    fn in_cluster(
+        mut connection: Connection,
+        found: Found,
+        fleet: &FleetOptions,
+        created: Created,
+        notices: NoticeSink,
+    ) -> Result<Self, Error> {
+        let located = found.located?;
+        connection.namespace.clone_from(&located.name);
+        if let Some(why) = &located.instead {
+            notices(Notice::Told(why.clone()));
+        }
+        created.bind(connection.control.clone(), connection.namespace.clone());
+        let image = fleet.image.as_ref().map(|reference| Program::Image {
+            reference: reference.clone(),
+            pull_secrets: fleet.image_pull_secrets.clone(),
+        });
+        if found.nodes.is_empty() {
+            return Err(no_nodes(&connection.server, &found.left_alone));
+        }
+        Ok(Self {
+            nodes: narrow(&found.nodes, &fleet.nodes)?,
+            left_alone: found.left_alone,
+            ground: Ground::Cluster(Box::new(Cluster {
+                connection,
+                created,
+                owner: Owner::this(),
+                image,
+                located,
+                compared: payload::compared(),
+                program: OnceCell::new(),
+                swept: Once::new(),
+                notices: NoticeSink::clone(&notices),
+                heard: Heard::default(),
+                replaceable: fleet.via.is_none(),
+            })),
+            forced: fleet.via,
+            chosen: Mutex::new(None),
+            limit: fleet.timeout,
+            notices,
+        })
+    }
+
+    fn instead_of_apiserver(
+        connection: &ConnectionOptions,
+        fleet: &FleetOptions,
+        notices: &NoticeSink,
+        why: &str,
+    ) -> Result<Self, Error> {
+        let session = Self::on_this_host(connection, fleet, NoticeSink::clone(notices))
+            .map_err(|error| error.hint(why.to_owned()))?;
+        notices(Notice::RunnerChosen {
+            via: Via::Local,
+            why: why.to_owned(),
+        });
+        Ok(session)
+    }
+
+    /// The hosts that were reached over ssh, and those that were not, as nodes.
+    ///
+    /// # Errors
+    /// When a node is named that is none of them.
+    pub fn over_hosts(
+        reached: Reached,
+        fleet: &FleetOptions,
+        notices: NoticeSink,
+    ) -> Result<Self, Error> {
+        let hosts = reached.hosts.iter().map(node_of_host);
+        let mut nodes: Vec<Node> = hosts
+            .chain(reached.unreached.into_iter().map(node_not_reached))
+            .collect();
+        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Self {
+            nodes: narrow(&nodes, &fleet.nodes)?,
+            left_alone: Vec::new(),
+            ground: Ground::Hosts {
+                hosts: reached.hosts.into_iter().map(|one| one.host).collect(),
+                complete: reached.complete,
+            },
+            forced: Some(Via::Ssh),
+            chosen: Mutex::new(None),
+            limit: fleet.timeout,
+            notices,
+        })
+    }
+
+    fn on_this_host(
+        connection: &ConnectionOptions,
+        fleet: &FleetOptions,
+        notices: NoticeSink,
+    ) -> Result<Self, Error> {
+        let node = local::host(&connection.selection(), &notices)?;
+        Ok(Self {
+            nodes: narrow(&[node], &fleet.nodes)?,
+            left_alone: Vec::new(),
+            ground: Ground::Host,
+            forced: Some(Via::Local),
+            chosen: Mutex::new(None),
+            limit: fleet.timeout,
+            notices,
+        })
+    }
+}
+
+/// A control-plane node by what its host says.
+fn node_of_host(one: &ReachedHost) -> Node {
+    let name = one.node().to_owned();
+    Node {
+        etcd: match (&one.hello.target, one.hello.etcd) {
+            (Some(target), _) => Etcd::Found(Target::clone(target)),
+            (None, true) => Etcd::Absent {
+                why: match &one.hello.no_target {
+                    Some(failure) => failure.to_string(),
+                    None => format!("the manifest of etcd on {name} does not tell how to reach it"),
+                },
+            },
+            (None, false) => Etcd::Absent {
+                why: format!("no manifest on {name} runs etcd"),
+            },
+        },
+        api: ApiView::default(),
+        exec: None,
+        name,
+    }
+}
+
+fn node_not_reached(one: Unreached) -> Node {
+    Node {
+        name: one.name,
+        etcd: Etcd::Unknown {
+            addresses: one.addresses,
+            why: one.why,
+            hint: one.hint,
+        },
+        api: ApiView::default(),
+        exec: None,
+    }
+}
+
+/// Everything at once: nodes and pods, the parts that are there, and whether the apiserver itself is in order. When the
+/// apiserver cannot be used: why, and the nodes it still knew from its cache.
+async fn ask(connection: &Connection, fleet: &FleetOptions) -> Result<Found, (Verdict, Vec<Node>)> {
+    let client = &connection.stream;
+    let mut ready = {
+        let control = connection.control.clone();
+        tokio::spawn(async move { readiness(&control).await })
+    };
+    let located = async {
+        if fleet.via == Some(Via::Exec) {
+            // Nothing is created then.
+            return Ok(Located {
+                name: connection.namespace.clone(),
+                missing: false,
+                programs: None,
+                instead: None,
+            });
+        }
+        namespace::locate(connection, fleet.image.is_none()).await
+    };
+    let answers = async { futures::join!(discover(client), located) };
+    match tokio::time::timeout(connection.first_answer_limit, answers).await {
+        Ok((Ok(Discovered { nodes, left_alone }), located)) => {
+            let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {
+                Ok(Ok(readiness)) => readiness,
+                Ok(Err(_)) | Err(_) => Readiness::Unknown,
+            };
+            if readiness == Readiness::EtcdFails && !etcd_comes_back(connection).await {
+                return Err((judge(None, &readiness), nodes));
+            }
+            Ok(Found {
+                nodes,
+                left_alone,
+                located,
+            })
+        }
+        Ok((Err(error), _)) => {
+            let readiness = readiness_for(&error, ready).await;
+            Err((judge(Some(&error), &readiness), Vec::new()))
+        }
+        Err(_) => {
+            let readiness = ready.await.unwrap_or(Readiness::Unknown);
+            Err((judge(None, &readiness), Vec::new()))
+        }
+    }
+}
+
+/// Whether the apiserver has its etcd again soon.
+async fn etcd_comes_back(connection: &Connection) -> bool {
+    let back = async {
+        while readiness(&connection.control).await == Readiness::EtcdFails {
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    tokio::time::timeout(ELECTION_LIMIT, back).await.is_ok()
+}
+
+/// What `/readyz` says, where that matters: a connection that was refused needs no second opinion.
+async fn readiness_for(
+    error: &kube::Error,
+    ready: tokio::task::JoinHandle<Readiness>,
+) -> Readiness {
+    match error {
+        kube::Error::Api(_) => ready.await.unwrap_or(Readiness::Unknown),
+        _ => {
+            ready.abort();
+            Readiness::Unknown
+        }
+    }
+}
+
+/// The error of a cluster without control-plane nodes.
+fn no_nodes(server: &str, left_alone: &[LeftAlone]) -> Error {
+    let error = Error::failed(format!(
+        "the cluster at {server} shows no control-plane node: its control plane is run by somebody else, or its nodes have no label \
+         node-role.kubernetes.io/control-plane"
+    ));
+    let suspects = left_alone.iter().filter(|left| left.is_suspect());
+    suspects.fold(error, |error, left| {
+        let error = error.hint(left.to_string());
+        match left.hint() {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    })
+}
+
+/// The nodes named, in the cluster's order.
+fn narrow(nodes: &[Node], wanted: &[String]) -> Result<Vec<Node>, Error> {
+    Ok(narrowed(nodes, wanted)?.into_iter().cloned().collect())
+}
+
+/// The same, where they lie.
+pub(super) fn narrowed<'n>(nodes: &'n [Node], wanted: &[String]) -> Result<Vec<&'n Node>, Error> {
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|name| !nodes.iter().any(|node| &&node.name == name))
+    {
+        let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
+        return Err(
+            Error::usage(format!("there is no control-plane node `{unknown}`"))
+                .hint(format!("the control-plane nodes are: {}", names.join(", "))),
+        );
+    }
+    Ok(nodes
+        .iter()
+        .filter(|node| wanted.is_empty() || wanted.contains(&node.name))
+        .collect())
+}
+
+impl Session {
+    /// The apiserver was lost after it had been found, by all outcomes: that, and where to go.
+    pub fn without_apiserver(&self, outcomes: &[Outcome]) -> Option<Error> {
+        let cluster = self.cluster().ok()?;
+        let verdict = lost_since(outcomes)?;
+        Some(where_to_go(
+            verdict,
+            &cluster.connection.server,
+            &self.nodes,
+        ))
+    }
+}
+
+/// What became of the apiserver, where it was lost by all outcomes.
+fn lost_since(outcomes: &[Outcome]) -> Option<Verdict> {
+    let errors = outcomes.iter().map(|outcome| outcome.result.as_ref().err());
+    let errors: Vec<&RunError> = errors.collect::<Option<_>>()?;
+    let reason = errors.first()?.message.clone();
+    if !errors.iter().all(|error| error.kind.is_without_apiserver()) {
+        return None;
+    }
+    let takes_requests = |error: &&RunError| error.kind == RunErrorKind::EtcdLost;
+    Some(match errors.iter().any(takes_requests) {
+        true => Verdict::WithoutEtcd { reason },
+        false => Verdict::Unreachable { reason },
+    })
+}
+
+/// The error for a workstation: which hosts to go to, and what to type there.
+fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
+    let gone = verdict.means_no_apiserver();
+    let error = verdict.into_error(server);
+    if !gone {
+        return error;
+    }
+    let host = server.split_once("://").map_or(server, |(_, rest)| rest);
+    let host = host.split('/').next().unwrap_or(host);
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    let hosts: Vec<String> = known
+        .iter()
+        .map(|node| match &node.api.address {
+            Some(address) => format!("{} ({address})", node.name),
+            None => node.name.clone(),
+        })
+        .collect();
+    let hosts = if hosts.is_empty() {
+        host.to_owned()
+    } else {
+        hosts.join(", ")
+    };
+    error
+        .hint("if the apiserver of another control-plane node answers: --server https://OTHER:6443")
+        .hint(format!(
+            "else run the same command as root on a control-plane node, with --via local: {hosts}"
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{self, Reply};
+
+    fn node(name: &str) -> Node {
+        Node {
+            name: name.into(),
+            etcd: Etcd::Absent { why: "x".into() },
+            api: ApiView {
+                address: Some("10.0.0.7".into()),
+                ..ApiView::default()
+            },
+            exec: None,
+        }
+    }
+
+    #[test]
+    fn an_unknown_node_names_those_there_are() {
+        let error = narrow(&[node("cp-1"), node("cp-2")], &["cp-9".into()])
+            .err()
+            .unwrap();
+        assert_eq!(error.kind.exit_code(), 2);
+        assert_eq!(error.hints, ["the control-plane nodes are: cp-1, cp-2"]);
+        assert_eq!(
+            narrow(&[node("cp-1"), node("cp-2")], &["cp-2".into()])
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(narrow(&[node("cp-1"), node("cp-2")], &[]).unwrap().len(), 2);
+    }
+
+    async fn opened(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (Error, Duration) {
+        let server = fake::serve(handler).await;
+        let begun = std::time::Instant::now();
+        let fleet = FleetOptions::default();
+        let notices: NoticeSink = std::sync::Arc::new(|_| {});
+        let session =
+            Session::open(&fake::flags(server), &fleet, notices, Created::default()).await;
+        (session.err().unwrap(), begun.elapsed())
+    }
+
+    const ETCD_FAILS: &str = "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed\n";
+
+    #[tokio::test]
+    async fn an_apiserver_that_holds_every_request_is_recognised_in_seconds() {
+        let (error, took) = opened(|_| Reply::Hold).await;
+        assert_eq!(error.kind.exit_code(), 6);
+        assert!(
+            error.message.contains("has no working etcd behind it"),
+            "{error}"
+        );
+        assert!(took < Duration::from_secs(8), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_false_forbidden_is_never_called_missing_rights() {
+        let (error, _) = opened(|path| match path {
+            "/readyz?verbose" => Reply::Json(500, ETCD_FAILS.into()),
+            _ => fake::refused(
+                403,
+                "nodes is forbidden: User \"kubernetes-admin\" cannot list resource \"nodes\"",
+            ),
+        })
+        .await;
+        assert_eq!(error.kind.exit_code(), 6);
+        let said = format!("{} {:?}", error.chain(), error.hints).to_lowercase();
+        assert!(
+            !said.contains("rights") && !said.contains("forbidden"),
+            "{said}"
+        );
+        assert!(said.contains("--via local"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_true_forbidden_names_what_grants_it() {
+        let (error, _) = opened(|path| match path {
+            "/readyz?verbose" => Reply::Json(200, "ok".into()),
+            _ => fake::refused(403, "nodes is forbidden: User \"jane\" cannot list resource \"nodes\" in API group \"\""),
+        })
+        .await;
+        assert_eq!(error.kind.exit_code(), 1);
+        assert!(
+            error.message.contains("missing rights") && error.hints[0].contains("--user jane"),
+            "{error:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unavailable_answer_is_not_asked_for_again_for_minutes() {
+        let (error, took) = opened(|_| fake::refused(503, "etcdserver: no leader")).await;
+        assert_eq!(error.kind.exit_code(), 6);
+        assert!(took < Duration::from_secs(8), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_answers_does_not_hide_that_etcd_is_gone() {
+        let list = |kind: &str, items: serde_json::Value| {
+            Reply::Json(200, serde_json::json!({"kind": kind, "apiVersion": "v1", "metadata": {}, "items": items}).to_string())
+        };
+        let (error, took) = opened(move |path| match path {
+            "/readyz?verbose" => Reply::Json(500, ETCD_FAILS.into()),
+            path if path.contains("/nodes?") => list(
+                "NodeList",
+                serde_json::json!([{"metadata": {"name": "cp-1"}}]),
+            ),
+            path if path.contains("/pods?") => list("PodList", serde_json::json!([])),
+            _ => list("List", serde_json::json!([])),
+        })
+        .await;
+        assert_eq!(error.kind.exit_code(), 6);
+        assert!(error.hints[1].ends_with("cp-1"), "{:?}", error.hints);
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+
+    #[test]
+    fn an_apiserver_that_lost_its_etcd_is_told_from_one_that_is_gone() {
+        let outcome = |kind| Outcome {
+            node: "cp-1".into(),
+            via: Some(Via::Job),
+            took: Duration::ZERO,
+            result: Err(RunError::new(kind, "in whatever words")),
+        };
+        let lost = |kinds: &[RunErrorKind]| {
+            let outcomes: Vec<Outcome> = kinds.iter().copied().map(outcome).collect();
+            lost_since(&outcomes)
+        };
+        let (gone, etcd) = (RunErrorKind::ApiserverLost, RunErrorKind::EtcdLost);
+        assert!(matches!(
+            lost(&[gone, gone]),
+            Some(Verdict::Unreachable { .. })
+        ));
+        // One that takes requests is there.
+        assert!(matches!(
+            lost(&[gone, etcd]),
+            Some(Verdict::WithoutEtcd { .. })
+        ));
+        assert!(lost(&[gone, RunErrorKind::NodeDown]).is_none());
+        assert!(lost(&[]).is_none());
+    }
+
+    #[test]
+    fn without_an_apiserver_the_hosts_are_named() {
+        let lost = || Verdict::Unreachable {
+            reason: "Connection refused".into(),
+        };
+        let error = where_to_go(lost(), "https://10.0.0.1:6443", &[]);
+        assert_eq!(error.kind.exit_code(), 6);
+        assert!(
+            error.hints[1].ends_with("--via local: 10.0.0.1"),
+            "{:?}",
+            error.hints
+        );
+        let error = where_to_go(lost(), "https://10.0.0.1:6443", &[node("cp-1")]);
+        assert!(
+            error.hints[1].ends_with("cp-1 (10.0.0.7)"),
+            "{:?}",
+            error.hints
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! What every command is handed, and what most of them begin with: the session and the survey.
+
+use jiff::Timestamp;
+
+use crate::args::FleetArgs;
+use crate::args::ssh::SshArgs;
+use crate::ui::Ui;
+use etcd_operations::operation::Operation;
+use etcd_operations::shell::CommandLine;
+use kubectl_etcd_core::assess::{Asked, Scheduled, Scope, assess, model::Status};
+use kubectl_etcd_core::connection::ConnectionOptions;
+use kubectl_etcd_core::created::Created;
+use kubectl_etcd_core::discovery::{Etcd, Node};
+use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::masters::reach::reach;
+use kubectl_etcd_core::outcome::{Outcome, RunErrorKind, run_error};
+use kubectl_etcd_core::session::Session;
+use kubectl_etcd_core::via::Via;
+
+/// What every command is handed.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The terminal.
+    pub ui: &'a Ui,
+    /// kubectl's connection flags.
+    pub connection: &'a ConnectionOptions,
+    /// What this run makes in the cluster, so that it is removed at every ending.
+    pub created: &'a Created,
+}
+
+impl Context<'_> {
+    /// Finds the cluster and its control-plane nodes, and warns of pods that pose as an etcd.
+    pub(crate) async fn open(&self, fleet: &FleetArgs) -> Result<Session, Error> {
+        let session = self.find(fleet).await?;
+        self.tell_left_alone(&session);
+        Ok(session)
+    }
+
+    /// Warns of pods that say they are an etcd of the cluster and are not believed.
+    pub(crate) fn tell_left_alone(&self, session: &Session) {
+        let suspects = session.left_alone().iter().filter(|left| left.is_suspect());
+        suspects.for_each(|left| self.ui.warn(&left.to_string()));
+    }
+
+    /// As [`Context::open`], for a command whose answer tells of such pods itself.
+    pub(crate) async fn find(&self, fleet: &FleetArgs) -> Result<Session, Error> {
+        let session = Session::open(
+            self.connection,
+            &fleet.options(),
+            self.ui.notices(),
+            self.created.clone(),
+        )
+        .await?;
+        refuse_external(session.nodes())?;
+        Ok(session)
+    }
+
+    /// As [`Context::find`], or over ssh where that is asked for, without the apiserver.
+    ///
+    /// # Errors
+    /// As [`Context::find`], naming `command` with `--ssh` as a way; when nobody is reached over ssh.
+    pub(crate) async fn open_by(
+        &self,
+        ssh: &SshArgs,
+        fleet: &FleetArgs,
+        command: &'static str,
+    ) -> Result<Session, Error> {
+        if !ssh.wanted() {
+            let session = self.find(fleet).await;
+            return session.map_err(|error| or_over_ssh(error, command));
+        }
+        if let Some(via) = fleet.way.via {
+            return Err(Error::usage(format!("--ssh and --via {via} are two ways"))
+                .hint("leave one of them out"));
+        }
+        let reached = reach(&self.ui.notices(), &ssh.targets(), self.connection).await?;
+        let session = Session::over_hosts(reached, &fleet.options(), self.ui.notices())?;
+        refuse_external(session.nodes())?;
+        Ok(session)
+    }
+}
+
+/// The error, with the way to go where the apiserver cannot be used.
+pub(crate) fn or_over_ssh(error: Error, command: &'static str) -> Error {
+    match error.kind {
+        ErrorKind::NothingReached => error.hint(format!(
+            "or from here, over ssh: {}",
+            CommandLine::new("kubectl etcd").own(command).own("--ssh")
+        )),
+        _ => error,
+    }
+}
+
+/// An etcd that runs elsewhere is none of ours to operate, and that is said in a sentence.
+fn refuse_external(nodes: &[Node]) -> Result<(), Error> {
+    let mut servers: Vec<&str> = Vec::new();
+    for node in nodes {
+        match &node.etcd {
+            Etcd::External { servers: of_node } => {
+                servers.extend(of_node.iter().map(String::as_str));
+            }
+            Etcd::Found(_) | Etcd::Absent { .. } | Etcd::Unknown { .. } => return Ok(()),
+        }
+    }
+    servers.sort_unstable();
+    servers.dedup();
+    if servers.is_empty() {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "the apiservers of this cluster use an external etcd ({}), which does not run on the control-plane nodes",
+        servers.join(", ")
+    ))
+    .hint("kubectl etcd operates etcd that runs on the control-plane nodes; use etcdctl on the external etcd's hosts"))
+}
+
+/// Asks all nodes of the session for their status and puts the answers together.
+pub(crate) async fn survey(session: &Session, fleet: &FleetArgs) -> (Vec<Outcome>, Status) {
+    survey_beside(session, fleet, std::future::ready(Vec::new())).await
+}
+
+/// As [`survey`], with what the schedules promise, which is asked for meanwhile.
+pub(crate) async fn survey_beside(
+    session: &Session,
+    fleet: &FleetArgs,
+    schedules: impl Future<Output = Vec<Scheduled>>,
+) -> (Vec<Outcome>, Status) {
+    let nodes: Vec<&Node> = session.nodes().iter().collect();
+    let (outcomes, schedules) = futures::join!(session.run(&nodes, &Operation::Status), schedules);
+    let status = assess(Asked {
+        nodes: session.nodes(),
+        left_alone: session.left_alone(),
+        outcomes: &outcomes,
+        scope: scope(session, fleet),
+        schedules: &schedules,
+        now: Timestamp::now(),
+    });
+    (outcomes, status)
+}
+
+/// Why no node could be asked, for reasons that are not etcd's: then there is no word about etcd to be had.
+pub(crate) fn out_of_reach(session: &Session, outcomes: &[Outcome]) -> Option<Error> {
+    let barred = |outcome: &Outcome| {
+        outcome.result.as_ref().is_err_and(|error| {
+            matches!(
+                error.kind,
+                RunErrorKind::NoRights
+                    | RunErrorKind::AdmissionRefused
+                    | RunErrorKind::ApiserverLost
+                    | RunErrorKind::EtcdLost
+            )
+        })
+    };
+    let all = !outcomes.is_empty() && outcomes.iter().all(barred);
+    all.then(|| none_answered(session, outcomes))
+}
+
+/// As [`survey`], where nothing can be done unless a node gives an answer.
+///
+/// # Errors
+/// Why none does.
+pub(crate) async fn answered_survey(session: &Session, fleet: &FleetArgs) -> Result<Status, Error> {
+    let (outcomes, status) = survey(session, fleet).await;
+    if outcomes.iter().all(|outcome| outcome.result.is_err()) {
+        return Err(none_answered(session, &outcomes));
+    }
+    Ok(status)
+}
+
+/// Which of the nodes a session knows.
+pub(crate) fn scope(session: &Session, fleet: &FleetArgs) -> Scope {
+    match (session.via(), session.knows_all()) {
+        (Via::Local, _) => Scope::SomeHosts,
+        _ if !fleet.node.is_empty() => Scope::Named,
+        (Via::Ssh, true) => Scope::Known,
+        (Via::Ssh, false) => Scope::SomeHosts,
+        (Via::Job | Via::Pod | Via::Exec, _) => Scope::All,
+    }
+}
+
+/// The node a row is about.
+pub(crate) fn node_named<'a>(session: &'a Session, name: &str) -> Option<&'a Node> {
+    session.nodes().iter().find(|node| node.name == name)
+}
+
+/// No node gave a report: the first one's reason, and how many there were. All reasons are told when they differ.
+pub(crate) fn none_answered(session: &Session, outcomes: &[Outcome]) -> Error {
+    if let Some(error) = session.without_apiserver(outcomes) {
+        return error;
+    }
+    let mut failed: Vec<Error> = outcomes
+        .iter()
+        .filter_map(|outcome| {
+            outcome
+                .result
+                .as_ref()
+                .err()
+                .map(|error| run_error(&outcome.node, error))
+        })
+        .collect();
+    let Some(mut first) = (!failed.is_empty()).then(|| failed.remove(0)) else {
+        return Error::new(
+            ErrorKind::NothingReached,
+            "there is no control-plane node to ask",
+        );
+    };
+    for error in failed {
+        first.message.push_str("; ");
+        first.message.push_str(&error.message);
+        for hint in error.hints {
+            if !first.hints.contains(&hint) {
+                first.hints.push(hint);
+            }
+        }
+    }
+    first
+}

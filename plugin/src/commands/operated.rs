@@ -1,0 +1,142 @@
+//! A cluster as a change of its etcd asks for it: surveyed, operated on node by node, and locked.
+
+#[cfg(test)]
+pub(crate) mod memory;
+
+use etcd_operations::operation::Operation;
+use etcd_operations::report::Report;
+
+use super::{Context, none_answered, survey};
+use crate::args::FleetArgs;
+use kubectl_etcd_core::assess::model::Status;
+use kubectl_etcd_core::discovery::{LeftAlone, Node};
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::lease::LeaseGuard;
+use kubectl_etcd_core::outcome::{Outcome, run_error};
+use kubectl_etcd_core::session::{Session, unexpected};
+
+/// A cluster whose etcd is changed.
+pub(crate) trait OperatedCluster {
+    /// What keeps others out.
+    type Lock: ClusterLock;
+
+    /// The control-plane nodes.
+    fn nodes(&self) -> &[Node];
+
+    /// The pods that say they are an etcd and are not believed.
+    fn left_alone(&self) -> &[LeftAlone];
+
+    /// Does an operation on these nodes, on all at once.
+    async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome>;
+
+    /// Asks all nodes for their status and puts the answers together.
+    async fn survey(&self) -> (Vec<Outcome>, Status);
+
+    /// Why none of the nodes gave an answer.
+    fn none_answered(&self, outcomes: &[Outcome]) -> Error;
+
+    /// Takes the cluster's lock.
+    ///
+    /// # Errors
+    /// When somebody else holds it.
+    async fn lock(&self, what: &str) -> Result<Self::Lock, Error>;
+
+    /// As [`OperatedCluster::survey`], where nothing can be done unless a node gives an answer.
+    ///
+    /// # Errors
+    /// Why none does.
+    async fn answered_survey(&self) -> Result<(Vec<Outcome>, Status), Error> {
+        let (outcomes, status) = self.survey().await;
+        match outcomes.iter().all(|outcome| outcome.result.is_err()) {
+            true => Err(self.none_answered(&outcomes)),
+            false => Ok((outcomes, status)),
+        }
+    }
+
+    /// Does one operation on the node of this name.
+    ///
+    /// # Errors
+    /// Why there is no report.
+    async fn ask(&self, name: &str, operation: &Operation) -> Result<Report, Error> {
+        let mut nodes = self.nodes().iter();
+        let node = nodes
+            .find(|node| node.name == name)
+            .ok_or_else(|| Error::failed(format!("{name} is no longer a node of this cluster")))?;
+        let outcomes = self.run(&[node], operation).await;
+        match outcomes.into_iter().next().map(|outcome| outcome.result) {
+            Some(Ok(report)) => Ok(report),
+            Some(Err(error)) => Err(run_error(name, &error)),
+            None => Err(unexpected(name, operation)),
+        }
+    }
+}
+
+/// A lock that somebody else may take over.
+pub(crate) trait ClusterLock {
+    /// Whether somebody else has it by now.
+    fn is_lost(&self) -> bool;
+
+    /// Nothing more may be begun once somebody else has it.
+    ///
+    /// # Errors
+    /// When somebody else has it.
+    fn check(&self) -> Result<(), Error> {
+        match self.is_lost() {
+            false => Ok(()),
+            true => Err(Error::failed(
+                "the lock was taken by somebody else, who may be at work on this etcd",
+            )),
+        }
+    }
+}
+
+impl ClusterLock for LeaseGuard {
+    fn is_lost(&self) -> bool {
+        LeaseGuard::is_lost(self)
+    }
+}
+
+/// A cluster in a session.
+pub(crate) struct InSession {
+    session: Session,
+    fleet: FleetArgs,
+}
+
+impl InSession {
+    /// Finds the cluster.
+    ///
+    /// # Errors
+    /// As [`Context::open`].
+    pub(crate) async fn open(context: &Context<'_>, fleet: FleetArgs) -> Result<Self, Error> {
+        let session = context.open(&fleet).await?;
+        Ok(Self { session, fleet })
+    }
+}
+
+impl OperatedCluster for InSession {
+    type Lock = LeaseGuard;
+
+    fn nodes(&self) -> &[Node] {
+        self.session.nodes()
+    }
+
+    fn left_alone(&self) -> &[LeftAlone] {
+        self.session.left_alone()
+    }
+
+    async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
+        self.session.run(nodes, operation).await
+    }
+
+    async fn survey(&self) -> (Vec<Outcome>, Status) {
+        survey(&self.session, &self.fleet).await
+    }
+
+    fn none_answered(&self, outcomes: &[Outcome]) -> Error {
+        none_answered(&self.session, outcomes)
+    }
+
+    async fn lock(&self, what: &str) -> Result<LeaseGuard, Error> {
+        self.session.lock(what).await
+    }
+}

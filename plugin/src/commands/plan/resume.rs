@@ -1,0 +1,204 @@
+//! `kubectl etcd plan resume`: a plan that has begun and not ended is done to its end, and ends as it would have at once.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use etcd_operations::look::LookOptions;
+use etcd_operations::plan::{Action, Direction, Plan, PlanId, StepState};
+
+use super::idle::found_idle;
+use super::outage::refuse_outage;
+use super::{WhichArgs, find, hosts};
+use crate::commands::Context;
+use crate::commands::life::{Change, Consent, Ending, Terminal, carry_out};
+use crate::commands::making::{DonePlan, with_ways_on};
+use crate::commands::planned::Nothing;
+use crate::commands::restore;
+use crate::views::plan::PlanView;
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::gather::gather_for;
+use kubectl_etcd_core::lead::lock::Locked;
+use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::lead::surroundings::Surroundings;
+use kubectl_etcd_core::lead::{Hosts, Led, PlanState, lead};
+use kubectl_etcd_core::runners::host::Host;
+
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Do not ask for confirmation
+    #[arg(short = 'y', long)]
+    yes: bool,
+    /// Go on although the cluster loses its quorum while this node's etcd is down
+    #[arg(long)]
+    accept_outage: bool,
+    /// The snapshot of a restore, where not every host had got it
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+pub(super) async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Error> {
+    let ssh = &args.which.ssh;
+    let hosts = hosts(context, ssh).await?;
+    let plan = find(&hosts, args.which.plan).await?.plan;
+    let hosts = gather_for(&context.ui.notices(), &ssh.targets(), hosts, &plan).await?;
+    let snapshot = match &args.file {
+        Some(file) => Some(restore::read(context.ui, file).await?),
+        None => None,
+    };
+    let alone = works_alone(&hosts, &plan);
+    let resuming = Resuming {
+        hosts: &hosts,
+        id: &plan.id,
+        accept_outage: args.accept_outage,
+        snapshot: snapshot.as_ref(),
+        surroundings: context.apiservers(alone),
+        alone,
+    };
+    let consent = Consent {
+        dry_run: false,
+        yes: args.yes,
+        output: args.which.output.output,
+    };
+    carry_out(&resuming, context.ui, consent).await
+}
+
+/// Whether a plan is one of this host alone, while there are others on which somebody works by hand.
+fn works_alone(hosts: &Hosts, plan: &Plan) -> bool {
+    let mut all = hosts.iter();
+    let this_host = all.next().is_some_and(Host::is_here) && all.next().is_none();
+    this_host && !plan.other_hosts.is_empty()
+}
+
+/// What is left to do of a plan.
+pub(super) struct Resuming<'a, S, B> {
+    pub(super) hosts: &'a Hosts,
+    pub(super) id: &'a PlanId,
+    pub(super) accept_outage: bool,
+    /// The snapshot, where somebody has given it.
+    pub(super) snapshot: Option<&'a B>,
+    pub(super) surroundings: S,
+    /// Whether this host is worked on alone.
+    pub(super) alone: bool,
+}
+
+impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
+    type Plan = PlanState;
+    type Lock = Locked;
+    type Done = Led;
+    type View = PlanView;
+
+    async fn make(&self, terminal: &impl Terminal) -> Result<PlanState, Error> {
+        let state = found_idle(terminal, self.hosts, self.id).await?;
+        if state.is_back() {
+            let id = self.id;
+            return Err(Error::refused(format!("{id} is being rolled back"))
+                .hint(format!("{} goes on with that", self.hosts.undo(id))));
+        }
+        Ok(state)
+    }
+
+    fn nothing_to_do(
+        &self,
+        state: &PlanState,
+        _consent: &Consent,
+        terminal: &impl Terminal,
+    ) -> Option<Ending<PlanView>> {
+        if state.unfinished {
+            return None;
+        }
+        let id = self.id;
+        terminal.say(&format!("{id} has ended: there is nothing to go on with"));
+        Some(Ending {
+            view: None,
+            ends: Ok(Verdict::Healthy),
+        })
+    }
+
+    fn preview(&self, state: &PlanState, _consent: &Consent) -> PlanView {
+        PlanView::kept(state)
+    }
+
+    fn refuse(&self, _state: &PlanState, _consent: &Consent) -> Result<(), Error> {
+        // What it costs was agreed to when it began.
+        Ok(())
+    }
+
+    fn question(&self, _state: &PlanState) -> String {
+        "Go on with it?".to_owned()
+    }
+
+    async fn lock(&self, state: &PlanState, _terminal: &impl Terminal) -> Result<Locked, Error> {
+        self.surroundings.lock(&[], &state.plan.title).await
+    }
+
+    fn is_as_agreed(&self, now: &PlanState, agreed: &PlanState) -> bool {
+        now.unfinished && now.steps == agreed.steps
+    }
+
+    async fn begin(&self, state: &PlanState, locked: Locked) -> Result<Locked, Error> {
+        if !self.accept_outage {
+            refuse_outage(self.hosts, state, Direction::Do).await?;
+        }
+        self.hosts.begin_again(&state.plan, &[]).await?;
+        Ok(locked.during(state.plan.kind).await)
+    }
+
+    async fn lead(
+        &self,
+        state: &PlanState,
+        _locked: &Locked,
+        terminal: &impl Terminal,
+    ) -> Result<Led, Error> {
+        let sent = Sent {
+            state,
+            snapshot: self.snapshot,
+        };
+        let led = lead(&terminal.notices(), self.hosts, &state.plan, &sent).await;
+        led.map_err(|error| with_ways_on(error, self.hosts, self.id))
+    }
+
+    async fn check(
+        &self,
+        state: PlanState,
+        led: Led,
+        terminal: &impl Terminal,
+    ) -> Ending<PlanView> {
+        let looked = match self.alone {
+            // Only to know where its apiserver is. One that cannot be looked at is told by the check.
+            true => self.hosts.look(LookOptions::WITHOUT_DATABASES).await.ok(),
+            false => None,
+        };
+        let done = DonePlan {
+            kind: state.plan.kind,
+            view: PlanView::resumed(&state),
+            led,
+            looked: looked.as_ref().and_then(|looked| looked.first()),
+        };
+        done.checked(self.hosts, &self.surroundings, terminal).await
+    }
+}
+
+/// What was sent before a plan was interrupted, and what it takes to send the rest.
+struct Sent<'a, B> {
+    state: &'a PlanState,
+    snapshot: Option<&'a B>,
+}
+
+impl<B: Bring> Bring for Sent<'_, B> {
+    async fn snapshot(&self, host: &Host, plan: &Plan) -> Result<(), Error> {
+        let received = plan.steps_of(host.node()).any(|step| {
+            let done = matches!(
+                self.state.steps.get(&step.number),
+                Some(StepState::Done { .. })
+            );
+            done && matches!(step.action, Action::Receive { .. })
+        });
+        match self.snapshot {
+            _ if received => Ok(()),
+            Some(snapshot) => snapshot.snapshot(host, plan).await,
+            None => Nothing.snapshot(host, plan).await,
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! `kubectl etcd plan undo`: what a plan did is taken back, as far as it still exists.
+
+use clap::Args;
+use etcd_operations::plan::{Direction, Plan, PlanId};
+
+use super::idle::found_idle;
+use super::outage::refuse_outage;
+use super::{WhichArgs, find, hosts, states};
+use crate::commands::Context;
+use crate::commands::life::{Change, Consent, Ending, Terminal, carry_out};
+use crate::views::plan::{PlanView, Progress};
+use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::lead::gather::gather_for;
+use kubectl_etcd_core::lead::lock::Locked;
+use kubectl_etcd_core::lead::surroundings::Surroundings;
+use kubectl_etcd_core::lead::{Hosts, Led, PlanState, take_back};
+
+#[derive(Debug, Args)]
+pub(super) struct UndoArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// Do not ask for confirmation
+    #[arg(short = 'y', long)]
+    yes: bool,
+    /// Agree to what was written since going out of service; needed with --yes
+    #[arg(long)]
+    accept_data_loss: bool,
+    /// Take it back although the cluster loses its quorum while this node's etcd is down
+    #[arg(long)]
+    accept_outage: bool,
+    /// Take it back without this host of the plan, which is lost for good; may be given several times
+    #[arg(long, value_name = "NODE")]
+    without: Vec<String>,
+}
+
+pub(super) async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
+    let ssh = &args.which.ssh;
+    let hosts = hosts(context, ssh).await?;
+    let plan = find(&hosts, args.which.plan).await?.plan;
+    refuse_without(&plan, &args.without)?;
+    let hosts = gather_for(
+        &context.ui.notices(),
+        &ssh.targets(),
+        hosts,
+        &plan.without(&args.without),
+    )
+    .await;
+    let hosts = hosts.map_err(|error| {
+        error.hint("one that is lost for good: kubectl etcd plan undo --without NODE")
+    })?;
+    let undoing = Undoing {
+        hosts: &hosts,
+        id: &plan.id,
+        accept_data_loss: args.accept_data_loss,
+        accept_outage: args.accept_outage,
+        without: &args.without,
+        surroundings: context.apiservers(false),
+    };
+    let consent = Consent {
+        dry_run: false,
+        yes: args.yes,
+        output: args.which.output.output,
+    };
+    carry_out(&undoing, context.ui, consent).await
+}
+
+/// What is to be taken back of a plan.
+pub(super) struct Undoing<'a, S> {
+    pub(super) hosts: &'a Hosts,
+    pub(super) id: &'a PlanId,
+    pub(super) accept_data_loss: bool,
+    pub(super) accept_outage: bool,
+    /// The hosts that are left out.
+    pub(super) without: &'a [String],
+    pub(super) surroundings: S,
+}
+
+impl<S: Surroundings> Change for Undoing<'_, S> {
+    type Plan = PlanState;
+    type Lock = Locked;
+    type Done = Led;
+    type View = PlanView;
+
+    async fn make(&self, terminal: &impl Terminal) -> Result<PlanState, Error> {
+        let state = found_idle(terminal, self.hosts, self.id).await?;
+        refuse_older(self.hosts, &state).await?;
+        refuse_gone(&state)?;
+        refuse_changed(&state)?;
+        Ok(state)
+    }
+
+    fn preview(&self, state: &PlanState, _consent: &Consent) -> PlanView {
+        PlanView::to_be_taken_back(state)
+    }
+
+    fn refuse(&self, state: &PlanState, consent: &Consent) -> Result<(), Error> {
+        if consent.yes && state.undo_loses_data() && !self.accept_data_loss {
+            return Err(Error::refused(format!(
+                "what was written since {} would be out of service",
+                state.plan.made
+            ))
+            .hint("--accept-data-loss, besides --yes, takes that; it stays in a folder that is named at the end"));
+        }
+        Ok(())
+    }
+
+    fn question(&self, _state: &PlanState) -> String {
+        "Take it back?".to_owned()
+    }
+
+    async fn lock(&self, state: &PlanState, _terminal: &impl Terminal) -> Result<Locked, Error> {
+        let what = format!("undo of {}", state.plan.title);
+        self.surroundings.lock(&[], &what).await
+    }
+
+    fn is_as_agreed(&self, now: &PlanState, agreed: &PlanState) -> bool {
+        now.steps == agreed.steps
+    }
+
+    async fn begin(&self, state: &PlanState, locked: Locked) -> Result<Locked, Error> {
+        if !self.accept_outage {
+            refuse_outage(self.hosts, state, Direction::Undo).await?;
+        }
+        // A plan that has ended is begun again for this, so that no other is at work meanwhile.
+        self.hosts.begin_again(&state.plan, self.without).await?;
+        Ok(locked.during(state.plan.kind).await)
+    }
+
+    async fn lead(
+        &self,
+        state: &PlanState,
+        _locked: &Locked,
+        terminal: &impl Terminal,
+    ) -> Result<Led, Error> {
+        let plan = state.plan.without(self.without);
+        take_back(&terminal.notices(), self.hosts, &plan).await
+    }
+
+    async fn check(
+        &self,
+        state: PlanState,
+        led: Led,
+        _terminal: &impl Terminal,
+    ) -> Ending<PlanView> {
+        let view = PlanView::taken_back(&state)
+            .ended(Progress::Undone, &led)
+            .without(self.without);
+        let verdict = match led.leaves_nothing() && self.without.is_empty() {
+            true => Verdict::Healthy,
+            false => Verdict::Degraded,
+        };
+        Ending::shown(view, verdict)
+    }
+}
+
+/// Only hosts of a plan can be left out of it, and not all of them.
+fn refuse_without(plan: &Plan, without: &[String]) -> Result<(), Error> {
+    let of_plan = |node: &&String| plan.hosts.iter().any(|host| host.node == **node);
+    if let Some(other) = without.iter().find(|node| !of_plan(node)) {
+        let message = format!("{other} has no part in {}", plan.id);
+        return Err(Error::usage(message).hint("kubectl etcd plan show says which hosts have"));
+    }
+    match plan.without(without).hosts.is_empty() {
+        true => Err(Error::usage("no host of the plan is left")),
+        false => Ok(()),
+    }
+}
+
+/// What cannot be taken back to its end is not begun with.
+fn refuse_gone(state: &PlanState) -> Result<(), Error> {
+    if !state.gone.is_empty() {
+        return Err(Error::refused(format!(
+            "what {} put aside is there no more: {}",
+            state.plan.id,
+            state.gone.join(", ")
+        ))
+        .hint("bring it back to its place, or leave the plan as it is"));
+    }
+    Ok(())
+}
+
+/// An undo does not write over what somebody else wrote. Begun all the same it would end half way, and a plan that is half
+/// undone keeps every other from beginning.
+fn refuse_changed(state: &PlanState) -> Result<(), Error> {
+    if state.changed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "somebody has changed what {} wrote: {}",
+        state.plan.id,
+        state.changed.join(", ")
+    ))
+    .hint("on that host, kubectl etcd manifest diff COMPONENT shows the change: revert it, or leave the plan as it is"))
+}
+
+/// What was done later stands on what was done before.
+async fn refuse_older(hosts: &Hosts, state: &PlanState) -> Result<(), Error> {
+    let states = states(hosts).await?;
+    let on_the_same = |other: &&PlanState| {
+        let mut nodes = other.plan.hosts.iter();
+        nodes.any(|host| state.plan.hosts.iter().any(|own| own.node == host.node))
+    };
+    let later = states
+        .iter()
+        .filter(|other| other.plan.made > state.plan.made && on_the_same(other))
+        .find(|other| !other.steps.is_empty() && (!other.is_back() || other.unfinished));
+    match later {
+        None => Ok(()),
+        Some(later) => {
+            let later = &later.plan;
+            Err(Error::refused(format!(
+                "{} ({}) was done on the same hosts after {}",
+                later.id, later.title, state.plan.id
+            ))
+            .hint(format!("roll that back first: {}", hosts.undo(&later.id))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::plan::samples::state;
+    use kubectl_etcd_core::error::ErrorKind;
+
+    #[test]
+    fn a_plan_whose_manifest_somebody_has_edited_stays_as_it_is() {
+        let mut state = state();
+        assert!(refuse_changed(&state).is_ok());
+        state.changed = vec!["m1: /etc/kubernetes/manifests/etcd.yaml".to_owned()];
+        let error = refuse_changed(&state).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Refused);
+        assert!(error.message.contains("m1: /etc/kubernetes"), "{error}");
+    }
+}
