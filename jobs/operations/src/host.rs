@@ -21,17 +21,18 @@ use sha2::{Digest, Sha256};
 
 use crate::agree::{Agreement, agreement};
 use crate::failure::{Failure, FailureKind};
+use crate::kubelet;
 use crate::local;
 use crate::look::{Look, LookOptions, Since, etcd_manifest, is_control_plane, look, since};
 use crate::manifest::Selection;
 use crate::operation::{Assignment, Operation};
 use crate::plan::{Direction, Plan, PlanId, Plans, StepRun};
 use crate::report::Report;
-use crate::run::blocking::{Flow, work};
-use crate::run::{Cancel, Events, run};
+use crate::run::{Cancel, run};
 use crate::target::Target;
 use crate::transfer::{MAX_PAYLOAD, Whole, hex};
 use crate::wire::{self, LineError, Progress};
+use crate::work::{Events, Flow, work};
 
 pub use detached::Detached;
 pub use file::{Impatient, copy, receive, send};
@@ -388,7 +389,7 @@ fn hello(root: &Path, selection: &Selection) -> Result<Hello, Failure> {
     let in_folder = host.is_some_and(|host| !matches!(host.etcd, Ok(None)));
     Ok(Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        node: local::node_name(root)?,
+        node: kubelet::node_name(root)?,
         etcd: found.is_ok() || in_folder,
         control_plane: is_control_plane(root),
         no_target: found.as_ref().err().cloned(),

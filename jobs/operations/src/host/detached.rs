@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{Ask, HostAnswer, HostEvent, Line, answer};
+use crate::disk::files::{Replace, trouble, write};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{Replace, trouble, write};
 use crate::wire::{MAX_LINE_BYTES, Progress};
 
 /// How often is looked whether there is more to tell.

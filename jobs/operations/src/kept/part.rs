@@ -6,12 +6,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::description::Description;
-use super::files::{self, Begin, Owner, Replace, exists, open_part, sync_folder_of, trouble};
-use super::name;
 use crate::disk;
+use crate::disk::files::{self, Begin, Owner, Replace, exists, open_part, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::pack::ENDINGS;
+use crate::snapshot_name::ENDINGS;
 use crate::transfer::part_of;
+use crate::utc;
 
 /// Room beside what etcd says of its size: it grows meanwhile.
 pub(crate) const SPARE_BYTES: u64 = 16 << 20;
@@ -218,7 +218,7 @@ fn is_part_of_ours(name: &str) -> bool {
     };
     let name = name.strip_suffix(".json").unwrap_or(name);
     let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
-    stem.is_some_and(name::is_of_time)
+    stem.is_some_and(utc::is_of_time)
 }
 
 /// Whether nothing is there, and nothing that would describe it.

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{Links, Over, content, open, put, sha256};
 use super::place::refused;
+use crate::disk::files::{exists, name, refuse_shared, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{exists, name, refuse_shared, sync_folder_of, trouble};
-use crate::kept::name::{is_of_time, of_time};
-use crate::plan::STATE;
+use crate::state::STATE;
 use crate::transfer::part_of;
+use crate::utc::{is_of_time, of_time};
 
 /// How many files of one manifest and one second get names.
 const MOST_NUMBERS: u32 = 99;

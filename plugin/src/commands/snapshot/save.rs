@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use etcd_operations::kept::{FOLDER, description::Description, name};
+use etcd_operations::kept::{FOLDER, description::Description};
 use etcd_operations::pack::{Level, Wanted};
+use etcd_operations::snapshot_name::prefix;
+use etcd_operations::utc::of_time;
 use jiff::Timestamp;
 
 use crate::assess::model::{Role, Row, Status};
@@ -385,7 +387,7 @@ pub(super) fn free_file(wanted: Option<&Path>, default_name: &str) -> Result<Pat
 /// `etcd-CONTEXT-TIME.db` and the like: names in kubeconfigs may be anything, file names should not.
 fn default_name(context: &Context<'_>, ending: &str) -> String {
     let cluster = crate::names::of_cluster(context.connection).unwrap_or_default();
-    name::of_time(&name::prefix(&cluster), Timestamp::now()) + ending
+    of_time(&prefix(&cluster), Timestamp::now()) + ending
 }
 
 #[cfg(test)]

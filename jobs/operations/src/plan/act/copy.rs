@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::action::Done;
 use super::{Here, Undone, data};
+use crate::disk::files::{sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{sync_folder_of, trouble};
-use crate::run::Events;
-use crate::run::blocking::{Flow, work};
 use crate::target::Target;
+use crate::work::{Events, Flow, work};
 
 /// The data directory that is copied and its copy, `member` and, where it is elsewhere, the WAL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

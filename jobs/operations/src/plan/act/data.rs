@@ -12,8 +12,8 @@ use super::super::PlanKind;
 use super::super::action::Done;
 use super::super::places::{BEFORE, NEW, Places};
 use super::{Here, Undone};
+use crate::disk::files::{exists, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{exists, sync_folder_of, trouble};
 use crate::static_pod::is_locked;
 use crate::target::Target;
 

@@ -14,13 +14,11 @@ use sha2::{Digest, Sha256};
 
 use super::super::action::{Action, Done, Source};
 use super::{Here, Undone, copy, data};
+use crate::disk::files::trouble;
 use crate::failure::{Failure, FailureKind};
-use crate::ids::{ClusterId, MemberId};
-use crate::kept::files::trouble;
-use crate::run::blocking::{Flow, on_progress, work};
-use crate::run::{Events, trouble_with_data};
 use crate::target::Target;
 use crate::transfer::hex;
+use crate::work::{Events, Flow, on_progress, trouble_with_data, work};
 
 /// A data directory that is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +60,7 @@ impl Restored {
         // One that a run before this one made says nothing of itself; it is made again, from the same snapshot.
         self.remove_own()?;
         let (source, raw) = match from {
-            Source::Received => (here.plans.snapshot_of(here.id), RawDatabase::Refuse),
+            Source::Received => (here.snapshot.clone(), RawDatabase::Refuse),
             Source::RanAlone | Source::Copied => (
                 copy::database_of(target, here)?,
                 RawDatabase::AcceptAfterCheck,
@@ -143,8 +141,8 @@ fn done(report: &RestoreReport) -> Result<Done, Failure> {
         .first()
         .ok_or_else(|| Failure::new(FailureKind::Other, "nothing was restored"))?;
     Ok(Done::Restored {
-        cluster_id: ClusterId(report.cluster_id.0),
-        member_id: MemberId(member.id.0),
+        cluster_id: report.cluster_id,
+        member_id: member.id,
         revision_before: report.revision_before,
         revision_after: report.revision_after,
     })
@@ -167,7 +165,7 @@ pub(super) async fn received(
     bytes: u64,
     events: &mut Events<'_>,
 ) -> Result<Done, Failure> {
-    let path = here.plans.snapshot_of(here.id);
+    let path = here.snapshot.clone();
     let wanted = sha256.to_owned();
     let flow = Arc::new(Flow::new("checking"));
     work(flow, events, move |flow| {

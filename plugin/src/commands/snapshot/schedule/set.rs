@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use etcd_operations::kept::name::SnapshotName;
+use etcd_operations::snapshot_name::SnapshotName;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::Api;

@@ -1,5 +1,7 @@
 //! Work on files: on a thread of its own, with progress, told to stop when nobody waits for it any more.
 
+pub(crate) mod stream;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,9 +12,12 @@ use etcd_datadir::source::FileSource;
 use etcd_datadir::verify::{Verification, VerifyOptions, verify};
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{Events, trouble_with_data};
+use crate::client::chain;
 use crate::failure::{Failure, FailureKind};
 use crate::wire::Progress;
+
+/// What happens on the way is told here, at most a few times a second.
+pub type Events<'e> = dyn FnMut(Progress) + Send + 'e;
 
 /// How often progress is told.
 const STEP: Duration = Duration::from_millis(250);
@@ -161,4 +166,14 @@ pub(crate) fn fatal(found: &Verification) -> Option<String> {
     let mut findings = found.findings.iter();
     let fatal = findings.find(|finding| finding.fatal)?;
     Some(fatal.damage.to_string())
+}
+
+/// What reading etcd's data ran into.
+pub(crate) fn trouble_with_data(error: &etcd_datadir::Error) -> Failure {
+    let kind = match error {
+        etcd_datadir::Error::Damaged { .. } => FailureKind::Corrupt,
+        etcd_datadir::Error::Cancelled => FailureKind::Interrupted,
+        _ => FailureKind::Other,
+    };
+    Failure::new(kind, chain(error))
 }
