@@ -2,6 +2,8 @@
 
 pub(crate) mod stream;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -14,6 +16,7 @@ use tokio::task::{JoinError, JoinHandle};
 
 use crate::client::chain;
 use crate::failure::{Failure, FailureKind};
+use crate::transfer::{Whole, read_whole};
 use crate::wire::Progress;
 
 /// What happens on the way is told here, at most a few times a second.
@@ -132,6 +135,34 @@ pub(crate) async fn work<T: Send + 'static>(
 fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
     let gone = |error| Failure::new(FailureKind::Other, format!("the work ended: {error}"));
     result.map_err(gone)?
+}
+
+/// Reads a file to its end: how many bytes it has, and their SHA-256. `failed` says what it means that it cannot be read.
+///
+/// # Errors
+/// What `failed` says, or that the work was stopped.
+pub(crate) fn hash_file(
+    file: &mut File,
+    flow: &Flow,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<Whole, Failure> {
+    read_whole(
+        |buffer| read_on(file, buffer).map_err(&failed),
+        |_, bytes| {
+            flow.reached(bytes);
+            flow.check_stopped()
+        },
+    )
+}
+
+/// Reads what there is; a signal in between is no end.
+pub(crate) fn read_on(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }
 
 /// Takes what work on etcd's files tells of its progress, and stops it.

@@ -1,9 +1,11 @@
 //! The file of a snapshot while it is not complete: made, locked, described and named when it is whole, gone when it is not.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use etcd_datadir::disk::make_folders;
 
 use super::description::Description;
 use crate::disk;
@@ -252,11 +254,7 @@ pub(crate) fn make_kept_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 fn make_folder(folder: &Path) -> Result<(), Failure> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| trouble("make the folder", folder, &error))
+    make_folders(folder).map_err(|error| trouble("make the folder", folder, &error))
 }
 
 /// Makes a folder (0700) if it is missing, and looks whether there is room for so many bytes.

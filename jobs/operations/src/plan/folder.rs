@@ -4,10 +4,12 @@
 //! `current` beside the folders names the plan that has begun here and not ended: as long as it is there, no other begins.
 //! `running` in a plan's folder is locked by whoever does a step.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use etcd_datadir::disk::make_folders;
 
 use super::{Journal, Plan, PlanId, VERSION};
 use crate::disk::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
@@ -140,14 +142,11 @@ impl Plans {
     pub fn begin(&self, plan: &Plan) -> Result<(), Failure> {
         self.refuse_others(&plan.id)?;
         let folder = self.folder_of(&plan.id);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| trouble("make", &folder, &error))?;
+        make_folders(&folder).map_err(|error| trouble("make", &folder, &error))?;
         for folder in [&self.folder, &folder] {
             refuse_shared(folder, "plans are")?;
         }
+        // Made by a run that was killed it may not be on the disk yet.
         sync_folder_of(&folder)?;
         sync_folder_of(&self.folder)?;
         let path = self.plan_file(&plan.id);

@@ -1,6 +1,6 @@
 //! A data directory restored beside the one in use.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,15 +10,13 @@ use etcd_datadir::restore::{
     restore,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::super::action::{Action, Done, Source};
 use super::{Here, Undone, copy, data};
-use crate::disk::files::trouble;
+use crate::disk::files::{remove_folder, trouble};
 use crate::failure::{Failure, FailureKind};
 use crate::target::Target;
-use crate::transfer::hex;
-use crate::work::{Events, Flow, on_progress, trouble_with_data, work};
+use crate::work::{Events, Flow, hash_file, on_progress, trouble_with_data, work};
 
 /// A data directory that is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,13 +111,7 @@ impl Restored {
     }
 
     fn remove_own(&self) -> Result<(), Failure> {
-        for dir in self.own() {
-            match std::fs::remove_dir_all(dir) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed.map_err(|error| trouble("remove", dir, &error))?,
-            }
-        }
-        Ok(())
+        self.own().try_for_each(remove_folder)
     }
 }
 
@@ -174,18 +166,8 @@ pub(super) async fn received(
             .map_err(read)
             .map_err(|failure| failure.hint("the snapshot has to be sent to this host first"))?;
         flow.of(bytes);
-        let (mut digest, mut done, mut buffer) = (Sha256::new(), 0_u64, vec![0; 1 << 20]);
-        loop {
-            flow.check_stopped()?;
-            let count = file.read(&mut buffer).map_err(read)?;
-            if count == 0 {
-                break;
-            }
-            digest.update(&buffer[..count]);
-            done += count as u64;
-            flow.reached(done);
-        }
-        if done == bytes && hex(&digest.finalize()) == wanted {
+        let found = hash_file(&mut file, flow, read)?;
+        if found.size_bytes == bytes && found.sha256 == wanted {
             Ok(Done::Plain)
         } else {
             let message = format!("{} is not the snapshot of this plan", path.display());
