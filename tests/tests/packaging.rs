@@ -274,7 +274,7 @@ fn the_schedule_that_is_applied_names_its_image_by_digest() -> Result<()> {
 /// A registry knows an image by the sha256 of its manifest, which is in the archive that goes there.
 #[test]
 fn the_image_is_written_down_by_the_digest_it_has_in_a_registry() -> Result<()> {
-    let image = testbed::parts::job_image()?;
+    let image = testbed::job_image()?;
     let dist = image.archive.parent().context("no folder")?;
     let reference = fs::read_to_string(dist.join("etcd-job-image.reference"))?;
     let (name, digest) = reference

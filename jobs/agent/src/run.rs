@@ -9,8 +9,9 @@ use std::time::Duration;
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::report::Report;
-use etcd_operations::run::{Cancel, Events, run as operate};
+use etcd_operations::run::{Cancel, run as operate};
 use etcd_operations::wire::{Event, Line};
+use etcd_operations::work::Events;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Kubernetes reads this file into the container's status: the report survives when the log does not.

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use etcd_operations::kept::schedule::{NODE_VARIABLE, NOT_PRUNED, Routine};
 use etcd_operations::report::Report;
-use etcd_operations::run::{Cancel, Events, scheduled as operate};
+use etcd_operations::routine::{NODE_VARIABLE, NOT_PRUNED, Routine};
+use etcd_operations::run::{Cancel, scheduled as operate};
 use etcd_operations::wire::Event;
+use etcd_operations::work::Events;
 
 use crate::run::{Stop, end, in_runtime, refused, told};
 

@@ -25,11 +25,9 @@ pub struct Inspection {
     /// The members, as the bucket `members` has them. Up to etcd 3.5 that is a copy etcd does not rely on.
     pub members: Vec<Member>,
     /// Ids of members that were removed; etcd never lets them in again.
-    #[serde(serialize_with = "ids_as_text")]
     pub removed_members: Vec<MemberId>,
     /// The cluster's id if the members are those it was founded with. No snapshot holds the id itself; a member that
     /// was added later changes what is computed here, but not the cluster's id.
-    #[serde(serialize_with = "id_as_text")]
     pub cluster_id_if_founders: ClusterId,
     /// What the cluster's members agreed to speak ("3.6.0"); `None` where it is not stored.
     pub cluster_version: Option<String>,
@@ -55,7 +53,6 @@ pub struct Inspection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RaisedAlarm {
     /// The member that raised it.
-    #[serde(serialize_with = "id_as_text")]
     pub member: MemberId,
     /// What it is about.
     pub kind: AlarmKind,
@@ -103,17 +100,6 @@ pub struct EncryptionUse {
     pub key: EncryptionKey,
     /// Values encrypted with it.
     pub objects: u64,
-}
-
-fn id_as_text<S: serde::Serializer, T: std::fmt::Display>(
-    id: &T,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    to.collect_str(id)
-}
-
-fn ids_as_text<S: serde::Serializer>(ids: &[MemberId], to: S) -> Result<S::Ok, S::Error> {
-    to.collect_seq(ids.iter().map(ToString::to_string))
 }
 
 /// Looks into a database or snapshot; `prefix` is the apiserver's `--etcd-prefix`, usually `/registry`.

@@ -31,6 +31,7 @@
 //! | [`wal`] | the write-ahead log: read as etcd reads it, written as a restore needs it |
 //! | [`snap`] | `.snap` files and the members in them |
 //! | [`ids`] | member and cluster ids, peer URLs |
+//! | [`disk`] | files and folders made, named and flushed |
 //! | [`membership`] | who is a member by WAL, `.snap` file and database, and whether they agree |
 //! | [`lock`] | whether an etcd runs on a file |
 //! | [`datadir`] | a stopped member's directory: would etcd start, with what loss; ranking of survivors |
@@ -44,8 +45,8 @@ mod changes;
 mod check;
 mod crc;
 pub mod datadir;
+pub mod disk;
 pub mod error;
-mod files;
 mod freelist;
 #[doc(hidden)]
 pub mod fuzz;

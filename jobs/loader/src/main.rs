@@ -11,6 +11,7 @@
 mod memory;
 mod node;
 mod start;
+mod vectors;
 
 use core::ffi::CStr;
 
@@ -18,6 +19,7 @@ use etcd_job_loader::failure::Failure;
 use etcd_job_loader::program::{Digest, Joined};
 use etcd_job_loader::stamp::{BLANK, BLOCK, Stamp};
 use node::{Folder, MemoryFile};
+use vectors::Vectors;
 
 /// The name the program sees as its own, and that the node's process list shows.
 const PROGRAM: &CStr = c"etcd-job";
@@ -27,7 +29,7 @@ const PROGRAM: &CStr = c"etcd-job";
 static STAMP: [u8; BLOCK] = BLANK;
 
 /// Runs the program; comes back only if that failed, when all is said on standard error.
-fn run(vectors: &start::Vectors) -> Failure {
+fn run(vectors: &Vectors) -> Failure {
     // SAFETY: a static, aligned and initialised. Volatile, as the compiler must not take it for what stands in the source.
     let block = unsafe { core::ptr::read_volatile(&raw const STAMP) };
     let Some(stamp) = Stamp::read(&block) else {
@@ -40,7 +42,7 @@ fn run(vectors: &start::Vectors) -> Failure {
     failure
 }
 
-fn execute(vectors: &start::Vectors, stamp: &Stamp) -> Result<core::convert::Infallible, Failure> {
+fn execute(vectors: &Vectors, stamp: &Stamp) -> Result<core::convert::Infallible, Failure> {
     // One byte more than the program: see Joined.
     let mut file = MemoryFile::create(PROGRAM, stamp.size_bytes.saturating_add(1))?;
     let mut joined = Joined::into_memory(file.bytes_mut());

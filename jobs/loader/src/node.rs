@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 use syscalls::{Sysno, syscall};
 
-use crate::start::Vectors;
+use crate::vectors::Vectors;
 
 /// As much of a part as is held at a time, in bytes.
 const PIECE: usize = 64 << 10;

@@ -1,5 +1,7 @@
 //! What every writer of files asks of a file system.
 
+pub(crate) mod files;
+
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;

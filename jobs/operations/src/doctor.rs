@@ -12,8 +12,6 @@ mod member;
 mod tests;
 mod words;
 
-pub(crate) use words::stumbles_over_log;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -13,12 +13,12 @@ use crate::failure::FailureKind;
 use crate::flags::{Flags, GivenFlag, given};
 use crate::host;
 use crate::kept::description::Description;
-use crate::kept::schedule::Routine;
 use crate::kubelet::unit::Unit;
 use crate::manifest::{Edit, Manifest};
 use crate::operation::Assignment;
 use crate::pack::unpack::{self, Forms, Found, Opened, Spool, UnpackError};
 use crate::plan::Plan;
+use crate::routine::Routine;
 use crate::transfer::{Decoder, Frame, MAGIC, MAX_PAYLOAD, TransferError};
 use crate::wire;
 

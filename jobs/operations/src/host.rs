@@ -12,26 +12,26 @@ mod file;
 mod plans;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::agree::{Agreement, agreement};
 use crate::failure::{Failure, FailureKind};
+use crate::kubelet;
 use crate::local;
 use crate::look::{Look, LookOptions, Since, etcd_manifest, is_control_plane, look, since};
 use crate::manifest::Selection;
 use crate::operation::{Assignment, Operation};
 use crate::plan::{Direction, Plan, PlanId, Plans, StepRun};
 use crate::report::Report;
-use crate::run::blocking::{Flow, work};
-use crate::run::{Cancel, Events, run};
+use crate::run::{Cancel, run};
 use crate::target::Target;
-use crate::transfer::{MAX_PAYLOAD, Whole, hex};
+use crate::transfer::Whole;
 use crate::wire::{self, LineError, Progress};
+use crate::work::{Events, Flow, hash_file, work};
 
 pub use detached::Detached;
 pub use file::{Impatient, copy, receive, send};
@@ -388,7 +388,7 @@ fn hello(root: &Path, selection: &Selection) -> Result<Hello, Failure> {
     let in_folder = host.is_some_and(|host| !matches!(host.etcd, Ok(None)));
     Ok(Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        node: local::node_name(root)?,
+        node: kubelet::node_name(root)?,
         etcd: found.is_ok() || in_folder,
         control_plane: is_control_plane(root),
         no_target: found.as_ref().err().cloned(),
@@ -411,24 +411,7 @@ async fn digest(path: &Path, events: &mut Events<'_>) -> Result<Option<Whole>, F
 fn hash(mut file: File, path: &Path, flow: &Flow) -> Result<Whole, Failure> {
     let unreadable = |error| unreadable(path, &error);
     flow.of(file.metadata().map_err(unreadable)?.len());
-    let (mut sha, mut size_bytes, mut buffer) = (Sha256::new(), 0, vec![0; MAX_PAYLOAD]);
-    loop {
-        flow.check_stopped()?;
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => {
-                sha.update(&buffer[..n]);
-                size_bytes += n as u64;
-                flow.reached(size_bytes);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(error)),
-        }
-    }
-    Ok(Whole {
-        size_bytes,
-        sha256: hex(&sha.finalize()),
-    })
+    hash_file(&mut file, flow, unreadable)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

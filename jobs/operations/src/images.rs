@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::kubelet;
-use crate::local::manifests_folder;
+use crate::kubelet::manifests_folder;
 use crate::manifest::{Known, Manifest, PodId, Selection};
 use crate::runtime::{Image, PULL_LIMIT, PullError, PullTrouble, Runtime};
 

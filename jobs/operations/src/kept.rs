@@ -5,12 +5,9 @@
 //! listed, and otherwise somebody else's.
 
 pub mod description;
-pub(crate) mod files;
 pub mod folder;
-pub mod name;
 pub mod part;
 pub mod retention;
-pub mod schedule;
 
 /// Where snapshots are kept on a node unless another folder is named.
 pub const FOLDER: &str = "/var/lib/etcd-snapshots";

@@ -13,8 +13,12 @@ use tokio::time::timeout;
 
 use crate::evidence::shown;
 use crate::failure::{Failure, FailureKind};
+use crate::root;
 
-pub(crate) use started::Started;
+use started::Started;
+
+/// Where kubelet looks when its configuration names no other place.
+pub(crate) const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 
 /// The service, as kubeadm's packages call it.
 const SERVICE: &str = "kubelet";
@@ -34,6 +38,27 @@ pub fn runtime_socket(root: &Path) -> Option<PathBuf> {
     // Both `unix:///run/x.sock` and `unix:/run/x.sock`.
     let path = path.strip_prefix("//").unwrap_or(path);
     path.starts_with('/').then(|| path.into())
+}
+
+/// kubelet's name for this host: as it is told when it is started, else the host's own in lower case.
+pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
+    if let Some(name) = Started::find(root).node_name() {
+        return Ok(name);
+    }
+    let name = root::read_text(root, "/proc/sys/kernel/hostname").map_err(|error| {
+        Failure::new(
+            FailureKind::Missing,
+            format!("could not read this host's name: {error}"),
+        )
+    })?;
+    Ok(name.trim().to_lowercase())
+}
+
+/// The static pods' folder as the node knows it, of a host whose file system is found at `root`: as kubelet is told when it is
+/// started, by its flag or its configuration, else where kubeadm puts it.
+pub fn manifests_folder(root: &Path) -> PathBuf {
+    let started = Started::find(root);
+    Path::new("/").join(started.static_pods().unwrap_or(STATIC_PODS))
 }
 
 /// Whether it runs, or is just being started or ended, as systemd has it.

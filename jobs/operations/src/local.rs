@@ -7,17 +7,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::flags::{Flags, TargetError, named_paths, target_from_pod};
-use crate::kubelet::Started;
+use crate::kubelet::{manifests_folder, node_name};
 use crate::manifest::{
     Known, Manifest, ManifestFile, Place, Selection, Stray, elsewhere, is_renamed,
 };
 use crate::root;
 use crate::target::Target;
-
-/// Where kubelet looks when its configuration names no other place.
-pub(crate) const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 
 /// What a host's manifests say.
 #[derive(Debug)]
@@ -99,7 +96,7 @@ impl fmt::Display for OtherEtcd {
 /// Looks at this host.
 ///
 /// # Errors
-/// [`FailureKind::Missing`] when it is not a control-plane node, or its folder of manifests cannot be read.
+/// [`FailureKind::Missing`](crate::failure::FailureKind::Missing) when it is not a control-plane node, or its folder of manifests cannot be read.
 pub fn host(selection: &Selection) -> Result<Host, Failure> {
     host_at(Path::new("/"), selection)
 }
@@ -174,27 +171,6 @@ pub fn has_control_plane_files(root: &Path) -> bool {
         || is_renamed(root, &manifests_folder(root))
 }
 
-/// kubelet's name for this host: as it is told when it is started, else the host's own in lower case.
-pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
-    if let Some(name) = Started::find(root).node_name() {
-        return Ok(name);
-    }
-    let name = root::read_text(root, "/proc/sys/kernel/hostname").map_err(|error| {
-        Failure::new(
-            FailureKind::Missing,
-            format!("could not read this host's name: {error}"),
-        )
-    })?;
-    Ok(name.trim().to_lowercase())
-}
-
-/// The static pods' folder as the node knows it, of a host whose file system is found at `root`: as kubelet is told when it is
-/// started, by its flag or its configuration, else where kubeadm puts it.
-pub fn manifests_folder(root: &Path) -> PathBuf {
-    let started = Started::find(root);
-    Path::new("/").join(started.static_pods().unwrap_or(STATIC_PODS))
-}
-
 fn etcd_manifests_elsewhere(root: &Path, folder: &Path) -> Vec<PathBuf> {
     let all = elsewhere(root, folder).into_iter();
     let etcds = all.filter(|found| found.file.manifest.has("etcd"));
@@ -233,6 +209,7 @@ fn founders(manifest: &Manifest) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
 
     const ETCD: &str = r#"
 apiVersion: v1

@@ -10,13 +10,13 @@ mod archived_tests;
 mod aside;
 mod certificates;
 mod cold;
-mod component;
 mod containers;
 mod disks;
 mod kubelet;
 mod live;
 mod locks;
 mod manifests;
+mod read;
 mod since;
 #[cfg(test)]
 mod since_tests;
@@ -29,26 +29,27 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
+use crate::kubelet::{manifests_folder, node_name};
 use crate::local;
 pub use crate::manifest::Place;
 use crate::manifest::{Manifest, Selection, stand_in};
 use crate::ports;
-use crate::run::Events;
 use crate::static_pod::StaticPod;
+use crate::work::Events;
 
 pub use apiserver::{ApiserverHealth, HealthAnswer};
 pub use archived::{ArchivedManifest, DataFolder, Doubt, LastRan};
 pub use aside::{CURRENT_PLAN, PutAside, UnfinishedPlan};
 pub use certificates::{CertificateLook, Dates};
-pub use cold::{
-    ColdEtcd, ColdMember, Fitness, Holder, Inspection, LockState, Position, RefusalKind,
-};
-pub use component::ControlPlane;
+pub use cold::{ColdEtcd, ColdMember, Fitness, Inspection, LockState, RefusalKind};
 pub use containers::{ContainerLook, ImageLook, PodContainers, RuntimeLook};
 pub use disks::{DiskLook, DiskSpace};
+pub use etcd_datadir::raft::LogPosition;
 pub use kubelet::KubeletLook;
 pub use live::{KnownFrom, Listener, LiveEtcd, PeerLook, PeerPort};
+pub use locks::Holder;
 pub use manifests::{
     ASIDE, ApiserverManifest, AsideManifest, ElsewhereManifest, EtcdManifest, InitialMember,
     InitialState, Manifests, OutdatedManifest, PodManifest, StrayKind, StrayManifest,
@@ -216,14 +217,14 @@ impl Look {
 /// # Errors
 /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed.
 pub(crate) fn etcd_manifest(root: &Path, selection: &Selection) -> Result<EtcdManifest, Failure> {
-    let node = local::node_name(root)?;
-    manifests::read(root, &local::manifests_folder(root), selection)?.etcd(&node)
+    let node = node_name(root)?;
+    read::read(root, &manifests_folder(root), selection)?.etcd(&node)
 }
 
 /// Whether a host is a control-plane node, as [`Look::is_control_plane`]: a component that was stopped counts.
 pub fn is_control_plane(root: &Path) -> bool {
     let nothing = Selection::default();
-    let read = manifests::read(root, &local::manifests_folder(root), &nothing);
+    let read = read::read(root, &manifests_folder(root), &nothing);
     let by_manifests = || {
         read.is_ok_and(|read| {
             let mut all = ControlPlane::ALL.into_iter();
@@ -256,7 +257,7 @@ pub async fn look(
     events: &mut Events<'_>,
 ) -> Look {
     let at = Timestamp::now();
-    let node = local::node_name(root);
+    let node = node_name(root);
     let name = node.clone().unwrap_or_default();
     let (mut read, lost) = read_manifests(root, selection);
     let read_or = || read.as_ref().map_err(Clone::clone);
@@ -288,7 +289,7 @@ pub async fn look(
         join!(runtime, own_apiserver, kubelet::look(), etcd_parts);
 
     if let Ok(read) = &mut read {
-        read.compare(root, runtime.as_ref().ok());
+        read.compare(root, |component| runtime.as_ref().ok()?.last_ran(component));
     }
     let data_dir = etcd.as_ref().ok().map(|etcd| etcd.target.data_dir.clone());
     let disks: Vec<&Path> = data_dir
@@ -328,18 +329,15 @@ pub async fn look(
 fn read_manifests(
     root: &Path,
     selection: &Selection,
-) -> (
-    Result<manifests::Read, Failure>,
-    Option<(Failure, LostFolder)>,
-) {
-    let folder = local::manifests_folder(root);
-    let why = match manifests::read(root, &folder, selection) {
+) -> (Result<read::Read, Failure>, Option<(Failure, LostFolder)>) {
+    let folder = manifests_folder(root);
+    let why = match read::read(root, &folder, selection) {
         Err(failure) if failure.kind == FailureKind::Missing => failure,
         read => return (read, None),
     };
     let stand_in = stand_in(root, &folder);
     let read = match &stand_in {
-        Some(other) => manifests::read_elsewhere(root, other, selection),
+        Some(other) => read::read_elsewhere(root, other, selection),
         None => Err(why.clone()),
     };
     (read, Some((why, LostFolder { folder, stand_in })))
@@ -371,7 +369,7 @@ impl EtcdParts {
 async fn look_at_etcd(
     root: &Path,
     etcd: &EtcdManifest,
-    read: &manifests::Read,
+    read: &read::Read,
     options: &LookOptions,
     events: &mut Events<'_>,
 ) -> EtcdParts {
@@ -404,7 +402,7 @@ async fn look_at_etcd(
 }
 
 /// Who listens where etcd shall.
-fn listeners(read: &manifests::Read, node: &str) -> Result<Vec<Listener>, Failure> {
+fn listeners(read: &read::Read, node: &str) -> Result<Vec<Listener>, Failure> {
     let found = read.of(ControlPlane::Etcd);
     let manifest: Option<&Manifest> = found.as_ref().map(|found| &found.file.manifest);
     let Some(manifest) = manifest else {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::MemberId;
-use crate::kept::name::SnapshotName;
 use crate::kept::retention::Rules;
 use crate::pack::{BundleParts, Packing};
 use crate::report::AlarmKind;
+use crate::snapshot_name::SnapshotName;
 use crate::target::Target;
 
 /// One thing to be done on one control-plane node.

@@ -20,24 +20,18 @@ pub(crate) mod node;
 pub mod segment;
 pub mod unpack;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::kept::name;
-use crate::report::BundleSummary;
+use crate::snapshot_name::safe;
 
-/// What names of snapshots end in; a longer one stands before what it ends in itself.
-pub const ENDINGS: [&str; 3] = [".tar.zst", ".db.zst", ".db"];
 /// The database snapshot in a bundle, below its top folder.
 pub const SNAPSHOT: &str = "snapshot.db";
 /// What describes a bundle, below its top folder.
 pub const DESCRIPTION: &str = "description.json";
 /// kubeadm's ClusterConfiguration in a bundle, below its top folder.
 pub const KUBEADM_CONFIG: &str = "kubeadm-config.yaml";
-/// The folder of the control-plane nodes' folders, below a bundle's top folder.
-pub const MASTERS: &str = "masters";
 
 /// How snapshots are to be packed, wherever they are taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +100,7 @@ impl Wanted {
 
 /// The top folder of a bundle of this name, which may be any file's.
 fn top(name: &str) -> String {
-    Some(name::safe(name, 120))
+    Some(safe(name, 120))
         .filter(|top| !top.is_empty())
         .unwrap_or_else(|| "etcd".to_owned())
 }
@@ -181,75 +175,4 @@ impl From<Level> for i32 {
     fn from(level: Level) -> Self {
         level.0
     }
-}
-
-/// What is beside the database in a bundle.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Contents {
-    /// The files, `snapshot.db` among them, by their paths below the top folder.
-    pub files: Vec<BundledFile>,
-    /// What belongs in it and is not, with the reason.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<LeftOut>,
-}
-
-impl Contents {
-    /// Notes what is not in it.
-    pub fn leave_out(&mut self, path: impl Into<String>, why: impl Into<String>) {
-        self.left_out.push(LeftOut {
-            path: path.into(),
-            why: why.into(),
-        });
-    }
-
-    /// The control-plane nodes of which there are files, and whether keys and certificates are among them.
-    pub fn summary(&self) -> BundleSummary {
-        let mut nodes = BTreeSet::new();
-        let mut pki = false;
-        for file in &self.files {
-            let below = file
-                .path
-                .strip_prefix(MASTERS)
-                .and_then(|path| path.strip_prefix('/'));
-            if let Some((node, path)) = below.and_then(|path| path.split_once('/')) {
-                nodes.insert(node.to_owned());
-                pki |= path.contains("/pki/")
-                    || path.ends_with(".key")
-                    || path.ends_with(".conf") && path.starts_with("etc/kubernetes/");
-            }
-        }
-        BundleSummary {
-            nodes: nodes.into_iter().collect(),
-            pki,
-        }
-    }
-
-    /// Adds what is in another segment.
-    pub fn append(&mut self, mut other: Self) {
-        self.files.append(&mut other.files);
-        self.left_out.append(&mut other.left_out);
-    }
-}
-
-/// A file in a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BundledFile {
-    /// Its path below the top folder.
-    pub path: String,
-    /// Its size.
-    pub size_bytes: u64,
-    /// Its sha256 in hex.
-    pub sha256: String,
-}
-
-/// What could not be put in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LeftOut {
-    /// Its path, as it would have been below the top folder.
-    pub path: String,
-    /// Why not.
-    pub why: String,
 }

@@ -17,107 +17,22 @@ pub mod make;
 mod places;
 mod run;
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-
-use crate::kept::name::of_time;
 
 pub use act::{
     Added, Alone, CopyData, Move, Moves, OfText, Record, Restored, Started, Stopped, Undone,
 };
 pub use action::{Action, Done, Source, Until};
-pub use folder::{Held, Plans, STATE};
+pub use folder::{Held, Plans};
 pub use journal::{Entry, Event, Journal, StepState};
 pub use places::Places;
 pub use run::{Direction, StepRun, perform};
 
+pub use crate::plan_id::{NotAPlanId, PlanId, PlanKind};
+
 /// The version of [`Plan`] and of the journals.
 pub const VERSION: u32 = 1;
-
-/// A plan's name: what it is and when it was made, `restore-2026-11-22T083000Z`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PlanId(String);
-
-/// Not a plan's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no plan's name")]
-pub struct NotAPlanId(String);
-
-impl PlanId {
-    /// A name for a plan that is made now.
-    pub fn new(kind: PlanKind, now: Timestamp) -> Self {
-        let name = of_time(kind.name(), now);
-        // Two may be made in a second.
-        match now.subsec_millisecond() {
-            0 => Self(name),
-            milliseconds => Self(format!("{name}-{milliseconds:03}")),
-        }
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for PlanId {
-    type Error = NotAPlanId;
-
-    /// It is the name of a folder, so it is nothing else: letters, digits and `-`.
-    fn try_from(text: String) -> Result<Self, NotAPlanId> {
-        let fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let begins = text
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_lowercase());
-        if begins && text.len() <= 100 && text.bytes().all(fine) {
-            Ok(Self(text))
-        } else {
-            Err(NotAPlanId(text))
-        }
-    }
-}
-
-impl From<PlanId> for String {
-    fn from(id: PlanId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for PlanId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Which command made a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PlanKind {
-    /// A manifest is changed, or its pod stopped or started.
-    Manifest,
-    /// A snapshot is restored.
-    Restore,
-    /// A new cluster is formed from the best survivor.
-    Recover,
-    /// A member is replaced.
-    Replace,
-}
-
-impl PlanKind {
-    /// Its name, as in commands.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Manifest => "manifest",
-            Self::Restore => "restore",
-            Self::Recover => "recover",
-            Self::Replace => "replace",
-        }
-    }
-}
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

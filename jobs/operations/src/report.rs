@@ -2,14 +2,16 @@
 //!
 //! Absent is not zero: what a version of etcd does not tell is `None` (3.5 tells no quota and no storage version).
 
+mod bundle;
 mod kept;
 mod membership;
 
 use std::path::PathBuf;
 
+pub use bundle::{BundleSummary, BundledFile, Contents, LeftOut, MASTERS};
 pub use kept::{
     Checked, Fate, KeptList, KeptSnapshot, KeptState, KeptSummary, PruneReport, PrunedSnapshot,
-    RemovedSnapshots,
+    Reason, RemovedSnapshots,
 };
 
 pub use membership::{LeaderReport, MembershipReport};
@@ -20,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
-use crate::pack::{Contents, LeftOut};
 
 /// `apiVersion` of everything written for programs to read. Within a version fields may be added; nothing is renamed,
 /// removed or given another meaning.
@@ -68,7 +69,7 @@ pub enum Report {
     SnapshotPrune(PruneReport),
     /// Of [`crate::operation::Operation::Usage`].
     Usage(UsageReport),
-    /// Of [`crate::kept::schedule::Routine`].
+    /// Of [`crate::routine::Routine`].
     Scheduled(ScheduledReport),
 }
 
@@ -458,16 +459,6 @@ pub struct Packed {
     /// What else is in it, when it is a bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<BundleSummary>,
-}
-
-/// A bundle in a few words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BundleSummary {
-    /// The control-plane nodes whose files are in it.
-    pub nodes: Vec<String>,
-    /// Whether their certificates and keys are.
-    pub pki: bool,
 }
 
 /// What fills the database. Sizes are of keys and values as etcd stores them; page overhead is in `file_bytes` only.

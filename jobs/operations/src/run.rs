@@ -1,7 +1,6 @@
 //! Doing what an assignment says: one entry for the job's program and for the plugin on a control-plane node.
 
 mod alarm;
-pub(crate) mod blocking;
 mod defrag;
 mod hash;
 mod health;
@@ -11,21 +10,18 @@ mod scheduled;
 mod snapshot;
 mod source;
 mod status;
-pub(crate) mod stream;
 mod usage;
 
 use tokio::sync::watch;
 
-use crate::client::{Connector, chain};
+use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::operation::{Assignment, Operation};
 use crate::report::Report;
-use crate::wire::{self, Progress};
+use crate::wire;
+use crate::work::Events;
 
 pub use scheduled::scheduled;
-
-/// What happens on the way is told here, at most a few times a second.
-pub type Events<'e> = dyn FnMut(Progress) + Send + 'e;
 
 /// Stops what holds the matching [`Cancel`]. Dropping it stops nothing.
 #[derive(Debug)]
@@ -164,16 +160,6 @@ fn check_version(what: &str, theirs: u32) -> Result<(), Failure> {
     let message = format!("{what} is of version {theirs}, this program of {ours}");
     let hint = "use the plugin and the job image of one release";
     Err(Failure::new(FailureKind::Refused, message).hint(hint))
-}
-
-/// What reading etcd's data ran into.
-pub(crate) fn trouble_with_data(error: &etcd_datadir::Error) -> Failure {
-    let kind = match error {
-        etcd_datadir::Error::Damaged { .. } => FailureKind::Corrupt,
-        etcd_datadir::Error::Cancelled => FailureKind::Interrupted,
-        _ => FailureKind::Other,
-    };
-    Failure::new(kind, chain(error))
 }
 
 fn interrupted(what: &str) -> Failure {

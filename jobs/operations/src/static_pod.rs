@@ -31,7 +31,6 @@ pub use up::{Awaited, Tell, Up};
 
 use health::Health;
 use process::CommandLine;
-pub(crate) use process::words_below;
 
 /// How often what is waited for is looked at.
 const LOOK: Duration = Duration::from_millis(50);

@@ -20,11 +20,13 @@
 mod follow;
 mod frame;
 mod receiver;
+mod whole;
 
 pub(crate) use follow::part_of;
 pub use follow::{Follow, follow};
 pub use frame::{Decoder, Frame, FrameWriter};
-pub use receiver::{Receiver, Whole};
+pub use receiver::Receiver;
+pub use whole::{Whole, read_whole};
 
 pub use etcd_datadir::stream::hex;
 

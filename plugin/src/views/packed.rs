@@ -1,8 +1,8 @@
 //! How packed snapshots are shown.
 
+use etcd_operations::pack::Wanted;
 use etcd_operations::pack::unpack::{Archive, Compression, ForeignPack, Found, Opened};
-use etcd_operations::pack::{self, Contents, Wanted};
-use etcd_operations::report::{BundleSummary, SnapshotReport};
+use etcd_operations::report::{self, BundleSummary, Contents, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -171,8 +171,8 @@ pub struct LeftOut {
     pub why: String,
 }
 
-impl From<&pack::LeftOut> for LeftOut {
-    fn from(left: &pack::LeftOut) -> Self {
+impl From<&report::LeftOut> for LeftOut {
+    fn from(left: &report::LeftOut) -> Self {
         Self {
             path: left.path.clone(),
             why: left.why.clone(),

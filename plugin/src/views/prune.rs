@@ -1,8 +1,7 @@
 //! How the removal of kept snapshots is shown.
 
-use etcd_operations::kept::name::SnapshotName;
-use etcd_operations::kept::retention::Reason;
-use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot};
+use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot, Reason};
+use etcd_operations::snapshot_name::SnapshotName;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_operations::pack::MASTERS;
-use etcd_operations::report::{NO_OBJECTS, Packed};
+use etcd_operations::report::{MASTERS, NO_OBJECTS, Packed};
 use schemars::JsonSchema;
 use serde::Serialize;
 

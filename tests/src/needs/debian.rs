@@ -4,12 +4,12 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::Work;
-use crate::process::{run, say, success};
+use crate::debian_archive::update;
+use crate::process::{run, say};
 
 /// A package that some work needs.
 #[derive(Debug)]
@@ -137,29 +137,6 @@ pub(super) fn install(packages: &[&Package]) -> Result<()> {
     install()
         .or_else(|_| update().and_then(|()| install()))
         .with_context(|| format!("cannot install {list}"))
-}
-
-fn update() -> Result<()> {
-    run("apt-get", ["-q", "update"]).map(drop)
-}
-
-/// Unpacks a package into a folder without installing it: what it would start with the machine is not wanted.
-pub(crate) fn unpack(package: &str, out: &Path) -> Result<()> {
-    let download = || {
-        let mut command = Command::new("apt-get");
-        success(command.args(["-q", "download", package]).current_dir(out)).map(drop)
-    };
-    download()
-        .or_else(|_| update().and_then(|()| download()))
-        .with_context(|| format!("cannot download the Debian package {package}"))?;
-    let entries = fs::read_dir(out)?.collect::<Result<Vec<_>, _>>()?;
-    let mut paths = entries.iter().map(fs::DirEntry::path);
-    let archive = paths
-        .find(|path| path.extension().is_some_and(|ending| ending == "deb"))
-        .with_context(|| format!("apt-get left no package in {}", out.display()))?;
-    let done = success(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(out));
-    done.with_context(|| format!("cannot unpack {}", archive.display()))?;
-    Ok(fs::remove_file(archive)?)
 }
 
 /// The file that Debian's packages ask whether they may start their services.

@@ -15,10 +15,8 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 
-pub(crate) use debian::unpack;
 use debian::{Installer, Package};
 use list::Need;
-pub(crate) use toolchain::GO;
 
 use crate::parts::Part;
 

@@ -6,11 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::parts::versions::Kubernetes;
-use crate::parts::{Part, cargo_command};
+use crate::parts::{GO, Part, cargo_command};
 use crate::process::{Output, output};
-
-/// The Go that the parts of a cluster are built with, at least: major and minor version.
-pub(crate) const GO: (u32, u32) = (1, 26);
 
 /// How long a registry has for its answer.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -28,7 +28,7 @@ pub(crate) fn cargo_command() -> Result<Command> {
 }
 
 /// The same for a script of the workspace that calls cargo.
-pub(super) fn script(path: &str) -> Result<Command> {
+pub(crate) fn script(path: &str) -> Result<Command> {
     let mut command = Command::new(workspace()?.join(path));
     command.current_dir(workspace()?);
     without_caller(&mut command);
@@ -50,7 +50,7 @@ fn without_caller(command: &mut Command) {
 }
 
 /// A file of the workspace.
-pub(super) fn in_workspace(path: &str) -> Result<PathBuf> {
+pub(crate) fn in_workspace(path: &str) -> Result<PathBuf> {
     Ok(workspace()?.join(path))
 }
 

@@ -9,8 +9,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::progress::Build;
-use crate::needs::GO;
 use crate::process::{self, success};
+
+/// The Go that the parts of a cluster are built with, at least: major and minor version.
+pub(crate) const GO: (u32, u32) = (1, 26);
 
 /// An empty module of our own that requires the modules to be built.
 #[derive(Debug)]

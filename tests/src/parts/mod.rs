@@ -20,16 +20,16 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub use bare::bare_machine;
-pub(crate) use cargo::{cargo_command, target_folder};
+pub(crate) use cargo::{cargo_command, in_workspace, script, target_folder};
+pub(crate) use go::GO;
 pub use part::{Part, rounded};
 pub use plugin::{
-    JobImage, PLUGIN_VARIABLE, datadir_example, job_image, plugin, plugin_example, quick_plugin,
-    shipped_plugin,
+    PLUGIN_VARIABLE, datadir_example, plugin, plugin_example, quick_plugin, shipped_plugin,
 };
 pub(crate) use store::clone_for_node;
 use versions::{CNI, CONTAINERD, Etcd, Kubernetes};
 
-use crate::needs;
+use crate::debian_archive;
 
 fn kubernetes_part(kubernetes: Kubernetes) -> Part {
     let name = format!("kubernetes-{}", kubernetes.version());
@@ -321,7 +321,7 @@ pub fn etcdctl_of_debian() -> Result<PathBuf> {
 }
 
 fn of_debian(package: &str, program: &str) -> Result<PathBuf> {
-    let unpacked = debian_part(package).built(|out| needs::unpack(package, out));
+    let unpacked = debian_part(package).built(|out| debian_archive::unpack(package, out));
     Ok(unpacked?.join("usr/bin").join(program))
 }
 
@@ -338,7 +338,7 @@ pub struct NodeParts {
     pub store: PathBuf,
 }
 
-/// Everything for nodes of these versions, built when missing. What the builds need has to be there (see [`needs::ensure`]).
+/// Everything for nodes of these versions, built when missing. What the builds need has to be there (see [`ensure`](crate::needs::ensure)).
 ///
 /// # Errors
 /// When something is missing and cannot be had.

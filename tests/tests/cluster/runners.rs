@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use testbed::{Workstation, parts};
+use testbed::{Workstation, job_image};
 
 use crate::schema::checked;
 use crate::three;
@@ -53,7 +53,7 @@ fn status_with(me: &Workstation, flags: &[&str]) -> Result<Value> {
 #[test]
 fn every_runner_tells_the_same() {
     three(|cluster, me| {
-        let image = parts::job_image()?;
+        let image = job_image()?;
         for node in cluster.nodes() {
             node.load_image(&image.archive)?;
         }

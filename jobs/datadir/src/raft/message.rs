@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::wire::{Fields, WireError, put_bytes, put_uint};
 
 /// A place in the raft log. Ordered as raft's election rule orders logs: by term, then by index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize,
+)]
 pub struct LogPosition {
     /// Term of the entry.
     pub term: u64,

@@ -12,7 +12,7 @@ use crate::ids::MemberId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its id.
-    #[serde(serialize_with = "as_hex", deserialize_with = "from_number")]
+    #[serde(deserialize_with = "from_number")]
     pub id: MemberId,
     /// Where it listens for its peers.
     #[serde(rename = "peerURLs", default, deserialize_with = "null_as_empty")]
@@ -26,10 +26,6 @@ pub struct Member {
     /// Where it listens for clients; empty until it has started once.
     #[serde(rename = "clientURLs", default, deserialize_with = "null_as_empty")]
     pub client_urls: Vec<String>,
-}
-
-fn as_hex<S: serde::Serializer>(id: &MemberId, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(id)
 }
 
 fn from_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<MemberId, D::Error> {

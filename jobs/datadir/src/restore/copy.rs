@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+use crate::disk::create_private;
 use crate::error::Damage;
-use crate::files::create_private;
 use crate::source::Source;
 use crate::stream::hex;
 

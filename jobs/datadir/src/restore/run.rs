@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
 use crate::Error;
-use crate::files::create_private;
+use crate::disk::create_private;
 use crate::ids::{ClusterId, MemberId};
 use crate::lock::{SharedLock, share_database};
 use crate::progress::{OnProgress, Progress};

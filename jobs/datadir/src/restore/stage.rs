@@ -1,14 +1,12 @@
 //! The staging directory: everything is made there and gets its name when it is complete and on disk.
 
-use std::fs::{DirBuilder, File};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
 use crate::Error;
+use crate::disk::{make_folders, rename_new, sync_folder};
 
 use super::RestoreError;
 use super::new_cluster::random_hex;
@@ -32,7 +30,7 @@ impl Stage {
         }
         let parent = within.map_or_else(|| parent_of(target), Path::to_owned);
         let parents = new_parents(&parent_of(target));
-        make_all(&parent)?;
+        make_folders(&parent).map_err(|e| cannot_make(&parent, e))?;
         let name = target
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
@@ -62,18 +60,12 @@ impl Stage {
     /// Gives it its name and flushes that, with the names of the parents that were made. Nothing is replaced: if the
     /// name was taken meanwhile, it is an error.
     pub(super) fn name(&mut self) -> Result<(), RestoreError> {
-        match renameat_with(CWD, &self.dir, CWD, &self.target, RenameFlags::NOREPLACE) {
-            Ok(()) => {}
-            // A file system without this flag: rename(2) still replaces nothing but an empty directory.
-            Err(Errno::INVAL | Errno::NOSYS) if self.target.symlink_metadata().is_err() => {
-                std::fs::rename(&self.dir, &self.target)
-                    .map_err(|e| rename_error(&self.target, e))?;
+        rename_new(&self.dir, &self.target).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => {
+                RestoreError::Exists(self.target.clone())
             }
-            Err(Errno::INVAL | Errno::NOSYS | Errno::EXIST | Errno::NOTEMPTY) => {
-                return Err(RestoreError::Exists(self.target.clone()));
-            }
-            Err(e) => return Err(rename_error(&self.target, e.into()).into()),
-        }
+            _ => rename_error(&self.target, e).into(),
+        })?;
         self.named = true;
         let flushed = self.parents.iter().try_for_each(|dir| sync_dir(dir));
         if flushed.is_err() {
@@ -137,21 +129,16 @@ fn make(path: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .mode(0o700)
         .create(path)
-        .map_err(|e| Error::io(&path.display().to_string(), "create the directory", e))
+        .map_err(|e| cannot_make(path, e))
 }
 
-fn make_all(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(path)
-        .map_err(|e| Error::io(&path.display().to_string(), "create the directory", e))
+fn cannot_make(path: &Path, e: io::Error) -> Error {
+    Error::io(&path.display().to_string(), "create the directory", e)
 }
 
 /// Flushes a directory: the names in it.
 pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
-    let fail = |e| Error::io(&path.display().to_string(), "flush the directory", e);
-    File::open(path).map_err(fail)?.sync_all().map_err(fail)
+    sync_folder(path).map_err(|e| Error::io(&path.display().to_string(), "flush the directory", e))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use crate::Error;
-use crate::files::create_private;
+use crate::disk::create_private;
 use crate::raft::{Entry, HardState};
 
 use super::frame::put_frame;

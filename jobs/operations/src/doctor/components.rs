@@ -2,14 +2,16 @@
 
 use super::cluster::working_elsewhere;
 use super::member::Member;
-use super::words;
+use super::words::{self, logs_of};
 use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::control_plane::ControlPlane;
+use crate::ending::ended;
 use crate::failure::{Answer, FailureKind};
-use crate::kept::name::to_the_second;
-use crate::look::{ArchivedManifest, ContainerLook, ControlPlane, HealthAnswer, Look, Manifests};
+use crate::look::{ArchivedManifest, ContainerLook, HealthAnswer, Look, Manifests};
 use crate::manifest::ANEW;
 use crate::runtime::State;
 use crate::shell::CommandLine;
+use crate::utc::to_the_second;
 
 pub(super) fn judge(notes: &mut Notes<'_>, member: Member, looks: &[Look]) {
     stopped(notes, looks);
@@ -237,7 +239,7 @@ fn apiserver(notes: &mut Notes<'_>) -> bool {
         Answer::Failed(failure) => failure.to_string(),
     };
     let container = newest(notes, ControlPlane::Apiserver);
-    let ended = words::ended(look, ControlPlane::Apiserver);
+    let ended = ended(look, ControlPlane::Apiserver);
     let mut all = vec![evidence];
     all.extend(ended.map(|one| words::ending(ControlPlane::Apiserver, one)));
     all.extend(ended.and_then(words::last_words));
@@ -316,11 +318,6 @@ fn controller(notes: &mut Notes<'_>, component: ControlPlane) {
         evidence,
         Next::on(node, logs_of(container)),
     );
-}
-
-/// What shows a container's last words.
-pub(super) fn logs_of(container: &ContainerLook) -> CommandLine {
-    CommandLine::new("crictl logs --tail 50").operand(&container.id)
 }
 
 fn newest<'a>(notes: &Notes<'a>, component: ControlPlane) -> Option<&'a ContainerLook> {

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{
-    ApiserverHealth, ApiserverManifest, CertificateLook, ColdEtcd, ContainerLook, ControlPlane,
-    Dates, DiskLook, DiskSpace, EtcdManifest, Fitness, HealthAnswer, ImageLook, InitialMember,
-    Inspection, KnownFrom, KubeletLook, LiveEtcd, LockState, Look, Manifests, PeerLook, PeerPort,
-    Place, PodContainers, PodManifest, Position, RefusalKind, RuntimeLook, StrayKind,
-    StrayManifest, VERSION,
+    ApiserverHealth, ApiserverManifest, CertificateLook, ColdEtcd, ContainerLook, Dates, DiskLook,
+    DiskSpace, EtcdManifest, Fitness, HealthAnswer, ImageLook, InitialMember, Inspection,
+    KnownFrom, KubeletLook, LiveEtcd, LockState, LogPosition, Look, Manifests, PeerLook, PeerPort,
+    Place, PodContainers, PodManifest, RefusalKind, RuntimeLook, StrayKind, StrayManifest, VERSION,
 };
 use crate::manifest::PodId;
 use crate::report::{Consistency, EndpointStatus, Member, MemberList};
@@ -119,7 +119,7 @@ pub(crate) fn ended(words: &str) -> ContainerLook {
 
 /// What a data directory says that etcd starts from.
 pub(crate) fn whole() -> Inspection {
-    let end = Position {
+    let end = LogPosition {
         term: 5,
         index: 1000,
     };
@@ -147,7 +147,7 @@ pub(crate) fn whole() -> Inspection {
 }
 
 /// One that etcd does not start from.
-pub(crate) fn broken(refusal: RefusalKind, reach: Option<Position>) -> Inspection {
+pub(crate) fn broken(refusal: RefusalKind, reach: Option<LogPosition>) -> Inspection {
     Inspection {
         fitness: match reach {
             Some(_) => Fitness::RestoreFrom,

@@ -7,9 +7,10 @@ use jiff::SignedDuration;
 
 use super::cluster::working_elsewhere;
 use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, FailureKind};
-use crate::local::STATIC_PODS;
-use crate::look::{ASIDE, CertificateLook, ControlPlane, DiskSpace, Look, StrayKind};
+use crate::kubelet::STATIC_PODS;
+use crate::look::{ASIDE, CertificateLook, DiskSpace, Look, StrayKind};
 use crate::manifest::{ANEW, anew, back};
 use crate::shell::CommandLine;
 

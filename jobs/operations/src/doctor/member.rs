@@ -1,16 +1,17 @@
 //! What is wrong with a host's own member.
 
 use super::cluster::{inspection, own_cluster, own_id, own_name, voters, working_elsewhere};
-use super::components::logs_of;
 use super::data::{behind, data, end_of_log};
 use super::host::kubelet_errors;
-use super::words::{self, Cause};
+use super::words::{self, logs_of};
 use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::control_plane::ControlPlane;
+use crate::ending::{Cause, cause_of, ended, stumbles_over_log};
 use crate::failure::FailureKind;
-use crate::kept::name::to_the_second;
-use crate::look::{ColdEtcd, ControlPlane, Fitness, LockState, Look, Place, RefusalKind};
+use crate::look::{ColdEtcd, Fitness, LockState, Look, Place, RefusalKind};
 use crate::runtime::State;
 use crate::shell::CommandLine;
+use crate::utc::to_the_second;
 
 /// How a host's own member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,8 +126,8 @@ fn is_left_behind(notes: &mut Notes<'_>, looks: &[Look]) -> bool {
 /// Why it does not run.
 fn down(notes: &mut Notes<'_>, looks: &[Look]) {
     let (look, node) = (notes.look, notes.node());
-    let ended = words::ended(look, ControlPlane::Etcd);
-    let by_words = ended.and_then(words::cause_of);
+    let ended = ended(look, ControlPlane::Etcd);
+    let by_words = ended.and_then(cause_of);
     let cold = notes.answered("etcd's data directory", &look.cold);
     if let Some(failure) = cold.and_then(|cold| cold.inspection.as_ref()?.failure()) {
         notes.unseen("etcd's data directory", failure);
@@ -252,7 +253,7 @@ fn remedy(look: &Look, looks: &[Look]) -> Next {
             "the others hold the quorum: it gets its data from them, and its own is put aside",
         );
     }
-    if words::stumbles_over_log(look) {
+    if stumbles_over_log(look) {
         return Next::on(node, "kubectl etcd manifest set-image etcd IMAGE").note(
             "nothing is lost with a later etcd of the same line, as 3.5.35 for 3.5.0; where there is none, kubectl etcd recover goes on from the database",
         );
@@ -364,7 +365,7 @@ fn unexplained(notes: &mut Notes<'_>, cold: Option<&ColdEtcd>) {
 
 /// What the member's last container left.
 fn container_words(look: &Look) -> Vec<String> {
-    let Some(container) = words::ended(look, ControlPlane::Etcd) else {
+    let Some(container) = ended(look, ControlPlane::Etcd) else {
         return Vec::new();
     };
     let mut words = vec![words::ending(ControlPlane::Etcd, container)];

@@ -2,13 +2,13 @@
 
 use super::fixtures::*;
 use super::*;
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
 use crate::look::LostFolder;
 use crate::look::{
-    ArchivedManifest, ControlPlane, DataFolder, Doubt, ElsewhereManifest, Fitness, Holder,
-    Inspection, LockState, OutdatedManifest, Place, PodManifest, Position, RefusalKind,
-    UnfinishedPlan,
+    ArchivedManifest, DataFolder, Doubt, ElsewhereManifest, Fitness, Holder, Inspection, LockState,
+    LogPosition, OutdatedManifest, Place, PodManifest, RefusalKind, UnfinishedPlan,
 };
 use crate::manifest::PodId;
 
@@ -33,7 +33,7 @@ fn change(change: impl FnOnce(&mut Look)) -> Look {
 
 const DB: &str = "panic: assertion failed: Page expected to be: 65, but self identifies as 0";
 
-fn reach() -> Option<Position> {
+fn reach() -> Option<LogPosition> {
     whole().reach
 }
 
@@ -256,7 +256,7 @@ fn each_situation_is_told_with_its_command() {
             "the apiserver's manifest was moved somewhere",
             change(|look| {
                 if let Answer::Ok(found) = &mut look.manifests {
-                    let gone = Some(crate::look::ControlPlane::Apiserver);
+                    let gone = Some(crate::control_plane::ControlPlane::Apiserver);
                     found.pods.retain(|pod| pod.component != gone);
                 }
             }),
@@ -603,7 +603,7 @@ fn archived(doubts: Vec<Doubt>) -> ArchivedManifest {
 
 /// A log without an entry, as etcd makes it in an empty directory.
 fn new_log() -> Inspection {
-    let nowhere = Some(Position::default());
+    let nowhere = Some(LogPosition::default());
     Inspection {
         reach: nowhere,
         wal_end: nowhere,

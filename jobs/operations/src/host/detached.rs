@@ -12,19 +12,20 @@
 //! So a request that is asked again while it is worked on, or when it has ended, is not done twice: its lines are told
 //! from the first on. A worker that died is not begun anew before somebody asks for the next attempt.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use etcd_datadir::disk::make_folders;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{Ask, HostAnswer, HostEvent, Line, answer};
+use crate::disk::files::{Replace, trouble, write};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{Replace, trouble, write};
 use crate::wire::{MAX_LINE_BYTES, Progress};
 
 /// How often is looked whether there is more to tell.
@@ -105,10 +106,7 @@ impl Detached {
 
     /// Begins it, unless it was begun.
     fn start(&self, ask: &Ask, mut worker: Command) -> Result<(), Failure> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
+        make_folders(&self.folder)
             .map_err(|error| trouble("make the folder", &self.folder, &error))?;
         if self.is_on_record(ask)? && self.has_lines() {
             return Ok(());

@@ -10,8 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sha2::{Digest, Sha256};
 
 use super::unreadable;
+use crate::disk::files::{Begin, name, open_part, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{Begin, name, open_part, sync_folder_of, trouble};
 use crate::kept::part::{Part, make_room};
 use crate::transfer::{FrameWriter, MAX_PAYLOAD, Receiver, TransferError, Whole, hex, part_of};
 

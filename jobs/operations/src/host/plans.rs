@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::HostAnswer;
 use crate::failure::{Failure, FailureKind};
-use crate::local::manifests_folder;
+use crate::kubelet::manifests_folder;
 use crate::manifest::{Known, Selection};
 use crate::plan::{Direction, Plan, PlanId, Plans, StepState, perform};
-use crate::run::Events;
+use crate::work::Events;
 
 /// A plan as a host has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::files::{self, Replace};
+use crate::disk::files::{self, Replace};
 use crate::failure::{Failure, FailureKind};
-use crate::pack::Contents;
-use crate::report::{API_VERSION, SnapshotReport};
+use crate::report::{API_VERSION, Contents, SnapshotReport};
 
 /// `kind` of a description.
 const KIND: &str = "SnapshotDescription";

@@ -8,12 +8,12 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::description::Description;
-use super::files::{sync_folder_of, trouble};
-use super::name::SnapshotName;
-use super::retention::{self, Reason, Rules};
+use super::retention::{self, Rules};
+use crate::disk::files::{sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::pack::ENDINGS;
-use crate::report::{Checked, KeptSnapshot, KeptState, NO_OBJECTS, PrunedSnapshot};
+use crate::report::{Checked, KeptSnapshot, KeptState, NO_OBJECTS, PrunedSnapshot, Reason};
+use crate::snapshot_name::ENDINGS;
+use crate::snapshot_name::SnapshotName;
 
 /// The snapshots in a folder, by name; none when it is not there.
 ///

@@ -1,8 +1,8 @@
 //! Tests of [`super`].
 
 use super::super::description::tests::snapshot;
-use super::super::files::Replace;
 use super::*;
+use crate::disk::files::Replace;
 use crate::ids::ClusterId;
 use crate::kept::description::Check;
 use crate::report::{Checked, Fate, SnapshotReport};

@@ -1,17 +1,19 @@
 //! The file of a snapshot while it is not complete: made, locked, described and named when it is whole, gone when it is not.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use etcd_datadir::disk::make_folders;
+
 use super::description::Description;
-use super::files::{self, Begin, Owner, Replace, exists, open_part, sync_folder_of, trouble};
-use super::name;
 use crate::disk;
+use crate::disk::files::{self, Begin, Owner, Replace, exists, open_part, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::pack::ENDINGS;
+use crate::snapshot_name::ENDINGS;
 use crate::transfer::part_of;
+use crate::utc;
 
 /// Room beside what etcd says of its size: it grows meanwhile.
 pub(crate) const SPARE_BYTES: u64 = 16 << 20;
@@ -218,7 +220,7 @@ fn is_part_of_ours(name: &str) -> bool {
     };
     let name = name.strip_suffix(".json").unwrap_or(name);
     let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
-    stem.is_some_and(name::is_of_time)
+    stem.is_some_and(utc::is_of_time)
 }
 
 /// Whether nothing is there, and nothing that would describe it.
@@ -252,11 +254,7 @@ pub(crate) fn make_kept_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 fn make_folder(folder: &Path) -> Result<(), Failure> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| trouble("make the folder", folder, &error))
+    make_folders(folder).map_err(|error| trouble("make the folder", folder, &error))
 }
 
 /// Makes a folder (0700) if it is missing, and looks whether there is room for so many bytes.

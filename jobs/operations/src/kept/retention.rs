@@ -11,6 +11,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::report::Reason;
+
 /// How many to keep. A snapshot stays when any rule keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,24 +36,6 @@ impl Rules {
     pub fn are_none(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// Why a snapshot stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// The newest one always stays.
-    Newest,
-    /// [`Rules::last`].
-    Last,
-    /// [`Rules::daily`].
-    Daily,
-    /// [`Rules::weekly`].
-    Weekly,
-    /// [`Rules::within_seconds`].
-    Within,
-    /// It is of a time that has not come: some clock was or is wrong, so its age says nothing.
-    InFuture,
 }
 
 /// For each of these times, at which snapshots of one cluster that were found whole were begun, why it stays; those for

@@ -11,8 +11,8 @@ use serde_yaml::Value;
 
 use super::unit::{Unit, variables};
 use crate::flags::{Flags, base_name};
+use crate::proc::words_below;
 use crate::root;
-use crate::static_pod::words_below;
 
 /// kubelet's unit, as kubeadm's packages call it.
 const UNIT: &str = "kubelet.service";

@@ -14,11 +14,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ControlPlane;
+use crate::control_plane::ControlPlane;
 use crate::flags::{Flags, given};
-use crate::kept::name::to_the_second;
 use crate::manifest::{Component, Kept, ManifestFile, PodId};
 use crate::runtime::Launch;
+use crate::utc::to_the_second;
 
 pub(super) use data::data_folders;
 use data::{MOST_FOLDERS, held_in, is_ahead, is_among, last_written, siblings};

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::archived::{ArchivedManifest, Doubt, LastRan};
-use super::manifests::{Read, read};
-use super::{ControlPlane, PodContainers, RuntimeLook};
+use super::read::{Read, read};
+use super::{PodContainers, RuntimeLook};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, FailureKind};
 use crate::manifest::{Place, PodId, Selection};
 use crate::runtime::Launch;
@@ -52,7 +53,8 @@ impl Host {
     /// What would be brought back as etcd, after this container.
     fn archived(&self, ran: Option<LastRan>) -> ArchivedManifest {
         let mut read = self.read(&Selection::default());
-        read.compare(self.0.path(), Some(&runtime(ran)));
+        let runtime = runtime(ran);
+        read.compare(self.0.path(), |component| runtime.last_ran(component));
         let archived = read.told.archived(ControlPlane::Etcd);
         archived.unwrap().clone()
     }

@@ -12,12 +12,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
+use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::flags::named_paths;
 use crate::manifest::ManifestFile;
 use crate::root;
+use crate::transfer::hex;
 
 /// No file that holds certificates is longer, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -150,6 +152,12 @@ fn dates(pem: &[u8]) -> Result<Dates, String> {
         }));
     }
     all.ok_or_else(|| "there is no certificate in it".to_owned())
+}
+
+/// The certificates in a PEM text, each by the SHA-256 of its DER form. What is no certificate is passed over.
+pub(super) fn fingerprints(pem: &[u8]) -> BTreeSet<String> {
+    let all = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
+    all.map(|der| hex(&Sha256::digest(&der))).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! etcd's data directory as it lies there.
 
-use std::fmt;
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -9,18 +8,19 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use etcd_datadir::datadir::{DataDir, DatabaseState, InspectOptions, Refusal, Verdict, inspect};
 use etcd_datadir::lock::{self, database_holder};
-use etcd_datadir::membership::View;
+use etcd_datadir::membership::{View, ViewMember};
+use etcd_datadir::raft::LogPosition;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::locks;
+use super::locks::{self, Holder};
 use crate::client::chain;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
-use crate::run::Events;
 use crate::target::Target;
 use crate::wire::Progress;
+use crate::work::Events;
 
 /// etcd's data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,17 +58,6 @@ pub enum LockState {
         /// Why.
         why: String,
     },
-}
-
-/// A process that holds a lock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Holder {
-    /// Its number on this host.
-    pub pid: u32,
-    /// Its program's name, where that is told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub program: Option<String>,
 }
 
 /// What the data directory is good for.
@@ -112,24 +101,6 @@ pub enum RefusalKind {
     Unknown,
 }
 
-/// A place in the raft log, ordered as raft orders logs: by term, then by index.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-#[serde(rename_all = "camelCase")]
-pub struct Position {
-    /// The entry's term.
-    pub term: u64,
-    /// The entry's index.
-    pub index: u64,
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "term {} index {}", self.term, self.index)
-    }
-}
-
 /// What is in a data directory on which no etcd runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -159,13 +130,13 @@ pub struct Inspection {
     /// Up to where the log is held in a form that can be used: with the WAL when etcd starts from it, else as far as the
     /// database was applied. None: it cannot be used. Directories of one cluster are ranked by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reach: Option<Position>,
+    pub reach: Option<LogPosition>,
     /// The last entry in the WAL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wal_end: Option<Position>,
+    pub wal_end: Option<LogPosition>,
     /// The last entry that was applied to the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub database: Option<Position>,
+    pub database: Option<LogPosition>,
     /// The commit index in the WAL's hard state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<u64>,
@@ -288,7 +259,7 @@ pub(super) struct Held {
     /// The member.
     pub(super) member: MemberId,
     /// [`Inspection::reach`].
-    pub(super) reach: Option<Position>,
+    pub(super) reach: Option<LogPosition>,
 }
 
 /// What is in a directory, by its log; none: it does not tell. Its database is not walked.
@@ -299,9 +270,9 @@ pub(super) fn held(data_dir: &Path, wal_dir: Option<PathBuf>) -> Option<Held> {
     };
     let found = inspect(data_dir, &options, &mut |_| ControlFlow::Continue(())).ok()?;
     Some(Held {
-        cluster: ClusterId(found.cluster_id?.0),
-        member: MemberId(found.member_id?.0),
-        reach: found.reach().map(position),
+        cluster: found.cluster_id?,
+        member: found.member_id?,
+        reach: found.reach(),
     })
 }
 
@@ -346,13 +317,13 @@ fn inspection(dir: &DataDir) -> Inspection {
         }),
         losses,
         findings: dir.findings.iter().map(ToString::to_string).collect(),
-        cluster_id: dir.cluster_id.map(|id| ClusterId(id.0)),
-        member_id: dir.member_id.map(|id| MemberId(id.0)),
+        cluster_id: dir.cluster_id,
+        member_id: dir.member_id,
         members: members(dir),
         members_agree: dir.membership.differences.is_empty(),
-        reach: dir.reach().map(position),
-        wal_end: dir.wal.as_ref().map(|wal| position(wal.last)),
-        database: dir.database_position().map(position),
+        reach: dir.reach(),
+        wal_end: dir.wal.as_ref().map(|wal| wal.last),
+        database: dir.database_position(),
         commit: dir.wal.as_ref().map(|wal| wal.commit()),
         revision: facts.map(|facts| facts.revision),
         db_bytes: facts.map(|facts| facts.size_bytes),
@@ -383,13 +354,6 @@ fn kind(refusal: &Refusal) -> RefusalKind {
     }
 }
 
-fn position(at: etcd_datadir::raft::LogPosition) -> Position {
-    Position {
-        term: at.term,
-        index: at.index,
-    }
-}
-
 /// The members by the first of the views, which are ordered by what counts most; what the others know besides is added.
 fn members(dir: &DataDir) -> Vec<ColdMember> {
     let views = || dir.membership.views.iter().map(|(_, view)| view);
@@ -397,23 +361,20 @@ fn members(dir: &DataDir) -> Vec<ColdMember> {
         return Vec::new();
     };
     let stored = dir.database.facts().map(|facts| facts.members.as_slice());
-    let told = |id: &etcd_datadir::ids::MemberId| {
+    let told = |id: &MemberId| {
         let in_view = |view: &View| view.members.get(id).cloned();
         let name = views().filter_map(in_view).find_map(|one| one.name);
         let peers = views().filter_map(in_view).find_map(|one| one.peer_urls);
         (name.filter(|name| !name.is_empty()), peers)
     };
-    let member = |(id, one): (
-        &etcd_datadir::ids::MemberId,
-        &etcd_datadir::membership::ViewMember,
-    )| {
+    let member = |(id, one): (&MemberId, &ViewMember)| {
         let (name, peer_urls) = told(id);
         let stored = stored
             .unwrap_or_default()
             .iter()
             .find(|stored| stored.id == *id);
         ColdMember {
-            id: MemberId(id.0),
+            id: *id,
             name,
             peer_urls: peer_urls.unwrap_or_default(),
             client_urls: stored

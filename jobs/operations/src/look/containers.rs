@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ControlPlane, LastRan};
+use super::LastRan;
+use super::read::Read;
 use crate::container_log;
+use crate::control_plane::ControlPlane;
 use crate::evidence;
 use crate::failure::{Answer, Failure};
 use crate::kubelet;
 use crate::manifest::{Place, PodId};
 use crate::root;
 use crate::runtime::{Container, Runtime, State};
-
-use super::manifests::Read;
 
 /// So many containers of a pod are told, the newest ones.
 const MOST_CONTAINERS: usize = 3;

@@ -3,7 +3,18 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
-use super::Holder;
+use serde::{Deserialize, Serialize};
+
+/// A process that holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// Its number on this host.
+    pub pid: u32,
+    /// Its program's name, where that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+}
 
 /// The process with an exclusive `flock` on a file; none: the kernel does not tell, as of a process in another container's
 /// namespace.

@@ -8,23 +8,19 @@ use std::time::Duration;
 use etcd_datadir::identity::Identity;
 use etcd_datadir::since::{commit, since as count};
 use etcd_datadir::source::{FileSource, Source};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::certificates::fingerprints;
 use super::cold::{self, LockState};
-use super::manifests;
+use super::read;
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
-use crate::local;
+use crate::kubelet;
 use crate::manifest::Selection;
 use crate::pack::unpack::Spool;
-use crate::run::blocking::{Flow, on_progress, work};
-use crate::run::stream::{Pieces, receive};
-use crate::run::{Events, trouble_with_data};
 use crate::target::Target;
-use crate::transfer::hex;
+use crate::work::stream::{Pieces, receive};
+use crate::work::{Events, Flow, on_progress, trouble_with_data, work};
 
 /// The apiserver's `--etcd-prefix`, when it is not given.
 pub const ETCD_PREFIX: &str = "/registry";
@@ -132,12 +128,6 @@ impl From<Identity> for ClusterIdentity {
     }
 }
 
-/// The certificates in a PEM text, each by the SHA-256 of its DER form. What is no certificate is passed over.
-pub(super) fn fingerprints(pem: &[u8]) -> BTreeSet<String> {
-    let all = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
-    all.map(|der| hex(&Sha256::digest(&der))).collect()
-}
-
 /// Counts what was changed after a revision in the database of the host whose file system is found at `root`. Of a running
 /// etcd a snapshot is read, which lies in `/var/tmp` meanwhile; one that answers nobody has its file read as it is.
 ///
@@ -149,8 +139,8 @@ pub async fn since(
     after: u64,
     events: &mut Events<'_>,
 ) -> Result<Since, Failure> {
-    let read = manifests::read(root, &local::manifests_folder(root), selection)?;
-    let node = local::node_name(root).unwrap_or_default();
+    let read = read::read(root, &kubelet::manifests_folder(root), selection)?;
+    let node = kubelet::node_name(root).unwrap_or_default();
     let target = read.etcd(&node)?.target.below(root);
     let apiserver = read.apiserver(root).ok();
     let prefix = apiserver

@@ -170,7 +170,7 @@ async fn what_cannot_be_counted_says_why() {
 #[test]
 fn certificates_are_told_apart_and_nothing_else_is_one() {
     let (one, other) = (ca(), ca());
-    let fingerprints = |text: &str| super::since::fingerprints(text.as_bytes());
+    let fingerprints = |text: &str| super::certificates::fingerprints(text.as_bytes());
     assert_eq!(fingerprints(&format!("{one}{other}{one}")).len(), 2);
     assert!(fingerprints(&one).is_disjoint(&fingerprints(&other)));
     assert!(fingerprints("nothing").is_empty());

@@ -1,21 +1,21 @@
 //! The folder to which manifests are moved aside, and in which what was there before a change is kept: dated, outside the
 //! folder of the static pods, never written over, never emptied by this program.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use etcd_datadir::disk::make_folders;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::file::{Links, Over, content, open, put, sha256};
 use super::place::refused;
+use crate::disk::files::{exists, name, refuse_shared, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{exists, name, refuse_shared, sync_folder_of, trouble};
-use crate::kept::name::{is_of_time, of_time};
-use crate::plan::STATE;
+use crate::state::STATE;
 use crate::transfer::part_of;
+use crate::utc::{is_of_time, of_time};
 
 /// How many files of one manifest and one second get names.
 const MOST_NUMBERS: u32 = 99;
@@ -170,18 +170,7 @@ impl Aside {
 /// Makes the folder of a path, 0700, or looks whether others could change what is in it.
 pub(super) fn make_folder_of(path: &Path) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let missing: Vec<&Path> = folder
-        .ancestors()
-        .take_while(|path| !path.exists())
-        .collect();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| trouble("make", folder, &error))?;
-    for made in missing {
-        sync_folder_of(made)?;
-    }
+    make_folders(folder).map_err(|error| trouble("make", folder, &error))?;
     refuse_shared(folder, "manifests are kept")
 }
 

@@ -2,7 +2,7 @@
 
 use granit_parser::ScalarStyle;
 
-use super::place::{Items, Splice};
+use super::spot::{Items, Splice};
 use super::tree::{Kind, Node};
 
 /// A new line behind that of the word before `index`.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::flag::{set_flag, unset_flag};
+use super::flag::{Note, set_flag, unset_flag};
 use super::place::refused;
 use super::step::{Step, unproved};
 use super::{Component, FlagName, FlagValue, ImageName, Manifest};
@@ -59,45 +59,6 @@ pub struct Edited {
     pub changed: bool,
     /// What else there is to know.
     pub notes: Vec<Note>,
-}
-
-/// Something that an edit found and left, or had to do besides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Note {
-    /// The flag is given further times, before the one that counts. They stay, and mean nothing to etcd.
-    WithoutEffect {
-        /// Which flag.
-        flag: FlagName,
-        /// The values it is given there.
-        values: Vec<String>,
-    },
-    /// The flag was given more than once; all of them are gone.
-    AllRemoved {
-        /// Which flag.
-        flag: FlagName,
-        /// The values it had.
-        values: Vec<String>,
-    },
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WithoutEffect { flag, values } => write!(
-                f,
-                "--{flag} is given more than once; the last one counts, and {} before it stays without effect",
-                values.join(", ")
-            ),
-            Self::AllRemoved { flag, values } => {
-                write!(
-                    f,
-                    "--{flag} was given more than once: {}; all are gone",
-                    values.join(", ")
-                )
-            }
-        }
-    }
 }
 
 pub(super) fn apply(manifest: &Manifest, component: &str, edit: &Edit) -> Result<Edited, Failure> {

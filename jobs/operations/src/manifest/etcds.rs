@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::instance::{
     Candidate, ChosenBy, Wanted, choose, is_elsewhere, is_listened_at, leading_here,
 };
-use crate::{local, ports, root};
+use crate::{kubelet, ports, root};
 
 /// The etcd that a plan runs for a moment on a copy of the data. It is nobody's.
 pub(crate) const ALONE: &str = "kubectl-etcd-alone";
@@ -32,7 +32,7 @@ pub(super) fn own(root: &Path) -> Vec<String> {
     let hostname = text("/proc/sys/kernel/hostname").trim().to_owned();
     own.extend(hosts);
     own.extend(Some(hostname).filter(|name| !name.is_empty()));
-    own.extend(local::node_name(root));
+    own.extend(kubelet::node_name(root));
     own
 }
 

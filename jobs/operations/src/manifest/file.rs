@@ -10,8 +10,8 @@ use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
 use sha2::{Digest, Sha256};
 
 use super::Manifest;
+use crate::disk::files::{self, Begin, nofollow, open_part, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{self, Begin, nofollow, open_part, sync_folder_of, trouble};
 use crate::root;
 use crate::shell::CommandLine;
 use crate::transfer::hex;

@@ -1,11 +1,54 @@
 //! How a change of a flag becomes steps of one word each.
 
-use super::edit::Note;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::place::refused;
-use super::step::{Spot, Step};
+use super::spot::Spot;
+use super::step::Step;
 use super::{Component, FlagName, FlagValue};
 use crate::failure::Failure;
 use crate::flags::{GivenFlag, Written, is_true, variable_of};
+
+/// Something that an edit found and left, or had to do besides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Note {
+    /// The flag is given further times, before the one that counts. They stay, and mean nothing to etcd.
+    WithoutEffect {
+        /// Which flag.
+        flag: FlagName,
+        /// The values it is given there.
+        values: Vec<String>,
+    },
+    /// The flag was given more than once; all of them are gone.
+    AllRemoved {
+        /// Which flag.
+        flag: FlagName,
+        /// The values it had.
+        values: Vec<String>,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WithoutEffect { flag, values } => write!(
+                f,
+                "--{flag} is given more than once; the last one counts, and {} before it stays without effect",
+                values.join(", ")
+            ),
+            Self::AllRemoved { flag, values } => {
+                write!(
+                    f,
+                    "--{flag} was given more than once: {}; all are gone",
+                    values.join(", ")
+                )
+            }
+        }
+    }
+}
 
 /// What gives a flag a value.
 pub(super) fn set_flag(

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::block::{line_end, line_start};
-use super::place::{Items, Splice};
+use super::spot::{Items, Splice};
 use super::tree::Node;
 
 /// A new word behind the one before `index`.

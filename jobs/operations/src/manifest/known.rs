@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::aside::{Aside, Kept, Why};
 use super::file::ManifestFile;
 use super::folder::Folder;
+use super::returned::brought_back;
 use crate::failure::{Failure, FailureKind};
-use crate::plan::{Plans, STATE};
 use crate::root;
+use crate::state::STATE;
 
 /// What somebody has said of the manifests that are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,15 +221,6 @@ fn archive(root: &Path) -> Result<Vec<Kept>, Failure> {
         )
     });
     below.and_then(|path| Aside::new(&path).list())
-}
-
-/// The copies that the plans of a host have brought back, by the names of their files.
-fn brought_back(root: &Path) -> BTreeSet<OsString> {
-    let state = root::below(root, Path::new(STATE));
-    state.map_or_else(
-        |_| BTreeSet::new(),
-        |state| Plans::below(&state).brought_back(),
-    )
 }
 
 /// The copies that may be what a pod was stopped with: of each file the last one, if it was taken out and did not come back.

@@ -1,21 +1,12 @@
 //! Where in a manifest's text a component's image and the words of its command line are.
 
-use std::ops::Range;
-
 use granit_parser::{ScalarStyle, StructureStyle};
 
 use super::quote::{Around, scalar};
-use super::step::{List, Spot};
+use super::spot::{Items, List, Splice, Spot};
 use super::tree::{Kind, Node, Tree};
 use super::{Component, Manifest, block, flow};
 use crate::failure::{Failure, FailureKind};
-
-/// Bytes that are replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Splice {
-    pub(super) range: Range<usize>,
-    pub(super) text: String,
-}
 
 /// A component in the text of its manifest.
 pub(super) struct Place<'m> {
@@ -23,13 +14,6 @@ pub(super) struct Place<'m> {
     tree: &'m Tree,
     component: &'m Component,
     node: &'m Node,
-}
-
-/// The words of a list, of which none but the wanted one need be of a kind that can be changed.
-pub(super) struct Items<'m> {
-    pub(super) text: &'m str,
-    pub(super) nodes: &'m [Node],
-    pub(super) style: StructureStyle,
 }
 
 impl<'m> Place<'m> {

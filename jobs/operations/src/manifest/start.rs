@@ -12,8 +12,8 @@ use super::file::{
     Links, Over, content, holds_another, is_prepared, open, put, sha256, unfinished,
 };
 use super::{Manifest, ManifestFile, Stop};
+use crate::disk::files::exists;
 use crate::failure::Failure;
-use crate::kept::files::exists;
 
 /// One manifest into the folder. As a [`super::Change`] it is made before anything is done and can be gone on with or undone
 /// from its record.

@@ -1,27 +1,12 @@
 //! One word of a manifest changed, and the proof that nothing else did.
 
-use std::fmt;
-
 use serde_yaml::Value;
 
-use super::place::{Place, Splice, refused};
+use super::place::{Place, refused};
+use super::spot::{List, Splice, Spot};
 use super::tree::Tree;
 use super::{Component, Manifest};
 use crate::failure::{Failure, FailureKind};
-
-/// One of the two lists of which a command line is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum List {
-    Command,
-    Args,
-}
-
-/// A word of a command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Spot {
-    pub(super) list: List,
-    pub(super) index: usize,
-}
 
 /// A change of one word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,51 +24,6 @@ pub(super) enum Step {
         spot: Spot,
     },
     Image(String),
-}
-
-impl List {
-    pub(super) fn key(self) -> &'static str {
-        match self {
-            Self::Command => "command",
-            Self::Args => "args",
-        }
-    }
-
-    pub(super) fn words(self, component: &Component) -> &[String] {
-        match self {
-            Self::Command => component.command(),
-            Self::Args => component.args(),
-        }
-    }
-}
-
-impl fmt::Display for List {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.key())
-    }
-}
-
-impl Spot {
-    /// The word at a place of the whole line.
-    pub(super) fn of(component: &Component, at: usize) -> Self {
-        match at.checked_sub(component.command().len()) {
-            None => Self {
-                list: List::Command,
-                index: at,
-            },
-            Some(index) => Self {
-                list: List::Args,
-                index,
-            },
-        }
-    }
-}
-
-impl fmt::Display for Spot {
-    /// As people count.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "word {} of `{}`", self.index + 1, self.list)
-    }
 }
 
 impl Manifest {

@@ -18,8 +18,8 @@ use super::aside::{
     mark_stopped, spoiled,
 };
 use super::file::{Links, Over, changed, content, open, put, sha256, unfinished};
+use crate::disk::files::{self, exists, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{self, exists, sync_folder_of, trouble};
 
 /// One manifest out of the folder. As a [`super::Change`] it is made before anything is done and can be gone on with or
 /// undone from its record.

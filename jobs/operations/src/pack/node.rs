@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::BundleParts;
 use super::segment::Segment;
-use super::{BundleParts, MASTERS};
+use crate::kubelet;
 use crate::local;
 use crate::manifest::Selection;
+use crate::report::MASTERS;
 use tree::Tree;
 
 /// kubelet's configuration and how it is started, as kubeadm and the distributions' packages lay it down. None of these has
@@ -109,7 +111,7 @@ fn wanted(tree: &Tree, parts: &BundleParts) -> (BTreeSet<PathBuf>, Vec<(PathBuf,
         Err(error) if !needed && error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => problems.push((path.to_owned(), error.to_string())),
     };
-    add(&local::manifests_folder(&parts.root), true);
+    add(&kubelet::manifests_folder(&parts.root), true);
     for path in KUBELET {
         add(Path::new(path), false);
     }
@@ -134,7 +136,8 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::pack::{Contents, Level};
+    use crate::pack::Level;
+    use crate::report::Contents;
 
     const APISERVER: &str = "
 kind: Pod

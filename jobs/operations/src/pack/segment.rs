@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 use zstd::Encoder;
 
-use super::{BundledFile, Contents, DESCRIPTION, Level};
+use super::{DESCRIPTION, Level};
+use crate::report::{BundledFile, Contents};
 use crate::transfer::hex;
 
 /// Bytes of a tar block: headers are one, and files are filled up to whole ones.

@@ -19,10 +19,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Done};
-use super::{Journal, PlanId, PlanKind, Plans};
 use crate::failure::{Failure, FailureKind};
 use crate::manifest::{Aside, Folder, Known, ManifestFile, Selection};
-use crate::run::Events;
+use crate::plan_id::{PlanId, PlanKind};
+use crate::work::Events;
 
 pub use alone::Alone;
 pub use copy::CopyData;
@@ -78,14 +78,14 @@ impl Undone {
 
 /// Where a step is done.
 pub(super) struct Here<'a> {
-    /// The plans of this host.
-    pub(super) plans: &'a Plans,
     /// The plan.
     pub(super) id: &'a PlanId,
     /// What it does.
     pub(super) kind: PlanKind,
-    /// What it did here before.
-    pub(super) journal: &'a Journal,
+    /// The records of its steps here, the newest first.
+    pub(super) records: Vec<&'a Record>,
+    /// The snapshot that was sent for it.
+    pub(super) snapshot: PathBuf,
     /// The node's name.
     pub(super) node: &'a str,
     /// The folder of the static pods.

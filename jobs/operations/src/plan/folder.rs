@@ -4,20 +4,18 @@
 //! `current` beside the folders names the plan that has begun here and not ended: as long as it is there, no other begins.
 //! `running` in a plan's folder is locked by whoever does a step.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Journal, Plan, PlanId, VERSION};
-use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
-use crate::shell::CommandLine;
+use etcd_datadir::disk::make_folders;
 
-/// Where this program keeps what it has to know on a host.
-pub const STATE: &str = "/var/lib/kubectl-etcd";
+use super::{Journal, Plan, PlanId, VERSION};
+use crate::disk::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
+use crate::failure::{Failure, FailureKind};
+use crate::shell::CommandLine;
+use crate::state::STATE;
 
 /// The largest plan that is read, in bytes. One for five masters has some fifty thousand.
 const LARGEST: u64 = 16 << 20;
@@ -136,18 +134,6 @@ impl Plans {
         Ok(found)
     }
 
-    /// The copies of manifests that plans have brought back after they had taken them out, by the names of their files. A copy
-    /// that an earlier version brought back has no other sign of it.
-    pub(crate) fn brought_back(&self) -> BTreeSet<OsString> {
-        let plans = self.list().unwrap_or_default();
-        // A journal that cannot be read tells nothing, and is told of where plans are.
-        let journals = plans.iter().filter_map(|id| self.journal_of(id).ok());
-        let paths = journals.flat_map(|journal| journal.brought_back());
-        paths
-            .filter_map(|path| path.file_name().map(OsString::from))
-            .collect()
-    }
-
     /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun already is
     /// gone on with.
     ///
@@ -156,14 +142,11 @@ impl Plans {
     pub fn begin(&self, plan: &Plan) -> Result<(), Failure> {
         self.refuse_others(&plan.id)?;
         let folder = self.folder_of(&plan.id);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| trouble("make", &folder, &error))?;
+        make_folders(&folder).map_err(|error| trouble("make", &folder, &error))?;
         for folder in [&self.folder, &folder] {
             refuse_shared(folder, "plans are")?;
         }
+        // Made by a run that was killed it may not be on the disk yet.
         sync_folder_of(&folder)?;
         sync_folder_of(&self.folder)?;
         let path = self.plan_file(&plan.id);

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Record, Undone};
 use super::action::Done;
+use crate::disk::files::{nofollow, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{nofollow, sync_folder_of, trouble};
 use crate::manifest::holds_another;
 
 /// The longest journal that is read, in bytes. A manifest goes into it now and then, of 10 MiB at most.
@@ -229,19 +229,6 @@ impl Journal {
             Record::Stop(stopped) if !self.was_done(step) => stopped.manifest.never_left(),
             _ => Ok(false),
         }
-    }
-
-    /// The copies of manifests that were taken out and came back: by a step that started the component, or by undo.
-    pub(crate) fn brought_back(&self) -> Vec<PathBuf> {
-        let states = self.states();
-        let came_back = |(number, record): (u32, &Record)| match (record, states.get(&number)?) {
-            (Record::Stop(stopped), StepState::Undone { .. }) => {
-                Some(stopped.manifest.kept.clone())
-            }
-            (Record::Start(started), StepState::Done { .. }) => started.manifest.like.clone(),
-            _ => None,
-        };
-        self.records().filter_map(came_back).collect()
     }
 
     /// What a step has to do, or did.

@@ -10,6 +10,7 @@ mod prospect;
 mod recover;
 mod replace;
 mod restore;
+mod restoring;
 #[cfg(test)]
 mod tests;
 
@@ -19,19 +20,31 @@ use jiff::Timestamp;
 
 use super::folder::ways_on;
 use super::{HostRef, Plan, PlanId, PlanKind, Stage, VERSION};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::kept::name::to_the_second;
-use crate::look::{ArchivedManifest, ControlPlane, EtcdManifest, Look, Manifests};
+use crate::look::{ArchivedManifest, EtcdManifest, Look, Manifests};
 use crate::shell::CommandLine;
+use crate::utc::to_the_second;
 
-pub use by_hand::TakingPart;
 pub use cluster::{MARGIN, Revision, newest_revision, revisions};
 pub use manifest::{Wanted, holds_without, manifest};
 pub use origin::{Evidence, Origin};
 pub use prospect::{BroughtBack, Fence, Found, Loss, Prospect};
 pub use recover::{Recovering, recover};
 pub use replace::{Replacing, replace};
-pub use restore::{Compared, Restoring, SnapshotFacts, Taken, TakenBy, restore};
+pub use restore::restore;
+pub use restoring::{Compared, Restoring, SnapshotFacts, Taken, TakenBy};
+
+/// Which hosts take part in a plan, of those that the cluster has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakingPart {
+    /// This one, for nothing was said. That is enough where there is no other.
+    Unsaid,
+    /// This one alone, on purpose: the others are stopped by hand before, and join one after another afterwards.
+    ThisHost,
+    /// All that could be reached.
+    Reached,
+}
 
 /// A host and what was found on it.
 #[derive(Debug, Clone, PartialEq)]

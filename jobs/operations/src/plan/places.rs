@@ -6,8 +6,8 @@ use rustix::fs::stat;
 use serde::{Deserialize, Serialize};
 
 use super::PlanId;
+use crate::disk::files::trouble;
 use crate::failure::Failure;
-use crate::kept::files::trouble;
 
 /// How the names of folders end in which is what was there before.
 pub(super) const BEFORE: &str = "before";

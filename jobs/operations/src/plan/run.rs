@@ -9,8 +9,8 @@ use super::{Action, Event, Journal, Plan, PlanKind, Plans, Step, StepState};
 use crate::failure::{Failure, FailureKind};
 use crate::local;
 use crate::manifest::{Aside, Selection};
-use crate::run::Events;
 use crate::shell::CommandLine;
+use crate::work::Events;
 
 /// Which way a step goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,17 +199,17 @@ fn taken_back(undone: Undone) -> StepRun {
 }
 
 fn here<'a>(
-    plans: &'a Plans,
+    plans: &Plans,
     plan: &'a Plan,
     journal: &'a Journal,
     host: &'a local::Host,
     aside: &'a Aside,
 ) -> Here<'a> {
     Here {
-        plans,
         id: &plan.id,
         kind: plan.kind,
-        journal,
+        records: journal.records().map(|(_, record)| record).collect(),
+        snapshot: plans.snapshot_of(&plan.id),
         node: &host.node,
         pods: &host.folder,
         etcd: plan.etcd_of(&host.node),

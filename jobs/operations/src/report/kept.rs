@@ -6,8 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotReport;
-use crate::kept::name::SnapshotName;
-use crate::kept::retention::Reason;
+use crate::snapshot_name::SnapshotName;
 
 /// The snapshots in a folder of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +127,24 @@ pub enum Fate {
         /// Why.
         why: String,
     },
+}
+
+/// Why a snapshot stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The newest one always stays.
+    Newest,
+    /// [`Rules::last`](crate::kept::retention::Rules::last).
+    Last,
+    /// [`Rules::daily`](crate::kept::retention::Rules::daily).
+    Daily,
+    /// [`Rules::weekly`](crate::kept::retention::Rules::weekly).
+    Weekly,
+    /// [`Rules::within_seconds`](crate::kept::retention::Rules::within_seconds).
+    Within,
+    /// It is of a time that has not come: some clock was or is wrong, so its age says nothing.
+    InFuture,
 }
 
 impl PrunedSnapshot {

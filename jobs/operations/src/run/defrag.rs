@@ -6,13 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Events;
 use crate::client::{Connector, OWN_LIMIT};
 use crate::disk;
 use crate::failure::{Failure, FailureKind};
 use crate::report::{DefragReport, Report};
 use crate::target::Target;
 use crate::wire::Progress;
+use crate::work::Events;
 
 /// Room beside the copy itself: page overhead, and the log that grows meanwhile.
 const SPARE_BYTES: u64 = 32 << 20;

@@ -7,18 +7,17 @@ use std::sync::Arc;
 use etcd_datadir::verify::{Sha256State, Verdict, Verification, VerifyOptions};
 use jiff::Timestamp;
 
-use super::Events;
-use super::blocking::{Flow, fatal, verify_source, work};
+use crate::disk::files::Replace;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::{Check, Description};
-use crate::kept::files::Replace;
 use crate::kept::folder;
-use crate::kept::name::SnapshotName;
 use crate::kept::retention::Rules;
 use crate::pack::unpack::{self, Opened, Spool, UnpackError};
 use crate::report::{
     Fate, KeptList, KeptState, PruneReport, RemovedSnapshots, Report, SnapshotReport,
 };
+use crate::snapshot_name::SnapshotName;
+use crate::work::{Events, Flow, fatal, verify_source, work};
 
 pub(super) fn list(folder: &Path) -> Result<Report, Failure> {
     Ok(Report::SnapshotList(KeptList {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::Events;
 use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
@@ -10,6 +9,7 @@ use crate::membership::{self, NewMember};
 use crate::report::{Consistency, Report};
 use crate::target::Target;
 use crate::wire::Progress;
+use crate::work::Events;
 
 /// A linearizable read first: what this member lists after it holds everything that was committed before it, and so is
 /// the quorum's view. (The client library asks for the member's own view alone; etcd 3.4 knows no other.)

@@ -4,19 +4,21 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Cancel, Events, check_version, interrupted, run, source};
+use super::{Cancel, check_version, interrupted, run, source};
 use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::folder;
-use crate::kept::schedule::Routine;
-use crate::local::{host_at, node_name};
+use crate::kubelet::node_name;
+use crate::local::host_at;
 use crate::manifest::Selection;
 use crate::operation::{Assignment, Operation};
 use crate::report::{
     Fate, NO_OBJECTS, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport,
 };
+use crate::routine::Routine;
 use crate::target::Target;
 use crate::wire::{self, Progress};
+use crate::work::Events;
 
 /// So much of what is not in a bundle stands in the report, which Kubernetes keeps only when it is short.
 const MOST_LEFT_OUT: usize = 5;

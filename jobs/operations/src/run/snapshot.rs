@@ -14,14 +14,14 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::Events;
-use super::stream::receive;
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::part::{Part, make_kept_folder, make_room};
 use crate::pack::Packing;
 use crate::report::Report;
 use crate::target::Target;
+use crate::work::Events;
+use crate::work::stream::receive;
 use store::{Store, Taken};
 
 pub(super) use beside::node_files;

@@ -3,13 +3,12 @@
 use etcd_datadir::stream::Received;
 use etcd_datadir::usage::{Amounts, Usage, UsageOptions, UsageStream};
 
-use super::blocking::Flow;
-use super::stream::{Pieces, receive};
-use super::{Events, trouble_with_data};
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::Failure;
 use crate::report::{Report, UsageReport, UsageRow};
 use crate::target::Target;
+use crate::work::stream::{Pieces, receive};
+use crate::work::{Events, Flow, trouble_with_data};
 
 pub(super) async fn usage(
     target: &Target,

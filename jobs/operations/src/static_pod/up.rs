@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::process::{Differs, words_of};
+use super::process::Differs;
 use super::{LOOK, StaticPod, Wanted};
 use crate::container_log::last_lines;
 use crate::evidence;
 use crate::failure::{Failure, FailureKind};
 use crate::kubelet;
+use crate::proc::words_of;
 use crate::runtime::{Container, Runtime, State};
 
 /// How long kubelet gets to make a container of a manifest before it is restarted, once. It looks through the folder

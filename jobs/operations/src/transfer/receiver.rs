@@ -1,9 +1,8 @@
 //! The receiving side: verified bytes only, over as many connections as it takes.
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Decoder, Frame, MAX_PAYLOAD, TransferError, hex};
+use super::{Decoder, Frame, MAX_PAYLOAD, TransferError, Whole, hex};
 
 /// Takes a file in. After an error, [`Receiver::reconnected`] and a new stream from [`Receiver::verified`] on go on where it
 /// stopped.
@@ -13,16 +12,6 @@ pub struct Receiver {
     sha: Sha256,
     verified: u64,
     end: Option<(u64, [u8; 32])>,
-}
-
-/// A file that came in whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Whole {
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// Its SHA-256 in hex: the sender's and ours.
-    pub sha256: String,
 }
 
 impl Default for Receiver {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use etcd_operations::look::ControlPlane;
+use etcd_operations::control_plane::ControlPlane;
 use etcd_operations::plan::{Action, Direction, Stage, Step};
 use futures::future::join_all;
 use tokio::sync::oneshot;

@@ -5,8 +5,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
-use etcd_operations::kept::name::to_the_second;
 use etcd_operations::shell::CommandLine;
+use etcd_operations::utc::to_the_second;
 use jiff::Timestamp;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use etcd_operations::kept::schedule::Routine;
+use etcd_operations::routine::Routine;
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::Client;
 

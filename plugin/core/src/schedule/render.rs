@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use etcd_operations::kept::schedule::{NODE_VARIABLE, NOT_PRUNED, Routine};
+use etcd_operations::routine::{NODE_VARIABLE, NOT_PRUNED, Routine};
 use etcd_operations::target::{Target, TlsFiles};
 use etcd_operations::transfer::hex;
 use etcd_operations::wire;

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_operations::kept::description::Description;
-use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
 use etcd_operations::pack::Wanted;
 use etcd_operations::report::{Report, SavedSnapshot, SnapshotReport};
 use etcd_operations::shell::CommandLine;
+use etcd_operations::snapshot_name::SnapshotName;
 
 use super::{Ground, Node, Session};
 use crate::error::Error;

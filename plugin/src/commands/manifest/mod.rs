@@ -7,7 +7,7 @@ pub mod show;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use etcd_operations::local::manifests_folder;
+use etcd_operations::kubelet::manifests_folder;
 use etcd_operations::look::ASIDE;
 use etcd_operations::manifest::{Aside, Kept, Known, Selection};
 

@@ -1,7 +1,8 @@
 //! Whether the quorum holds while a manifest's plan that is gone on with, or taken back, has its etcd down: days may have
 //! passed since it was asked last.
 
-use etcd_operations::look::{ControlPlane, LookOptions};
+use etcd_operations::control_plane::ControlPlane;
+use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Looked, holds_without};
 use etcd_operations::plan::{Action, Direction, PlanKind, StepState};
 

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use etcd_operations::kept::{FOLDER, name::SnapshotName};
+use etcd_operations::kept::FOLDER;
+use etcd_operations::snapshot_name::SnapshotName;
 
 use crate::args::{FleetArgs, WayArgs};
 use crate::commands::Context;

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use etcd_operations::kept::{FOLDER, name};
+use etcd_operations::kept::FOLDER;
 use etcd_operations::pack::{Level, Wanted};
+use etcd_operations::snapshot_name::prefix;
+use etcd_operations::utc::of_time;
 use jiff::Timestamp;
 
 use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
@@ -353,7 +355,7 @@ fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error
 /// `etcd-CONTEXT-TIME.db` and the like: names in kubeconfigs may be anything, file names should not.
 fn default_name(context: &Context<'_>, ending: &str) -> String {
     let cluster = kubectl_etcd_core::names::of_cluster(context.connection).unwrap_or_default();
-    name::of_time(&name::prefix(&cluster), Timestamp::now()) + ending
+    of_time(&prefix(&cluster), Timestamp::now()) + ending
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What was found, and what it says of the snapshot, as programs see it.
 
-use etcd_operations::look::{Fitness, Position};
+use etcd_operations::look::{Fitness, LogPosition};
 use etcd_operations::plan::OtherHost;
 use etcd_operations::plan::make::{self, BroughtBack, Found, Loss, Origin};
 use etcd_operations::shell::CommandLine;
@@ -171,7 +171,7 @@ pub(super) fn found_row(found: &Found) -> FoundRow {
         Some(why) => format!("{word}: {why}"),
         None => word.to_owned(),
     });
-    let at: Option<Position> = found.reach;
+    let at: Option<LogPosition> = found.reach;
     FoundRow {
         node: found.node.clone(),
         etcd: if found.running { "runs" } else { "stopped" },

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use etcd_operations::control_plane::ControlPlane;
 use etcd_operations::failure::Answer;
 use etcd_operations::look::{
-    ArchivedManifest, Changes, ControlPlane, Doubt, Fitness, KindChanges, LastRan, Position,
+    ArchivedManifest, Changes, Doubt, Fitness, KindChanges, LastRan, LogPosition,
 };
 use etcd_operations::manifest::PodId;
 use etcd_operations::plan::make::{
@@ -105,7 +106,7 @@ pub(super) fn prospect() -> Prospect {
             running: false,
             fitness: Some(Fitness::Starts),
             why: None,
-            reach: Some(Position { term: 3, index: 7 }),
+            reach: Some(LogPosition { term: 3, index: 7 }),
             revision: Some(1681),
             best: true,
         }],

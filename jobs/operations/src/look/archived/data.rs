@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::cold::{Held, held};
 use super::DataFolder;
-use crate::plan::PlanKind;
+use crate::plan_id::PlanKind;
 use crate::root;
 
 /// Where kubeadm has etcd's data.
@@ -102,14 +102,14 @@ pub(super) fn is_among(root: &Path, path: &Path, all: &[PathBuf]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::cold::Position;
     use super::*;
     use crate::ids::{ClusterId, MemberId};
+    use crate::look::LogPosition;
 
     #[test]
     fn only_the_same_members_data_outruns_its_own() {
         let at = |cluster: u64, member: u64, index: u64| {
-            let reach = Some(Position { term: 2, index });
+            let reach = Some(LogPosition { term: 2, index });
             Some(Held {
                 cluster: ClusterId(cluster),
                 member: MemberId(member),

@@ -18,7 +18,7 @@ use super::input::{Content, Input, PIECE, unread};
 use super::sealed::Sealed;
 use super::{Compression, Found, Spool, Sum, UnpackError, is_tar};
 use crate::failure::Failure;
-use crate::run::blocking::fatal;
+use crate::work::fatal;
 
 /// What arrived, by its own bytes. Its sha256 is the one etcd wrote at its end.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use super::entry::{BLOCK, Entry};
 use super::input::Content;
 use super::{Sum, UnpackError};
 use crate::kept::description::Description;
-use crate::pack::{Contents, DESCRIPTION, SNAPSHOT};
+use crate::pack::{DESCRIPTION, SNAPSHOT};
+use crate::report::Contents;
 use crate::transfer::hex;
 
 /// The most entries.

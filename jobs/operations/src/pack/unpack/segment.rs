@@ -13,7 +13,7 @@ use super::input::Content;
 use super::{Compression, Sum, UnpackError};
 use crate::pack::node::{LARGEST, MOST_BYTES, MOST_FILES};
 use crate::pack::segment::Attributes;
-use crate::pack::{Contents, MASTERS};
+use crate::report::{Contents, MASTERS};
 use crate::transfer::hex;
 
 /// A file of a node, out of its segment.

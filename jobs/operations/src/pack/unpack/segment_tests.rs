@@ -109,7 +109,7 @@ fn by_hand(entries: &[(&str, EntryType, u32, &[u8])], then: &[u8]) -> (Vec<u8>, 
         archive.extend_from_slice(header.as_bytes());
         archive.extend_from_slice(bytes);
         archive.resize(archive.len().next_multiple_of(BLOCK), 0);
-        contents.files.push(crate::pack::BundledFile {
+        contents.files.push(crate::report::BundledFile {
             path: path.strip_prefix("b/").unwrap_or(path).to_owned(),
             size_bytes: bytes.len() as u64,
             sha256: hex(&Sha256::digest(bytes)),

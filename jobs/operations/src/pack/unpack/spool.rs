@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use super::bundle::Keep;
 use super::sealed::Sealed;
 use super::{Sum, UnpackError};
+use crate::disk::files::trouble;
 use crate::disk::{self, Room};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::trouble;
 use crate::transfer::hex;
 
 /// What stays free on the disk, whatever a file says or does.

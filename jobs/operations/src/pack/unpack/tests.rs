@@ -12,7 +12,7 @@ use tar::{EntryType, Header};
 use super::*;
 use crate::disk::Room;
 use crate::kept::description::tests::snapshot as report;
-use crate::pack::{BundledFile, Contents};
+use crate::report::{BundledFile, Contents};
 use crate::transfer::hex;
 
 /// What a zstd frame begins with.

@@ -19,9 +19,9 @@ use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::target_from_pod;
 use crate::manifest::{ALONE, Manifest, Start};
-use crate::run::{Events, trouble_with_data};
 use crate::static_pod::Wanted;
 use crate::target::Target;
+use crate::work::{Events, trouble_with_data};
 
 /// The pod's name, and its manifest's.
 const NAME: &str = ALONE;

@@ -1,13 +1,16 @@
 //! Containers ended so that kubelet starts them anew.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::pods;
+use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
+use crate::kubelet::manifests_folder;
 use crate::manifest::Folder;
-use crate::run::Events;
 use crate::runtime::Runtime;
 use crate::static_pod::{StaticPod, Wanted};
+use crate::work::Events;
 
 /// How long a process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(2);
@@ -53,4 +56,11 @@ pub(super) async fn end(
         pod.end_containers(runtime, GRACE).await?;
     }
     Ok(())
+}
+
+/// Ends the containers of those that watch the apiserver, so that kubelet starts them anew.
+pub(super) async fn end_watchers(node: &str, runtime: &Runtime) -> Result<(), Failure> {
+    let watchers = [ControlPlane::ControllerManager, ControlPlane::Scheduler];
+    let folder = Folder::read(&manifests_folder(Path::new("/")))?;
+    end(&folder, &watchers.map(ControlPlane::name), node, runtime).await
 }

@@ -1,8 +1,8 @@
 //! A copy of the data, on which etcd may do what could not be taken back.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::action::Done;
 use super::{Here, Undone, data};
+use crate::disk::files::{make_folder_like, remove_folder, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{sync_folder_of, trouble};
-use crate::run::Events;
-use crate::run::blocking::{Flow, work};
 use crate::target::Target;
+use crate::work::{Events, Flow, work};
 
 /// The data directory that is copied and its copy, `member` and, where it is elsewhere, the WAL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,10 +91,7 @@ impl CopyData {
     fn remove_own(&self) -> Result<(), Failure> {
         for copy in &self.copies {
             let above = copy.to.parent().unwrap_or(&copy.to);
-            match std::fs::remove_dir_all(above) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed.map_err(|error| trouble("remove", above, &error))?,
-            }
+            remove_folder(above)?;
         }
         Ok(())
     }
@@ -116,11 +112,7 @@ fn make_folder(folder: &Path, like: &Path) -> Result<(), Failure> {
     let found = like
         .metadata()
         .map_err(|error| trouble("look at", like, &error))?;
-    DirBuilder::new()
-        .mode(0o700)
-        .create(folder)
-        .and_then(|()| std::os::unix::fs::chown(folder, Some(found.uid()), Some(found.gid())))
-        .map_err(|error| trouble("make", folder, &error))
+    make_folder_like(folder, &found, 0o700)
 }
 
 fn copy_folder(from: &Path, to: &Path, flow: &Flow, done: &mut u64) -> Result<(), Failure> {

@@ -1,19 +1,18 @@
 //! Data moved aside, and other data in its place: renames on one file system, each done or not.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use etcd_datadir::disk::rename_new;
 use serde::{Deserialize, Serialize};
 
 use super::super::PlanKind;
 use super::super::action::Done;
 use super::super::places::{BEFORE, NEW, Places};
 use super::{Here, Undone};
+use crate::disk::files::{exists, make_folder_like, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::{exists, sync_folder_of, trouble};
 use crate::static_pod::is_locked;
 use crate::target::Target;
 
@@ -242,14 +241,7 @@ fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
         (true, false) => {}
     }
     make_folder_of(to, from)?;
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Ok(()) => {}
-        // A file system without this kind of rename. An empty folder is the only one it could replace.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            std::fs::rename(from, to).map_err(|error| trouble("move", from, &error))?;
-        }
-        Err(error) => return Err(trouble("move", from, &error.into())),
-    }
+    rename_new(from, to).map_err(|error| trouble("move", from, &error))?;
     sync_folder_of(to)?;
     sync_folder_of(from)
 }
@@ -264,17 +256,7 @@ fn make_folder_of(to: &Path, from: &Path) -> Result<(), Failure> {
     let like = like
         .metadata()
         .map_err(|error| trouble("look at", like, &error))?;
-    DirBuilder::new()
-        .mode(0o700)
-        .create(folder)
-        .and_then(|()| chown(folder, Some(like.uid()), Some(like.gid())))
-        .and_then(|()| {
-            std::fs::set_permissions(
-                folder,
-                std::fs::Permissions::from_mode(like.mode() & 0o7777),
-            )
-        })
-        .map_err(|error| trouble("make", folder, &error))?;
+    make_folder_like(folder, &like, like.mode() & 0o7777)?;
     sync_folder_of(folder)
 }
 

@@ -11,10 +11,10 @@ use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::membership::{self, CatchingUp};
 use crate::report::Member;
-use crate::run::Events;
 use crate::shell::CommandLine;
 use crate::target::Target;
 use crate::wire::Progress;
+use crate::work::Events;
 
 /// How long a learner may take to have everything: it gets the whole database.
 const IN_SYNC: Duration = Duration::from_secs(1800);

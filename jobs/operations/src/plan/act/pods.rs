@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Here, containers};
+use super::Here;
+use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::kubelet;
-use crate::local::{self, manifests_folder};
-use crate::look::ControlPlane;
+use crate::local;
 use crate::manifest::{Folder, Manifest, Selection};
-use crate::run::Events;
 use crate::runtime::Runtime;
 use crate::static_pod::{Awaited, StaticPod, Wanted};
 use crate::target::is_loopback;
 use crate::wire::Progress;
+use crate::work::Events;
 
 /// How long it may take until nothing is left of a component.
 const GONE: Duration = Duration::from_secs(120);
@@ -46,19 +46,6 @@ impl OfText {
 
     pub(super) fn manifest(&self) -> Result<Manifest, Failure> {
         Manifest::parse(self.text.as_bytes())
-    }
-
-    /// Ends the containers of those that watch the apiserver, so that kubelet starts them anew.
-    pub(super) async fn end_watchers(&self, runtime: &Runtime) -> Result<(), Failure> {
-        let watchers = [ControlPlane::ControllerManager, ControlPlane::Scheduler];
-        let folder = Folder::read(&manifests_folder(Path::new("/")))?;
-        containers::end(
-            &folder,
-            &watchers.map(ControlPlane::name),
-            &self.node,
-            runtime,
-        )
-        .await
     }
 
     /// Waits until the etcd is up that an apiserver needs, so far as it is this host's and no other.

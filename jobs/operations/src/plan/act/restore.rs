@@ -1,6 +1,6 @@
 //! A data directory restored beside the one in use.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,17 +10,13 @@ use etcd_datadir::restore::{
     restore,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::super::action::{Action, Done, Source};
 use super::{Here, Undone, copy, data};
+use crate::disk::files::{remove_folder, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::ids::{ClusterId, MemberId};
-use crate::kept::files::trouble;
-use crate::run::blocking::{Flow, on_progress, work};
-use crate::run::{Events, trouble_with_data};
 use crate::target::Target;
-use crate::transfer::hex;
+use crate::work::{Events, Flow, hash_file, on_progress, trouble_with_data, work};
 
 /// A data directory that is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +58,7 @@ impl Restored {
         // One that a run before this one made says nothing of itself; it is made again, from the same snapshot.
         self.remove_own()?;
         let (source, raw) = match from {
-            Source::Received => (here.plans.snapshot_of(here.id), RawDatabase::Refuse),
+            Source::Received => (here.snapshot.clone(), RawDatabase::Refuse),
             Source::RanAlone | Source::Copied => (
                 copy::database_of(target, here)?,
                 RawDatabase::AcceptAfterCheck,
@@ -115,13 +111,7 @@ impl Restored {
     }
 
     fn remove_own(&self) -> Result<(), Failure> {
-        for dir in self.own() {
-            match std::fs::remove_dir_all(dir) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                removed => removed.map_err(|error| trouble("remove", dir, &error))?,
-            }
-        }
-        Ok(())
+        self.own().try_for_each(remove_folder)
     }
 }
 
@@ -143,8 +133,8 @@ fn done(report: &RestoreReport) -> Result<Done, Failure> {
         .first()
         .ok_or_else(|| Failure::new(FailureKind::Other, "nothing was restored"))?;
     Ok(Done::Restored {
-        cluster_id: ClusterId(report.cluster_id.0),
-        member_id: MemberId(member.id.0),
+        cluster_id: report.cluster_id,
+        member_id: member.id,
         revision_before: report.revision_before,
         revision_after: report.revision_after,
     })
@@ -167,7 +157,7 @@ pub(super) async fn received(
     bytes: u64,
     events: &mut Events<'_>,
 ) -> Result<Done, Failure> {
-    let path = here.plans.snapshot_of(here.id);
+    let path = here.snapshot.clone();
     let wanted = sha256.to_owned();
     let flow = Arc::new(Flow::new("checking"));
     work(flow, events, move |flow| {
@@ -176,18 +166,8 @@ pub(super) async fn received(
             .map_err(read)
             .map_err(|failure| failure.hint("the snapshot has to be sent to this host first"))?;
         flow.of(bytes);
-        let (mut digest, mut done, mut buffer) = (Sha256::new(), 0_u64, vec![0; 1 << 20]);
-        loop {
-            flow.check_stopped()?;
-            let count = file.read(&mut buffer).map_err(read)?;
-            if count == 0 {
-                break;
-            }
-            digest.update(&buffer[..count]);
-            done += count as u64;
-            flow.reached(done);
-        }
-        if done == bytes && hex(&digest.finalize()) == wanted {
+        let found = hash_file(&mut file, flow, read)?;
+        if found.size_bytes == bytes && found.sha256 == wanted {
             Ok(Done::Plain)
         } else {
             let message = format!("{} is not the snapshot of this plan", path.display());

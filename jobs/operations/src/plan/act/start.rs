@@ -9,8 +9,8 @@ use super::pods::{self, OfText};
 use super::{Here, Record, Undone};
 use crate::failure::{Failure, FailureKind};
 use crate::manifest::{Edit, Kept, Manifest, ManifestFile, Start, Stop};
-use crate::run::Events;
 use crate::static_pod::{StaticPod, Wanted};
+use crate::work::Events;
 
 /// A component brought back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ fn place_of(manifest: &Manifest, here: &Here<'_>) -> Result<PathBuf, Failure> {
 
 /// The manifest of a component that this plan took out.
 fn by_plan<'h>(component: &str, here: &'h Here<'_>) -> Option<&'h Stop> {
-    here.journal.records().find_map(|(_, record)| match record {
+    here.records.iter().find_map(|record| match record {
         Record::Stop(stopped) if stopped.of.component == component => Some(&stopped.manifest),
         _ => None,
     })

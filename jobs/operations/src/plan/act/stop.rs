@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::action::Done;
+use super::containers::end_watchers;
 use super::pods::{self, OfText};
 use super::{Here, Undone};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
-use crate::look::ControlPlane;
 use crate::manifest::Stop;
-use crate::run::Events;
 use crate::shell::CommandLine;
 use crate::static_pod::Wanted;
+use crate::work::Events;
 
 /// A component taken out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ impl Stopped {
         let is_apiserver = self.of.component == ControlPlane::Apiserver.name();
         if is_apiserver {
             // What it tells may be older than what they have seen.
-            self.of.end_watchers(&runtime).await?;
+            end_watchers(&self.of.node, &runtime).await?;
         }
         let wanted = match self.answered {
             true => Wanted::Answers,

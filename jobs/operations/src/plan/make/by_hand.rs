@@ -2,22 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Fence, Looked};
+use super::{Fence, Looked, TakingPart};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
-use crate::look::ControlPlane;
 use crate::plan::OtherHost;
 use crate::shell::CommandLine;
-
-/// Which hosts take part in a plan, of those that the cluster has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TakingPart {
-    /// This one, for nothing was said. That is enough where there is no other.
-    Unsaid,
-    /// This one alone, on purpose: the others are stopped by hand before, and join one after another afterwards.
-    ThisHost,
-    /// All that could be reached.
-    Reached,
-}
 
 /// What etcd does on the other hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

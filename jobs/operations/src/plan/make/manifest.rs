@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::{BroughtBack, Looked, Loss, Prospect, plan};
+use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
-use crate::look::{ControlPlane, LiveEtcd};
+use crate::look::LiveEtcd;
 use crate::manifest::Edit;
 use crate::plan::{Action, PlanKind, Stages, Until};
 use crate::shell::CommandLine;

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::restore::{Compared, Restoring};
-use super::{Looked, SnapshotFacts};
+use super::Looked;
+use super::restoring::{Compared, Restoring, SnapshotFacts};
 use crate::failure::{Answer, Failure, FailureKind};
 
 /// So much of a fingerprint tells two CAs apart for people.

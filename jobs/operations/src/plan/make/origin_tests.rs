@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::restore::{Compared, Restoring, SnapshotFacts, restore};
+use super::restore::restore;
+use super::restoring::{Compared, Restoring, SnapshotFacts};
 use super::*;
 use crate::doctor::fixtures::{healthy, now};
 use crate::failure::{Answer, Failure, FailureKind};

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster::Revision;
 use super::origin::Origin;
-use super::restore::Taken;
+use super::restoring::Taken;
 use crate::failure::{Answer, Failure};
 use crate::ids::ClusterId;
-use crate::look::{ArchivedManifest, Changes, Doubt, Fitness, Position};
+use crate::look::{ArchivedManifest, Changes, Doubt, Fitness, LogPosition};
 use crate::plan::{Plan, Stage};
 
 /// A plan and what it means.
@@ -99,7 +99,7 @@ pub struct Found {
     pub why: Option<String>,
     /// How far its log goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reach: Option<Position>,
+    pub reach: Option<LogPosition>,
     /// The revision of its database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,

@@ -5,15 +5,17 @@ use std::num::NonZeroU64;
 
 use jiff::Timestamp;
 
-use super::by_hand::{EtcdThere, TakingPart, by_hand, other_hosts, refused};
+use super::TakingPart;
+use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_joining, edits_for_restored, list};
 use super::restore::{
     check_manifests, found, make_notice, others, start_apiservers, stop, stop_all,
 };
 use super::{Fence, Looked, Loss, Prospect, plan};
-use crate::doctor::stumbles_over_log;
+use crate::control_plane::ControlPlane;
+use crate::ending::stumbles_over_log;
 use crate::failure::{Failure, FailureKind};
-use crate::look::{ControlPlane, Fitness, Inspection, Position};
+use crate::look::{Fitness, Inspection, LogPosition};
 use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
 use crate::target::Target;
 
@@ -195,7 +197,7 @@ fn way(host: &Looked) -> Option<Way> {
 }
 
 /// How far a host's data goes. Of one that runs without a leader, the log as it is: it gets no longer.
-fn reach(host: &Looked) -> Option<Position> {
+fn reach(host: &Looked) -> Option<LogPosition> {
     let found = inspection(host)?;
     found.reach.or(found.wal_end).or(found.database)
 }

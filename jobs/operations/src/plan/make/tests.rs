@@ -6,8 +6,8 @@ use super::*;
 use crate::doctor::fixtures::{live, now, peer, refused, whole};
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{
-    ArchivedManifest, ClusterIdentity, Doubt, ElsewhereManifest, Fitness, Place, PodManifest,
-    Position,
+    ArchivedManifest, ClusterIdentity, Doubt, ElsewhereManifest, Fitness, LogPosition, Place,
+    PodManifest,
 };
 use crate::manifest::PodId;
 use crate::plan::{Action, HostRef};
@@ -423,8 +423,8 @@ fn members_that_the_snapshot_alone_knows_are_not_passed_by() {
 
 #[test]
 fn a_log_that_goes_further_and_cannot_be_used_is_a_loss_of_data() {
-    let at = |term, index| Some(Position { term, index });
-    let with = |node: &str, fitness: Fitness, reach: Option<Position>| {
+    let at = |term, index| Some(LogPosition { term, index });
+    let with = |node: &str, fitness: Fitness, reach: Option<LogPosition>| {
         let mut found = whole();
         (found.fitness, found.reach, found.wal_end) = (fitness, reach, reach);
         let mut looked = host(lost().data(found));
@@ -436,7 +436,7 @@ fn a_log_that_goes_further_and_cannot_be_used_is_a_loss_of_data() {
         }
         looked
     };
-    let made = |further: Option<Position>| {
+    let made = |further: Option<LogPosition>| {
         let hosts = [
             with("cp-1", Fitness::Starts, at(5, 4000)),
             with("cp-2", Fitness::BeyondUse, further),
@@ -709,7 +709,7 @@ fn an_etcd_that_does_not_get_over_its_log_is_not_run_on_a_copy_of_it() {
 #[test]
 fn a_log_that_is_not_got_over_counts_as_far_as_its_database() {
     let data = |database, end| {
-        let at = |index| Some(Position { term: 3, index });
+        let at = |index| Some(LogPosition { term: 3, index });
         let mut data = whole();
         (data.database, data.wal_end, data.reach) = (at(database), at(end), at(end));
         data

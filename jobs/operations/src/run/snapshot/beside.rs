@@ -6,11 +6,9 @@ use std::sync::Arc;
 
 use etcd_datadir::kubernetes::config_map_entry;
 
-use super::super::Events;
-use super::super::blocking::{Flow, work};
 use crate::client::{Endpoint, OWN_LIMIT};
+use crate::disk::files::trouble;
 use crate::failure::Failure;
-use crate::kept::files::trouble;
 use crate::kept::part::{Part, make_room};
 use crate::local;
 use crate::manifest::Selection;
@@ -18,6 +16,7 @@ use crate::pack::segment::{Attributes, Hashed, Segment};
 use crate::pack::{BundleParts, KUBEADM_CONFIG, node};
 use crate::report::{NodeFiles, Report};
 use crate::target::Target;
+use crate::work::{Events, Flow, work};
 
 /// Room for a node's files: manifests and certificates have some hundred KiB.
 const ROOM: u64 = 64 << 20;

@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::beside::Beside;
+use crate::disk::files::trouble;
 use crate::failure::{Failure, FailureKind};
-use crate::kept::files::trouble;
 use crate::pack::segment::{Attributes, Hashed, Segment, encoder};
 use crate::pack::{Level, SNAPSHOT};
 

@@ -11,19 +11,18 @@ use etcd_datadir::stream::{Received, SnapshotChecker};
 use etcd_datadir::verify::{Verdict, VerifyOptions};
 use jiff::Timestamp;
 
-use super::super::blocking::{Flow, fatal, verify_source};
-use super::super::stream::Pieces;
-use super::super::trouble_with_data;
 use super::beside::Beside;
 use super::packer::{Kind, Packed, Packer};
 use crate::disk;
+use crate::disk::files::trouble;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::Description;
-use crate::kept::files::trouble;
 use crate::kept::part::{Part, SPARE_BYTES};
 use crate::pack::segment::{Hashed, Segment};
-use crate::pack::{Contents, Packing, SNAPSHOT};
-use crate::report::{self, EndpointStatus, SavedSnapshot, SnapshotReport};
+use crate::pack::{Packing, SNAPSHOT};
+use crate::report::{self, Contents, EndpointStatus, SavedSnapshot, SnapshotReport};
+use crate::work::stream::Pieces;
+use crate::work::{Flow, fatal, trouble_with_data, verify_source};
 
 /// What is to be stored how.
 pub(super) struct Store {

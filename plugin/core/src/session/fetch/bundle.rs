@@ -11,10 +11,10 @@ use etcd_operations::operation::Operation;
 use etcd_operations::pack::segment::Segment;
 use etcd_operations::pack::unpack::segment::{self, Expected, is_below};
 use etcd_operations::pack::unpack::{MOST_ENTRIES, MOST_TOGETHER};
-use etcd_operations::pack::{
-    BundleParts, Contents, KUBEADM_CONFIG, LeftOut, MASTERS, Packing, SNAPSHOT,
+use etcd_operations::pack::{BundleParts, KUBEADM_CONFIG, Packing, SNAPSHOT};
+use etcd_operations::report::{
+    Contents, LeftOut, MASTERS, NodeFiles, Packed, Report, SavedSnapshot, SnapshotReport,
 };
-use etcd_operations::report::{NodeFiles, Packed, Report, SavedSnapshot, SnapshotReport};
 use futures::future::join_all;
 
 use super::bring::Bring;

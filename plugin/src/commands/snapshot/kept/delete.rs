@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
+use etcd_operations::snapshot_name::SnapshotName;
 
 use super::{FolderArgs, KeptRef, node, open};
 use crate::args::{NamedOutputArgs, WayArgs};

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use etcd_operations::kept::name::SnapshotName;
 use etcd_operations::kept::retention::Rules;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot, Report};
+use etcd_operations::snapshot_name::SnapshotName;
 use jiff::Timestamp;
 
 use super::FolderArgs;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::builder::{EnumValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use etcd_operations::kept::name::SnapshotName;
+use etcd_operations::snapshot_name::SnapshotName;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
 use kube::Api;

@@ -1,14 +1,16 @@
-//! The name of a kept snapshot.
+//! The names of stored snapshots.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The longest name, in bytes: room for `.json.part` within the 255 that file systems take.
 const LONGEST: usize = 200;
+
+/// What names of snapshots end in; a longer one stands before what it ends in itself.
+pub(crate) const ENDINGS: [&str; 3] = [".tar.zst", ".db.zst", ".db"];
 
 /// A file's name that means the same in a folder, in a shell, in a table and on a command line: letters, digits, `.`, `_`
 /// and `-`, beginning with a letter or digit.
@@ -59,34 +61,6 @@ pub(crate) fn safe(text: &str, longest: usize) -> String {
     text.trim_matches(['.', '-']).to_owned()
 }
 
-/// The name of a snapshot that is taken now, without its ending. Names of one prefix sort by time.
-pub fn of_time(prefix: &str, now: Timestamp) -> String {
-    format!("{prefix}-{}", now.strftime("%Y-%m-%dT%H%M%SZ"))
-}
-
-/// A time as people are told it: to the second, in UTC.
-pub fn to_the_second(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// Whether a name, without its ending, is one of [`of_time`], perhaps with a number behind it.
-pub(crate) fn is_of_time(stem: &str) -> bool {
-    let unnumbered = stem.rsplit_once('_').filter(|(_, number)| {
-        !number.is_empty() && number.len() < 3 && number.bytes().all(|b| b.is_ascii_digit())
-    });
-    let stem = unnumbered.map_or(stem, |(stem, _)| stem);
-    let Some(at) = stem.len().checked_sub("-2026-11-20T210000Z".len()) else {
-        return false;
-    };
-    let Some((prefix, time)) = stem.split_at_checked(at) else {
-        return false;
-    };
-    let pattern = time
-        .bytes()
-        .map(|b| if b.is_ascii_digit() { b'0' } else { b });
-    !prefix.is_empty() && pattern.eq(*b"-0000-00-00T000000Z")
-}
-
 impl FromStr for SnapshotName {
     type Err = NameError;
 
@@ -128,9 +102,11 @@ impl fmt::Display for SnapshotName {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::utc::of_time;
 
     #[test]
     fn names_from_outside_lead_nowhere_else() {
@@ -173,15 +149,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn names_made_here_are_known_again(cluster in ".{0,90}", other in ".{0,40}") {
-            let name = of_time(&prefix(&cluster), Timestamp::UNIX_EPOCH);
-            prop_assert!(is_of_time(&name));
-            let second = name + "_7";
-            prop_assert!(is_of_time(&second));
-            let _ = is_of_time(&other);
-        }
-
         #[test]
         fn names_made_here_are_names(cluster in ".{0,90}") {
             let name = of_time(&prefix(&cluster), Timestamp::UNIX_EPOCH) + ".tar.zst";

@@ -1,5 +1,9 @@
 //! Work on files: on a thread of its own, with progress, told to stop when nobody waits for it any more.
 
+pub(crate) mod stream;
+
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,9 +14,13 @@ use etcd_datadir::source::FileSource;
 use etcd_datadir::verify::{Verification, VerifyOptions, verify};
 use tokio::task::{JoinError, JoinHandle};
 
-use super::{Events, trouble_with_data};
+use crate::client::chain;
 use crate::failure::{Failure, FailureKind};
+use crate::transfer::{Whole, read_whole};
 use crate::wire::Progress;
+
+/// What happens on the way is told here, at most a few times a second.
+pub type Events<'e> = dyn FnMut(Progress) + Send + 'e;
 
 /// How often progress is told.
 const STEP: Duration = Duration::from_millis(250);
@@ -129,6 +137,34 @@ fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure
     result.map_err(gone)?
 }
 
+/// Reads a file to its end: how many bytes it has, and their SHA-256. `failed` says what it means that it cannot be read.
+///
+/// # Errors
+/// What `failed` says, or that the work was stopped.
+pub(crate) fn hash_file(
+    file: &mut File,
+    flow: &Flow,
+    failed: impl Fn(io::Error) -> Failure,
+) -> Result<Whole, Failure> {
+    read_whole(
+        |buffer| read_on(file, buffer).map_err(&failed),
+        |_, bytes| {
+            flow.reached(bytes);
+            flow.check_stopped()
+        },
+    )
+}
+
+/// Reads what there is; a signal in between is no end.
+pub(crate) fn read_on(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
 /// Takes what work on etcd's files tells of its progress, and stops it.
 pub(crate) fn on_progress(
     flow: &Flow,
@@ -161,4 +197,14 @@ pub(crate) fn fatal(found: &Verification) -> Option<String> {
     let mut findings = found.findings.iter();
     let fatal = findings.find(|finding| finding.fatal)?;
     Some(fatal.damage.to_string())
+}
+
+/// What reading etcd's data ran into.
+pub(crate) fn trouble_with_data(error: &etcd_datadir::Error) -> Failure {
+    let kind = match error {
+        etcd_datadir::Error::Damaged { .. } => FailureKind::Corrupt,
+        etcd_datadir::Error::Cancelled => FailureKind::Interrupted,
+        _ => FailureKind::Other,
+    };
+    Failure::new(kind, chain(error))
 }

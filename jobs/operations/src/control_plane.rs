@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::ManifestFile;
 use crate::shell::CommandLine;
 
 /// A component of the control plane.
@@ -59,16 +58,5 @@ impl ControlPlane {
 impl fmt::Display for ControlPlane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-impl ControlPlane {
-    /// The component that a manifest runs, where this is the manifest of the cluster's own etcd. Another etcd is none.
-    pub(super) fn of_file(file: &ManifestFile, etcd: Option<&ManifestFile>) -> Option<Self> {
-        if etcd.is_some_and(|etcd| etcd.path == file.path) {
-            return Some(Self::Etcd);
-        }
-        let mut others = Self::ALL.into_iter().filter(|one| *one != Self::Etcd);
-        others.find(|one| file.manifest.has(one.name()))
     }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::name;
-use super::retention::Rules;
+use crate::kept::retention::Rules;
 use crate::pack::{Packing, Wanted};
 use crate::target::{Target, is_loopback};
+use crate::utc;
 
 /// What the program ends with when a run took its snapshot and could not remove older ones: another try would take one
 /// more snapshot.
@@ -44,7 +44,7 @@ pub struct Routine {
 impl Routine {
     /// The name of a snapshot that is taken now, and how it is packed.
     pub(crate) fn snapshot(&self, now: Timestamp) -> (String, Packing) {
-        let name = name::of_time(&self.prefix, now) + self.packing.ending();
+        let name = utc::of_time(&self.prefix, now) + self.packing.ending();
         let packing = self.packing.on_node(&name, &self.root, true);
         (name, packing)
     }

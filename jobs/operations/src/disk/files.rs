@@ -1,12 +1,12 @@
 //! Files that only root may read, which get their names when they are complete.
 
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use etcd_datadir::disk::{rename_new, sync_folder};
 
 use crate::failure::{Failure, FailureKind};
 use crate::shell::CommandLine;
@@ -117,30 +117,34 @@ pub(crate) fn write(path: &Path, text: &[u8], replace: Replace) -> Result<(), Fa
 
 /// Gives a complete file its name; never over a file that is there.
 pub(crate) fn name(part: &Path, path: &Path) -> Result<(), Failure> {
-    match renameat_with(CWD, part, CWD, path, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::EXIST) => Err(exists(path)),
-        // A file system without this kind of rename, NFS among them.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => name_by_link(part, path),
-        Err(error) => Err(trouble("name", path, &error.into())),
-    }
-}
-
-/// The same by a second name: that is never given to a file that is there either.
-fn name_by_link(part: &Path, path: &Path) -> Result<(), Failure> {
-    match std::fs::hard_link(part, path) {
-        Ok(()) => std::fs::remove_file(part).map_err(|error| trouble("remove", part, &error)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
-        Err(error) => Err(trouble("name", path, &error)),
-    }
+    rename_new(part, path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(path),
+        _ => trouble("name", path, &error),
+    })
 }
 
 /// What happened to names in a file's folder, onto the disk.
 pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| trouble("flush", folder, &error))
+    sync_folder(folder).map_err(|error| trouble("flush", folder, &error))
+}
+
+/// Makes a folder with the owner of another one and this mode.
+pub(crate) fn make_folder_like(folder: &Path, like: &Metadata, mode: u32) -> Result<(), Failure> {
+    DirBuilder::new()
+        .mode(0o700)
+        .create(folder)
+        .and_then(|()| chown(folder, Some(like.uid()), Some(like.gid())))
+        .and_then(|()| std::fs::set_permissions(folder, Permissions::from_mode(mode)))
+        .map_err(|error| trouble("make", folder, &error))
+}
+
+/// Removes a folder with all that is in it, if it is there.
+pub(crate) fn remove_folder(folder: &Path) -> Result<(), Failure> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|error| trouble("remove", folder, &error)),
+    }
 }
 
 /// Whose folder it may be.
@@ -210,20 +214,6 @@ pub(crate) fn trouble(action: &str, path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_second_name_takes_no_others_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let (part, path) = (dir.path().join("x.part"), dir.path().join("x"));
-        std::fs::write(&part, "ours").unwrap();
-        std::fs::write(&path, "theirs").unwrap();
-        let refused = name_by_link(&part, &path).unwrap_err();
-        assert_eq!(refused.kind, FailureKind::Refused);
-        assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
-        std::fs::remove_file(&path).unwrap();
-        name_by_link(&part, &path).unwrap();
-        assert!(!part.exists() && std::fs::read(&path).unwrap() == b"ours");
-    }
 
     #[test]
     fn a_part_that_somebody_else_can_read_is_not_taken_over() {

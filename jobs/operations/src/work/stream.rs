@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Events;
-use super::blocking::{self, Flow, stopped};
+use super::{Events, Flow, stopped, work as work_on_thread};
 use crate::client::{Endpoint, Needs};
 use crate::failure::{Failure, FailureKind};
 
@@ -57,7 +56,7 @@ pub(crate) async fn receive<T: Send + 'static>(
     let flow = Arc::new(Flow::new(step));
     let mut stream = std::pin::pin!(stream(endpoint, sender, &flow));
     let job = move |flow: &Flow| work(Pieces(receiver), flow);
-    let mut working = std::pin::pin!(blocking::work(Arc::clone(&flow), events, job));
+    let mut working = std::pin::pin!(work_on_thread(Arc::clone(&flow), events, job));
     let mut streaming = true;
     // The thread may end first: the disk is full, or it has seen that this is no snapshot.
     loop {

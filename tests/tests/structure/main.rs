@@ -1,0 +1,98 @@
+//! How the crates are built up: no modules import each other in a circle.
+
+mod circles;
+mod sources;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use circles::Circle;
+use sources::Crate;
+
+const PACKAGES: [&str; 7] = [
+    "plugin",
+    "plugin/core",
+    "jobs/agent",
+    "jobs/datadir",
+    "jobs/loader",
+    "jobs/operations",
+    "tests",
+];
+
+#[test]
+fn no_modules_import_each_other_in_a_circle() -> Result<()> {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests lie in a workspace");
+    let mut found = Vec::new();
+    for package in PACKAGES {
+        for root in roots(&tree.join(package))? {
+            found.extend(circles::find(&Crate::read(&root)?, tree));
+        }
+    }
+    let found: Vec<String> = found.iter().map(Circle::to_string).collect();
+    assert!(
+        found.is_empty(),
+        "circles of imports (move what both need into a module below both):\n{}",
+        found.join("\n")
+    );
+    Ok(())
+}
+
+/// The root files of all crates of a package, as cargo finds them.
+fn roots(package: &Path) -> Result<Vec<PathBuf>> {
+    let source = package.join("src");
+    let mut roots = vec![source.join("lib.rs"), source.join("main.rs")];
+    for folder in [
+        source.join("bin"),
+        package.join("tests"),
+        package.join("examples"),
+    ] {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry?.path();
+            let is_file = path.extension().is_some_and(|ending| ending == "rs");
+            roots.push(if is_file { path } else { path.join("main.rs") });
+        }
+    }
+    roots.retain(|root| root.exists());
+    roots.sort();
+    Ok(roots)
+}
+
+#[test]
+fn a_circle_is_named_with_the_files_and_the_names_that_tie_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let write = |path: &str, text: &str| -> Result<()> {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().expect("it lies in a folder"))?;
+        Ok(fs::write(path, text)?)
+    };
+    // A parent and its children may take from each other, a re-export is no tie, and tests may use what they like.
+    write(
+        "lib.rs",
+        "mod a; mod b; mod c; pub use c::Low; fn top() { a::go() }",
+    )?;
+    write(
+        "a.rs",
+        "mod deep; use crate::Low; pub fn go() { deep::go() }",
+    )?;
+    write(
+        "a/deep.rs",
+        "pub fn go() { super::go(); println!(\"{}\", crate::b::SIZE) }",
+    )?;
+    write(
+        "b.rs",
+        "use crate::{a, c}; pub const SIZE: u8 = 1; fn f(_: c::Low) { a::go() }",
+    )?;
+    write(
+        "c.rs",
+        "pub struct Low; #[cfg(test)] mod tests { use crate::a::go; }",
+    )?;
+    let found = circles::find(&Crate::read(&folder.path().join("lib.rs"))?, folder.path());
+    let found: Vec<String> = found.iter().map(Circle::to_string).collect();
+    let expected = "lib.rs: a, b\n  a/deep.rs -> b.rs: SIZE\n  b.rs -> a.rs: go, itself\n";
+    assert_eq!(found, [expected]);
+    Ok(())
+}
