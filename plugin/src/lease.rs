@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::connection::{Connection, clock};
 use crate::created::{Created, Object};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
 use crate::owner::{Owner, Process};
 use crate::runners::trouble::api_error;
@@ -36,6 +36,8 @@ const DOING_ANNOTATION: &str = "kubectl-etcd/doing";
 const VALID: Duration = Duration::from_secs(60);
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(15);
+/// How long a look at who holds the lock may take. It only explains something.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Held while something is done that nobody else may do at the same time. Dropping it gives it back.
 #[must_use = "it is given back when it is dropped"]
@@ -115,6 +117,33 @@ impl Session {
             }
         }
     }
+}
+
+impl Session {
+    /// Why something was refused: members look ill while somebody else works on them, and then that is the reason.
+    pub async fn refused_because(&self, refused: Error) -> Error {
+        let Ok(cluster) = self.cluster() else {
+            return refused;
+        };
+        if refused.kind != ErrorKind::Refused {
+            return refused;
+        }
+        at_work(&cluster.connection).await.unwrap_or(refused)
+    }
+}
+
+/// Who else is at work on this etcd, if that can be found out.
+async fn at_work(connection: &Connection) -> Option<Error> {
+    let leases = Api::<Lease>::namespaced(connection.control.clone(), NAMESPACE);
+    let there = tokio::time::timeout(LOOK_LIMIT, leases.get_opt(NAME))
+        .await
+        .ok()?
+        .ok()??;
+    if is_ours(&there) {
+        return None;
+    }
+    let ahead = clock::ahead(&connection.control).await.unwrap_or_default();
+    held_by(&there, clock::now(ahead))
 }
 
 async fn lock_cluster(
@@ -463,5 +492,24 @@ mod tests {
         assert_eq!(leases.len(), 6, "{asked:?}");
         let place = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
         assert!(leases.iter().all(|one| one.starts_with(place)), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn what_somebody_elses_work_makes_look_ill_is_put_down_to_it() {
+        let owner = Owner::named("jane@elsewhere/7");
+        let held = lease(&owner, "defrag", None, Timestamp::now());
+        let held = serde_json::to_string(&held).unwrap();
+        for expected in [true, false] {
+            let held = held.clone();
+            let server = fake::serve(move |_| match expected {
+                true => fake::Reply::Json(200, held.clone()),
+                false => fake::refused(404, "no such lease"),
+            })
+            .await;
+            let connection = Connection::prepare(&fake::flags(server)).await.unwrap();
+            let told = at_work(&connection).await;
+            let told = told.map(|error| error.message).unwrap_or_default();
+            assert_eq!(told.contains("jane@elsewhere/7"), expected, "{told}");
+        }
     }
 }

@@ -79,7 +79,9 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
         context.ui.show(&view, args.output.output)?;
         return Ok(ending(complete));
     }
-    refuse_stall(&status, args.allow_stall)?;
+    if let Err(refused) = refuse_stall(&status, args.allow_stall) {
+        return Err(session.refused_because(refused).await);
+    }
     ask(context, &status, &steps, args.yes).await?;
     let lock = session.lock("defrag").await?;
     // The question may have stood for minutes, and somebody else may have been at work until now.

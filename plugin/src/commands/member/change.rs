@@ -47,7 +47,10 @@ pub(super) async fn carry_out(
     };
     let session = context.open(&fleet).await?;
     let look = Look::take(&session, &fleet).await?;
-    let plan = plan_of(&look)?;
+    let plan = match plan_of(&look) {
+        Ok(plan) => plan,
+        Err(refused) => return Err(session.refused_because(refused).await),
+    };
     if args.dry_run || plan.steps.is_empty() {
         let mut view = plan.view(args.dry_run);
         view.members = members::rows(&look.members, session.nodes());
