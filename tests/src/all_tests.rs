@@ -1,18 +1,15 @@
 //! All tests of the workspace, with everything that they need.
 
 use std::fs::File;
-use std::io::{self, Write};
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, setpriority_process};
-use serde_json::Value;
 
 use crate::needs::{self, Wanted, Work};
 use crate::parts::{self, rounded};
 use crate::paths;
-use crate::process::{self, say};
+use crate::process::say;
 
 /// What all tests together need of this machine.
 #[must_use]
@@ -25,104 +22,27 @@ pub fn wanted() -> Wanted {
     }
 }
 
-/// How nice tests without clusters are to those with.
-const LATER: i32 = 15;
-
-/// The test programs that start clusters of nodes.
-const WITH_CLUSTERS: [&str; 4] = ["cluster", "cluster_kinds", "plans", "testbed"];
-
-/// Runs `cargo test --workspace` with more arguments; gives back the exit code. Missing parts of clusters are built beside it.
-///
-/// Where no tests are chosen, those without clusters run beside the others, which mostly wait.
+/// Runs `cargo test --workspace` with more arguments; gives back its exit code. Missing parts of clusters are built beside it.
 ///
 /// # Errors
 /// When something is missing that cannot be installed, or cargo cannot be started.
 pub fn run(arguments: &[String]) -> Result<ExitCode> {
     needs::ensure(&wanted())?;
-    if chosen(arguments) {
-        // Of some tests nobody knows what they need: it is built when they ask for it.
-        return code(cargo_test(&[], arguments)?.status());
-    }
-    let builder = Builder::start()?;
-    let built = cargo_test(&["--no-run".to_owned()], arguments)?.status();
-    if !built.as_ref().is_ok_and(ExitStatus::success) {
-        return code(built);
-    }
-    let others = without_clusters()?;
-    let mut others = cargo_test(&others, arguments)?;
-    // The clusters need the machine, too.
-    others.env("RUST_TEST_THREADS", "1");
-    let mut docs = cargo_test(&["--doc".to_owned()], arguments)?;
-    let mut clusters = cargo_test(&named(WITH_CLUSTERS), arguments)?;
-    let ended = std::thread::scope(|scope| {
-        let beside = scope.spawn(|| [shown_at_the_end(&mut others), shown_at_the_end(&mut docs)]);
-        let clusters = clusters.status();
-        let beside = beside.join().expect("running cargo does not panic");
-        [clusters].into_iter().chain(beside)
-    });
+    // Of some tests nobody knows what they need: it is built when they ask for it.
+    let builder = if chosen(arguments) {
+        None
+    } else {
+        Builder::start()?
+    };
+    let mut command = parts::cargo_command()?;
+    command.args(["test", "--workspace"]).args(arguments);
+    needs::mark_checked(&mut command);
+    let status = command.status().context("cannot start cargo")?;
     if let Some(builder) = builder {
         builder.wait()?;
     }
-    for status in ended {
-        if !status.as_ref().is_ok_and(ExitStatus::success) {
-            return code(status);
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn cargo_test(which: &[String], arguments: &[String]) -> Result<Command> {
-    let mut command = parts::cargo_command()?;
-    // Always of the whole workspace: for fewer packages cargo would choose other features, and build anew.
-    command
-        .args(["test", "--workspace"])
-        .args(which)
-        .args(arguments);
-    needs::mark_checked(&mut command);
-    Ok(command)
-}
-
-fn code(status: io::Result<ExitStatus>) -> Result<ExitCode> {
-    let code = status.context("cannot start cargo")?.code();
-    let code = code.and_then(|code| u8::try_from(code).ok());
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
-}
-
-/// Its output is shown in one piece, so that it does not get into the middle of another's. The clusters go first: what they
-/// answer in time is measured.
-fn shown_at_the_end(command: &mut Command) -> io::Result<ExitStatus> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = command.spawn()?;
-    setpriority_process(Some(Pid::from_child(&child)), LATER)?;
-    let done = child.wait_with_output()?;
-    io::stderr().write_all(&done.stderr)?;
-    io::stdout().write_all(&done.stdout)?;
-    Ok(done.status)
-}
-
-fn named(programs: impl IntoIterator<Item = impl Into<String>>) -> Vec<String> {
-    let each = programs.into_iter();
-    each.flat_map(|name| ["--test".to_owned(), name.into()])
-        .collect()
-}
-
-/// What has cargo test all libraries, programs and test programs but [`WITH_CLUSTERS`].
-fn without_clusters() -> Result<Vec<String>> {
-    let mut metadata = parts::cargo_command()?;
-    metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
-    let metadata: Value = serde_json::from_str(&process::success(&mut metadata)?)?;
-    let packages = metadata["packages"].as_array().into_iter().flatten();
-    let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
-    let others = targets
-        .filter(|target| target["kind"][0] == "test")
-        .filter_map(|target| target["name"].as_str())
-        .filter(|name| !WITH_CLUSTERS.contains(name));
-    let mut which = vec!["--lib".to_owned(), "--bins".to_owned()];
-    which.extend(named(others));
-    Ok(which)
 }
 
 /// Whether the arguments choose some tests, or choose not to run them.
@@ -198,20 +118,6 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_test_program_runs_once() {
-        let others = without_clusters().unwrap();
-        for program in ["program", "transcripts", "packaging", "operations"] {
-            assert!(others.iter().any(|name| name == program), "{others:?}");
-        }
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-        for program in WITH_CLUSTERS {
-            assert!(!others.iter().any(|name| name == program), "{others:?}");
-            let places = [format!("{program}.rs"), format!("{program}/main.rs")];
-            assert!(places.iter().any(|place| folder.join(place).exists()));
-        }
-    }
 
     #[test]
     fn parts_are_built_beside_all_tests_and_not_beside_some() {

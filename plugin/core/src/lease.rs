@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::connection::{Connection, clock};
 use crate::created::{Created, Object};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
 use crate::owner::{Owner, Process};
 use crate::runners::trouble::api_error;
@@ -35,6 +35,8 @@ const DOING_ANNOTATION: &str = "kubectl-etcd/doing";
 const VALID: Duration = Duration::from_secs(60);
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(15);
+/// How long a look at who holds the lock may take. It only explains something.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Held while something is done that nobody else may do at the same time. Dropping it gives it back.
 #[must_use = "it is given back when it is dropped"]
@@ -99,6 +101,20 @@ impl LeaseGuard {
     pub fn is_lost(&self) -> bool {
         matches!(&self.0, Held::Lease { lost, .. } if lost.load(Ordering::Relaxed))
     }
+}
+
+/// Who else is at work on this etcd, if that can be found out.
+pub(crate) async fn at_work(connection: &Connection) -> Option<Error> {
+    let leases = Api::<Lease>::namespaced(connection.control.clone(), NAMESPACE);
+    let there = tokio::time::timeout(LOOK_LIMIT, leases.get_opt(NAME))
+        .await
+        .ok()?
+        .ok()??;
+    if is_ours(&there) {
+        return None;
+    }
+    let ahead = clock::ahead(&connection.control).await.unwrap_or_default();
+    held_by(&there, clock::now(ahead))
 }
 
 /// Takes the lock through the apiserver.
@@ -461,5 +477,24 @@ mod tests {
         assert_eq!(leases.len(), 6, "{asked:?}");
         let place = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
         assert!(leases.iter().all(|one| one.starts_with(place)), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn what_somebody_elses_work_makes_look_ill_is_put_down_to_it() {
+        let owner = Owner::named("jane@elsewhere/7");
+        let held = lease(&owner, "defrag", None, Timestamp::now());
+        let held = serde_json::to_string(&held).unwrap();
+        for expected in [true, false] {
+            let held = held.clone();
+            let server = fake::serve(move |_| match expected {
+                true => fake::Reply::Json(200, held.clone()),
+                false => fake::refused(404, "no such lease"),
+            })
+            .await;
+            let connection = Connection::prepare(&fake::flags(server)).await.unwrap();
+            let told = at_work(&connection).await;
+            let told = told.map(|error| error.message).unwrap_or_default();
+            assert_eq!(told.contains("jane@elsewhere/7"), expected, "{told}");
+        }
     }
 }

@@ -131,6 +131,10 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
         refuse_stall(&plan.status, self.allow_stall)
     }
 
+    async fn why_refused(&self, refused: Error) -> Error {
+        self.cluster.refused_because(refused).await
+    }
+
     fn announce(&self, plan: &Plan, consent: &Consent, terminal: &impl Terminal) {
         if consent.yes {
             return;

@@ -140,6 +140,11 @@ pub(crate) trait Change {
     /// What would lift it is a hint.
     fn refuse(&self, plan: &Self::Plan, consent: &Consent) -> Result<(), Error>;
 
+    /// Why something was refused before the lock was held: members look ill while somebody else works on them.
+    async fn why_refused(&self, refused: Error) -> Error {
+        refused
+    }
+
     /// Tells what is about to be done.
     fn announce(&self, plan: &Self::Plan, consent: &Consent, terminal: &impl Terminal) {
         if !consent.yes {
@@ -211,7 +216,10 @@ pub(crate) async fn carry_out(
     consent: Consent,
 ) -> Result<Verdict, Error> {
     // On the heap: what is looked at and led is large, and would be in the future of whoever calls this.
-    let agreed = Box::pin(change.make(terminal)).await?;
+    let agreed = match Box::pin(change.make(terminal)).await {
+        Ok(agreed) => agreed,
+        Err(refused) => return Err(change.why_refused(refused).await),
+    };
     if let Some(ending) = change.nothing_to_do(&agreed, &consent, terminal) {
         return end(ending, terminal, consent);
     }
@@ -222,7 +230,9 @@ pub(crate) async fn carry_out(
         };
         return end(ending, terminal, consent);
     }
-    change.refuse(&agreed, &consent)?;
+    if let Err(refused) = change.refuse(&agreed, &consent) {
+        return Err(change.why_refused(refused).await);
+    }
     change.announce(&agreed, &consent, terminal);
     if !consent.yes {
         terminal.confirm(&change.question(&agreed)).await?;

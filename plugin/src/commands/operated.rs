@@ -41,6 +41,9 @@ pub(crate) trait OperatedCluster {
     /// When somebody else holds it.
     async fn lock(&self, what: &str) -> Result<Self::Lock, Error>;
 
+    /// Why something was refused: who else is at work, where that is the reason.
+    async fn refused_because(&self, refused: Error) -> Error;
+
     /// As [`OperatedCluster::survey`], where nothing can be done unless a node gives an answer.
     ///
     /// # Errors
@@ -138,5 +141,9 @@ impl OperatedCluster for InSession {
 
     async fn lock(&self, what: &str) -> Result<LeaseGuard, Error> {
         self.session.lock(what).await
+    }
+
+    async fn refused_because(&self, refused: Error) -> Error {
+        self.session.refused_because(refused).await
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Session;
 use crate::cleanup::{Cleaned, clean_up};
-use crate::error::Error;
-use crate::lease::{LeaseGuard, lock_cluster, lock_host};
+use crate::error::{Error, ErrorKind};
+use crate::lease::{LeaseGuard, at_work, lock_cluster, lock_host};
 
 impl Session {
     /// Takes the lock for `what`, a fragment such as `defrag`.
@@ -18,6 +18,17 @@ impl Session {
             }
             Err(_) => lock_host(what),
         }
+    }
+
+    /// Why something was refused: members look ill while somebody else works on them, and then that is the reason.
+    pub async fn refused_because(&self, refused: Error) -> Error {
+        let Ok(cluster) = self.cluster() else {
+            return refused;
+        };
+        if refused.kind != ErrorKind::Refused {
+            return refused;
+        }
+        at_work(&cluster.connection).await.unwrap_or(refused)
     }
 
     /// Removes leftovers: Jobs and Pods of runs that are over, and the carried program where no Job or CronJob refers to

@@ -123,6 +123,10 @@ where
         Ok(())
     }
 
+    async fn why_refused(&self, refused: Error) -> Error {
+        self.cluster.refused_because(refused).await
+    }
+
     fn announce(&self, made: &Made, _consent: &Consent, terminal: &impl Terminal) {
         let plan = &made.plan;
         for planned in &plan.steps {

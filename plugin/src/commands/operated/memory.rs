@@ -128,6 +128,10 @@ fn changed(member_id: MemberId, cluster: &Cluster) -> MembershipReport {
     }
 }
 
+fn at_work(holder: &str) -> Error {
+    Error::refused(format!("{holder} is at work on this etcd"))
+}
+
 /// A lock in memory.
 pub(crate) struct MemoryLock(Rc<Cell<bool>>);
 
@@ -172,9 +176,16 @@ impl OperatedCluster for MemoryCluster {
         Error::new(ErrorKind::NothingReached, "no node answers")
     }
 
+    async fn refused_because(&self, refused: Error) -> Error {
+        match (refused.kind, self.held_by.get()) {
+            (ErrorKind::Refused, Some(holder)) => at_work(holder),
+            _ => refused,
+        }
+    }
+
     async fn lock(&self, what: &str) -> Result<MemoryLock, Error> {
         if let Some(holder) = self.held_by.get() {
-            return Err(Error::refused(format!("{holder} is at work on this etcd")));
+            return Err(at_work(holder));
         }
         if let Some(act) = self.meanwhile.take() {
             act(&mut self.cluster.borrow_mut());
