@@ -70,6 +70,7 @@ async fn to_the_end(ui: &Ui, cli: Cli) -> Result<Verdict, Error> {
     let Cli {
         connection,
         command,
+        verbosity: _,
     } = cli;
     let connection = connection.options();
     let created = Created::default();

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::connection::{Connection, clock};
 use crate::created::{Created, Object};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
 use crate::owner::{Owner, Process};
 use crate::runners::trouble::api_error;

@@ -10,7 +10,7 @@ use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::host::{Ask, HostAnswer, HostRequest, PlanOnHost, StepOnHost};
 use etcd_operations::ids::{ClusterId, MemberId};
 use etcd_operations::plan::{Action, Direction, Done, Plan, PlanId, StepRun, StepState, Undone};
-use etcd_operations::run::Events;
+use etcd_operations::work::Events;
 use futures::future::BoxFuture;
 
 pub use sample::{hosts, memory, plan};

@@ -11,7 +11,7 @@ use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
 use etcd_operations::plan::{Direction, HostRef, PlanId, Plans};
 use etcd_operations::report::Report;
-use etcd_operations::run::Events;
+use etcd_operations::work::Events;
 use etcd_operations::wire::Progress;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
