@@ -55,7 +55,7 @@ use serde_yaml::Value;
 pub use aside::{Aside, Kept, Why};
 pub use change::Change;
 pub use component::{Component, HostPath};
-pub use diff::{Hunk, Line, LineEnd, Side, diff};
+pub use diff::{Hunk, Line, Side, diff};
 pub use edit::{Edit, Edited};
 pub(crate) use elsewhere::{ANEW, anew, back, is_renamed, stand_in};
 pub use elsewhere::{Elsewhere, elsewhere};
