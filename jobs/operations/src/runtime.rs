@@ -20,7 +20,10 @@ use tonic_prost::ProstCodec;
 
 use crate::failure::{Failure, FailureKind};
 use crate::manifest::PodId;
-pub use images::{Image, Login, PULL_LIMIT, PullError, PullTrouble};
+pub use images::Image;
+#[cfg(test)]
+pub(crate) use images::PULL_LIMIT;
+pub(crate) use messages::Login;
 use messages::{
     ContainerFilter, ContainerState, ContainerStatusRequest, ContainerStatusResponse,
     ListContainersRequest, ListContainersResponse, RemoveContainerRequest, RemoveContainerResponse,
