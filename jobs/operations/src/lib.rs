@@ -46,3 +46,4 @@ pub mod transfer;
 pub mod utc;
 pub mod wire;
 pub mod work;
+pub mod yaml;

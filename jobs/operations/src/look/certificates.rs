@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -20,6 +20,7 @@ use crate::flags::named_paths;
 use crate::manifest::ManifestFile;
 use crate::root;
 use crate::transfer::hex;
+use crate::yaml;
 
 /// No file that holds certificates is longer, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -122,8 +123,8 @@ fn embedded(bytes: &[u8]) -> Option<Vec<u8>> {
     if !contains(bytes, b"client-certificate-data") {
         return None;
     }
-    let config: Value = serde_yaml::from_slice(bytes).ok()?;
-    let users = config.get("users")?.as_sequence()?;
+    let config: Value = yaml::read(std::str::from_utf8(bytes).ok()?).ok()?;
+    let users = config.get("users")?.as_array()?;
     let data = users.iter().filter_map(|user| {
         let data = user.get("user")?.get("client-certificate-data")?.as_str()?;
         STANDARD.decode(data.trim()).ok()
