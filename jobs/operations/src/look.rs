@@ -265,13 +265,8 @@ pub async fn look(
     let apiserver = read_or().and_then(|read| read.apiserver(root));
 
     let runtime = async {
-        let read = read_or()?;
-        bounded(
-            RUNTIME_LIMIT,
-            "the container runtime",
-            containers::look(root, read, &name),
-        )
-        .await
+        let asked = containers::look(root, read_or()?, &name);
+        bounded(RUNTIME_LIMIT, "the container runtime", asked).await
     };
     let own_apiserver = async {
         let url = &apiserver.as_ref().map_err(Clone::clone)?.url;
@@ -292,11 +287,8 @@ pub async fn look(
         read.compare(root, |component| runtime.as_ref().ok()?.last_ran(component));
     }
     let data_dir = etcd.as_ref().ok().map(|etcd| etcd.target.data_dir.clone());
-    let disks: Vec<&Path> = data_dir
-        .as_deref()
-        .into_iter()
-        .chain([Path::new("/var/lib")])
-        .collect();
+    let data_dir = data_dir.as_deref().into_iter();
+    let disks: Vec<&Path> = data_dir.chain([Path::new("/var/lib")]).collect();
     let pods = read.as_ref().map(|read| read.pods()).unwrap_or_default();
     Look {
         version: VERSION,

@@ -1,7 +1,6 @@
 //! Is this apiserver usable? A refusal can be false: an apiserver without its etcd knows no RBAC rules and forbids
 //! everything to everybody. Its `/readyz?verbose`, which needs no rights, tells the difference.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use kube::client::{AuthError, Body};

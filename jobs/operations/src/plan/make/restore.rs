@@ -126,60 +126,51 @@ fn stages(
             .map(|host| Ok((host.node().to_owned(), action(host)?)));
         steps.collect::<Result<Vec<_>, Failure>>()
     };
+    let receive = |_: &Looked| {
+        Ok(Action::Receive {
+            sha256: what.snapshot.sha256.clone(),
+            bytes: what.snapshot.bytes,
+        })
+    };
+    let restore = |host: &Looked| {
+        Ok(Action::Restore {
+            target: host.etcd()?.target.clone(),
+            from: Source::Received,
+            members: list(members),
+            token: what.token.clone(),
+            bump_revision,
+        })
+    };
+    let swap = |host: &Looked| {
+        Ok(Action::SwapData {
+            target: host.etcd()?.target.clone(),
+            restored: true,
+        })
+    };
+    let start = |host: &Looked| {
+        Ok(Action::Start {
+            component: ControlPlane::Etcd.name().to_owned(),
+            manifest: host.manifest_to_start(ControlPlane::Etcd),
+            edits: edits_for_restored(host.etcd()?, members)?,
+            until: Until::Answers,
+        })
+    };
+    let wait = |_: &Looked| {
+        Ok(Action::Await {
+            component: ControlPlane::Etcd.name().to_owned(),
+            until: Until::Ready,
+        })
+    };
     let mut stages = Stages::default();
     stages
-        .stage(
-            "bring the snapshot there",
-            all(&|_| {
-                Ok(Action::Receive {
-                    sha256: what.snapshot.sha256.clone(),
-                    bytes: what.snapshot.bytes,
-                })
-            })?,
-        )
-        .stage(
-            "restore it beside the data in use",
-            all(&|host| {
-                Ok(Action::Restore {
-                    target: host.etcd()?.target.clone(),
-                    from: Source::Received,
-                    members: list(members),
-                    token: what.token.clone(),
-                    bump_revision,
-                })
-            })?,
-        );
+        .stage("bring the snapshot there", all(&receive)?)
+        .stage("restore it beside the data in use", all(&restore)?);
     stop_all(&mut stages, hosts);
+    let moves = "move the old data aside, the restored data in";
     stages
-        .stage(
-            "move the old data aside, the restored data in",
-            all(&|host| {
-                Ok(Action::SwapData {
-                    target: host.etcd()?.target.clone(),
-                    restored: true,
-                })
-            })?,
-        )
-        .stage(
-            "start etcd",
-            all(&|host| {
-                Ok(Action::Start {
-                    component: ControlPlane::Etcd.name().to_owned(),
-                    manifest: host.manifest_to_start(ControlPlane::Etcd),
-                    edits: edits_for_restored(host.etcd()?, members)?,
-                    until: Until::Answers,
-                })
-            })?,
-        )
-        .stage(
-            "wait for the quorum",
-            all(&|_| {
-                Ok(Action::Await {
-                    component: ControlPlane::Etcd.name().to_owned(),
-                    until: Until::Ready,
-                })
-            })?,
-        );
+        .stage(moves, all(&swap)?)
+        .stage("start etcd", all(&start)?)
+        .stage("wait for the quorum", all(&wait)?);
     start_apiservers(&mut stages, hosts);
     make_notice(&mut stages, hosts);
     Ok(stages.done())
