@@ -27,12 +27,13 @@ use crate::error::Error;
 use credentials::{Bearer, LoggedIn};
 use kubeconfig::{Loaded, Proxy};
 
+pub use etcd_operations::client::chain;
 pub use identity::{ClusterIdentity, identity};
 pub use kubeconfig::ADMIN_CONF;
 pub(crate) use kubeconfig::current_context;
 pub use options::ConnectionOptions;
 pub(crate) use verdict::{Readiness, Refusals, readiness};
-pub use verdict::{Verdict, chain, judge};
+pub use verdict::{Verdict, judge};
 
 /// How long a TCP and TLS handshake may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
