@@ -212,13 +212,11 @@ impl Runtime {
             container_id: id.to_owned(),
             timeout: i64::try_from(grace.as_secs()).unwrap_or(i64::MAX),
         };
-        let stopped = self
-            .call::<_, StopContainerResponse>("StopContainer", request, grace + LIMIT)
-            .await;
-        match stopped {
-            Err(failure) if failure.kind == FailureKind::Missing => Ok(()),
-            stopped => stopped.map(drop),
-        }
+        let limit = grace + LIMIT;
+        unless_gone(
+            self.call::<_, StopContainerResponse>("StopContainer", request, limit)
+                .await,
+        )
     }
 
     /// Where it listens.
@@ -234,13 +232,10 @@ impl Runtime {
         let request = RemoveContainerRequest {
             container_id: id.to_owned(),
         };
-        let removed = self
-            .call::<_, RemoveContainerResponse>("RemoveContainer", request, LIMIT)
-            .await;
-        match removed {
-            Err(failure) if failure.kind == FailureKind::Missing => Ok(()),
-            removed => removed.map(drop),
-        }
+        unless_gone(
+            self.call::<_, RemoveContainerResponse>("RemoveContainer", request, LIMIT)
+                .await,
+        )
     }
 
     async fn call<Q, A>(&self, method: &str, request: Q, limit: Duration) -> Result<A, Failure>
@@ -308,6 +303,14 @@ impl Runtime {
             }
             _ => Failure::new(kind, message),
         }
+    }
+}
+
+/// What is gone needs no end.
+fn unless_gone<T>(ended: Result<T, Failure>) -> Result<(), Failure> {
+    match ended {
+        Err(failure) if failure.kind == FailureKind::Missing => Ok(()),
+        ended => ended.map(drop),
     }
 }
 
