@@ -11,7 +11,7 @@ use etcd_operations::plan::make::{Wanted, manifest};
 
 use crate::commands::Context;
 use crate::commands::making::Planning;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, check_named, no_plan};
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, no_plan};
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::lead::Hosts;
 use kubectl_etcd_core::lead::gather::this_host;
@@ -278,10 +278,8 @@ async fn done(
         let Some(host) = looked.first() else {
             return Err(Error::failed("no host was looked at"));
         };
-        let prospect =
-            manifest(host, component, &wanted, now).map_err(|failure| no_plan(&failure))?;
-        check_named(named, &prospect)?;
-        Ok(Planned { looked, prospect })
+        let made = manifest(host, component, &wanted, now);
+        Planned::new(looked, made, named)
     };
     let planning = Planning {
         context,
