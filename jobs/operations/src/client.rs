@@ -20,16 +20,12 @@ use etcd_client::{
 use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
+use crate::limits::PROBE_LIMIT;
+pub(crate) use crate::limits::{OWN_LIMIT, QUORUM_LIMIT};
 use crate::report::{Alarm, AlarmKind, EndpointStatus, HashReport, MemberList};
 use crate::target::{Target, host};
 
 pub use causes::{chain, failure_of, meaning};
-
-/// How long a call that needs no quorum may take, connecting included.
-pub const OWN_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long a call that needs the quorum may take: etcd itself gives up after 5 s and more.
-pub const QUORUM_LIMIT: Duration = Duration::from_secs(5);
 
 /// A key nobody has: a read of it does all the work of a linearizable read and carries nothing.
 const NO_KEY: &str = "kubectl-etcd/no-such-key";
@@ -295,7 +291,7 @@ impl Endpoint {
         };
         let (tls, url) = (Arc::clone(tls), self.url.clone());
         let probe = tokio::task::spawn_blocking(move || probe::refusal(&tls, &url));
-        match timeout(probe::LIMIT, probe).await {
+        match timeout(PROBE_LIMIT, probe).await {
             Ok(Ok(Some(refusal))) => refusal,
             _ => failure,
         }

@@ -32,6 +32,7 @@ use tokio::time::timeout;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::kubelet::{manifests_folder, node_name};
+use crate::limits::{APISERVER_LOOK_LIMIT, PEERS_LOOK_LIMIT, RUNTIME_LOOK_LIMIT};
 use crate::local;
 pub use crate::manifest::Place;
 use crate::manifest::{Manifest, Selection, stand_in};
@@ -237,15 +238,6 @@ pub fn is_control_plane(root: &Path) -> bool {
     local::has_control_plane_files(root) || by_manifests()
 }
 
-/// How long the container runtime may take for all that is asked.
-const RUNTIME_LIMIT: Duration = Duration::from_secs(15);
-
-/// How long the own apiserver may take.
-const APISERVER_LIMIT: Duration = Duration::from_secs(6);
-
-/// How long all members may take, in the two rounds in which they are asked.
-const PEERS_LIMIT: Duration = Duration::from_secs(10);
-
 /// Looks at the host whose file system is found at `root`, which is `/` on the host itself. Nothing is changed.
 ///
 /// It ends within seconds, but for the reading of a database on which no etcd runs (see [`LookOptions`]); of that progress
@@ -266,12 +258,12 @@ pub async fn look(
 
     let runtime = async {
         let asked = containers::look(root, read_or()?, &name);
-        bounded(RUNTIME_LIMIT, "the container runtime", asked).await
+        bounded(RUNTIME_LOOK_LIMIT, "the container runtime", asked).await
     };
     let own_apiserver = async {
         let url = &apiserver.as_ref().map_err(Clone::clone)?.url;
         let asked = Box::pin(apiserver::look(url));
-        bounded(APISERVER_LIMIT, "the apiserver", asked).await
+        bounded(APISERVER_LOOK_LIMIT, "the apiserver", asked).await
     };
     let etcd_parts = async {
         let (etcd, read) = match (&etcd, &read) {
@@ -382,7 +374,7 @@ async fn look_at_etcd(
     );
     let known = given.into_iter().chain(known).collect();
     let peers = async { Ok(asking.others(known).await) };
-    let peers = within(PEERS_LIMIT, "the other members", peers).await;
+    let peers = within(PEERS_LOOK_LIMIT, "the other members", peers).await;
     EtcdParts {
         live: live.into(),
         peer_port: peer_port.into(),

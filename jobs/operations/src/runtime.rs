@@ -19,10 +19,9 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 use crate::failure::{Failure, FailureKind};
+use crate::limits::RUNTIME_LIMIT;
 use crate::manifest::PodId;
 pub use images::Image;
-#[cfg(test)]
-pub(crate) use images::PULL_LIMIT;
 pub(crate) use messages::Login;
 use messages::{
     ContainerFilter, ContainerState, ContainerStatusRequest, ContainerStatusResponse,
@@ -36,9 +35,6 @@ const SOCKETS: [&str; 3] = [
     "/run/crio/crio.sock",
     "/run/cri-dockerd.sock",
 ];
-
-/// How long it may take to answer, whatever it does.
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// CRI's two services.
 const CONTAINERS: &str = "RuntimeService";
@@ -144,7 +140,7 @@ impl Runtime {
         };
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))
             .map_err(|error| unreachable(&error))?;
-        let channel = match timeout(LIMIT, endpoint.connect()).await {
+        let channel = match timeout(RUNTIME_LIMIT, endpoint.connect()).await {
             Ok(connected) => connected.map_err(|error| unreachable(&error))?,
             Err(_) => return Err(unreachable(&"it does not take the connection")),
         };
@@ -167,7 +163,8 @@ impl Runtime {
                     .into(),
             }),
         };
-        let response: ListContainersResponse = self.call("ListContainers", request, LIMIT).await?;
+        let response: ListContainersResponse =
+            self.call("ListContainers", request, RUNTIME_LIMIT).await?;
         let mut all: Vec<Container> = response
             .containers
             .into_iter()
@@ -187,7 +184,7 @@ impl Runtime {
             verbose: true,
         };
         let response: ContainerStatusResponse =
-            self.call("ContainerStatus", request, LIMIT).await?;
+            self.call("ContainerStatus", request, RUNTIME_LIMIT).await?;
         let status = response.status.unwrap_or_default();
         Ok(Details {
             pid: response.info.get("info").and_then(|info| pid(info)),
@@ -212,7 +209,7 @@ impl Runtime {
             container_id: id.to_owned(),
             timeout: i64::try_from(grace.as_secs()).unwrap_or(i64::MAX),
         };
-        let limit = grace + LIMIT;
+        let limit = grace + RUNTIME_LIMIT;
         unless_gone(
             self.call::<_, StopContainerResponse>("StopContainer", request, limit)
                 .await,
@@ -233,7 +230,7 @@ impl Runtime {
             container_id: id.to_owned(),
         };
         unless_gone(
-            self.call::<_, RemoveContainerResponse>("RemoveContainer", request, LIMIT)
+            self.call::<_, RemoveContainerResponse>("RemoveContainer", request, RUNTIME_LIMIT)
                 .await,
         )
     }

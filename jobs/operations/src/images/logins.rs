@@ -11,6 +11,7 @@ use etcd_datadir::disk::read_up_to;
 use serde::Deserialize;
 
 use crate::failure::{Failure, FailureKind};
+use crate::limits::LOGINS_BYTES;
 use crate::runtime::Login;
 
 /// Where kubelet looks, below its own folder first; its home is the root where systemd starts it.
@@ -19,9 +20,6 @@ const OF_KUBELET: [&str; 3] = [
     "/config.json",
     "/.docker/config.json",
 ];
-
-/// kubelet's own limit for such a file, in bytes.
-const LONGEST: u64 = 10 << 20;
 
 /// docker.io by the name it has in such files.
 const DOCKER: &str = "index.docker.io";
@@ -172,7 +170,7 @@ fn of_user(user: &str, password: &str) -> Login {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    read_up_to(path, LONGEST).map_err(|error| {
+    read_up_to(path, LOGINS_BYTES).map_err(|error| {
         let message = format!("could not read {}: {error}", path.display());
         Failure::new(FailureKind::Missing, message)
     })

@@ -83,7 +83,7 @@ impl PullError {
         words: &["not found", "manifest unknown", "name unknown"],
         codes: &[Code::NotFound],
     };
-    /// It took longer than [`crate::runtime::PULL_LIMIT`].
+    /// It took longer than [`crate::limits::PULL_LIMIT`].
     const TOO_LONG: Self = Self {
         kind: FailureKind::Unreachable,
         what: "it was not there after 10 minutes",
@@ -265,7 +265,7 @@ mod tests {
             );
             assert!(failure.message.ends_with(": its words") && failure.hint.is_some());
         }
-        let minutes = crate::runtime::PULL_LIMIT.as_secs() / 60;
+        let minutes = crate::limits::PULL_LIMIT.as_secs() / 60;
         assert!(
             PullError::TOO_LONG
                 .what

@@ -17,13 +17,11 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::flags::named_paths;
+use crate::limits::CERTIFICATE_BYTES;
 use crate::manifest::ManifestFile;
 use crate::root;
 use crate::transfer::hex;
 use crate::yaml;
-
-/// No file that holds certificates is longer, in bytes.
-const LONGEST: u64 = 1 << 20;
 
 /// What no manifest names: what kubelet shows to the apiserver and to those who ask it, and the administrator's.
 const OTHERS: [(&str, &str); 3] = [
@@ -110,7 +108,9 @@ pub(super) fn read(root: &Path, path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it is no file"));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(CERTIFICATE_BYTES)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

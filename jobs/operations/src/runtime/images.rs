@@ -1,17 +1,13 @@
 //! Images through CRI: which the runtime has, and how one is fetched from its registry.
 
-use std::time::Duration;
-
 use tonic::Status;
 
 use super::messages::{
     ImageSpec, ImageStatusRequest, ImageStatusResponse, Login, PullImageRequest, PullImageResponse,
 };
-use super::{IMAGES, LIMIT, Runtime};
+use super::{IMAGES, Runtime};
 use crate::failure::Failure;
-
-/// How long a registry may take for one image. CRI tells nothing of how far it is.
-pub(crate) const PULL_LIMIT: Duration = Duration::from_secs(600);
+use crate::limits::{PULL_LIMIT, RUNTIME_LIMIT};
 
 /// An image that the runtime has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +27,9 @@ impl Runtime {
         let request = ImageStatusRequest {
             image: Some(spec(name)),
         };
-        let response: ImageStatusResponse = self.ask(IMAGES, "ImageStatus", request, LIMIT).await?;
+        let response: ImageStatusResponse = self
+            .ask(IMAGES, "ImageStatus", request, RUNTIME_LIMIT)
+            .await?;
         Ok(response.image.map(|image| Image {
             id: image.id,
             size_bytes: image.size,
