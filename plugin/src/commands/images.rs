@@ -114,7 +114,7 @@ pub async fn images(ui: &Ui, args: ImagesArgs) -> Result<Verdict, Error> {
 async fn list(ui: &Ui, args: &ListArgs) -> Result<Verdict, Error> {
     as_root()?;
     let found = look(&args.components).await?;
-    show(ui, Images::new(&found), args.output)
+    show(ui, &Images::new(&found), args.output)
 }
 
 async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
@@ -128,7 +128,7 @@ async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
     let wanted = |one: &NamedImage| args.all || one.state != ImageState::Present;
     if args.dry_run {
         found.named.retain(wanted);
-        return show(ui, Images::new(&found).pulled(&logins, true), args.output);
+        return show(ui, &Images::new(&found).pulled(&logins, true), args.output);
     }
     let mut meter = ui.meter("this host".to_owned());
     // Two components may name one.
@@ -140,7 +140,7 @@ async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
         failures.extend(found.pull(&image, &logins).await.err());
     }
     ui.end_progress();
-    show(ui, Images::new(&found).pulled(&logins, false), args.output)?;
+    show(ui, &Images::new(&found).pulled(&logins, false), args.output)?;
     failed(failures).map_or(Ok(Verdict::Healthy), Err)
 }
 
@@ -182,8 +182,8 @@ async fn look(components: &[String]) -> Result<Found, Error> {
     Ok(found)
 }
 
-fn show(ui: &Ui, view: Images, output: OutputArgs) -> Result<Verdict, Error> {
-    ui.show(&view, output.output)?;
+fn show(ui: &Ui, view: &Images, output: OutputArgs) -> Result<Verdict, Error> {
+    ui.show(view, output.output)?;
     Ok(match view.all_there() {
         true => Verdict::Healthy,
         false => Verdict::Degraded,
