@@ -11,6 +11,7 @@ mod recover;
 mod replace;
 mod restore;
 mod restoring;
+mod stages;
 #[cfg(test)]
 mod tests;
 

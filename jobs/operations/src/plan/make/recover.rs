@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::TakingPart;
 use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_joining, edits_for_restored, list};
-use super::restore::{
+use super::stages::{
     check_manifests, found, make_notice, others, start_apiservers, stop, stop_all,
 };
 use super::{Fence, Looked, Loss, Prospect, plan};

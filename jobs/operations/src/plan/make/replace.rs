@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::cluster::{NewMember, edits_for_joining};
 use super::recover::{By, join, stop_one};
-use super::restore::{check_manifests, found, make_notice, start_apiservers};
+use super::stages::{check_manifests, found, make_notice, start_apiservers};
 use super::{Looked, Loss, Prospect, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};

@@ -9,13 +9,12 @@ use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_restored, list, newest_revision};
 use super::origin::Origin;
 use super::restoring::Restoring;
-use super::{BroughtBack, Fence, Found, Looked, Loss, Prospect, TakingPart, plan};
+use super::stages::{check_manifests, found, make_notice, others, start_apiservers, stop_all};
+use super::{Fence, Looked, Loss, Prospect, TakingPart, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::look::{Fitness, LockState};
 use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
 use crate::shell::CommandLine;
-use crate::target;
 
 /// The plan.
 ///
@@ -75,18 +74,6 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
         fences,
         brought_back,
     })
-}
-
-/// What is brought back of the hosts' etcds and apiservers. An apiserver of which there is nothing is started by nobody.
-pub(super) fn check_manifests(hosts: &[Looked]) -> Result<Vec<BroughtBack>, Failure> {
-    let mut brought_back = Vec::new();
-    for host in hosts {
-        brought_back.extend(host.check_manifest(ControlPlane::Etcd)?);
-        if host.has_apiserver() {
-            brought_back.extend(host.check_manifest(ControlPlane::Apiserver)?);
-        }
-    }
-    Ok(brought_back)
 }
 
 /// What the hosts have and the snapshot has not.
@@ -185,61 +172,6 @@ fn stages(
     Ok(stages.done())
 }
 
-/// The apiservers first, then etcd: one whose apiserver is gone ends at once.
-pub(super) fn stop_all(stages: &mut Stages, hosts: &[Looked]) {
-    stop(stages, hosts, ControlPlane::Apiserver);
-    stop(stages, hosts, ControlPlane::Etcd);
-}
-
-pub(super) fn stop<'a>(
-    stages: &mut Stages,
-    hosts: impl IntoIterator<Item = &'a Looked>,
-    component: ControlPlane,
-) {
-    let runs = hosts.into_iter().filter(|host| host.has(component));
-    stages.stage(
-        format!("stop {component}"),
-        runs.map(|host| {
-            let component = component.name().to_owned();
-            (host.node().to_owned(), Action::Stop { component })
-        }),
-    );
-}
-
-/// They are up again, those too that somebody had stopped before.
-pub(super) fn start_apiservers<'a>(
-    stages: &mut Stages,
-    hosts: impl IntoIterator<Item = &'a Looked>,
-) {
-    let apiserver = ControlPlane::Apiserver;
-    let runs = hosts.into_iter().filter(|host| host.has_apiserver());
-    stages.stage(
-        format!("start {apiserver}"),
-        runs.map(|host| {
-            let action = Action::Start {
-                component: apiserver.name().to_owned(),
-                manifest: host.manifest_to_start(apiserver),
-                edits: Vec::new(),
-                until: Until::Ready,
-            };
-            (host.node().to_owned(), action)
-        }),
-    );
-}
-
-/// What has watched the old past begins anew.
-pub(super) fn make_notice<'a>(stages: &mut Stages, hosts: impl IntoIterator<Item = &'a Looked>) {
-    let components = [ControlPlane::ControllerManager, ControlPlane::Scheduler];
-    let names: Vec<&str> = components.iter().map(|one| one.name()).collect();
-    stages.stage(
-        format!("start {} anew", names.join(", ")),
-        hosts.into_iter().map(|host| {
-            let components = names.iter().map(|&name| name.to_owned()).collect();
-            (host.node().to_owned(), Action::EndContainers { components })
-        }),
-    );
-}
-
 /// Everybody who may have a part in the cluster and is not among the hosts.
 fn fences(hosts: &[Looked], what: &Restoring, origin: &Origin) -> Result<Vec<Fence>, Failure> {
     let mut others = others(hosts);
@@ -266,43 +198,4 @@ fn fences(hosts: &[Looked], what: &Restoring, origin: &Origin) -> Result<Vec<Fen
         }
     }
     Ok(fences)
-}
-
-/// The members that some host knows and that are none of the hosts, by their names. One that has not begun to serve has none
-/// and goes by its address.
-pub(super) fn others(hosts: &[Looked]) -> BTreeSet<String> {
-    let own: BTreeSet<&String> = hosts
-        .iter()
-        .filter_map(|host| host.look.etcd.ok())
-        .flat_map(|etcd| &etcd.target.peer_urls)
-        .collect();
-    let all = hosts.iter().flat_map(|host| host.look.known_members());
-    let others = all.filter(|(_, urls)| !urls.iter().any(|url| own.contains(url)));
-    others
-        .map(|(name, urls)| match name.is_empty() {
-            false => name,
-            true => urls.first().map_or("", |url| target::host(url)).to_owned(),
-        })
-        .collect()
-}
-
-/// A host as people are told of it.
-pub(super) fn found(host: &Looked, best: bool) -> Found {
-    let cold = host.look.cold.ok();
-    let inspection = cold.and_then(|cold| cold.inspection.as_ref()?.ok());
-    let held = cold.is_some_and(|cold| matches!(cold.lock, LockState::Held { .. }));
-    let fitness = inspection.map(|found| found.fitness);
-    let why = match fitness {
-        Some(Fitness::StartsWithLoss) => inspection.map(|found| found.losses.join("; ")),
-        _ => inspection.and_then(|found| found.why.clone()),
-    };
-    Found {
-        node: host.node().to_owned(),
-        running: held,
-        fitness,
-        why,
-        reach: inspection.and_then(|found| found.reach.or(found.wal_end)),
-        revision: super::cluster::revision_of(host).map(|found| found.revision),
-        best,
-    }
 }
