@@ -27,7 +27,7 @@ pub use action::{Action, Done, Source, Until};
 pub use folder::{Held, Plans};
 pub use journal::{Entry, Event, Journal, StepState};
 pub use places::Places;
-pub use run::{Direction, StepRun, perform};
+pub use run::{StepRun, perform};
 
 pub use crate::plan_id::{NotAPlanId, PlanId, PlanKind};
 
@@ -103,6 +103,16 @@ pub struct Step {
     pub node: String,
     /// What is done.
     pub action: Action,
+}
+
+/// Which way a step goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// It is done.
+    Do,
+    /// It is undone.
+    Undo,
 }
 
 impl Plan {

@@ -5,22 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Here, Record, Undone};
 use super::action::Done;
-use super::{Action, Event, Journal, Plan, PlanKind, Plans, Step, StepState};
+use super::{Action, Direction, Event, Journal, Plan, PlanKind, Plans, Step, StepState};
 use crate::failure::{Failure, FailureKind};
 use crate::local;
 use crate::manifest::{Aside, Selection};
 use crate::shell::CommandLine;
 use crate::work::Events;
-
-/// Which way a step goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// It is done.
-    Do,
-    /// It is taken back.
-    Undo,
-}
 
 /// What came of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
