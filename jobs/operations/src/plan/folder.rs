@@ -61,7 +61,7 @@ impl Plans {
     ///
     /// # Errors
     /// What the disk says, or a journal that is none.
-    pub fn journal_of(&self, id: &PlanId) -> Result<Journal, Failure> {
+    pub(crate) fn journal_of(&self, id: &PlanId) -> Result<Journal, Failure> {
         Journal::open(&self.folder.plan(id).journal())
     }
 

@@ -4,7 +4,9 @@
 use etcd_operations::control_plane::ControlPlane;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Looked, holds_without};
-use etcd_operations::plan::{Action, Direction, PlanKind, StepState};
+use etcd_operations::plan::{
+    Action, Direction, PlanKind, StartComponent, StepState, StopComponent,
+};
 
 use crate::commands::making::outage_refused;
 use kubectl_etcd_core::error::Error;
@@ -39,10 +41,10 @@ fn stops_etcd(state: &PlanState, direction: Direction) -> bool {
     state.plan.steps().any(|step| {
         let is = state.steps.get(&step.number);
         match (&step.action, direction) {
-            (Action::Stop { component }, Direction::Do) => {
+            (Action::Stop(StopComponent { component }), Direction::Do) => {
                 is_etcd(component) && !matches!(is, Some(StepState::Done { .. }))
             }
-            (Action::Start { component, .. }, Direction::Undo) => {
+            (Action::Start(StartComponent { component, .. }), Direction::Undo) => {
                 is_etcd(component) && !matches!(is, None | Some(StepState::Undone { .. }))
             }
             _ => false,

@@ -13,8 +13,8 @@ use etcd_operations::plan::make::{
     BroughtBack, Evidence, Fence, Found, Loss, Origin, Prospect, Revision, Taken, TakenBy,
 };
 use etcd_operations::plan::{
-    Action, Done, HostRef, OtherHost, Plan, PlanId, PlanKind, Stages, StepRun, StepState, Undone,
-    VERSION,
+    Action, Done, HostRef, OtherHost, Plan, PlanId, PlanKind, Stages, StepRun, StepState,
+    StopComponent, Undone, VERSION,
 };
 use jiff::Timestamp;
 
@@ -47,9 +47,9 @@ pub(super) fn sample_changes() -> Changes {
 /// A plan to restore.
 pub(super) fn prospect() -> Prospect {
     let mut stages = Stages::default();
-    let stop = Action::Stop {
+    let stop = Action::Stop(StopComponent {
         component: "etcd".into(),
-    };
+    });
     stages.stage("stop etcd", [("cp-1".to_owned(), stop)]);
     let made: Timestamp = "2026-11-22T08:30:00Z".parse().unwrap();
     let plan = Plan {

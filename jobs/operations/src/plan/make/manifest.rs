@@ -9,7 +9,7 @@ use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
 use crate::look::LiveEtcd;
 use crate::manifest::Edit;
-use crate::plan::{Action, PlanKind, Stages, Until};
+use crate::plan::{Action, PlanKind, Stages, StartComponent, StopComponent, Until};
 use crate::shell::CommandLine;
 
 /// What is to become of a component.
@@ -38,18 +38,18 @@ pub fn manifest(
     let is_etcd = component == ControlPlane::Etcd.name();
     let step = |action: Action| [(node.to_owned(), action)];
     let stop = |component: &str| {
-        step(Action::Stop {
+        step(Action::Stop(StopComponent {
             component: component.to_owned(),
-        })
+        }))
     };
     let of = |name: &str| ControlPlane::ALL.into_iter().find(|one| one.name() == name);
     let start = |component: &str, edits: &[Edit], manifest: Option<PathBuf>| {
-        step(Action::Start {
+        step(Action::Start(StartComponent {
             component: component.to_owned(),
             manifest,
             edits: edits.to_vec(),
             until: Until::Ready,
-        })
+        }))
     };
     let mut stages = Stages::default();
     let mut brought_back = Vec::new();

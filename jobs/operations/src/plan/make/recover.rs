@@ -16,7 +16,10 @@ use crate::control_plane::ControlPlane;
 use crate::ending::stumbles_over_log;
 use crate::failure::{Failure, FailureKind};
 use crate::look::{Fitness, Inspection, LogPosition};
-use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
+use crate::plan::{
+    Action, AddLearner, CopyData, Plan, PlanKind, PromoteLearner, RemoveCopy, RestoreData,
+    RunAlone, Source, Stages, StartComponent, SwapData, Until,
+};
 use crate::target::Target;
 
 /// What the log of a member may take, in bytes.
@@ -84,9 +87,9 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
     start_apiservers(&mut stages, [best]);
     rejoin(&mut stages, best, &rest, member)?;
     make_notice(&mut stages, hosts);
-    let copy = Action::RemoveCopy {
+    let copy = Action::RemoveCopy(RemoveCopy {
         target: best.etcd()?.target.clone(),
-    };
+    });
     stages.stage("remove the copy", [(best.node().to_owned(), copy)]);
     let fences = fences(hosts, what);
     let by_hand = by_hand(&fences);
@@ -216,9 +219,9 @@ fn form(
     let step = |action: Action| [(best.node().to_owned(), action)];
     stages.stage(
         "copy the data",
-        step(Action::CopyData {
+        step(Action::CopyData(CopyData {
             target: target.clone(),
-        }),
+        })),
     );
     if way == Way::ByLog {
         let manifest = manifest.ok_or_else(|| {
@@ -228,17 +231,17 @@ fn form(
         })?;
         stages.stage(
             "run etcd alone on the copy",
-            step(Action::RunAlone {
+            step(Action::RunAlone(RunAlone {
                 target: target.clone(),
                 manifest,
-            }),
+            })),
         );
     }
     let members = std::slice::from_ref(member);
     stages
         .stage(
             "restore the copy as a new cluster",
-            step(Action::Restore {
+            step(Action::Restore(RestoreData {
                 target: target.clone(),
                 from: match way {
                     Way::ByLog => Source::RanAlone,
@@ -247,23 +250,23 @@ fn form(
                 members: list(members),
                 token: token.to_owned(),
                 bump_revision: NonZeroU64::new(MARGIN),
-            }),
+            })),
         )
         .stage(
             "move the old data aside, the new data in",
-            step(Action::SwapData {
+            step(Action::SwapData(SwapData {
                 target: target.clone(),
                 restored: true,
-            }),
+            })),
         )
         .stage(
             "start etcd",
-            step(Action::Start {
+            step(Action::Start(StartComponent {
                 component: ControlPlane::Etcd.name().to_owned(),
                 manifest: best.manifest_to_start(ControlPlane::Etcd),
                 edits: edits_for_restored(etcd, members)?,
                 until: Until::Ready,
-            }),
+            })),
         );
     Ok(())
 }
@@ -312,35 +315,35 @@ pub(super) fn join(
     stages
         .stage(
             format!("move the old data of {node} aside"),
-            own(Action::SwapData {
+            own(Action::SwapData(SwapData {
                 target: host.etcd()?.target.clone(),
                 restored: false,
-            }),
+            })),
         )
         .stage(
             format!("add {node} as a learner"),
-            of_by(Action::AddLearner {
+            of_by(Action::AddLearner(AddLearner {
                 target: by.target.clone(),
                 name: new.name.clone(),
                 peer_urls: new.peer_urls.clone(),
-            }),
+            })),
         )
         .stage(
             format!("start etcd on {node}"),
-            own(Action::Start {
+            own(Action::Start(StartComponent {
                 component: ControlPlane::Etcd.name().to_owned(),
                 manifest: host.manifest_to_start(ControlPlane::Etcd),
                 edits: edits_for_joining(host.etcd()?, members)?,
                 until: Until::Answers,
-            }),
+            })),
         )
         .stage(
             format!("promote {node}"),
-            of_by(Action::Promote {
+            of_by(Action::Promote(PromoteLearner {
                 target: by.target.clone(),
                 peer_urls: new.peer_urls.clone(),
                 name: new.name.clone(),
-            }),
+            })),
         );
     Ok(())
 }

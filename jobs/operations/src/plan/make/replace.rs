@@ -13,7 +13,7 @@ use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{LiveEtcd, PeerLook};
 use crate::manifest::{Edit, Manifest};
-use crate::plan::{Action, PlanKind, Stages};
+use crate::plan::{Action, PlanKind, RemoveMember, Stages};
 use crate::report::{Member, MemberList};
 use crate::shell::CommandLine;
 use crate::target::Target;
@@ -60,11 +60,11 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
     let mut stages = Stages::default();
     stop_one(&mut stages, host);
     if let Some(old) = cluster.of_urls(&new.peer_urls) {
-        let action = Action::RemoveMember {
+        let action = Action::RemoveMember(RemoveMember {
             target: target.clone(),
             peer_urls: old.peer_urls.clone(),
             name: new.name.clone(),
-        };
+        });
         stages.stage(
             format!("remove the old member {}", new.name),
             [(host.node().to_owned(), action)],

@@ -13,7 +13,10 @@ use super::stages::{check_manifests, found, make_notice, others, start_apiserver
 use super::{Fence, Looked, Loss, Prospect, TakingPart, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
+use crate::plan::{
+    Action, AwaitComponent, Plan, PlanKind, ReceiveSnapshot, RestoreData, Source, Stages,
+    StartComponent, SwapData, Until,
+};
 use crate::shell::CommandLine;
 
 /// The plan.
@@ -118,22 +121,22 @@ fn stages(
         .stage(
             "bring the snapshot there",
             all(&|_| {
-                Ok(Action::Receive {
+                Ok(Action::Receive(ReceiveSnapshot {
                     sha256: what.snapshot.sha256.clone(),
                     bytes: what.snapshot.bytes,
-                })
+                }))
             })?,
         )
         .stage(
             "restore it beside the data in use",
             all(&|host| {
-                Ok(Action::Restore {
+                Ok(Action::Restore(RestoreData {
                     target: host.etcd()?.target.clone(),
                     from: Source::Received,
                     members: list(members),
                     token: what.token.clone(),
                     bump_revision,
-                })
+                }))
             })?,
         );
     stop_all(&mut stages, hosts);
@@ -141,30 +144,30 @@ fn stages(
         .stage(
             "move the old data aside, the restored data in",
             all(&|host| {
-                Ok(Action::SwapData {
+                Ok(Action::SwapData(SwapData {
                     target: host.etcd()?.target.clone(),
                     restored: true,
-                })
+                }))
             })?,
         )
         .stage(
             "start etcd",
             all(&|host| {
-                Ok(Action::Start {
+                Ok(Action::Start(StartComponent {
                     component: ControlPlane::Etcd.name().to_owned(),
                     manifest: host.manifest_to_start(ControlPlane::Etcd),
                     edits: edits_for_restored(host.etcd()?, members)?,
                     until: Until::Answers,
-                })
+                }))
             })?,
         )
         .stage(
             "wait for the quorum",
             all(&|_| {
-                Ok(Action::Await {
+                Ok(Action::Await(AwaitComponent {
                     component: ControlPlane::Etcd.name().to_owned(),
                     until: Until::Ready,
-                })
+                }))
             })?,
         );
     start_apiservers(&mut stages, hosts);

@@ -6,7 +6,7 @@ use super::{BroughtBack, Found, Looked};
 use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::look::{Fitness, LockState};
-use crate::plan::{Action, Stages, Until};
+use crate::plan::{Action, EndContainers, Stages, StartComponent, StopComponent, Until};
 use crate::target;
 
 /// What is brought back of the hosts' etcds and apiservers. An apiserver of which there is nothing is started by nobody.
@@ -37,7 +37,10 @@ pub(super) fn stop<'a>(
         format!("stop {component}"),
         runs.map(|host| {
             let component = component.name().to_owned();
-            (host.node().to_owned(), Action::Stop { component })
+            (
+                host.node().to_owned(),
+                Action::Stop(StopComponent { component }),
+            )
         }),
     );
 }
@@ -52,12 +55,12 @@ pub(super) fn start_apiservers<'a>(
     stages.stage(
         format!("start {apiserver}"),
         runs.map(|host| {
-            let action = Action::Start {
+            let action = Action::Start(StartComponent {
                 component: apiserver.name().to_owned(),
                 manifest: host.manifest_to_start(apiserver),
                 edits: Vec::new(),
                 until: Until::Ready,
-            };
+            });
             (host.node().to_owned(), action)
         }),
     );
@@ -71,7 +74,10 @@ pub(super) fn make_notice<'a>(stages: &mut Stages, hosts: impl IntoIterator<Item
         format!("start {} anew", names.join(", ")),
         hosts.into_iter().map(|host| {
             let components = names.iter().map(|&name| name.to_owned()).collect();
-            (host.node().to_owned(), Action::EndContainers { components })
+            (
+                host.node().to_owned(),
+                Action::EndContainers(EndContainers { components }),
+            )
         }),
     );
 }

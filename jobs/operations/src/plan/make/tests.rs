@@ -10,7 +10,7 @@ use crate::look::{
     PodManifest,
 };
 use crate::manifest::PodId;
-use crate::plan::{Action, HostRef};
+use crate::plan::{Action, AddLearner, HostRef, PromoteLearner, StartComponent};
 
 /// The first of three masters, after it was changed.
 fn host(look: Look) -> Looked {
@@ -120,7 +120,7 @@ fn with_archived(mut look: Look, change: impl FnOnce(&mut Vec<ArchivedManifest>)
 fn brought_back(prospect: &Prospect) -> Vec<String> {
     let steps = prospect.plan.steps();
     let manifests = steps.filter_map(|step| match &step.action {
-        Action::Start { manifest, .. } => manifest.as_ref(),
+        Action::Start(StartComponent { manifest, .. }) => manifest.as_ref(),
         _ => None,
     });
     manifests.map(|path| path.display().to_string()).collect()
@@ -485,7 +485,7 @@ fn with_peers(peers: Vec<crate::look::PeerLook>) -> Looked {
 
 fn initial_cluster(prospect: &Prospect) -> String {
     let edits = prospect.plan.steps().find_map(|step| match &step.action {
-        Action::Start { edits, .. } if !edits.is_empty() => Some(edits.clone()),
+        Action::Start(StartComponent { edits, .. }) if !edits.is_empty() => Some(edits.clone()),
         _ => None,
     });
     let edits: Vec<String> = edits.unwrap().iter().map(ToString::to_string).collect();
@@ -519,9 +519,8 @@ fn a_host_that_was_stopped_joins_a_cluster_that_was_made_anew() {
         .plan
         .steps()
         .filter_map(|step| match &step.action {
-            Action::AddLearner { target, .. } | Action::Promote { target, .. } => {
-                Some(target.client_urls.join(","))
-            }
+            Action::AddLearner(AddLearner { target, .. })
+            | Action::Promote(PromoteLearner { target, .. }) => Some(target.client_urls.join(",")),
             _ => None,
         })
         .collect();
@@ -697,7 +696,7 @@ fn an_etcd_that_does_not_get_over_its_log_is_not_run_on_a_copy_of_it() {
     };
     let runs_alone = |made: &Prospect| {
         let mut steps = made.plan.steps();
-        steps.any(|step| matches!(step.action, Action::RunAlone { .. }))
+        steps.any(|step| matches!(step.action, Action::RunAlone(_)))
     };
     assert!(runs_alone(&made(None)));
     let made = made(Some("panic: unexpected removal of unknown remote peer"));
