@@ -108,7 +108,7 @@ impl fmt::Display for Action {
 /// From what data is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum RestoreInput {
     /// The snapshot that was received.
     Received,
     /// The database of the copy on which etcd ran alone.
@@ -120,14 +120,14 @@ pub enum Source {
 /// How far a component that was started has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Until {
+pub enum Readiness {
     /// It runs with the flags of its manifest and answers for itself.
     Answers,
     /// It does its work: etcd a linearizable read, others what `/readyz` says.
     Ready,
 }
 
-impl fmt::Display for Until {
+impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Answers => "answers",

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::super::action::{Action, Done, StartComponent, StopComponent, Until};
+use super::super::action::{Action, Done, Readiness, StartComponent, StopComponent};
 use super::super::{Stages, Undone};
 use super::*;
 use crate::failure::FailureKind;
@@ -32,7 +32,7 @@ fn plan() -> Plan {
                     component: component(),
                     manifest: None,
                     edits: Vec::new(),
-                    until: Until::Ready,
+                    until: Readiness::Ready,
                 }),
             )],
         );

@@ -67,7 +67,7 @@ async fn in_turn<S, T>(steps: &[S], ahead: Duration, perform: impl AsyncFn(&S) -
 mod tests {
     use std::sync::Mutex;
 
-    use etcd_operations::plan::Until;
+    use etcd_operations::plan::Readiness;
     use tokio::sync::Notify;
     use tokio::time::sleep;
 
@@ -100,7 +100,7 @@ mod tests {
             component: "etcd".into(),
             manifest: None,
             edits: Vec::new(),
-            until: Until::Answers,
+            until: Readiness::Answers,
         }));
         assert!(starts_etcd(&start, Direction::Do));
         assert!(!starts_etcd(&start, Direction::Undo));

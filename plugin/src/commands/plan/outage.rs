@@ -3,7 +3,7 @@
 
 use etcd_operations::control_plane::ControlPlane;
 use etcd_operations::look::LookOptions;
-use etcd_operations::plan::make::{Looked, holds_without};
+use etcd_operations::plan::make::{HostView, holds_without};
 use etcd_operations::plan::{
     Action, Direction, PlanKind, StartComponent, StepState, StopComponent,
 };
@@ -28,7 +28,7 @@ pub(super) async fn refuse_outage(
     let of_plan = |node: &str| state.plan.hosts.iter().any(|host| host.node == node);
     let mut of_plan = looked.iter().filter(|one| of_plan(one.node()));
     // Who is alone has agreed to it when the plan was made.
-    let is_alone = |one: &Looked| one.look.known_members().len() == 1;
+    let is_alone = |one: &HostView| one.look.known_members().len() == 1;
     match of_plan.all(|one| is_alone(one) || holds_without(one)) {
         true => Ok(()),
         false => Err(outage_refused()),

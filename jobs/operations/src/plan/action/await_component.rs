@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, NoRecord, StepContext};
-use super::{Done, Until, pods};
+use super::{Done, Readiness, pods};
 use crate::failure::Failure;
 use crate::static_pod::StaticPod;
 use crate::work::Events;
@@ -16,7 +16,7 @@ pub struct AwaitComponent {
     /// The component.
     pub component: String,
     /// How far it has to be.
-    pub until: Until,
+    pub until: Readiness,
 }
 
 impl fmt::Display for AwaitComponent {

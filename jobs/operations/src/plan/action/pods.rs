@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Until;
+use super::Readiness;
 use super::act::StepContext;
 use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
@@ -124,7 +124,7 @@ fn grace(pod: &StaticPod) -> Duration {
     }
 }
 
-impl Until {
+impl Readiness {
     pub(super) fn wanted(self) -> Wanted {
         match self {
             Self::Answers => Wanted::Answers,

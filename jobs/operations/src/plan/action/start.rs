@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, ActRecord, OwnManifest, StepContext, Undone};
 use super::pods::{self, OfText};
 use super::stop::StopRecord;
-use super::{Action, Done, Until};
+use super::{Action, Done, Readiness};
 use crate::failure::{Failure, FailureKind};
 use crate::manifest::{Edit, Kept, Manifest, ManifestFile, Start, Stop};
 use crate::work::Events;
@@ -25,7 +25,7 @@ pub struct StartComponent {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<Edit>,
     /// How far it has to be.
-    pub until: Until,
+    pub until: Readiness,
 }
 
 /// A component brought back.
@@ -39,7 +39,7 @@ pub(crate) struct StartRecord {
     /// Whether it is another one than the one that was taken out.
     pub(crate) changed: bool,
     /// How far it has to be.
-    pub(crate) until: Until,
+    pub(crate) until: Readiness,
 }
 
 impl ActRecord for StartRecord {

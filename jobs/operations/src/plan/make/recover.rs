@@ -9,16 +9,16 @@ use super::TakingPart;
 use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_joining, edits_for_restored, list};
 use super::stages::{
-    check_manifests, found, make_notice, others, start_apiservers, stop, stop_all,
+    check_manifests, found, others, restart_watchers, start_apiservers, stop, stop_all,
 };
-use super::{Fence, Looked, Loss, Prospect, plan};
+use super::{Fence, HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::ending::stumbles_over_log;
 use crate::failure::{Failure, FailureKind};
 use crate::look::{Fitness, Inspection, LogPosition};
 use crate::plan::{
-    Action, AddLearner, CopyData, Plan, PlanKind, PromoteLearner, RemoveCopy, RestoreData,
-    RunAlone, Source, Stages, StartComponent, SwapData, Until,
+    Action, AddLearner, CopyData, Plan, PlanKind, PromoteLearner, Readiness, RemoveCopy,
+    RestoreData, RestoreInput, RunAlone, Stages, StartComponent, SwapData,
 };
 use crate::target::Target;
 
@@ -27,7 +27,7 @@ const WAL_ROOM: u64 = 320 << 20;
 
 /// How a new cluster is made of a survivor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Basis {
     /// Its log is whole: etcd applies it, on a copy.
     ByLog,
     /// Its log is not; what its database has.
@@ -55,8 +55,12 @@ pub struct Recovering {
 ///
 /// # Errors
 /// [`FailureKind::Refused`] when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
-/// of several clusters; the hint says what helps instead. See also [`Prospect::refused`].
-pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Prospect, Failure> {
+/// of several clusters; the hint says what helps instead. See also [`PlanPreview::refused`].
+pub fn recover(
+    hosts: &[HostView],
+    what: &Recovering,
+    now: Timestamp,
+) -> Result<PlanPreview, Failure> {
     for host in hosts {
         host.check_fit()?;
     }
@@ -65,14 +69,14 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
     for host in hosts {
         host.etcd()?;
     }
-    let (best, way) = choose(hosts, what.from.as_deref())?;
+    let (best, basis) = choose(hosts, what.from.as_deref())?;
     // The copy, and what is made of it. Its log is some 64 MiB a file.
     let bytes = inspection(best)
         .and_then(|found| found.db_bytes)
         .unwrap_or(0);
     best.check_room(bytes.saturating_mul(2).saturating_add(WAL_ROOM))?;
     let member = NewMember::of(best)?;
-    let rest: Vec<&Looked> = hosts
+    let rest: Vec<&HostView> = hosts
         .iter()
         .filter(|host| host.node() != best.node())
         .collect();
@@ -83,10 +87,10 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
         .zip(&what.manifests)
         .find(|(host, _)| host.node() == best.node());
     let manifest = manifest.and_then(|(_, text)| text.clone());
-    form(&mut stages, best, way, manifest, &member, &what.token)?;
+    form(&mut stages, best, basis, manifest, &member, &what.token)?;
     start_apiservers(&mut stages, [best]);
     rejoin(&mut stages, best, &rest, member)?;
-    make_notice(&mut stages, hosts);
+    restart_watchers(&mut stages, hosts);
     let copy = Action::RemoveCopy(RemoveCopy {
         target: best.etcd()?.target.clone(),
     });
@@ -98,11 +102,11 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
     let made = plan(
         PlanKind::Recover,
         format!("a new cluster out of {}", best.node()),
-        hosts.iter().map(Looked::host_ref).collect(),
+        hosts.iter().map(HostView::host_ref).collect(),
         stages.done(),
         now,
     );
-    Ok(Prospect {
+    Ok(PlanPreview {
         origin: None,
         refused: refused(what.taking_part, &by_hand, &what.alive_elsewhere),
         plan: Plan {
@@ -113,14 +117,14 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
             .iter()
             .map(|host| found(host, host.node() == best.node()))
             .collect(),
-        losses: losses(best, way, &rest, unseen),
+        losses: losses(best, basis, &rest, unseen),
         fences,
         brought_back,
     })
 }
 
 /// A cluster that has its quorum needs no new one.
-fn refuse_quorum(hosts: &[Looked]) -> Result<(), Failure> {
+fn refuse_quorum(hosts: &[HostView]) -> Result<(), Failure> {
     for host in hosts {
         let Some(live) = host.look.live.ok() else {
             continue;
@@ -139,7 +143,7 @@ fn refuse_quorum(hosts: &[Looked]) -> Result<(), Failure> {
 }
 
 /// The host to go on from: raft's own order of logs, among those that can be used.
-fn choose<'a>(hosts: &'a [Looked], from: Option<&str>) -> Result<(&'a Looked, Way), Failure> {
+fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView, Basis), Failure> {
     let clusters: BTreeSet<String> = hosts
         .iter()
         .filter_map(|host| Some(inspection(host)?.cluster_id?.to_string()))
@@ -155,19 +159,19 @@ fn choose<'a>(hosts: &'a [Looked], from: Option<&str>) -> Result<(&'a Looked, Wa
             "kubectl etcd doctor says whose is whose; --from NODE chooses the one to go on from",
         ));
     }
-    let usable = hosts.iter().filter_map(|host| Some((host, way(host)?)));
+    let usable = hosts.iter().filter_map(|host| Some((host, basis(host)?)));
     let mut usable: Vec<_> = usable
         .filter(|(host, _)| from.is_none_or(|from| host.node() == from))
         .collect();
-    usable.sort_by_key(|(host, way)| {
-        let reach = match way {
-            Way::ByLog => reach(host),
+    usable.sort_by_key(|(host, basis)| {
+        let reach = match basis {
+            Basis::ByLog => reach(host),
             // A log that is whole and not got over counts for nothing here.
-            Way::ByDatabase => inspection(host).and_then(|found| found.database),
+            Basis::ByDatabase => inspection(host).and_then(|found| found.database),
         };
         (
             reach,
-            *way == Way::ByLog,
+            *basis == Basis::ByLog,
             inspection(host).and_then(|found| found.revision),
         )
     });
@@ -181,26 +185,26 @@ fn choose<'a>(hosts: &'a [Looked], from: Option<&str>) -> Result<(&'a Looked, Wa
     })
 }
 
-fn inspection(host: &Looked) -> Option<&Inspection> {
+fn inspection(host: &HostView) -> Option<&Inspection> {
     host.look.cold.ok()?.inspection.as_ref()?.ok()
 }
 
-fn way(host: &Looked) -> Option<Way> {
+fn basis(host: &HostView) -> Option<Basis> {
     match inspection(host)?.fitness {
         Fitness::Starts | Fitness::StartsWithLoss | Fitness::Running => {
             // On a copy it would end in the same way.
             match stumbles_over_log(&host.look) {
-                true => Some(Way::ByDatabase),
-                false => Some(Way::ByLog),
+                true => Some(Basis::ByDatabase),
+                false => Some(Basis::ByLog),
             }
         }
-        Fitness::RestoreFrom => Some(Way::ByDatabase),
+        Fitness::RestoreFrom => Some(Basis::ByDatabase),
         Fitness::Empty | Fitness::BeyondUse => None,
     }
 }
 
 /// How far a host's data goes. Of one that runs without a leader, the log as it is: it gets no longer.
-fn reach(host: &Looked) -> Option<LogPosition> {
+fn reach(host: &HostView) -> Option<LogPosition> {
     let found = inspection(host)?;
     found.reach.or(found.wal_end).or(found.database)
 }
@@ -208,8 +212,8 @@ fn reach(host: &Looked) -> Option<LogPosition> {
 /// The survivor's data becomes that of a new cluster, of which it is the only member.
 fn form(
     stages: &mut Stages,
-    best: &Looked,
-    way: Way,
+    best: &HostView,
+    basis: Basis,
     manifest: Option<String>,
     member: &NewMember,
     token: &str,
@@ -223,7 +227,7 @@ fn form(
             target: target.clone(),
         })),
     );
-    if way == Way::ByLog {
+    if basis == Basis::ByLog {
         let manifest = manifest.ok_or_else(|| {
             let message = format!("the manifest of etcd on {} could not be read", best.node());
             Failure::new(FailureKind::Missing, message)
@@ -243,9 +247,9 @@ fn form(
             "restore the copy as a new cluster",
             step(Action::Restore(RestoreData {
                 target: target.clone(),
-                from: match way {
-                    Way::ByLog => Source::RanAlone,
-                    Way::ByDatabase => Source::Copied,
+                from: match basis {
+                    Basis::ByLog => RestoreInput::RanAlone,
+                    Basis::ByDatabase => RestoreInput::Copied,
                 },
                 members: list(members),
                 token: token.to_owned(),
@@ -265,7 +269,7 @@ fn form(
                 component: ControlPlane::Etcd.name().to_owned(),
                 manifest: best.manifest_to_start(ControlPlane::Etcd),
                 edits: edits_for_restored(etcd, members)?,
-                until: Until::Ready,
+                until: Readiness::Ready,
             })),
         );
     Ok(())
@@ -274,15 +278,15 @@ fn form(
 /// The others, one after another: data aside, a learner, a voter.
 fn rejoin(
     stages: &mut Stages,
-    best: &Looked,
-    rest: &[&Looked],
+    best: &HostView,
+    rest: &[&HostView],
     first: NewMember,
 ) -> Result<(), Failure> {
     let mut members = vec![first];
     for host in rest {
         let new = NewMember::of(host)?;
         members.push(new.clone());
-        let by = By {
+        let by = AskedMember {
             node: best.node(),
             target: &best.etcd()?.target,
         };
@@ -292,9 +296,9 @@ fn rejoin(
     Ok(())
 }
 
-/// By whose word members are changed.
+/// The member that is asked to change who is a member.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct By<'a> {
+pub(super) struct AskedMember<'a> {
     /// On which host it is asked.
     pub(super) node: &'a str,
     /// Where it is reached from there.
@@ -304,8 +308,8 @@ pub(super) struct By<'a> {
 /// One host's member joins, by the word of another member. Its own etcd and apiserver are stopped.
 pub(super) fn join(
     stages: &mut Stages,
-    by: By<'_>,
-    host: &Looked,
+    by: AskedMember<'_>,
+    host: &HostView,
     new: &NewMember,
     members: &[NewMember],
 ) -> Result<(), Failure> {
@@ -334,7 +338,7 @@ pub(super) fn join(
                 component: ControlPlane::Etcd.name().to_owned(),
                 manifest: host.manifest_to_start(ControlPlane::Etcd),
                 edits: edits_for_joining(host.etcd()?, members)?,
-                until: Until::Answers,
+                until: Readiness::Answers,
             })),
         )
         .stage(
@@ -348,10 +352,10 @@ pub(super) fn join(
     Ok(())
 }
 
-fn losses(best: &Looked, way: Way, rest: &[&Looked], unseen: Vec<String>) -> Vec<Loss> {
+fn losses(best: &HostView, basis: Basis, rest: &[&HostView], unseen: Vec<String>) -> Vec<Loss> {
     let mut losses = vec![Loss::Outage];
     let of_best = inspection(best);
-    if way == Way::ByDatabase {
+    if basis == Basis::ByDatabase {
         let end = of_best
             .and_then(|found| found.wal_end)
             .map_or(0, |end| end.index);
@@ -398,7 +402,7 @@ fn losses(best: &Looked, way: Way, rest: &[&Looked], unseen: Vec<String>) -> Vec
     losses
 }
 
-fn fences(hosts: &[Looked], what: &Recovering) -> Vec<Fence> {
+fn fences(hosts: &[HostView], what: &Recovering) -> Vec<Fence> {
     let unreachable = |(node, why): &(String, String)| Fence::Unreachable {
         node: node.clone(),
         why: why.clone(),
@@ -419,7 +423,7 @@ fn fences(hosts: &[Looked], what: &Recovering) -> Vec<Fence> {
 }
 
 /// Stops a host that is to join.
-pub(super) fn stop_one(stages: &mut Stages, host: &Looked) {
+pub(super) fn stop_one(stages: &mut Stages, host: &HostView) {
     stop(stages, [host], ControlPlane::Apiserver);
     stop(stages, [host], ControlPlane::Etcd);
 }

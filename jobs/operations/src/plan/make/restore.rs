@@ -9,13 +9,13 @@ use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_restored, list, newest_revision};
 use super::origin::Origin;
 use super::restoring::Restoring;
-use super::stages::{check_manifests, found, make_notice, others, start_apiservers, stop_all};
-use super::{Fence, Looked, Loss, Prospect, TakingPart, plan};
+use super::stages::{check_manifests, found, others, restart_watchers, start_apiservers, stop_all};
+use super::{Fence, HostView, Loss, PlanPreview, TakingPart, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::plan::{
-    Action, AwaitComponent, Plan, PlanKind, ReceiveSnapshot, RestoreData, Source, Stages,
-    StartComponent, SwapData, Until,
+    Action, AwaitComponent, Plan, PlanKind, Readiness, ReceiveSnapshot, RestoreData, RestoreInput,
+    Stages, StartComponent, SwapData,
 };
 use crate::shell::CommandLine;
 
@@ -23,8 +23,12 @@ use crate::shell::CommandLine;
 ///
 /// # Errors
 /// [`FailureKind::Refused`] when a host is not fit for it, the snapshot is of another cluster, or a member that could not be
-/// reached was not left out by name; the hint says what lifts it. See also [`Prospect::refused`].
-pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Prospect, Failure> {
+/// reached was not left out by name; the hint says what lifts it. See also [`PlanPreview::refused`].
+pub fn restore(
+    hosts: &[HostView],
+    what: &Restoring,
+    now: Timestamp,
+) -> Result<PlanPreview, Failure> {
     let origin = Origin::of(what, hosts);
     origin.check(what.another_cluster)?;
     for host in hosts {
@@ -51,7 +55,7 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
     let by_hand = by_hand(&fences);
     let newest = newest_revision(hosts);
     let stages = stages(hosts, &members, what, bump(&newest, what.snapshot.revision))?;
-    let nodes: Vec<&str> = hosts.iter().map(Looked::node).collect();
+    let nodes: Vec<&str> = hosts.iter().map(HostView::node).collect();
     let mut losses = vec![Loss::Outage, lost(what, &origin, newest)];
     if !by_hand.is_empty() {
         losses.push(Loss::MaybeNewerElsewhere {
@@ -61,11 +65,11 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
     let made = plan(
         PlanKind::Restore,
         format!("restore {} on {}", what.name, nodes.join(", ")),
-        hosts.iter().map(Looked::host_ref).collect(),
+        hosts.iter().map(HostView::host_ref).collect(),
         stages,
         now,
     );
-    Ok(Prospect {
+    Ok(PlanPreview {
         refused: refused(what.taking_part, &by_hand, &what.alive_elsewhere),
         plan: Plan {
             other_hosts: other_hosts(hosts, by_hand, EtcdThere::Serves),
@@ -105,12 +109,12 @@ fn bump(newest: &Option<super::Revision>, snapshot: u64) -> Option<NonZeroU64> {
 }
 
 fn stages(
-    hosts: &[Looked],
+    hosts: &[HostView],
     members: &[NewMember],
     what: &Restoring,
     bump_revision: Option<NonZeroU64>,
 ) -> Result<Vec<crate::plan::Stage>, Failure> {
-    let all = |action: &dyn Fn(&Looked) -> Result<Action, Failure>| {
+    let all = |action: &dyn Fn(&HostView) -> Result<Action, Failure>| {
         let steps = hosts
             .iter()
             .map(|host| Ok((host.node().to_owned(), action(host)?)));
@@ -132,7 +136,7 @@ fn stages(
             all(&|host| {
                 Ok(Action::Restore(RestoreData {
                     target: host.etcd()?.target.clone(),
-                    from: Source::Received,
+                    from: RestoreInput::Received,
                     members: list(members),
                     token: what.token.clone(),
                     bump_revision,
@@ -157,7 +161,7 @@ fn stages(
                     component: ControlPlane::Etcd.name().to_owned(),
                     manifest: host.manifest_to_start(ControlPlane::Etcd),
                     edits: edits_for_restored(host.etcd()?, members)?,
-                    until: Until::Answers,
+                    until: Readiness::Answers,
                 }))
             })?,
         )
@@ -166,17 +170,17 @@ fn stages(
             all(&|_| {
                 Ok(Action::Await(AwaitComponent {
                     component: ControlPlane::Etcd.name().to_owned(),
-                    until: Until::Ready,
+                    until: Readiness::Ready,
                 }))
             })?,
         );
     start_apiservers(&mut stages, hosts);
-    make_notice(&mut stages, hosts);
+    restart_watchers(&mut stages, hosts);
     Ok(stages.done())
 }
 
 /// Everybody who may have a part in the cluster and is not among the hosts.
-fn fences(hosts: &[Looked], what: &Restoring, origin: &Origin) -> Result<Vec<Fence>, Failure> {
+fn fences(hosts: &[HostView], what: &Restoring, origin: &Origin) -> Result<Vec<Fence>, Failure> {
     let mut others = others(hosts);
     // Without their data hosts know the members of the day that their manifests were made.
     if origin.may_be_known_by_the_snapshot_alone() {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{BroughtBack, Found, Looked};
+use super::{BroughtBack, Found, HostView};
 use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::look::{Fitness, LockState};
-use crate::plan::{Action, EndContainers, Stages, StartComponent, StopComponent, Until};
+use crate::plan::{Action, EndContainers, Readiness, Stages, StartComponent, StopComponent};
 use crate::target;
 
 /// What is brought back of the hosts' etcds and apiservers. An apiserver of which there is nothing is started by nobody.
-pub(super) fn check_manifests(hosts: &[Looked]) -> Result<Vec<BroughtBack>, Failure> {
+pub(super) fn check_manifests(hosts: &[HostView]) -> Result<Vec<BroughtBack>, Failure> {
     let mut brought_back = Vec::new();
     for host in hosts {
         brought_back.extend(host.check_manifest(ControlPlane::Etcd)?);
@@ -21,15 +21,15 @@ pub(super) fn check_manifests(hosts: &[Looked]) -> Result<Vec<BroughtBack>, Fail
     Ok(brought_back)
 }
 
-/// The apiservers first, then etcd: one whose apiserver is gone ends at once.
-pub(super) fn stop_all(stages: &mut Stages, hosts: &[Looked]) {
+/// Stops the API servers first, then etcd: an etcd without clients ends at once.
+pub(super) fn stop_all(stages: &mut Stages, hosts: &[HostView]) {
     stop(stages, hosts, ControlPlane::Apiserver);
     stop(stages, hosts, ControlPlane::Etcd);
 }
 
 pub(super) fn stop<'a>(
     stages: &mut Stages,
-    hosts: impl IntoIterator<Item = &'a Looked>,
+    hosts: impl IntoIterator<Item = &'a HostView>,
     component: ControlPlane,
 ) {
     let runs = hosts.into_iter().filter(|host| host.has(component));
@@ -45,10 +45,10 @@ pub(super) fn stop<'a>(
     );
 }
 
-/// They are up again, those too that somebody had stopped before.
+/// Starts every API server, also one that was stopped before the plan.
 pub(super) fn start_apiservers<'a>(
     stages: &mut Stages,
-    hosts: impl IntoIterator<Item = &'a Looked>,
+    hosts: impl IntoIterator<Item = &'a HostView>,
 ) {
     let apiserver = ControlPlane::Apiserver;
     let runs = hosts.into_iter().filter(|host| host.has_apiserver());
@@ -59,15 +59,18 @@ pub(super) fn start_apiservers<'a>(
                 component: apiserver.name().to_owned(),
                 manifest: host.manifest_to_start(apiserver),
                 edits: Vec::new(),
-                until: Until::Ready,
+                until: Readiness::Ready,
             });
             (host.node().to_owned(), action)
         }),
     );
 }
 
-/// What has watched the old past begins anew.
-pub(super) fn make_notice<'a>(stages: &mut Stages, hosts: impl IntoIterator<Item = &'a Looked>) {
+/// Restarts what watches the API server, so that it forgets the state that is replaced.
+pub(super) fn restart_watchers<'a>(
+    stages: &mut Stages,
+    hosts: impl IntoIterator<Item = &'a HostView>,
+) {
     let components = [ControlPlane::ControllerManager, ControlPlane::Scheduler];
     let names: Vec<&str> = components.iter().map(|one| one.name()).collect();
     stages.stage(
@@ -84,7 +87,7 @@ pub(super) fn make_notice<'a>(stages: &mut Stages, hosts: impl IntoIterator<Item
 
 /// The members that some host knows and that are none of the hosts, by their names. One that has not begun to serve has none
 /// and goes by its address.
-pub(super) fn others(hosts: &[Looked]) -> BTreeSet<String> {
+pub(super) fn others(hosts: &[HostView]) -> BTreeSet<String> {
     let own: BTreeSet<&String> = hosts
         .iter()
         .filter_map(|host| host.look.etcd.ok())
@@ -101,7 +104,7 @@ pub(super) fn others(hosts: &[Looked]) -> BTreeSet<String> {
 }
 
 /// A host as people are told of it.
-pub(super) fn found(host: &Looked, best: bool) -> Found {
+pub(super) fn found(host: &HostView, best: bool) -> Found {
     let cold = host.look.cold.ok();
     let inspection = cold.and_then(|cold| cold.inspection.as_ref()?.ok());
     let held = cold.is_some_and(|cold| matches!(cold.lock, LockState::Held { .. }));

@@ -1,7 +1,7 @@
 //! A plan, and hosts in memory to carry it out on.
 
 use etcd_operations::plan::{
-    Action, HostRef, Plan, PlanId, PlanKind, RestartKubelet, RestoreData, Source, Stages,
+    Action, HostRef, Plan, PlanId, PlanKind, RestartKubelet, RestoreData, RestoreInput, Stages,
     StopComponent, SwapData, VERSION,
 };
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ pub fn plan(kind: PlanKind, memory: &[MemoryHost]) -> Plan {
             "restore",
             each(Action::Restore(RestoreData {
                 target: target(1),
-                from: Source::Received,
+                from: RestoreInput::Received,
                 members: String::new(),
                 token: String::new(),
                 bump_revision: None,
