@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod cluster;
+mod join;
 mod manifest;
 mod origin;
 #[cfg(test)]

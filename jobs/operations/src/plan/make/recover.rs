@@ -7,20 +7,18 @@ use jiff::Timestamp;
 
 use super::TakingPart;
 use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
-use super::cluster::{MARGIN, NewMember, edits_for_joining, edits_for_restored, list};
-use super::stages::{
-    check_manifests, found, others, restart_watchers, start_apiservers, stop, stop_all,
-};
+use super::cluster::{MARGIN, NewMember, edits_for_restored, list};
+use super::join::{AskedMember, join};
+use super::stages::{check_manifests, found, others, restart_watchers, start_apiservers, stop_all};
 use super::{Fence, HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::ending::stumbles_over_log;
 use crate::failure::{Failure, FailureKind};
 use crate::look::{Fitness, Inspection, LogPosition};
 use crate::plan::{
-    Action, AddLearner, CopyData, Plan, PlanKind, PromoteLearner, Readiness, RemoveCopy,
-    RestoreData, RestoreInput, RunAlone, Stages, StartComponent, SwapData,
+    Action, CopyData, Plan, PlanKind, Readiness, RemoveCopy, RestoreData, RestoreInput, RunAlone,
+    Stages, StartComponent, SwapData,
 };
-use crate::target::Target;
 
 /// What the log of a member may take, in bytes.
 const WAL_ROOM: u64 = 320 << 20;
@@ -296,62 +294,6 @@ fn rejoin(
     Ok(())
 }
 
-/// The member that is asked to change who is a member.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AskedMember<'a> {
-    /// On which host it is asked.
-    pub(super) node: &'a str,
-    /// Where it is reached from there.
-    pub(super) target: &'a Target,
-}
-
-/// One host's member joins, by the word of another member. Its own etcd and apiserver are stopped.
-pub(super) fn join(
-    stages: &mut Stages,
-    by: AskedMember<'_>,
-    host: &HostView,
-    new: &NewMember,
-    members: &[NewMember],
-) -> Result<(), Failure> {
-    let node = host.node();
-    let of_by = |action: Action| [(by.node.to_owned(), action)];
-    let own = |action: Action| [(node.to_owned(), action)];
-    stages
-        .stage(
-            format!("move the old data of {node} aside"),
-            own(Action::SwapData(SwapData {
-                target: host.etcd()?.target.clone(),
-                restored: false,
-            })),
-        )
-        .stage(
-            format!("add {node} as a learner"),
-            of_by(Action::AddLearner(AddLearner {
-                target: by.target.clone(),
-                name: new.name.clone(),
-                peer_urls: new.peer_urls.clone(),
-            })),
-        )
-        .stage(
-            format!("start etcd on {node}"),
-            own(Action::Start(StartComponent {
-                component: ControlPlane::Etcd.name().to_owned(),
-                manifest: host.manifest_to_start(ControlPlane::Etcd),
-                edits: edits_for_joining(host.etcd()?, members)?,
-                until: Readiness::Answers,
-            })),
-        )
-        .stage(
-            format!("promote {node}"),
-            of_by(Action::Promote(PromoteLearner {
-                target: by.target.clone(),
-                peer_urls: new.peer_urls.clone(),
-                name: new.name.clone(),
-            })),
-        );
-    Ok(())
-}
-
 fn losses(best: &HostView, basis: Basis, rest: &[&HostView], unseen: Vec<String>) -> Vec<Loss> {
     let mut losses = vec![Loss::Outage];
     let of_best = inspection(best);
@@ -420,10 +362,4 @@ fn fences(hosts: &[HostView], what: &Recovering) -> Vec<Fence> {
         TakingPart::Unsaid | TakingPart::ThisHost => Fence::ByHand { node },
     }));
     fences
-}
-
-/// Stops a host that is to join.
-pub(super) fn stop_one(stages: &mut Stages, host: &HostView) {
-    stop(stages, [host], ControlPlane::Apiserver);
-    stop(stages, [host], ControlPlane::Etcd);
 }

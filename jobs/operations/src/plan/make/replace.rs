@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::cluster::{NewMember, edits_for_joining};
-use super::recover::{AskedMember, join, stop_one};
-use super::stages::{check_manifests, found, restart_watchers, start_apiservers};
+use super::join::{AskedMember, join};
+use super::stages::{check_manifests, found, restart_watchers, start_apiservers, stop_all};
 use super::{HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
@@ -58,7 +58,7 @@ pub fn replace(host: &HostView, what: &Replacing, now: Timestamp) -> Result<Plan
         target: &target,
     };
     let mut stages = Stages::default();
-    stop_one(&mut stages, host);
+    stop_all(&mut stages, std::slice::from_ref(host));
     if let Some(old) = cluster.of_urls(&new.peer_urls) {
         let action = Action::RemoveMember(RemoveMember {
             target: target.clone(),

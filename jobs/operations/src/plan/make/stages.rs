@@ -27,7 +27,7 @@ pub(super) fn stop_all(stages: &mut Stages, hosts: &[HostView]) {
     stop(stages, hosts, ControlPlane::Etcd);
 }
 
-pub(super) fn stop<'a>(
+fn stop<'a>(
     stages: &mut Stages,
     hosts: impl IntoIterator<Item = &'a HostView>,
     component: ControlPlane,
