@@ -1,4 +1,4 @@
-//! Plans: what is to be done on which host, in which order, so that it can be shown before, gone on with after any
+//! Plans: what is to be done on which host, in which order, so that it can be shown before, resumed after any
 //! interruption, and undone.
 //!
 //! A plan is made once and does not change. It is a list of stages; the steps of a stage are of different hosts and are

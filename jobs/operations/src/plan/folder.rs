@@ -138,8 +138,7 @@ impl Plans {
         Ok(found)
     }
 
-    /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun already is
-    /// gone on with.
+    /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun is resumed.
     ///
     /// # Errors
     /// [`FailureKind::Refused`] when another plan has begun here and not ended; else what the disk says.

@@ -52,14 +52,14 @@ pub(crate) enum Event {
         /// Why.
         failure: Failure,
     },
-    /// It is about to be taken back.
+    /// It is about to be undone.
     UndoBegun,
-    /// It was taken back, as far as that can be.
+    /// It was undone, as far as that can be.
     Undone {
         /// How far.
         undone: Undone,
     },
-    /// Taking it back failed; it may be tried again.
+    /// Undoing it failed; it may be tried again.
     UndoFailed {
         /// Why.
         failure: Failure,
@@ -86,14 +86,14 @@ pub enum StepState {
         /// Why.
         failure: Failure,
     },
-    /// It is being taken back.
+    /// It is being undone.
     UndoBegun,
-    /// It was taken back.
+    /// It was undone.
     Undone {
         /// How far.
         undone: Undone,
     },
-    /// Taking it back failed.
+    /// Undoing it failed.
     UndoFailed {
         /// Why.
         failure: Failure,
@@ -101,7 +101,7 @@ pub enum StepState {
 }
 
 impl StepState {
-    /// Whether it is being taken back, or was.
+    /// Whether it is being undone, or was.
     pub fn is_back(&self) -> bool {
         matches!(
             self,

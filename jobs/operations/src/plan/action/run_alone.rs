@@ -33,7 +33,7 @@ const NAME: &str = ALONE;
 pub struct RunAlone {
     /// Whose copy.
     pub target: Target,
-    /// The text of its manifest, from which that of the lonely etcd is made.
+    /// The text of its manifest, from which that of the etcd that runs alone is made.
     pub manifest: String,
 }
 

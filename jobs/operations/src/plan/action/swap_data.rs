@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// etcd has begun anew where data was put aside: a member that joined.
+    /// etcd has begun anew where data was moved aside: a member that joined.
     fn joined(discard_new_data: bool) -> (tempfile::TempDir, SwapRecord) {
         let (dir, mut moves) = folders();
         moves.moves.pop();
