@@ -101,7 +101,7 @@ actions! {
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.act(), f)
+        f.write_str(&self.act().describe())
     }
 }
 

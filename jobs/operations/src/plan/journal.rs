@@ -148,6 +148,7 @@ impl Journal {
     }
 
     /// What happened, in this order.
+    #[cfg(test)]
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }

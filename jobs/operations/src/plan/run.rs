@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::action::act::{AnyAct, Record, StepContext, ThisHost};
+use super::action::act::{AnyAct, Record, StepContext, ThisHost, Undoing};
 use super::action::undo::{Undo, UndoRule};
 use super::action::{Action, Done, Undone};
 use super::journal::{Event, Journal, StepState};
@@ -137,7 +137,8 @@ impl<'a> Executor<'a> {
         let record = match self.journal.record_of(work.number) {
             Some(record) => record.clone(),
             None => {
-                let record = work.act.prepare(&self.context(work, &host)).await?;
+                let mut step = self.context(work, &host, events);
+                let record = work.act.prepare(&mut step).await?;
                 let event = Event::Begun {
                     record: record.clone(),
                 };
@@ -145,9 +146,8 @@ impl<'a> Executor<'a> {
                 record
             }
         };
-        let context = self.context(work, &host);
-        let applied = work.act.apply(&record, &context, events).await;
-        drop(context);
+        let mut step = self.context(work, &host, events);
+        let applied = work.act.apply(&record, &mut step).await;
         self.ended(
             work,
             applied,
@@ -196,7 +196,12 @@ impl<'a> Executor<'a> {
         match work.undo.of(self.plan.kind, was_done) {
             Undo::Nothing => Ok(Undone::default()),
             Undo::Revert | Undo::RevertUnlessMember => {
-                work.act.undo(record, self.learner_removed(), events).await
+                let learner_removed = self.learner_removed();
+                let mut undoing = Undoing {
+                    learner_removed,
+                    events,
+                };
+                work.act.undo(record, &mut undoing).await
             }
             Undo::Unknown | Undo::Stays => Ok(Undone::but(work.act.what_stays(was_done))),
         }
@@ -234,7 +239,12 @@ impl<'a> Executor<'a> {
         })
     }
 
-    fn context<'c>(&'c self, work: &Work<'_>, host: &'c ThisHost) -> StepContext<'c> {
+    fn context<'c>(
+        &'c self,
+        work: &Work<'_>,
+        host: &'c ThisHost,
+        events: &'c mut Events<'_>,
+    ) -> StepContext<'c> {
         let begun = self.journal.records();
         let begun =
             begun.filter_map(|(number, record)| Some((&self.plan.step(number)?.action, record)));
@@ -246,6 +256,7 @@ impl<'a> Executor<'a> {
             host,
             etcd: self.plan.etcd_of(&host.node),
             now: Timestamp::now(),
+            events,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Steps whose actions are scripts in memory: each fails, or is killed, where the script says so.
 
-use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 
 use futures::FutureExt;
@@ -54,12 +53,6 @@ impl ActRecord for ScriptRecord {
     const NAME: &'static str = "script";
 }
 
-impl fmt::Display for Script {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("do as the script says")
-    }
-}
-
 impl Script {
     fn state(&self) -> MutexGuard<'_, Scripted> {
         self.0.lock().unwrap()
@@ -92,7 +85,11 @@ impl Script {
 impl Act for Script {
     type Record = ScriptRecord;
 
-    async fn prepare(&self, _context: &StepContext<'_>) -> Result<ScriptRecord, Failure> {
+    fn describe(&self) -> String {
+        "do as the script says".to_owned()
+    }
+
+    async fn prepare(&self, _step: &mut StepContext<'_>) -> Result<ScriptRecord, Failure> {
         self.fail(Fault::Prepare)?;
         let mut state = self.state();
         state.prepares += 1;
@@ -104,8 +101,7 @@ impl Act for Script {
     async fn apply(
         &self,
         record: &ScriptRecord,
-        _context: &StepContext<'_>,
-        _events: &mut Events<'_>,
+        _step: &mut StepContext<'_>,
     ) -> Result<Done, Failure> {
         assert_eq!(record.number, 1, "it is prepared once");
         self.killed(Fault::KilledBefore).await;
@@ -118,10 +114,9 @@ impl Act for Script {
     async fn undo(
         &self,
         _record: &ScriptRecord,
-        learner_removed: bool,
-        _events: &mut Events<'_>,
+        undo: &mut Undoing<'_>,
     ) -> Result<Undone, Failure> {
-        self.state().learner_removed = learner_removed;
+        self.state().learner_removed = undo.learner_removed;
         self.killed(Fault::KilledBeforeUndo).await;
         self.fail(Fault::Undo)?;
         self.state().applied = false;

@@ -1,6 +1,5 @@
 //! What every action is: prepared, applied, undone.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
@@ -21,32 +20,31 @@ use crate::work::Events;
 /// It becomes a record while nothing is changed yet: which bytes go where, under which names. The record is in the journal
 /// before it is applied. Applying and undoing do what is left to do, so both can be called any number of times, also after a
 /// process that was killed in the middle.
-pub(crate) trait Act: Display + Send + Sync {
+pub(crate) trait Act: Send + Sync {
     /// What a step will do exactly, with all that is needed to resume or undo it.
     type Record: ActRecord;
+
+    /// What it does, in a few words: `stop etcd`.
+    fn describe(&self) -> String;
 
     /// Checks everything that the step needs, and says what exactly it will do. Changes nothing.
     fn prepare(
         &self,
-        context: &StepContext<'_>,
+        step: &mut StepContext<'_>,
     ) -> impl Future<Output = Result<Self::Record, Failure>> + Send;
 
     /// Does what is left to do.
     fn apply(
         &self,
         record: &Self::Record,
-        context: &StepContext<'_>,
-        events: &mut Events<'_>,
+        step: &mut StepContext<'_>,
     ) -> impl Future<Output = Result<Done, Failure>> + Send;
 
     /// Undoes what was done, where [`Undo`] has that of this action.
-    ///
-    /// `learner_removed`: whether the learner that the plan added has been removed again.
     fn undo(
         &self,
         _record: &Self::Record,
-        _learner_removed: bool,
-        _events: &mut Events<'_>,
+        _undo: &mut Undoing<'_>,
     ) -> impl Future<Output = Result<Undone, Failure>> + Send {
         async { Ok(Undone::default()) }
     }
@@ -55,7 +53,7 @@ pub(crate) trait Act: Display + Send + Sync {
     ///
     /// `was_done`: whether the step was done; else it was tried.
     fn what_stays(&self, _was_done: bool) -> String {
-        format!("{self} cannot be undone")
+        format!("{} cannot be undone", self.describe())
     }
 
     /// Targets that a finished step put there and that no longer exist, so that undo is impossible.
@@ -112,7 +110,7 @@ impl Record {
     /// # Errors
     /// [`FailureKind::Corrupt`] when it is another action's.
     pub(crate) fn read<R: ActRecord>(&self) -> Result<R, Failure> {
-        let not_one = |what: &dyn Display| {
+        let not_one = |what: &dyn std::fmt::Display| {
             let message = format!("the journal has no record of {} here: {what}", R::NAME);
             Failure::new(FailureKind::Corrupt, message)
                 .hint("use the release that began the plan to resume or undo it")
@@ -177,7 +175,7 @@ pub(crate) struct ThisHost {
     pub(crate) archive: Aside,
 }
 
-/// What an action needs to know beside its own fields.
+/// What an action needs beside its own fields when it is prepared and applied.
 pub(crate) struct StepContext<'a> {
     /// The plan.
     pub(crate) plan: &'a PlanId,
@@ -193,6 +191,16 @@ pub(crate) struct StepContext<'a> {
     pub(crate) etcd: Option<&'a str>,
     /// The time for new names.
     pub(crate) now: Timestamp,
+    /// Takes its progress.
+    pub(crate) events: &'a mut Events<'a>,
+}
+
+/// What an action needs beside its own fields when it is undone.
+pub(crate) struct Undoing<'a> {
+    /// Whether the learner that the plan added has been removed again.
+    pub(crate) learner_removed: bool,
+    /// Takes its progress.
+    pub(crate) events: &'a mut Events<'a>,
 }
 
 impl StepContext<'_> {
@@ -223,27 +231,28 @@ impl StepContext<'_> {
 }
 
 /// An [`Act`] of any type, with its record as the journal has it: what performs steps knows actions as this.
-pub(crate) trait AnyAct: Display + Send + Sync {
+pub(crate) trait AnyAct: Send + Sync {
+    /// See [`Act::describe`].
+    fn describe(&self) -> String;
+
     /// See [`Act::prepare`].
     fn prepare<'a>(
         &'a self,
-        context: &'a StepContext<'_>,
+        step: &'a mut StepContext<'_>,
     ) -> BoxFuture<'a, Result<Record, Failure>>;
 
     /// See [`Act::apply`].
     fn apply<'a>(
         &'a self,
         record: &'a Record,
-        context: &'a StepContext<'_>,
-        events: &'a mut Events<'_>,
+        step: &'a mut StepContext<'_>,
     ) -> BoxFuture<'a, Result<Done, Failure>>;
 
     /// See [`Act::undo`].
     fn undo<'a>(
         &'a self,
         record: &'a Record,
-        learner_removed: bool,
-        events: &'a mut Events<'_>,
+        undo: &'a mut Undoing<'_>,
     ) -> BoxFuture<'a, Result<Undone, Failure>>;
 
     /// See [`Act::what_stays`].
@@ -257,29 +266,31 @@ pub(crate) trait AnyAct: Display + Send + Sync {
 }
 
 impl<A: Act> AnyAct for A {
+    fn describe(&self) -> String {
+        Act::describe(self)
+    }
+
     fn prepare<'a>(
         &'a self,
-        context: &'a StepContext<'_>,
+        step: &'a mut StepContext<'_>,
     ) -> BoxFuture<'a, Result<Record, Failure>> {
-        Box::pin(async move { Record::new(&Act::prepare(self, context).await?) })
+        Box::pin(async move { Record::new(&Act::prepare(self, step).await?) })
     }
 
     fn apply<'a>(
         &'a self,
         record: &'a Record,
-        context: &'a StepContext<'_>,
-        events: &'a mut Events<'_>,
+        step: &'a mut StepContext<'_>,
     ) -> BoxFuture<'a, Result<Done, Failure>> {
-        Box::pin(async move { Act::apply(self, &record.read()?, context, events).await })
+        Box::pin(async move { Act::apply(self, &record.read()?, step).await })
     }
 
     fn undo<'a>(
         &'a self,
         record: &'a Record,
-        learner_removed: bool,
-        events: &'a mut Events<'_>,
+        undo: &'a mut Undoing<'_>,
     ) -> BoxFuture<'a, Result<Undone, Failure>> {
-        Box::pin(async move { Act::undo(self, &record.read()?, learner_removed, events).await })
+        Box::pin(async move { Act::undo(self, &record.read()?, undo).await })
     }
 
     fn what_stays(&self, was_done: bool) -> String {

@@ -1,6 +1,5 @@
 //! A copy of the data, on which etcd may do what could not be undone.
 
-use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
@@ -10,7 +9,7 @@ use std::sync::Arc;
 use rustix::fs::ioctl_ficlone;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Act, ActRecord, StepContext, Undone};
+use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::data::Move;
 use super::{Done, data};
 use crate::disk::files::{make_folder_like, remove_folder, sync_folder_of, trouble};
@@ -36,35 +35,27 @@ impl ActRecord for CopyRecord {
     const NAME: &'static str = "copy";
 }
 
-impl fmt::Display for CopyData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("copy the data")
-    }
-}
-
 impl Act for CopyData {
     type Record = CopyRecord;
 
-    async fn prepare(&self, context: &StepContext<'_>) -> Result<CopyRecord, Failure> {
-        CopyRecord::of(&self.target, context)
+    fn describe(&self) -> String {
+        "copy the data".to_owned()
+    }
+
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<CopyRecord, Failure> {
+        CopyRecord::of(&self.target, step)
     }
 
     async fn apply(
         &self,
         record: &CopyRecord,
-        _context: &StepContext<'_>,
-        events: &mut Events<'_>,
+        step: &mut StepContext<'_>,
     ) -> Result<Done, Failure> {
-        record.make(events).await?;
+        record.make(step.events).await?;
         Ok(Done::Plain)
     }
 
-    async fn undo(
-        &self,
-        record: &CopyRecord,
-        _learner_removed: bool,
-        _events: &mut Events<'_>,
-    ) -> Result<Undone, Failure> {
+    async fn undo(&self, record: &CopyRecord, _undo: &mut Undoing<'_>) -> Result<Undone, Failure> {
         record.remove()?;
         Ok(Undone::default())
     }

@@ -1,6 +1,5 @@
 //! Containers ended so that kubelet starts them anew.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,29 +28,22 @@ pub struct EndContainers {
     pub components: Vec<String>,
 }
 
-impl fmt::Display for EndContainers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "start {} anew", self.components.join(", "))
-    }
-}
-
 impl Act for EndContainers {
     type Record = NoRecord;
 
-    async fn prepare(&self, _context: &StepContext<'_>) -> Result<NoRecord, Failure> {
+    fn describe(&self) -> String {
+        format!("start {} anew", self.components.join(", "))
+    }
+
+    async fn prepare(&self, _step: &mut StepContext<'_>) -> Result<NoRecord, Failure> {
         Ok(NoRecord {})
     }
 
-    async fn apply(
-        &self,
-        _record: &NoRecord,
-        context: &StepContext<'_>,
-        events: &mut Events<'_>,
-    ) -> Result<Done, Failure> {
-        let (folder, runtime) = (context.folder()?, pods::runtime().await?);
-        let (components, node) = (&self.components, &context.host.node);
+    async fn apply(&self, _record: &NoRecord, step: &mut StepContext<'_>) -> Result<Done, Failure> {
+        let (folder, runtime) = (step.folder()?, pods::runtime().await?);
+        let (components, node) = (&self.components, &step.host.node);
         end(&folder, components, node, &runtime).await?;
-        await_up(&folder, components, node, &runtime, events).await?;
+        await_up(&folder, components, node, &runtime, step.events).await?;
         Ok(Done::Plain)
     }
 }

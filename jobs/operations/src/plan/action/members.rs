@@ -1,7 +1,6 @@
 //! What the actions that change who is a member share.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 
 use crate::client::{Connector, OWN_LIMIT};
 use crate::failure::Failure;
@@ -9,7 +8,7 @@ use crate::report::Member;
 use crate::target::Target;
 
 /// What is said after a step that was tried: etcd may have done it all the same.
-pub(super) fn unknown(action: &impl Display, name: &str) -> String {
+pub(super) fn unknown(action: &str, name: &str) -> String {
     format!("{action} was tried and failed: what {name} is now is shown by kubectl etcd members")
 }
 

@@ -1,6 +1,5 @@
 //! A learner made a voter.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,6 @@ use crate::failure::{Failure, FailureKind};
 use crate::membership::{self, CatchingUp};
 use crate::target::Target;
 use crate::wire::Progress;
-use crate::work::Events;
 
 /// How long a learner may take to have everything: it gets the whole database.
 const IN_SYNC: Duration = Duration::from_secs(1800);
@@ -30,25 +28,18 @@ pub struct PromoteLearner {
     pub name: String,
 }
 
-impl fmt::Display for PromoteLearner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "promote {} once it is in sync", self.name)
-    }
-}
-
 impl Act for PromoteLearner {
     type Record = NoRecord;
 
-    async fn prepare(&self, _context: &StepContext<'_>) -> Result<NoRecord, Failure> {
+    fn describe(&self) -> String {
+        format!("promote {} once it is in sync", self.name)
+    }
+
+    async fn prepare(&self, _step: &mut StepContext<'_>) -> Result<NoRecord, Failure> {
         Ok(NoRecord {})
     }
 
-    async fn apply(
-        &self,
-        _record: &NoRecord,
-        _context: &StepContext<'_>,
-        events: &mut Events<'_>,
-    ) -> Result<Done, Failure> {
+    async fn apply(&self, _record: &NoRecord, step: &mut StepContext<'_>) -> Result<Done, Failure> {
         let (target, peer_urls) = (&self.target, &self.peer_urls);
         let connector = Connector::load(target)?;
         let member = find(&connector, target, peer_urls).await?.ok_or_else(|| {
@@ -59,7 +50,7 @@ impl Act for PromoteLearner {
             .hint("kubectl etcd members lists them")
         })?;
         let mut progress = |catching_up: CatchingUp| {
-            events(Progress {
+            (step.events)(Progress {
                 step: catching_up.words(),
                 done_bytes: catching_up.db_bytes.unwrap_or(0),
                 total_bytes: catching_up.db_bytes.map(|_| catching_up.of_bytes),
@@ -76,7 +67,7 @@ impl Act for PromoteLearner {
                 "{} stays a voting member: etcd makes no learner of a voter",
                 self.name
             ),
-            false => unknown(self, &self.name),
+            false => unknown(&self.describe(), &self.name),
         }
     }
 }

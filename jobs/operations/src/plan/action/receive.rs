@@ -1,6 +1,5 @@
 //! The snapshot in the plan's folder, checked.
 
-use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use super::Done;
 use super::act::{Act, NoRecord, StepContext};
 use crate::disk::files::trouble;
 use crate::failure::{Failure, FailureKind};
-use crate::work::{Events, Flow, hash_file, work};
+use crate::work::{Flow, hash_file, work};
 
 /// Has the snapshot in the plan's folder, which whoever leads the plan sends before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,29 +20,22 @@ pub struct ReceiveSnapshot {
     pub bytes: u64,
 }
 
-impl fmt::Display for ReceiveSnapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("receive the snapshot")
-    }
-}
-
 impl Act for ReceiveSnapshot {
     type Record = NoRecord;
 
-    async fn prepare(&self, _context: &StepContext<'_>) -> Result<NoRecord, Failure> {
+    fn describe(&self) -> String {
+        "receive the snapshot".to_owned()
+    }
+
+    async fn prepare(&self, _step: &mut StepContext<'_>) -> Result<NoRecord, Failure> {
         Ok(NoRecord {})
     }
 
-    async fn apply(
-        &self,
-        _record: &NoRecord,
-        context: &StepContext<'_>,
-        events: &mut Events<'_>,
-    ) -> Result<Done, Failure> {
-        let path = context.snapshot.clone();
+    async fn apply(&self, _record: &NoRecord, step: &mut StepContext<'_>) -> Result<Done, Failure> {
+        let path = step.snapshot.clone();
         let (wanted, bytes) = (self.sha256.clone(), self.bytes);
         let flow = Arc::new(Flow::new("checking"));
-        work(flow, events, move |flow| {
+        work(flow, step.events, move |flow| {
             let read = |error| trouble("read", &path, &error);
             let mut file = File::open(&path).map_err(read).map_err(|failure| {
                 failure.hint("the snapshot has to be sent to this host first")

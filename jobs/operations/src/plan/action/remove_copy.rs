@@ -1,7 +1,5 @@
 //! The copy of the data, removed.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::Done;
@@ -9,7 +7,6 @@ use super::act::{Act, NoRecord, StepContext};
 use super::copy_data::CopyRecord;
 use crate::failure::Failure;
 use crate::target::Target;
-use crate::work::Events;
 
 /// Removes the copy, which this plan made and nobody served from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,26 +15,19 @@ pub struct RemoveCopy {
     pub target: Target,
 }
 
-impl fmt::Display for RemoveCopy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("remove the copy")
-    }
-}
-
 impl Act for RemoveCopy {
     type Record = NoRecord;
 
-    async fn prepare(&self, _context: &StepContext<'_>) -> Result<NoRecord, Failure> {
+    fn describe(&self) -> String {
+        "remove the copy".to_owned()
+    }
+
+    async fn prepare(&self, _step: &mut StepContext<'_>) -> Result<NoRecord, Failure> {
         Ok(NoRecord {})
     }
 
-    async fn apply(
-        &self,
-        _record: &NoRecord,
-        context: &StepContext<'_>,
-        _events: &mut Events<'_>,
-    ) -> Result<Done, Failure> {
-        CopyRecord::of(&self.target, context)?.remove()?;
+    async fn apply(&self, _record: &NoRecord, step: &mut StepContext<'_>) -> Result<Done, Failure> {
+        CopyRecord::of(&self.target, step)?.remove()?;
         Ok(Done::Plain)
     }
 }

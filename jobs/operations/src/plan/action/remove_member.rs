@@ -1,7 +1,5 @@
 //! A member removed.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::Done;
@@ -11,7 +9,6 @@ use crate::client::Connector;
 use crate::failure::Failure;
 use crate::membership;
 use crate::target::Target;
-use crate::work::Events;
 
 /// Removes a member, by the etcd of this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,24 +22,21 @@ pub struct RemoveMember {
     pub name: String,
 }
 
-impl fmt::Display for RemoveMember {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "remove the member {}", self.name)
-    }
-}
-
 impl Act for RemoveMember {
     type Record = NoRecord;
 
-    async fn prepare(&self, _context: &StepContext<'_>) -> Result<NoRecord, Failure> {
+    fn describe(&self) -> String {
+        format!("remove the member {}", self.name)
+    }
+
+    async fn prepare(&self, _step: &mut StepContext<'_>) -> Result<NoRecord, Failure> {
         Ok(NoRecord {})
     }
 
     async fn apply(
         &self,
         _record: &NoRecord,
-        _context: &StepContext<'_>,
-        _events: &mut Events<'_>,
+        _step: &mut StepContext<'_>,
     ) -> Result<Done, Failure> {
         let connector = Connector::load(&self.target)?;
         if let Some(member) = find(&connector, &self.target, &self.peer_urls).await? {
@@ -57,7 +51,7 @@ impl Act for RemoveMember {
                 "the member {} stays removed: etcd takes no removed member back; kubectl etcd member replace, run on that host, adds it anew",
                 self.name
             ),
-            false => unknown(self, &self.name),
+            false => unknown(&self.describe(), &self.name),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! A data directory restored beside the one in use.
 
-use std::fmt;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::lchown;
@@ -13,12 +12,12 @@ use etcd_datadir::restore::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::act::{Act, ActRecord, StepContext, Undone};
+use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::{Done, Source, copy_data, data};
 use crate::disk::files::{remove_folder, trouble};
 use crate::failure::{Failure, FailureKind};
 use crate::target::Target;
-use crate::work::{Events, Flow, on_progress, trouble_with_data, work};
+use crate::work::{Flow, on_progress, trouble_with_data, work};
 
 /// Makes a data directory beside the one in use; nothing is stopped or changed for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,17 +51,15 @@ impl ActRecord for RestoreRecord {
     const NAME: &'static str = "restore";
 }
 
-impl fmt::Display for RestoreData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("restore a data directory beside the one in use")
-    }
-}
-
 impl Act for RestoreData {
     type Record = RestoreRecord;
 
-    async fn prepare(&self, context: &StepContext<'_>) -> Result<RestoreRecord, Failure> {
-        let mut dirs = data::parts(&self.target, context)?.into_iter();
+    fn describe(&self) -> String {
+        "restore a data directory beside the one in use".to_owned()
+    }
+
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<RestoreRecord, Failure> {
+        let mut dirs = data::parts(&self.target, step)?.into_iter();
         let data_dir = dirs.next().map(|part| part.places.new);
         Ok(RestoreRecord {
             data_dir: data_dir.unwrap_or_default(),
@@ -73,15 +70,14 @@ impl Act for RestoreData {
     async fn apply(
         &self,
         record: &RestoreRecord,
-        context: &StepContext<'_>,
-        events: &mut Events<'_>,
+        step: &mut StepContext<'_>,
     ) -> Result<Done, Failure> {
         // One that a run before this one made says nothing of itself; it is made again, from the same snapshot.
         record.own().try_for_each(remove_folder)?;
         let (source, raw) = match self.from {
-            Source::Received => (context.snapshot.clone(), RawDatabase::Refuse),
+            Source::Received => (step.snapshot.clone(), RawDatabase::Refuse),
             Source::RanAlone | Source::Copied => (
-                copy_data::database_of(&self.target, context)?,
+                copy_data::database_of(&self.target, step)?,
                 RawDatabase::AcceptAfterCheck,
             ),
         };
@@ -101,7 +97,7 @@ impl Act for RestoreData {
             ..RestoreTarget::new(self.target.member_name.clone(), record.data_dir.clone())
         };
         let flow = Arc::new(Flow::new("restoring"));
-        let report = work(flow, events, move |flow| {
+        let report = work(flow, step.events, move |flow| {
             restore(&source, &[into], &options, &mut on_progress(flow))
                 .map_err(|error| failure(&error))
         })
@@ -117,8 +113,7 @@ impl Act for RestoreData {
     async fn undo(
         &self,
         record: &RestoreRecord,
-        _learner_removed: bool,
-        _events: &mut Events<'_>,
+        _undo: &mut Undoing<'_>,
     ) -> Result<Undone, Failure> {
         let is_there = record.data_dir.symlink_metadata().is_ok();
         let kept = is_there.then(|| record.data_dir.clone());

@@ -5,7 +5,6 @@
 //! a pod of another name: it starts one whatever it has seen of an apiserver.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use etcd_datadir::wal::commit_to_the_end;
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::act::{Act, ActRecord, StepContext, Undone};
+use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::pods::{self, OfText};
 use super::{Done, copy_data};
 use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
@@ -55,18 +54,16 @@ impl ActRecord for RunAloneRecord {
     const NAME: &'static str = "alone";
 }
 
-impl fmt::Display for RunAlone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("run etcd alone on the copy, so that its log is in its database")
-    }
-}
-
 impl Act for RunAlone {
     type Record = RunAloneRecord;
 
-    async fn prepare(&self, context: &StepContext<'_>) -> Result<RunAloneRecord, Failure> {
-        let (target, host) = (&self.target, context.host);
-        let (data_dir, wal_dir) = copy_data::places(target, context)?;
+    fn describe(&self) -> String {
+        "run etcd alone on the copy, so that its log is in its database".to_owned()
+    }
+
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<RunAloneRecord, Failure> {
+        let (target, host) = (&self.target, step.host);
+        let (data_dir, wal_dir) = copy_data::places(target, step)?;
         let [client, peer] = free_ports()?;
         let lonely = Lonely {
             target,
@@ -89,8 +86,8 @@ impl Act for RunAlone {
         }
         let path = host.pods.join(format!("{NAME}.yaml"));
         Ok(RunAloneRecord {
-            manifest: Start::prepare_new(&path, &made, &host.archive, context.now)?,
-            of: OfText::new("etcd", &made, context),
+            manifest: Start::prepare_new(&path, &made, &host.archive, step.now)?,
+            of: OfText::new("etcd", &made, step),
             wal_dir,
             target: target_of_copy,
         })
@@ -99,11 +96,10 @@ impl Act for RunAlone {
     async fn apply(
         &self,
         record: &RunAloneRecord,
-        _context: &StepContext<'_>,
-        events: &mut Events<'_>,
+        step: &mut StepContext<'_>,
     ) -> Result<Done, Failure> {
         // One that a run before this one left.
-        record.end(events).await?;
+        record.end(step.events).await?;
         let wal_dir = record.wal_dir.clone();
         let committed = tokio::task::spawn_blocking(move || commit_to_the_end(&wal_dir)).await;
         committed
@@ -111,19 +107,18 @@ impl Act for RunAlone {
             .map_err(|error| trouble_with_data(&error))?;
         let runtime = pods::runtime().await?;
         record.manifest.apply(&record.of.manifest()?)?;
-        pods::up(&record.of.pod()?, &runtime, Wanted::Serves, events).await?;
+        pods::up(&record.of.pod()?, &runtime, Wanted::Serves, step.events).await?;
         let revision = record.revision().await?;
-        record.end(events).await?;
+        record.end(step.events).await?;
         Ok(Done::RanAlone { revision })
     }
 
     async fn undo(
         &self,
         record: &RunAloneRecord,
-        _learner_removed: bool,
-        events: &mut Events<'_>,
+        undo: &mut Undoing<'_>,
     ) -> Result<Undone, Failure> {
-        record.end(events).await?;
+        record.end(undo.events).await?;
         Ok(Undone::default())
     }
 }

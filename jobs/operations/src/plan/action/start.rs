@@ -1,17 +1,15 @@
 //! A component started: its manifest in, perhaps changed, and it is up.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::act::{Act, ActRecord, OwnManifest, StepContext, Undone};
+use super::act::{Act, ActRecord, OwnManifest, StepContext, Undoing, Undone};
 use super::pods::{self, OfText};
 use super::stop::StopRecord;
 use super::{Action, Done, Readiness};
 use crate::failure::{Failure, FailureKind};
 use crate::manifest::{Edit, Kept, Manifest, ManifestFile, Start, Stop};
-use crate::work::Events;
 
 /// Brings back a component's manifest that was taken out, changed as asked, and waits for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,29 +44,26 @@ impl ActRecord for StartRecord {
     const NAME: &'static str = "start";
 }
 
-impl fmt::Display for StartComponent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "start {}", self.component)?;
-        if self.edits.is_empty() {
-            return Ok(());
-        }
-        let edits: Vec<String> = self.edits.iter().map(ToString::to_string).collect();
-        write!(f, " with {}", edits.join(", "))
-    }
-}
-
 impl Act for StartComponent {
     type Record = StartRecord;
 
-    async fn prepare(&self, context: &StepContext<'_>) -> Result<StartRecord, Failure> {
+    fn describe(&self) -> String {
+        if self.edits.is_empty() {
+            return format!("start {}", self.component);
+        }
+        let edits: Vec<String> = self.edits.iter().map(ToString::to_string).collect();
+        format!("start {} with {}", self.component, edits.join(", "))
+    }
+
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<StartRecord, Failure> {
         let (component, path) = (&self.component, self.manifest.as_deref());
         let own_file = path.filter(|path| Kept::of(path).is_none());
         let (before, out) = match own_file {
-            Some(path) if by_plan(component, context)?.is_none() => {
+            Some(path) if by_plan(component, step)?.is_none() => {
                 (ManifestFile::read(path)?.manifest, None)
             }
             _ => {
-                let out = taken_out(component, path, context)?;
+                let out = taken_out(component, path, step)?;
                 (ManifestFile::read(&out.kept_now())?.manifest, Some(out))
             }
         };
@@ -76,13 +71,13 @@ impl Act for StartComponent {
         for edit in &self.edits {
             after = after.edit(component, edit)?.manifest;
         }
-        let of = OfText::new(component, &after, context);
+        let of = OfText::new(component, &after, step);
         of.pod()?;
-        let (archive, now) = (&context.host.archive, context.now);
+        let (archive, now) = (&step.host.archive, step.now);
         Ok(StartRecord {
             manifest: match &out {
                 Some(out) => Start::prepare(out, &after, archive, now)?,
-                None => Start::prepare_new(&place_of(&after, context)?, &after, archive, now)?,
+                None => Start::prepare_new(&place_of(&after, step)?, &after, archive, now)?,
             },
             changed: before.bytes() != after.bytes(),
             of,
@@ -93,12 +88,17 @@ impl Act for StartComponent {
     async fn apply(
         &self,
         record: &StartRecord,
-        _context: &StepContext<'_>,
-        events: &mut Events<'_>,
+        step: &mut StepContext<'_>,
     ) -> Result<Done, Failure> {
         let runtime = pods::runtime().await?;
         record.manifest.apply(&record.of.manifest()?)?;
-        pods::up(&record.of.pod()?, &runtime, record.until.wanted(), events).await?;
+        pods::up(
+            &record.of.pod()?,
+            &runtime,
+            record.until.wanted(),
+            step.events,
+        )
+        .await?;
         Ok(Done::Started {
             changed: record.changed,
             manifest: record.manifest.manifest.clone(),
@@ -106,15 +106,10 @@ impl Act for StartComponent {
     }
 
     /// It is stopped again, and its manifest goes aside.
-    async fn undo(
-        &self,
-        record: &StartRecord,
-        _learner_removed: bool,
-        events: &mut Events<'_>,
-    ) -> Result<Undone, Failure> {
+    async fn undo(&self, record: &StartRecord, undo: &mut Undoing<'_>) -> Result<Undone, Failure> {
         let runtime = pods::runtime().await?;
         record.manifest.undo()?;
-        pods::stop(&record.of.pod()?, &runtime, events).await?;
+        pods::stop(&record.of.pod()?, &runtime, undo.events).await?;
         Ok(Undone::default())
     }
 

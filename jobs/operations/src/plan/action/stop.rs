@@ -1,12 +1,11 @@
 //! A component stopped: its manifest out, everything of it gone.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Done;
-use super::act::{Act, ActRecord, OwnManifest, StepContext, Undone};
+use super::act::{Act, ActRecord, OwnManifest, StepContext, Undoing, Undone};
 use super::end_containers::end_watchers;
 use super::pods::{self, OfText};
 use crate::control_plane::ControlPlane;
@@ -42,18 +41,16 @@ impl ActRecord for StopRecord {
     const NAME: &'static str = "stop";
 }
 
-impl fmt::Display for StopComponent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stop {}", self.component)
-    }
-}
-
 impl Act for StopComponent {
     type Record = StopRecord;
 
-    async fn prepare(&self, context: &StepContext<'_>) -> Result<StopRecord, Failure> {
+    fn describe(&self) -> String {
+        format!("stop {}", self.component)
+    }
+
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<StopRecord, Failure> {
         let component = &self.component;
-        let file = context.manifest_of(component).map_err(|failure| {
+        let file = step.manifest_of(component).map_err(|failure| {
             let start = CommandLine::new("kubectl etcd manifest start").operand(component);
             match failure.kind {
                 FailureKind::Missing => {
@@ -62,41 +59,35 @@ impl Act for StopComponent {
                 _ => failure,
             }
         })?;
-        let of = OfText::new(component, &file.manifest, context);
+        let of = OfText::new(component, &file.manifest, step);
         // What cannot be proved stopped is not begun with.
         let answered = of.pod()?.answers().await;
         Ok(StopRecord {
             answered,
             of,
-            manifest: Stop::prepare(&file, &context.host.archive, context.now)?,
+            manifest: Stop::prepare(&file, &step.host.archive, step.now)?,
         })
     }
 
     async fn apply(
         &self,
         record: &StopRecord,
-        _context: &StepContext<'_>,
-        events: &mut Events<'_>,
+        step: &mut StepContext<'_>,
     ) -> Result<Done, Failure> {
         let runtime = pods::runtime().await?;
         record.manifest.apply()?;
-        pods::stop(&record.of.pod()?, &runtime, events).await?;
+        pods::stop(&record.of.pod()?, &runtime, step.events).await?;
         Ok(Done::Plain)
     }
 
     /// It runs again with the same bytes, and answers if it did before.
-    async fn undo(
-        &self,
-        record: &StopRecord,
-        _learner_removed: bool,
-        events: &mut Events<'_>,
-    ) -> Result<Undone, Failure> {
+    async fn undo(&self, record: &StopRecord, undo: &mut Undoing<'_>) -> Result<Undone, Failure> {
         if record.manifest.never_left()? {
             // It failed before anything was done: there is nothing to bring back, and nobody to wait for.
             return Ok(Undone::default());
         }
         record.manifest.undo()?;
-        Ok(match record.await_back(events).await? {
+        Ok(match record.await_back(undo.events).await? {
             Ok(()) => Undone::default(),
             Err(failure) => Undone::but(format!(
                 "the manifest of {} is back, but {failure}",

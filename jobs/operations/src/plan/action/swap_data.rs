@@ -1,6 +1,5 @@
 //! Data moved aside, and other data in its place: renames on one file system, each done or not.
 
-use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -8,14 +7,13 @@ use etcd_datadir::disk::rename_new;
 use serde::{Deserialize, Serialize};
 
 use super::Done;
-use super::act::{Act, ActRecord, StepContext, Undone};
+use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::data::{Move, is_there, parts, refuse_in_use};
 use super::undo::Undo;
 use crate::disk::files::{exists, make_folder_like, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
 use crate::plan::places::{BEFORE, NEW};
 use crate::target::Target;
-use crate::work::Events;
 
 /// Moves the data aside, into a dated sibling folder, and what was restored in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,21 +39,19 @@ impl ActRecord for SwapRecord {
     const NAME: &'static str = "moves";
 }
 
-impl fmt::Display for SwapData {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.restored {
-            true => "move the data aside and the restored data in",
-            false => "move the data aside",
-        })
-    }
-}
-
 impl Act for SwapData {
     type Record = SwapRecord;
 
-    async fn prepare(&self, context: &StepContext<'_>) -> Result<SwapRecord, Failure> {
+    fn describe(&self) -> String {
+        match self.restored {
+            true => "move the data aside and the restored data in".to_owned(),
+            false => "move the data aside".to_owned(),
+        }
+    }
+
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<SwapRecord, Failure> {
         let mut moves = Vec::new();
-        for part in parts(&self.target, context)? {
+        for part in parts(&self.target, step)? {
             if part.path.symlink_metadata().is_ok() {
                 moves.push(Move {
                     to: part.places.before.join(part.name),
@@ -71,26 +67,20 @@ impl Act for SwapData {
         }
         Ok(SwapRecord {
             moves,
-            discard_new_data: context.undo != Undo::RevertUnlessMember,
+            discard_new_data: step.undo != Undo::RevertUnlessMember,
         })
     }
 
     async fn apply(
         &self,
         record: &SwapRecord,
-        _context: &StepContext<'_>,
-        _events: &mut Events<'_>,
+        _step: &mut StepContext<'_>,
     ) -> Result<Done, Failure> {
         record.apply()
     }
 
-    async fn undo(
-        &self,
-        record: &SwapRecord,
-        learner_removed: bool,
-        _events: &mut Events<'_>,
-    ) -> Result<Undone, Failure> {
-        record.undo(learner_removed)
+    async fn undo(&self, record: &SwapRecord, undo: &mut Undoing<'_>) -> Result<Undone, Failure> {
+        record.undo(undo.learner_removed)
     }
 
     fn missing_targets(&self, record: &SwapRecord) -> Result<Vec<PathBuf>, Failure> {
