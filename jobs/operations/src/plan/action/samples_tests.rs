@@ -79,3 +79,21 @@ fn every_action_reads_its_record_of_version_1_and_writes_it_the_same() {
     }
     assert_eq!(read, RULES.len(), "one of each");
 }
+
+#[test]
+fn what_cannot_be_undone_is_said() {
+    let said = |number: u32, was_done: bool| {
+        let plan = plan();
+        plan.step(number).unwrap().action.act().what_stays(was_done)
+    };
+    assert_eq!(
+        said(10, true),
+        "cp-2 stays a voting member: etcd makes no learner of a voter"
+    );
+    assert_eq!(
+        said(10, false),
+        "promote cp-2 once it is in sync was tried and failed: what cp-2 is now is shown by kubectl etcd members"
+    );
+    assert!(said(11, true).starts_with("the member cp-2 stays removed: etcd takes no removed"));
+    assert!(said(11, false).starts_with("remove the member cp-2 was tried and failed"));
+}
