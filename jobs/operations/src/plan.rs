@@ -20,9 +20,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use action::{
-    Action, AddLearner, AwaitComponent, CopyData, Done, EndContainers, PromoteLearner,
-    ReceiveSnapshot, RemoveCopy, RemoveMember, RestartKubelet, RestoreData, RunAlone, Source,
-    StartComponent, StopComponent, SwapData, Undone, Until,
+    Action, AddLearner, AwaitComponent, CopyData, Done, EndContainers, PromoteLearner, Readiness,
+    ReceiveSnapshot, RemoveCopy, RemoveMember, RestartKubelet, RestoreData, RestoreInput, RunAlone,
+    StartComponent, StopComponent, SwapData, Undone,
 };
 pub use folder::{Held, Plans};
 pub(crate) use journal::Journal;

@@ -13,7 +13,7 @@ use etcd_datadir::restore::{
 use serde::{Deserialize, Serialize};
 
 use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
-use super::{Done, Source, copy_data, data};
+use super::{Done, RestoreInput, copy_data, data};
 use crate::disk::files::{remove_folder, trouble};
 use crate::failure::{Failure, FailureKind};
 use crate::target::Target;
@@ -26,7 +26,7 @@ pub struct RestoreData {
     /// Whose it is.
     pub target: Target,
     /// What it is made from.
-    pub from: Source,
+    pub from: RestoreInput,
     /// All members of the new cluster, as `--initial-cluster` has them.
     pub members: String,
     /// The token of the new cluster.
@@ -75,8 +75,8 @@ impl Act for RestoreData {
         // One that a run before this one made says nothing of itself; it is made again, from the same snapshot.
         record.own().try_for_each(remove_folder)?;
         let (source, raw) = match self.from {
-            Source::Received => (step.snapshot.clone(), RawDatabase::Refuse),
-            Source::RanAlone | Source::Copied => (
+            RestoreInput::Received => (step.snapshot.clone(), RawDatabase::Refuse),
+            RestoreInput::RanAlone | RestoreInput::Copied => (
                 copy_data::database_of(&self.target, step)?,
                 RawDatabase::AcceptAfterCheck,
             ),
