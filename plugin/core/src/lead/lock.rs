@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use etcd_operations::plan::PlanKind;
-use etcd_operations::plan::make::Looked;
+use etcd_operations::plan::make::HostView;
 use tokio::time::timeout;
 
 use super::gather::apiservers_elsewhere;
@@ -57,7 +57,7 @@ pub async fn lock(
     notices: &NoticeSink,
     created: &Created,
     connection: &ConnectionOptions,
-    alone: &[Looked],
+    alone: &[HostView],
     what: &str,
 ) -> Result<Locked, Error> {
     let others = apiservers_elsewhere(alone).await;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use etcd_operations::control_plane::ControlPlane;
-use etcd_operations::plan::{Action, Direction, Stage, Step};
+use etcd_operations::plan::{Action, Direction, Stage, StartComponent, Step, StopComponent};
 use futures::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -36,8 +36,8 @@ fn starts_etcd(stage: &Stage, direction: Direction) -> bool {
         .steps
         .iter()
         .any(|step| match (direction, &step.action) {
-            (Direction::Do, Action::Start { component, .. })
-            | (Direction::Undo, Action::Stop { component }) => {
+            (Direction::Do, Action::Start(StartComponent { component, .. }))
+            | (Direction::Undo, Action::Stop(StopComponent { component })) => {
                 component == ControlPlane::Etcd.name()
             }
             _ => false,
@@ -67,7 +67,7 @@ async fn in_turn<S, T>(steps: &[S], ahead: Duration, perform: impl AsyncFn(&S) -
 mod tests {
     use std::sync::Mutex;
 
-    use etcd_operations::plan::Until;
+    use etcd_operations::plan::Readiness;
     use tokio::sync::Notify;
     use tokio::time::sleep;
 
@@ -89,19 +89,19 @@ mod tests {
     #[test]
     fn etcds_come_up_where_they_are_started_and_where_their_stop_is_taken_back() {
         let stop = |component: &str| {
-            stage(Action::Stop {
+            stage(Action::Stop(StopComponent {
                 component: component.into(),
-            })
+            }))
         };
         assert!(starts_etcd(&stop("etcd"), Direction::Undo));
         assert!(!starts_etcd(&stop("etcd"), Direction::Do));
         assert!(!starts_etcd(&stop("kube-apiserver"), Direction::Undo));
-        let start = stage(Action::Start {
+        let start = stage(Action::Start(StartComponent {
             component: "etcd".into(),
             manifest: None,
             edits: Vec::new(),
-            until: Until::Answers,
-        });
+            until: Readiness::Answers,
+        }));
         assert!(starts_etcd(&start, Direction::Do));
         assert!(!starts_etcd(&start, Direction::Undo));
     }

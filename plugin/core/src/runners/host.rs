@@ -9,10 +9,10 @@ use etcd_operations::host::{
 use etcd_operations::look::{Look, LookOptions, Since};
 use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
-use etcd_operations::plan::{Direction, HostRef, PlanId, Plans};
+use etcd_operations::plan::{HostRef, PlanId, Plans};
 use etcd_operations::report::Report;
-use etcd_operations::work::Events;
 use etcd_operations::wire::Progress;
+use etcd_operations::work::Events;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
@@ -312,13 +312,7 @@ fn ask(request: &HostRequest) -> Ask {
             number,
             direction,
         } => {
-            let way = match direction {
-                Direction::Do => "do",
-                Direction::Undo => "undo",
-            };
-            let folder = Plans::default()
-                .folder_of(plan)
-                .join(format!("step-{number}-{way}"));
+            let folder = Plans::default().step_folder(plan, *number, *direction);
             let attempt = Timestamp::now().as_second();
             ask.detached(Detached {
                 folder,

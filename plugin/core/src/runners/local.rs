@@ -4,12 +4,12 @@ use std::path::Path;
 
 use etcd_operations::failure::Failure;
 use etcd_operations::local::{Host, has_control_plane_files, host_at};
-use etcd_operations::look::ASIDE;
 use etcd_operations::manifest::Selection;
 use etcd_operations::operation::{Assignment, Operation};
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
 use etcd_operations::shell::CommandLine;
+use etcd_operations::state::ARCHIVE;
 use etcd_operations::wire::{self, Progress};
 
 use crate::discovery::{ApiView, Etcd, Node};
@@ -69,7 +69,7 @@ pub fn as_root() -> Result<(), Error> {
 /// Whether this may be a control-plane node, perhaps one whose static pods were stopped, and we may look at it.
 pub fn may_be_looked_at() -> bool {
     let root = Path::new("/");
-    let traces = [MANIFESTS, ASIDE].map(Path::new);
+    let traces = [MANIFESTS, ARCHIVE].map(Path::new);
     rustix::process::geteuid().is_root()
         && (traces.into_iter().any(Path::is_dir) || has_control_plane_files(root))
 }

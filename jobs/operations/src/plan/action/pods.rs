@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Here;
+use super::Readiness;
+use super::act::StepContext;
 use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::kubelet;
@@ -26,20 +27,20 @@ const UP: Duration = Duration::from_secs(600);
 /// A component of a host by its manifest's text, as a journal has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct OfText {
+pub(crate) struct OfText {
     /// The component.
-    pub component: String,
+    pub(crate) component: String,
     /// The node's name.
-    pub node: String,
+    pub(crate) node: String,
     /// The text of its manifest.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl OfText {
-    pub(super) fn new(component: &str, manifest: &Manifest, here: &Here<'_>) -> Self {
+    pub(super) fn new(component: &str, manifest: &Manifest, context: &StepContext<'_>) -> Self {
         Self {
             component: component.to_owned(),
-            node: here.node.to_owned(),
+            node: context.host.node.to_owned(),
             text: String::from_utf8_lossy(manifest.bytes()).into_owned(),
         }
     }
@@ -120,6 +121,15 @@ fn grace(pod: &StaticPod) -> Duration {
     match pod.component.as_str() {
         "kube-apiserver" => Duration::ZERO,
         _ => Duration::from_secs(2),
+    }
+}
+
+impl Readiness {
+    pub(super) fn wanted(self) -> Wanted {
+        match self {
+            Self::Answers => Wanted::Answers,
+            Self::Ready => Wanted::Serves,
+        }
     }
 }
 

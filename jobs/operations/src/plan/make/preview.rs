@@ -15,7 +15,7 @@ use crate::plan::{Plan, Stage};
 /// A plan and what it means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Prospect {
+pub struct PlanPreview {
     /// What would be done.
     pub plan: Plan,
     /// What was found, in the order of the hosts.
@@ -35,7 +35,7 @@ pub struct Prospect {
     pub refused: Option<Failure>,
 }
 
-impl Prospect {
+impl PlanPreview {
     /// Whether something that somebody has written will be gone, or may be.
     pub fn loses_data(&self) -> bool {
         self.losses.iter().any(Loss::is_data)

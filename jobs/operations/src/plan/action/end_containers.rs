@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::pods;
+use serde::{Deserialize, Serialize};
+
+use super::act::{Act, NoRecord, StepContext};
+use super::{Done, pods};
 use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::kubelet::manifests_folder;
@@ -18,9 +21,36 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long kubelet may take to start one anew: it waits longer each time one has ended shortly after its start.
 const AGAIN: Duration = Duration::from_secs(90);
 
+/// Ends the containers of components so that kubelet starts them anew: they then read everything again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndContainers {
+    /// The components.
+    pub components: Vec<String>,
+}
+
+impl Act for EndContainers {
+    type Record = NoRecord;
+
+    fn describe(&self) -> String {
+        format!("start {} anew", self.components.join(", "))
+    }
+
+    async fn prepare(&self, _step: &mut StepContext<'_>) -> Result<NoRecord, Failure> {
+        Ok(NoRecord {})
+    }
+
+    async fn apply(&self, _record: &NoRecord, step: &mut StepContext<'_>) -> Result<Done, Failure> {
+        let (folder, runtime) = (step.folder()?, pods::runtime().await?);
+        let (components, node) = (&self.components, &step.host.node);
+        end(&folder, components, node, &runtime).await?;
+        await_up(&folder, components, node, &runtime, step.events).await?;
+        Ok(Done::Plain)
+    }
+}
+
 /// Waits until kubelet has started the components anew. One that it does not start in time is no failure: what this is for
 /// is done.
-pub(super) async fn await_up(
+async fn await_up(
     folder: &Folder,
     components: &[String],
     node: &str,
@@ -40,7 +70,7 @@ pub(super) async fn await_up(
 }
 
 /// Ends the containers of components, where a manifest in the folder runs them.
-pub(super) async fn end(
+async fn end(
     folder: &Folder,
     components: &[impl AsRef<str>],
     node: &str,

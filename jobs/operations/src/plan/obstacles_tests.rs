@@ -1,48 +1,80 @@
-//! What a journal tells of the files of its plan.
+use std::path::Path;
 
-use std::path::{Path, PathBuf};
+use serde_json::json;
 
-use super::act::{OfText, Record, Started, Stopped, Undone};
-use super::action::{Done, Until};
-use super::journal::{Event, Journal};
-use crate::failure::{Failure, FailureKind};
-use crate::manifest::{Start, Stop, sha256};
+use super::super::action::{Action, Done, Readiness, StartComponent, StopComponent};
+use super::super::{Stages, Undone};
+use super::*;
+use crate::failure::FailureKind;
+use crate::manifest::sha256;
+use crate::plan::journal::Event;
+use crate::plan::tests::plan_of;
 
-fn of() -> OfText {
-    OfText {
-        component: "etcd".into(),
-        node: "cp-1".into(),
-        text: "kind: Pod\n".into(),
-    }
+/// Step 1 stops a component, step 2 starts it.
+fn plan() -> Plan {
+    let component = || "etcd".to_owned();
+    let mut stages = Stages::default();
+    stages
+        .stage(
+            "stop",
+            [(
+                "cp-1".to_owned(),
+                Action::Stop(StopComponent {
+                    component: component(),
+                }),
+            )],
+        )
+        .stage(
+            "start",
+            [(
+                "cp-1".to_owned(),
+                Action::Start(StartComponent {
+                    component: component(),
+                    manifest: None,
+                    edits: Vec::new(),
+                    until: Readiness::Ready,
+                }),
+            )],
+        );
+    plan_of(stages)
+}
+
+fn changed(journal: &Journal) -> Vec<PathBuf> {
+    changed_manifests(&plan(), journal).unwrap()
+}
+
+fn record(fields: serde_json::Value) -> Record {
+    serde_json::from_value(fields).unwrap()
 }
 
 /// A component that is stopped: its manifest has the bytes `before`.
 fn stop(manifest: &Path) -> Record {
-    Record::Stop(Stopped {
-        manifest: Stop {
-            manifest: manifest.to_owned(),
-            kept: manifest.with_file_name("aside"),
-            sha256: sha256(b"before"),
+    record(json!({
+        "record": "stop",
+        "manifest": {
+            "manifest": manifest,
+            "kept": manifest.with_file_name("aside"),
+            "sha256": sha256(b"before"),
         },
-        of: of(),
-        answered: true,
-    })
+        "of": {"component": "etcd", "node": "cp-1", "text": "kind: Pod\n"},
+        "answered": true,
+    }))
 }
 
 /// The same component, started with other bytes.
-fn start(manifest: &Path, like: Option<PathBuf>) -> Record {
-    Record::Start(Started {
-        manifest: Start {
-            manifest: manifest.to_owned(),
-            like,
-            kept: manifest.with_file_name("undone"),
-            after: sha256(b"after"),
-            also_out: Vec::new(),
+fn start(manifest: &Path, like: Option<&Path>) -> Record {
+    record(json!({
+        "record": "start",
+        "manifest": {
+            "manifest": manifest,
+            "like": like,
+            "kept": manifest.with_file_name("undone"),
+            "after": sha256(b"after"),
         },
-        of: of(),
-        changed: true,
-        until: Until::Ready,
-    })
+        "of": {"component": "etcd", "node": "cp-1", "text": "kind: Pod\n"},
+        "changed": true,
+        "until": "ready",
+    }))
 }
 
 /// A component stopped and started with other bytes, in the journal.
@@ -61,17 +93,17 @@ fn a_manifest_that_somebody_has_edited_since_is_told_before_an_undo_begins() {
     let mut journal = Journal::open(&dir.path().join("journal.jsonl")).unwrap();
     stopped_and_started(&mut journal, &manifest);
     let none: [PathBuf; 0] = [];
-    assert_eq!(journal.changed().unwrap(), none, "it is out");
+    assert_eq!(changed(&journal), none, "it is out");
     std::fs::write(&manifest, "after").unwrap();
-    assert_eq!(journal.changed().unwrap(), none, "as the plan left it");
+    assert_eq!(changed(&journal), none, "as the plan left it");
     std::fs::write(&manifest, "edited").unwrap();
-    assert_eq!(journal.changed().unwrap(), [manifest.as_path()]);
+    assert_eq!(changed(&journal), [manifest.as_path()]);
     // Its start was undone: now it is the stop that counts.
     let undone = Undone::default();
     journal.add(2, Event::Undone { undone }).unwrap();
-    assert_eq!(journal.changed().unwrap(), [manifest.as_path()]);
+    assert_eq!(changed(&journal), [manifest.as_path()]);
     std::fs::write(&manifest, "before").unwrap();
-    assert_eq!(journal.changed().unwrap(), none, "as it was before");
+    assert_eq!(changed(&journal), none, "as it was before");
 }
 
 /// A step that failed.
@@ -90,13 +122,13 @@ fn a_stop_that_moved_nothing_is_nothing_that_somebody_could_have_changed() {
     let none: [PathBuf; 0] = [];
     // Edited after it was prepared, and a link.
     std::fs::write(&manifest, "edited").unwrap();
-    assert_eq!(journal.changed().unwrap(), none);
+    assert_eq!(changed(&journal), none);
     std::fs::rename(&manifest, dir.path().join("real.yaml")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("real.yaml"), &manifest).unwrap();
-    assert_eq!(journal.changed().unwrap(), none);
+    assert_eq!(changed(&journal), none);
     // It was moved before it failed: what is there now is not what an undo brings back.
     std::fs::write(manifest.with_file_name("aside"), "before").unwrap();
-    assert_eq!(journal.changed().unwrap(), [manifest.as_path()]);
+    assert_eq!(changed(&journal), [manifest.as_path()]);
 }
 
 #[test]
@@ -110,13 +142,13 @@ fn a_manifest_that_somebody_brought_back_by_hand_is_what_an_undo_brings_back() {
     journal.add(1, event).unwrap();
     let done = Done::Plain;
     journal.add(1, Event::Done { done }).unwrap();
-    failed(&mut journal, 2, start(&manifest, Some(aside.clone())));
+    failed(&mut journal, 2, start(&manifest, Some(&aside)));
     std::fs::write(&aside, "before").unwrap();
     let none: [PathBuf; 0] = [];
     for own in ["before", "after"] {
         std::fs::write(&manifest, own).unwrap();
-        assert_eq!(journal.changed().unwrap(), none, "{own}");
+        assert_eq!(changed(&journal), none, "{own}");
     }
     std::fs::write(&manifest, "edited").unwrap();
-    assert_eq!(journal.changed().unwrap(), [manifest.as_path()]);
+    assert_eq!(changed(&journal), [manifest.as_path()]);
 }

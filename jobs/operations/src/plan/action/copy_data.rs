@@ -1,4 +1,4 @@
-//! A copy of the data, on which etcd may do what could not be taken back.
+//! A copy of the data, on which etcd may do what could not be undone.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -9,24 +9,64 @@ use std::sync::Arc;
 use rustix::fs::ioctl_ficlone;
 use serde::{Deserialize, Serialize};
 
-use super::super::action::Done;
-use super::{Here, Undone, data};
+use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
+use super::data::Move;
+use super::{Done, data};
 use crate::disk::files::{make_folder_like, remove_folder, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
 use crate::target::Target;
 use crate::work::{Events, Flow, work};
 
+/// Copies the data to a sibling folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyData {
+    /// Whose data.
+    pub target: Target,
+}
+
 /// The data directory that is copied and its copy, `member` and, where it is elsewhere, the WAL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CopyData {
+pub(crate) struct CopyRecord {
     /// What is copied, and to where.
-    pub copies: Vec<data::Move>,
+    copies: Vec<Move>,
+}
+
+impl ActRecord for CopyRecord {
+    const NAME: &'static str = "copy";
+}
+
+impl Act for CopyData {
+    type Record = CopyRecord;
+
+    fn describe(&self) -> String {
+        "copy the data".to_owned()
+    }
+
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<CopyRecord, Failure> {
+        CopyRecord::of(&self.target, step)
+    }
+
+    async fn apply(
+        &self,
+        record: &CopyRecord,
+        step: &mut StepContext<'_>,
+    ) -> Result<Done, Failure> {
+        record.make(step.events).await?;
+        Ok(Done::Plain)
+    }
+
+    async fn undo(&self, record: &CopyRecord, _undo: &mut Undoing<'_>) -> Result<Undone, Failure> {
+        record.remove()?;
+        Ok(Undone::default())
+    }
 }
 
 /// Where the plan's copy of a target's data is: its data directory and its WAL's.
-pub(super) fn places(target: &Target, here: &Here<'_>) -> Result<(PathBuf, PathBuf), Failure> {
-    let parts = data::parts(target, here)?;
+pub(super) fn places(
+    target: &Target,
+    context: &StepContext<'_>,
+) -> Result<(PathBuf, PathBuf), Failure> {
+    let parts = data::parts(target, context)?;
     let data_dir = parts
         .first()
         .map(|part| part.places.copy.clone())
@@ -39,33 +79,29 @@ pub(super) fn places(target: &Target, here: &Here<'_>) -> Result<(PathBuf, PathB
 }
 
 /// The database of the copy.
-pub(super) fn database_of(target: &Target, here: &Here<'_>) -> Result<PathBuf, Failure> {
-    Ok(places(target, here)?.0.join("member/snap/db"))
+pub(super) fn database_of(target: &Target, context: &StepContext<'_>) -> Result<PathBuf, Failure> {
+    Ok(places(target, context)?.0.join("member/snap/db"))
 }
 
-pub(super) fn prepare(target: &Target, here: &Here<'_>) -> Result<CopyData, Failure> {
-    let parts = data::parts(target, here)?.into_iter();
-    let copies = parts.map(|part| data::Move {
-        to: part.places.copy.join(part.name),
-        from: part.path,
-    });
-    Ok(CopyData {
-        copies: copies.collect(),
-    })
-}
+impl CopyRecord {
+    /// The plan's copy of a target's data.
+    pub(super) fn of(target: &Target, context: &StepContext<'_>) -> Result<Self, Failure> {
+        let parts = data::parts(target, context)?.into_iter();
+        let copies = parts.map(|part| Move {
+            to: part.places.copy.join(part.name),
+            from: part.path,
+        });
+        Ok(Self {
+            copies: copies.collect(),
+        })
+    }
 
-/// Removes the plan's copy of a target's data.
-pub(super) fn remove(target: &Target, here: &Here<'_>) -> Result<(), Failure> {
-    prepare(target, here)?.remove_own()
-}
-
-impl CopyData {
-    pub(super) async fn apply(&self, events: &mut Events<'_>) -> Result<Done, Failure> {
+    async fn make(&self, events: &mut Events<'_>) -> Result<(), Failure> {
         for one in &self.copies {
             data::refuse_in_use(&one.from)?;
         }
         // One that was begun, or that an etcd ran on already: it is this plan's own.
-        self.remove_own()?;
+        self.remove()?;
         let copies = self.copies.clone();
         let flow = Arc::new(Flow::new("copying"));
         work(flow, events, move |flow| {
@@ -78,22 +114,15 @@ impl CopyData {
                 copy_folder(&one.from, &one.to, flow, &mut done)?;
                 sync_folder_of(above)?;
             }
-            Ok(Done::Plain)
+            Ok(())
         })
         .await
     }
 
-    pub(super) fn undo(&self) -> Result<Undone, Failure> {
-        self.remove_own()?;
-        Ok(Undone::default())
-    }
-
-    fn remove_own(&self) -> Result<(), Failure> {
-        for copy in &self.copies {
-            let above = copy.to.parent().unwrap_or(&copy.to);
-            remove_folder(above)?;
-        }
-        Ok(())
+    pub(super) fn remove(&self) -> Result<(), Failure> {
+        let above = |copy: &Move| copy.to.parent().unwrap_or(&copy.to).to_owned();
+        let mut folders = self.copies.iter().map(above);
+        folders.try_for_each(|folder| remove_folder(&folder))
     }
 }
 
@@ -179,19 +208,19 @@ mod tests {
         let from = dir.path().join("etcd/member");
         std::fs::create_dir_all(from.join("snap")).unwrap();
         std::fs::write(from.join("snap/db"), vec![7; 3 << 20]).unwrap();
-        let record = CopyData {
-            copies: vec![data::Move {
+        let record = CopyRecord {
+            copies: vec![Move {
                 to: dir.path().join("etcd-x.copy/member"),
                 from: from.clone(),
             }],
         };
-        record.apply(&mut |_| ()).await.unwrap();
+        record.make(&mut |_| ()).await.unwrap();
         std::fs::write(dir.path().join("etcd-x.copy/member/snap/db"), "changed").unwrap();
-        record.apply(&mut |_| ()).await.unwrap();
+        record.make(&mut |_| ()).await.unwrap();
         let copied = std::fs::read(dir.path().join("etcd-x.copy/member/snap/db")).unwrap();
         assert_eq!(copied, std::fs::read(from.join("snap/db")).unwrap());
-        record.undo().unwrap();
-        record.undo().unwrap();
+        record.remove().unwrap();
+        record.remove().unwrap();
         assert!(!dir.path().join("etcd-x.copy").exists() && from.exists());
     }
 
@@ -201,13 +230,13 @@ mod tests {
         let from = dir.path().join("etcd/member");
         std::fs::create_dir_all(&from).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", from.join("db")).unwrap();
-        let record = CopyData {
-            copies: vec![data::Move {
+        let record = CopyRecord {
+            copies: vec![Move {
                 to: dir.path().join("etcd-x.copy/member"),
                 from,
             }],
         };
-        let failure = record.apply(&mut |_| ()).await.unwrap_err();
+        let failure = record.make(&mut |_| ()).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused);
     }
 }

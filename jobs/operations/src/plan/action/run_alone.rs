@@ -12,9 +12,9 @@ use etcd_datadir::wal::commit_to_the_end;
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::super::action::Done;
+use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::pods::{self, OfText};
-use super::{Here, Undone, copy};
+use super::{Done, copy_data};
 use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::target_from_pod;
@@ -26,49 +26,101 @@ use crate::work::{Events, trouble_with_data};
 /// The pod's name, and its manifest's.
 const NAME: &str = ALONE;
 
+/// Runs etcd on the copy for a moment, as a cluster of its own that listens on loopback only, so that everything in its log is
+/// in its database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunAlone {
+    /// Whose copy.
+    pub target: Target,
+    /// The text of its manifest, from which that of the etcd that runs alone is made.
+    pub manifest: String,
+}
+
 /// An etcd that runs alone for a moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Alone {
+pub(crate) struct RunAloneRecord {
     /// Its manifest's way in, and out again.
-    pub manifest: Start,
+    manifest: Start,
     /// Its manifest.
-    pub of: OfText,
+    of: OfText,
     /// Its WAL.
-    pub wal_dir: PathBuf,
+    wal_dir: PathBuf,
     /// Where it answers.
-    pub target: Target,
+    target: Target,
 }
 
-pub(super) fn prepare(target: &Target, manifest: &str, here: &Here<'_>) -> Result<Alone, Failure> {
-    let (data_dir, wal_dir) = copy::places(target, here)?;
-    let [client, peer] = free_ports()?;
-    let lonely = Lonely {
-        target,
-        data_dir: &data_dir,
-        wal_dir: target.wal_dir.as_ref().map(|_| wal_dir.as_path()),
-        client,
-        peer,
-    };
-    let text = lonely.manifest(&Manifest::parse(manifest.as_bytes())?)?;
-    let made = Manifest::parse(text.as_bytes())?;
-    let target_of_copy = target_from_pod(&made.facts(here.node))
-        .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
-    let copied = Target {
-        data_dir,
-        wal_dir: target_of_copy.wal_dir.as_ref().map(|_| wal_dir.clone()),
-        ..target_of_copy.clone()
-    };
-    if target_of_copy != copied {
-        return Err(on_the_data_itself(&target_of_copy));
+impl ActRecord for RunAloneRecord {
+    const NAME: &'static str = "alone";
+}
+
+impl Act for RunAlone {
+    type Record = RunAloneRecord;
+
+    fn describe(&self) -> String {
+        "run etcd alone on the copy, so that its log is in its database".to_owned()
     }
-    let path = here.pods.join(format!("{NAME}.yaml"));
-    Ok(Alone {
-        manifest: Start::prepare_new(&path, &made, here.aside, here.now)?,
-        of: OfText::new("etcd", &made, here),
-        wal_dir,
-        target: target_of_copy,
-    })
+
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<RunAloneRecord, Failure> {
+        let (target, host) = (&self.target, step.host);
+        let (data_dir, wal_dir) = copy_data::places(target, step)?;
+        let [client, peer] = free_ports()?;
+        let lonely = Lonely {
+            target,
+            data_dir: &data_dir,
+            wal_dir: target.wal_dir.as_ref().map(|_| wal_dir.as_path()),
+            client,
+            peer,
+        };
+        let text = lonely.manifest(&Manifest::parse(self.manifest.as_bytes())?)?;
+        let made = Manifest::parse(text.as_bytes())?;
+        let target_of_copy = target_from_pod(&made.facts(&host.node))
+            .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
+        let copied = Target {
+            data_dir,
+            wal_dir: target_of_copy.wal_dir.as_ref().map(|_| wal_dir.clone()),
+            ..target_of_copy.clone()
+        };
+        if target_of_copy != copied {
+            return Err(on_the_data_itself(&target_of_copy));
+        }
+        let path = host.pods.join(format!("{NAME}.yaml"));
+        Ok(RunAloneRecord {
+            manifest: Start::prepare_new(&path, &made, &host.archive, step.now)?,
+            of: OfText::new("etcd", &made, step),
+            wal_dir,
+            target: target_of_copy,
+        })
+    }
+
+    async fn apply(
+        &self,
+        record: &RunAloneRecord,
+        step: &mut StepContext<'_>,
+    ) -> Result<Done, Failure> {
+        // One that a run before this one left.
+        record.end(step.events).await?;
+        let wal_dir = record.wal_dir.clone();
+        let committed = tokio::task::spawn_blocking(move || commit_to_the_end(&wal_dir)).await;
+        committed
+            .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?
+            .map_err(|error| trouble_with_data(&error))?;
+        let runtime = pods::runtime().await?;
+        record.manifest.apply(&record.of.manifest()?)?;
+        pods::up(&record.of.pod()?, &runtime, Wanted::Serves, step.events).await?;
+        let revision = record.revision().await?;
+        record.end(step.events).await?;
+        Ok(Done::RanAlone { revision })
+    }
+
+    async fn undo(
+        &self,
+        record: &RunAloneRecord,
+        undo: &mut Undoing<'_>,
+    ) -> Result<Undone, Failure> {
+        record.end(undo.events).await?;
+        Ok(Undone::default())
+    }
 }
 
 /// It must never run on anything but the copy.
@@ -94,28 +146,7 @@ fn free_ports() -> Result<[u16; 2], Failure> {
     Ok([port(&one).map_err(none)?, port(&other).map_err(none)?])
 }
 
-impl Alone {
-    pub(super) async fn apply(&self, events: &mut Events<'_>) -> Result<Done, Failure> {
-        // One that a run before this one left.
-        self.end(events).await?;
-        let wal_dir = self.wal_dir.clone();
-        let committed = tokio::task::spawn_blocking(move || commit_to_the_end(&wal_dir)).await;
-        committed
-            .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?
-            .map_err(|error| trouble_with_data(&error))?;
-        let runtime = pods::runtime().await?;
-        self.manifest.apply(&self.of.manifest()?)?;
-        pods::up(&self.of.pod()?, &runtime, Wanted::Serves, events).await?;
-        let revision = self.revision().await?;
-        self.end(events).await?;
-        Ok(Done::RanAlone { revision })
-    }
-
-    pub(super) async fn undo(&self, events: &mut Events<'_>) -> Result<Undone, Failure> {
-        self.end(events).await?;
-        Ok(Undone::default())
-    }
-
+impl RunAloneRecord {
     /// Its revision once everything in its log is applied.
     async fn revision(&self) -> Result<u64, Failure> {
         let connector = Connector::load(&self.target)?;
@@ -169,7 +200,7 @@ impl Lonely<'_> {
             .and_then(|spec| spec.get_mut("containers"))
             .and_then(|all| all.get_mut(component.index))
             .and_then(Value::as_mapping_mut)
-            .ok_or_else(odd)?;
+            .ok_or_else(not_a_pod)?;
         for key in [
             "args",
             "livenessProbe",
@@ -185,7 +216,7 @@ impl Lonely<'_> {
         let spec = value
             .get_mut("spec")
             .and_then(Value::as_mapping_mut)
-            .ok_or_else(odd)?;
+            .ok_or_else(not_a_pod)?;
         spec.insert("containers".into(), vec![Value::Mapping(container)].into());
         spec.remove("initContainers");
         let volumes = spec.get_mut("volumes").and_then(Value::as_sequence_mut);
@@ -195,7 +226,7 @@ impl Lonely<'_> {
         let mut metadata = Mapping::new();
         metadata.insert("name".into(), NAME.into());
         metadata.insert("namespace".into(), like.pod().namespace.into());
-        let pod = value.as_mapping_mut().ok_or_else(odd)?;
+        let pod = value.as_mapping_mut().ok_or_else(not_a_pod)?;
         pod.insert("metadata".into(), Value::Mapping(metadata));
         pod.remove("status");
         serde_yaml::to_string(&value)
@@ -226,6 +257,6 @@ impl Lonely<'_> {
     }
 }
 
-fn odd() -> Failure {
+fn not_a_pod() -> Failure {
     Failure::new(FailureKind::Other, "etcd's manifest is no pod's")
 }

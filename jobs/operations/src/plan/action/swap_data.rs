@@ -1,112 +1,95 @@
 //! Data moved aside, and other data in its place: renames on one file system, each done or not.
 
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use etcd_datadir::disk::rename_new;
 use serde::{Deserialize, Serialize};
 
-use super::super::PlanKind;
-use super::super::action::Done;
-use super::super::places::{BEFORE, NEW, Places};
-use super::{Here, Undone};
+use super::Done;
+use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
+use super::data::{Move, is_there, parts, refuse_in_use};
+use super::undo::Undo;
 use crate::disk::files::{exists, make_folder_like, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::static_pod::is_locked;
+use crate::plan::places::{BEFORE, NEW};
 use crate::target::Target;
 
-/// One folder that gets another path.
+/// Moves the data aside, into a dated sibling folder, and what was restored in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Move {
-    /// Where it is.
-    pub from: PathBuf,
-    /// Where it goes.
-    pub to: PathBuf,
+pub struct SwapData {
+    /// Whose data.
+    pub target: Target,
+    /// Whether restored data takes its place; without it etcd begins with nothing.
+    pub restored: bool,
 }
 
 /// Folders that get other paths, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Moves {
+pub(crate) struct SwapRecord {
     /// The moves.
-    pub moves: Vec<Move>,
-    /// Whether all of the cluster that etcd joined with what it has made in their places since is taken back with them.
-    /// Else that is the data of a member on which others count, and stays, as long as it is a member.
-    pub with_cluster: bool,
+    moves: Vec<Move>,
+    /// true: undo may move away data that etcd wrote since, because undo removes the whole new cluster. false: other members
+    /// count on that data, so undo leaves it, as long as it is a member's.
+    #[serde(rename = "withCluster")]
+    discard_new_data: bool,
 }
 
-pub(super) fn prepare(target: &Target, restored: bool, here: &Here<'_>) -> Result<Moves, Failure> {
-    let mut moves = Vec::new();
-    for part in parts(target, here)? {
-        if part.path.symlink_metadata().is_ok() {
-            moves.push(Move {
-                to: part.places.before.join(part.name),
-                from: part.path.clone(),
-            });
-        }
-        if restored {
-            moves.push(Move {
-                from: part.places.new.join(part.name),
-                to: part.path,
-            });
+impl ActRecord for SwapRecord {
+    const NAME: &'static str = "moves";
+}
+
+impl Act for SwapData {
+    type Record = SwapRecord;
+
+    fn describe(&self) -> String {
+        match self.restored {
+            true => "move the data aside and the restored data in".to_owned(),
+            false => "move the data aside".to_owned(),
         }
     }
-    Ok(Moves {
-        moves,
-        with_cluster: here.kind != PlanKind::Replace,
-    })
-}
 
-/// Whose a target's data is, by user and group: that of the data there is, else of the directory for it.
-pub(super) fn owner(target: &Target) -> Result<(u32, u32), Failure> {
-    let (member, dir) = (target.data_dir.join("member"), &target.data_dir);
-    let found = member.metadata().or_else(|_| dir.metadata());
-    let found = found.map_err(|error| trouble("look at", dir, &error))?;
-    Ok((found.uid(), found.gid()))
-}
-
-/// A folder of etcd's data and where a plan puts it.
-pub(super) struct Part {
-    /// Where etcd has it.
-    pub(super) path: PathBuf,
-    /// Its name in the plan's folders.
-    pub(super) name: &'static str,
-    /// The plan's folders for it.
-    pub(super) places: Places,
-}
-
-/// `member`, and the WAL's folder when that is elsewhere.
-pub(super) fn parts(target: &Target, here: &Here<'_>) -> Result<Vec<Part>, Failure> {
-    let mut parts = vec![Part {
-        path: target.data_dir.join("member"),
-        name: "member",
-        places: Places::of(&target.data_dir, here.id)?,
-    }];
-    if let Some(wal_dir) = &target.wal_dir {
-        let parent = wal_dir.parent().unwrap_or(wal_dir);
-        let device = |path: &Path| path.metadata().map(|found| found.dev());
-        let device = |path: &Path| device(path).map_err(|error| trouble("look at", path, &error));
-        if is_there(wal_dir)? && device(wal_dir)? != device(parent)? {
-            let message = format!(
-                "the WAL's folder {} is a file system of its own and cannot be moved aside",
-                wal_dir.display()
-            );
-            return Err(Failure::new(FailureKind::Refused, message)
-                .hint("give etcd a --wal-dir below that file system's top, then begin again"));
+    async fn prepare(&self, step: &mut StepContext<'_>) -> Result<SwapRecord, Failure> {
+        let mut moves = Vec::new();
+        for part in parts(&self.target, step)? {
+            if part.path.symlink_metadata().is_ok() {
+                moves.push(Move {
+                    to: part.places.before.join(part.name),
+                    from: part.path.clone(),
+                });
+            }
+            if self.restored {
+                moves.push(Move {
+                    from: part.places.new.join(part.name),
+                    to: part.path,
+                });
+            }
         }
-        parts.push(Part {
-            path: wal_dir.clone(),
-            name: "wal",
-            places: Places::of(wal_dir, here.id)?,
-        });
+        Ok(SwapRecord {
+            moves,
+            discard_new_data: step.undo != Undo::RevertUnlessMember,
+        })
     }
-    Ok(parts)
+
+    async fn apply(
+        &self,
+        record: &SwapRecord,
+        _step: &mut StepContext<'_>,
+    ) -> Result<Done, Failure> {
+        record.apply()
+    }
+
+    async fn undo(&self, record: &SwapRecord, undo: &mut Undoing<'_>) -> Result<Undone, Failure> {
+        record.undo(undo.learner_removed)
+    }
+
+    fn missing_targets(&self, record: &SwapRecord) -> Result<Vec<PathBuf>, Failure> {
+        missing_targets(&record.moves)
+    }
 }
 
-impl Moves {
-    pub(super) fn apply(&self) -> Result<Done, Failure> {
+impl SwapRecord {
+    fn apply(&self) -> Result<Done, Failure> {
         self.refuse_in_use()?;
         for one in &self.moves[self.done()?..] {
             rename(&one.from, &one.to)?;
@@ -118,14 +101,14 @@ impl Moves {
         })
     }
 
-    /// `learner_is_gone`: whether the member that was added for this data has been removed again.
-    pub(super) fn undo(&self, learner_is_gone: bool) -> Result<Undone, Failure> {
+    /// `learner_removed`: whether the member that was added for this data has been removed again.
+    fn undo(&self, learner_removed: bool) -> Result<Undone, Failure> {
         self.refuse_in_use()?;
-        let stays = !self.with_cluster && !learner_is_gone;
+        let stays = !self.discard_new_data && !learner_removed;
         let done = self.done()?;
         // Nothing is taken out of its place when what belongs there is gone.
-        if let Some(gone) = gone(&self.moves[..done])?.first() {
-            return Err(missing(gone));
+        if let Some(target) = missing_targets(&self.moves[..done])?.first() {
+            return Err(missing(target));
         }
         let mut undone = Undone::default();
         for (at, one) in self.moves.iter().enumerate().rev() {
@@ -136,12 +119,6 @@ impl Moves {
             }
         }
         Ok(undone)
-    }
-
-    /// What all of the moves brought to its place, or put aside, and is there no more: it cannot be taken back. They have been
-    /// done, and not been begun to be taken back.
-    pub(crate) fn gone(&self) -> Result<Vec<PathBuf>, Failure> {
-        gone(&self.moves)
     }
 
     /// Somebody may have started etcd again since the plan stopped it.
@@ -182,15 +159,15 @@ fn bring_back_over(one: &Move, stays: bool, undone: &mut Undone) -> Result<(), F
     Ok(())
 }
 
-/// Where these moves brought something that is there no more.
-fn gone(moves: &[Move]) -> Result<Vec<PathBuf>, Failure> {
-    let mut gone = Vec::new();
+/// Targets of these moves that no longer exist.
+fn missing_targets(moves: &[Move]) -> Result<Vec<PathBuf>, Failure> {
+    let mut missing = Vec::new();
     for one in moves {
         if !is_there(&one.to)? {
-            gone.push(one.to.clone());
+            missing.push(one.to.clone());
         }
     }
-    Ok(gone)
+    Ok(missing)
 }
 
 /// Whether a move puts aside what was in use, into the plan's own folder.
@@ -199,32 +176,10 @@ fn is_aside(one: &Move) -> bool {
     ending.is_some_and(|ending| ending == BEFORE)
 }
 
-/// Refuses data that an etcd runs on.
-///
-/// # Errors
-/// [`FailureKind::Refused`] when somebody has the lock on the database in it.
-pub(super) fn refuse_in_use(member: &Path) -> Result<(), Failure> {
-    let database = member.join("snap/db");
-    if !is_locked(&database) {
-        return Ok(());
-    }
-    let message = format!("an etcd runs on {}", member.display());
-    Err(Failure::new(FailureKind::Refused, message)
-        .hint("somebody has started it again: kubectl etcd manifest stop etcd, then begin where this ended"))
-}
-
 fn missing(path: &Path) -> Failure {
     let message = format!("{} is not there", path.display());
     Failure::new(FailureKind::Missing, message)
         .hint("somebody else moved it; bring it back to its place")
-}
-
-fn is_there(path: &Path) -> Result<bool, Failure> {
-    match path.symlink_metadata() {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(trouble("look at", path, &error)),
-    }
 }
 
 /// Moves a folder. Never over something.
@@ -264,7 +219,7 @@ fn make_folder_of(to: &Path, from: &Path) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    fn folders() -> (tempfile::TempDir, Moves) {
+    fn folders() -> (tempfile::TempDir, SwapRecord) {
         let dir = tempfile::tempdir().unwrap();
         let at = |path: &str| dir.path().join(path);
         for (path, text) in [("etcd/member", "old"), ("etcd-x.new/member", "new")] {
@@ -281,12 +236,12 @@ mod tests {
                 to: at("etcd/member"),
             },
         ];
-        let with_cluster = true;
+        let discard_new_data = true;
         (
             dir,
-            Moves {
+            SwapRecord {
                 moves,
-                with_cluster,
+                discard_new_data,
             },
         )
     }
@@ -315,11 +270,11 @@ mod tests {
         }
     }
 
-    /// etcd has begun anew where data was put aside: a member that joined.
-    fn joined(with_cluster: bool) -> (tempfile::TempDir, Moves) {
+    /// etcd has begun anew where data was moved aside: a member that joined.
+    fn joined(discard_new_data: bool) -> (tempfile::TempDir, SwapRecord) {
         let (dir, mut moves) = folders();
         moves.moves.pop();
-        moves.with_cluster = with_cluster;
+        moves.discard_new_data = discard_new_data;
         moves.apply().unwrap();
         std::fs::remove_dir_all(dir.path().join("etcd-x.new")).unwrap();
         std::fs::create_dir_all(dir.path().join("etcd/member")).unwrap();
@@ -362,7 +317,7 @@ mod tests {
         moves.apply().unwrap();
         std::fs::remove_dir_all(dir.path().join("etcd-x.before")).unwrap();
         assert_eq!(
-            moves.gone().unwrap(),
+            missing_targets(&moves.moves).unwrap(),
             [dir.path().join("etcd-x.before/member")]
         );
         assert_eq!(moves.undo(false).unwrap_err().kind, FailureKind::Missing);
@@ -370,9 +325,9 @@ mod tests {
         // Also where etcd has made it anew, so that nothing tells that it was moved.
         let (dir, moves) = joined(true);
         let aside = dir.path().join("etcd-x.before/member");
-        assert_eq!(moves.gone().unwrap(), [] as [PathBuf; 0]);
+        assert_eq!(missing_targets(&moves.moves).unwrap(), [] as [PathBuf; 0]);
         std::fs::remove_dir_all(&aside).unwrap();
-        assert_eq!(moves.gone().unwrap(), [aside]);
+        assert_eq!(missing_targets(&moves.moves).unwrap(), [aside]);
     }
 
     #[test]
