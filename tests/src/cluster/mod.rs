@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod kubeadm;
 mod kubeconfig;
+mod leases;
 mod ready;
 mod seats;
 mod shared;
