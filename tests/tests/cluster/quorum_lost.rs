@@ -34,8 +34,8 @@ fn without_quorum_everything_one_member_knows_is_told_and_nobody_is_said_to_lack
             cluster.node(node)?.power_off()?;
         }
         recognised(me, m1, "while its apiserver hangs", &[&["status"], SAVE])?;
-        on_the_survivor(cluster, m1)?;
         doctor::told_without_quorum(m1)?;
+        on_the_survivor(cluster, m1)?;
 
         // Liveness would replace the apiserver after 100 s; the new one refuses everybody.
         m1.kill(Component::Apiserver)?;
