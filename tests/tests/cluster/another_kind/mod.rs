@@ -1,13 +1,7 @@
 //! The plugin on clusters of other kinds: one master, each etcd line, no space left, an etcd elsewhere.
+//!
+//! Tests run in the order of their names: these come first, so that none of the shared clusters has to go for them.
 
-#[path = "../shared/bundle.rs"]
-mod bundle;
 mod external;
 mod lines;
 mod no_space;
-mod rebuild;
-
-#[path = "../shared/mod.rs"]
-mod shared;
-
-use shared::{agrees_with_etcdutl, column};

@@ -9,8 +9,9 @@ use crate::column;
 
 #[test]
 fn without_space_status_alarms_and_defrag_work_through_exec_and_lead_out_of_it() -> Result<()> {
-    let cluster = Cluster::start(Spec::masters(3))?;
-    cluster.set_etcd_quota(48 << 20)?;
+    let small = |cluster: &Cluster| cluster.write_etcd_quota(48 << 20);
+    let cluster = Cluster::start_changed(Spec::masters(3), small)?;
+    cluster.wait_ready()?;
     cluster.wait_controllers(Duration::from_secs(60))?;
     let me = Workstation::of(&cluster)?;
     cluster.fill_etcd()?;

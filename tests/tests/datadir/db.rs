@@ -1,6 +1,6 @@
 //! Databases of real etcds, and some made by hand, are read as etcdutl and the servers themselves read them.
 
-#[path = "../../jobs/datadir/tests/support/mod.rs"]
+#[path = "../../../jobs/datadir/tests/support/mod.rs"]
 #[expect(
     dead_code,
     clippy::unwrap_used,

@@ -1,35 +1,18 @@
-//! Accidents of their own kind: a member that somebody removed, all data lost, a full disk.
+//! Accidents of their own kind: a member that somebody removed, all data lost.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
-use testbed::{Answer, Component, Node, Workstation, wait};
+use testbed::{Workstation, wait};
 
-use crate::command::on;
+use crate::command::{advised, on};
 use crate::objects::{all_written, converged, deploy, no_containers, write};
-use crate::proof::{aside, cluster_id, healthy, manifest, whole};
+use crate::proof::{healthy, whole};
 use crate::with;
-
-const SNAPSHOT: &str = "/var/tmp/accidents.db";
-
-/// With two files of WAL and a database it has some 150 MB; a restored one beside it finds room, and a filler too.
-const SMALL_DISK: u64 = 420 << 20;
 
 /// How long kubelet may take to start etcd once more.
 const AGAIN: Duration = Duration::from_secs(120);
-
-/// The command that `doctor` says to run on a node about a situation.
-fn advised(node: &Node, kind: &str) -> Result<String> {
-    let told = on(node, &["doctor", "-o", "json"])?;
-    let situations = told.json()?["situations"].clone();
-    let found = situations
-        .as_array()
-        .and_then(|all| all.iter().find(|one| one["kind"] == kind));
-    let command = found.with_context(|| told.to_string())?["next"]["command"].clone();
-    Ok(command.as_str().context("no command")?.to_owned())
-}
 
 #[test]
 fn a_member_that_was_removed_and_comes_back_is_told_and_replaced() {
@@ -121,86 +104,4 @@ fn bundle_in(me: &Workstation) -> Result<String> {
     let files = me.files()?;
     let bundle = files.iter().find(|name| name.contains(".tar"));
     Ok(bundle.with_context(|| format!("{files:?}"))?.clone())
-}
-
-#[test]
-fn on_a_full_disk_nothing_is_begun_and_the_data_stays_on_it_afterwards() {
-    with(1, |cluster| {
-        let m1 = cluster.node("m1")?;
-        // A disk of its own for etcd: what is put aside lies inside of it.
-        m1.power_off()?;
-        m1.limit_etcd_disk(Some(SMALL_DISK))?;
-        m1.power_on()?;
-        cluster.wait_ready()?;
-        write(cluster, m1, "saved", 20)?;
-        on(m1, &["snapshot", "save", SNAPSHOT, "--via", "local"])?.code(0)?;
-        write(cluster, m1, "since", 20)?;
-        let (id, before) = (cluster_id(cluster, m1)?, manifest(m1)?);
-
-        ensure!(m1.fill_etcd_disk()? > 0, "the disk was full already");
-        let restore = [
-            "restore",
-            SNAPSHOT,
-            "--yes",
-            "--accept-data-loss",
-            "-o",
-            "json",
-        ];
-        on(m1, &restore)?
-            .code(1)?
-            .says(&["/var/lib/etcd", "MiB are free"])?;
-        ensure!(manifest(m1)? == before, "the manifest is another one");
-        ensure!(
-            aside(m1)?.is_empty() && !m1.component(Component::Etcd).is_empty(),
-            "something was done"
-        );
-        cluster.write_until_refused()?;
-        wait::until_true("etcd has ended", AGAIN, || {
-            let log = m1.run([
-                "sh",
-                "-c",
-                "grep -qs 'no space left on device' /var/log/pods/kube-system_etcd-m1_*/etcd/*.log",
-            ]);
-            log.is_ok_and(|log| log.ok())
-        })?;
-        let command = advised(m1, "disk-full")?;
-        ensure!(
-            command.starts_with("du -xh") && command.contains("/var/lib/etcd"),
-            "{command}"
-        );
-
-        m1.free_etcd_disk()?;
-        cluster.wait_ready()?;
-        all_written(cluster, "since", 20)?;
-        let restored = on(m1, &restore)?.code(0)?;
-        ensure!(
-            cluster_id(cluster, m1)? != id,
-            "the cluster id is the old one"
-        );
-        whole(cluster)?;
-        all_written(cluster, "saved", 20)?;
-        all_written(cluster, "since", 0)?;
-        kept_inside(m1, &restored)?;
-        on(m1, &["plan", "undo", "--yes", "--accept-data-loss"])?.code(0)?;
-        ensure!(whole(cluster)? == id, "the cluster id is another one");
-        all_written(cluster, "since", 20)?;
-        m1.power_off()?;
-        m1.limit_etcd_disk(None)?;
-        m1.power_on()?;
-        cluster.wait_ready()
-    });
-}
-
-/// What was put aside is where the data was, and nowhere else.
-fn kept_inside(node: &Node, answer: &Answer) -> Result<()> {
-    let told: Value = answer.json()?;
-    let kept = told["kept"].as_array().context("nothing is kept")?;
-    ensure!(
-        kept.iter()
-            .filter_map(Value::as_str)
-            .any(|line| line.contains("/var/lib/etcd/restore-")),
-        "{answer}"
-    );
-    ensure!(aside(node)?.is_empty(), "beside the disk");
-    Ok(())
 }

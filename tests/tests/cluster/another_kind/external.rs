@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -21,14 +22,48 @@ impl Drop for Elsewhere {
 
 #[test]
 fn an_external_etcd_is_recognised_and_said_to_be_one() -> Result<()> {
-    let cluster = Cluster::start(Spec::masters(1))?;
+    let folder = tempfile::tempdir()?;
+    let (mut url, mut elsewhere) = (String::new(), None);
+    let cluster = Cluster::start_changed(Spec::masters(1), |cluster| {
+        (url, elsewhere) = moved(cluster, folder.path())?;
+        Ok(())
+    })?;
     let m1 = cluster.node("m1")?;
     let me = Workstation::of(&cluster)?;
-    m1.power_off()?;
+    let said = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    cluster
+        .wait_apiserver(m1, Duration::from_secs(90))
+        .with_context(said)?;
+    wait::until(
+        "the etcd pod gone from the API",
+        Duration::from_secs(90),
+        || {
+            let pod = cluster
+                .kubectl(["get", "pod", "etcd-m1", "-n", "kube-system"])
+                .map_err(|error| format!("{error:#}"))?;
+            if pod.stderr.contains("NotFound") {
+                Ok(())
+            } else {
+                Err(pod.to_string())
+            }
+        },
+    )?;
+    for command in [
+        ["status"].as_slice(),
+        &["health"],
+        &["snapshot", "save", "s.db"],
+    ] {
+        me.etcd(command)?.code(1)?.says(&["external etcd", &url])?;
+    }
+    ensure!(me.files()?.is_empty(), "{:?}", me.files()?);
+    drop(elsewhere);
+    Ok(())
+}
 
-    // The cluster's own etcd, data and all, moves to this machine.
-    let folder = tempfile::tempdir()?;
-    let data = folder.path().join("data");
+/// Moves the etcd of a cluster that is off, data and all, to a folder of this machine, where it runs from now on. Tells its URL.
+fn moved(cluster: &Cluster, folder: &Path) -> Result<(String, Option<Elsewhere>)> {
+    let m1 = cluster.node("m1")?;
+    let data = folder.join("data");
     process::run(
         "cp",
         [
@@ -40,8 +75,8 @@ fn an_external_etcd_is_recognised_and_said_to_be_one() -> Result<()> {
     let address = cluster.state().slot.gateway();
     let port = TcpListener::bind((address, 0))?.local_addr()?.port();
     let url = format!("http://{address}:{port}");
-    let log = fs::File::create(folder.path().join("log"))?;
-    let _elsewhere = Elsewhere(
+    let log = fs::File::create(folder.join("log"))?;
+    let elsewhere = Elsewhere(
         Command::new(parts::etcd_line(cluster.state().etcd)?.etcd)
             .args([
                 "--name=m1",
@@ -72,33 +107,5 @@ fn an_external_etcd_is_recognised_and_said_to_be_one() -> Result<()> {
     );
     fs::write(&apiserver, changed)?;
     fs::rename(m1.manifest(Component::Etcd), m1.path("/var/tmp/etcd.yaml"))?;
-
-    m1.power_on()?;
-    let said = || fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-    cluster
-        .wait_apiserver(m1, Duration::from_secs(90))
-        .with_context(said)?;
-    wait::until(
-        "the etcd pod gone from the API",
-        Duration::from_secs(90),
-        || {
-            let pod = cluster
-                .kubectl(["get", "pod", "etcd-m1", "-n", "kube-system"])
-                .map_err(|error| format!("{error:#}"))?;
-            if pod.stderr.contains("NotFound") {
-                Ok(())
-            } else {
-                Err(pod.to_string())
-            }
-        },
-    )?;
-    for command in [
-        ["status"].as_slice(),
-        &["health"],
-        &["snapshot", "save", "s.db"],
-    ] {
-        me.etcd(command)?.code(1)?.says(&["external etcd", &url])?;
-    }
-    ensure!(me.files()?.is_empty(), "{:?}", me.files()?);
-    Ok(())
+    Ok((url, Some(elsewhere)))
 }

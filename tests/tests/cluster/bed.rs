@@ -213,14 +213,11 @@ fn a_killed_component_is_another_process_afterwards() {
 
 #[test]
 fn quota_disk_and_damage_hit_etcd_as_they_say() -> Result<()> {
-    let cluster = Cluster::start(Spec::masters(1).side_by_side())?;
-    let m1 = cluster.node("m1")?;
-
     // The disk first: what fills it goes with it.
-    m1.power_off()?;
-    m1.limit_etcd_disk(Some(160 << 20))?;
-    m1.power_on()?;
+    let small = |cluster: &Cluster| cluster.node("m1")?.limit_etcd_disk(Some(160 << 20));
+    let cluster = Cluster::start_changed(Spec::masters(1).side_by_side(), small)?;
     cluster.wait_ready()?;
+    let m1 = cluster.node("m1")?;
     cluster.etcdctl(m1, ["put", "before", "full"])?.success()?;
     ensure!(m1.fill_etcd_disk()? > 0, "etcd's disk was full already");
     // 128 MB of WAL and the first 16 MB of the database are there already: those still take writes.

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use testbed::local::{self, Etcd, Place};
-use testbed::{Cluster, Spec, Workstation, parts};
+use testbed::{Cluster, Workstation, parts};
 
 use crate::bundle::unpacked;
+use crate::three;
 
 /// What is needed of each master, and what has to be the same afterwards.
 const FOLDERS: [&str; 2] = ["/etc/kubernetes/manifests", "/etc/kubernetes/pki"];
@@ -27,9 +28,11 @@ fn files(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>, below: &str) -> R
 }
 
 #[test]
-fn all_that_a_rebuild_needs_comes_out_of_the_bundle_alone() -> Result<()> {
-    let cluster = Cluster::start(Spec::masters(3))?;
-    let me = Workstation::of(&cluster)?;
+fn all_that_a_rebuild_needs_comes_out_of_the_bundle_alone() {
+    three(rebuilt);
+}
+
+fn rebuilt(cluster: &Cluster, me: &Workstation) -> Result<()> {
     cluster
         .kubectl(["create", "configmap", "precious", "--from-literal=a=b"])?
         .success()?;
@@ -52,11 +55,14 @@ fn all_that_a_rebuild_needs_comes_out_of_the_bundle_alone() -> Result<()> {
             )?;
         }
     }
-    let line = cluster.state().etcd;
-    // With all its disks.
-    cluster.remove()?;
+    cluster
+        .kubectl(["delete", "configmap", "precious"])?
+        .success()?;
 
+    // By somebody who has the bundle and nothing of the cluster.
     let bundle = me.folder().join("b.tar.zst");
+    let me = Workstation::with_kubeconfig(Path::new("/nowhere/kubeconfig"))?;
+    fs::copy(&bundle, me.folder().join("b.tar.zst"))?;
     me.etcd(["snapshot", "verify", "b.tar.zst"])?.code(0)?;
     let opened = unpacked(&bundle)?;
     let masters = opened.path().join("b/masters");
@@ -86,7 +92,7 @@ fn all_that_a_rebuild_needs_comes_out_of_the_bundle_alone() -> Result<()> {
     ];
     me.etcd([&restore[..], &["--initial-cluster", &peers]].concat())?
         .code(0)?;
-    let server = parts::etcd_line(line)?.etcd;
+    let server = parts::etcd_line(cluster.state().etcd)?.etcd;
     let mut etcd = Etcd::start(&server, &place, std::slice::from_ref(&place), &data, &[])?;
     etcd.wait_ready()?;
     let keys = etcd.keys()?;
