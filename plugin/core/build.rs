@@ -150,12 +150,8 @@ impl Build {
             &manifest,
             &["--package=etcd-job", "--bin=etcd-job"],
             profile,
-            // Those of images/rustflags.
-            &[
-                "-Ctarget-feature=+crt-static",
-                "-Cforce-unwind-tables=no",
-                "-Clink-arg=-Wl,--icf=all",
-            ],
+            // Those of images/rustflags. jobs/agent/build.rs adds what is for this program alone.
+            &["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--icf=all"],
         )?;
         Ok(self.target_dir.join(TARGET).join(profile).join("etcd-job"))
     }
