@@ -1,7 +1,6 @@
 //! Who takes part in a plan: this host, and the other control-plane nodes over ssh.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use etcd_operations::manifest::Selection;
 use etcd_operations::plan::make::HostView;
@@ -14,14 +13,12 @@ use super::Hosts;
 use crate::connection::ConnectionOptions;
 use crate::error::{Error, ErrorKind};
 use crate::host_name::HostName;
+use crate::limits;
 use crate::masters::reach::{ReachedHost, connect, here, reach};
 use crate::outcome::NoticeSink;
 use crate::runners::host::Host;
 use crate::runners::local;
 use crate::ssh::{Candidate, Destination, Origin, SshTargets, at_address};
-
-/// How long a port of a host that takes no part may take to answer.
-const PORT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The hosts that could be reached, and those that could not.
 pub struct Gathered {
@@ -199,7 +196,7 @@ fn elsewhere(hosts: &[HostView]) -> BTreeSet<Elsewhere> {
 
 /// Whether somebody listens there.
 async fn answers(host: &str, port: u16) -> bool {
-    let connected = timeout(PORT_LIMIT, TcpStream::connect((host, port))).await;
+    let connected = timeout(limits::PORT, TcpStream::connect((host, port))).await;
     matches!(connected, Ok(Ok(_)))
 }
 

@@ -13,9 +13,7 @@ use futures::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// So long one may be alone in starting, then the next one begins all the same: with a large database the question takes
-/// its time too, and it is read by all of them together then.
-const AHEAD: Duration = Duration::from_secs(5);
+use crate::limits;
 
 /// Does all steps of a stage, and gives back what came of them, in their order.
 pub(super) async fn all<T>(
@@ -24,7 +22,7 @@ pub(super) async fn all<T>(
     perform: impl AsyncFn(&Step) -> T,
 ) -> Vec<T> {
     let ahead = match starts_etcd(stage, direction) {
-        true => AHEAD,
+        true => limits::AHEAD,
         false => Duration::ZERO,
     };
     in_turn(&stage.steps, ahead, perform).await

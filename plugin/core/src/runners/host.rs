@@ -19,7 +19,6 @@ use jiff::Timestamp;
 use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 use crate::ssh::{SshError, SshHost};
-use crate::via::Via;
 
 /// A host that is reached.
 pub struct Host {
@@ -321,21 +320,4 @@ fn ask(request: &HostRequest) -> Ask {
         }
         _ => ask,
     }
-}
-
-/// The way to a host.
-pub fn via(host: Option<&Host>) -> Via {
-    match host.is_some_and(Host::is_here) {
-        true => Via::Local,
-        false => Via::Ssh,
-    }
-}
-
-/// Has a host do what a Job would do on its node: what only looks.
-pub(crate) async fn operate(
-    host: Option<&Host>,
-    operation: &Operation,
-) -> Result<Report, RunError> {
-    let lost = || RunError::new(RunErrorKind::Lost, "the host is not connected");
-    host.ok_or_else(lost)?.operate(operation).await
 }
