@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::action::Done;
 use super::Undone;
-use crate::client::{Connector, OWN_LIMIT};
+use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::membership::{self, CatchingUp};
 use crate::report::Member;
