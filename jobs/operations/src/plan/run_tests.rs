@@ -77,7 +77,7 @@ impl Script {
     /// Never goes on, so that whoever waits can drop it.
     async fn killed(&self, fault: Fault) {
         if self.is_due(fault) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -397,7 +397,9 @@ async fn the_apiserver_is_lost_in_the_middle() {
         ..Trial::default().on(3)
     };
     let ended = trial.run(lost).await;
-    assert!(ended.outcomes.iter().all(Outcome::is_without_apiserver));
+    let kind = |outcome: &Outcome| outcome.result.as_ref().err().map(|error| error.kind);
+    let lost = |outcome: &Outcome| kind(outcome) == Some(RunErrorKind::EtcdLost);
+    assert!(ended.outcomes.iter().all(lost));
     assert!(ended.told.is_empty());
     // While one node answers, the apiserver is not lost.
     let ended = Trial::default()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::client::{Connector, OWN_LIMIT};
+use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::failure::Failure;
 use crate::report::Member;
 use crate::target::Target;

@@ -15,7 +15,7 @@ use serde_yaml::{Mapping, Value};
 use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::pods::{self, OfText};
 use super::{Done, copy_data};
-use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::target_from_pod;
 use crate::manifest::{ALONE, Manifest, Start};

@@ -1,10 +1,14 @@
 //! What etcdctl prints, read into the same reports that the job gives. The JSON has had one shape from 3.4 to 3.7; ids
 //! are numbers in it.
 
-use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::ids::{ClusterId, MemberId};
-use etcd_operations::report::{Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList};
+use std::time::Duration;
+
 use serde::Deserialize;
+
+use crate::client::{Needs, meaning};
+use crate::failure::{Failure, FailureKind};
+use crate::ids::{ClusterId, MemberId};
+use crate::report::{Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -72,8 +76,6 @@ struct MemberLine {
 #[derive(Deserialize)]
 struct AlarmBody {
     #[serde(default)]
-    header: Header,
-    #[serde(default)]
     alarms: Vec<AlarmLine>,
 }
 
@@ -97,8 +99,9 @@ struct HealthLine {
 /// The accounts of the endpoints that answered, of `endpoint status -w json`. The quota is told from etcd 3.6 on.
 pub(super) fn endpoint_statuses(
     stdout: &str,
-    took_ms: u64,
+    took: Duration,
 ) -> Result<Vec<EndpointStatus>, Failure> {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let lines: Vec<EndpointStatusLine> = parse(stdout)?;
     Ok(lines
         .into_iter()
@@ -159,8 +162,7 @@ pub(super) fn members(stdout: &str, consistency: Consistency) -> Result<MemberLi
     })
 }
 
-/// The alarms, and the cluster's id where it is told (3.4 does not).
-pub(super) fn alarms(stdout: &str) -> Result<(Option<ClusterId>, Vec<Alarm>), Failure> {
+pub(super) fn alarms(stdout: &str) -> Result<Vec<Alarm>, Failure> {
     let body: AlarmBody = parse(stdout)?;
     let alarms = body.alarms.into_iter().map(|line| Alarm {
         member_id: MemberId(line.member_id),
@@ -170,12 +172,11 @@ pub(super) fn alarms(stdout: &str) -> Result<(Option<ClusterId>, Vec<Alarm>), Fa
             _ => AlarmKind::Unknown,
         },
     });
-    let cluster = (body.header.cluster_id != 0).then_some(ClusterId(body.header.cluster_id));
-    Ok((cluster, alarms.collect()))
+    Ok(alarms.collect())
 }
 
-/// How long the linearizable read of `endpoint health` took, in microseconds.
-pub(super) fn health(stdout: &str) -> Result<u64, Failure> {
+/// How long the linearizable read of `endpoint health` took.
+pub(super) fn health(stdout: &str) -> Result<Duration, Failure> {
     let lines: Vec<HealthLine> = parse(stdout)?;
     let line = lines
         .into_iter()
@@ -183,17 +184,14 @@ pub(super) fn health(stdout: &str) -> Result<u64, Failure> {
         .ok_or_else(|| not_understood("an empty list"))?;
     // With an alarm the read itself was answered; alarms are told apart from that.
     if !line.health && !line.error.starts_with("Active Alarm") {
-        return Err(Failure::new(
-            kind_of(&line.error, FailureKind::NoQuorum),
-            line.error,
-        ));
+        return Err(understood(line.error, Needs::Quorum));
     }
     let took: jiff::SignedDuration = line.took.parse().map_err(|_| not_understood(&line.took))?;
-    Ok(u64::try_from(took.as_micros()).unwrap_or_default())
+    Ok(took.try_into().unwrap_or_default())
 }
 
 /// What etcdctl complains of. Its log lines come before the last one, `Error: …`.
-pub(super) fn failure(stderr: &str, code: i32) -> Failure {
+pub(super) fn failure(stderr: &str, code: i32, needs: Needs) -> Failure {
     let mut lines = stderr
         .lines()
         .map(str::trim)
@@ -213,10 +211,21 @@ pub(super) fn failure(stderr: &str, code: i32) -> Failure {
             str::to_owned,
         ),
     };
-    Failure::new(kind_of(&message, FailureKind::Other), message)
+    understood(message, needs)
 }
 
-fn kind_of(message: &str, timeout: FailureKind) -> FailureKind {
+/// The failure of what etcdctl or etcd says: by etcdctl's own words first, else as the other backend takes etcd's.
+fn understood(message: String, needs: Needs) -> Failure {
+    let (meant, hint) = meaning(&message);
+    let kind = kind_of(&message, needs).unwrap_or(meant);
+    let failure = Failure::new(kind, message);
+    match hint.filter(|_| kind == meant) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn kind_of(message: &str, needs: Needs) -> Option<FailureKind> {
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if has(&[
         "connection refused",
@@ -224,22 +233,25 @@ fn kind_of(message: &str, timeout: FailureKind) -> FailureKind {
         "connection error",
         "no route to host",
     ]) {
-        FailureKind::Unreachable
+        Some(FailureKind::Unreachable)
     } else if has(&[
         "certificate",
         "handshake",
         "permission denied",
         "user name is empty",
     ]) {
-        FailureKind::Unauthorized
+        Some(FailureKind::Unauthorized)
     } else if has(&["database space exceeded"]) {
-        FailureKind::NoSpace
+        Some(FailureKind::NoSpace)
     } else if has(&["no leader", "request timed out"]) {
-        FailureKind::NoQuorum
+        Some(FailureKind::NoQuorum)
     } else if has(&["deadline exceeded"]) {
-        timeout
+        Some(match needs {
+            Needs::Itself => FailureKind::Unreachable,
+            Needs::Quorum => FailureKind::NoQuorum,
+        })
     } else {
-        FailureKind::Other
+        None
     }
 }
 
@@ -255,5 +267,5 @@ pub(super) fn not_understood(what: &str) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "etcdctl_tests.rs"]
+#[path = "output_tests.rs"]
 mod tests;
