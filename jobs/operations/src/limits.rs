@@ -6,10 +6,10 @@ use std::time::Duration;
 // What etcd is asked.
 
 /// A call that needs no quorum, connecting included: a member answers it from memory.
-pub(crate) const OWN_LIMIT: Duration = Duration::from_secs(2);
+pub const OWN_LIMIT: Duration = Duration::from_secs(2);
 
 /// A call that needs the quorum: etcd itself gives up after 5 s and more.
-pub(crate) const QUORUM_LIMIT: Duration = Duration::from_secs(5);
+pub const QUORUM_LIMIT: Duration = Duration::from_secs(5);
 
 /// The handshake that asks why a server closed the connection: it may take no more of an answer that has failed already.
 pub(crate) const PROBE_LIMIT: Duration = Duration::from_millis(700);

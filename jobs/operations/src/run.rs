@@ -1,11 +1,11 @@
 //! Doing what an assignment says: one entry for the job's program and for the plugin on a control-plane node.
 
 mod alarm;
+mod calls;
 mod defrag;
 mod hash;
 mod health;
 mod kept;
-mod members;
 mod scheduled;
 mod snapshot;
 mod source;
@@ -22,7 +22,9 @@ use crate::target::Target;
 use crate::wire;
 use crate::work::Events;
 
+pub use calls::run_calls;
 pub use scheduled::scheduled;
+pub use status::peers;
 
 /// Stops what holds the matching [`Cancel`]. Dropping it stops nothing.
 #[derive(Debug)]
@@ -99,26 +101,20 @@ async fn operate(
     match operation {
         // Evidence does not depend on certificates.
         Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
-        Operation::Members => members::members(target, &connector?).await,
-        Operation::MemberAdd {
-            name,
-            peer_urls,
-            learner,
-        } => members::add(target, &connector?, name.as_deref(), peer_urls, *learner).await,
-        Operation::MemberRemove { member } => members::remove(target, &connector?, *member).await,
-        Operation::MemberPromote { member, wait_ms } => {
-            members::promote(target, &connector?, *member, *wait_ms, events).await
-        }
-        Operation::MoveLeader { to } => members::move_leader(target, &connector?, *to).await,
-        Operation::Health { timeout_ms } => {
-            Ok(Box::pin(health::health(target, connector, *timeout_ms)).await)
-        }
+        Operation::Members
+        | Operation::MemberAdd { .. }
+        | Operation::MemberRemove { .. }
+        | Operation::MemberPromote { .. }
+        | Operation::MoveLeader { .. }
+        | Operation::AlarmList
+        | Operation::AlarmDisarm { .. }
+        | Operation::Defrag => Box::pin(run_calls(&connector?, target, operation, events)).await,
+        // That the certificates cannot be read is an answer as well.
+        Operation::Health { .. } => match connector {
+            Ok(connector) => Box::pin(run_calls(&connector, target, operation, events)).await,
+            Err(failure) => Ok(Report::Health(health::not_asked(failure))),
+        },
         Operation::HashKv { revision } => hash::hash_kv(target, &connector?, *revision).await,
-        Operation::AlarmList => alarm::list(target, &connector?).await,
-        Operation::AlarmDisarm { alarm, member } => {
-            alarm::disarm(target, &connector?, *alarm, *member).await
-        }
-        Operation::Defrag => defrag::defrag(target, &connector?, events).await,
         Operation::SnapshotSave {
             folder,
             name,

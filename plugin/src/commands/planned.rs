@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use etcd_operations::failure::Failure;
 use etcd_operations::plan::Plan;
-use etcd_operations::plan::make::{Looked, Prospect, TakingPart};
+use etcd_operations::plan::make::{HostView, PlanPreview, TakingPart};
 use etcd_operations::shell::CommandLine;
 
 use super::Context;
@@ -87,9 +87,9 @@ impl WhoArgs {
 }
 
 /// Refuses a manifest that was named and that nothing is started from: whoever names one wants it used.
-fn check_named(manifests: &[PathBuf], prospect: &Prospect) -> Result<(), Error> {
+pub(crate) fn check_named(manifests: &[PathBuf], preview: &PlanPreview) -> Result<(), Error> {
     let used = |path: &PathBuf| {
-        let mut all = prospect.brought_back.iter();
+        let mut all = preview.brought_back.iter();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         all.any(|one| one.manifest.named && one.manifest.path == path)
     };
@@ -106,25 +106,9 @@ fn check_named(manifests: &[PathBuf], prospect: &Prospect) -> Result<(), Error> 
 /// What was found on hosts, and what would be done there.
 pub(crate) struct Planned {
     /// What was found.
-    pub(crate) looked: Vec<Looked>,
+    pub(crate) looked: Vec<HostView>,
     /// What would be done.
-    pub(crate) prospect: Prospect,
-}
-
-impl Planned {
-    /// What was made of what was found on these hosts. Every manifest that was named has to be used.
-    ///
-    /// # Errors
-    /// Why there is no plan, or which manifest it does not use.
-    pub(crate) fn new(
-        looked: Vec<Looked>,
-        made: Result<Prospect, Failure>,
-        named: &[PathBuf],
-    ) -> Result<Self, Error> {
-        let prospect = made.map_err(|failure| no_plan(&failure))?;
-        check_named(named, &prospect)?;
-        Ok(Self { looked, prospect })
-    }
+    pub(crate) preview: PlanPreview,
 }
 
 /// What somebody has agreed to beforehand.
@@ -134,16 +118,6 @@ pub(crate) struct Accepted {
     pub(crate) data_loss: bool,
     /// That nothing can be written meanwhile.
     pub(crate) outage: bool,
-}
-
-impl Accepted {
-    /// Whether the loss of data is agreed to, and nothing else.
-    pub(crate) fn data_loss(data_loss: bool) -> Self {
-        Self {
-            data_loss,
-            outage: false,
-        }
-    }
 }
 
 /// No step of the plan wants anything brought.

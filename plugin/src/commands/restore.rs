@@ -15,7 +15,7 @@ use etcd_operations::look::{ClusterIdentity, ETCD_PREFIX, LookOptions};
 use etcd_operations::pack::unpack::{Found, Opened};
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::{
-    Compared, Looked, Restoring, SnapshotFacts, Taken, TakenBy, restore as plan, revisions,
+    Compared, HostView, Restoring, SnapshotFacts, Taken, TakenBy, restore as plan, revisions,
 };
 use etcd_operations::report::NO_OBJECTS;
 use etcd_operations::transfer::hex;
@@ -25,7 +25,7 @@ use tempfile::NamedTempFile;
 
 use super::Context;
 use super::making::Planning;
-use super::planned::{Accepted, PlanArgs, Planned, WhoArgs};
+use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, check_named, no_plan};
 use crate::files;
 use crate::input::{self, Input};
 use crate::ui::Ui;
@@ -128,14 +128,18 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
             alive_elsewhere: alive_elsewhere(&looked).await,
             taking_part: args.who.taking_part(),
         };
-        let made = plan(&looked, &what, now);
-        Planned::new(looked, made, &args.who.manifest)
+        let preview = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        check_named(&args.who.manifest, &preview)?;
+        Ok(Planned { looked, preview })
     };
     let planning = Planning {
         context,
         hosts: &hosts,
         this_node_only: args.who.this_node_only,
-        accepted: Accepted::data_loss(args.accept_data_loss),
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            ..Accepted::default()
+        },
         how: &args.plan,
         bring: &snapshot,
     };
@@ -259,7 +263,7 @@ fn of_youngest(seconds: i64) -> Option<Taken> {
 async fn identify(
     ui: &Ui,
     snapshot: &Snapshot,
-    hosts: &[Looked],
+    hosts: &[HostView],
 ) -> Result<ClusterIdentity, Error> {
     let mut apiservers = hosts.iter().filter_map(|host| host.look.apiserver.ok());
     let prefix = apiservers.find_map(|one| one.etcd_prefix.clone());
@@ -274,7 +278,11 @@ async fn identify(
 }
 
 /// Asks the hosts what their databases have beyond the snapshot, the one with the newest first, until one answers.
-async fn compare(hosts: &Hosts, looked: &[Looked], revision: u64) -> Result<Vec<Compared>, Error> {
+async fn compare(
+    hosts: &Hosts,
+    looked: &[HostView],
+    revision: u64,
+) -> Result<Vec<Compared>, Error> {
     let mut databases = Vec::new();
     for newest in revisions(looked) {
         let since = hosts.of(&newest.node)?.since(revision).await;

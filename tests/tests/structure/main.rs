@@ -1,8 +1,10 @@
-//! How the crates are built up: no modules import each other in a circle, and no function is too long to be read at once.
+//! How the crates are built up: no modules import each other in a circle, no function is too long to be read at once, and texts
+//! use the words of the field.
 
 mod circles;
 mod functions;
 mod sources;
+mod words;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
 //! What a member has up to a revision, as one number: reading only, to compare it with what another one has.
 
-use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::Failure;
 use crate::limits::HASH_LIMIT;
 use crate::report::Report;

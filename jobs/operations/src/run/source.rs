@@ -6,7 +6,7 @@ use std::path::Path;
 use etcd_datadir::datadir::{InspectOptions, inspect};
 use tokio::time::timeout;
 
-use crate::client::{Connector, Endpoint, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{Connector, Endpoint, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::limits::DATA_LIMIT;
 use crate::report::{AlarmKind, EndpointStatus, MemberList};

@@ -2,11 +2,13 @@
 
 use clap::Args;
 use etcd_operations::look::LookOptions;
-use etcd_operations::plan::make::{Looked, Replacing, replace as plan};
+use etcd_operations::plan::make::{HostView, Replacing, replace as plan};
 
 use crate::commands::Context;
 use crate::commands::making::Planning;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs};
+use crate::commands::planned::{
+    Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
+};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::lead::Hosts;
 use kubectl_etcd_core::lead::gather::{Gathered, gather, this_host};
@@ -106,7 +108,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         ..LookOptions::default()
     };
     let plan_of = async |now| {
-        let looked = Looked {
+        let looked = HostView {
             look: host.look(options.clone()).await?,
             host: host.host.clone(),
         };
@@ -116,14 +118,19 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
             // Where there is none the plan says so.
             manifest: host.manifest("etcd").await.ok(),
         };
-        let made = plan(&looked, &what, now);
-        Planned::new(vec![looked], made, &args.who.manifest)
+        let preview = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        check_named(&args.who.manifest, &preview)?;
+        let looked = vec![looked];
+        Ok(Planned { looked, preview })
     };
     let planning = Planning {
         context,
         hosts: &hosts,
         this_node_only: args.who.this_node_only,
-        accepted: Accepted::data_loss(args.accept_data_loss),
+        accepted: Accepted {
+            data_loss: args.accept_data_loss,
+            ..Accepted::default()
+        },
         how: &args.plan,
         bring: &Nothing,
     };

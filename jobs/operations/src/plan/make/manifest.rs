@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{BroughtBack, Looked, Loss, Prospect, plan};
+use super::{BroughtBack, HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
 use crate::look::LiveEtcd;
 use crate::manifest::Edit;
-use crate::plan::{Action, PlanKind, Stages, Until};
+use crate::plan::{Action, PlanKind, Readiness, Stages, StartComponent, StopComponent};
 use crate::shell::CommandLine;
 
 /// What is to become of a component.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Wanted {
+pub enum ManifestChange {
     /// It is stopped and stays so.
     Stopped,
     /// It is started with the manifest that was taken out.
@@ -28,23 +28,37 @@ pub enum Wanted {
 /// # Errors
 /// [`crate::failure::FailureKind::Refused`] when the host is not fit for it; the hint says what helps.
 pub fn manifest(
-    host: &Looked,
+    host: &HostView,
     component: &str,
-    wanted: &Wanted,
+    wanted: &ManifestChange,
     now: Timestamp,
-) -> Result<Prospect, Failure> {
+) -> Result<PlanPreview, Failure> {
     host.check_fit()?;
     let node = host.node();
     let is_etcd = component == ControlPlane::Etcd.name();
+    let step = |action: Action| [(node.to_owned(), action)];
+    let stop = |component: &str| {
+        step(Action::Stop(StopComponent {
+            component: component.to_owned(),
+        }))
+    };
     let of = |name: &str| ControlPlane::ALL.into_iter().find(|one| one.name() == name);
+    let start = |component: &str, edits: &[Edit], manifest: Option<PathBuf>| {
+        step(Action::Start(StartComponent {
+            component: component.to_owned(),
+            manifest,
+            edits: edits.to_vec(),
+            until: Readiness::Ready,
+        }))
+    };
     let mut stages = Stages::default();
     let mut brought_back = Vec::new();
     let title = match wanted {
-        Wanted::Stopped => {
-            stages.stage(format!("stop {component}"), stop(host, component));
+        ManifestChange::Stopped => {
+            stages.stage(format!("stop {component}"), stop(component));
             format!("stop {component} on {node}")
         }
-        Wanted::Started => {
+        ManifestChange::Started => {
             let manifest = match of(component) {
                 Some(known) => {
                     brought_back.extend(to_start(host, known)?);
@@ -52,26 +66,45 @@ pub fn manifest(
                 }
                 None => None,
             };
-            let start = start(host, component, &[], manifest);
-            stages.stage(format!("start {component}"), start);
+            stages.stage(
+                format!("start {component}"),
+                start(component, &[], manifest),
+            );
             format!("start {component} on {node}")
         }
-        Wanted::Changed(edits) => {
+        ManifestChange::Changed(edits) => {
             if let Some(known) = of(component) {
                 to_change(host, known)?;
             }
+            // An etcd whose own apiserver is gone ends at once and is started at once.
+            let apiserver = ControlPlane::Apiserver;
+            let with_apiserver = is_etcd && host.has(apiserver);
+            if with_apiserver {
+                stages.stage(format!("stop {apiserver}"), stop(apiserver.name()));
+            }
             let told: Vec<String> = edits.iter().map(ToString::to_string).collect();
             let told = told.join(", ");
-            change(&mut stages, host, component, edits, &told);
+            stages
+                .stage(format!("stop {component}"), stop(component))
+                .stage(
+                    format!("start {component} with {told}"),
+                    start(component, edits, None),
+                );
+            if with_apiserver {
+                stages.stage(
+                    format!("start {apiserver}"),
+                    start(apiserver.name(), &[], None),
+                );
+            }
             format!("{component} on {node}: {told}")
         }
     };
-    let takes_down = is_etcd && *wanted != Wanted::Started;
+    let takes_down = is_etcd && *wanted != ManifestChange::Started;
     let losses = match takes_down && !holds_without(host) {
         true => vec![Loss::Outage],
         false => Vec::new(),
     };
-    Ok(Prospect {
+    Ok(PlanPreview {
         origin: None,
         plan: plan(
             PlanKind::Manifest,
@@ -88,45 +121,8 @@ pub fn manifest(
     })
 }
 
-/// The component stops and starts with these edits, which are `told` in words.
-fn change(stages: &mut Stages, host: &Looked, component: &str, edits: &[Edit], told: &str) {
-    // An etcd whose own apiserver is gone ends at once and is started at once.
-    let apiserver = ControlPlane::Apiserver;
-    let with_apiserver = component == ControlPlane::Etcd.name() && host.has(apiserver);
-    if with_apiserver {
-        stages.stage(format!("stop {apiserver}"), stop(host, apiserver.name()));
-    }
-    stages.stage(format!("stop {component}"), stop(host, component));
-    let changed = start(host, component, edits, None);
-    stages.stage(format!("start {component} with {told}"), changed);
-    if with_apiserver {
-        let start = start(host, apiserver.name(), &[], None);
-        stages.stage(format!("start {apiserver}"), start);
-    }
-}
-
-fn stop(host: &Looked, component: &str) -> [(String, Action); 1] {
-    let component = component.to_owned();
-    [(host.node().to_owned(), Action::Stop { component })]
-}
-
-fn start(
-    host: &Looked,
-    component: &str,
-    edits: &[Edit],
-    manifest: Option<PathBuf>,
-) -> [(String, Action); 1] {
-    let action = Action::Start {
-        component: component.to_owned(),
-        manifest,
-        edits: edits.to_vec(),
-        until: Until::Ready,
-    };
-    [(host.node().to_owned(), action)]
-}
-
 /// What is brought back of a component that is to be started.
-fn to_start(host: &Looked, component: ControlPlane) -> Result<Option<BroughtBack>, Failure> {
+fn to_start(host: &HostView, component: ControlPlane) -> Result<Option<BroughtBack>, Failure> {
     let manifests = host.look.manifests.ok();
     if let Some(pod) = manifests.and_then(|found| found.of(component)) {
         let message = format!(
@@ -141,7 +137,7 @@ fn to_start(host: &Looked, component: ControlPlane) -> Result<Option<BroughtBack
 }
 
 /// Refuses a component that is not in the folder: it would have to be stopped first, with others stopped for it before.
-fn to_change(host: &Looked, component: ControlPlane) -> Result<(), Failure> {
+fn to_change(host: &HostView, component: ControlPlane) -> Result<(), Failure> {
     if host.has(component) {
         return Ok(());
     }
@@ -153,7 +149,7 @@ fn to_change(host: &Looked, component: ControlPlane) -> Result<(), Failure> {
 
 /// Whether the cluster keeps what quorum it has without this host's member. Where the member does not answer, or the quorum
 /// is lost already, there is nothing to lose.
-pub fn holds_without(host: &Looked) -> bool {
+pub fn holds_without(host: &HostView) -> bool {
     let Some(live) = host.look.live.ok() else {
         return true;
     };
@@ -181,7 +177,7 @@ pub fn holds_without(host: &Looked) -> bool {
 }
 
 /// Whether the quorum is lost: nobody knows a leader, and too few voters answer for an election to bring one.
-fn is_lost(host: &Looked, live: &LiveEtcd) -> bool {
+fn is_lost(host: &HostView, live: &LiveEtcd) -> bool {
     let Some(list) = live.members.ok() else {
         return false;
     };
