@@ -23,7 +23,8 @@ use crate::report::HashReport;
 use crate::target::{Target, host};
 
 pub use api::{CallError, EtcdApi, EtcdEndpoint};
-pub use causes::{chain, failure_of, meaning};
+pub(crate) use causes::meaning;
+pub use causes::{chain, failure_of};
 
 /// How long a call that needs no quorum may take, connecting included.
 pub const OWN_LIMIT: Duration = Duration::from_secs(2);
