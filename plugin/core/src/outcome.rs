@@ -23,13 +23,6 @@ pub struct Outcome {
     pub result: Result<Report, RunError>,
 }
 
-impl Outcome {
-    /// Whether there is no report because the apiserver was lost, itself or its etcd.
-    pub(crate) fn is_without_apiserver(&self) -> bool {
-        matches!(&self.result, Err(error) if error.kind.is_without_apiserver())
-    }
-}
-
 /// What sort of trouble kept an operation from being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RunErrorKind {

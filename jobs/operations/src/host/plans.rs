@@ -8,7 +8,9 @@ use super::HostAnswer;
 use crate::failure::{Failure, FailureKind};
 use crate::kubelet::manifests_folder;
 use crate::manifest::{Known, Selection};
-use crate::plan::{Direction, Plan, PlanId, Plans, StepState, perform};
+use crate::plan::{
+    Direction, Journal, Plan, PlanId, Plans, StepState, changed_manifests, missing_targets, perform,
+};
 use crate::work::Events;
 
 /// A plan as a host has it.
@@ -23,7 +25,7 @@ pub struct PlanOnHost {
     pub busy: bool,
     /// How far the steps of this host are that have begun.
     pub steps: Vec<StepOnHost>,
-    /// What it put aside there and is there no more: it cannot be taken back.
+    /// What it moved aside there and is there no more: it cannot be undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<PathBuf>,
     /// The manifests there that somebody else has written to since: an undo does not write over that.
@@ -77,12 +79,13 @@ pub(super) fn plans(wanted: Option<&PlanId>) -> Result<HostAnswer, Failure> {
     };
     let of = |id: &PlanId| {
         let unfinished = current.as_ref() == Some(id);
+        let (plan, journal) = (plans.read(id)?, plans.journal_of(id)?);
         Ok::<_, Failure>(PlanOnHost {
-            plan: plans.read(id)?,
             busy: unfinished && plans.hold(id).is_err(),
-            steps: steps_of(&plans, id)?,
-            gone: plans.journal_of(id)?.gone()?,
-            changed: plans.journal_of(id)?.changed()?,
+            steps: steps_of(&journal),
+            gone: missing_targets(&plan, &journal)?,
+            changed: changed_manifests(&plan, &journal)?,
+            plan,
             unfinished,
         })
     };
@@ -101,11 +104,11 @@ pub(super) fn plans(wanted: Option<&PlanId>) -> Result<HostAnswer, Failure> {
     })
 }
 
-fn steps_of(plans: &Plans, id: &PlanId) -> Result<Vec<StepOnHost>, Failure> {
-    let states = plans.journal_of(id)?.states().into_iter();
-    Ok(states
+fn steps_of(journal: &Journal) -> Vec<StepOnHost> {
+    let states = journal.states().into_iter();
+    states
         .map(|(number, state)| StepOnHost { number, state })
-        .collect())
+        .collect()
 }
 
 /// The text of a component's manifest: in the folder, else the newest that was stopped.

@@ -13,18 +13,21 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 use etcd_operations::run::run_calls;
 use etcd_operations::target::Target;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt, StreamExt};
 
-use crate::connection::Connection;
+use super::{Results, Runner, Task};
+use crate::connection::{Connection, is_ready_again};
 use crate::discovery::{ExecTarget, Node};
 use crate::outcome::{RunError, RunErrorKind};
+use crate::via::Via;
 use stream::{Ending, ExecStream};
 
 /// How long the apiserver may take to reach the node's kubelet and that to start the program.
 const START_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether this runner can do that operation at all.
-pub(crate) fn supports(operation: &Operation) -> bool {
+fn supports(operation: &Operation) -> bool {
     match operation {
         Operation::Status
         | Operation::Members
@@ -49,7 +52,7 @@ pub(crate) fn supports(operation: &Operation) -> bool {
 }
 
 /// Why it cannot, with the way that can.
-pub(crate) fn not_supported(operation: &Operation) -> RunError {
+fn not_supported(operation: &Operation) -> RunError {
     RunError::new(
         RunErrorKind::NotSupportedByRunner,
         format!(
@@ -58,6 +61,29 @@ pub(crate) fn not_supported(operation: &Operation) -> RunError {
         ),
     )
     .hint("leave --via away, or run it on a control-plane node as root with --via local")
+}
+
+/// etcdctl in the etcd pods of a cluster.
+pub(crate) struct Exec(pub(crate) Connection);
+
+impl Runner for Exec {
+    fn via(&self) -> Via {
+        Via::Exec
+    }
+
+    fn can_run(&self, task: &Task<'_>, _node: &Node) -> bool {
+        supports(task.operation)
+    }
+
+    fn run<'a>(&'a self, nodes: &'a [&'a Node], task: Task<'a>) -> Results<'a> {
+        let all = run_all(&self.0, nodes, task.operation, task.limit);
+        let all = async { futures::stream::iter(all.await).enumerate() };
+        all.flatten_stream().boxed()
+    }
+
+    fn is_back(&self) -> BoxFuture<'_, bool> {
+        is_ready_again(&self.0.control).boxed()
+    }
 }
 
 /// Runs etcdctl in one node's etcd pod.
@@ -69,7 +95,7 @@ struct PodExec<'a> {
 }
 
 /// Runs an operation on all nodes at once. The answers come in the nodes' order.
-pub(crate) async fn run_all(
+async fn run_all(
     connection: &Connection,
     nodes: &[&Node],
     operation: &Operation,
@@ -96,7 +122,7 @@ pub(crate) async fn run_all(
 ///
 /// # Errors
 /// Why there is no report.
-pub(crate) async fn run_one(
+async fn run_one(
     connection: &Connection,
     node: &Node,
     operation: &Operation,

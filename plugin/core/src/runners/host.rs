@@ -9,17 +9,16 @@ use etcd_operations::host::{
 use etcd_operations::look::{Look, LookOptions, Since};
 use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
-use etcd_operations::plan::{Direction, HostRef, PlanId, Plans};
+use etcd_operations::plan::{HostRef, PlanId, Plans};
 use etcd_operations::report::Report;
-use etcd_operations::work::Events;
 use etcd_operations::wire::Progress;
+use etcd_operations::work::Events;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 use crate::ssh::{SshError, SshHost};
-use crate::via::Via;
 
 /// A host that is reached.
 pub struct Host {
@@ -312,13 +311,7 @@ fn ask(request: &HostRequest) -> Ask {
             number,
             direction,
         } => {
-            let way = match direction {
-                Direction::Do => "do",
-                Direction::Undo => "undo",
-            };
-            let folder = Plans::default()
-                .folder_of(plan)
-                .join(format!("step-{number}-{way}"));
+            let folder = Plans::default().step_folder(plan, *number, *direction);
             let attempt = Timestamp::now().as_second();
             ask.detached(Detached {
                 folder,
@@ -327,21 +320,4 @@ fn ask(request: &HostRequest) -> Ask {
         }
         _ => ask,
     }
-}
-
-/// The way to a host.
-pub fn via(host: Option<&Host>) -> Via {
-    match host.is_some_and(Host::is_here) {
-        true => Via::Local,
-        false => Via::Ssh,
-    }
-}
-
-/// Has a host do what a Job would do on its node: what only looks.
-pub(crate) async fn operate(
-    host: Option<&Host>,
-    operation: &Operation,
-) -> Result<Report, RunError> {
-    let lost = || RunError::new(RunErrorKind::Lost, "the host is not connected");
-    host.ok_or_else(lost)?.operate(operation).await
 }
