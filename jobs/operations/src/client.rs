@@ -25,7 +25,8 @@ use crate::report::HashReport;
 use crate::target::{Target, host};
 
 pub use api::{CallError, EtcdApi, EtcdEndpoint};
-pub use causes::{chain, failure_of, meaning};
+pub(crate) use causes::meaning;
+pub use causes::{chain, failure_of};
 
 /// Makes connections to the endpoints of one cluster with the certificates of one node.
 #[derive(Debug, Clone)]

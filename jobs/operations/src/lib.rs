@@ -22,7 +22,7 @@ pub mod images;
 pub mod instance;
 pub mod kept;
 pub mod kubelet;
-pub mod limits;
+mod limits;
 pub mod local;
 pub mod look;
 pub mod manifest;

@@ -1,5 +1,5 @@
-//! How the crates are built up: no modules import each other in a circle, no function is too long to be read at once, and texts
-//! use the words of the field.
+//! How the crates are built up: no modules import each other in a circle, no function is too long to be read at once, and
+//! texts use the words of the field.
 
 mod circles;
 mod functions;

@@ -122,7 +122,7 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
 ];
 
 /// What sort of trouble a text of etcd's tells of, and what would help.
-pub fn meaning(said: &str) -> (FailureKind, Option<&'static str>) {
+pub(crate) fn meaning(said: &str) -> (FailureKind, Option<&'static str>) {
     MEANINGS
         .iter()
         .find(|(texts, ..)| texts.iter().any(|text| said.contains(text)))

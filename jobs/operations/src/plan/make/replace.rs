@@ -13,7 +13,7 @@ use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{LiveEtcd, PeerLook};
 use crate::manifest::{Edit, Manifest};
-use crate::plan::{Action, PlanKind, RemoveMember, Stages};
+use crate::plan::{Action, PlanKind, RemoveMember, Stage, Stages};
 use crate::report::{Member, MemberList};
 use crate::shell::CommandLine;
 use crate::target::Target;
@@ -72,7 +72,7 @@ fn stages(
     new: &NewMember,
     cluster: &Cluster<'_>,
     manifest: Option<&str>,
-) -> Result<Vec<crate::plan::Stage>, Failure> {
+) -> Result<Vec<Stage>, Failure> {
     let own = &host.etcd()?.target;
     let target = Target {
         client_urls: vec![cluster.url.clone()],
