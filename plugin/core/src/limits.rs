@@ -1,6 +1,6 @@
 //! Every time limit of this library, with its reason. The sums that have to hold between them are a test below.
 //!
-//! A limit is named by what has to happen within it. The limits of single calls of etcdctl stand with the exec runner.
+//! A limit is named by what has to happen within it.
 
 use std::time::Duration;
 
@@ -93,6 +93,18 @@ pub(crate) const LOG: Retries = Retries {
 const DEADLINE_AFTER: Duration = seconds(60);
 /// When leftovers of dead runs are looked for: after the Jobs of this run, which matter more.
 pub(crate) const SWEEP_AFTER: Duration = millis(250);
+
+// === etcdctl in an etcd pod ===
+
+/// The apiserver reaches the node's kubelet, and that starts the program.
+pub(crate) const EXEC_STARTS: Duration = seconds(5);
+/// Silence for so long means the stream is dead. The apiserver pings more often than that.
+pub(crate) const EXEC_IDLE: Duration = seconds(30);
+/// One etcdctl hears all members. A healthy cluster's are heard in a fraction of it; with one that is silent no more time is
+/// lost.
+pub(crate) const EXEC_TOGETHER: Duration = millis(800);
+/// The quorum's list of members, before the member's own view is asked for.
+pub(crate) const EXEC_QUORUM: Duration = seconds(3);
 
 // === Fetching a file ===
 
@@ -264,6 +276,14 @@ mod tests {
         assert!(FETCH.held > READER_STARTS);
         assert!(REFUSAL_DOUBTED < LOG.patience && REFUSAL_DOUBTED > READYZ);
         assert!(SSH.held > SSH_CONNECT && SSH.patience > SSH_CONNECT * 2);
+    }
+
+    #[test]
+    fn etcdctl_has_time_for_a_status_without_quorum() {
+        let status = of_operation(&Operation::Status, None);
+        assert!(EXEC_TOGETHER + EXEC_STARTS + EXEC_QUORUM < status);
+        assert!(status < EXEC_IDLE && EXEC_IDLE < FETCH.patience);
+        assert!(EXEC_TOGETHER < EXEC_QUORUM);
     }
 
     #[test]

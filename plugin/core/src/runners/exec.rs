@@ -19,12 +19,10 @@ use futures::{FutureExt, StreamExt};
 use super::{Results, Runner, Task};
 use crate::connection::{Connection, is_ready_again};
 use crate::discovery::{ExecTarget, Node};
+use crate::limits;
 use crate::outcome::{RunError, RunErrorKind};
 use crate::via::Via;
 use stream::{Ending, ExecStream};
-
-/// How long the apiserver may take to reach the node's kubelet and that to start the program.
-const START_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether this runner can do that operation at all.
 fn supports(operation: &Operation) -> bool {
@@ -189,7 +187,7 @@ impl RunEtcdctl for PodExec<'_> {
             false,
         );
         let node = self.node;
-        let mut stream = match tokio::time::timeout(START_LIMIT, open).await {
+        let mut stream = match tokio::time::timeout(limits::EXEC_STARTS, open).await {
             Ok(opened) => opened.map_err(|error| exec_error(node, &error))?,
             Err(_) => {
                 return Err(RunError::new(

@@ -16,14 +16,8 @@ use futures::future::join_all;
 use super::{PodExec, etcdctl};
 use crate::connection::Connection;
 use crate::discovery::Node;
+use crate::limits;
 use crate::outcome::RunError;
-
-/// How long one etcdctl may take to hear all members. A healthy cluster's are heard in a fraction of it; with one that
-/// is silent no more time is lost.
-const TOGETHER_LIMIT: Duration = Duration::from_millis(800);
-
-/// How long the quorum may take for the list of members, before the member's own view is asked for.
-const QUORUM_LIMIT: Duration = Duration::from_secs(3);
 
 /// One call asks all members for their accounts, and each that it did not hear is asked on its own node. The list of
 /// members and the alarms, which are the same everywhere, come from the first node that tells them. Members on none of
@@ -136,8 +130,8 @@ async fn told_by_one(connection: &Connection, nodes: &[&Node]) -> Vec<Option<End
     let targets: Vec<_> = nodes.iter().map(|node| node.target()).collect();
     let urls = targets.iter().flatten();
     let urls: Vec<_> = urls.filter_map(|t| t.url_beyond_the_node()).collect();
-    let heard = etcdctl.statuses(&urls, TOGETHER_LIMIT);
-    match tokio::time::timeout(TOGETHER_LIMIT, heard).await {
+    let heard = etcdctl.statuses(&urls, limits::EXEC_TOGETHER);
+    match tokio::time::timeout(limits::EXEC_TOGETHER, heard).await {
         Ok(Ok(heard)) => {
             let account = |target: &Option<&Target>| its_own(target.as_ref()?, &heard);
             targets.iter().map(account).collect()
@@ -243,11 +237,11 @@ enum Asked {
 
 /// The list of members and the alarms.
 async fn lists(endpoint: &EtcdctlEndpoint<PodExec<'_>>) -> Asked {
-    let failure: Failure = match endpoint.try_agreed_members(QUORUM_LIMIT).await {
+    let failure: Failure = match endpoint.try_agreed_members(limits::EXEC_QUORUM).await {
         Ok(members) => {
             let alarms = match endpoint.lists_by_quorum() {
                 true => None,
-                false => Some(endpoint.alarms(QUORUM_LIMIT).await.into()),
+                false => Some(endpoint.alarms(limits::EXEC_QUORUM).await.into()),
             };
             return Asked::Told(Lists { members, alarms });
         }

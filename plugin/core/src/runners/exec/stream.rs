@@ -11,8 +11,7 @@ use kube::api::AttachParams;
 use kube::core::{Request, Status};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-/// Silence for so long means the stream is dead. The apiserver pings more often than that.
-pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(30);
+use crate::limits;
 
 /// The channels of the protocol: the first byte of each message.
 const STDIN: u8 = 0;
@@ -95,7 +94,7 @@ impl ExecStream {
         Ok(Self {
             incoming: Box::pin(incoming),
             outgoing: Box::pin(outgoing),
-            idle_limit: IDLE_LIMIT,
+            idle_limit: limits::EXEC_IDLE,
         })
     }
 
