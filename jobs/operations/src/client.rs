@@ -22,7 +22,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::report::HashReport;
 use crate::target::{Target, host};
 
-pub use api::{CallError, EtcdApi, EtcdEndpoint};
+pub use api::{CallError, EtcdApi, EtcdEndpoint, MemberChange};
 pub(crate) use causes::meaning;
 pub use causes::{chain, failure_of};
 
