@@ -18,6 +18,7 @@ use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::operation::{Assignment, Operation};
 use crate::report::Report;
+use crate::target::Target;
 use crate::wire;
 use crate::work::Events;
 
@@ -83,67 +84,70 @@ pub async fn run(
     if cancel.is_cancelled() {
         return Err(interrupted(assignment.operation.name()));
     }
-    let (target, operation) = (&assignment.target, &assignment.operation);
-    let connector = Connector::load(target);
     // On the heap: the largest operation's state would be in the future of whoever calls this.
-    let work = Box::pin(async {
-        match operation {
-            // Evidence does not depend on certificates.
-            Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
-            Operation::Members
-            | Operation::MemberAdd { .. }
-            | Operation::MemberRemove { .. }
-            | Operation::MemberPromote { .. }
-            | Operation::MoveLeader { .. }
-            | Operation::AlarmList
-            | Operation::AlarmDisarm { .. }
-            | Operation::Defrag => {
-                Box::pin(run_calls(&connector?, target, operation, events)).await
-            }
-            // That the certificates cannot be read is an answer as well.
-            Operation::Health { .. } => match connector {
-                Ok(connector) => Box::pin(run_calls(&connector, target, operation, events)).await,
-                Err(failure) => Ok(Report::Health(health::not_asked(failure))),
-            },
-            Operation::HashKv { revision } => hash::hash_kv(target, &connector?, *revision).await,
-            Operation::SnapshotSave {
-                folder,
-                name,
-                packing,
-                numbered,
-                hold_seconds,
-            } => {
-                let save = snapshot::Save {
-                    folder,
-                    name,
-                    packing,
-                    numbered: *numbered,
-                    // A file that is fetched is described where it arrives.
-                    describe: *hold_seconds == 0,
-                };
-                snapshot::save(target, &connector?, &save, events).await
-            }
-            Operation::NodeFiles {
-                folder,
-                name,
-                parts,
-                ..
-            } => snapshot::node_files(target, folder, name, parts, events).await,
-            Operation::SnapshotList { folder } => kept::list(folder),
-            Operation::SnapshotVerify { folder, name } => kept::verify(folder, name, events).await,
-            Operation::SnapshotSend { folder, name, .. } => kept::send(folder, name),
-            Operation::SnapshotDelete { folder, names } => kept::delete(folder, names),
-            Operation::SnapshotPrune {
-                folder,
-                rules,
-                remove,
-            } => kept::prune(folder, rules, remove),
-            Operation::Usage { top } => usage::usage(target, &connector?, *top, events).await,
-        }
-    });
+    let work = Box::pin(operate(&assignment.operation, &assignment.target, events));
     tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(interrupted(assignment.operation.name())),
+    }
+}
+
+async fn operate(
+    operation: &Operation,
+    target: &Target,
+    events: &mut Events<'_>,
+) -> Result<Report, Failure> {
+    let connector = Connector::load(target);
+    match operation {
+        // Evidence does not depend on certificates.
+        Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
+        Operation::Members
+        | Operation::MemberAdd { .. }
+        | Operation::MemberRemove { .. }
+        | Operation::MemberPromote { .. }
+        | Operation::MoveLeader { .. }
+        | Operation::AlarmList
+        | Operation::AlarmDisarm { .. }
+        | Operation::Defrag => Box::pin(run_calls(&connector?, target, operation, events)).await,
+        // That the certificates cannot be read is an answer as well.
+        Operation::Health { .. } => match connector {
+            Ok(connector) => Box::pin(run_calls(&connector, target, operation, events)).await,
+            Err(failure) => Ok(Report::Health(health::not_asked(failure))),
+        },
+        Operation::HashKv { revision } => hash::hash_kv(target, &connector?, *revision).await,
+        Operation::SnapshotSave {
+            folder,
+            name,
+            packing,
+            numbered,
+            hold_seconds,
+        } => {
+            let save = snapshot::Save {
+                folder,
+                name,
+                packing,
+                numbered: *numbered,
+                // A file that is fetched is described where it arrives.
+                describe: *hold_seconds == 0,
+            };
+            snapshot::save(target, &connector?, &save, events).await
+        }
+        Operation::NodeFiles {
+            folder,
+            name,
+            parts,
+            ..
+        } => snapshot::node_files(target, folder, name, parts, events).await,
+        Operation::SnapshotList { folder } => kept::list(folder),
+        Operation::SnapshotVerify { folder, name } => kept::verify(folder, name, events).await,
+        Operation::SnapshotSend { folder, name, .. } => kept::send(folder, name),
+        Operation::SnapshotDelete { folder, names } => kept::delete(folder, names),
+        Operation::SnapshotPrune {
+            folder,
+            rules,
+            remove,
+        } => kept::prune(folder, rules, remove),
+        Operation::Usage { top } => usage::usage(target, &connector?, *top, events).await,
     }
 }
 
