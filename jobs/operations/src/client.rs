@@ -24,7 +24,7 @@ pub use crate::limits::{OWN_LIMIT, QUORUM_LIMIT};
 use crate::report::HashReport;
 use crate::target::{Target, host};
 
-pub use api::{CallError, EtcdApi, EtcdEndpoint};
+pub use api::{CallError, EtcdApi, EtcdEndpoint, MemberChange};
 pub(crate) use causes::meaning;
 pub use causes::{chain, failure_of};
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use etcd_datadir::ids::PeerUrl;
 use tokio::time::sleep;
 
-use crate::client::{CallError, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{CallError, EtcdApi, EtcdEndpoint, MemberChange, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{EndpointStatus, LeaderReport, Member, MemberList, MembershipReport};
@@ -71,23 +71,19 @@ pub async fn add<A: EtcdApi>(
         let id = there.id;
         return Ok(report(&own, id, false, before.members));
     }
-    let add = || endpoint.add_member(&urls, new.learner, CHANGE_LIMIT);
-    let (members, error) = match when_connected(add, A::PAUSE).await {
-        Ok(members) => {
-            let unlisted = Failure::new(FailureKind::Other, "etcd's answer lists no new member");
-            (members, unlisted.into())
-        }
-        Err(error) => match agreed_members(&endpoint, &own).await {
-            Ok(after) => (after.members, maybe_done(error)),
-            Err(_) => return Err(maybe_done(error)),
-        },
+    let add = MemberChange::Add {
+        peer_urls: &urls,
+        learner: new.learner,
     };
+    let (members, error) = change::<A>(&endpoint, &own, add).await?;
     match added_before(&members, new) {
         Ok(Some(there)) => {
             let id = there.id;
             Ok(report(&own, id, true, members))
         }
-        Ok(None) | Err(_) => Err(error),
+        Ok(None) | Err(_) => Err(error.unwrap_or_else(|| {
+            Failure::new(FailureKind::Other, "etcd's answer lists no new member").into()
+        })),
     }
 }
 
@@ -111,15 +107,11 @@ pub async fn remove<A: EtcdApi>(
     if !before.members.iter().any(|listed| listed.id == member) {
         return Ok(report(&own, member, false, before.members));
     }
-    let remove = || endpoint.remove_member(member, CHANGE_LIMIT);
-    match when_connected(remove, A::PAUSE).await {
-        Ok(members) => Ok(report(&own, member, true, members)),
-        Err(error) => match agreed_members(&endpoint, &own).await {
-            Ok(after) if !after.members.iter().any(|listed| listed.id == member) => {
-                Ok(report(&own, member, true, after.members))
-            }
-            _ => Err(maybe_done(error)),
-        },
+    let remove = MemberChange::Remove(member);
+    let (members, error) = change::<A>(&endpoint, &own, remove).await?;
+    match error.filter(|_| members.iter().any(|listed| listed.id == member)) {
+        Some(error) => Err(error),
+        None => Ok(report(&own, member, true, members)),
     }
 }
 
@@ -198,26 +190,33 @@ fn no_leader(own: &EndpointStatus) -> Failure {
     Failure::new(FailureKind::NoQuorum, message).hint("kubectl etcd status")
 }
 
-/// Does it as soon as etcd does not say any more that a voting member is not connected.
-async fn when_connected<T, E, F>(change: impl Fn() -> F, pause: Duration) -> Result<T, E>
-where
-    E: CallError,
-    F: Future<Output = Result<T, E>>,
-{
+/// Makes a change as soon as etcd does not say any more that a voting member is not connected. Gives the members then;
+/// after an error they are the quorum's list, which tells whether it was done all the same.
+async fn change<A: EtcdApi>(
+    endpoint: &A::Endpoint,
+    own: &EndpointStatus,
+    change: MemberChange<'_>,
+) -> Result<(Vec<Member>, Option<A::Error>), A::Error> {
     let begun = Instant::now();
     loop {
-        match change().await {
-            Err(error) if error.message().contains("unhealthy cluster") => {
-                if begun.elapsed() >= CONNECTED_LIMIT {
-                    let message = "etcd changes no members unless enough of the voting ones have been connected for 5 s, \
-                                   and they are not";
-                    let hint = "kubectl etcd status shows who does not answer";
-                    return Err(refused(message, hint).into());
-                }
-            }
-            done => return done,
+        let error = match endpoint.change_members(change, CHANGE_LIMIT).await {
+            Ok(members) => return Ok((members, None)),
+            Err(error) => error,
+        };
+        if !error.message().contains("unhealthy cluster") {
+            let error = maybe_done(error);
+            return match agreed_members(endpoint, own).await {
+                Ok(after) => Ok((after.members, Some(error))),
+                Err(_) => Err(error),
+            };
         }
-        sleep(pause).await;
+        if begun.elapsed() >= CONNECTED_LIMIT {
+            let message = "etcd changes no members unless enough of the voting ones have been connected for 5 s, \
+                           and they are not";
+            let hint = "kubectl etcd status shows who does not answer";
+            return Err(refused(message, hint).into());
+        }
+        sleep(A::PAUSE).await;
     }
 }
 

@@ -100,6 +100,22 @@ pub trait EtcdApi: Sync {
     }
 }
 
+/// A change of the members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberChange<'a> {
+    /// Adds one.
+    Add {
+        /// Where other members reach it.
+        peer_urls: &'a [String],
+        /// Whether it has no vote.
+        learner: bool,
+    },
+    /// Removes one.
+    Remove(MemberId),
+    /// Gives a learner a vote.
+    Promote(MemberId),
+}
+
 /// One member's client address. Every call has a time limit; when it runs out in a change, that may be done all the
 /// same.
 pub trait EtcdEndpoint: Send + Sync {
@@ -170,41 +186,20 @@ pub trait EtcdEndpoint: Send + Sync {
     /// As [`EtcdEndpoint::status`].
     fn defragment(&self, limit: Duration) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Adds a member; needs the quorum. Gives all members then.
+    /// Changes the members; needs the quorum. Gives all members then.
     ///
     /// # Errors
     /// As [`EtcdEndpoint::linearizable_read`], and what etcd has against it.
-    fn add_member(
+    fn change_members(
         &self,
-        peer_urls: &[String],
-        learner: bool,
-        limit: Duration,
-    ) -> impl Future<Output = Result<Vec<Member>, Self::Error>> + Send;
-
-    /// Removes a member; needs the quorum. Gives the members then.
-    ///
-    /// # Errors
-    /// As [`EtcdEndpoint::add_member`].
-    fn remove_member(
-        &self,
-        member: MemberId,
-        limit: Duration,
-    ) -> impl Future<Output = Result<Vec<Member>, Self::Error>> + Send;
-
-    /// Gives a learner a vote; needs the quorum. Gives the members then.
-    ///
-    /// # Errors
-    /// As [`EtcdEndpoint::add_member`].
-    fn promote_member(
-        &self,
-        member: MemberId,
+        change: MemberChange<'_>,
         limit: Duration,
     ) -> impl Future<Output = Result<Vec<Member>, Self::Error>> + Send;
 
     /// Has this member, which has to be the leader, hand the lead over, and waits until it is handed over.
     ///
     /// # Errors
-    /// As [`EtcdEndpoint::add_member`].
+    /// As [`EtcdEndpoint::change_members`].
     fn move_leader(
         &self,
         to: MemberId,

@@ -5,7 +5,7 @@ mod output;
 
 use std::time::{Duration, Instant};
 
-use super::{CallError, EtcdApi, EtcdEndpoint, Needs};
+use super::{CallError, EtcdApi, EtcdEndpoint, MemberChange, Needs};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{Alarm, Consistency, EndpointStatus, Member, MemberList};
@@ -192,13 +192,6 @@ impl<R: RunEtcdctl> EtcdctlEndpoint<R> {
             Err(error) => Err(error),
         }
     }
-
-    /// A change that answers with all members.
-    async fn change(&self, limit: Duration, words: &[&str]) -> Result<Vec<Member>, R::Error> {
-        let words = [words, &["-w", "json"]].concat();
-        let stdout = self.ask(limit, Needs::Quorum, &words).await?;
-        Ok(output::members(&stdout, Consistency::Linearizable)?.members)
-    }
 }
 
 impl<R: RunEtcdctl> EtcdEndpoint for EtcdctlEndpoint<R> {
@@ -243,7 +236,7 @@ impl<R: RunEtcdctl> EtcdEndpoint for EtcdctlEndpoint<R> {
         Ok(output::alarms(&stdout)?)
     }
 
-    /// etcdctl takes all alarms back at once, so it is only used where these are the ones that are meant.
+    /// etcdctl disarms all alarms at once, so it is only used where these are the ones that are meant.
     async fn disarm(
         &self,
         wanted: &[Alarm],
@@ -251,7 +244,7 @@ impl<R: RunEtcdctl> EtcdEndpoint for EtcdctlEndpoint<R> {
         limit: Duration,
     ) -> Result<(), R::Error> {
         if wanted.len() != raised.len() {
-            let message = "through exec all alarms are taken back at once, and others are raised than the one that is meant";
+            let message = "etcdctl disarms all alarms at once, and others are raised than the one that is meant";
             let hint = "do it through a Job, or on a control-plane node as root with --via local";
             return Err(Failure::new(FailureKind::Refused, message)
                 .hint(hint)
@@ -265,37 +258,28 @@ impl<R: RunEtcdctl> EtcdEndpoint for EtcdctlEndpoint<R> {
         self.ask(limit, Needs::Itself, &["defrag"]).await.map(drop)
     }
 
-    async fn add_member(
+    async fn change_members(
         &self,
-        peer_urls: &[String],
-        learner: bool,
+        change: MemberChange<'_>,
         limit: Duration,
     ) -> Result<Vec<Member>, R::Error> {
-        let urls = format!("--peer-urls={}", peer_urls.join(","));
-        // etcdctl wants a name, and does no more than print it.
-        let mut words = vec!["member", "add", "new", &urls];
-        if learner {
-            words.push("--learner");
-        }
-        self.change(limit, &words).await
-    }
-
-    async fn remove_member(
-        &self,
-        member: MemberId,
-        limit: Duration,
-    ) -> Result<Vec<Member>, R::Error> {
-        self.change(limit, &["member", "remove", &member.to_string()])
-            .await
-    }
-
-    async fn promote_member(
-        &self,
-        member: MemberId,
-        limit: Duration,
-    ) -> Result<Vec<Member>, R::Error> {
-        self.change(limit, &["member", "promote", &member.to_string()])
-            .await
+        let (verb, what, option) = match change {
+            // etcdctl wants a name, and does no more than print it.
+            MemberChange::Add { peer_urls, learner } => (
+                if learner { "add --learner" } else { "add" },
+                "new".to_owned(),
+                Some(format!("--peer-urls={}", peer_urls.join(","))),
+            ),
+            MemberChange::Remove(member) => ("remove", member.to_string(), None),
+            MemberChange::Promote(member) => ("promote", member.to_string(), None),
+        };
+        let mut words = vec!["member"];
+        words.extend(verb.split(' '));
+        words.push(&what);
+        words.extend(option.as_deref());
+        words.extend(["-w", "json"]);
+        let stdout = self.ask(limit, Needs::Quorum, &words).await?;
+        Ok(output::members(&stdout, Consistency::Linearizable)?.members)
     }
 
     async fn move_leader(&self, to: MemberId, limit: Duration) -> Result<(), R::Error> {

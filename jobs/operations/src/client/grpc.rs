@@ -8,7 +8,9 @@ use etcd_client::{
     Identity, MemberAddOptions, TlsOptions,
 };
 
-use super::{Connector, Endpoint, EtcdApi, EtcdEndpoint, Needs, OWN_LIMIT, convert, failure_of};
+use super::{
+    Connector, Endpoint, EtcdApi, EtcdEndpoint, MemberChange, Needs, OWN_LIMIT, convert, failure_of,
+};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList};
@@ -126,42 +128,35 @@ impl EtcdEndpoint for Endpoint {
             .map(|_| ())
     }
 
-    async fn add_member(
+    async fn change_members(
         &self,
-        peer_urls: &[String],
-        learner: bool,
+        change: MemberChange<'_>,
         limit: Duration,
     ) -> Result<Vec<Member>, Failure> {
         let mut client = self.client.cluster_client();
-        let options = match learner {
-            true => MemberAddOptions::new().with_is_learner(),
-            false => MemberAddOptions::new(),
+        let call = async {
+            let all =
+                |members: &[etcd_client::Member]| members.iter().map(convert::member).collect();
+            Ok(match change {
+                MemberChange::Add { peer_urls, learner } => {
+                    let options = match learner {
+                        true => MemberAddOptions::new().with_is_learner(),
+                        false => MemberAddOptions::new(),
+                    };
+                    all(client
+                        .member_add(peer_urls, Some(options))
+                        .await?
+                        .member_list())
+                }
+                MemberChange::Remove(member) => {
+                    all(client.member_remove(member.0).await?.members())
+                }
+                MemberChange::Promote(member) => {
+                    all(client.member_promote(member.0).await?.members())
+                }
+            })
         };
-        let call = client.member_add(peer_urls, Some(options));
-        let answer = self.within(limit, Needs::Quorum, call).await?;
-        Ok(answer.member_list().iter().map(convert::member).collect())
-    }
-
-    async fn remove_member(
-        &self,
-        member: MemberId,
-        limit: Duration,
-    ) -> Result<Vec<Member>, Failure> {
-        let mut client = self.client.cluster_client();
-        let call = client.member_remove(member.0);
-        let answer = self.within(limit, Needs::Quorum, call).await?;
-        Ok(answer.members().iter().map(convert::member).collect())
-    }
-
-    async fn promote_member(
-        &self,
-        member: MemberId,
-        limit: Duration,
-    ) -> Result<Vec<Member>, Failure> {
-        let mut client = self.client.cluster_client();
-        let call = client.member_promote(member.0);
-        let answer = self.within(limit, Needs::Quorum, call).await?;
-        Ok(answer.members().iter().map(convert::member).collect())
+        self.within(limit, Needs::Quorum, call).await
     }
 
     async fn move_leader(&self, to: MemberId, limit: Duration) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::{CHANGE_LIMIT, agreed_members, maybe_done, not_listed, refused, report};
-use crate::client::{CallError, EtcdApi, EtcdEndpoint, OWN_LIMIT};
+use crate::client::{CallError, EtcdApi, EtcdEndpoint, MemberChange, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{EndpointStatus, Member, MembershipReport};
@@ -74,7 +74,8 @@ pub async fn promote_when_ready<A: EtcdApi>(
                 let how_far = Box::pin(how_far(api, &own, learner)).await;
                 if how_far.behind.is_some() {
                     asked = true;
-                    match Box::pin(endpoint.promote_member(member, CHANGE_LIMIT)).await {
+                    let promote = MemberChange::Promote(member);
+                    match Box::pin(endpoint.change_members(promote, CHANGE_LIMIT)).await {
                         Ok(members) => return Ok(report(&own, member, true, members)),
                         Err(error) if is_behind(&error) => {}
                         // The leader changes just now, say: what comes of it is listed.

@@ -107,12 +107,12 @@ impl MemoryEtcdctl {
             ["member", "list", "--consistency=s", "-w", "json"] => {
                 Ok(list(own, &self.cluster.members()?))
             }
-            ["member", "add", "new", urls, rest @ ..] => {
+            ["member", "add", learner @ .., "new", urls, "-w", "json"] => {
                 let urls = urls.strip_prefix("--peer-urls=").unwrap().split(',');
                 let urls = urls.map(str::to_owned).collect();
                 Ok(list(
                     own,
-                    &self.cluster.add(urls, rest.contains(&"--learner"))?,
+                    &self.cluster.add(urls, learner.contains(&"--learner"))?,
                 ))
             }
             ["member", "remove", member, "-w", "json"] => {
