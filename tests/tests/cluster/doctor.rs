@@ -8,7 +8,7 @@ use serde_json::Value;
 use testbed::fault::DATABASE;
 use testbed::{Answer, Component, Node, wait};
 
-use crate::quorum_lost::on;
+use crate::on_node::on;
 use crate::schema::checked;
 use crate::three;
 

@@ -21,6 +21,7 @@ mod kept_in_trouble;
 mod masters_off;
 mod members;
 mod obstacles;
+mod on_node;
 mod people;
 mod posing;
 mod quorum_lost;

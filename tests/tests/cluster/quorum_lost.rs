@@ -1,29 +1,14 @@
 //! Two of three masters are off: no quorum, and an apiserver that hangs at first and then refuses everybody.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use testbed::{Answer, Cluster, Component, Node, Workstation, wait};
+use testbed::{Cluster, Component, Node, Workstation, wait};
 
 use crate::agrees_with_etcdutl;
+use crate::on_node::on;
 use crate::schema::checked;
 use crate::{doctor, row, three};
-
-/// Runs the plugin on a node, as root.
-pub(crate) fn on(node: &Node, words: &[&str]) -> Result<Answer> {
-    let admin = "KUBECONFIG=/etc/kubernetes/admin.conf";
-    let begun = Instant::now();
-    let output = node.run(
-        ["env", admin, "timeout", "120", "kubectl-etcd"]
-            .iter()
-            .chain(words),
-    )?;
-    Ok(Answer::of(
-        &format!("on {}: kubectl-etcd {}", node.name(), words.join(" ")),
-        output,
-        begun.elapsed(),
-    ))
-}
 
 #[test]
 fn without_quorum_everything_one_member_knows_is_told_and_nobody_is_said_to_lack_rights() {

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use testbed::Component;
 
 use crate::agrees_with_etcdutl;
-use crate::quorum_lost::on;
+use crate::on_node::on;
 use crate::schema::checked;
 use crate::three;
 
