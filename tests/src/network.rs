@@ -40,7 +40,7 @@ impl Slot {
         Ipv4Addr::new(10, 89, self.0, 1)
     }
 
-    /// The address of master number `index` (1 is m1).
+    /// The address of control-plane node number `index` (1 is m1).
     #[must_use]
     pub fn master(self, index: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 89, self.0, 10 + index)

@@ -51,7 +51,7 @@ pub fn parts() -> Result<PathBuf> {
     folder("parts")
 }
 
-/// Disks of powered-off masters that new clusters start from.
+/// Disks of powered-off control-plane nodes that new clusters start from.
 ///
 /// # Errors
 /// When the folder cannot be made.

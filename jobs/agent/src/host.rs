@@ -70,7 +70,7 @@ fn asked() -> Result<Ask, Failure> {
     let ask: Ask = serde_json::from_str(&text).map_err(|error| {
         let message = format!("the request is not understood: {error}");
         Failure::new(FailureKind::Refused, message)
-            .hint("go on with the plugin that brought this program")
+            .hint("use the plugin that uploaded this program")
     })?;
     ask.check_version()?;
     Ok(ask)

@@ -114,7 +114,7 @@ pub enum SituationKind {
     NotJoined,
     /// The program does not take its flags.
     BadFlags,
-    /// A component's manifest was put aside, so it does not run.
+    /// A component's manifest was moved aside, so it does not run.
     ComponentStopped,
     /// There is no manifest of etcd, in the folder or archived.
     NoEtcdManifest,

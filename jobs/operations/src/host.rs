@@ -93,12 +93,12 @@ pub enum HostRequest {
         /// The component.
         component: String,
     },
-    /// Begins a plan there; one that has begun is gone on with.
+    /// Begins a plan there; one that has begun is resumed.
     BeginPlan {
         /// The plan.
         plan: Box<Plan>,
     },
-    /// Does a step of a plan that has begun there, or takes it back.
+    /// Does a step of a plan that has begun there, or rolls it back.
     Step {
         /// The plan.
         plan: PlanId,
@@ -265,7 +265,7 @@ impl Ask {
         }
         let message = format!("the request is of version {theirs}, this program of {VERSION}");
         Err(Failure::new(FailureKind::Refused, message)
-            .hint("go on with the plugin that began this"))
+            .hint("continue with the plugin that began this"))
     }
 }
 
@@ -283,7 +283,11 @@ impl Line {
     /// # Errors
     /// When it is not one of ours, or not of this version: the version is looked at before anything else is.
     pub fn parse(text: &str) -> Result<Self, LineError> {
-        wire::parse(text, VERSION, |_| "go on with the plugin that began this")
+        wire::parse(
+            text,
+            VERSION,
+            |_| "continue with the plugin that began this",
+        )
     }
 
     /// The line as it is written, with its end.

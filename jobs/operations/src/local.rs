@@ -25,7 +25,7 @@ pub struct Host {
     pub folder: PathBuf,
     /// Its etcd, if a manifest has one: of several the one that the apiserver uses. An error when that cannot be told.
     pub etcd: Result<Option<LocalEtcd>, Failure>,
-    /// The manifest of its etcd, which was put aside to stop it; none: it was not.
+    /// The manifest of its etcd, which was moved aside to stop it; none: it was not.
     pub stopped_etcd: Option<PathBuf>,
     /// Manifests of an etcd where kubelet does not look, the newest first, where there is none to be started.
     pub etcd_elsewhere: Vec<PathBuf>,

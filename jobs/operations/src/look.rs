@@ -116,7 +116,7 @@ pub struct Look {
     /// The static pods' folder where it is not there; none: it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_folder: Option<LostFolder>,
-    /// What etcd's manifest says. One that was stopped is found where manifests are put aside ([`Place`]).
+    /// What etcd's manifest says. One that was stopped is found where manifests are moved aside ([`Place`]).
     pub etcd: Answer<EtcdManifest>,
     /// What the apiserver's manifest says, found in the same way.
     pub apiserver: Answer<ApiserverManifest>,
@@ -135,7 +135,7 @@ pub struct Look {
     pub cold: Answer<ColdEtcd>,
     /// Who listens where etcd shall.
     pub listeners: Answer<Vec<Listener>>,
-    /// Data that was put aside beside the data directory or in it, the newest first.
+    /// Data that was moved aside beside the data directory or in it, the newest first.
     pub put_aside: Answer<Vec<PutAside>>,
     /// The certificates that the manifests in the folder and kubelet name, in the order of their paths.
     pub certificates: Vec<CertificateLook>,

@@ -1,6 +1,6 @@
 //! Changing who belongs to a cluster and who leads it, through one member of it.
 //!
-//! Each of these looks first, and what is so already is not done again. What is said of a change is what the quorum lists
+//! Each of these looks first, and what is already done is not done again. What is said of a change is what the quorum lists
 //! afterwards: an answer that got lost on the way is no failure, and may be asked for again.
 
 mod promotion;

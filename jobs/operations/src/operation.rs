@@ -71,7 +71,7 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         member: Option<MemberId>,
     },
-    /// Defragments this node's member, which answers nobody meanwhile.
+    /// Defragments this node's member, which does not answer meanwhile.
     Defrag,
     /// Takes a snapshot from this node's member into a file on the node, checks it, and says what it is. A snapshot
     /// that stays there (`hold_seconds` is 0) gets its report beside it, `NAME.json`.
@@ -105,14 +105,14 @@ pub enum Operation {
         /// The folder.
         folder: PathBuf,
     },
-    /// Reads all of a kept snapshot again and notes in its description what was found.
+    /// Reads all of a stored snapshot again and notes in its description what was found.
     SnapshotVerify {
         /// The folder.
         folder: PathBuf,
         /// Its name there.
         name: SnapshotName,
     },
-    /// Says what a kept snapshot is, and stays so that it can be fetched.
+    /// Says what a stored snapshot is, and stays so that it can be fetched.
     SnapshotSend {
         /// The folder.
         folder: PathBuf,
@@ -121,14 +121,14 @@ pub enum Operation {
         /// For so many seconds.
         hold_seconds: u64,
     },
-    /// Removes kept snapshots, each with its description.
+    /// Removes stored snapshots, each with its description.
     SnapshotDelete {
         /// The folder.
         folder: PathBuf,
         /// Their names there.
         names: Vec<SnapshotName>,
     },
-    /// Says which kept snapshots no rule keeps, and removes those of them that are named.
+    /// Says which stored snapshots no rule keeps, and removes those of them that are named.
     SnapshotPrune {
         /// The folder.
         folder: PathBuf,

@@ -153,7 +153,7 @@ pub struct BundleParts {
 pub struct Level(i32);
 
 impl Default for Level {
-    /// The fastest: what the apiserver stores shrinks to a fraction all the same, and a master has other work.
+    /// The fastest: what the apiserver stores shrinks to a fraction all the same, and a control-plane node has other work.
     fn default() -> Self {
         Self(1)
     }

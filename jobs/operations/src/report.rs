@@ -277,7 +277,7 @@ pub struct AlarmReport {
     pub cluster_id: ClusterId,
     /// The alarms.
     pub alarms: Vec<Alarm>,
-    /// Those that were taken back and came back at once, because what raised them is still so.
+    /// Those that were disarmed and raised again at once, because what raised them is still so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub still_raised: Vec<Alarm>,
 }

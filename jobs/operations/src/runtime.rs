@@ -142,7 +142,7 @@ impl Runtime {
             .map_err(|error| unreachable(&error))?;
         let channel = match timeout(RUNTIME_LIMIT, endpoint.connect()).await {
             Ok(connected) => connected.map_err(|error| unreachable(&error))?,
-            Err(_) => return Err(unreachable(&"it does not take the connection")),
+            Err(_) => return Err(unreachable(&"it does not accept the connection")),
         };
         Ok(Self {
             socket: socket.to_owned(),

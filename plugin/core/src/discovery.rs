@@ -22,7 +22,7 @@ pub(crate) use trust::NotBelieved;
 /// Where static pods of the control plane live.
 const SYSTEM: &str = "kube-system";
 
-/// So many nodes that pods name are looked up. Each of them takes a request, and there are few masters.
+/// So many nodes that pods name are looked up. Each of them takes a request, and there are few control-plane nodes.
 const MOST_LOOKED_UP: usize = 32;
 
 /// A control-plane node.
@@ -163,7 +163,7 @@ pub async fn named_volumes(client: &Client) -> kube::Result<BTreeMap<String, BTr
 }
 
 async fn control_plane_nodes(nodes: &Api<ApiNode>) -> kube::Result<ObjectList<ApiNode>> {
-    // A label selector cannot say "one or the other label", and masters are few among many nodes: ask for the label of
+    // A label selector cannot say "one or the other label", and control-plane nodes are few among many nodes: ask for the label of
     // today first.
     let [today, before] = trust::CONTROL_PLANE;
     let list = nodes

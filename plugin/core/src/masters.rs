@@ -31,7 +31,7 @@ pub struct Found {
 /// When there is nothing to go by: no flag, no kubeconfig.
 pub async fn find(ssh: &SshTargets, connection: &ConnectionOptions) -> Result<Found, Error> {
     let named: Vec<Candidate> = named(ssh);
-    // Who names masters means these and no others.
+    // Who names control-plane nodes means these and no others.
     if !ssh.masters.is_empty() {
         return Ok(found(named, "from --master", true));
     }

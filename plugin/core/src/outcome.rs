@@ -26,7 +26,7 @@ pub struct Outcome {
 /// What sort of trouble kept an operation from being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RunErrorKind {
-    /// The node's kubelet takes no pod and answers nothing: it is off, frozen or cut off.
+    /// The node's kubelet takes no pod and does not answer: it is off, frozen or cut off.
     NodeDown,
     /// The node's kubelet takes no pod, though the node is on: its etcd answers.
     KubeletSilent,

@@ -34,7 +34,7 @@ Exit codes: 0 done, 4 no quorum, 5 not confirmed.";
 /// From which share of the quota on NOSPACE is certain to be raised again, in per cent.
 const FULL_PERCENT: u64 = 95;
 
-/// List the alarms, or take them back
+/// List or disarm alarms
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AlarmArgs {
@@ -84,7 +84,7 @@ enum Which {
     Corrupt,
 }
 
-/// Lists alarms or takes them back.
+/// Lists or disarms alarms.
 ///
 /// # Errors
 /// When there is no quorum to ask, or the answer to the question is no.
@@ -128,12 +128,11 @@ async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Erro
         Which::Nospace => warn_of_return(context, &status),
         Which::Corrupt => {
             context.ui.say(
-                "CORRUPT says that a member's data differs from the others'. Taking it back repairs nothing: the cluster goes on \
-                 with members that disagree. Do it after the damaged member was replaced.",
+                "CORRUPT says that a member's data differs from the others'. Disarming it repairs nothing: the cluster continues with members that disagree. Do it after the damaged member was replaced.",
             );
             context
                 .ui
-                .confirm("Take the CORRUPT alarm back?", args.yes)
+                .confirm("Disarm the CORRUPT alarm?", args.yes)
                 .await?;
         }
     }

@@ -40,7 +40,7 @@ const GATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Defragment the members one after another, which gives the database's free space back to the disk and to the quota
 ///
-/// A member answers nobody while it is defragmented. Between two members the cluster must be healthy again; at the first
+/// A member does not answer while it is defragmented. Between two members the cluster must be healthy again; at the first
 /// trouble it stops.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

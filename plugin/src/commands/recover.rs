@@ -16,13 +16,13 @@ Examples:
   # What is there, what would be done, and what would it cost?
   kubectl etcd recover --ssh --dry-run
 
-  # On a master, with the others over ssh
+  # On a control-plane node, with the others over ssh
   kubectl etcd recover --ssh
 
-  # A cluster with one master
+  # A cluster with one control-plane node
   kubectl etcd recover
 
-  # No ssh, or the other masters are lost: out of this one alone. What to run on each of the others
+  # No ssh, or the other control-plane nodes are lost: out of this one alone. What to run on each of the others
   # is in the plan
   kubectl etcd recover --this-node-only --dry-run
 

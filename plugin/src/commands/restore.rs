@@ -41,16 +41,16 @@ Examples:
   # What would be done and what would be lost?
   kubectl etcd restore etcd.db --ssh --dry-run
 
-  # On a master, with the others over ssh: all members anew from one snapshot
+  # On a control-plane node, with the others over ssh: all members anew from one snapshot
   kubectl etcd restore etcd.tar.zst --ssh
 
-  # A cluster with one master
+  # A cluster with one control-plane node
   kubectl etcd restore etcd.db
 
-  # Two of three masters are gone for good: what is left becomes the cluster
+  # Two of three control-plane nodes are gone for good: what is left becomes the cluster
   kubectl etcd restore etcd.db --without cp-2,cp-3
 
-  # No ssh: on this master alone. What to run on each of the others is in the plan
+  # No ssh: on this control-plane node alone. What to run on each of the others is in the plan
   kubectl etcd restore etcd.db --this-node-only --dry-run
 
 Run it as root on a control-plane node, or with --ssh from anywhere. The old data is moved aside,
@@ -68,7 +68,7 @@ pub struct RestoreArgs {
     /// Snapshot: a file, plain or compressed, alone in a tar or zip archive, a bundle, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Masters that are gone for good and get no member
+    /// Control-plane nodes that are gone for good and get no member
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     without: Vec<String>,
     /// Restore although the snapshot is of another cluster, by its namespace kube-system, its CA or its members

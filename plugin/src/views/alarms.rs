@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::views::grid::{Grid, Paint, Tone, field, maybe};
 use crate::views::{API_VERSION, View};
 
-/// Alarms: those raised, or those that were taken back.
+/// Alarms: those raised, or those that were disarmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Alarms {
@@ -18,7 +18,7 @@ pub struct Alarms {
     pub cluster_id: String,
     /// The alarms.
     pub alarms: Vec<AlarmRow>,
-    /// Those that were taken back and came back at once.
+    /// Those that were disarmed and raised again at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub still_raised: Vec<AlarmRow>,
 }
@@ -89,7 +89,7 @@ impl View for Alarms {
                 "raised again at once".to_owned()
             } else {
                 format!(
-                    "{} taken back, {count} raised again at once",
+                    "{} disarmed, {count} raised again at once",
                     self.alarms.len()
                 )
             };
@@ -103,7 +103,7 @@ impl View for Alarms {
                 "no such alarm was raised, nothing was changed\n".to_owned()
             }
             (AlarmsKind::Raised, false) => grid.draw(paint),
-            (AlarmsKind::Disarmed, false) => grid.draw(paint) + "taken back\n",
+            (AlarmsKind::Disarmed, false) => grid.draw(paint) + "disarmed\n",
         }
     }
 }

@@ -108,7 +108,7 @@ mod tests {
                 next: found::Next {
                     command: "kubectl etcd recover".into(),
                     on: None,
-                    note: Some("a master that is only switched off comes first".into()),
+                    note: Some("a control-plane node that is only switched off comes first".into()),
                 },
             }],
             unseen: Vec::new(),
@@ -131,7 +131,7 @@ mod tests {
         1. the quorum is lost: 1 of 3 members run, 2 are needed
            seen  cp-2 does not answer
            next  kubectl etcd recover
-                 a master that is only switched off comes first
+                 a control-plane node that is only switched off comes first
 
         not looked at: the hosts of cp-2 and cp-3, of which only what their etcd answers was seen
         ");

@@ -22,7 +22,7 @@ pub struct Manifests {
     pub kind: &'static str,
     /// The folder that kubelet runs the pods of.
     pub folder: String,
-    /// The folder to which manifests are put aside.
+    /// The folder to which manifests are moved aside.
     pub aside: String,
     /// The components, in the order of their files; those that were taken out come last.
     pub components: Vec<Component>,
@@ -61,7 +61,7 @@ pub struct Component {
     /// Why its flags cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flags_unreadable: Option<String>,
-    /// What was put aside of its manifest, the newest first.
+    /// What was moved aside of its manifest, the newest first.
     pub kept: Vec<KeptManifest>,
 }
 
@@ -124,7 +124,7 @@ impl Flag {
     }
 }
 
-/// A manifest that was put aside.
+/// A manifest that was moved aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeptManifest {
@@ -137,7 +137,7 @@ pub struct KeptManifest {
     pub at: Option<String>,
 }
 
-/// Why a manifest was put aside.
+/// Why a manifest was moved aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeptWhy {

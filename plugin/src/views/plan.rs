@@ -68,7 +68,7 @@ pub struct PlanView {
     changes: Option<ChangesRow>,
     /// What has to stay as it is, in a sentence each.
     fences: Vec<String>,
-    /// What could not be taken back, or is not as it was, in a sentence each.
+    /// What could not be rolled back, or is not as it was, in a sentence each.
     left: Vec<String>,
     /// What was looked at afterwards and is as it should be, in a sentence each.
     checked: Vec<String>,
@@ -91,9 +91,9 @@ pub enum Progress {
     Unfinished,
     /// It is done.
     Done,
-    /// It is being taken back.
+    /// It is being rolled back.
     BeingUndone,
-    /// It was taken back.
+    /// It was rolled back.
     Undone,
 }
 
@@ -202,7 +202,7 @@ impl PlanView {
         self
     }
 
-    /// Of hosts that took no part in taking it back.
+    /// Of hosts that took no part in rolling it back.
     pub(crate) fn without(mut self, nodes: &[String]) -> Self {
         let left = nodes.iter().map(|node| {
             format!("{node} took no part: what the plan did there stays, and it must not come back to the others as it is")
@@ -217,7 +217,7 @@ impl PlanView {
         step.map(|step| step.node.clone()).unwrap_or_default()
     }
 
-    /// The data that a step put aside, by its host.
+    /// The data that a step moved aside, by its host.
     fn add_kept(&mut self, number: u32, done: &Done) {
         let Done::Moved { aside } = done else { return };
         for path in aside {
@@ -300,7 +300,7 @@ impl PlanView {
         Self::of(&state.plan, Progress::Unfinished, &BTreeMap::new())
     }
 
-    /// A plan that is taken back: what was said of it before does not count any more.
+    /// A plan that is rolled back: what was said of it before does not count any more.
     pub(crate) fn taken_back(state: &PlanState) -> Self {
         Self {
             other_hosts: Vec::new(),
@@ -317,7 +317,7 @@ impl PlanView {
         }
     }
 
-    /// A plan that would be taken back, and what that costs.
+    /// A plan that would be rolled back, and what that costs.
     pub(crate) fn to_be_taken_back(state: &PlanState) -> Self {
         let mut view = Self::kept(state);
         view.next.clear();
@@ -434,7 +434,7 @@ impl View for PlanView {
         let snapshot = self.snapshot.iter().map(|row| row.evidence.clone());
         Self::part(&mut text, "Cluster", &snapshot.collect::<Vec<_>>());
         Self::part(&mut text, "Lost", &self.losses);
-        Self::part(&mut text, "Fence", &self.fences);
+        Self::part(&mut text, "Caveat", &self.fences);
         if let Some(state) = self.state.words() {
             Self::part(&mut text, "State", &[state.to_owned()]);
         }

@@ -1,4 +1,4 @@
-//! How the removal of kept snapshots is shown.
+//! How the removal of stored snapshots is shown.
 
 use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot, Reason};
 use etcd_operations::snapshot_name::SnapshotName;
@@ -59,7 +59,7 @@ impl View for Deleted {
     }
 }
 
-/// What rules say of kept snapshots, and what was removed.
+/// What rules say of stored snapshots, and what was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Prune {

@@ -1,4 +1,4 @@
-//! What a compressed snapshot costs that is kept on the master, and its way to the workstation.
+//! What a compressed snapshot costs that is kept on the control-plane node, and its way to the workstation.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -61,19 +61,22 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
                 ])
             },
         ),
-        theirs: ("etcdctl snapshot save on the master", &mut || {
-            forget(&m1.path(BY_HAND))?;
-            let to = m1.path(BY_HAND).to_string_lossy().into_owned();
-            cluster
-                .etcdctl(m1, ["snapshot", "save", &to])?
-                .success()
-                .map(drop)
-        }),
+        theirs: (
+            "etcdctl snapshot save on the control-plane node",
+            &mut || {
+                forget(&m1.path(BY_HAND))?;
+                let to = m1.path(BY_HAND).to_string_lossy().into_owned();
+                cluster
+                    .etcdctl(m1, ["snapshot", "save", &to])?
+                    .success()
+                    .map(drop)
+            },
+        ),
         after: &mut nothing,
         bar: 0.9,
     }
     .measure(
-        "save, verify and compress, kept on the master (with the Job's start and end)",
+        "save, verify and compress, kept on the control-plane node (with the Job's start and end)",
         runs,
         out,
     )?;

@@ -30,12 +30,12 @@ pub struct Bench {
 pub const ALL: &[Bench] = &[
     Bench {
         name: "start",
-        about: "what the start of a test cluster costs, from a checkpoint, and its removal; arguments: how many masters, runs",
+        about: "what the start of a test cluster costs, from a checkpoint, and its removal; arguments: how many control-plane nodes, runs",
         run: start::run,
     },
     Bench {
         name: "status",
-        about: "status of three masters through Jobs and through exec, against a Job and an exec by hand; argument: runs",
+        about: "status of three control-plane nodes through Jobs and through exec, against a Job and an exec by hand; argument: runs",
         run: plugin::status,
     },
     Bench {
@@ -50,7 +50,7 @@ pub const ALL: &[Bench] = &[
     },
     Bench {
         name: "kept",
-        about: "a compressed snapshot of 2 GiB kept on the master, and fetched, against etcdctl and kubectl exec; arguments: MiB, runs",
+        about: "a compressed snapshot of 2 GiB kept on the control-plane node, and fetched, against etcdctl and kubectl exec; arguments: MiB, runs",
         run: kept::run,
     },
     Bench {

@@ -33,7 +33,7 @@ fn kubectl(cluster: &Cluster, args: &[&str]) -> Result<()> {
     cluster.kubectl(args)?.success().map(drop)
 }
 
-/// `status` of three masters through Jobs, against one Job made by hand.
+/// `status` of three control-plane nodes through Jobs, against one Job made by hand.
 pub(super) fn status(args: &[String], out: &mut dyn Write) -> Result<()> {
     let runs = runs(args)?;
     let cluster = Cluster::start(Spec::masters(3))?;
@@ -106,7 +106,7 @@ const ETCDCTL_FLAGS: [&str; 4] = [
     "--key=/etc/kubernetes/pki/etcd/server.key",
 ];
 
-/// A Job as one writes it by hand: etcd's own image, pinned to a master, etcdctl with the node's certificates.
+/// A Job as one writes it by hand: etcd's own image, pinned to a control-plane node, etcdctl with the node's certificates.
 fn hand_made_job(cluster: &Cluster) -> Result<String> {
     let path = "jsonpath={.spec.containers[0].image}";
     let image = cluster
@@ -151,7 +151,7 @@ pub(super) fn start(args: &[String], out: &mut dyn Write) -> Result<()> {
 /// How large the database is that is brought to the workstation.
 const SNAPSHOT_MIB: u64 = 500;
 
-/// A snapshot to the workstation, against etcdctl on the master and a copy out of a pod by kubectl exec.
+/// A snapshot to the workstation, against etcdctl on the control-plane node and a copy out of a pod by kubectl exec.
 pub(super) fn snapshot(args: &[String], out: &mut dyn Write) -> Result<()> {
     let noise_only = args.iter().any(|word| word == "noise");
     let runs = args.iter().find(|word| *word != "noise");
@@ -221,7 +221,7 @@ pub(super) fn snapshot(args: &[String], out: &mut dyn Write) -> Result<()> {
     )?)
 }
 
-/// Where the snapshot made by hand lies on the master.
+/// Where the snapshot made by hand lies on the control-plane node.
 pub(super) const BY_HAND: &str = "/var/lib/etcd/by-hand.db";
 
 pub(super) fn forget(file: &Path) -> Result<()> {
@@ -278,7 +278,7 @@ impl Peaks {
     }
 }
 
-/// A pod on a master that has nothing but the node's files, for `cat`: etcd's own image has none.
+/// A pod on a control-plane node that has nothing but the node's files, for `cat`: etcd's own image has none.
 pub(super) fn copier(cluster: &Cluster, node: &str) -> Result<()> {
     let pod = serde_json::json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "copier", "namespace": "kube-system"},

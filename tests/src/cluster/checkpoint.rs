@@ -48,7 +48,10 @@ impl Cluster {
     /// Where the checkpoint of such a cluster is: its name tells everything that decides what is in it.
     fn checkpoint(&self) -> Result<PathBuf> {
         let state = &self.state;
-        let first = self.nodes.first().context("a cluster has a master")?;
+        let first = self
+            .nodes
+            .first()
+            .context("a cluster has a control-plane node")?;
         let made_by =
             disk::fingerprint() + &kubeadm::fingerprint(first, state.kubernetes, state.etcd);
         let hash = Sha256::digest(made_by.as_bytes());

@@ -15,7 +15,7 @@ const CERTIFICATE_KEY: &str = "4f6f1c0e7f3b0a9c2d5e8b7a6190f3e2d4c5b6a7988172635
 /// Makes a cluster of nodes that are on and empty.
 pub(super) fn make(nodes: &[Node], kubernetes: Kubernetes, etcd: Etcd) -> Result<()> {
     let Some((first, others)) = nodes.split_first() else {
-        bail!("a cluster needs a master")
+        bail!("a cluster needs a control-plane node")
     };
     say(&format!("kubeadm init on {}", first.name()));
     let told = kubeadm(
@@ -32,7 +32,7 @@ pub(super) fn make(nodes: &[Node], kubernetes: Kubernetes, etcd: Etcd) -> Result
     Ok(())
 }
 
-/// Makes a machine that was set up anew a master of a cluster again, whose `by` works.
+/// Makes a machine that was set up anew a control-plane node of a cluster again, whose `by` works.
 pub(super) fn join_again(node: &Node, by: &Node) -> Result<()> {
     // What `init` uploaded goes after two hours.
     let upload = ["kubeadm", "init", "phase", "upload-certs", "--upload-certs"];

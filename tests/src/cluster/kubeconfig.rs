@@ -1,4 +1,4 @@
-//! The administrator's kubeconfig, with a context for each master's own apiserver.
+//! The administrator's kubeconfig, with a context for each control-plane node's own apiserver.
 
 use std::fs;
 
@@ -10,7 +10,10 @@ use super::Cluster;
 impl Cluster {
     /// Writes the kubeconfig out of m1's admin.conf. kubeadm's points to m1 only: when that is off, one wants another.
     pub(super) fn write_kubeconfig(&self) -> Result<()> {
-        let first = self.nodes.first().context("a cluster has a master")?;
+        let first = self
+            .nodes
+            .first()
+            .context("a cluster has a control-plane node")?;
         let admin = fs::read_to_string(first.path("/etc/kubernetes/admin.conf"))
             .context("m1 has no admin.conf")?;
         let admin: Value = serde_yaml::from_str(&admin).context("m1's admin.conf is no YAML")?;

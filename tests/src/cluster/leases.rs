@@ -1,4 +1,4 @@
-//! The leases by which the masters agree whose controller-manager and scheduler are at work.
+//! The leases by which the control-plane nodes agree whose controller-manager and scheduler are at work.
 
 use std::time::Duration;
 

@@ -41,7 +41,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// The default versions, with this many masters.
+    /// The default versions, with this many control-plane nodes.
     #[must_use]
     pub fn masters(masters: u8) -> Self {
         let kubernetes = Kubernetes::V1_36;
@@ -165,7 +165,7 @@ impl Cluster {
         })
     }
 
-    /// Cuts a master's power and gives it a disk as of a new machine, which has the system and the images alone.
+    /// Cuts a control-plane node's power and gives it a disk as of a new machine, which has the system and the images alone.
     ///
     /// # Errors
     /// When something of it is still there after 30 s, or cannot be removed.
@@ -188,7 +188,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Makes a machine that was set up anew a master again, as an administrator would: by kubeadm, with the help of a master
+    /// Makes a machine that was set up anew a control-plane node again, as an administrator would: by kubeadm, with the help of a control-plane node
     /// that works.
     ///
     /// # Errors
@@ -215,13 +215,13 @@ impl Cluster {
         &self.folder
     }
 
-    /// Its masters, m1 first.
+    /// Its control-plane nodes, m1 first.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// A master by name.
+    /// A control-plane node by name.
     ///
     /// # Errors
     /// When it has none of this name.
@@ -232,7 +232,7 @@ impl Cluster {
             .with_context(|| format!("cluster {} has no node {name}", self.name()))
     }
 
-    /// The administrator's kubeconfig: contexts m1, m2, … for each master's own apiserver, m1 chosen.
+    /// The administrator's kubeconfig: contexts m1, m2, … for each control-plane node's own apiserver, m1 chosen.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
@@ -257,7 +257,7 @@ impl Cluster {
         )
     }
 
-    /// kubectl as the administrator, by the apiserver of a certain master.
+    /// kubectl as the administrator, by the apiserver of a certain control-plane node.
     ///
     /// # Errors
     /// When it cannot be started; a failing exit code is no error here.

@@ -28,7 +28,7 @@ impl Cluster {
         wait::until("etcd healthy", limit, || self.etcd_healthy())
     }
 
-    /// Waits until the apiserver of a master says it is ready.
+    /// Waits until the apiserver of a control-plane node says it is ready.
     ///
     /// # Errors
     /// When it does not within the limit, with its last answer.

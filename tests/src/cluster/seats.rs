@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::{Cluster, Spec};
 use crate::lock::{self, Lock};
 
-/// So many clusters of a program are there at once. Three masters take some 2 GiB of memory.
+/// So many clusters of a program are there at once. Three control-plane nodes take some 2 GiB of memory.
 const SEATS: usize = 2;
 
 static DESK: Mutex<Desk> = Mutex::new(Desk {

@@ -25,7 +25,7 @@ pub struct State {
     pub kubernetes: Kubernetes,
     /// Its etcd.
     pub etcd: Etcd,
-    /// How many masters it has.
+    /// How many control-plane nodes it has.
     pub masters: u8,
     /// The process it belongs to, when it goes with that; clusters of people have none.
     pub owner: Option<ProcessId>,

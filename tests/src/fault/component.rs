@@ -11,7 +11,7 @@ use crate::Node;
 use crate::node::Process;
 use crate::wait;
 
-/// A static pod of a master.
+/// A static pod of a control-plane node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Component {
     /// etcd.

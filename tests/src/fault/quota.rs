@@ -15,7 +15,7 @@ const FLAG: &str = "--quota-backend-bytes=";
 impl Cluster {
     /// Gives every member this quota, by its manifest, and waits until the cluster is ready again.
     ///
-    /// All masters are powered off and on (20 s): one after another, kubelet would take most of a minute for each.
+    /// All control-plane nodes are powered off and on (20 s): one after another, kubelet would take most of a minute for each.
     ///
     /// # Errors
     /// When a manifest is not as kubeadm writes it or the cluster does not come back.
@@ -26,7 +26,7 @@ impl Cluster {
         self.wait_ready()
     }
 
-    /// Writes the quota into every member's manifest, for masters that are off.
+    /// Writes the quota into every member's manifest, for control-plane nodes that are off.
     ///
     /// # Errors
     /// When a manifest is not as kubeadm writes it.
@@ -53,7 +53,10 @@ impl Cluster {
     /// # Errors
     /// When etcd takes more than 3 GiB.
     pub fn write_until_refused(&self) -> Result<String> {
-        let first = self.nodes().first().context("a cluster has a master")?;
+        let first = self
+            .nodes()
+            .first()
+            .context("a cluster has a control-plane node")?;
         let value = vec![b'x'; 1 << 20];
         for _ in 0..3072 {
             let mut child = command(

@@ -108,7 +108,7 @@ fn a_bundle_opens_with_plain_tar_and_has_every_masters_files_byte_for_byte() {
             "{described}"
         );
 
-        // Without being asked for, no key leaves a master.
+        // Without being asked for, no key leaves a control-plane node.
         me.etcd(["snapshot", "save", "--bundle", "some.tar.zst"])?
             .code(0)?;
         let some = unpacked(&me.folder().join("some.tar.zst"))?;
@@ -150,7 +150,7 @@ pub(crate) fn m3_is_said_to_be_missing(me: &Workstation) -> Result<()> {
     ensure!(told["leftOut"][0]["path"] == "masters/m3", "{answer}");
     let bundle = unpacked(&me.folder().join("two.tar.zst"))?;
     let masters = fs::read_dir(bundle.path().join("two/masters"))?.count();
-    ensure!(masters == 2, "{masters} masters");
+    ensure!(masters == 2, "{masters} control-plane nodes");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! A cluster whose masters are gone for good, and what a bundle of it is worth.
+//! A cluster whose control-plane nodes are gone for good, and what a bundle of it is worth.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use testbed::{Cluster, Workstation, parts};
 use crate::bundle::unpacked;
 use crate::three;
 
-/// What is needed of each master, and what has to be the same afterwards.
+/// What is needed of each control-plane node, and what has to be the same afterwards.
 const FOLDERS: [&str; 2] = ["/etc/kubernetes/manifests", "/etc/kubernetes/pki"];
 
 fn files(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>, below: &str) -> Result<()> {

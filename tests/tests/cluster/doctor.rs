@@ -141,7 +141,7 @@ fn a_damaged_database_is_told_from_its_data_and_its_words_with_the_others_holdin
     });
 }
 
-/// On the one of three masters that is on: who runs is told, and who does not.
+/// On the one of three control-plane nodes that is on: who runs is told, and who does not.
 pub(crate) fn told_without_quorum(m1: &Node) -> Result<()> {
     let (answer, lost) = told_when(m1, "quorum-lost", 4)?;
     ensure!(lost["verdict"] == "quorum-lost", "{answer}");

@@ -69,7 +69,7 @@ fn jobs(cluster: &Cluster) -> Result<Vec<Value>> {
 #[test]
 fn ctrl_c_in_the_middle_of_any_command_leaves_no_job() {
     three(|cluster, me| {
-        // With a master that answers nothing most commands have a long middle.
+        // With a control-plane node that does not answer most commands have a long middle.
         let m3 = cluster.node("m3")?;
         m3.freeze()?;
         for command in [

@@ -15,7 +15,7 @@ use crate::{agrees_with_etcdutl, three};
 /// A folder of these tests' own; what other tests keep lies elsewhere.
 pub(crate) const FOLDER: &str = "/var/lib/kept";
 
-/// With an empty folder on each master, which is gone afterwards.
+/// With an empty folder on each control-plane node, which is gone afterwards.
 pub(crate) fn kept(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
     three(|cluster, me| {
         remove(cluster, FOLDER)?;
@@ -24,7 +24,7 @@ pub(crate) fn kept(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
     });
 }
 
-/// Removes a folder on each master.
+/// Removes a folder on each control-plane node.
 pub(crate) fn remove(cluster: &Cluster, folder: &str) -> Result<()> {
     for node in cluster.nodes() {
         node.run(["rm", "-rf", folder])?.success()?;
@@ -37,7 +37,7 @@ pub(crate) fn snapshot<'a>(action: &[&'a str]) -> Vec<&'a str> {
     [&["snapshot"], action, &["--folder", FOLDER]].concat()
 }
 
-/// Takes one on this master; gives its name.
+/// Takes one on this control-plane node; gives its name.
 pub(crate) fn save(me: &Workstation, node: &str) -> Result<String> {
     let on_node = format!("--on-node={FOLDER}");
     let args = ["snapshot", "save", &on_node, "--node", node, "-o", "json"];
@@ -53,7 +53,7 @@ pub(crate) fn list(me: &Workstation, code: i32) -> Result<Value> {
     checked(&me.etcd(snapshot(&["list", "-o", "json"]))?.code(code)?)
 }
 
-/// The listed names of a master, in order.
+/// The listed names of a control-plane node, in order.
 pub(crate) fn names(list: &Value, node: &str) -> Vec<String> {
     let all = list["snapshots"].as_array().into_iter().flatten();
     let of_node = all.filter(|one| one["node"] == node);

@@ -1,4 +1,4 @@
-//! Snapshots that are kept on a master, when something happens in the middle: power, disk, the workstation's end.
+//! Snapshots that are kept on a control-plane node, when something happens in the middle: power, disk, the workstation's end.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The plugin on real clusters, most of them of three masters, which these tests share one after another; and the test bed itself.
+//! The plugin on real clusters, most of them of three control-plane nodes, which these tests share one after another; and the test bed itself.
 //!
 //! A test that fails takes its cluster with it (journals are kept, see `Cluster`); the next one gets another. After each
 //! test nothing of the plugin's may be left in the cluster but the program it brought in.

@@ -1,4 +1,4 @@
-//! One of three masters is off or frozen: the others' answer comes all the same, and soon.
+//! One of three control-plane nodes is off or frozen: the others' answer comes all the same, and soon.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use testbed::{Answer, Cluster, Node, Workstation};
 use crate::schema::checked;
 use crate::{row, three};
 
-/// The longest `status` with one of three masters dead. 10 s are promised, and measured on a machine with nothing else to do;
+/// The longest `status` with one of three control-plane nodes dead. 10 s are promised, and measured on a machine with nothing else to do;
 /// here two clusters and other tests share it, and what is looked for is an answer that waits for the dead one.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The status with one dead master, asked right after it died.
+/// The status with one dead control-plane node, asked right after it died.
 fn status_without(me: &Workstation, dead: &str) -> Result<Answer> {
     let answer = me.etcd(["status", "-o", "json"])?.code(3)?.within(LIMIT)?;
     let status = checked(&answer)?;
@@ -120,7 +120,7 @@ fn the_master_that_led_etcd_and_the_controllers_is_off_and_it_is_told_soon() {
             .nodes()
             .iter()
             .find(|node| node.name() != leader.name())
-            .context("no other master")?;
+            .context("no other control-plane node")?;
         let me = me.always(["--context", other.name()]);
         leader.power_off()?;
         let answer = status_without(&me, leader.name())?;
@@ -134,7 +134,7 @@ fn the_master_that_led_etcd_and_the_controllers_is_off_and_it_is_told_soon() {
     });
 }
 
-/// The master whose controller-manager is at work.
+/// The control-plane node whose controller-manager is at work.
 fn controllers_leader(cluster: &Cluster) -> Result<String> {
     let lease = cluster.controllers_lease()?;
     let holder = lease["holderIdentity"].as_str().context("no holder")?;

@@ -1,4 +1,4 @@
-//! Two of three masters are off: no quorum, and an apiserver that hangs at first and then refuses everybody.
+//! Two of three control-plane nodes are off: no quorum, and an apiserver that hangs at first and then refuses everybody.
 
 use std::time::Duration;
 

@@ -73,7 +73,7 @@ fn looks_and_no_more(viewer: &Workstation) -> Result<()> {
     viewer
         .etcd([&schedule[..], &["show"]].concat())?
         .code(0)?
-        .says(&["etcd-snapshot", "0 3 * * *", "any master"])?;
+        .says(&["etcd-snapshot", "0 3 * * *", "any"])?;
     let remove = [&schedule[..], &["remove", "--yes"]].concat();
     refused(viewer, &remove, "cannot delete resource \"cronjobs\"")
 }

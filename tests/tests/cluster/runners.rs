@@ -68,7 +68,7 @@ fn every_runner_tells_the_same() {
             let other = status_with(me, &flags)?;
             ensure!(other == job, "{flags:?}:\n{other}\nthrough a Job:\n{job}");
         }
-        // Through exec and Jobs all of these are done with other lines of etcd, on one master.
+        // Through exec and Jobs all of these are done with other lines of etcd, on one control-plane node.
         let by_pods = me.always(["--via", "pod"]);
         by_pods.etcd(["members"])?.code(0)?;
         by_pods.etcd(["health"])?.code(0)?;

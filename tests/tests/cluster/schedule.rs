@@ -1,4 +1,4 @@
-//! Snapshots on a schedule, on real masters: they come by themselves, when asked, and with a master off.
+//! Snapshots on a schedule, on real masters: they come by themselves, when asked, and with a control-plane node off.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const FOLDER: &str = "/var/lib/etcd-snapshots";
 /// Every minute; over before the next one is due.
 const EVERY_MINUTE: [&str; 4] = ["--cron", "* * * * *", "--timeout", "50s"];
 
-/// With an empty folder on each master and no schedule, as it is afterwards.
+/// With an empty folder on each control-plane node and no schedule, as it is afterwards.
 fn scheduled(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
     three(|cluster, me| {
         let empty = || -> Result<()> {
@@ -39,13 +39,13 @@ fn show(me: &Workstation, code: i32) -> Result<Value> {
     checked(&me.etcd(schedule(&["show", "-o", "json"]))?.code(code)?)
 }
 
-/// The snapshots on the masters that can be asked, by `snapshot list`.
+/// The snapshots on the control-plane nodes that can be asked, by `snapshot list`.
 fn listed(me: &Workstation) -> Result<Vec<Value>> {
     let all = me.etcd(["snapshot", "list", "-o", "json"])?.json()?;
     Ok(all["snapshots"].as_array().cloned().unwrap_or_default())
 }
 
-/// Waits for a snapshot on one of these masters that was taken after this time.
+/// Waits for a snapshot on one of these control-plane nodes that was taken after this time.
 fn wait_for_one_after(me: &Workstation, time: &str, nodes: &[&str], limit: u64) -> Result<Value> {
     let time: jiff::Timestamp = time.parse()?;
     wait::until("a scheduled snapshot", Duration::from_secs(limit), || {
@@ -92,7 +92,7 @@ fn snapshots_come_by_themselves_and_when_asked_and_older_ones_go() {
         set()?.code(0)?.says(&["cronjob/etcd-snapshot created"])?;
         set()?.code(0)?.says(&["unchanged"])?;
         let mut last = Value::Null;
-        // On three masters, two of these are on the same one.
+        // On three control-plane nodes, two of these are on the same one.
         for _ in 0..4 {
             let ran = me.etcd(schedule(&["run-now", "-o", "json"]))?.code(0)?;
             last = checked(&ran)?["runs"][0].clone();
@@ -190,7 +190,7 @@ fn all_masters_have_their_own_and_a_run_that_fails_is_seen() {
             "set",
             "--cron",
             "0 3 1 1 *",
-            "--masters",
+            "--on",
             "all",
             "--keep-last",
             "1",

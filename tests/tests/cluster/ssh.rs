@@ -1,4 +1,4 @@
-//! Masters worked on over ssh from a workstation: who gets in, what is brought there, and connections that break.
+//! Control-plane nodes worked on over ssh from a workstation: who gets in, what is brought there, and connections that break.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -50,7 +50,7 @@ fn programs(node: &Node) -> Result<Vec<PathBuf>> {
 #[test]
 fn over_ssh_every_master_answers_as_root_and_gets_the_program_once() {
     three(|cluster, me| {
-        // From then on the plugin knows where the masters are.
+        // From then on the plugin knows where the control-plane nodes are.
         me.etcd(["status"])?.code(0)?;
         let hello = asked(cluster, me, &["--ssh", "--ask", HELLO])?.says(&[
             "as they were when the cluster last answered",

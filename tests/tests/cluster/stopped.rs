@@ -22,7 +22,7 @@ fn without_an_apiserver_a_master_does_everything_itself_and_others_are_told_wher
             .code(6)?
             .within(Duration::from_secs(6))?;
         elsewhere.says(&["refused", "--via local", &m1.ip().to_string()])?;
-        // Not root, not a master.
+        // Not root, not a control-plane node.
         me.etcd(["status", "--via", "local"])?
             .code(2)?
             .says(&["not a control-plane node"])?;

@@ -1,5 +1,5 @@
 //! `status`, `health`, `members` and `doctor` from a workstation over ssh: with apiservers and without, with a dead etcd and
-//! without a quorum. The workstation has never asked the cluster before, and its kubeconfig names one master.
+//! without a quorum. The workstation has never asked the cluster before, and its kubeconfig names one control-plane node.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn over(cluster: &Cluster, me: &Workstation, words: &[&str]) -> Result<Answer> {
     answer.within(LIMIT)
 }
 
-/// Nobody said where the masters are: one is in the kubeconfig, and that one knows the others.
+/// Nobody said where the control-plane nodes are: one is in the kubeconfig, and that one knows the others.
 fn found_by_the_first(cluster: &Cluster, answer: Answer) -> Result<Answer> {
     let ip = |name: &str| anyhow::Ok(cluster.node(name)?.ip());
     answer.says(&[
@@ -85,7 +85,7 @@ fn over_ssh_all_masters_are_found_from_one_and_tell_what_their_jobs_tell() {
             "{members}"
         );
 
-        // Who names masters means these; the others are shown as these see them.
+        // Who names control-plane nodes means these; the others are shown as these see them.
         let m1 = cluster.node("m1")?.ip().to_string();
         let one = over(cluster, me, &["status", "-o", "json", "--master", &m1])?.code(0)?;
         let status = checked(&one.says(&["from --master"])?)?;

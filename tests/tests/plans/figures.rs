@@ -75,7 +75,7 @@ fn restore(cluster: &Cluster) -> Result<String> {
         served?,
         30,
         "44",
-        "restore of three masters, to three ready apiservers",
+        "restore of three control-plane nodes, to three ready apiservers",
     ))
 }
 
@@ -121,7 +121,7 @@ fn power_lost(cluster: &Cluster, torn: &[&str]) -> Result<String> {
     let took = begun.elapsed();
     all_written(cluster, &objects, 50)?;
     let what = format!(
-        "three masters lost power, databases torn: {}; from power to nodes Ready and Pods running",
+        "three control-plane nodes lost power, databases torn: {}; from power to nodes Ready and Pods running",
         torn.len()
     );
     Ok(row(took, 180, "660", &what))

@@ -1,4 +1,4 @@
-//! A master whose etcd has a disk of its own, which is full.
+//! A control-plane node whose etcd has a disk of its own, which is full.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ fn full(cluster: &Cluster) -> Result<()> {
     all_written(cluster, "since", 20)
 }
 
-/// What was put aside is where the data was, and nowhere else.
+/// What was moved aside is where the data was, and nowhere else.
 fn kept_inside(node: &Node, answer: &Answer) -> Result<()> {
     let told: Value = answer.json()?;
     let kept = told["kept"].as_array().context("nothing is kept")?;

@@ -3,7 +3,7 @@
 //! Nothing that a plan says of itself is taken for proof: objects are read from the API, members are asked by etcdctl,
 //! processes and files are looked at on the nodes.
 //!
-//! Tests run in the order of their names: those of three masters come last, so that their clusters are made once.
+//! Tests run in the order of their names: those of three control-plane nodes come last, so that their clusters are made once.
 
 #![expect(
     clippy::print_stderr,
@@ -40,7 +40,7 @@ use std::time::Duration;
 use anyhow::Result;
 use testbed::{Cluster, Spec, Workstation, parts};
 
-/// Does a test with a whole cluster of this many masters, each of which has the plugin.
+/// Does a test with a whole cluster of this many control-plane nodes, each of which has the plugin.
 fn with(masters: u8, test: impl FnOnce(&Cluster) -> Result<()>) {
     if let Err(error) = parts::plugin() {
         // Before anybody waits for the cluster.
@@ -52,7 +52,7 @@ fn with(masters: u8, test: impl FnOnce(&Cluster) -> Result<()>) {
     });
 }
 
-/// Waits until the cluster is whole, and gives each master the plugin if it has not got it.
+/// Waits until the cluster is whole, and gives each control-plane node the plugin if it has not got it.
 fn ready(cluster: &Cluster) -> Result<()> {
     static INSTALLED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     cluster.wait_controllers(Duration::from_secs(60))?;

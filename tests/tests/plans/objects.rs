@@ -78,7 +78,7 @@ pub(crate) fn all_written(cluster: &Cluster, prefix: &str, count: usize) -> Resu
     Ok(())
 }
 
-/// A Deployment that also runs on masters, and whose containers are known by its name.
+/// A Deployment that also runs on control-plane nodes, and whose containers are known by its name.
 pub(crate) fn deploy(cluster: &Cluster, by: &Node, name: &str, replicas: usize) -> Result<()> {
     let labels = json!({"app": name});
     let deployment = json!({

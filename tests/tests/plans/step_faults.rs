@@ -1,4 +1,4 @@
-//! A plan, interrupted right after a line of its journal; then gone on with, or taken back. m1 leads it.
+//! A plan, interrupted right after a line of its journal; then resumed, or rolled back. m1 leads it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::proof::{cluster_id, healthy, manifest, runs_with, serves};
 /// How long a plan may take to come to a line.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// How long one may wait for a master without power, and then take to its end.
+/// How long one may wait for a control-plane node without power, and then take to its end.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 const PLANS: &str = "/var/lib/kubectl-etcd/plans";
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     SetFlag,
     Restore,
     Recover,
-    /// Of all masters, over ssh.
+    /// Of all control-plane nodes, over ssh.
     RestoreAll,
     /// Of m1, which is well.
     Replace,
@@ -46,7 +46,7 @@ pub(crate) enum Command {
 pub(crate) enum Fault {
     /// The program is killed.
     Kill,
-    /// Its master loses its power.
+    /// Its control-plane node loses its power.
     Power,
     /// m2 loses its power.
     PowerOfOther,
@@ -147,7 +147,7 @@ impl Command {
             .count())
     }
 
-    /// Every interruption of it. Of several masters, which take longer, each fault at each line is gone on with or taken
+    /// Every interruption of it. Of several control-plane nodes, which take longer, each fault at each line is resumed or taken
     /// back in turn.
     fn trials(self, lines: usize) -> Vec<Trial> {
         let several = matches!(self, Self::RestoreAll | Self::Replace);
@@ -219,7 +219,7 @@ struct Before {
 struct Interrupted {
     /// After which line it came: the program may have been faster.
     line: usize,
-    /// Whether the command waited until the other master was back, and did the rest.
+    /// Whether the command waited until the other control-plane node was back, and did the rest.
     ended_well: bool,
 }
 
@@ -253,7 +253,7 @@ impl Trial {
         };
         let mended = quietly(m1, words)?;
         let took = mended.took;
-        // A member that was removed cannot be taken back, which is said.
+        // A member that was removed cannot be rolled back, which is said.
         let code = match (self.command, self.then) {
             (Command::Replace, Then::Undo) if mended.output.code == 3 => 3,
             _ => 0,
@@ -325,7 +325,7 @@ impl Trial {
         let as_before = self.then == Then::Undo;
         if as_before && matches!(self.command, Command::Recover | Command::Replace) {
             // Back in the accident, or without the member that was removed: the same command leads out of it. An etcd that
-            // was started without a quorum answers nobody.
+            // was started without a quorum does not answer.
             ensure!(manifest(node)? == before.manifest, "another manifest");
             // One that was removed ends whenever it is started.
             if self.command == Command::Recover {

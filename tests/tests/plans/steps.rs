@@ -13,7 +13,7 @@ const BUDGET: Duration = Duration::from_secs(120);
 
 /// Spread over commands, faults and steps: each has stopped something that is not started yet. What is done after each step and
 /// each fault is shown with hosts in memory (`a_plan_is_resumed_after_each_step_and_each_fault_and_nothing_is_done_twice`,
-/// `a_plan_is_taken_back_after_each_step`); here, that what a real master has left is what they assume.
+/// `a_plan_is_taken_back_after_each_step`); here, that what a real control-plane node has left is what they assume.
 const SAMPLE: [Trial; 3] = [
     trial(Command::SetFlag, Fault::Kill, 5, Then::Resume),
     trial(Command::Recover, Fault::Power, 12, Then::Undo),

@@ -1,4 +1,4 @@
-//! Three masters that are well: a flag is set, a snapshot is restored, and both are taken back.
+//! Three control-plane nodes that are well: a flag is set, a snapshot is restored, and both are rolled back.
 
 use std::time::{Duration, Instant};
 

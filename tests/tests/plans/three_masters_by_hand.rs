@@ -1,4 +1,4 @@
-//! Three masters without ssh between them: the plan of one says what to run on the others, and that is run as it says.
+//! Three control-plane nodes without ssh between them: the plan of one says what to run on the others, and that is run as it says.
 
 use std::time::{Duration, Instant};
 

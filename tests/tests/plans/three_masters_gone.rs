@@ -1,4 +1,4 @@
-//! Two of three masters are lost for good, and new machines take their places.
+//! Two of three control-plane nodes are lost for good, and new machines take their places.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn two_masters_are_lost_for_good_and_new_machines_take_their_places() {
     });
 }
 
-/// `recover` on the master that is left: the others cannot be reached.
+/// `recover` on the control-plane node that is left: the others cannot be reached.
 fn recovered_alone(left: &Node, lost: &[&str]) -> Result<()> {
     wait::until("a lost quorum", NOTICED, || {
         let plan = on(left, &["recover", "--ssh", "--dry-run"]);

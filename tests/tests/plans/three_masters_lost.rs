@@ -1,4 +1,4 @@
-//! Three masters after a loss of power: one or two of them with a torn database, or one that was off meanwhile.
+//! Three control-plane nodes after a loss of power: one or two of them with a torn database, or one that was off meanwhile.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A recovery of three masters that has ended, taken back on all of them.
+//! A recovery of three control-plane nodes that has ended, rolled back on all of them.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use crate::objects::{all_written, write, written};
 use crate::proof::{agree, cluster_id, healthy, runs_with, whole};
 use crate::with;
 
-/// How long an apiserver may take after its master got its power back.
+/// How long an apiserver may take after its control-plane node got its power back.
 const BACK: Duration = Duration::from_secs(120);
 
 #[test]

@@ -57,12 +57,7 @@ pub(crate) const GLOSSARY: &[(&[&str], &str)] = &[
     (&["kept manifest", "kept manifests"], "archived manifest"),
     (&["kept snapshot", "kept snapshots"], "stored snapshot"),
     (
-        &[
-            "answers nobody",
-            "answer nobody",
-            "answers nothing",
-            "answer nothing",
-        ],
+        &["answers nobody", "answer nobody"],
         "down, or does not answer",
     ),
     (
@@ -88,7 +83,16 @@ pub(crate) const GLOSSARY: &[(&[&str], &str)] = &[
 ];
 
 /// Where one of these words is part of a name that is not ours to change.
-const NAMES: &[&str] = &["node-role.kubernetes.io/master", "masters/", "/masters"];
+const NAMES: &[&str] = &[
+    "node-role.kubernetes.io/master",
+    "…/master",
+    // Of a folder in a bundle, and of ssh.
+    "\"masters\"",
+    "\"master\"",
+    "masters/",
+    "/masters",
+    "{masters}",
+];
 
 /// The phrases of the glossary that a text has, and what to say instead.
 pub(crate) fn found(text: &str) -> Vec<(&'static str, &'static str)> {

@@ -93,7 +93,7 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
     (&["NotValidForName"], FailureKind::Unauthorized,
         Some("etcd's certificate does not name this address")),
     (&["CertificateRequired", "BadCertificate", "CertificateUnknown", "UnknownCA", "DecryptError", "HandshakeFailure", "AccessDenied"],
-        FailureKind::Unauthorized, Some("etcd does not take this client certificate: it wants one signed by its --trusted-ca-file")),
+        FailureKind::Unauthorized, Some("etcd rejects this client certificate: it must be signed by the CA in its --trusted-ca-file")),
     (&["InvalidContentType", "corrupt message"], FailureKind::Unauthorized,
         Some("one side speaks TLS and the other plain HTTP")),
     (&["invalid peer certificate", "received fatal alert"], FailureKind::Unauthorized, None),

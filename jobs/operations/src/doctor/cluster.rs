@@ -223,7 +223,7 @@ impl Running {
         let (running, text) = match (look.live.ok(), look.peer_port.ok()) {
             (Some(live), _) => (true, format!("{own} {}", without(&live.status))),
             (None, Some(_)) => (true, format!("{own} {NO_CLIENTS}")),
-            (None, None) => (false, format!("{own} does not run, or answers nobody")),
+            (None, None) => (false, format!("{own} does not run, or does not answer")),
         };
         self.note(look, &own, running, text);
         for peer in look.peers.ok().map(Vec::as_slice).unwrap_or_default() {
@@ -272,10 +272,10 @@ fn without_leader(looks: &[Look], found: &mut Diagnosis) {
     };
     let next = match kind {
         Kind::QuorumLost => Next::anywhere("kubectl etcd recover --ssh").note(
-            "a master that is only switched off comes first: with a majority on, nothing has to be recovered",
+            "a control-plane node that is only switched off comes first: with a majority on, nothing has to be recovered",
         ),
         _ => Next::anywhere("kubectl etcd doctor").note(
-            "an election takes seconds: if it is still so, look whether the masters reach each other at etcd's peer port",
+            "an election takes seconds: if that lasts, check whether the control-plane nodes reach each other at etcd's peer port",
         ),
     };
     let mut situation = Situation::of_cluster(kind, Severity::Lost, summary, next);

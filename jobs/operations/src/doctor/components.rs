@@ -172,14 +172,14 @@ fn container_runs(notes: &Notes<'_>) -> bool {
     newest(notes, ControlPlane::Etcd).is_some_and(|one| one.state == State::Running)
 }
 
-/// What a master has of its own beside etcd, which may be elsewhere.
+/// What a control-plane node has of its own beside etcd, which may be elsewhere.
 const OF_A_MASTER: [ControlPlane; 3] = [
     ControlPlane::Apiserver,
     ControlPlane::ControllerManager,
     ControlPlane::Scheduler,
 ];
 
-/// Whether a component's manifest is missing: where one of a master's own three runs, the others do.
+/// Whether a component's manifest is missing: where one of a control-plane node's own three runs, the others do.
 fn belongs_here(manifests: &Manifests, component: ControlPlane) -> bool {
     let runs = |one: &ControlPlane| manifests.of(*one).is_some();
     OF_A_MASTER.contains(&component) && OF_A_MASTER.iter().any(runs)

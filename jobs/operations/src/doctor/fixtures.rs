@@ -176,7 +176,7 @@ fn pod(component: ControlPlane) -> PodManifest {
     }
 }
 
-/// The first of three masters, on which nothing is wrong.
+/// The first of three control-plane nodes, on which nothing is wrong.
 pub(crate) fn healthy() -> Look {
     let url = "https://127.0.0.1:6443".to_owned();
     let ok = || {

@@ -358,7 +358,7 @@ fn certificates(notes: &mut Notes<'_>) {
     }
     if !missing.is_empty() {
         let next = Next::on(node, "kubeadm init phase certs all")
-            .note("it makes those that are missing and keeps the others; a CA that is gone has to come from another master");
+            .note("it makes those that are missing and keeps the others; a CA that is gone has to come from another control-plane node");
         let summary = format!("certificates that manifests of {node} name cannot be read");
         notes.degraded(Kind::CertificateMissing, summary, missing, next);
     }

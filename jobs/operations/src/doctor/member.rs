@@ -20,7 +20,7 @@ pub(super) enum Member {
     Serves,
     /// It runs and knows of no leader.
     Waits,
-    /// It does not run, or answers nobody.
+    /// It does not run, or does not answer.
     Down,
     /// There is none, or it is not known.
     Unknown,
@@ -118,7 +118,7 @@ fn is_left_behind(notes: &mut Notes<'_>, looks: &[Look]) -> bool {
         evidence.push(format!("its list of members: {}", names.join(", ")));
     }
     evidence.extend(container_words(look));
-    let next = replace(node, looks).note("its data is put aside, not deleted");
+    let next = replace(node, looks).note("its data is moved aside, not deleted");
     notes.situation(Kind::MemberRemoved, Severity::Lost, summary, evidence, next);
     true
 }
@@ -227,7 +227,7 @@ fn kind(
             Kind::CertificateExpired,
             "it does not get on with a certificate",
         )),
-        Some(Cause::Flags) => Some((Kind::BadFlags, "it does not take its flags")),
+        Some(Cause::Flags) => Some((Kind::BadFlags, "it rejects its flags")),
         Some(Cause::InitialCluster) if new => Some(INITIAL_CLUSTER),
         _ if new => Some(NEW),
         Some(Cause::Removed) => Some(REMOVED),
@@ -254,7 +254,7 @@ fn remedy(look: &Look, looks: &[Look]) -> Next {
     let node = look.name();
     if working_elsewhere(look, looks).is_some() {
         return replace(node, looks).note(
-            "the others hold the quorum: it gets its data from them, and its own is put aside",
+            "the others hold the quorum: it gets its data from them, and its own is moved aside",
         );
     }
     if stumbles_over_log(look) {
@@ -269,8 +269,9 @@ fn remedy(look: &Look, looks: &[Look]) -> Next {
             true => "kubectl etcd recover --ssh",
             false => "kubectl etcd recover",
         };
-        Next::anywhere(recover)
-            .note("it looks at all masters' data first and shows what it would go on from")
+        Next::anywhere(recover).note(
+            "it looks at all control-plane nodes' data first and shows what it would go on from",
+        )
     } else {
         Next::on(node, "kubectl etcd restore FILE").note(
             "FILE is a snapshot or a bundle; kubectl etcd snapshot list shows those on the node",
@@ -343,7 +344,7 @@ fn unexplained(notes: &mut Notes<'_>, cold: Option<&ColdEtcd>) {
             });
             evidence.extend(since);
             (
-                format!("etcd on {node} runs and answers nobody"),
+                format!("etcd on {node} runs and does not answer"),
                 Next::on(node, logs_of(container))
                     .note("one that was just started, or has a busy machine, takes its time: ask again first"),
             )

@@ -1,4 +1,4 @@
-//! A folder of kept snapshots: what lies there, and taking one away.
+//! A folder of stored snapshots: what lies there, and taking one away.
 
 use std::collections::BTreeMap;
 use std::fs;

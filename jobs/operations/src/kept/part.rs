@@ -143,7 +143,7 @@ impl Part {
         self.removal.clone()
     }
 
-    /// Leaves it where it is, to be gone on with.
+    /// Leaves it where it is, to be resumed.
     pub fn keep(mut self) {
         if let Some(removal) = self.removal.take() {
             std::mem::forget(removal);
@@ -198,7 +198,7 @@ impl Part {
     }
 }
 
-/// Removes what killed runs left in a folder of kept snapshots: parts with a name as this project gives it, which nobody
+/// Removes what killed runs left in a folder of stored snapshots: parts with a name as this project gives it, which nobody
 /// writes any more. What cannot be looked at stays.
 fn remove_dead_parts(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -246,7 +246,7 @@ fn numbered(name: &str, number: u32) -> String {
     format!("{stem}_{number}{ending}")
 }
 
-/// Makes a folder for kept snapshots (0700) if it is missing; refuses one of which others than its owner could take a snapshot
+/// Makes a folder for stored snapshots (0700) if it is missing; refuses one of which others than its owner could take a snapshot
 /// out, or put another one in: also one like `/tmp`, for what is there is counted and pruned as ours.
 pub(crate) fn make_kept_folder(folder: &Path) -> Result<(), Failure> {
     make_folder(folder)?;

@@ -1,4 +1,4 @@
-//! Which of the kept snapshots of one cluster may go.
+//! Which of the stored snapshots of one cluster may go.
 //!
 //! All times are those that stand in the descriptions, so that neither a clock that jumped nor a copied file changes what
 //! is old. Days and weeks are those of UTC, weeks those of ISO 8601.

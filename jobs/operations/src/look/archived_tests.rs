@@ -311,7 +311,7 @@ fn a_copy_that_an_earlier_version_brought_back_is_known_by_its_journal() {
     assert_eq!(place(&stopped).unwrap(), Place::Aside);
     let started = [stopped.concat(), entry(2, &start), entry(2, done)];
     assert_eq!(place(&started).unwrap_err().kind, FailureKind::Missing);
-    // Its start was taken back: it is stopped again.
+    // Its start was rolled back: it is stopped again.
     let back = [started.concat(), entry(2, undone)];
     assert_eq!(place(&back).unwrap(), Place::Aside);
     let all_back = [back.concat(), entry(1, undone)];

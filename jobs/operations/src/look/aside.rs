@@ -1,4 +1,4 @@
-//! What earlier work left: data that was put aside, a plan that was not ended.
+//! What earlier work left: data that was moved aside, a plan that was not ended.
 
 use std::path::{Path, PathBuf};
 

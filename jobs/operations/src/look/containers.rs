@@ -29,7 +29,7 @@ const LINES: usize = 12;
 pub struct RuntimeLook {
     /// Where it listens.
     pub socket: PathBuf,
-    /// The pods of the control plane: those that a manifest is there for, in the folder or put aside.
+    /// The pods of the control plane: those that a manifest is there for, in the folder or moved aside.
     pub pods: Vec<PodContainers>,
     /// The images that the manifests in the folder name, each once.
     pub images: Vec<ImageLook>,

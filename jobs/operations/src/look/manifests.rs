@@ -1,4 +1,4 @@
-//! The static pods' folder, what was put aside from it, and what etcd's and the apiserver's manifests say.
+//! The static pods' folder, what was moved aside from it, and what etcd's and the apiserver's manifests say.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub struct Manifests {
     pub strays: Vec<StrayManifest>,
     /// What a run of this program left that was ended while it wrote.
     pub unfinished: Vec<PathBuf>,
-    /// What was put aside, in the order of names, and so of times for each manifest.
+    /// What was moved aside, in the order of names, and so of times for each manifest.
     pub aside: Answer<Vec<AsideManifest>>,
     /// What would be brought back of pods that are not in the folder: the last that was taken out, or what somebody has
     /// named.
@@ -176,7 +176,7 @@ pub enum StrayKind {
     Unknown,
 }
 
-/// A manifest that was put aside.
+/// A manifest that was moved aside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AsideManifest {

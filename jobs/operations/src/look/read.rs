@@ -1,4 +1,4 @@
-//! The manifests of a host read: in the static pods' folder, put aside from it, and elsewhere.
+//! The manifests of a host read: in the static pods' folder, moved aside from it, and elsewhere.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ pub(super) fn read_elsewhere(
     })
 }
 
-/// Reads the folder, and lists what was put aside.
+/// Reads the folder, and lists what was moved aside.
 ///
 /// # Errors
 /// When the folder cannot be read.

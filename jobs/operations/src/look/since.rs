@@ -129,10 +129,10 @@ impl From<Identity> for ClusterIdentity {
 }
 
 /// Counts what was changed after a revision in the database of the host whose file system is found at `root`. Of a running
-/// etcd a snapshot is read, which lies in `/var/tmp` meanwhile; one that answers nobody has its file read as it is.
+/// etcd a snapshot is read, which lies in `/var/tmp` meanwhile; one that does not answer has its file read as it is.
 ///
 /// # Errors
-/// When there is no database, it is damaged, or an etcd writes to it and answers nobody.
+/// When there is no database, it is damaged, or an etcd writes to it and does not answer.
 pub async fn since(
     root: &Path,
     selection: &Selection,

@@ -135,7 +135,7 @@ async fn objects_changed_after_a_revision_are_told_by_kind_and_so_is_the_cluster
     let here = apiserver.client_ca.as_ref().unwrap().ok().unwrap();
     assert_eq!((here, here.len()), (&found.identity.ca, 1));
 
-    // An etcd that has its lock and answers nobody has its file read.
+    // An etcd that has its lock and does not answer has its file read.
     let etcd = File::open(database).unwrap();
     etcd.lock().unwrap();
     assert_eq!(host.since(before).await.unwrap(), found);

@@ -29,7 +29,7 @@ pub struct Aside {
     folder: PathBuf,
 }
 
-/// Why a manifest was put aside.
+/// Why a manifest was moved aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Why {
@@ -43,7 +43,7 @@ pub enum Why {
     Returned,
 }
 
-/// A manifest that was put aside.
+/// A manifest that was moved aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// Where it is.
@@ -60,7 +60,7 @@ impl Kept {
         kept(path)
     }
 
-    /// When it was put aside, by its name, to the second.
+    /// When it was moved aside, by its name, to the second.
     pub fn at(&self) -> Option<Timestamp> {
         let file = self.path.file_name()?.to_str()?;
         let time = file.strip_prefix(&self.name)?.get(..TIME.len())?;
@@ -100,7 +100,7 @@ impl Aside {
         &self.folder
     }
 
-    /// A name for a manifest that is put aside now, which nothing has: `etcd.yaml-2026-11-20T210000Z.changed`.
+    /// A name for a manifest that is moved aside now, which nothing has: `etcd.yaml-2026-11-20T210000Z.changed`.
     ///
     /// # Errors
     /// [`FailureKind::Refused`] when the manifest's name is no text, or the folder is that of the static pods.
@@ -129,7 +129,7 @@ impl Aside {
         free.next().ok_or_else(|| exists(&self.folder.join(stem)))
     }
 
-    /// What was put aside, in the order of names, and so of times for each manifest.
+    /// What was moved aside, in the order of names, and so of times for each manifest.
     ///
     /// # Errors
     /// What the disk says; a folder that is not there holds nothing.
@@ -261,7 +261,7 @@ fn rename(path: &Path, manifest: &Path, from: Why, to: Why) -> Result<(), Failur
     sync_folder_of(&to)
 }
 
-/// What was put aside is not what it was.
+/// What was moved aside is not what it was.
 pub(super) fn spoiled(path: &Path) -> Failure {
     let message = format!("{} is not what was put there", path.display());
     Failure::new(FailureKind::Refused, message)

@@ -1,4 +1,4 @@
-//! A manifest's file changed, so that it can be gone on with or undone whatever happens in between.
+//! A manifest's file changed, so that it can be resumed or undone whatever happens in between.
 
 use std::path::{Path, PathBuf};
 

@@ -90,7 +90,7 @@ fn only_texts(manifest: &Manifest, component: &Component) -> Result<(), Failure>
     match manifest.first_that_is_no_text(component.index) {
         None => Ok(()),
         Some(spot) => Err(refused(
-            format!("{spot} is no text: kubelet does not take this pod"),
+            format!("{spot} is not a string: kubelet rejects this pod"),
             "put the word in quotes",
         )),
     }

@@ -97,7 +97,7 @@ pub(super) fn content(path: &Path, file: &File) -> Result<Vec<u8>, Failure> {
         .map_err(|error| trouble("read", path, &error))?;
     if bytes.len() as u64 > MANIFEST_BYTES {
         let message = format!(
-            "{} is longer than 10 MiB: kubelet does not take it",
+            "{} is longer than 10 MiB: kubelet rejects it",
             path.display()
         );
         return Err(Failure::new(FailureKind::Other, message).hint("move it out of the folder"));

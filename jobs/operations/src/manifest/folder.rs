@@ -107,7 +107,7 @@ impl Folder {
         self.pods.iter().filter(|file| Etcds::is_one(file))
     }
 
-    /// The pods that were stopped and are not in the folder, by the newest of their manifests that was put aside. One that
+    /// The pods that were stopped and are not in the folder, by the newest of their manifests that was moved aside. One that
     /// cannot be read any more is none that could be brought back.
     pub fn stopped<'k>(&self, kept: &'k [Kept]) -> Vec<(ManifestFile, &'k Kept)> {
         let mut out: Vec<(ManifestFile, &Kept)> = Vec::new();

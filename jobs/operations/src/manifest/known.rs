@@ -56,11 +56,11 @@ pub enum Place {
 pub struct Known {
     /// The static pods' folder.
     pub folder: Folder,
-    /// What was put aside, in the order of names, or why that is not known.
+    /// What was moved aside, in the order of names, or why that is not known.
     pub archive: Result<Vec<Kept>, Failure>,
     /// Of the pods that were stopped and are not in the folder, the newest of their manifests.
     taken_out: Vec<ManifestFile>,
-    /// Where each of these was put aside.
+    /// Where each of these was moved aside.
     kept: Vec<Kept>,
     /// The files that somebody has named.
     named: Vec<ManifestFile>,
@@ -75,12 +75,12 @@ pub struct Found<'k> {
     pub file: &'k ManifestFile,
     /// Where that is.
     pub place: Place,
-    /// The copy it is, where it was put aside.
+    /// The copy it is, where it was moved aside.
     pub kept: Option<&'k Kept>,
 }
 
 impl Known {
-    /// Reads the static pods' folder of a host whose file system is found at `root`, what was put aside there, and the files
+    /// Reads the static pods' folder of a host whose file system is found at `root`, what was moved aside there, and the files
     /// that somebody has named.
     ///
     /// # Errors

@@ -85,9 +85,9 @@ fn what_has_no_precise_change_is_refused() {
       write it on one line
     the words of `command` stand in a way that leaves no place for another
       write each word on a line of its own: `- --flag=value`
-    word 3 of `command` is no text: kubelet does not take this pod
+    word 3 of `command` is not a string: kubelet rejects this pod
       put the word in quotes
-    word 3 of `command` is no text: kubelet does not take this pod
+    word 3 of `command` is not a string: kubelet rejects this pod
       put the word in quotes
     the words of `command` stand in a way that leaves no place for another
       write each word on a line of its own: `- --flag=value`

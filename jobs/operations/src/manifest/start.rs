@@ -15,7 +15,7 @@ use super::{Manifest, ManifestFile, Stop};
 use crate::disk::files::exists;
 use crate::failure::Failure;
 
-/// One manifest into the folder. As a [`super::Change`] it is made before anything is done and can be gone on with or undone
+/// One manifest into the folder. As a [`super::Change`] it is made before anything is done and can be resumed or undone
 /// from its record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

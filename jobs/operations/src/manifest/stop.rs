@@ -21,7 +21,7 @@ use super::file::{Links, Over, changed, content, open, put, sha256, unfinished};
 use crate::disk::files::{self, exists, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
 
-/// One manifest out of the folder. As a [`super::Change`] it is made before anything is done and can be gone on with or
+/// One manifest out of the folder. As a [`super::Change`] it is made before anything is done and can be resumed or
 /// undone from its record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,7 +40,7 @@ impl Stop {
     /// # Errors
     /// [`FailureKind::Refused`] when it is a link, or has no place in the folder aside.
     pub fn prepare(file: &ManifestFile, aside: &Aside, now: Timestamp) -> Result<Self, Failure> {
-        // What could not be moved is not begun with: there would be a step to take back that never did anything.
+        // What could not be moved is not begun with: there would be a step to roll back that never did anything.
         open(&file.path, Links::Refused)?;
         Ok(Self {
             manifest: file.path.clone(),
@@ -87,7 +87,7 @@ impl Stop {
         mark_stopped(&self.kept, &self.manifest)?;
         match renameat_with(CWD, &self.manifest, CWD, &self.kept, RenameFlags::NOREPLACE) {
             Ok(()) => self.moved(),
-            // Another file system, or one that cannot rename so; or a copy that was made and not gone on with.
+            // Another file system, or one that cannot rename so; or a copy that was made and not resumed.
             Err(
                 rustix::io::Errno::XDEV
                 | rustix::io::Errno::INVAL

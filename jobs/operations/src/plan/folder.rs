@@ -16,7 +16,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::shell::CommandLine;
 use crate::state::{PLANS, PlansFolder};
 
-/// The largest plan that is read, in bytes. One for five masters has some fifty thousand.
+/// The largest plan that is read, in bytes. One for five control-plane nodes has some fifty thousand.
 const LARGEST: u64 = 16 << 20;
 
 /// The plans of a host.
@@ -255,7 +255,7 @@ fn show(id: &PlanId) -> CommandLine {
 pub(super) fn ways_on(id: &impl std::fmt::Display) -> String {
     let resume = CommandLine::new("kubectl etcd plan resume").operand(id);
     let undo = CommandLine::new("kubectl etcd plan undo").operand(id);
-    format!("{resume} goes on with it, {undo} takes it back")
+    format!("{resume} resumes it, {undo} rolls it back")
 }
 
 /// What every plan has, whatever version made it.

@@ -252,7 +252,7 @@ impl HostView {
             free / MIB
         );
         Err(Failure::new(FailureKind::NoSpace, message)
-            .hint("make room there: kubectl etcd doctor shows what was put aside earlier and is not in use"))
+            .hint("make room there: kubectl etcd doctor shows what was moved aside earlier and is not in use"))
     }
 }
 

@@ -226,8 +226,8 @@ impl<'a> Executor<'a> {
     fn is_being_undone(&self) -> Failure {
         let id = &self.plan.id;
         let undo = CommandLine::new("kubectl etcd plan undo").operand(id);
-        let message = format!("{id} is being taken back on this host");
-        Failure::new(FailureKind::Refused, message).hint(format!("{undo} goes on with that"))
+        let message = format!("{id} is being rolled back on this host");
+        Failure::new(FailureKind::Refused, message).hint(format!("{undo} resumes that"))
     }
 
     /// Whether the learner that the plan added was removed again: one that had become a voter stays, and is left.

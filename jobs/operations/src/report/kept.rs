@@ -44,7 +44,7 @@ pub struct KeptSnapshot {
     pub state: KeptState,
 }
 
-/// Whether a kept snapshot may be relied on, as far as is known without reading it now.
+/// Whether a stored snapshot may be relied on, as far as is known without reading it now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum KeptState {

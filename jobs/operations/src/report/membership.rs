@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Member;
 use crate::ids::{ClusterId, MemberId};
 
-/// A member was added, removed or promoted, or that was so already.
+/// A member was added, removed or promoted, or already was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipReport {
@@ -13,7 +13,7 @@ pub struct MembershipReport {
     pub cluster_id: ClusterId,
     /// The member it is about.
     pub member_id: MemberId,
-    /// Whether anything was changed; false: it was so already.
+    /// Whether anything was changed; false: it already was.
     pub changed: bool,
     /// The quorum's list of members afterwards.
     pub members: Vec<Member>,

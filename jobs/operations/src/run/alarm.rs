@@ -1,4 +1,4 @@
-//! Alarms: listing them, and taking back those that are raised.
+//! Alarms: listing them, and disarming those that are raised.
 
 use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::ids::MemberId;
@@ -14,7 +14,7 @@ pub(super) async fn list<A: EtcdApi>(api: &A, target: &Target) -> Result<AlarmRe
     })
 }
 
-/// Only what is raised is taken back: etcd answers a disarm of what is not raised as if it were done.
+/// Only what is raised is rolled back: etcd answers a disarm of what is not raised as if it were done.
 pub(super) async fn disarm<A: EtcdApi>(
     api: &A,
     target: &Target,

@@ -1,6 +1,6 @@
 //! Defragmentation of the node's own member.
 //!
-//! etcd copies what is in use into a new file beside the old one and renames it; until then it answers nobody. So the
+//! etcd copies what is in use into a new file beside the old one and renames it; until then it does not answer. So the
 //! disk has to hold both, and how far it is shows the size of the new file.
 
 use std::path::{Path, PathBuf};

@@ -50,7 +50,7 @@ pub(super) async fn save(
     let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
     let begun = Instant::now();
     let taken_at = Timestamp::now();
-    // A name of its own is for a folder of kept snapshots; else it is a file that somebody has named.
+    // A name of its own is for a folder of stored snapshots; else it is a file that somebody has named.
     if save.numbered {
         make_kept_folder(save.folder)?;
     }

@@ -330,7 +330,7 @@ async fn only_the_alarms_that_are_meant_are_taken_back<B: Backend>() {
 
     let corrupt = alarm(1, AlarmKind::Corrupt);
     b.cluster().state().alarms = vec![full, corrupt];
-    // etcdctl can take back all alarms or none.
+    // etcdctl can roll back all alarms or none.
     match b.run(&disarm(None)).await {
         Ok(_) => assert_eq!(b.cluster().state().alarms, [corrupt]),
         Err(failure) => {

@@ -21,7 +21,7 @@ pub(crate) const NOW: &str = "2026-11-21T12:00:00Z";
 /// The cluster everything is in unless said otherwise.
 pub const CLUSTER: ClusterId = ClusterId(0xe9c3_af26_4dbe_96fe);
 
-/// A cluster of masters `cp-1`, `cp-2`, … whose answers can be changed before they are assessed.
+/// A cluster of control-plane nodes `cp-1`, `cp-2`, … whose answers can be changed before they are assessed.
 pub struct Cluster {
     /// The control-plane nodes.
     pub nodes: Vec<Node>,
@@ -70,7 +70,7 @@ impl Cluster {
         self.accounts[number - 1].as_mut().unwrap()
     }
 
-    /// A node whose job gave nothing, and whose member answers nobody.
+    /// A node whose job gave nothing, and whose member does not answer.
     pub fn lost(&mut self, number: usize, error: RunError) {
         self.accounts[number - 1] = None;
         self.instead[number - 1] = Some(Err(error));

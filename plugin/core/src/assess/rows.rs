@@ -317,7 +317,7 @@ pub(crate) fn failure_word(kind: FailureKind) -> &'static str {
 pub(crate) fn run_error_word(error: &RunError) -> &'static str {
     match error.kind {
         RunErrorKind::NodeDown => "node does not answer",
-        RunErrorKind::KubeletSilent => "kubelet is silent",
+        RunErrorKind::KubeletSilent => "kubelet unreachable",
         RunErrorKind::PodNotStarted => "pod does not start",
         RunErrorKind::ImageMissing => "image missing",
         RunErrorKind::AdmissionRefused => "admission refused",

@@ -65,7 +65,7 @@ impl Hosts {
         &self.flags
     }
 
-    /// The command that goes on with a plan on these hosts.
+    /// The command that resumes a plan on these hosts.
     pub fn resume(&self, id: &PlanId) -> CommandLine {
         let resume = CommandLine::new("kubectl etcd plan resume");
         resume.operand(id).with(&self.flags)

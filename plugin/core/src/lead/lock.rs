@@ -1,4 +1,4 @@
-//! The cluster's lock while a plan is carried out, which keeps whoever works on other masters apart as long as an apiserver
+//! The cluster's lock while a plan is carried out, which keeps whoever works on other control-plane nodes apart as long as an apiserver
 //! answers. Without one, only the plan's own hosts are locked.
 
 use etcd_operations::plan::PlanKind;

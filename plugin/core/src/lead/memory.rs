@@ -26,7 +26,7 @@ pub const RESTORED: u64 = 1_000_000_042;
 pub enum Fault {
     /// Before anything is in the journal.
     Prepare,
-    /// While it is applied or taken back.
+    /// While it is applied or rolled back.
     Apply,
     /// The link breaks before the host hears of it.
     Unheard,
@@ -84,7 +84,7 @@ impl MemoryHost {
             .insert((step, is_undo(direction)), fault);
     }
 
-    /// What cannot be taken back of a step.
+    /// What cannot be rolled back of a step.
     pub fn leaves(&self, step: u32, what: &str) {
         self.state().left.insert(step, what.to_owned());
     }
@@ -102,7 +102,7 @@ impl MemoryHost {
         self.state().current.is_none()
     }
 
-    /// The steps that were done or taken back, in this order.
+    /// The steps that were done or rolled back, in this order.
     pub fn performed(&self) -> Vec<(u32, Direction)> {
         self.state().performed.clone()
     }
@@ -117,7 +117,7 @@ impl MemoryHost {
         self.state().begin(plan)
     }
 
-    /// As if somebody else did a step there, or took it back.
+    /// As if somebody else did a step there, or rolled it back.
     pub fn step(
         &self,
         plan: &PlanId,
@@ -258,7 +258,10 @@ impl State {
         let before = on_host.steps.get(&number);
         let (state, run) = match (direction, before) {
             (Direction::Do, _) if on_host.steps.values().any(StepState::is_back) => {
-                return Err(Failure::new(FailureKind::Refused, "it is being taken back"));
+                return Err(Failure::new(
+                    FailureKind::Refused,
+                    "it is being rolled back",
+                ));
             }
             (Direction::Do, Some(StepState::Done { done })) => {
                 return Ok(StepRun::Done { done: done.clone() });

@@ -14,14 +14,14 @@ use crate::runners::host::Host;
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub struct Led {
-    /// What each step did, or what could not be taken back.
+    /// What each step did, or what could not be rolled back.
     pub runs: Vec<(u32, StepRun)>,
     /// How long each stage took, by its place in the plan.
     pub took: Vec<(usize, Duration)>,
 }
 
 impl Led {
-    /// Whether everything that was to be taken back was.
+    /// Whether everything that was to be rolled back was.
     pub fn leaves_nothing(&self) -> bool {
         self.runs.iter().all(|(_, run)| match run {
             StepRun::Done { .. } => true,

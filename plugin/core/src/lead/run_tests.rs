@@ -1,4 +1,4 @@
-//! A plan led over hosts in memory: each step fails in each way, then it is gone on with, or taken back.
+//! A plan led over hosts in memory: each step fails in each way, then it is resumed, or rolled back.
 
 use std::sync::{Arc, Mutex};
 
@@ -133,7 +133,7 @@ async fn what_was_done_until_a_step_failed_is_taken_back() {
             let led = back(&hosts, &plan).await.unwrap();
             let case = format!("{fault:?} at {number}");
             let undone = numbers(&memory, Direction::Undo);
-            // One that failed half way is taken back as well.
+            // One that failed half way is rolled back as well.
             let half = (fault == Fault::Apply).then_some(number);
             let mut expected: Vec<u32> = done.into_iter().chain(half).collect();
             expected.sort_unstable();

@@ -16,7 +16,7 @@ pub struct PlanState {
     pub unfinished: bool,
     /// On which hosts a step is being done right now.
     pub busy: Vec<String>,
-    /// What it put aside and is there no more, each with its host: `m1: /var/lib/…`.
+    /// What it moved aside and is there no more, each with its host: `m1: /var/lib/…`.
     pub gone: Vec<String>,
     /// The manifests that somebody else has written to since, each with its host.
     pub changed: Vec<String>,
@@ -59,7 +59,7 @@ impl PlanState {
             .all(|step| matches!(self.steps.get(&step.number), Some(StepState::Done { .. })))
     }
 
-    /// Whether taking it back puts data out of service: what was written to a restored database that has taken the place of
+    /// Whether rolling it back puts data out of service: what was written to a restored database that has taken the place of
     /// the one before.
     pub fn undo_loses_data(&self) -> bool {
         self.plan.steps().any(|step| {
@@ -71,7 +71,7 @@ impl PlanState {
         })
     }
 
-    /// Whether somebody has begun to take it back.
+    /// Whether somebody has begun to roll it back.
     pub fn is_back(&self) -> bool {
         self.steps.values().any(StepState::is_back)
     }

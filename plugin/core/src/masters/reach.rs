@@ -89,7 +89,7 @@ pub async fn reach(
     if ssh.wanted {
         let others = match ssh.masters.is_empty() {
             true => reached.others(notices).await,
-            // Who names masters means these and no others.
+            // Who names control-plane nodes means these and no others.
             false => Others::default(),
         };
         match others.all || !others.new.is_empty() {

@@ -103,12 +103,12 @@ fn overdue(cron_job: &CronJob, runs: &[Run], now: Timestamp) -> Option<String> {
     })
 }
 
-/// What to say of a node that lacks its CronJob of a schedule for all masters.
+/// What to say of a node that lacks its CronJob of a schedule for all control-plane nodes.
 pub fn lacking(place: &Place, cron_jobs: &[CronJob]) -> Option<String> {
     let name = place.node.as_ref()?;
     let wanted = place.cron_job();
     let there = |one: &CronJob| one.metadata.name.as_deref() == Some(&*wanted);
     (!cron_jobs.iter().any(there)).then(|| {
-        format!("{name} has no CronJob of the schedule for all masters: set the schedule again")
+        format!("{name} has no CronJob of the schedule for all control-plane nodes: set the schedule again")
     })
 }

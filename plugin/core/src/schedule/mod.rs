@@ -78,7 +78,7 @@ pub struct Schedule {
     /// Secrets it is pulled with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<String>,
-    /// The keys of taints of the masters' own, for a run on whichever of them.
+    /// The keys of taints of the control-plane nodes' own, for a run on whichever of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<String>,
     /// How long a run may take, where that was said.

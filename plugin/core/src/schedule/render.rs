@@ -27,13 +27,13 @@ use crate::runners::mounts::{HOST, Needed};
 use crate::runners::podspec::{APP, anything, around, on_host_network};
 use crate::runners::program::Program;
 
-/// The CronJob of a schedule on one master; what others are called begins with it.
+/// The CronJob of a schedule on one control-plane node; what others are called begins with it.
 const NAME: &str = "etcd-snapshot";
 /// The longest name of a CronJob: 11 characters follow in its Jobs' names, which have 63.
 const LONGEST_NAME: usize = 52;
 /// The label of control-plane nodes.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
-/// Taints of a master that is up and may well take a snapshot. One that is down is not among them.
+/// Taints of a control-plane node that is up and may well take a snapshot. One that is down is not among them.
 const TOLERATED: [&str; 6] = [
     CONTROL_PLANE,
     "node-role.kubernetes.io/master",
@@ -42,14 +42,14 @@ const TOLERATED: [&str; 6] = [
     "node.kubernetes.io/pid-pressure",
     "node.kubernetes.io/unschedulable",
 ];
-/// Taints of a master that went down; Kubernetes itself adds a wait of 300 s for these.
+/// Taints of a control-plane node that went down; Kubernetes itself adds a wait of 300 s for these.
 const DOWN: [&str; 2] = [
     "node.kubernetes.io/not-ready",
     "node.kubernetes.io/unreachable",
 ];
-/// For so long a run stays on a master that went down before another one takes it over.
+/// For so long a run stays on a control-plane node that went down before another one takes it over.
 const DOWN_SECONDS: i64 = 20;
-/// How often a run that failed is tried again, on another master perhaps.
+/// How often a run that failed is tried again, on another control-plane node perhaps.
 const RETRIES: i32 = 2;
 /// How many Jobs are kept for who looks at what happened, of each kind.
 const KEPT_JOBS: i32 = 3;
@@ -153,7 +153,7 @@ pub fn places(masters: Masters, nodes: &[Node], named: &NamedPaths) -> Vec<Place
     }
 }
 
-/// The one that is there most often: on most masters it can be started.
+/// The one that is there most often: on most control-plane nodes it can be started.
 fn most_common(images: &[&String]) -> Option<String> {
     let count = |image: &String| images.iter().filter(|other| **other == image).count();
     images
@@ -267,8 +267,8 @@ impl Times {
         }
     }
 
-    /// A Job counts as running until all its Pods are gone, and a Pod on a master that lost its power is there until the
-    /// master is back, whatever deadline the Job had. `Forbid` would let no other run begin until then. So where each run
+    /// A Job counts as running until all its Pods are gone, and a Pod on a control-plane node that lost its power is there until the
+    /// control-plane node is back, whatever deadline the Job had. `Forbid` would let no other run begin until then. So where each run
     /// is over before the next one is due, what is still there then is replaced; it can only be such a rest.
     fn concurrency_policy(&self) -> &'static str {
         let run = u64::try_from(self.run_seconds).unwrap_or_default();

@@ -164,7 +164,7 @@ impl Session {
     }
 
     /// Brings a snapshot that is kept on this node to a file here, which must not be there yet. What a run that was ended
-    /// has left of it is gone on with.
+    /// has left of it is resumed.
     ///
     /// # Errors
     /// Whatever keeps it from being whole. Nothing that looks like a snapshot is left then.
@@ -242,7 +242,7 @@ impl Session {
         wanted: Wanted,
     ) -> Result<SavedSnapshot, Error> {
         if self.via() != Via::Local {
-            return Err(Error::failed("no snapshot is brought here over ssh")
+            return Err(Error::failed("snapshots cannot be fetched over ssh")
                 .hint("on a control-plane node: kubectl etcd snapshot save FILE --via local"));
         }
         match to {

@@ -49,7 +49,7 @@ impl Session {
         }
         let server = match Connection::prepare(connection).await {
             Ok(server) => server,
-            // Not even a kubeconfig: on a master that is no reason not to help.
+            // Not even a kubeconfig: on a control-plane node that is no reason not to help.
             Err(error) if connection.kubeconfig.is_none() => {
                 let why = error.chain();
                 return Self::instead_of_apiserver(connection, fleet, notices, &why)

@@ -263,9 +263,9 @@ async fn changed(
         after = edited.manifest;
     }
     if after.bytes() == before.bytes() {
-        context
-            .ui
-            .say(&format!("{component} is so already: nothing was done"));
+        context.ui.say(&format!(
+            "{component} already has these settings: nothing changed"
+        ));
         return Ok(Verdict::Healthy);
     }
     done(context, component, ManifestChange::Changed(edits), &[], how).await

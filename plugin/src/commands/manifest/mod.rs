@@ -76,7 +76,7 @@ pub async fn manifest(context: &Context<'_>, args: ManifestArgs) -> Result<Verdi
     }
 }
 
-/// What lies in the folder of the static pods, and what was put aside from it.
+/// What lies in the folder of the static pods, and what was moved aside from it.
 #[derive(Debug)]
 struct Found {
     known: Known,
@@ -84,7 +84,7 @@ struct Found {
 }
 
 impl Found {
-    /// What was put aside, in the order of names.
+    /// What was moved aside, in the order of names.
     fn kept(&self) -> &[Kept] {
         self.known.archive.as_deref().unwrap_or_default()
     }

@@ -25,7 +25,7 @@ Examples:
 Exit codes: 0 every file in the folder is one pod's own, 3 something is in the folder that should
 not be, a component was taken out, or there is no manifest of etcd.";
 
-/// Show the static pods of this control-plane node: files, images, flags, strays, and what was put aside
+/// Show the static pods of this control-plane node: files, images, flags, strays, and archived manifests
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ShowArgs {

@@ -42,7 +42,7 @@ pub(super) struct AddArgs {
     /// Give it a vote at once: until it has started it counts as one that is down
     #[arg(long)]
     voter: bool,
-    /// Go on although too few of those that vote then are healthy, and the cluster takes no writes until it has started
+    /// Go on although too few of the voters then are healthy, and the cluster takes no writes until it has started
     #[arg(long, requires = "voter")]
     allow_quorum_loss: bool,
     #[command(flatten)]

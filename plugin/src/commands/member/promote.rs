@@ -35,7 +35,7 @@ pub(super) struct PromoteArgs {
     /// Wait so long for it to catch up
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait: Option<Duration>,
-    /// Go on although too few of those that vote then are healthy, and the cluster takes no writes then
+    /// Go on although too few of the voters then are healthy, and the cluster takes no writes then
     #[arg(long)]
     allow_quorum_loss: bool,
     #[command(flatten)]

@@ -14,10 +14,10 @@ use kubectl_etcd_core::ssh::at_address;
 
 const EXAMPLES: &str = "\
 Examples:
-  # On the master whose etcd is broken
+  # On the control-plane node whose etcd is broken
   kubectl etcd member replace cp-3
 
-  # From another master, or from anywhere
+  # From another control-plane node, or from anywhere
   kubectl etcd member replace cp-3 --ssh
 
   # On cp-3, which joins the cluster that was made anew on cp-1

@@ -29,7 +29,7 @@ Examples:
   # What exactly did the last one do?
   kubectl etcd plan show
 
-  # After a crash, a Ctrl-C or a loss of power: go on, or take it back
+  # After a crash, a Ctrl-C or a loss of power: resume, or roll back
   kubectl etcd plan resume
   kubectl etcd plan undo
 
@@ -39,9 +39,9 @@ Examples:
 Run it on a control-plane node, as root; the other hosts of the plan are reached over ssh. Without a name: the plan that has
 begun and not ended, else the newest.
 Exit codes: 0 done, 1 a step failed, 3 done and something is not as it should be or
-could not be taken back, 5 refused.";
+could not be rolled back, 5 refused.";
 
-/// Show, go on with, or take back what a command did on control-plane nodes
+/// Show, resume, or roll back what a command did on control-plane nodes
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct PlansArgs {
@@ -55,9 +55,9 @@ enum Action {
     List(ListArgs),
     /// Show a plan and how far it is
     Show(WhichArgs),
-    /// Go on with a plan that has begun and not ended
+    /// Resume a plan that has begun and not ended
     Resume(ResumeArgs),
-    /// Take back what a plan did, as far as it still exists
+    /// Roll back what a plan did, as far as it still exists
     Undo(UndoArgs),
 }
 

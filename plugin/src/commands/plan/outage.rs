@@ -1,4 +1,4 @@
-//! Whether the quorum holds while a manifest's plan that is gone on with, or taken back, has its etcd down: days may have
+//! Whether the quorum holds while a manifest's plan that is resumed, or rolled back, has its etcd down: days may have
 //! passed since it was asked last.
 
 use etcd_operations::control_plane::ControlPlane;

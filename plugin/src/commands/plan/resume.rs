@@ -94,7 +94,7 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
         if state.is_back() {
             let id = self.id;
             return Err(Error::refused(format!("{id} is being rolled back"))
-                .hint(format!("{} goes on with that", self.hosts.undo(id))));
+                .hint(format!("{} resumes that", self.hosts.undo(id))));
         }
         Ok(state)
     }
@@ -109,7 +109,7 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
             return None;
         }
         let id = self.id;
-        terminal.say(&format!("{id} has ended: there is nothing to go on with"));
+        terminal.say(&format!("{id} has ended: there is nothing to resume"));
         Some(Ending {
             view: None,
             ends: Ok(Verdict::Healthy),
@@ -126,7 +126,7 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
     }
 
     fn question(&self, _state: &PlanState) -> String {
-        "Go on with it?".to_owned()
+        "Resume it?".to_owned()
     }
 
     async fn lock(&self, state: &PlanState, _terminal: &impl Terminal) -> Result<Locked, Error> {

@@ -1,4 +1,4 @@
-//! A plan that was interrupted on hosts in memory: resumed and taken back.
+//! A plan that was interrupted on hosts in memory: resumed and rolled back.
 
 use std::sync::Arc;
 
@@ -189,7 +189,7 @@ async fn what_has_ended_is_not_resumed_and_not_asked_about() {
     let ended = trial.resume(&terminal, ASKED).await.unwrap();
     assert_eq!(ended, Verdict::Healthy);
     let said = format!(
-        "says: {} has ended: there is nothing to go on with",
+        "says: {} has ended: there is nothing to resume",
         trial.plan.id
     );
     assert_eq!(terminal.lines(), [said]);
@@ -247,7 +247,7 @@ async fn without_a_yes_or_the_lock_nothing_is_resumed_or_taken_back() {
     );
     assert_eq!(
         no.starting("asks"),
-        ["asks: Go on with it?", "asks: Take it back?"]
+        ["asks: Resume it?", "asks: Roll it back?"]
     );
     trial.around.held_by = Some("jane");
     for error in [

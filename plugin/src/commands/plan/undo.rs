@@ -1,4 +1,4 @@
-//! `kubectl etcd plan undo`: what a plan did is taken back, as far as it still exists.
+//! `kubectl etcd plan undo`: what a plan did is rolled back, as far as it still exists.
 
 use clap::Args;
 use etcd_operations::plan::{Direction, Plan, PlanId};
@@ -25,10 +25,10 @@ pub(super) struct UndoArgs {
     /// Agree to what was written since going out of service; needed with --yes
     #[arg(long)]
     accept_data_loss: bool,
-    /// Take it back although the cluster loses its quorum while this node's etcd is down
+    /// Roll back although the cluster loses its quorum while this node's etcd is down
     #[arg(long)]
     accept_outage: bool,
-    /// Take it back without this host of the plan, which is lost for good; may be given several times
+    /// Roll back without this host of the plan, which is lost for good; may be given several times
     #[arg(long, value_name = "NODE")]
     without: Vec<String>,
 }
@@ -64,7 +64,7 @@ pub(super) async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdic
     carry_out(&undoing, context.ui, consent).await
 }
 
-/// What is to be taken back of a plan.
+/// What is to be rolled back of a plan.
 pub(super) struct Undoing<'a, S> {
     pub(super) hosts: &'a Hosts,
     pub(super) id: &'a PlanId,
@@ -105,7 +105,7 @@ impl<S: Surroundings> Change for Undoing<'_, S> {
     }
 
     fn question(&self, _state: &PlanState) -> String {
-        "Take it back?".to_owned()
+        "Roll it back?".to_owned()
     }
 
     async fn lock(&self, state: &PlanState, _terminal: &impl Terminal) -> Result<Locked, Error> {
@@ -166,11 +166,11 @@ fn refuse_without(plan: &Plan, without: &[String]) -> Result<(), Error> {
     }
 }
 
-/// What cannot be taken back to its end is not begun with.
+/// What cannot be rolled back to its end is not begun with.
 fn refuse_gone(state: &PlanState) -> Result<(), Error> {
     if !state.gone.is_empty() {
         return Err(Error::refused(format!(
-            "what {} put aside is there no more: {}",
+            "files moved aside by {} are missing: {}",
             state.plan.id,
             state.gone.join(", ")
         ))

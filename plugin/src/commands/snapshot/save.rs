@@ -280,7 +280,7 @@ fn is_all_checked(checked: &Checked, compared: &Compared) -> bool {
     pages && data
 }
 
-/// A bundle that is brought here has every master's files.
+/// A bundle that is brought here has every control-plane node's files.
 fn refuse_partial(args: &SaveArgs) -> Result<(), Error> {
     if !args.packing.bundle || args.on_node.is_some() || args.fleet.node.is_empty() {
         return Ok(());

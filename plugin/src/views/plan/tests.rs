@@ -80,7 +80,7 @@ fn what_is_run_by_hand_is_told_while_it_is_left_to_do() {
             .collect::<Vec<_>>()
     };
     assert_eq!([told(0), told(1), told(2)], [[(1, 1)], [(0, 1)], [(0, 1)]]);
-    assert_eq!(told(3), [], "taken back");
+    assert_eq!(told(3), [], "rolled back");
     assert_eq!(
         samples[0].by_hand(),
         [

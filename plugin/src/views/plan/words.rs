@@ -123,7 +123,7 @@ fn where_and_when(newest: &Revision) -> String {
 
 fn loss(loss: &Loss) -> String {
     match loss {
-        Loss::Outage => "etcd and the apiserver answer nobody while it is done".to_owned(),
+        Loss::Outage => "etcd and the API server are down during this".to_owned(),
         Loss::Everything { newest } => {
             let upto = newest.as_ref().map(|newest| {
                 let at = where_and_when(newest);

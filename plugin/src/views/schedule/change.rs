@@ -102,7 +102,7 @@ impl View for ScheduleChange {
             .all(|one| one.change == Change::Removed)
             && !self.dry_run
         {
-            text.push_str("the snapshots stay on the masters: kubectl etcd snapshot list\n");
+            text.push_str("the snapshots stay on the nodes: kubectl etcd snapshot list\n");
         }
         text
     }

@@ -43,7 +43,7 @@ pub struct ScheduleList {
 pub struct ShownCronJob {
     /// Its name.
     pub name: String,
-    /// The node its runs go to; absent: to any master that is up.
+    /// The node its runs go to; absent: to any control-plane node that is up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
     /// When it runs, as cron writes it.
@@ -218,7 +218,7 @@ impl ScheduleList {
     fn row(&self, one: &ShownCronJob, wide: bool) -> Vec<Field> {
         let mut fields = vec![
             field(one.name.as_str()),
-            field(one.node.as_deref().unwrap_or("any master")),
+            field(one.node.as_deref().unwrap_or("any")),
             field(one.cron.as_str()),
             self.next(one),
             maybe(self.ago(one.last_success)),

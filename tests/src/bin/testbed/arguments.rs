@@ -54,17 +54,17 @@ Examples:
     Up(Up),
     /// Remove a cluster with its disks
     Down(Down),
-    /// Show clusters and which of their masters are on
+    /// Show clusters and which of their control-plane nodes are on
     List,
     /// Cut the power of a master: everything in it dies at once, its disk stays
     Off(OneNode),
-    /// Power on a master
+    /// Power on a control-plane node
     On(OneNode),
-    /// Stop every process of a master where it stands
+    /// Stop every process of a control-plane node where it stands
     Freeze(OneNode),
-    /// Let a frozen master go on
+    /// Let a frozen control-plane node go on
     Thaw(OneNode),
-    /// Run a command on a master, as root
+    /// Run a command on a control-plane node, as root
     #[command(after_help = "\
 Examples:
   testbed run m1 systemctl status kubelet
@@ -154,7 +154,7 @@ Examples:
   testbed up --masters 5 --name five
   testbed up --name old --kubernetes 1.33")]
 pub(crate) struct Up {
-    /// How many masters
+    /// How many control-plane nodes
     #[arg(long, value_name = "COUNT", default_value = "3", value_parser = ["1", "3", "5"])]
     masters: String,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! One master, with each line of etcd but the one that all other tests run, 3.6.
+//! One control-plane node, with each line of etcd but the one that all other tests run, 3.6.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The plugin on clusters of other kinds: one master, each etcd line, no space left, an etcd elsewhere.
+//! The plugin on clusters of other kinds: one control-plane node, each etcd line, no space left, an etcd elsewhere.
 //!
 //! Tests run in the order of their names: these come first, so that none of the shared clusters has to go for them.
 

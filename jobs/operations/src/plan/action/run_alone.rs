@@ -131,7 +131,7 @@ fn on_the_data_itself(target: &Target) -> Failure {
         target.data_dir.display()
     );
     Failure::new(FailureKind::Refused, message).hint(
-        "kubectl etcd plan undo takes back what was done; give etcd a volume whose hostPath is its data directory (and one for \
+        "kubectl etcd plan undo rolls back what was done; give etcd a volume whose hostPath is its data directory (and one for \
          --wal-dir, outside of it), then begin again",
     )
 }

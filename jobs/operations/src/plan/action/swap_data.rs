@@ -170,7 +170,7 @@ fn missing_targets(moves: &[Move]) -> Result<Vec<PathBuf>, Failure> {
     Ok(missing)
 }
 
-/// Whether a move puts aside what was in use, into the plan's own folder.
+/// Whether a move moves aside what was in use, into the plan's own folder.
 fn is_aside(one: &Move) -> bool {
     let ending = one.to.parent().and_then(Path::extension);
     ending.is_some_and(|ending| ending == BEFORE)

@@ -61,7 +61,7 @@ pub enum Evidence {
         /// Those of the apiservers here.
         here: BTreeSet<String>,
     },
-    /// The members' addresses. Masters can have new ones.
+    /// The members' addresses. Control-plane nodes can have new ones.
     PeerUrls {
         /// The snapshot's members.
         members: Vec<String>,
@@ -118,7 +118,7 @@ impl Origin {
         let addresses = match what.snapshot.peer_urls.is_empty() {
             true => "where its members were is not known either",
             false => {
-                "its members had addresses of these masters, as those of another cluster may have had"
+                "its members had addresses of these control-plane nodes, as those of another cluster may have had"
             }
         };
         let why = format!("{why}; {addresses}");
@@ -137,11 +137,11 @@ impl Origin {
             return Ok(());
         }
         let when = match by {
-            Evidence::NamespaceUid { .. } => "for masters that were set up anew, say",
+            Evidence::NamespaceUid { .. } => "for control-plane nodes that were set up anew, say",
             Evidence::Ca { .. } => {
-                "when this cluster's CA was replaced, or the masters were set up anew"
+                "when this cluster's CA was replaced, or the control-plane nodes were set up anew"
             }
-            Evidence::PeerUrls { .. } => "for masters with new addresses, say",
+            Evidence::PeerUrls { .. } => "for control-plane nodes with new addresses, say",
         };
         let hint = format!("--another-cluster restores it all the same: {when}");
         Err(Failure::new(FailureKind::Refused, self.to_string()).hint(hint))
@@ -192,7 +192,9 @@ fn same(by: &Evidence) -> String {
         Evidence::Ca { .. } => {
             "its CA is the one of the apiservers here; no database could be compared".to_owned()
         }
-        Evidence::PeerUrls { .. } => "its members had the addresses of these masters".to_owned(),
+        Evidence::PeerUrls { .. } => {
+            "its members had the addresses of these control-plane nodes".to_owned()
+        }
     }
 }
 

@@ -25,7 +25,7 @@ fn identity(uid: Option<&str>, ca: &[&str]) -> ClusterIdentity {
     }
 }
 
-/// A master of three, whose apiserver has this CA.
+/// A control-plane node of three, whose apiserver has this CA.
 fn host(ca: Option<&[&str]>) -> HostView {
     let mut look = healthy();
     if let Answer::Ok(apiserver) = &mut look.apiserver {
@@ -181,7 +181,7 @@ fn what_is_encrypted_is_said() {
 fn addresses_that_are_not_known_are_not_said_to_be_these() {
     let mut what = what(identity(None, &[]), HERE, Vec::new());
     let told = |what: &Restoring| Origin::of(what, &[host(Some(&["a"]))]).to_string();
-    let said = "had addresses of these masters";
+    let said = "had addresses of these control-plane nodes";
     assert!(told(&what).contains(said), "{}", told(&what));
     what.snapshot.peer_urls.clear();
     assert!(!told(&what).contains(said), "{}", told(&what));

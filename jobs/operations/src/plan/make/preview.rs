@@ -200,19 +200,19 @@ impl Loss {
     rename_all_fields = "camelCase"
 )]
 pub enum Fence {
-    /// A master that cannot be reached. It cannot join, but an apiserver there would answer from the past.
+    /// A control-plane node that cannot be reached. It cannot join, but an apiserver there would answer from the past.
     Unreachable {
         /// Its name.
         node: String,
         /// Why it cannot be reached.
         why: String,
     },
-    /// A master on which everything is done by hand: it is stopped there before, and joins afterwards.
+    /// A control-plane node on which everything is done by hand: it is stopped there before, and joins afterwards.
     ByHand {
         /// Its name.
         node: String,
     },
-    /// A master that is left out. When it comes back it has to be replaced.
+    /// A control-plane node that is left out. When it comes back it has to be replaced.
     LeftOut {
         /// Its name.
         node: String,

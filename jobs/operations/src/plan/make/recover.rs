@@ -41,7 +41,7 @@ pub struct Recovering {
     pub from: Option<String>,
     /// The text of etcd's manifest on each host, in the order of the hosts; none: it could not be read.
     pub manifests: Vec<Option<String>>,
-    /// Masters that could not be looked at, and why.
+    /// Control-plane nodes that could not be looked at, and why.
     pub unreachable: Vec<(String, String)>,
     /// Members and apiservers that answer somewhere else than on the hosts.
     pub alive_elsewhere: Vec<String>,

@@ -142,8 +142,8 @@ fn refuse_new_machine(host: &HostView) -> Result<(), Failure> {
     let outdated = outdated.map_or_else(String::new, |hint| format!("{hint}. "));
     let remove = CommandLine::new("kubectl etcd member remove").operand(node);
     Err(Failure::new(FailureKind::Refused, message).hint(format!(
-        "{outdated}if its manifest lies elsewhere, move it there, or --manifest FILE. If this machine was set up anew, kubeadm makes it a master: where {node} \
-         is a member still, {remove} on another master; there, kubeadm init phase upload-certs \
+        "{outdated}if its manifest lies elsewhere, move it there, or --manifest FILE. If this machine was set up anew, kubeadm makes it a control-plane node: where {node} \
+         is a member still, {remove} on another control-plane node; there, kubeadm init phase upload-certs \
          --upload-certs and kubeadm token create --print-join-command; here, that kubeadm join with --control-plane and \
          --certificate-key"
     )))

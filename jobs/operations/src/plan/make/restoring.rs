@@ -66,7 +66,7 @@ pub struct Restoring {
     pub name: String,
     /// The token of the new cluster: a fresh one, the same for all.
     pub token: String,
-    /// Masters that are left out on purpose.
+    /// Control-plane nodes that are left out on purpose.
     pub without: BTreeSet<String>,
     /// Which cluster the snapshot is of, by its objects.
     pub identity: ClusterIdentity,

@@ -12,7 +12,7 @@ use crate::look::{
 use crate::manifest::PodId;
 use crate::plan::{Action, AddLearner, HostRef, PromoteLearner, StartComponent};
 
-/// The first of three masters, after it was changed.
+/// The first of three control-plane nodes, after it was changed.
 fn host(look: Look) -> HostView {
     let mut look = look;
     if let Answer::Ok(etcd) = &mut look.etcd {

@@ -196,7 +196,7 @@ impl<'a> Waiting<'a> {
             return RunError::new(
                 RunErrorKind::KubeletSilent,
                 format!(
-                    "the kubelet of {node} does not take the pod within {} s, though etcd there answers: kubelet is stopped or very slow",
+                    "the kubelet of {node} has not accepted the pod within {} s, though etcd there answers: kubelet is stopped or very slow",
                     limits::KUBELET_ALIVE.as_secs()
                 ),
             );
@@ -204,7 +204,7 @@ impl<'a> Waiting<'a> {
         RunError::new(
             RunErrorKind::NodeDown,
             format!(
-                "the kubelet of {node} does not take the pod: the node is off, frozen or cut off"
+                "the kubelet of {node} has not accepted the pod: the node is off, frozen or cut off"
             ),
         )
     }

@@ -66,7 +66,7 @@ pub(super) async fn receive(
             return Err(not_fetched(&message));
         };
         let verified = receiver.verified();
-        tracing::debug!(error, verified, "fetching goes on with a new connection");
+        tracing::debug!(error, verified, "fetching continues over a new connection");
         sleep(pause).await;
         receiver.reconnected();
     }

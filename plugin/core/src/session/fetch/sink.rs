@@ -58,7 +58,7 @@ enum To {
     Memory(Vec<u8>),
 }
 
-/// A file that is not complete. Dropped before it is, it is removed, unless it can be gone on with.
+/// A file that is not complete. Dropped before it is, it is removed, unless it can be resumed.
 struct FilePart {
     part: Option<Part>,
     /// What an earlier run left, until it is looked at.
@@ -89,7 +89,7 @@ impl Sink {
         })))
     }
 
-    /// A file that stays as `FILE.part` when it does not become complete, so that a later run goes on with it.
+    /// A file that stays as `FILE.part` when it does not become complete, so that a later run resumes it.
     ///
     /// # Errors
     /// As [`Sink::file`].
@@ -265,7 +265,7 @@ impl Sink {
         }
     }
 
-    /// What is there is of no use, not even to go on with.
+    /// What is there is of no use, not even to resume.
     pub(super) fn discard(&mut self) {
         if let To::File(file) = &mut self.to {
             file.kept = false;

@@ -31,7 +31,7 @@ verified one always. Only snapshots that are described and verified are counted 
 else is left alone. Days and weeks are those of UTC; ages count from the newest snapshot.
 Exit codes: 0 done, 3 a node could not be asked, 5 not confirmed.";
 
-/// Remove kept snapshots that no rule keeps
+/// Remove stored snapshots that no rule keeps
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, group(ArgGroup::new("rules").required(true).multiple(true)
     .args(["keep_last", "keep_daily", "keep_weekly", "keep_within"])))]

@@ -18,14 +18,14 @@ use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
-  # Every night at three, on a master that is up; what no rule keeps is removed
+  # Every night at three, on a control-plane node that is up; what no rule keeps is removed
   kubectl etcd snapshot schedule set --cron '0 3 * * *' --keep-last 7 --keep-weekly 8
 
   # Did it run?
   kubectl etcd snapshot schedule show
 
-A schedule is a CronJob, or one for each master. Each run takes a snapshot from a healthy member,
-checks it, keeps it on the master, and then removes older ones.";
+A schedule is a CronJob, or one for each control-plane node. Each run takes a snapshot from a healthy member,
+checks it, keeps it on the control-plane node, and then removes older ones.";
 
 /// Snapshots on a schedule: CronJobs on the control-plane nodes
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   kubectl etcd snapshot schedule remove
 
-The snapshots stay on the masters: `kubectl etcd snapshot list` shows them.
+The snapshots stay on the nodes: `kubectl etcd snapshot list` shows them.
 Exit codes: 0 removed or not there, 5 not confirmed.";
 
 /// Remove the schedule: its CronJobs and their Jobs, and no snapshot

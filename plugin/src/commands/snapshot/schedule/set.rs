@@ -33,21 +33,21 @@ use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
-  # Every night at three, on a master that is up; what no rule keeps is removed afterwards
+  # Every night at three, on a control-plane node that is up; what no rule keeps is removed afterwards
   kubectl etcd snapshot schedule set --cron '0 3 * * *' --keep-last 7 --keep-weekly 8
 
-  # On every master, with the master's manifests and the kubeadm configuration, every six hours
-  kubectl etcd snapshot schedule set --cron '0 */6 * * *' --masters all --bundle --keep-within 168h
+  # On every control-plane node, with the control-plane node's manifests and the kubeadm configuration, every six hours
+  kubectl etcd snapshot schedule set --cron '0 */6 * * *' --on all --bundle --keep-within 168h
 
   # As YAML, for GitOps
   kubectl etcd snapshot schedule set --cron '0 3 * * *' --image ghcr.io/…@sha256:… --dry-run -o yaml
 
 The same command again changes the schedule; what is not given has its default. Snapshots hold every
-Secret of the cluster; they stay on the masters, in a folder that only root may read. A bundle holds
-the files of the one master it is taken on; with --with-pki its certificates and private keys too.
+Secret of the cluster; they stay on the control-plane nodes, in a folder that only root may read. A bundle holds
+the files of the one control-plane node it is taken on; with --with-pki its certificates and private keys too.
 Exit codes: 0 set, 2 not a schedule (the apiserver says what is wrong).";
 
-/// What `--masters` takes.
+/// What `--on` takes.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Which {
     /// On one that is up, which the scheduler picks
@@ -73,7 +73,7 @@ pub struct SetArgs {
     #[arg(long, value_name = "EXPRESSION")]
     cron: String,
     /// On which control-plane nodes each run takes one
-    #[arg(long, value_name = "WHICH", value_parser = EnumValueParser::<Which>::new().map(Masters::from), default_value = "one")]
+    #[arg(long = "on", alias = "masters", value_name = "WHICH", value_parser = EnumValueParser::<Which>::new().map(Masters::from), default_value = "one")]
     masters: Masters,
     #[command(flatten)]
     rules: RuleArgs,
@@ -256,7 +256,7 @@ async fn mounted_places(
     Err(Error::refused(
         "etcd's certificates do not lie at the same paths on all control-plane nodes, and a run mounts them by path",
     )
-    .hint("--masters all makes one CronJob for each node, with its own paths"))
+    .hint("--on all makes one CronJob for each node, with its own paths"))
 }
 
 /// First everything is tried, so that a refusal leaves all as it was.
@@ -303,7 +303,7 @@ async fn change(
     Ok(())
 }
 
-/// The keys of the masters' taints that Kubernetes does not give by itself: a run has to tolerate them.
+/// The keys of the control-plane nodes' taints that Kubernetes does not give by itself: a run has to tolerate them.
 async fn own_taints(session: &Session) -> Result<Vec<String>, Error> {
     let (client, _) = ground(session)?;
     let nodes = Api::<k8s_openapi::api::core::v1::Node>::all(client.clone());
@@ -339,7 +339,7 @@ fn check_images(context: &Context<'_>, session: &Session, places: &[Place]) {
     };
     if images.len() > 1 {
         context.ui.warn(&format!(
-            "the masters run different etcd images ({}): a run on one that lacks {image} fails, and is tried again",
+            "the control-plane nodes run different etcd images ({}): a run on one that lacks {image} fails, and is tried again",
             and(&images)
         ));
     }
