@@ -18,6 +18,8 @@ use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::operation::{Assignment, Operation};
 use crate::report::Report;
+use crate::request::{Request, answer_to};
+use crate::target::Target;
 use crate::wire;
 use crate::work::Events;
 
@@ -89,66 +91,65 @@ pub async fn run(
             // Evidence does not depend on certificates.
             Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
             Operation::Members => members::members(target, &connector?).await,
-            Operation::MemberAdd {
-                name,
-                peer_urls,
-                learner,
-            } => members::add(target, &connector?, name.as_deref(), peer_urls, *learner).await,
-            Operation::MemberRemove { member } => {
-                members::remove(target, &connector?, *member).await
+            Operation::MemberAdd(add) => {
+                let (name, urls) = (add.name.as_deref(), &add.peer_urls);
+                members::add(target, &connector?, name, urls, add.learner).await
             }
-            Operation::MemberPromote { member, wait_ms } => {
-                members::promote(target, &connector?, *member, *wait_ms, events).await
+            Operation::MemberRemove(remove) => {
+                members::remove(target, &connector?, remove.member).await
             }
-            Operation::MoveLeader { to } => members::move_leader(target, &connector?, *to).await,
-            Operation::Health { timeout_ms } => {
-                Ok(Box::pin(health::health(target, connector, *timeout_ms)).await)
+            Operation::MemberPromote(promote) => {
+                let (member, wait_ms) = (promote.member, promote.wait_ms);
+                members::promote(target, &connector?, member, wait_ms, events).await
             }
-            Operation::HashKv { revision } => hash::hash_kv(target, &connector?, *revision).await,
+            Operation::MoveLeader(lead) => members::move_leader(target, &connector?, lead.to).await,
+            Operation::Health(health) => {
+                Ok(Box::pin(health::health(target, connector, health.timeout_ms)).await)
+            }
+            Operation::HashKv(hash) => hash::hash_kv(target, &connector?, hash.revision).await,
             Operation::AlarmList => alarm::list(target, &connector?).await,
-            Operation::AlarmDisarm { alarm, member } => {
-                alarm::disarm(target, &connector?, *alarm, *member).await
+            Operation::AlarmDisarm(disarm) => {
+                alarm::disarm(target, &connector?, disarm.alarm, disarm.member).await
             }
             Operation::Defrag => defrag::defrag(target, &connector?, events).await,
-            Operation::SnapshotSave {
-                folder,
-                name,
-                packing,
-                numbered,
-                hold_seconds,
-            } => {
-                let save = snapshot::Save {
-                    folder,
-                    name,
-                    packing,
-                    numbered: *numbered,
-                    // A file that is fetched is described where it arrives.
-                    describe: *hold_seconds == 0,
-                };
-                snapshot::save(target, &connector?, &save, events).await
+            Operation::SnapshotSave(save) => {
+                snapshot::save(target, &connector?, save, events).await
             }
-            Operation::NodeFiles {
-                folder,
-                name,
-                parts,
-                ..
-            } => snapshot::node_files(target, folder, name, parts, events).await,
-            Operation::SnapshotList { folder } => kept::list(folder),
-            Operation::SnapshotVerify { folder, name } => kept::verify(folder, name, events).await,
-            Operation::SnapshotSend { folder, name, .. } => kept::send(folder, name),
-            Operation::SnapshotDelete { folder, names } => kept::delete(folder, names),
-            Operation::SnapshotPrune {
-                folder,
-                rules,
-                remove,
-            } => kept::prune(folder, rules, remove),
-            Operation::Usage { top } => usage::usage(target, &connector?, *top, events).await,
+            Operation::NodeFiles(files) => snapshot::node_files(target, files, events).await,
+            Operation::SnapshotList(list) => kept::list(&list.folder),
+            Operation::SnapshotVerify(verify) => {
+                kept::verify(&verify.folder, &verify.name, events).await
+            }
+            Operation::SnapshotSend(send) => kept::send(&send.folder, &send.name),
+            Operation::SnapshotDelete(delete) => kept::delete(&delete.folder, &delete.names),
+            Operation::SnapshotPrune(prune) => {
+                kept::prune(&prune.folder, &prune.rules, &prune.remove)
+            }
+            Operation::Usage(usage) => usage::usage(target, &connector?, usage.top, events).await,
         }
     });
     tokio::select! {
         result = work => result,
         () = cancel.cancelled() => Err(interrupted(assignment.operation.name())),
     }
+}
+
+/// Does one operation whose report has a type of its own.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn ask<R: Request<Wire = Operation>>(
+    target: &Target,
+    request: &R,
+    events: &mut Events<'_>,
+    cancel: &Cancel,
+) -> Result<R::Answer, Failure> {
+    let assignment = Assignment {
+        version: wire::VERSION,
+        operation: request.to_wire(),
+        target: target.clone(),
+    };
+    answer_to::<R>(Box::pin(run(&assignment, events, cancel)).await?)
 }
 
 /// Refuses what another version wrote.

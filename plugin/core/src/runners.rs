@@ -33,8 +33,8 @@ pub fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration {
         // It may wait for all members to be connected.
         Operation::MemberAdd { .. } | Operation::MemberRemove { .. } => Duration::from_secs(40),
         Operation::MoveLeader { .. } => Duration::from_secs(25),
-        Operation::MemberPromote { wait_ms, .. } => {
-            Duration::from_millis(*wait_ms) + Duration::from_secs(30)
+        Operation::MemberPromote(promote) => {
+            Duration::from_millis(promote.wait_ms) + Duration::from_secs(30)
         }
         // Hashing alone has two minutes.
         Operation::HashKv { .. } => Duration::from_secs(140),
@@ -42,8 +42,8 @@ pub fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration {
         Operation::SnapshotDelete { .. } | Operation::SnapshotPrune { .. } => MINUTE,
         // Some hundred KiB: a disk that hangs must not keep the others' waiting.
         Operation::NodeFiles { .. } => 2 * MINUTE,
-        Operation::Health { timeout_ms } => {
-            Duration::from_millis(*timeout_ms) + Duration::from_secs(8)
+        Operation::Health(health) => {
+            Duration::from_millis(health.timeout_ms) + Duration::from_secs(8)
         }
         // The job itself gives a large database on a slow disk up to 45 minutes.
         Operation::Defrag
@@ -81,6 +81,8 @@ pub fn successor(via: Via, error: &RunError, operation: &Operation) -> Option<Vi
 
 #[cfg(test)]
 mod tests {
+    use etcd_operations::operation::Usage;
+
     use super::*;
 
     fn after(via: Via, kind: RunErrorKind, operation: &Operation) -> Option<Via> {
@@ -108,7 +110,7 @@ mod tests {
             "exec needs the same kubelet"
         );
         assert_eq!(after(Via::Exec, RunErrorKind::NoRights, &status), None);
-        let usage = Operation::Usage { top: 10 };
+        let usage = Operation::Usage(Usage { top: 10 });
         assert_eq!(
             after(Via::Job, RunErrorKind::WritesRefused, &usage),
             None,

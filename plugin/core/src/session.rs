@@ -16,6 +16,7 @@ use etcd_operations::failure::FailureKind;
 use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
+use etcd_operations::request::Request;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -23,7 +24,7 @@ use crate::connection::{Connection, Readiness, readiness};
 use crate::created::Created;
 pub use crate::discovery::{ApiView, Etcd, LeftAlone, Node};
 use crate::error::Error;
-use crate::outcome::run_error;
+use crate::outcome::only;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::owner::Owner;
 use crate::runners::host::Host;
@@ -132,7 +133,17 @@ impl Session {
     /// Runs an operation on these nodes, all at once. The outcomes are in the nodes' order.
     ///
     /// Dropping the future leaves what was created to [`Created::remove_all`].
-    pub async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
+    pub async fn run<R: Request<Wire = Operation>>(
+        &self,
+        nodes: &[&Node],
+        request: &R,
+    ) -> Vec<Outcome<R::Answer>> {
+        let outcomes = self.run_operation(nodes, &request.to_wire()).await;
+        outcomes.into_iter().map(Outcome::of::<R>).collect()
+    }
+
+    /// As [`Session::run`], of any operation.
+    pub async fn run_operation(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
         let ended = self.run_once(nodes, operation).await;
         if operation.only_looks() && self.is_back(&ended).await {
             return self.run_once(nodes, operation).await;
@@ -144,13 +155,12 @@ impl Session {
     ///
     /// # Errors
     /// Why there is no report.
-    pub async fn ask(&self, node: &Node, operation: &Operation) -> Result<Report, Error> {
-        let outcomes = self.run(&[node], operation).await;
-        match outcomes.into_iter().next().map(|outcome| outcome.result) {
-            Some(Ok(report)) => Ok(report),
-            Some(Err(error)) => Err(run_error(&node.name, &error)),
-            None => Err(unexpected(&node.name, operation)),
-        }
+    pub async fn ask<R: Request<Wire = Operation>>(
+        &self,
+        node: &Node,
+        request: &R,
+    ) -> Result<R::Answer, Error> {
+        only(&node.name, self.run(&[node], request).await)
     }
 
     /// Whether the apiserver was lost for every node and is in order again: etcd has elected another leader, say.
@@ -431,12 +441,6 @@ async fn within(
         )
         .hint("give it longer with --timeout")),
     }
-}
-
-/// The error of a report that is not what was asked for.
-pub fn unexpected(node: &str, operation: &Operation) -> Error {
-    let what = operation.name();
-    Error::failed(format!("{node}: {what} gave no answer that fits"))
 }
 
 fn boxed<'a, T>(

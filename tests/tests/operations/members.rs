@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use etcd_operations::failure::Failure;
-use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::operation::{Assignment, Health, Operation};
 use etcd_operations::report::{HealthReport, Report, StatusReport};
 use etcd_operations::run::{Cancel, run};
 use etcd_operations::target::{Target, TlsFiles};
@@ -134,7 +134,7 @@ impl Members {
     }
 
     pub(crate) fn health(&self, at: usize, timeout_ms: u64) -> Result<HealthReport> {
-        match self.run(at, Operation::Health { timeout_ms })? {
+        match self.run(at, Operation::Health(Health { timeout_ms }))? {
             Report::Health(health) => Ok(health),
             other => bail!("{other:?}"),
         }

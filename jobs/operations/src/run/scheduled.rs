@@ -4,20 +4,18 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Cancel, check_version, interrupted, run, source};
+use super::{Cancel, ask, check_version, interrupted, source};
 use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::folder;
 use crate::kubelet::node_name;
 use crate::local::host_at;
 use crate::manifest::Selection;
-use crate::operation::{Assignment, Operation};
-use crate::report::{
-    Fate, NO_OBJECTS, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport,
-};
+use crate::operation::{SnapshotPrune, SnapshotSave};
+use crate::report::{Fate, NO_OBJECTS, Pruned, Report, ScheduledReport};
 use crate::routine::Routine;
 use crate::target::Target;
-use crate::wire::{self, Progress};
+use crate::wire::Progress;
 use crate::work::Events;
 
 /// So much of what is not in a bundle stands in the report, which Kubernetes keeps only when it is short.
@@ -45,21 +43,15 @@ pub async fn scheduled(
         ..target
     };
     let (name, packing) = routine.snapshot(Timestamp::now());
-    let save = assignment(
-        &from,
-        Operation::SnapshotSave {
-            folder: routine.folder.clone(),
-            name: name.clone(),
-            packing,
-            numbered: true,
-            hold_seconds: 0,
-        },
-    );
-    let (saved, contents) = match Box::pin(run(&save, events, cancel)).await? {
-        Report::Snapshot(SavedSnapshot { snapshot, contents }) => (snapshot, contents),
-        _ => return Err(unexpected(&save.operation)),
+    let save = SnapshotSave {
+        folder: routine.folder.clone(),
+        name,
+        packing,
+        numbered: true,
+        hold_seconds: 0,
     };
-    let pruned = match saved.is_empty() {
+    let saved = ask(&from, &save, events, cancel).await?;
+    let pruned = match saved.snapshot.is_empty() {
         false => prune(routine, &from, events, cancel).await,
         // It makes room for none that may be the last good one.
         true => Err(Failure::new(FailureKind::Refused, NO_OBJECTS)
@@ -67,10 +59,11 @@ pub async fn scheduled(
     };
     Ok(Report::Scheduled(ScheduledReport {
         node: from.node,
-        snapshot: saved,
+        snapshot: saved.snapshot,
         source: chosen.url,
         instead_of_own: chosen.instead_of_own,
-        left_out: contents
+        left_out: saved
+            .contents
             .map(|contents| contents.left_out.into_iter().take(MOST_LEFT_OUT).collect())
             .unwrap_or_default(),
         pruned: pruned.into(),
@@ -121,13 +114,13 @@ async fn prune(
     let Some(rules) = routine.rules else {
         return nothing();
     };
-    let operation = |remove| Operation::SnapshotPrune {
+    let mut request = SnapshotPrune {
         folder: routine.folder.clone(),
         rules,
-        remove,
+        remove: Vec::new(),
     };
     let mut names = Vec::new();
-    let planned = pruned(target, operation(Vec::new()), events, cancel).await?;
+    let planned = ask(target, &request, events, cancel).await?;
     for one in planned.snapshots {
         if one.fate == Fate::Goes {
             names.push(one.name);
@@ -136,7 +129,8 @@ async fn prune(
     if names.is_empty() {
         return nothing();
     }
-    let done = pruned(target, operation(names), events, cancel).await?;
+    request.remove = names;
+    let done = ask(target, &request, events, cancel).await?;
     for name in &done.removed {
         // It stays in the log of the run, however many there are.
         events(Progress {
@@ -149,30 +143,4 @@ async fn prune(
         removed: done.removed.len(),
         kept: done.snapshots.len() - done.removed.len(),
     })
-}
-
-async fn pruned(
-    target: &Target,
-    operation: Operation,
-    events: &mut Events<'_>,
-    cancel: &Cancel,
-) -> Result<PruneReport, Failure> {
-    let assignment = assignment(target, operation);
-    match Box::pin(run(&assignment, events, cancel)).await? {
-        Report::SnapshotPrune(report) => Ok(report),
-        _ => Err(unexpected(&assignment.operation)),
-    }
-}
-
-fn assignment(target: &Target, operation: Operation) -> Assignment {
-    Assignment {
-        version: wire::VERSION,
-        operation,
-        target: target.clone(),
-    }
-}
-
-fn unexpected(operation: &Operation) -> Failure {
-    let message = format!("{} gave another report", operation.name());
-    Failure::new(FailureKind::Other, message)
 }

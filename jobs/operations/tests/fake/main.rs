@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use etcd_operations::failure::FailureKind;
-use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::operation::{Assignment, HashKv, Operation, SnapshotSave};
 use etcd_operations::pack::{BundleParts, Level, Packing};
 use etcd_operations::report::Report;
 use etcd_operations::run::{Cancel, run};
@@ -42,21 +42,21 @@ fn assignment(url: &str, operation: Operation) -> Assignment {
     }
 }
 
-fn save(folder: &Path) -> Operation {
-    Operation::SnapshotSave {
+fn save(folder: &Path, packing: Packing) -> Operation {
+    Operation::SnapshotSave(SnapshotSave {
         folder: folder.to_owned(),
         name: "s.db".into(),
-        packing: Packing::Plain,
+        packing,
         numbered: false,
         hold_seconds: 0,
-    }
+    })
 }
 
 /// A snapshot of what the script sends: the failure, and that nothing is left.
 async fn failed_save(script: Script) -> (FailureKind, String) {
     let dir = tempfile::tempdir().unwrap();
     let server = serve(script).await;
-    let assignment = assignment(&server.url, save(dir.path()));
+    let assignment = assignment(&server.url, save(dir.path(), Packing::Plain));
     let result = run(&assignment, &mut |_| {}, &Cancel::never()).await;
     let failure = result.expect_err("a bad snapshot was accepted");
     let left: Vec<_> = std::fs::read_dir(dir.path())
@@ -168,11 +168,7 @@ async fn stopped(packing: Packing) {
         ending: Ending::Silence,
     };
     let server = serve(script).await;
-    let mut operation = save(dir.path());
-    if let Operation::SnapshotSave { packing: how, .. } = &mut operation {
-        *how = packing;
-    }
-    let assignment = assignment(&server.url, operation);
+    let assignment = assignment(&server.url, save(dir.path(), packing));
     let (handle, cancel) = Cancel::new();
     let part = dir.path().join("s.db.part");
     let mut steps = Vec::new();
@@ -224,7 +220,7 @@ async fn a_socket_that_accepts_and_says_nothing_does_not_hold_up_the_answer() {
 async fn a_member_that_ends_before_the_revision_says_where_it_ends() {
     let server = serve(Script::all(Vec::new())).await;
     for (asked, hashed) in [(REVISION - 1, REVISION - 1), (REVISION + 9, REVISION)] {
-        let hash = assignment(&server.url, Operation::HashKv { revision: asked });
+        let hash = assignment(&server.url, Operation::HashKv(HashKv { revision: asked }));
         let report = run(&hash, &mut |_| {}, &Cancel::never()).await.unwrap();
         let Report::HashKv(said) = report else {
             panic!("{report:?}")

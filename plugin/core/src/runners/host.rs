@@ -11,8 +11,8 @@ use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
 use etcd_operations::plan::{Direction, HostRef, PlanId, Plans};
 use etcd_operations::report::Report;
-use etcd_operations::work::Events;
 use etcd_operations::wire::Progress;
+use etcd_operations::work::Events;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 

@@ -37,26 +37,23 @@ pub(super) async fn operate(
             Ok(status_report(own, shared, peers))
         }
         Operation::Members => members_report(etcdctl).await,
-        Operation::MemberAdd {
-            name,
-            peer_urls,
-            learner,
-        } => {
+        Operation::MemberAdd(add) => {
             let new = NewMember {
-                name: name.as_deref(),
-                peer_urls,
-                learner: *learner,
+                name: add.name.as_deref(),
+                peer_urls: &add.peer_urls,
+                learner: add.learner,
             };
             membership::add(etcdctl, new).await
         }
-        Operation::MemberRemove { member } => membership::remove(etcdctl, *member).await,
-        Operation::MemberPromote { member, wait_ms } => {
-            membership::promote(etcdctl, *member, Duration::from_millis(*wait_ms)).await
+        Operation::MemberRemove(remove) => membership::remove(etcdctl, remove.member).await,
+        Operation::MemberPromote(promote) => {
+            let wait = Duration::from_millis(promote.wait_ms);
+            membership::promote(etcdctl, promote.member, wait).await
         }
-        Operation::MoveLeader { to } => membership::move_leader(etcdctl, *to).await,
+        Operation::MoveLeader(lead) => membership::move_leader(etcdctl, lead.to).await,
         Operation::Health { .. } => health_report(etcdctl).await,
         Operation::AlarmList => alarm_report(etcdctl).await.map(Report::AlarmList),
-        Operation::AlarmDisarm { alarm, member } => disarm(etcdctl, *alarm, *member).await,
+        Operation::AlarmDisarm(one) => disarm(etcdctl, one.alarm, one.member).await,
         Operation::Defrag => defrag(etcdctl).await,
         // Those that `supports` knows.
         _ => Err(not_supported(operation)),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
+use etcd_operations::request::{Request, answer_to};
 use etcd_operations::wire::Progress;
 use tokio::time::{Instant, timeout};
 
@@ -23,7 +24,6 @@ use crate::via::Via;
 pub(super) struct Bring<'b> {
     pub(super) cluster: &'b Cluster,
     pub(super) node: &'b Node,
-    pub(super) operation: &'b Operation,
 }
 
 impl Bring<'_> {
@@ -46,13 +46,14 @@ impl Bring<'_> {
 
 impl Session {
     /// Runs an operation that holds a file there, and brings it here.
-    pub(super) async fn bring(&self, bring: &Bring<'_>, sink: &mut Sink) -> Result<Report, Error> {
-        let Bring {
-            cluster,
-            node,
-            operation,
-            ..
-        } = *bring;
+    pub(super) async fn bring<R: Request<Wire = Operation>>(
+        &self,
+        bring: &Bring<'_>,
+        request: &R,
+        sink: &mut Sink,
+    ) -> Result<R::Answer, Error> {
+        let Bring { cluster, node } = *bring;
+        let operation = &request.to_wire();
         let via = self.via_for(operation);
         if via == Via::Exec {
             return Err(run_error(&node.name, &exec::not_supported(operation)));
@@ -65,7 +66,8 @@ impl Session {
             self.choose(Via::Pod, &error.message);
             result = self.fetch(cluster, Via::Pod, node, operation, sink).await;
         }
-        result.map_err(|trouble| bring.error(trouble, sink))
+        let report = result.map_err(|trouble| bring.error(trouble, sink))?;
+        answer_to::<R>(report).map_err(|failure| run_error(&node.name, &failure.into()))
     }
 
     async fn fetch(

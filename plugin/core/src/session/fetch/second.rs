@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::HashKv;
 use etcd_operations::pack::unpack::Pages;
-use etcd_operations::report::{HashReport, Report, SnapshotReport};
+use etcd_operations::report::{HashReport, SnapshotReport};
 
 use crate::error::{Error, ErrorKind};
 use crate::format::and;
@@ -105,21 +105,19 @@ impl Session {
     /// What a member has up to the revision of a snapshot.
     pub(super) async fn hash_of(&self, member: &MemberOn<'_>, snapshot: &SnapshotReport) -> Said {
         let revision = snapshot.revision;
-        let operation = Operation::HashKv { revision };
         let asked = [member.node];
         let limit = limit(snapshot);
-        let run = tokio::time::timeout(limit, self.run(&asked, &operation));
+        let run = tokio::time::timeout(limit, self.run(&asked, &HashKv { revision }));
         let outcomes = run.await.unwrap_or_default();
         let result = outcomes.into_iter().next().map(|outcome| outcome.result);
         let unfit = || RunError::new(RunErrorKind::Lost, "it gave no answer that fits");
         match result {
-            Some(Ok(Report::HashKv(said))) => {
+            Some(Ok(said)) => {
                 let is_it = said.member_id.to_string() == member.member_id
                     && said.cluster_id.to_string() == member.cluster_id
                     && (0..=revision).contains(&said.revision);
                 is_it.then_some(said).ok_or_else(unfit)
             }
-            Some(Ok(_)) => Err(unfit()),
             Some(Err(error)) => Err(error),
             None => Err(RunError::new(
                 RunErrorKind::TimedOut,
