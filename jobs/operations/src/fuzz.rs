@@ -193,12 +193,11 @@ pub fn documents(bytes: &[u8]) {
         return;
     };
     same_again(wire::Line::parse(text), wire::Line::parse);
-    same_again(host::Line::parse(text), host::Line::parse);
     let again = |text: &str| Description::parse(text.as_bytes());
     same_again(again(text), again);
     read_twice::<Assignment>(text);
     read_twice::<Routine>(text);
-    read_twice::<host::Ask>(text);
+    read_twice::<wire::Ask>(text);
     read_twice::<Plan>(text);
 }
 

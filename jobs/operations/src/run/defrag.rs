@@ -11,8 +11,7 @@ use crate::disk;
 use crate::failure::{Failure, FailureKind};
 use crate::report::{DefragReport, Report};
 use crate::target::Target;
-use crate::wire::Progress;
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// Room beside the copy itself: page overhead, and the log that grows meanwhile.
 const SPARE_BYTES: u64 = 32 << 20;

@@ -8,8 +8,7 @@ use crate::ids::MemberId;
 use crate::membership::{self, NewMember};
 use crate::report::{Consistency, Report};
 use crate::target::Target;
-use crate::wire::Progress;
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// A linearizable read first: what this member lists after it holds everything that was committed before it, and so is
 /// the quorum's view. (The client library asks for the member's own view alone; etcd 3.4 knows no other.)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Cancel, ask, check_version, interrupted, source};
+use super::{ask, source};
 use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::folder;
@@ -12,11 +12,10 @@ use crate::kubelet::node_name;
 use crate::local::host_at;
 use crate::manifest::Selection;
 use crate::operation::{SnapshotPrune, SnapshotSave};
-use crate::report::{Fate, NO_OBJECTS, Pruned, Report, ScheduledReport};
+use crate::report::{Fate, NO_OBJECTS, Pruned, ScheduledReport};
 use crate::routine::Routine;
 use crate::target::Target;
-use crate::wire::Progress;
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// So much of what is not in a bundle stands in the report, which Kubernetes keeps only when it is short.
 const MOST_LEFT_OUT: usize = 5;
@@ -29,15 +28,10 @@ pub async fn scheduled(
     routine: &Routine,
     node: Option<&str>,
     events: &mut Events<'_>,
-    cancel: &Cancel,
-) -> Result<Report, Failure> {
-    check_version("the routine", routine.version)?;
+) -> Result<ScheduledReport, Failure> {
     let (target, peers) = own_etcd(routine, node)?;
     let connector = Connector::load(&target)?;
-    let chosen = tokio::select! {
-        chosen = Box::pin(source::choose(&connector, &target, &peers)) => chosen?,
-        () = cancel.cancelled() => return Err(interrupted("the choice of a member")),
-    };
+    let chosen = Box::pin(source::choose(&connector, &target, &peers)).await?;
     let from = Target {
         client_urls: vec![chosen.url.clone()],
         ..target
@@ -50,14 +44,14 @@ pub async fn scheduled(
         numbered: true,
         hold_seconds: 0,
     };
-    let saved = ask(&from, &save, events, cancel).await?;
+    let saved = ask(&from, &save, events).await?;
     let pruned = match saved.snapshot.is_empty() {
-        false => prune(routine, &from, events, cancel).await,
+        false => prune(routine, &from, events).await,
         // It makes room for none that may be the last good one.
         true => Err(Failure::new(FailureKind::Refused, NO_OBJECTS)
             .hint("kubectl etcd doctor on that node says which etcds run there")),
     };
-    Ok(Report::Scheduled(ScheduledReport {
+    Ok(ScheduledReport {
         node: from.node,
         snapshot: saved.snapshot,
         source: chosen.url,
@@ -67,7 +61,7 @@ pub async fn scheduled(
             .map(|contents| contents.left_out.into_iter().take(MOST_LEFT_OUT).collect())
             .unwrap_or_default(),
         pruned: pruned.into(),
-    }))
+    })
 }
 
 /// This node's etcd, and the peer URLs of others: as the schedule has them, else as the manifest of etcd does.
@@ -103,7 +97,6 @@ async fn prune(
     routine: &Routine,
     target: &Target,
     events: &mut Events<'_>,
-    cancel: &Cancel,
 ) -> Result<Pruned, Failure> {
     let nothing = || {
         Ok(Pruned {
@@ -120,7 +113,7 @@ async fn prune(
         remove: Vec::new(),
     };
     let mut names = Vec::new();
-    let planned = ask(target, &request, events, cancel).await?;
+    let planned = ask(target, &request, events).await?;
     for one in planned.snapshots {
         if one.fate == Fate::Goes {
             names.push(one.name);
@@ -130,7 +123,7 @@ async fn prune(
         return nothing();
     }
     request.remove = names;
-    let done = ask(target, &request, events, cancel).await?;
+    let done = ask(target, &request, events).await?;
     for name in &done.removed {
         // It stays in the log of the run, however many there are.
         events(Progress {

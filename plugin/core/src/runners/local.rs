@@ -6,11 +6,11 @@ use etcd_operations::failure::Failure;
 use etcd_operations::local::{Host, has_control_plane_files, host_at};
 use etcd_operations::look::ASIDE;
 use etcd_operations::manifest::Selection;
-use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
-use etcd_operations::run::{Cancel, run};
+use etcd_operations::run::run;
 use etcd_operations::shell::CommandLine;
-use etcd_operations::wire::{self, Progress};
+use etcd_operations::wire::Progress;
 
 use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::{Error, ErrorKind};
@@ -182,12 +182,7 @@ pub(crate) async fn operate(
     let target = node
         .target()
         .ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this host"))?;
-    let assignment = Assignment {
-        version: wire::VERSION,
-        operation: operation.clone(),
-        target: target.clone(),
-    };
-    Ok(run(&assignment, progress, &Cancel::never()).await?)
+    Ok(run(operation, target, progress).await?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use etcd_operations::failure::Failure;
 use etcd_operations::report::Report;
+use etcd_operations::request::answer_to;
+use etcd_operations::wire::answer::HostAnswer;
+use etcd_operations::wire::ask::Operate;
 use etcd_operations::wire::{Event, Line, LineError, Progress};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -137,9 +141,7 @@ fn said(line: &str) -> Said {
     match Line::parse(line) {
         Ok(line) => match line.event {
             Event::Progress(progress) => Said::Progress(progress),
-            Event::Report { report } => Said::Report(Box::new(report)),
-            Event::Failed { failure } => Said::Failed(failure.into()),
-            Event::Unknown => Said::Nothing,
+            other => other.ended().map_or(Said::Nothing, ended),
         },
         Err(LineError::Foreign { text }) if text.trim().is_empty() => Said::Nothing,
         Err(LineError::Foreign { text }) => Said::Foreign(text.chars().take(KEPT_CHARS).collect()),
@@ -153,10 +155,17 @@ fn said(line: &str) -> Said {
     }
 }
 
+fn ended(ended: Result<HostAnswer, Failure>) -> Said {
+    match ended.and_then(answer_to::<Operate>) {
+        Ok(report) => Said::Report(Box::new(report)),
+        Err(failure) => Said::Failed(failure.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use etcd_operations::failure::{Failure, FailureKind};
+    use etcd_operations::failure::FailureKind;
 
     fn line(event: Event) -> String {
         serde_json::to_string(&Line::new(event)).unwrap()

@@ -3,9 +3,9 @@
 use std::os::unix::process::ExitStatusExt;
 
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::host::{Ask, HostAnswer, HostEvent, Line};
 use etcd_operations::shell::CommandLine;
-use etcd_operations::wire::{LineError, Progress};
+use etcd_operations::wire::answer::HostAnswer;
+use etcd_operations::wire::{Ask, Event, Line, LineError, Progress};
 use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -166,11 +166,8 @@ impl Link {
             }
         };
         match with_last_words(lines, last_words(stderr)).await {
-            Ok((Some(HostEvent::Done { answer }), _)) => Ok(answer),
-            Ok((Some(HostEvent::Failed { failure }), _)) => {
-                Err(SshError::failed(&self.host, failure))
-            }
-            Ok((_, said)) => Err(self.ended(child, &said).await),
+            Ok((Some(ended), _)) => ended.map_err(|failure| SshError::failed(&self.host, failure)),
+            Ok((None, said)) => Err(self.ended(child, &said).await),
             Err(failure) => Err(SshError::failed(&self.host, failure)),
         }
     }
@@ -258,7 +255,7 @@ fn no_address(candidate: &Candidate) -> SshError {
 async fn last_line(
     stdout: impl AsyncRead + Unpin,
     progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Option<HostEvent>, Failure> {
+) -> Result<Option<Result<HostAnswer, Failure>>, Failure> {
     let other = |message: String| Failure::new(FailureKind::Other, message);
     let mut lines = Lines::new(stdout);
     loop {
@@ -271,10 +268,11 @@ async fn last_line(
         };
         match Line::parse(&line) {
             Ok(line) => match line.event {
-                HostEvent::Progress(event) => progress(event),
-                HostEvent::Unknown => {}
-                last @ (HostEvent::Done { .. } | HostEvent::Failed { .. }) => {
-                    return Ok(Some(last));
+                Event::Progress(event) => progress(event),
+                other => {
+                    if let Some(ended) = other.ended() {
+                        return Ok(Some(ended));
+                    }
                 }
             },
             // What the user's shell prints at a login.
@@ -385,17 +383,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_shell_prints_at_a_login_is_passed_by() {
-        let done = serde_json::to_string(&Line::new(HostEvent::Done {
+        let done = serde_json::to_string(&Line::new(Event::Done {
             answer: HostAnswer::Plain,
         }));
         let text = format!("Welcome!\n{}\n", done.unwrap());
         let last = last_line(text.as_bytes(), &mut |_| ()).await.unwrap();
-        assert_eq!(
-            last,
-            Some(HostEvent::Done {
-                answer: HostAnswer::Plain
-            })
-        );
+        assert_eq!(last, Some(Ok(HostAnswer::Plain)));
         assert_eq!(last_line(&b"cut"[..], &mut |_| ()).await.unwrap(), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of what is printed. That it holds is tested on a real apiserver.
 
-use etcd_operations::operation::{Health, SnapshotList};
+use etcd_operations::operation::Health;
 
 use super::*;
 

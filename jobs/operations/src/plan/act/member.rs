@@ -13,8 +13,7 @@ use crate::membership::{self, CatchingUp};
 use crate::report::Member;
 use crate::shell::CommandLine;
 use crate::target::Target;
-use crate::wire::Progress;
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// How long a learner may take to have everything: it gets the whole database.
 const IN_SYNC: Duration = Duration::from_secs(1800);
