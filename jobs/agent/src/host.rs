@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write, stdin};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::host::detached::{leave_session, work};
@@ -39,21 +39,4 @@ pub(crate) fn receive(path: &Path, size_bytes: u64) -> ExitCode {
         )),
     };
     end(&received.map(|file| HostAnswer::Received { file }).into())
-}
-
-/// The command that does the work on record.
-pub(crate) fn worker(detached: &Detached) -> Result<Command, Failure> {
-    let own = std::env::current_exe().map_err(|error| {
-        let message = format!("could not find this program: {error}");
-        Failure::new(FailureKind::Missing, message)
-    })?;
-    let mut command = Command::new(own);
-    command
-        .arg("host-work")
-        .arg("--folder")
-        .arg(&detached.folder)
-        .arg("--attempt")
-        .arg(detached.attempt.to_string())
-        .current_dir("/");
-    Ok(command)
 }

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write, stdin, stdout};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use etcd_operations::failure::{Failure, FailureKind};
@@ -12,11 +12,9 @@ use etcd_operations::host::detached::start_or_follow;
 use etcd_operations::operation::Assignment;
 use etcd_operations::wire::answer::HostAnswer;
 use etcd_operations::wire::ask::HostRequest;
-use etcd_operations::wire::{Ask, Event, Line, MAX_LINE_BYTES, request};
+use etcd_operations::wire::{Ask, Detached, Event, Line, MAX_LINE_BYTES, request};
 use etcd_operations::work::Events;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use crate::host::worker;
 
 /// Kubernetes reads this file into the container's status: the report survives when the log does not.
 const TERMINATION_MESSAGE: &str = "/dev/termination-log";
@@ -74,6 +72,23 @@ async fn answered(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Fail
         None => answer(ask, events).await,
         Some(detached) => start_or_follow(ask, detached, worker(detached)?, events).await,
     }
+}
+
+/// The command that does the work on record.
+fn worker(detached: &Detached) -> Result<Command, Failure> {
+    let own = std::env::current_exe().map_err(|error| {
+        let message = format!("could not find this program: {error}");
+        Failure::new(FailureKind::Missing, message)
+    })?;
+    let mut command = Command::new(own);
+    command
+        .arg("host-work")
+        .arg("--folder")
+        .arg(&detached.folder)
+        .arg("--attempt")
+        .arg(detached.attempt.to_string())
+        .current_dir("/");
+    Ok(command)
 }
 
 /// Runs it on a runtime of one thread.

@@ -240,10 +240,14 @@ fn long_file(folder: &Path) -> PathBuf {
 }
 
 fn detached(folder: &Path, path: PathBuf) -> Ask {
-    Ask::new(HostRequest::Digest(Digest { path })).detached(Detached {
+    let detached = Detached {
         folder: folder.join("work"),
         attempt: 1,
-    })
+    };
+    Ask {
+        detached: Some(detached),
+        ..Ask::new(HostRequest::Digest(Digest { path }))
+    }
 }
 
 #[test]

@@ -11,7 +11,6 @@ use serde_yaml::Value;
 use crate::container_log;
 use crate::failure::FailureKind;
 use crate::flags::{Flags, GivenFlag, given};
-use crate::host;
 use crate::kept::description::Description;
 use crate::kubelet::unit::Unit;
 use crate::manifest::{Edit, Manifest};

@@ -114,7 +114,7 @@ pub enum LineError {
     /// Written by another version.
     #[error(
         "the job's program speaks version {theirs} of the report format, this plugin version {VERSION}: {}",
-        advice(*theirs)
+        advice(.theirs)
     )]
     OtherVersion {
         /// Its version.
@@ -126,8 +126,8 @@ pub enum LineError {
 }
 
 /// Which side is older and what to do.
-fn advice(theirs: u64) -> &'static str {
-    match theirs > u64::from(VERSION) {
+fn advice(theirs: &u64) -> &'static str {
+    match *theirs > u64::from(VERSION) {
         true => "update the plugin",
         false => "use a newer job image",
     }
@@ -148,13 +148,6 @@ impl Ask {
     #[must_use]
     pub fn of(mut self, selection: Selection) -> Self {
         self.selection = selection;
-        self
-    }
-
-    /// The same, done by a process of its own that is on record there.
-    #[must_use]
-    pub fn detached(mut self, detached: Detached) -> Self {
-        self.detached = Some(detached);
         self
     }
 

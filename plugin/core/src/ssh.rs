@@ -21,10 +21,9 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use etcd_operations::manifest::Selection;
 use etcd_operations::request::{Request, answer_to};
 use etcd_operations::transfer::{Receiver, Whole};
-use etcd_operations::wire::Ask;
-use etcd_operations::wire::Progress;
 use etcd_operations::wire::answer::HostAnswer;
 use etcd_operations::wire::ask::{self, HostRequest};
+use etcd_operations::wire::{Ask, Progress};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 

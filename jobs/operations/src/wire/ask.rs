@@ -18,6 +18,10 @@ use crate::transfer::Whole;
 /// A request as it goes over the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of it in a process, and a box would be in every match"
+)]
 pub enum HostRequest {
     /// See [`Hello`].
     Hello,

@@ -291,8 +291,10 @@ fn asked(request: HostRequest) -> Ask {
         HostRequest::Step(step) => Some(on_record(step)),
         _ => None,
     };
-    let ask = Ask::new(request);
-    Ask { detached, ..ask }
+    Ask {
+        detached,
+        ..Ask::new(request)
+    }
 }
 
 /// Where a step is on record.

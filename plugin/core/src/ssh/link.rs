@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::answer::HostAnswer;
-use etcd_operations::wire::{Ask, Event, Line, LineError, Progress};
+use etcd_operations::wire::{Ask, Progress};
 use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -14,8 +14,9 @@ use super::destination::Destination;
 use super::error::{SshError, SshErrorKind};
 use super::options::{SshOptions, at_address};
 use super::{bring, master};
+use crate::answers::{AnswerError, Answered, answer};
 use crate::carried::carried;
-use crate::lines::{Lines, LinesError};
+use crate::lines::LinesError;
 use crate::outcome::{Notice, NoticeSink};
 
 /// So much of what a host says on standard error is told, in bytes.
@@ -251,34 +252,23 @@ fn no_address(candidate: &Candidate) -> SshError {
         .hint(format!("{} says where it is", at_address(host)))
 }
 
-/// Tells the progress and gives back what ends it; none: it was cut.
+/// Tells the progress and gives back the answer; none: it was cut.
 async fn last_line(
     stdout: impl AsyncRead + Unpin,
     progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Option<Result<HostAnswer, Failure>>, Failure> {
-    let other = |message: String| Failure::new(FailureKind::Other, message);
-    let mut lines = Lines::new(stdout);
-    loop {
-        let line = match lines.next().await {
-            Ok(Some(line)) => line,
-            Ok(None) | Err(LinesError::Io(_)) => return Ok(None),
-            Err(error @ LinesError::TooLong) => {
-                return Err(other(format!("the program there prints {error}")));
-            }
-        };
-        match Line::parse(&line) {
-            Ok(line) => match line.event {
-                Event::Progress(event) => progress(event),
-                other => {
-                    if let Some(ended) = other.ended() {
-                        return Ok(Some(ended));
-                    }
-                }
-            },
-            // What the user's shell prints at a login.
-            Err(LineError::Foreign { text }) => tracing::debug!(text, "not ours"),
-            Err(error) => return Err(other(error.to_string())),
+) -> Result<Option<Answered>, Failure> {
+    // What the user's shell prints at a login.
+    let foreign = |text: String| tracing::debug!(text, "not ours");
+    match answer(stdout, progress, foreign).await {
+        Err(AnswerError::Lines(LinesError::Io(_))) => Ok(None),
+        Err(error @ AnswerError::Lines(LinesError::TooLong)) => Err(Failure::new(
+            FailureKind::Other,
+            format!("the program there prints {error}"),
+        )),
+        Err(error @ AnswerError::Line(_)) => {
+            Err(Failure::new(FailureKind::Other, error.to_string()))
         }
+        Ok(answered) => Ok(answered),
     }
 }
 
@@ -304,6 +294,8 @@ pub(super) async fn last_words(stderr: Option<ChildStderr>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use etcd_operations::wire::{Event, Line};
+
     use super::*;
     use crate::host_name::HostName;
     use crate::ssh::{Origin, SshHost};
