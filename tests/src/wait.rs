@@ -7,6 +7,18 @@ use anyhow::{Result, bail};
 /// How a condition that does not hold yet describes what it saw.
 pub type State = String;
 
+/// The shortest pause before a condition is asked again.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// The longest one: a condition that takes long to ask is not noticed much later than it holds.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// How long to pause after a question that took so long: three times as long. A kubectl that is started twenty times a second
+/// takes half a processor from the cluster that it waits for.
+fn pause(question: Duration) -> Duration {
+    (question * 3).clamp(SHORTEST, LONGEST)
+}
+
 /// Waits until the condition holds; gives back its value and what it took.
 ///
 /// The condition answers `Ok` when it holds, else what it saw, which is in the error when the limit has passed.
@@ -20,6 +32,7 @@ pub fn until<T>(
 ) -> Result<T> {
     let start = Instant::now();
     loop {
+        let asked = Instant::now();
         let state = match condition() {
             Ok(value) => return Ok(value),
             Err(state) => state,
@@ -30,7 +43,7 @@ pub fn until<T>(
                 start.elapsed().as_secs_f64()
             );
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(pause(asked.elapsed()));
     }
 }
 
@@ -60,6 +73,12 @@ mod tests {
             }
         });
         assert_eq!(value.unwrap(), "there");
+    }
+
+    #[test]
+    fn a_question_that_takes_long_is_asked_less_often() {
+        let pauses = [1, 100, 5000].map(|ms| pause(Duration::from_millis(ms)).as_millis());
+        assert_eq!(pauses, [50, 300, 1000]);
     }
 
     #[test]

@@ -440,47 +440,6 @@ impl Cluster {
             .collect())
     }
 
-    /// What stands in the Lease (its `spec`) of the controller-manager that is at work.
-    ///
-    /// # Errors
-    /// When the apiserver does not tell.
-    pub fn controllers_lease(&self) -> Result<Value> {
-        let answer = self.kubectl([
-            "get",
-            "lease",
-            "kube-controller-manager",
-            "-n",
-            "kube-system",
-            "-o",
-            "json",
-            "--request-timeout=5s",
-        ])?;
-        let lease: Value =
-            serde_json::from_str(&answer.stdout).with_context(|| answer.to_string())?;
-        Ok(lease["spec"].clone())
-    }
-
-    /// Waits until a controller-manager is at work, and has been for long enough to have begun.
-    ///
-    /// # Errors
-    /// When none is after the limit.
-    pub fn wait_controllers(&self, limit: Duration) -> Result<()> {
-        wait::until("a controller-manager at work", limit, || {
-            let lease = self
-                .controllers_lease()
-                .map_err(|error| format!("{error:#}"))?;
-            let ago = |field: &str| {
-                let time: jiff::Timestamp = lease[field].as_str()?.parse().ok()?;
-                Some(jiff::Timestamp::now().as_millisecond() - time.as_millisecond())
-            };
-            // It renews every 2 s, and its controllers need a moment from the beginning.
-            match (ago("renewTime"), ago("acquireTime")) {
-                (Some(renewed), Some(acquired)) if renewed < 5000 && acquired > 4000 => Ok(()),
-                _ => Err(lease.to_string()),
-            }
-        })
-    }
-
     /// Waits until nothing of kubectl-etcd's runs is left in the cluster.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Connector, Endpoint, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{Connector, Endpoint, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
 use crate::report::Member;

@@ -4,25 +4,25 @@
 //! answered. The client library's own limits are not used: its connect timeout does not cover the TLS handshake (a
 //! frozen server holds it for ever), and its request timeout would cut a defragmentation.
 
+mod api;
 mod causes;
 mod convert;
-mod membership;
+pub mod etcdctl;
+mod grpc;
 mod probe;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use etcd_client::{
-    AlarmAction, AlarmOptions, AlarmType, Certificate, Client, ConnectOptions, GetOptions,
-    Identity, SnapshotStreaming, TlsOptions,
-};
+use etcd_client::{Client, GetOptions, SnapshotStreaming};
 use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
-use crate::report::{Alarm, AlarmKind, EndpointStatus, HashReport, MemberList};
+use crate::report::HashReport;
 use crate::target::{Target, host};
 
+pub use api::{CallError, EtcdApi, EtcdEndpoint};
 pub use causes::{chain, failure_of, meaning};
 
 /// How long a call that needs no quorum may take, connecting included.
@@ -30,9 +30,6 @@ pub const OWN_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a call that needs the quorum may take: etcd itself gives up after 5 s and more.
 pub const QUORUM_LIMIT: Duration = Duration::from_secs(5);
-
-/// A key nobody has: a read of it does all the work of a linearizable read and carries nothing.
-const NO_KEY: &str = "kubectl-etcd/no-such-key";
 
 /// Makes connections to the endpoints of one cluster with the certificates of one node.
 #[derive(Debug, Clone)]
@@ -71,70 +68,6 @@ impl Connector {
             tls: tls.transpose()?,
         })
     }
-
-    /// An endpoint. Nothing is sent yet: whether it answers shows the first call.
-    ///
-    /// # Errors
-    /// When the URL or the certificates are not understood.
-    pub async fn endpoint(&self, url: &str) -> Result<Endpoint, Failure> {
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(OWN_LIMIT)
-            .with_tcp_keepalive(Duration::from_secs(30));
-        let mut tls = None;
-        if let Some(authority) = url.strip_prefix("https://") {
-            let material = self.tls.as_ref().ok_or_else(|| {
-                let message =
-                    format!("{url} speaks TLS, and this node's etcd names no certificates for it");
-                Failure::new(FailureKind::Missing, message)
-            })?;
-            options = options.with_tls(
-                TlsOptions::new()
-                    .ca_certificate(Certificate::from_pem(&material.ca))
-                    .identity(Identity::from_pem(&material.cert, &material.key))
-                    .domain_name(host(authority)),
-            );
-            tls = Some(Arc::clone(material));
-        }
-        match Client::connect([url], Some(options)).await {
-            Ok(client) => Ok(Endpoint {
-                url: url.to_owned(),
-                client,
-                tls,
-            }),
-            Err(error) => Err(failure_of(&error, url)),
-        }
-    }
-
-    /// The target's own member and what it says of itself: the first of its URLs that answers. All of them share one
-    /// time limit, for what does not answer on one address rarely does on another; what is refused costs no time.
-    ///
-    /// # Errors
-    /// What went wrong at the first URL.
-    pub async fn own(
-        &self,
-        target: &Target,
-        limit: Duration,
-    ) -> Result<(Endpoint, EndpointStatus), Failure> {
-        let deadline = Instant::now() + limit;
-        let mut first = None;
-        for url in &target.client_urls {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let endpoint = self.endpoint(url).await?;
-            match endpoint.status(left).await {
-                Ok(mut status) => {
-                    // Before 3.6 only the flag knows.
-                    status.quota_bytes = status.quota_bytes.or(target.quota_bytes);
-                    return Ok((endpoint, status));
-                }
-                Err(failure) => first = first.or(Some(failure)),
-            }
-        }
-        let none = || Failure::new(FailureKind::Missing, "the target names no client URL");
-        Err(first.unwrap_or_else(none))
-    }
 }
 
 /// One member's client address.
@@ -151,47 +84,10 @@ impl Endpoint {
         &self.url
     }
 
-    /// What the member knows of itself; needs no quorum.
-    ///
-    /// # Errors
-    /// When it does not answer in time, or not as etcd does.
-    pub async fn status(&self, limit: Duration) -> Result<EndpointStatus, Failure> {
-        let begun = Instant::now();
-        let mut client = self.client.maintenance_client();
-        let answer = self.within(limit, Needs::Itself, client.status()).await?;
-        convert::status(&answer, &self.url, begun.elapsed())
-    }
-
-    /// The members as this member has them; needs no quorum, and may be out of date.
-    ///
-    /// # Errors
-    /// As [`Endpoint::status`].
-    pub async fn members(&self, limit: Duration) -> Result<MemberList, Failure> {
-        let mut client = self.client.cluster_client();
-        let answer = self
-            .within(limit, Needs::Itself, client.member_list())
-            .await?;
-        convert::members(&answer)
-    }
-
-    /// A linearizable read through this member: how long it took. After it the member has applied everything that
-    /// was committed when it began.
-    ///
-    /// # Errors
-    /// As [`Endpoint::status`]; [`FailureKind::NoQuorum`] when it runs out of time.
-    pub async fn linearizable_read(&self, limit: Duration) -> Result<Duration, Failure> {
-        let begun = Instant::now();
-        let mut client = self.client.kv_client();
-        let options = GetOptions::new().with_limit(1).with_keys_only();
-        self.within(limit, Needs::Quorum, client.get(NO_KEY, Some(options)))
-            .await?;
-        Ok(begun.elapsed())
-    }
-
     /// What this member has under a key, which may be out of date; needs no quorum.
     ///
     /// # Errors
-    /// As [`Endpoint::status`].
+    /// As [`EtcdEndpoint::status`].
     pub async fn value(&self, key: &str, limit: Duration) -> Result<Option<Vec<u8>>, Failure> {
         let mut client = self.client.kv_client();
         let options = GetOptions::new().with_serializable();
@@ -202,53 +98,10 @@ impl Endpoint {
         Ok(values.next().map(|pair| pair.into_key_value().1))
     }
 
-    /// The alarms raised; needs the quorum.
-    ///
-    /// # Errors
-    /// As [`Endpoint::linearizable_read`].
-    pub async fn alarms(&self, limit: Duration) -> Result<Vec<Alarm>, Failure> {
-        let mut client = self.client.maintenance_client();
-        let call = client.alarm(AlarmAction::Get, AlarmType::None, None);
-        self.within(limit, Needs::Quorum, call)
-            .await
-            .map(|answer| convert::alarms(&answer))
-    }
-
-    /// Takes one alarm back; needs the quorum.
-    ///
-    /// # Errors
-    /// As [`Endpoint::linearizable_read`]; [`FailureKind::Refused`] for a kind of alarm this version does not know.
-    pub async fn disarm(&self, alarm: Alarm, limit: Duration) -> Result<(), Failure> {
-        let kind = match alarm.alarm {
-            AlarmKind::NoSpace => AlarmType::Nospace,
-            AlarmKind::Corrupt => AlarmType::Corrupt,
-            AlarmKind::Unknown => {
-                let message = "the alarm is of a kind this version does not know";
-                return Err(Failure::new(FailureKind::Refused, message));
-            }
-        };
-        let mut client = self.client.maintenance_client();
-        let mut options = AlarmOptions::new();
-        options.with_member(alarm.member_id.0);
-        let call = client.alarm(AlarmAction::Deactivate, kind, Some(options));
-        self.within(limit, Needs::Quorum, call).await.map(|_| ())
-    }
-
-    /// Defragments the member. Dropping the call does not stop etcd.
-    ///
-    /// # Errors
-    /// As [`Endpoint::status`].
-    pub async fn defragment(&self, limit: Duration) -> Result<(), Failure> {
-        let mut client = self.client.maintenance_client();
-        self.within(limit, Needs::Itself, client.defragment())
-            .await
-            .map(|_| ())
-    }
-
     /// The hash of everything this member has up to a revision, which it must have.
     ///
     /// # Errors
-    /// As [`Endpoint::status`].
+    /// As [`EtcdEndpoint::status`].
     pub async fn hash(&self, revision: i64, limit: Duration) -> Result<u32, Failure> {
         self.hash_kv(revision, limit).await.map(|said| said.hash)
     }
@@ -256,7 +109,7 @@ impl Endpoint {
     /// The same, with who says it and how far that member is compacted.
     ///
     /// # Errors
-    /// As [`Endpoint::status`].
+    /// As [`EtcdEndpoint::status`].
     pub async fn hash_kv(&self, revision: i64, limit: Duration) -> Result<HashReport, Failure> {
         let mut client = self.client.maintenance_client();
         let call = client.hash_kv(revision);
@@ -267,7 +120,7 @@ impl Endpoint {
     /// Begins a snapshot. Each of its messages has to be waited for with [`Endpoint::within`] as well.
     ///
     /// # Errors
-    /// As [`Endpoint::status`].
+    /// As [`EtcdEndpoint::status`].
     pub async fn snapshot(&self, limit: Duration) -> Result<SnapshotStreaming, Failure> {
         let mut client = self.client.maintenance_client();
         self.within(limit, Needs::Itself, client.snapshot()).await

@@ -86,11 +86,11 @@ impl<T> Answer<T> {
     }
 }
 
-impl<T> From<Result<T, Failure>> for Answer<T> {
-    fn from(result: Result<T, Failure>) -> Self {
+impl<T, E: Into<Failure>> From<Result<T, E>> for Answer<T> {
+    fn from(result: Result<T, E>) -> Self {
         match result {
             Ok(value) => Self::Ok(value),
-            Err(failure) => Self::Failed(failure),
+            Err(error) => Self::Failed(error.into()),
         }
     }
 }

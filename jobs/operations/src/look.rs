@@ -41,7 +41,7 @@ use crate::work::Events;
 
 pub use apiserver::{ApiserverHealth, HealthAnswer};
 pub use archived::{ArchivedManifest, DataFolder, Doubt, LastRan};
-pub use aside::{CURRENT_PLAN, PutAside, UnfinishedPlan};
+pub use aside::{PutAside, UnfinishedPlan};
 pub use certificates::{CertificateLook, Dates};
 pub use cold::{ColdEtcd, ColdMember, Fitness, Inspection, LockState, RefusalKind};
 pub use containers::{ContainerLook, ImageLook, PodContainers, RuntimeLook};
@@ -51,8 +51,8 @@ pub use kubelet::KubeletLook;
 pub use live::{KnownFrom, Listener, LiveEtcd, PeerLook, PeerPort};
 pub use locks::Holder;
 pub use manifests::{
-    ASIDE, ApiserverManifest, AsideManifest, ElsewhereManifest, EtcdManifest, InitialMember,
-    InitialState, Manifests, OutdatedManifest, PodManifest, StrayKind, StrayManifest,
+    ApiserverManifest, AsideManifest, ElsewhereManifest, EtcdManifest, InitialMember, InitialState,
+    Manifests, OutdatedManifest, PodManifest, StrayKind, StrayManifest,
 };
 pub use since::{Changes, ClusterIdentity, ETCD_PREFIX, KindChanges, Since, since};
 

@@ -10,12 +10,10 @@ use std::time::{Duration, Instant};
 use etcd_datadir::ids::PeerUrl;
 use tokio::time::sleep;
 
-use crate::client::{Connector, Endpoint, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{CallError, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
-use crate::report::{
-    Consistency, EndpointStatus, LeaderReport, Member, MemberList, MembershipReport,
-};
+use crate::report::{EndpointStatus, LeaderReport, Member, MemberList, MembershipReport};
 use crate::target::Target;
 
 pub use promotion::{CatchingUp, promote_when_ready};
@@ -26,9 +24,6 @@ pub const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait for the voting members to be connected. etcd changes nothing until they have been so for 5 s, which
 /// they are not right after one of them has started.
 pub const CONNECTED_LIMIT: Duration = Duration::from_secs(12);
-
-/// How often to try again. Each try is a line in the logs of etcd.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// A member to be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,18 +40,18 @@ pub struct NewMember<'a> {
 ///
 /// # Errors
 /// As [`add`].
-pub async fn add_learner(
-    connector: &Connector,
+pub async fn add_learner<A: EtcdApi>(
+    api: &A,
     target: &Target,
     name: &str,
     peer_urls: &[String],
-) -> Result<MembershipReport, Failure> {
+) -> Result<MembershipReport, A::Error> {
     let new = NewMember {
         name: Some(name),
         peer_urls,
         learner: true,
     };
-    add(connector, target, new).await
+    add(api, target, new).await
 }
 
 /// Adds a member. One that was added before under these addresses is it, started or not.
@@ -64,33 +59,35 @@ pub async fn add_learner(
 /// # Errors
 /// [`FailureKind::NoQuorum`]; [`FailureKind::Refused`] when another member has the name or an address of it, or it has
 /// another vote, or what else etcd has against it: a voting member that is not connected, a learner that is there.
-pub async fn add(
-    connector: &Connector,
+pub async fn add<A: EtcdApi>(
+    api: &A,
     target: &Target,
     new: NewMember<'_>,
-) -> Result<MembershipReport, Failure> {
+) -> Result<MembershipReport, A::Error> {
     let urls = parsed(new.peer_urls)?;
-    let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
+    let (endpoint, own) = api.own(target, OWN_LIMIT).await?;
     let before = agreed_members(&endpoint, &own).await?;
     if let Some(there) = added_before(&before.members, new)? {
         let id = there.id;
         return Ok(report(&own, id, false, before.members));
     }
-    let done = when_connected(|| endpoint.add_member(&urls, new.learner, CHANGE_LIMIT)).await;
-    match done {
-        Ok((added, members)) => Ok(report(&own, added.id, true, members)),
-        Err(failure) => {
-            let Ok(after) = agreed_members(&endpoint, &own).await else {
-                return Err(maybe_done(failure));
-            };
-            match added_before(&after.members, new) {
-                Ok(Some(there)) => {
-                    let id = there.id;
-                    Ok(report(&own, id, true, after.members))
-                }
-                Ok(None) | Err(_) => Err(maybe_done(failure)),
-            }
+    let add = || endpoint.add_member(&urls, new.learner, CHANGE_LIMIT);
+    let (members, error) = match when_connected(add, A::PAUSE).await {
+        Ok(members) => {
+            let unlisted = Failure::new(FailureKind::Other, "etcd's answer lists no new member");
+            (members, unlisted.into())
         }
+        Err(error) => match agreed_members(&endpoint, &own).await {
+            Ok(after) => (after.members, maybe_done(error)),
+            Err(_) => return Err(maybe_done(error)),
+        },
+    };
+    match added_before(&members, new) {
+        Ok(Some(there)) => {
+            let id = there.id;
+            Ok(report(&own, id, true, members))
+        }
+        Ok(None) | Err(_) => Err(error),
     }
 }
 
@@ -99,28 +96,29 @@ pub async fn add(
 /// # Errors
 /// [`FailureKind::NoQuorum`]; [`FailureKind::Refused`] when the target is the member itself, or etcd has something against
 /// it: too few would be left that are connected or have started.
-pub async fn remove(
-    connector: &Connector,
+pub async fn remove<A: EtcdApi>(
+    api: &A,
     target: &Target,
     member: MemberId,
-) -> Result<MembershipReport, Failure> {
-    let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
+) -> Result<MembershipReport, A::Error> {
+    let (endpoint, own) = api.own(target, OWN_LIMIT).await?;
     if own.member_id == member {
         let message = format!("{member} is this node's own member: it stops when it is removed");
         let hint = "ask for it on the node of another member";
-        return Err(Failure::new(FailureKind::Refused, message).hint(hint));
+        return Err(refused(message, hint).into());
     }
     let before = agreed_members(&endpoint, &own).await?;
     if !before.members.iter().any(|listed| listed.id == member) {
         return Ok(report(&own, member, false, before.members));
     }
-    match when_connected(|| endpoint.remove_member(member, CHANGE_LIMIT)).await {
+    let remove = || endpoint.remove_member(member, CHANGE_LIMIT);
+    match when_connected(remove, A::PAUSE).await {
         Ok(members) => Ok(report(&own, member, true, members)),
-        Err(failure) => match agreed_members(&endpoint, &own).await {
+        Err(error) => match agreed_members(&endpoint, &own).await {
             Ok(after) if !after.members.iter().any(|listed| listed.id == member) => {
                 Ok(report(&own, member, true, after.members))
             }
-            _ => Err(maybe_done(failure)),
+            _ => Err(maybe_done(error)),
         },
     }
 }
@@ -129,15 +127,15 @@ pub async fn remove(
 ///
 /// # Errors
 /// [`FailureKind::NoQuorum`]; [`FailureKind::Refused`] when another member leads, or the one that shall has no vote.
-pub async fn move_leader(
-    connector: &Connector,
+pub async fn move_leader<A: EtcdApi>(
+    api: &A,
     target: &Target,
     to: MemberId,
-) -> Result<LeaderReport, Failure> {
+) -> Result<LeaderReport, A::Error> {
     let begun = Instant::now();
-    let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
+    let (endpoint, own) = api.own(target, OWN_LIMIT).await?;
     let Some(from) = own.leader else {
-        return Err(no_leader(&own));
+        return Err(no_leader(&own).into());
     };
     let report = |took_ms| LeaderReport {
         cluster_id: own.cluster_id,
@@ -151,16 +149,16 @@ pub async fn move_leader(
     if from != own.member_id {
         let message = format!("{} does not lead, {from} does", target.member_name);
         let hint = "only the leader hands the lead over: ask for it on its node";
-        return Err(Failure::new(FailureKind::Refused, message).hint(hint));
+        return Err(refused(message, hint).into());
     }
     let list = agreed_members(&endpoint, &own).await?;
     match list.members.iter().find(|member| member.id == to) {
         Some(member) if !member.is_learner => {}
         Some(_) => {
             let message = format!("{to} is a learner: it has no vote and cannot lead");
-            return Err(Failure::new(FailureKind::Refused, message).hint("promote it first"));
+            return Err(refused(message, "promote it first").into());
         }
-        None => return Err(not_listed(to)),
+        None => return Err(not_listed(to).into()),
     }
     let moved = endpoint.move_leader(to, CHANGE_LIMIT).await;
     match (moved, endpoint.status(OWN_LIMIT).await) {
@@ -168,27 +166,28 @@ pub async fn move_leader(
             let took = begun.elapsed().as_millis();
             Ok(report(u64::try_from(took).unwrap_or(u64::MAX)))
         }
-        (Err(failure), _) | (Ok(()), Err(failure)) => Err(failure),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
         (Ok(()), Ok(now)) => {
             let leads = now
                 .leader
                 .map_or("nobody".to_owned(), |leader| leader.to_string());
             let message = format!("etcd says that the lead was handed to {to}, but {leads} leads");
-            Err(Failure::new(FailureKind::Other, message).hint("kubectl etcd status"))
+            let failure = Failure::new(FailureKind::Other, message);
+            Err(failure.hint("kubectl etcd status").into())
         }
     }
 }
 
-/// The members as the quorum lists them: what this member lists after it holds all that was committed before.
-async fn agreed_members(endpoint: &Endpoint, own: &EndpointStatus) -> Result<MemberList, Failure> {
+/// The members as the quorum lists them.
+async fn agreed_members<E: EtcdEndpoint>(
+    endpoint: &E,
+    own: &EndpointStatus,
+) -> Result<MemberList, E::Error> {
     if own.leader.is_none() {
         // It would only be waited for.
-        return Err(no_leader(own));
+        return Err(no_leader(own).into());
     }
-    endpoint.linearizable_read(QUORUM_LIMIT).await?;
-    let mut list = endpoint.members(OWN_LIMIT).await?;
-    list.consistency = Consistency::Linearizable;
-    Ok(list)
+    endpoint.agreed_members(QUORUM_LIMIT).await
 }
 
 fn no_leader(own: &EndpointStatus) -> Failure {
@@ -200,24 +199,25 @@ fn no_leader(own: &EndpointStatus) -> Failure {
 }
 
 /// Does it as soon as etcd does not say any more that a voting member is not connected.
-async fn when_connected<T, F>(change: impl Fn() -> F) -> Result<T, Failure>
+async fn when_connected<T, E, F>(change: impl Fn() -> F, pause: Duration) -> Result<T, E>
 where
-    F: Future<Output = Result<T, Failure>>,
+    E: CallError,
+    F: Future<Output = Result<T, E>>,
 {
     let begun = Instant::now();
     loop {
         match change().await {
-            Err(failure) if failure.message.contains("unhealthy cluster") => {
+            Err(error) if error.message().contains("unhealthy cluster") => {
                 if begun.elapsed() >= CONNECTED_LIMIT {
                     let message = "etcd changes no members unless enough of the voting ones have been connected for 5 s, \
                                    and they are not";
-                    return Err(Failure::new(FailureKind::Refused, message)
-                        .hint("kubectl etcd status shows who does not answer"));
+                    let hint = "kubectl etcd status shows who does not answer";
+                    return Err(refused(message, hint).into());
                 }
             }
             done => return done,
         }
-        sleep(LOOK).await;
+        sleep(pause).await;
     }
 }
 
@@ -230,18 +230,19 @@ pub fn added_before<'a>(
     new: NewMember<'_>,
 ) -> Result<Option<&'a Member>, Failure> {
     let urls = parsed(new.peer_urls)?;
-    let refused = |message: String| Failure::new(FailureKind::Refused, message);
     let at = |member: &&Member| member.peer_urls.iter().any(|url| urls.contains(url));
     let Some(there) = members.iter().find(at) else {
         let same = |member: &&Member| member.started() && new.name == Some(member.name.as_str());
         return match members.iter().find(same) {
-            Some(other) => Err(refused(format!(
-                "a member named {} is there already, at {} ({})",
-                other.name,
-                other.peer_urls.join(", "),
-                other.id
-            ))
-            .hint("members are told apart by their names when they start: remove that one first, or give another name")),
+            Some(other) => Err(refused(
+                format!(
+                    "a member named {} is there already, at {} ({})",
+                    other.name,
+                    other.peer_urls.join(", "),
+                    other.id
+                ),
+                "members are told apart by their names when they start: remove that one first, or give another name",
+            )),
             None => Ok(None),
         };
     };
@@ -251,18 +252,20 @@ pub fn added_before<'a>(
     let mut wanted = urls;
     wanted.sort_unstable();
     if same != wanted {
-        return Err(refused(format!(
-            "{} has one of these addresses already, among {at}",
-            there.id
-        ))
-        .hint("give the same addresses, or remove that member first"));
+        return Err(refused(
+            format!(
+                "{} has one of these addresses already, among {at}",
+                there.id
+            ),
+            "give the same addresses, or remove that member first",
+        ));
     }
     if there.started() && new.name.is_some_and(|name| name != there.name) {
-        return Err(refused(format!(
+        let message = format!(
             "{at} is the address of {} ({}) already",
             there.name, there.id
-        ))
-        .hint("remove that member first"));
+        );
+        return Err(refused(message, "remove that member first"));
     }
     if there.is_learner != new.learner {
         let (is, hint) = match there.is_learner {
@@ -273,41 +276,41 @@ pub fn added_before<'a>(
             false => ("a voting member", "remove it first, or leave it as it is"),
         };
         let message = format!("{is} was added at {at} before ({})", there.id);
-        return Err(refused(message).hint(hint));
+        return Err(refused(message, hint));
     }
     Ok(Some(there))
 }
 
 /// The addresses as etcd writes them.
 fn parsed(urls: &[String]) -> Result<Vec<String>, Failure> {
-    let refused = |message: String| {
-        Failure::new(FailureKind::Refused, message).hint("a peer URL is like https://10.0.0.4:2380")
-    };
+    let hint = "a peer URL is like https://10.0.0.4:2380";
     if urls.is_empty() {
-        return Err(refused("a new member needs a peer URL".to_owned()));
+        return Err(refused("a new member needs a peer URL", hint));
     }
-    let parsed = urls.iter().map(|url| PeerUrl::parse(url));
-    parsed
-        .map(|url| {
-            url.map(|url| url.to_string())
-                .map_err(|error| refused(error.to_string()))
-        })
-        .collect()
+    let parsed = urls.iter().map(|url| match PeerUrl::parse(url) {
+        Ok(url) => Ok(url.to_string()),
+        Err(error) => Err(refused(error.to_string(), hint)),
+    });
+    parsed.collect()
 }
 
 /// A change that was sent and not answered may come about after all.
-fn maybe_done(failure: Failure) -> Failure {
-    match failure.kind {
+fn maybe_done<E: CallError>(error: E) -> E {
+    match error.kind() {
         FailureKind::NoQuorum | FailureKind::Unreachable => {
-            failure.hint("it may have been done all the same: look with kubectl etcd members")
+            error.with_hint("it may have been done all the same: look with kubectl etcd members")
         }
-        _ => failure,
+        _ => error,
     }
+}
+
+fn refused(message: impl Into<String>, hint: &str) -> Failure {
+    Failure::new(FailureKind::Refused, message).hint(hint)
 }
 
 fn not_listed(member: MemberId) -> Failure {
     let message = format!("there is no member {member}");
-    Failure::new(FailureKind::Refused, message).hint("kubectl etcd members lists those there are")
+    refused(message, "kubectl etcd members lists those there are")
 }
 
 fn report(

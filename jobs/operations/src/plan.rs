@@ -1,33 +1,34 @@
-//! Plans: what is to be done on which host, in which order, so that it can be shown before, gone on with after any
+//! Plans: what is to be done on which host, in which order, so that it can be shown before, resumed after any
 //! interruption, and undone.
 //!
 //! A plan is made once and does not change. It is a list of stages; the steps of a stage are of different hosts and are
-//! done at the same time, and a stage begins when all of the one before are done. Each host has the whole plan, and a
-//! [`journal`](Journal) of its own steps: before a step does anything, what exactly it will do is in the journal and on the
-//! disk (its [`Record`]), with what is needed to take it back; after it, that it is done. Records are gone on with and undone
-//! from themselves alone, as often as need be.
+//! done at the same time, and a stage begins when all of the one before are done. Each host has the whole plan, and a journal
+//! of its own steps: before a step does anything, what exactly it will do is in the journal and on the disk, as the record of
+//! its action; after it, that it is done. A record holds all that is needed to resume or undo its step, any number of times.
+//!
+//! [`crate::state`] draws the folders of plans on a host.
 
-mod act;
 mod action;
 mod folder;
 mod journal;
-#[cfg(test)]
-mod journal_tests;
 pub mod make;
+mod obstacles;
 mod places;
 mod run;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use act::{
-    Added, Alone, CopyData, Move, Moves, OfText, Record, Restored, Started, Stopped, Undone,
+pub use action::{
+    Action, AddLearner, AwaitComponent, CopyData, Done, EndContainers, PromoteLearner, Readiness,
+    ReceiveSnapshot, RemoveCopy, RemoveMember, RestartKubelet, RestoreData, RestoreInput, RunAlone,
+    StartComponent, StopComponent, SwapData, Undone,
 };
-pub use action::{Action, Done, Source, Until};
 pub use folder::{Held, Plans};
-pub use journal::{Entry, Event, Journal, StepState};
-pub use places::Places;
-pub use run::{Direction, StepRun, perform};
+pub(crate) use journal::Journal;
+pub use journal::StepState;
+pub(crate) use obstacles::{changed_manifests, missing_targets};
+pub use run::{StepRun, perform};
 
 pub use crate::plan_id::{NotAPlanId, PlanId, PlanKind};
 
@@ -103,6 +104,16 @@ pub struct Step {
     pub node: String,
     /// What is done.
     pub action: Action,
+}
+
+/// Which way a step goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// It is done.
+    Do,
+    /// It is undone.
+    Undo,
 }
 
 impl Plan {
@@ -183,8 +194,22 @@ impl Stages {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A plan of these stages.
+    pub(crate) fn plan_of(stages: Stages) -> Plan {
+        Plan {
+            version: VERSION,
+            id: PlanId::try_from("restore-1".to_owned()).unwrap(),
+            kind: PlanKind::Restore,
+            title: "restore".into(),
+            made: "2026-11-22T08:30:00Z".parse().unwrap(),
+            hosts: Vec::new(),
+            stages: stages.done(),
+            other_hosts: Vec::new(),
+        }
+    }
 
     #[test]
     fn a_plans_name_is_the_name_of_a_folder_and_nothing_else() {
@@ -205,7 +230,7 @@ mod tests {
     #[test]
     fn a_stage_without_steps_is_none_and_numbers_go_on() {
         let mut stages = Stages::default();
-        let nap = || Action::RestartKubelet {};
+        let nap = || Action::RestartKubelet(RestartKubelet {});
         stages
             .stage("one", [("a".to_owned(), nap()), ("b".to_owned(), nap())])
             .stage("none", [])

@@ -1,11 +1,11 @@
 //! Operations on an etcd: one entry for all of them.
 
 mod alarm;
+mod calls;
 mod defrag;
 mod hash;
 mod health;
 mod kept;
-mod members;
 mod scheduled;
 mod snapshot;
 mod source;
@@ -20,7 +20,9 @@ use crate::request::{Request, answer_to};
 use crate::target::Target;
 use crate::work::Events;
 
+pub use calls::run_calls;
 pub use scheduled::scheduled;
+pub use status::peers;
 
 /// Does an operation. A failure of one part of a report is in the report; this fails when there is none.
 ///
@@ -40,28 +42,22 @@ pub async fn run(
         match operation {
             // Evidence does not depend on certificates.
             Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
-            Operation::Members => members::members(target, &connector?).await,
-            Operation::MemberAdd(add) => {
-                let (name, urls) = (add.name.as_deref(), &add.peer_urls);
-                members::add(target, &connector?, name, urls, add.learner).await
+            Operation::Members
+            | Operation::MemberAdd { .. }
+            | Operation::MemberRemove { .. }
+            | Operation::MemberPromote { .. }
+            | Operation::MoveLeader { .. }
+            | Operation::AlarmList
+            | Operation::AlarmDisarm { .. }
+            | Operation::Defrag => {
+                Box::pin(run_calls(&connector?, target, operation, events)).await
             }
-            Operation::MemberRemove(remove) => {
-                members::remove(target, &connector?, remove.member).await
-            }
-            Operation::MemberPromote(promote) => {
-                let (member, wait_ms) = (promote.member, promote.wait_ms);
-                members::promote(target, &connector?, member, wait_ms, events).await
-            }
-            Operation::MoveLeader(lead) => members::move_leader(target, &connector?, lead.to).await,
-            Operation::Health(health) => {
-                Ok(Box::pin(health::health(target, connector, health.timeout_ms)).await)
-            }
+            // That the certificates cannot be read is an answer as well.
+            Operation::Health { .. } => match connector {
+                Ok(connector) => Box::pin(run_calls(&connector, target, operation, events)).await,
+                Err(failure) => Ok(Report::Health(health::not_asked(failure))),
+            },
             Operation::HashKv(hash) => hash::hash_kv(target, &connector?, hash.revision).await,
-            Operation::AlarmList => alarm::list(target, &connector?).await,
-            Operation::AlarmDisarm(disarm) => {
-                alarm::disarm(target, &connector?, disarm.alarm, disarm.member).await
-            }
-            Operation::Defrag => defrag::defrag(target, &connector?, events).await,
             Operation::SnapshotSave(save) => {
                 snapshot::save(target, &connector?, save, events).await
             }

@@ -24,6 +24,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::Error;
+use crate::limits;
 use credentials::{Bearer, LoggedIn};
 use kubeconfig::{Loaded, Proxy};
 
@@ -31,14 +32,9 @@ pub use identity::{ClusterIdentity, identity};
 pub use kubeconfig::ADMIN_CONF;
 pub(crate) use kubeconfig::current_context;
 pub use options::ConnectionOptions;
-pub(crate) use verdict::{Readiness, Refusals, readiness};
+pub(crate) use verdict::{Readiness, Refusals, is_ready_again, readiness};
 pub use verdict::{Verdict, chain, judge};
 
-/// How long a TCP and TLS handshake may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(4);
-/// How long the answer to one request may take: longer than a busy apiserver needs, far shorter than the 60 s it keeps
-/// requests when it has lost its etcd.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How many requests may wait for a login at once; kube's own queue is as long.
 const WAITING: usize = 1024;
 
@@ -88,11 +84,11 @@ impl Connection {
         let cluster = ClusterIdentity::of(&config);
         // kube would otherwise retry 503 for many minutes, whatever the limits here say.
         config.default_retry = false;
-        config.connect_timeout = Some(CONNECT_LIMIT);
+        config.connect_timeout = Some(limits::CONNECT);
         let answer_limit = match args.request_timeout {
             Some(limit) if limit.is_zero() => None,
             Some(limit) => Some(limit),
-            None => Some(ANSWER_LIMIT),
+            None => Some(limits::ANSWER),
         };
         config.read_timeout = None;
         let client = |config: Config| {
@@ -111,7 +107,7 @@ impl Connection {
         let first_answer_limit = args
             .request_timeout
             .filter(|limit| !limit.is_zero())
-            .unwrap_or(Duration::from_secs(5));
+            .unwrap_or(limits::FIRST_ANSWER);
         Ok(Self {
             control,
             stream,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable};
 use futures::future::join_all;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -12,16 +13,8 @@ use kube::api::DeleteParams;
 use kube::{Api, Client};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::limits;
 use crate::owner::Process;
-
-/// How often a deletion is tried: a request to create that was cut off may still take effect just after a deletion.
-const TRIES: u32 = 3;
-/// The pause between tries.
-const PAUSE: Duration = Duration::from_millis(300);
-/// How long one request may take here.
-const REQUEST_LIMIT: Duration = Duration::from_secs(3);
-/// How long a command waits at its end for what it tidies up after others.
-const CHORES_LIMIT: Duration = Duration::from_secs(2);
 
 /// An object of ours in the cluster. Names are chosen here and not by the apiserver (`generateName`), so that an object
 /// can be removed even when the answer to its creation never arrived.
@@ -71,7 +64,7 @@ impl Created {
         let _ = tokio::time::timeout(limit, self.remove_rest()).await;
         let chores = std::mem::take(&mut self.lock().chores);
         let enders: Vec<_> = chores.iter().map(JoinHandle::abort_handle).collect();
-        if tokio::time::timeout(CHORES_LIMIT, join_all(chores))
+        if tokio::time::timeout(limits::CHORES, join_all(chores))
             .await
             .is_err()
         {
@@ -146,24 +139,22 @@ impl Created {
     }
 
     async fn remove_stubbornly(&self, client: &Client, namespace: &str, object: &Object) {
-        let mut last = Deletion::Failed;
         // One that cannot be given back is nobody's after a while.
         let tries = match object {
             Object::Lease { .. } => 1,
-            Object::Job(_) | Object::Pod(_) => TRIES,
+            Object::Job(_) | Object::Pod(_) => limits::REMOVE_TRIES,
         };
-        for attempt in 0..tries {
-            if attempt > 0 {
-                tokio::time::sleep(PAUSE).await;
-            }
-            last = delete(client, namespace, object).await;
-            match last {
-                Deletion::Done | Deletion::Left => return self.forget(object),
+        let pauses = ConstantBuilder::new()
+            .with_delay(limits::REMOVE_PAUSE)
+            .with_max_times(tries - 1);
+        let remove = || async {
+            match delete(client, namespace, object).await {
+                Deletion::Done | Deletion::Left => Ok(()),
                 // Perhaps its creation is still under way.
-                Deletion::NotThere | Deletion::Failed => {}
+                last @ (Deletion::NotThere | Deletion::Failed) => Err(last),
             }
-        }
-        if last == Deletion::NotThere {
+        };
+        if remove.retry(pauses).await != Err(Deletion::Failed) {
             self.forget(object);
         }
     }
@@ -198,7 +189,7 @@ async fn delete(client: &Client, namespace: &str, object: &Object) -> Deletion {
             Object::Lease { namespace, name } => delete_lease(client, namespace, name).await,
         }
     };
-    match tokio::time::timeout(REQUEST_LIMIT, request).await {
+    match tokio::time::timeout(limits::REMOVE, request).await {
         Ok(Ok(())) => Deletion::Done,
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Deletion::NotThere,
         Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Deletion::Left,

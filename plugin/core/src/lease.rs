@@ -6,7 +6,6 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use etcd_operations::shell::CommandLine;
 use etcd_operations::utc::to_the_second;
@@ -20,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::connection::{Connection, clock};
 use crate::created::{Created, Object};
 use crate::error::Error;
+use crate::limits;
 use crate::outcome::{Notice, NoticeSink, RunErrorKind};
 use crate::owner::{Owner, Process};
 use crate::runners::trouble::api_error;
@@ -31,13 +31,6 @@ const NAMESPACE: &str = "kube-system";
 const NAME: &str = "kubectl-etcd";
 /// What its holder does.
 const DOING_ANNOTATION: &str = "kubectl-etcd/doing";
-/// A Lease that was not renewed for so long is nobody's.
-const VALID: Duration = Duration::from_secs(60);
-/// How often it is renewed.
-const RENEW: Duration = Duration::from_secs(15);
-/// How long a look at who holds the lock may take. It only explains something.
-const LOOK_LIMIT: Duration = Duration::from_secs(3);
-
 /// Held while something is done that nobody else may do at the same time. Dropping it gives it back.
 #[must_use = "it is given back when it is dropped"]
 pub struct LeaseGuard(Held);
@@ -106,7 +99,7 @@ impl LeaseGuard {
 /// Who else is at work on this etcd, if that can be found out.
 pub(crate) async fn at_work(connection: &Connection) -> Option<Error> {
     let leases = Api::<Lease>::namespaced(connection.control.clone(), NAMESPACE);
-    let there = tokio::time::timeout(LOOK_LIMIT, leases.get_opt(NAME))
+    let there = tokio::time::timeout(limits::LEASE_LOOK, leases.get_opt(NAME))
         .await
         .ok()?
         .ok()??;
@@ -262,7 +255,7 @@ fn lease(owner: &Owner, what: &str, version: Option<String>, now: Timestamp) -> 
         },
         spec: Some(LeaseSpec {
             holder_identity: Some(owner.name.clone()),
-            lease_duration_seconds: i32::try_from(VALID.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(limits::LEASE_VALID.as_secs()).ok(),
             acquire_time: Some(now.clone()),
             renew_time: Some(now),
             ..LeaseSpec::default()
@@ -278,7 +271,7 @@ fn held_by(lease: &Lease, now: Timestamp) -> Option<Error> {
         .holder_identity
         .as_deref()
         .filter(|holder| !holder.is_empty())?;
-    let longest = SignedDuration::try_from(VALID).unwrap_or(SignedDuration::MAX);
+    let longest = SignedDuration::try_from(limits::LEASE_VALID).unwrap_or(SignedDuration::MAX);
     let told = spec.renew_time.as_ref()?.0;
     let renewed = told.min(now);
     let valid = SignedDuration::from_secs(i64::from(spec.lease_duration_seconds?)).min(longest);
@@ -317,7 +310,7 @@ async fn renew(leases: Api<Lease>, taken: Taken, notices: NoticeSink, lost: Arc<
     let Taken { lease, ahead } = taken;
     let mut held = lease;
     loop {
-        tokio::time::sleep(RENEW).await;
+        tokio::time::sleep(limits::LEASE_RENEW).await;
         if let Some(spec) = &mut held.spec {
             spec.renew_time = Some(MicroTime(clock::now(ahead)));
         }

@@ -25,13 +25,6 @@ pub struct Outcome<T = Report> {
     pub result: Result<T, RunError>,
 }
 
-impl<T> Outcome<T> {
-    /// Whether there is no report because the apiserver was lost, itself or its etcd.
-    pub(crate) fn is_without_apiserver(&self) -> bool {
-        matches!(&self.result, Err(error) if error.kind.is_without_apiserver())
-    }
-}
-
 impl Outcome {
     /// The outcome of this request, with the type of its report.
     pub fn of<R: Request<Wire = Operation>>(self) -> Outcome<R::Answer> {
@@ -50,10 +43,14 @@ impl Outcome {
 /// # Errors
 /// Why there is none.
 pub fn only<T>(node: &str, outcomes: Vec<Outcome<T>>) -> Result<T, Error> {
+    only_result(outcomes).map_err(|error| run_error(node, &error))
+}
+
+/// As [`only`], with the error of the runner.
+pub(crate) fn only_result<T>(outcomes: Vec<Outcome<T>>) -> Result<T, RunError> {
     let lost = || RunError::new(RunErrorKind::Lost, "the operation has no outcome");
     let first = outcomes.into_iter().next();
-    let result = first.map_or_else(|| Err(lost()), |outcome| outcome.result);
-    result.map_err(|error| run_error(node, &error))
+    first.map_or_else(|| Err(lost()), |outcome| outcome.result)
 }
 
 /// What sort of trouble kept an operation from being done.

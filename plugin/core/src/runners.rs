@@ -3,6 +3,8 @@
 
 pub(crate) mod exec;
 pub mod host;
+mod hosts;
+pub(crate) mod ladder;
 pub(crate) mod launch;
 pub mod local;
 pub(crate) mod mounts;
@@ -13,112 +15,80 @@ pub mod program;
 pub mod trouble;
 pub(crate) mod watching;
 
+use std::future::Future;
 use std::time::Duration;
 
 use etcd_operations::operation::Operation;
+use etcd_operations::report::Report;
+use etcd_operations::wire::Progress;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 
+use crate::discovery::Node;
 use crate::outcome::{RunError, RunErrorKind};
 use crate::via::Via;
+pub(crate) use exec::Exec;
+pub(crate) use hosts::Hosts;
+pub(crate) use local::Local;
 
-/// How long after its operation's own limit the cluster ends what is left of a run.
-const DEADLINE_AFTER: Duration = Duration::from_secs(60);
+/// One way to do an operation on nodes.
+pub(crate) trait Runner: Send + Sync {
+    /// Its name.
+    fn via(&self) -> Via;
 
-/// How long an operation may take on a node, unless the user says otherwise.
-pub fn limit(operation: &Operation, wanted: Option<Duration>) -> Duration {
-    const MINUTE: Duration = Duration::from_secs(60);
-    let usual = match operation {
-        Operation::Status => Duration::from_secs(9),
-        Operation::Members | Operation::AlarmList => Duration::from_secs(15),
-        Operation::AlarmDisarm { .. } => Duration::from_secs(20),
-        // It may wait for all members to be connected.
-        Operation::MemberAdd { .. } | Operation::MemberRemove { .. } => Duration::from_secs(40),
-        Operation::MoveLeader { .. } => Duration::from_secs(25),
-        Operation::MemberPromote(promote) => {
-            Duration::from_millis(promote.wait_ms) + Duration::from_secs(30)
-        }
-        // Hashing alone has two minutes.
-        Operation::HashKv { .. } => Duration::from_secs(140),
-        Operation::SnapshotList { .. } => Duration::from_secs(15),
-        Operation::SnapshotDelete { .. } | Operation::SnapshotPrune { .. } => MINUTE,
-        // Some hundred KiB: a disk that hangs must not keep the others' waiting.
-        Operation::NodeFiles { .. } => 2 * MINUTE,
-        Operation::Health(health) => {
-            Duration::from_millis(health.timeout_ms) + Duration::from_secs(8)
-        }
-        // The job itself gives a large database on a slow disk up to 45 minutes.
-        Operation::Defrag
-        | Operation::SnapshotSave { .. }
-        | Operation::SnapshotVerify { .. }
-        | Operation::SnapshotSend { .. }
-        | Operation::Usage { .. } => 60 * MINUTE,
+    /// Its name in what is told of one node.
+    fn via_on(&self, _node: &Node) -> Via {
+        self.via()
+    }
+
+    /// Whether it can do that on this node at all.
+    fn can_run(&self, _task: &Task<'_>, _node: &Node) -> bool {
+        true
+    }
+
+    /// Does it on these nodes, all at once.
+    fn run<'a>(&'a self, nodes: &'a [&'a Node], task: Task<'a>) -> Results<'a>;
+
+    /// Whether what this runner goes through is in order again, after it was lost.
+    fn is_back(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(false))
+    }
+}
+
+/// What came of it on each node, by the node's position, each as soon as it is there.
+pub(crate) type Results<'a> = BoxStream<'a, (usize, Result<Report, RunError>)>;
+
+/// What a runner is to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    /// The operation.
+    pub operation: &'a Operation,
+    /// How long it may take on a node.
+    pub limit: Duration,
+    /// Who is told how far it is on the node of this name.
+    pub progress: &'a (dyn Fn(&str, Progress) + Send + Sync),
+    /// Who takes the file that the operation holds on the node, for one that holds a file.
+    pub receiver: Option<&'a dyn FileReceiver>,
+}
+
+/// Takes a file from a Pod while the operation there holds it.
+pub(crate) trait FileReceiver: Sync {
+    /// Returns when the file is here.
+    fn receive<'a>(&'a self, pod: &'a str) -> BoxFuture<'a, Result<(), RunError>>;
+}
+
+/// Ends the work on a node after this time.
+///
+/// # Errors
+/// Those of the work; that its time is over.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, RunError> {
+    let late = || {
+        let message = format!("not done within {} s", limit.as_secs());
+        RunError::new(RunErrorKind::TimedOut, message).hint("give it longer with --timeout")
     };
-    wanted.filter(|wanted| !wanted.is_zero()).unwrap_or(usual)
-}
-
-/// After how long the cluster itself ends a run, whatever became of the plugin.
-pub(crate) fn deadline(operation: &Operation, limit: Duration) -> Duration {
-    limit + Duration::from_secs(operation.hold_seconds()) + DEADLINE_AFTER
-}
-
-/// The runner that may succeed where this one failed for this reason.
-pub fn successor(via: Via, error: &RunError, operation: &Operation) -> Option<Via> {
-    let exec = || exec::supports(operation).then_some(Via::Exec);
-    match (via, error.kind) {
-        (Via::Job, RunErrorKind::NoController) => Some(Via::Pod),
-        (
-            Via::Job | Via::Pod,
-            RunErrorKind::WritesRefused
-            | RunErrorKind::ImageMissing
-            | RunErrorKind::PodNotStarted
-            | RunErrorKind::AdmissionRefused
-            | RunErrorKind::QuotaExceeded
-            | RunErrorKind::NoRights
-            | RunErrorKind::OtherVersion,
-        ) => exec(),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use etcd_operations::operation::Usage;
-
-    use super::*;
-
-    fn after(via: Via, kind: RunErrorKind, operation: &Operation) -> Option<Via> {
-        successor(via, &RunError::new(kind, ""), operation)
-    }
-
-    #[test]
-    fn another_runner_takes_over_only_where_it_can_help() {
-        let status = Operation::Status;
-        assert_eq!(
-            after(Via::Job, RunErrorKind::NoController, &status),
-            Some(Via::Pod)
-        );
-        assert_eq!(
-            after(Via::Job, RunErrorKind::WritesRefused, &status),
-            Some(Via::Exec)
-        );
-        assert_eq!(
-            after(Via::Pod, RunErrorKind::AdmissionRefused, &status),
-            Some(Via::Exec)
-        );
-        assert_eq!(
-            after(Via::Job, RunErrorKind::NodeDown, &status),
-            None,
-            "exec needs the same kubelet"
-        );
-        assert_eq!(after(Via::Exec, RunErrorKind::NoRights, &status), None);
-        let usage = Operation::Usage(Usage { top: 10 });
-        assert_eq!(
-            after(Via::Job, RunErrorKind::WritesRefused, &usage),
-            None,
-            "etcdctl cannot do it"
-        );
-        assert_eq!(
-            after(Via::Job, RunErrorKind::NoController, &usage),
-            Some(Via::Pod)
-        );
-    }
+    let ended = tokio::time::timeout(limit, work).await;
+    ended.unwrap_or_else(|_| Err(late()))
 }

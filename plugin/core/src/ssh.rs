@@ -15,9 +15,7 @@ mod options;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use etcd_operations::manifest::Selection;
 use etcd_operations::request::{Request, answer_to};
 use etcd_operations::transfer::{Receiver, Whole};
@@ -27,7 +25,9 @@ use etcd_operations::wire::{Ask, Progress};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use crate::limits;
 use crate::outcome::{Notice, NoticeSink};
+use crate::patience::Patience;
 pub use candidate::{Candidate, Origin};
 pub use destination::Destination;
 pub use error::{SshError, SshErrorKind};
@@ -35,29 +35,12 @@ use link::Link;
 pub use options::at_address;
 pub use options::{SshOptions, SshTargets};
 
-/// How long a connection that was lost is tried to be made anew: a host that lost its power is often back by then.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// The pauses between tries.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// A connection that held for so long was one: the next break is another matter.
-const HELD: Duration = Duration::from_secs(60);
-
 /// A control-plane node over ssh.
 pub struct SshHost {
     candidate: Candidate,
     options: SshOptions,
     notices: NoticeSink,
     link: Mutex<Option<Arc<Link>>>,
-}
-
-/// How often and when a lost connection is made anew.
-struct Patience {
-    pauses: ExponentialBackoff,
-    /// When the last try began.
-    begun: Instant,
-    /// When the connection was lost.
-    lost: Option<Instant>,
 }
 
 impl SshHost {
@@ -98,7 +81,7 @@ impl SshHost {
         ask: &Ask,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<HostAnswer, SshError> {
-        let mut patience = Patience::new(Instant::now());
+        let mut patience = Patience::new(limits::SSH);
         let mut told = 0;
         loop {
             let asked = match self.link().await {
@@ -153,7 +136,7 @@ impl SshHost {
         let digest = ask::Digest {
             path: remote.to_owned(),
         };
-        let mut patience = Patience::new(Instant::now());
+        let mut patience = Patience::new(limits::SSH);
         loop {
             if let Some(there) = self.ask_for(&digest, &Selection::default()).await? {
                 return files::same(self.name(), local, remote, there).await;
@@ -181,7 +164,7 @@ impl SshHost {
         remote: &Path,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
     ) -> Result<Whole, SshError> {
-        let mut patience = Patience::new(Instant::now());
+        let mut patience = Patience::new(limits::SSH);
         let mut receiver = Receiver::new();
         loop {
             let got = match self.link().await {
@@ -241,68 +224,12 @@ impl SshHost {
         if error.kind == SshErrorKind::ConnectionLost {
             (self.notices)(Notice::Told(format!(
                 "{error}; connecting again, for {} s",
-                PATIENCE.as_secs()
+                limits::SSH.patience.as_secs()
             )));
         } else {
             tracing::debug!(%error, "connecting again");
         }
         sleep(pause).await;
         Ok(())
-    }
-}
-
-impl Patience {
-    fn new(now: Instant) -> Self {
-        Self {
-            pauses: pauses(),
-            begun: now,
-            lost: None,
-        }
-    }
-
-    /// The next pause, if there is to be another try.
-    fn next(&mut self, now: Instant) -> Option<Duration> {
-        if now.duration_since(self.begun) >= HELD {
-            *self = Self::new(now);
-        }
-        let lost = *self.lost.get_or_insert(now);
-        self.begun = now;
-        let pause = self.pauses.next();
-        pause.filter(|_| now.duration_since(lost) < PATIENCE)
-    }
-}
-
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(SHORTEST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_given_the_time_to_come_back_and_no_more() {
-        let begun = Instant::now();
-        let mut now = begun;
-        let mut patience = Patience::new(now);
-        let first = patience.next(now).unwrap();
-        assert!(first < Duration::from_secs(1), "{first:?}");
-        while let Some(pause) = patience.next(now) {
-            // Somebody who does not answer is waited for as well.
-            now += pause + Duration::from_secs(10);
-        }
-        let took = now.duration_since(begun);
-        let most = PATIENCE + LONGEST_PAUSE * 2 + Duration::from_secs(10);
-        assert!(took >= PATIENCE && took < most, "{took:?}");
-        now += HELD;
-        assert!(
-            patience.next(now).is_some(),
-            "a connection that held for long"
-        );
     }
 }

@@ -1,6 +1,6 @@
 //! A plan on hosts, made by one command and carried out at once: what of its life is its own.
 
-use etcd_operations::plan::make::{Looked, Loss, Prospect};
+use etcd_operations::plan::make::{HostView, Loss, PlanPreview};
 use etcd_operations::plan::{PlanId, PlanKind};
 use jiff::Timestamp;
 
@@ -96,22 +96,22 @@ where
     }
 
     fn preview(&self, planned: &Planned, _consent: &Consent) -> PlanView {
-        PlanView::planned(&planned.prospect)
+        PlanView::planned(&planned.preview)
     }
 
     fn dry_run_ends(&self, planned: &Planned) -> Result<Verdict, Error> {
-        match &planned.prospect.refused {
+        match &planned.preview.refused {
             Some(failure) => Err(no_plan(failure)),
             None => Ok(Verdict::Healthy),
         }
     }
 
     fn refuse(&self, planned: &Planned, consent: &Consent) -> Result<(), Error> {
-        refuse(&planned.prospect, self.accepted, consent.yes)
+        refuse(&planned.preview, self.accepted, consent.yes)
     }
 
     async fn lock(&self, planned: &Planned, terminal: &impl Terminal) -> Result<Locked, Error> {
-        let (plan, looked) = (&planned.prospect.plan, &planned.looked);
+        let (plan, looked) = (&planned.preview.plan, &planned.looked);
         let locked = self.surroundings.lock(looked, &plan.title).await?;
         let members = looked.iter().map(|one| one.look.known_members().len());
         let has_others = members.max() > Some(plan.hosts.len());
@@ -125,15 +125,15 @@ where
 
     fn looks_again(&self, planned: &Planned, consent: &Consent) -> bool {
         // Where the cluster is made anew it takes seconds, and unasked nothing has passed since but the taking of the lock.
-        !(consent.yes && is_anew(planned.prospect.plan.kind))
+        !(consent.yes && is_anew(planned.preview.plan.kind))
     }
 
     fn is_as_agreed(&self, now: &Planned, agreed: &Planned) -> bool {
-        now.prospect.is_as_agreed(&agreed.prospect)
+        now.preview.is_as_agreed(&agreed.preview)
     }
 
     async fn begin(&self, planned: &Planned, locked: Locked) -> Result<Locked, Error> {
-        let plan = &planned.prospect.plan;
+        let plan = &planned.preview.plan;
         self.hosts.begin(plan).await?;
         Ok(locked.during(plan.kind).await)
     }
@@ -144,7 +144,7 @@ where
         _locked: &Locked,
         terminal: &impl Terminal,
     ) -> Result<Led, Error> {
-        let (hosts, plan) = (self.hosts, &planned.prospect.plan);
+        let (hosts, plan) = (self.hosts, &planned.preview.plan);
         let (resume, undo) = (hosts.resume(&plan.id), hosts.undo(&plan.id));
         terminal.say(&format!(
             "if this is interrupted, `{resume}` goes on and `{undo}` rolls back"
@@ -159,9 +159,9 @@ where
         led: Led,
         terminal: &impl Terminal,
     ) -> Ending<PlanView> {
-        let view = PlanView::planned(&planned.prospect);
+        let view = PlanView::planned(&planned.preview);
         let done = DonePlan {
-            kind: planned.prospect.plan.kind,
+            kind: planned.preview.plan.kind,
             view,
             led,
             looked: planned.looked.first(),
@@ -185,7 +185,7 @@ pub(super) struct DonePlan<'a> {
     pub(super) view: PlanView,
     pub(super) led: Led,
     /// The host on which this runs, as it was found; none where that is not known.
-    pub(super) looked: Option<&'a Looked>,
+    pub(super) looked: Option<&'a HostView>,
 }
 
 impl DonePlan<'_> {
@@ -209,23 +209,23 @@ impl DonePlan<'_> {
     }
 }
 
-fn refuse(prospect: &Prospect, accepted: Accepted, yes: bool) -> Result<(), Error> {
-    if let Some(failure) = &prospect.refused {
+fn refuse(preview: &PlanPreview, accepted: Accepted, yes: bool) -> Result<(), Error> {
+    if let Some(failure) = &preview.refused {
         let mut error = no_plan(failure);
-        error.hints.extend(PlanView::planned(prospect).by_hand());
+        error.hints.extend(PlanView::planned(preview).by_hand());
         return Err(error);
     }
-    if yes && prospect.loses_data() && !accepted.data_loss {
-        let lost = data_losses(prospect).join("; ");
+    if yes && preview.loses_data() && !accepted.data_loss {
+        let lost = data_losses(preview).join("; ");
         return Err(
             Error::refused(format!("data would be lost, or may be: {lost}")).hint(
                 "--accept-data-loss, besides --yes, takes that; --dry-run shows all of the plan",
             ),
         );
     }
-    let only_outage = prospect.losses.as_slice() == [Loss::Outage];
+    let only_outage = preview.losses.as_slice() == [Loss::Outage];
     // What makes the cluster anew has no other way.
-    if only_outage && !is_anew(prospect.plan.kind) && !accepted.outage {
+    if only_outage && !is_anew(preview.plan.kind) && !accepted.outage {
         return Err(outage_refused());
     }
     Ok(())

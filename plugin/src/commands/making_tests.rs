@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::plan::make::{Loss, Prospect};
+use etcd_operations::plan::make::{Loss, PlanPreview};
 use etcd_operations::plan::{Direction, Plan, PlanKind};
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -31,8 +31,8 @@ const DRY_RUN: Consent = Consent {
 };
 
 /// A plan that loses data.
-fn prospect(plan: &Plan) -> Prospect {
-    Prospect {
+fn preview(plan: &Plan) -> PlanPreview {
+    PlanPreview {
         refused: None,
         plan: plan.clone(),
         found: Vec::new(),
@@ -49,7 +49,7 @@ struct Trial {
     plan: Plan,
     accepted: Accepted,
     /// What each look makes, the last for ever.
-    looks: Vec<Prospect>,
+    looks: Vec<PlanPreview>,
     looked: Cell<usize>,
     around: FakeSurroundings,
 }
@@ -59,7 +59,7 @@ impl Trial {
         let memory = memory(3);
         let plan = plan(kind, &memory);
         Self {
-            looks: vec![prospect(&plan)],
+            looks: vec![preview(&plan)],
             plan,
             memory,
             accepted: Accepted::default(),
@@ -79,10 +79,10 @@ impl Trial {
             plan_of: async |now: Timestamp| {
                 assert_eq!(now, self.plan.made, "a plan has one name");
                 let at = self.looked.replace(self.looked.get() + 1);
-                let prospect = self.looks.get(at).or(self.looks.last()).unwrap();
+                let preview = self.looks.get(at).or(self.looks.last()).unwrap();
                 Ok::<_, Error>(Planned {
                     looked: Vec::new(),
-                    prospect: prospect.clone(),
+                    preview: preview.clone(),
                 })
             },
         };
@@ -200,7 +200,7 @@ async fn while_somebody_else_has_the_lock_nothing_is_touched() {
 #[tokio::test]
 async fn what_has_changed_between_the_look_and_the_lock_is_not_done() {
     let mut trial = Trial::of(PlanKind::Replace);
-    let mut other = prospect(&trial.plan);
+    let mut other = preview(&trial.plan);
     other.plan.stages.pop();
     trial.looks.push(other);
     let error = trial.run(&yes(), ASKED).await.unwrap_err();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use etcd_operations::failure::Failure;
 use etcd_operations::plan::Plan;
-use etcd_operations::plan::make::{Looked, Prospect, TakingPart};
+use etcd_operations::plan::make::{HostView, PlanPreview, TakingPart};
 use etcd_operations::shell::CommandLine;
 
 use super::Context;
@@ -87,9 +87,9 @@ impl WhoArgs {
 }
 
 /// Refuses a manifest that was named and that nothing is started from: whoever names one wants it used.
-pub(crate) fn check_named(manifests: &[PathBuf], prospect: &Prospect) -> Result<(), Error> {
+pub(crate) fn check_named(manifests: &[PathBuf], preview: &PlanPreview) -> Result<(), Error> {
     let used = |path: &PathBuf| {
-        let mut all = prospect.brought_back.iter();
+        let mut all = preview.brought_back.iter();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         all.any(|one| one.manifest.named && one.manifest.path == path)
     };
@@ -106,9 +106,9 @@ pub(crate) fn check_named(manifests: &[PathBuf], prospect: &Prospect) -> Result<
 /// What was found on hosts, and what would be done there.
 pub(crate) struct Planned {
     /// What was found.
-    pub(crate) looked: Vec<Looked>,
+    pub(crate) looked: Vec<HostView>,
     /// What would be done.
-    pub(crate) prospect: Prospect,
+    pub(crate) preview: PlanPreview,
 }
 
 /// What somebody has agreed to beforehand.

@@ -70,9 +70,9 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
             alive_elsewhere: alive_elsewhere(&looked).await,
             taking_part: args.who.taking_part(),
         };
-        let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
-        check_named(&args.who.manifest, &prospect)?;
-        Ok(Planned { looked, prospect })
+        let preview = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        check_named(&args.who.manifest, &preview)?;
+        Ok(Planned { looked, preview })
     };
     let planning = Planning {
         context,

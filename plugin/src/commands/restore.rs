@@ -15,7 +15,7 @@ use etcd_operations::look::{ClusterIdentity, ETCD_PREFIX, LookOptions};
 use etcd_operations::pack::unpack::{Found, Opened};
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::{
-    Compared, Looked, Restoring, SnapshotFacts, Taken, TakenBy, restore as plan, revisions,
+    Compared, HostView, Restoring, SnapshotFacts, Taken, TakenBy, restore as plan, revisions,
 };
 use etcd_operations::report::NO_OBJECTS;
 use etcd_operations::transfer::hex;
@@ -128,9 +128,9 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
             alive_elsewhere: alive_elsewhere(&looked).await,
             taking_part: args.who.taking_part(),
         };
-        let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
-        check_named(&args.who.manifest, &prospect)?;
-        Ok(Planned { looked, prospect })
+        let preview = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        check_named(&args.who.manifest, &preview)?;
+        Ok(Planned { looked, preview })
     };
     let planning = Planning {
         context,
@@ -263,7 +263,7 @@ fn of_youngest(seconds: i64) -> Option<Taken> {
 async fn identify(
     ui: &Ui,
     snapshot: &Snapshot,
-    hosts: &[Looked],
+    hosts: &[HostView],
 ) -> Result<ClusterIdentity, Error> {
     let mut apiservers = hosts.iter().filter_map(|host| host.look.apiserver.ok());
     let prefix = apiservers.find_map(|one| one.etcd_prefix.clone());
@@ -278,7 +278,11 @@ async fn identify(
 }
 
 /// Asks the hosts what their databases have beyond the snapshot, the one with the newest first, until one answers.
-async fn compare(hosts: &Hosts, looked: &[Looked], revision: u64) -> Result<Vec<Compared>, Error> {
+async fn compare(
+    hosts: &Hosts,
+    looked: &[HostView],
+    revision: u64,
+) -> Result<Vec<Compared>, Error> {
     let mut databases = Vec::new();
     for newest in revisions(looked) {
         let since = hosts.of(&newest.node)?.since(revision).await;

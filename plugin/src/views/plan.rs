@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use etcd_operations::plan::make::Prospect;
+use etcd_operations::plan::make::PlanPreview;
 use etcd_operations::plan::{Done, Plan, StepRun, StepState, Undone};
 use etcd_operations::shell::CommandLine;
 use serde::Serialize;
@@ -139,19 +139,19 @@ struct StepRow {
 
 impl PlanView {
     /// A plan that has not begun.
-    pub(crate) fn planned(prospect: &Prospect) -> Self {
+    pub(crate) fn planned(preview: &PlanPreview) -> Self {
         Self {
-            found: prospect.found.iter().map(found_row).collect(),
-            brought_back: prospect.brought_back.iter().map(brought_back_row).collect(),
-            losses: losses(prospect),
-            loses_data: prospect.loses_data(),
-            snapshot: prospect
+            found: preview.found.iter().map(found_row).collect(),
+            brought_back: preview.brought_back.iter().map(brought_back_row).collect(),
+            losses: losses(preview),
+            loses_data: preview.loses_data(),
+            snapshot: preview
                 .origin
                 .as_ref()
-                .map(|origin| snapshot_row(origin, &prospect.losses)),
-            changes: prospect.losses.iter().find_map(changes_row),
-            fences: prospect.fences.iter().map(fence).collect(),
-            ..Self::of(&prospect.plan, Progress::Planned, &BTreeMap::new())
+                .map(|origin| snapshot_row(origin, &preview.losses)),
+            changes: preview.losses.iter().find_map(changes_row),
+            fences: preview.fences.iter().map(fence).collect(),
+            ..Self::of(&preview.plan, Progress::Planned, &BTreeMap::new())
         }
     }
 

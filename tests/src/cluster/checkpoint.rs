@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::{Cluster, Spec, kubeadm};
+use super::{Cluster, Spec, kubeadm, leases};
 use crate::network::Slot;
 use crate::node::{Node, disk};
 use crate::parts::versions::{Etcd, Kubernetes};
@@ -86,9 +86,7 @@ impl Cluster {
         }
         fs::create_dir_all(&unfinished)?;
         // A lease that lies in the checkpoint would be waited for, 15 s, by whoever starts from it.
-        let leases = ["kube-controller-manager", "kube-scheduler"];
-        let delete = ["delete", "lease", "-n", "kube-system", "--ignore-not-found"];
-        self.kubectl(delete.iter().chain(&leases))?.success()?;
+        self.delete_leases(&leases::COMPONENTS)?;
         let frozen = Frozen::all(&self.nodes)?;
         for node in &self.nodes {
             copy_disk(&node.disk(), &unfinished.join(node.name()))?;

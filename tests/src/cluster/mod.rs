@@ -1,8 +1,10 @@
 //! Clusters: making, finding, using and removing them.
 
+mod build;
 pub mod checkpoint;
 mod kubeadm;
 mod kubeconfig;
+mod leases;
 mod ready;
 mod seats;
 mod shared;
@@ -14,16 +16,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::needs::{self, Wanted, Work};
-use crate::network;
 use crate::node::Node;
 use crate::parts::versions::{Etcd, Kubernetes};
 use crate::parts::{self, NodeParts};
-use crate::process::{self, Output, ProcessId, say};
+use crate::process::{self, Output, say};
 use seats::Seat;
 pub use shared::CLUSTER_VARIABLE;
 use state::State;
@@ -102,65 +101,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A ready cluster for a test, removed when the value is dropped (or at a later start, when the test is killed).
-    ///
-    /// Unless it may run beside any others it waits until there is room for it; a test that holds [`Cluster::with_shared`] must
-    /// not ask for it.
-    ///
-    /// # Errors
-    /// When parts are missing and cannot be built, or the cluster does not come up.
-    pub fn start(spec: Spec) -> Result<Self> {
-        let place = (!spec.side_by_side).then(seats::seat).transpose()?;
-        Self::start_for_process(&spec, place)
-    }
-
-    fn start_for_process(spec: &Spec, seat: Option<Seat>) -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "t{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        Self::make(spec, &name, Some(ProcessId::own()?), seat)
-    }
-
-    /// A ready cluster for a person: it stays until it is removed.
-    ///
-    /// # Errors
-    /// When the name is taken, parts cannot be built, or the cluster does not come up.
-    pub fn up(spec: &Spec, name: &str) -> Result<Self> {
-        Self::make(spec, name, None, None)
-    }
-
-    fn make(spec: &Spec, name: &str, owner: Option<ProcessId>, seat: Option<Seat>) -> Result<Self> {
-        if !(1..=9).contains(&spec.masters) || spec.masters.is_multiple_of(2) {
-            bail!("{} masters: clusters have 1, 3 or 5", spec.masters);
-        }
-        if !spec.kubernetes.knows(spec.etcd) {
-            bail!(
-                "kubeadm {} writes flags that etcd {} does not know",
-                spec.kubernetes,
-                spec.etcd
-            );
-        }
-        check_name(name)?;
-        needs::ensure(&Wanted {
-            work: Work::Cluster,
-            parts: parts::of_nodes(spec.kubernetes, spec.etcd),
-            nodes: spec.masters,
-        })?;
-        sweep::sweep()?;
-        let parts = parts::for_nodes(spec.kubernetes, spec.etcd)?;
-        let temporary = owner.is_some();
-        let state = state::allocate(spec, name, owner)?;
-        let mut cluster = Self::with_parts(state, parts)?;
-        cluster.temporary = true; // until it is up
-        cluster._seat = seat;
-        cluster.build().inspect_err(|_| cluster.keep_evidence())?;
-        cluster.temporary = temporary;
-        Ok(cluster)
-    }
-
     /// A cluster that is there.
     ///
     /// # Errors
@@ -186,31 +126,6 @@ impl Cluster {
         })
     }
 
-    fn build(&self) -> Result<()> {
-        network::create_switch(&self.state.prefix(), self.state.slot)?;
-        if let Some(checkpoint) = self.usable_checkpoint()? {
-            self.restore_checkpoint(&checkpoint)?;
-            ssh::set_up(&self.folder, &self.nodes)?;
-            self.write_kubeconfig()?;
-            self.power_on_all()?;
-            return self.wait_ready();
-        }
-        for node in &self.nodes {
-            node.create()?;
-        }
-        ssh::set_up(&self.folder, &self.nodes)?;
-        say(&format!(
-            "making cluster {} of {} master(s); later ones of the kind start from its checkpoint",
-            self.state.name,
-            self.nodes.len()
-        ));
-        self.power_on_all()?;
-        kubeadm::make(&self.nodes, self.state.kubernetes, self.state.etcd)?;
-        self.write_kubeconfig()?;
-        self.wait_ready()?;
-        self.save_checkpoint()
-    }
-
     /// Powers on every node that is off, side by side.
     ///
     /// # Errors
@@ -234,7 +149,10 @@ impl Cluster {
     }
 
     /// Does something with every node at once; gives back the first error.
-    fn at_once(&self, work: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it fails for one.
+    pub fn at_once(&self, work: impl Fn(&Node) -> Result<()> + Sync) -> Result<()> {
         std::thread::scope(|scope| {
             let threads: Vec<_> = self
                 .nodes
@@ -416,19 +334,5 @@ impl Cluster {
             "journals of the failed test's nodes: {}",
             folder.display()
         ));
-    }
-}
-
-fn check_name(name: &str) -> Result<()> {
-    let ok = !name.is_empty()
-        && name.len() <= 20
-        && !name.starts_with('-')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if ok {
-        Ok(())
-    } else {
-        bail!("{name}: a cluster's name is at most 20 small letters, digits and dashes")
     }
 }

@@ -19,6 +19,11 @@ impl Cluster {
         for node in &self.nodes {
             self.wait_apiserver(node, limit)?;
         }
+        // Before the nodes are waited for: who takes a lease over needs a moment, too.
+        wait::until("leases", limit, || {
+            self.delete_stale_leases()
+                .map_err(|error| format!("{error:#}"))
+        })?;
         wait::until("all nodes Ready", limit, || self.nodes_ready())?;
         wait::until("etcd healthy", limit, || self.etcd_healthy())
     }

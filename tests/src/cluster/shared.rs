@@ -43,7 +43,7 @@ impl Cluster {
         match seats::cluster_or_seat(kind)? {
             Place::Cluster(cluster) => Ok(*cluster),
             Place::Seat(seat) => {
-                let cluster = Self::start_for_process(&kind, Some(seat))?;
+                let cluster = Self::start_for_process(&kind, Some(seat), None)?;
                 remove_after_this_process()?;
                 Ok(cluster)
             }

@@ -21,11 +21,18 @@ impl Cluster {
     /// When a manifest is not as kubeadm writes it or the cluster does not come back.
     pub fn set_etcd_quota(&self, size_bytes: u64) -> Result<()> {
         self.power_off_all()?;
-        for node in self.nodes() {
-            set_quota(node, size_bytes)?;
-        }
+        self.write_etcd_quota(size_bytes)?;
         self.power_on_all()?;
         self.wait_ready()
+    }
+
+    /// Writes the quota into every member's manifest, for masters that are off.
+    ///
+    /// # Errors
+    /// When a manifest is not as kubeadm writes it.
+    pub fn write_etcd_quota(&self, size_bytes: u64) -> Result<()> {
+        let mut nodes = self.nodes().iter();
+        nodes.try_for_each(|node| set_quota(node, size_bytes))
     }
 
     /// Writes to etcd until it refuses with the NOSPACE alarm: one key over and over, so that compaction and

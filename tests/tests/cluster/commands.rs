@@ -1,4 +1,4 @@
-//! Every command on a healthy cluster.
+//! Every command on a healthy cluster. How its answer is shown in each format is tested where the views are.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use crate::{column, row, three};
 const NODES: [&str; 3] = ["m1", "m2", "m3"];
 
 #[test]
-fn status_tells_of_every_member_in_every_format() {
+fn status_tells_of_every_member() {
     three(|cluster, me| {
         let answer = me
             .etcd(["status", "-o", "json"])?
@@ -65,19 +65,6 @@ fn status_tells_of_every_member_in_every_format() {
             "{table}"
         );
         table.says(&["healthy: 3 of 3 members healthy, quorum holds, one may fail"])?;
-        let id = row(&status, "rows", "m2")?["memberId"]
-            .as_str()
-            .context("no id")?
-            .to_owned();
-        me.etcd(["status", "-o", "wide"])?
-            .code(0)?
-            .says(&["MEMBER ID", "DOWNGRADE", &id])?;
-        let yaml = me.etcd(["status", "-o", "yaml"])?.code(0)?;
-        let yaml: serde_json::Value =
-            serde_yaml::from_str(&yaml.output.stdout).context("no YAML")?;
-        ensure!(yaml["rows"][1]["memberId"] == id.as_str(), "{yaml}");
-        let names = me.etcd(["status", "-o", "name"])?.code(0)?;
-        ensure!(names.output.stdout == "m1\nm2\nm3\n", "{names}");
         Ok(())
     });
 }

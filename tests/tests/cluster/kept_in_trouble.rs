@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use testbed::{Cluster, Node, Workstation, wait};
+use testbed::{Cluster, Node, Running, Workstation};
 
 use crate::agrees_with_etcdutl;
 use crate::kept::{FOLDER, kept, list, names, save, snapshot};
@@ -31,26 +31,33 @@ fn lies_there(node: &Node, folder: &str, mib: u32) -> Result<Vec<String>> {
 }
 
 /// Waits until a node's program has written some of a snapshot, and stops it there.
-fn stop_in_the_middle(node: &Node, folder: &str) -> Result<Pid> {
-    wait::until("a part of a snapshot", SEEN, || {
-        let begun = lies_there(node, folder, 1).map_err(|error| error.to_string())?;
-        if !begun.iter().any(|name| name.ends_with(".part")) {
-            return Err(format!("{begun:?}"));
+fn stop_in_the_middle(running: &mut Running, node: &Node, folder: &str) -> Result<Pid> {
+    let mut found = None;
+    running.until("part of a snapshot", SEEN, || {
+        // The folder may not be there yet.
+        let begun = lies_there(node, folder, 1).unwrap_or_default();
+        if begun.iter().any(|name| name.ends_with(".part")) {
+            found = writer(node);
         }
-        let processes = node.processes().into_iter();
-        let pid = processes
-            .filter(|process| process.args.iter().any(|arg| arg == "run"))
-            .find(|process| {
-                process
-                    .args
-                    .first()
-                    .is_some_and(|arg| arg.ends_with("etcd-job"))
-            })
-            .and_then(|job| Pid::from_raw(i32::try_from(job.pid).ok()?))
-            .ok_or("nobody writes the part")?;
-        kill_process(pid, Signal::STOP).map_err(|error| error.to_string())?;
-        Ok(pid)
-    })
+        Ok(found.is_some())
+    })?;
+    let pid = found.context("nobody writes the part")?;
+    kill_process(pid, Signal::STOP)?;
+    Ok(pid)
+}
+
+/// The program that writes a snapshot on a node.
+fn writer(node: &Node) -> Option<Pid> {
+    let processes = node.processes().into_iter();
+    let job = processes
+        .filter(|process| process.args.iter().any(|arg| arg == "run"))
+        .find(|process| {
+            process
+                .args
+                .first()
+                .is_some_and(|arg| arg.ends_with("etcd-job"))
+        })?;
+    Pid::from_raw(i32::try_from(job.pid).ok()?)
 }
 
 #[test]
@@ -69,8 +76,8 @@ fn power_lost_in_the_middle_of_a_save_leaves_no_half_snapshot() {
             "--timeout",
             "30s",
         ];
-        let running = me.start(args)?;
-        stop_in_the_middle(m3, FOLDER)?;
+        let mut running = me.start(args)?;
+        stop_in_the_middle(&mut running, m3, FOLDER)?;
         m3.power_off()?;
         let ended = running.wait(LIMIT)?;
         m3.power_on()?;
@@ -113,8 +120,8 @@ fn fill_up(cluster: &Cluster, me: &Workstation, flags: &[&str]) -> Result<()> {
         let on_node = format!("--on-node={FOLDER}");
         let mut save = vec!["snapshot", "save", &on_node, "--node", "m3"];
         save.extend(flags);
-        let running = me.start(&save)?;
-        let job = stop_in_the_middle(m3, FOLDER)?;
+        let mut running = me.start(&save)?;
+        let job = stop_in_the_middle(&mut running, m3, FOLDER)?;
         let fill = format!("cat /dev/zero > {FOLDER}/theirs; true");
         let fill = m3.run(["sh", "-c", &fill]);
         kill_process(job, Signal::CONT)?;

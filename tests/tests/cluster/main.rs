@@ -1,13 +1,16 @@
-//! The plugin on a real cluster of three masters, which these tests share one after another.
+//! The plugin on real clusters, most of them of three masters, which these tests share one after another; and the test bed itself.
 //!
 //! A test that fails takes its cluster with it (journals are kept, see `Cluster`); the next one gets another. After each
 //! test nothing of the plugin's may be left in the cluster but the program it brought in.
 
 #![expect(clippy::print_stderr, reason = "measured times are shown")]
 
+mod another_kind;
+mod bed;
 #[path = "../shared/bundle.rs"]
 mod bundle;
 mod bundles;
+mod bundles_rebuild;
 mod carried;
 mod commands;
 mod doctor;
@@ -59,10 +62,10 @@ fn three(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
     });
 }
 
+/// The administrator of a cluster that is ready, once its controllers are at work, too.
 fn whole(cluster: &Cluster) -> Result<Workstation> {
     cluster
-        .wait_ready()
-        .and_then(|()| cluster.wait_controllers(Duration::from_secs(60)))
+        .wait_controllers(Duration::from_secs(60))
         .context("the test before did not leave the cluster whole")?;
     // Its commands leave something on a workstation: this one is not that of the test.
     if apiservers_are_others(cluster) {

@@ -7,7 +7,7 @@ use testbed::{Answer, Cluster, Component, Node, Workstation, wait};
 
 use crate::agrees_with_etcdutl;
 use crate::schema::checked;
-use crate::{row, three};
+use crate::{doctor, row, three};
 
 /// Runs the plugin on a node, as root.
 pub(crate) fn on(node: &Node, words: &[&str]) -> Result<Answer> {
@@ -33,7 +33,8 @@ fn without_quorum_everything_one_member_knows_is_told_and_nobody_is_said_to_lack
         for node in ["m2", "m3"] {
             cluster.node(node)?.power_off()?;
         }
-        recognised(me, m1, "while its apiserver hangs")?;
+        recognised(me, m1, "while its apiserver hangs", &[&["status"], SAVE])?;
+        doctor::told_without_quorum(m1)?;
         on_the_survivor(cluster, m1)?;
 
         // Liveness would replace the apiserver after 100 s; the new one refuses everybody.
@@ -48,7 +49,9 @@ fn without_quorum_everything_one_member_knows_is_told_and_nobody_is_said_to_lack
                 Err(refused.to_string())
             }
         })?;
-        recognised(me, m1, "while its apiserver refuses everybody")?;
+        let commands: [&[&str]; 2] = [&["health"], &["alarm", "list"]];
+        recognised(me, m1, "while its apiserver refuses everybody", &commands)?;
+        doctor::told_since_its_start(m1)?;
 
         cluster.power_on_all()?;
         cluster.wait_ready()?;
@@ -57,17 +60,15 @@ fn without_quorum_everything_one_member_knows_is_told_and_nobody_is_said_to_lack
     });
 }
 
-/// From the workstation it is said where to go, and on the node it is done there.
-fn recognised(me: &Workstation, m1: &Node, when: &str) -> Result<()> {
+const SAVE: &[&str] = &["snapshot", "save", "x.db"];
+
+/// From the workstation it is said where to go, and on the node it is done there. Every command finds its cluster in the same
+/// way, and waits for each answer that does not come: a few are enough.
+fn recognised(me: &Workstation, m1: &Node, when: &str, commands: &[&[&str]]) -> Result<()> {
     let rights = ["rights", "forbidden", "rbac", "clusterrole"];
-    for command in [
-        ["status"].as_slice(),
-        &["health"],
-        &["snapshot", "save", "x.db"],
-        &["alarm", "list"],
-    ] {
+    for command in commands {
         let answer = me
-            .etcd(command)?
+            .etcd(*command)?
             .code(6)?
             .within(Duration::from_secs(15))?
             .says_none_of(&rights)?;

@@ -202,8 +202,8 @@ fn over_ssh_work_goes_on_when_the_connection_breaks_and_is_followed_again() {
         let ip = m1.ip().to_string();
         let long = m1.path("/var/tmp/long");
         // It takes long to read, and no room.
-        fs::File::create(&long)?.set_len(12 << 30)?;
-        for (break_it, number) in [(cut_off as fn(&Node) -> Result<()>, 1), (kill_sessions, 2)] {
+        fs::File::create(&long)?.set_len(8 << 30)?;
+        for (break_it, number) in [(cut_off as Break, 1), (|node, _| kill_sessions(node), 2)] {
             let folder = format!("/var/tmp/work-{number}");
             let ask = json!({
                 "version": 1, "request": {"request": "digest", "path": "/var/tmp/long"},
@@ -215,13 +215,13 @@ fn over_ssh_work_goes_on_when_the_connection_breaks_and_is_followed_again() {
             command.arg(config(cluster));
             let mut running = me.begin(&mut command)?;
             wait_for(&mut running, "progress")?;
-            break_it(m1)?;
+            break_it(m1, &mut running)?;
             let answer = running
                 .wait(LIMIT)?
                 .code(0)?
                 .says(&["the ssh connection was lost; connecting again"])?;
             let file = &line(&answer)?["told"]["file"];
-            ensure!(file["sizeBytes"] == 12_u64 << 30, "{answer}");
+            ensure!(file["sizeBytes"] == 8_u64 << 30, "{answer}");
             let progress: Vec<u64> = answer
                 .output
                 .stderr
@@ -250,11 +250,15 @@ fn wait_for(running: &mut Running, said: &str) -> Result<()> {
     })
 }
 
-/// The cable is out for longer than a connection waits.
-fn cut_off(node: &Node) -> Result<()> {
+/// How a connection to a node is broken while a command is under way.
+type Break = fn(&Node, &mut Running) -> Result<()>;
+
+/// The cable is out until the connection is given up.
+fn cut_off(node: &Node, running: &mut Running) -> Result<()> {
     node.unplug()?;
-    std::thread::sleep(Duration::from_secs(25));
-    node.plug_in()
+    let noticed = wait_for(running, "the ssh connection was lost");
+    node.plug_in()?;
+    noticed
 }
 
 /// Every login of the node ends.

@@ -64,9 +64,7 @@ fn without_an_apiserver_a_master_does_everything_itself_and_others_are_told_wher
 #[test]
 fn without_controllers_bare_pods_do_it_and_one_line_says_so() {
     three(|cluster, me| {
-        for node in cluster.nodes() {
-            node.stop(Component::ControllerManager)?;
-        }
+        cluster.at_once(|node| node.stop(Component::ControllerManager))?;
         let status = me
             .etcd(["status", "-o", "json"])?
             .code(0)?
@@ -89,9 +87,6 @@ fn without_controllers_bare_pods_do_it_and_one_line_says_so() {
             .code(0)?
             .within(Duration::from_secs(6))?;
         cluster.wait_nothing_left(crate::GONE)?;
-        for node in cluster.nodes() {
-            node.start(Component::ControllerManager)?;
-        }
-        Ok(())
+        cluster.at_once(|node| node.start(Component::ControllerManager))
     });
 }

@@ -134,9 +134,7 @@ fn over_ssh_doctor_looks_at_every_host_from_one_that_is_known() {
 fn over_ssh_without_an_apiserver_it_is_told_what_every_master_knows() {
     three(|cluster, me| {
         let (m2, m3) = (cluster.node("m2")?, cluster.node("m3")?);
-        for node in cluster.nodes() {
-            node.stop(Component::Apiserver)?;
-        }
+        cluster.at_once(|node| node.stop(Component::Apiserver))?;
         m3.stop(Component::Etcd)?;
 
         me.etcd(["status"])?

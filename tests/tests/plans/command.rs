@@ -43,6 +43,17 @@ pub(crate) fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
 }
 
+/// The command that `doctor` says to run on a node about a situation.
+pub(crate) fn advised(node: &Node, kind: &str) -> Result<String> {
+    let told = on(node, &["doctor", "-o", "json"])?;
+    let situations = told.json()?["situations"].clone();
+    let found = situations
+        .as_array()
+        .and_then(|all| all.iter().find(|one| one["kind"] == kind));
+    let command = found.with_context(|| told.to_string())?["next"]["command"].clone();
+    Ok(command.as_str().context("no command")?.to_owned())
+}
+
 /// Shows how long each stage of a plan took.
 pub(crate) fn stages(answer: &Answer) -> Result<()> {
     let told = answer.json()?;

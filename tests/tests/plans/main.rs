@@ -2,16 +2,18 @@
 //!
 //! Nothing that a plan says of itself is taken for proof: objects are read from the API, members are asked by etcdctl,
 //! processes and files are looked at on the nodes.
+//!
+//! Tests run in the order of their names: those of three masters come last, so that their clusters are made once.
 
 #![expect(
     clippy::print_stderr,
     reason = "measured times and the table are shown"
 )]
 
-mod accidents;
 mod command;
 mod figures;
 mod five_masters;
+mod full_disk;
 mod images;
 mod objects;
 mod one_master;
@@ -22,6 +24,7 @@ mod shared;
 mod step_faults;
 mod steps;
 mod three_masters;
+mod three_masters_accidents;
 mod three_masters_by_hand;
 mod three_masters_gone;
 mod three_masters_interrupted;

@@ -11,14 +11,13 @@ use crate::{ready, with};
 /// How long the sample may take; what has not begun by then is left out, and said so.
 const BUDGET: Duration = Duration::from_secs(120);
 
-/// Spread over commands, faults and steps: each has stopped something that is not started yet.
-const SAMPLE: [Trial; 6] = [
+/// Spread over commands, faults and steps: each has stopped something that is not started yet. What is done after each step and
+/// each fault is shown with hosts in memory (`a_plan_is_resumed_after_each_step_and_each_fault_and_nothing_is_done_twice`,
+/// `a_plan_is_taken_back_after_each_step`); here, that what a real master has left is what they assume.
+const SAMPLE: [Trial; 3] = [
     trial(Command::SetFlag, Fault::Kill, 5, Then::Resume),
     trial(Command::Recover, Fault::Power, 12, Then::Undo),
     trial(Command::Restore, Fault::Power, 9, Then::Resume),
-    trial(Command::Restore, Fault::Kill, 11, Then::Undo),
-    trial(Command::SetFlag, Fault::Power, 4, Then::Undo),
-    trial(Command::Recover, Fault::Kill, 7, Then::Resume),
 ];
 
 const fn trial(command: Command, fault: Fault, line: usize, then: Then) -> Trial {

@@ -1,7 +1,8 @@
-//! How the crates are built up: no modules import each other in a circle.
+//! How the crates are built up: no modules import each other in a circle, and texts use the words of the field.
 
 mod circles;
 mod sources;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,9 +10,10 @@ use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, FailureKind};
 use crate::kubelet::STATIC_PODS;
-use crate::look::{ASIDE, CertificateLook, DiskSpace, Look, StrayKind};
+use crate::look::{CertificateLook, DiskSpace, Look, StrayKind};
 use crate::manifest::{ANEW, anew, back};
 use crate::shell::CommandLine;
+use crate::state::{ARCHIVE, CURRENT_PLAN};
 
 /// Below this a disk counts as full: etcd makes WAL files of 64 MB ahead of time.
 const FULL_BYTES: u64 = 128 << 20;
@@ -49,7 +50,7 @@ fn plan(notes: &mut Notes<'_>) {
         notes.degraded(
             Kind::UnfinishedPlan,
             format!("the plan {} was begun on {node} and not ended", plan.id),
-            vec![format!("{} names it", crate::look::CURRENT_PLAN)],
+            vec![format!("{} names it", CURRENT_PLAN)],
             Next::on(node, "kubectl etcd plan resume")
                 .note("or back to what was before: kubectl etcd plan undo"),
         );
@@ -220,9 +221,9 @@ fn strays(notes: &mut Notes<'_>) {
             }
             false => "every file there that does not begin with a dot is read",
         };
-        let aside = CommandLine::new("mkdir -p -m 700").operand(ASIDE);
+        let aside = CommandLine::new("mkdir -p -m 700").operand(ARCHIVE);
         let moved = CommandLine::new("mv -n").operand(&path);
-        let moved = aside.and(&moved.operand(format_args!("{ASIDE}/")));
+        let moved = aside.and(&moved.operand(format_args!("{ARCHIVE}/")));
         let command = match matters {
             true => moved.and(&"systemctl restart kubelet".into()),
             false => moved,

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::failure::{Failure, FailureKind};
 use crate::kubelet::manifests_folder;
 use crate::manifest::{Known, Selection};
-use crate::plan::{PlanId, Plans, perform};
+use crate::plan::{Journal, PlanId, Plans, changed_manifests, missing_targets, perform};
 use crate::wire::answer::{HostAnswer, PlanOnHost, PlansOnHost, StepOnHost, UnreadablePlan};
 use crate::wire::ask::Step;
 use crate::work::Events;
@@ -31,12 +31,13 @@ pub(super) fn plans(wanted: Option<&PlanId>) -> Result<HostAnswer, Failure> {
     };
     let of = |id: &PlanId| {
         let unfinished = current.as_ref() == Some(id);
+        let (plan, journal) = (plans.read(id)?, plans.journal_of(id)?);
         Ok::<_, Failure>(PlanOnHost {
-            plan: plans.read(id)?,
             busy: unfinished && plans.hold(id).is_err(),
-            steps: steps_of(&plans, id)?,
-            gone: plans.journal_of(id)?.gone()?,
-            changed: plans.journal_of(id)?.changed()?,
+            steps: steps_of(&journal),
+            gone: missing_targets(&plan, &journal)?,
+            changed: changed_manifests(&plan, &journal)?,
+            plan,
             unfinished,
         })
     };
@@ -55,11 +56,11 @@ pub(super) fn plans(wanted: Option<&PlanId>) -> Result<HostAnswer, Failure> {
     }))
 }
 
-fn steps_of(plans: &Plans, id: &PlanId) -> Result<Vec<StepOnHost>, Failure> {
-    let states = plans.journal_of(id)?.states().into_iter();
-    Ok(states
+fn steps_of(journal: &Journal) -> Vec<StepOnHost> {
+    let states = journal.states().into_iter();
+    states
         .map(|(number, state)| StepOnHost { number, state })
-        .collect())
+        .collect()
 }
 
 /// The text of a component's manifest: in the folder, else the newest that was stopped.

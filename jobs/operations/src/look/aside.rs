@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, FailureKind};
 use crate::root;
-
-/// Names the plan of this host that was begun and not ended.
-pub const CURRENT_PLAN: &str = "/var/lib/kubectl-etcd/plans/current";
+use crate::state::CURRENT_PLAN;
 
 /// No plan's id is longer.
 const LONGEST_ID: usize = 200;

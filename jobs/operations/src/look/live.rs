@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{EtcdManifest, Inspection};
-use crate::client::{Connector, OWN_LIMIT};
+use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::https::{Pair, Said, Server, Signed, Tls};
 use crate::ids::{ClusterId, MemberId};

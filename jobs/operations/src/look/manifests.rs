@@ -12,9 +12,6 @@ use crate::failure::Answer;
 use crate::manifest::{Place, PodId, Why};
 use crate::target::Target;
 
-/// Where manifests are put aside on a host.
-pub const ASIDE: &str = "/var/lib/kubectl-etcd/manifests";
-
 /// The static pods' folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

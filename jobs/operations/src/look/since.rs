@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::certificates::fingerprints;
 use super::cold::{self, LockState};
 use super::read;
-use crate::client::{Connector, OWN_LIMIT};
+use crate::client::{Connector, EtcdApi, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::kubelet;
 use crate::manifest::Selection;

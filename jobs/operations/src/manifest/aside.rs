@@ -13,7 +13,7 @@ use super::file::{Links, Over, content, open, put, sha256};
 use super::place::refused;
 use crate::disk::files::{exists, name, refuse_shared, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::state::STATE;
+use crate::state::ARCHIVE;
 use crate::transfer::part_of;
 use crate::utc::{is_of_time, of_time};
 
@@ -85,7 +85,7 @@ impl Why {
 impl Aside {
     /// That of this host.
     pub fn of_host() -> Self {
-        Self::new(&Path::new(STATE).join("manifests"))
+        Self::new(Path::new(ARCHIVE))
     }
 
     /// A folder by its path; it is made when something comes into it.

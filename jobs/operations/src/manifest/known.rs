@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::returned::brought_back;
 use crate::failure::{Failure, FailureKind};
 use crate::root;
-use crate::state::STATE;
+use crate::state::ARCHIVE;
 
 /// What somebody has said of the manifests that are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,13 +213,8 @@ impl Known {
 }
 
 fn archive(root: &Path) -> Result<Vec<Kept>, Failure> {
-    let aside = Path::new(STATE).join("manifests");
-    let below = root::below(root, &aside).map_err(|error| {
-        Failure::new(
-            FailureKind::Missing,
-            format!("{}: {error}", aside.display()),
-        )
-    });
+    let below = root::below(root, Path::new(ARCHIVE))
+        .map_err(|error| Failure::new(FailureKind::Missing, format!("{ARCHIVE}: {error}")));
     below.and_then(|path| Aside::new(&path).list())
 }
 

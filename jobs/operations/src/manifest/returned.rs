@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Start, Stop};
 use crate::root;
-use crate::state::STATE;
+use crate::state::{PLANS, PlanFolder};
 
 /// The longest journal that is read, in bytes.
 const LONGEST: u64 = 256 << 20;
@@ -51,12 +51,12 @@ enum Record {
 
 /// The file names of the archived manifests that the plans of a host brought back after they had taken them out.
 pub(super) fn brought_back(root: &Path) -> BTreeSet<OsString> {
-    let plans = root::below(root, &Path::new(STATE).join("plans"));
+    let plans = root::below(root, Path::new(PLANS));
     let folders = plans.and_then(std::fs::read_dir).into_iter().flatten();
     // A journal that cannot be read says nothing; whoever lists the plans is told so.
     let journals = folders
         .flatten()
-        .filter_map(|folder| read(&folder.path().join("journal.jsonl")).ok());
+        .filter_map(|folder| read(&PlanFolder::new(folder.path()).journal()).ok());
     let archived = journals.flat_map(|journal| returned(&journal));
     archived
         .filter_map(|path| path.file_name().map(OsString::from))

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::{CHANGE_LIMIT, LOOK, agreed_members, maybe_done, not_listed, report};
-use crate::client::{Connector, OWN_LIMIT};
+use super::{CHANGE_LIMIT, agreed_members, maybe_done, not_listed, refused, report};
+use crate::client::{CallError, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{EndpointStatus, Member, MembershipReport};
@@ -49,15 +49,15 @@ impl CatchingUp {
 /// # Errors
 /// [`FailureKind::NoQuorum`]; [`FailureKind::Refused`] when there is no such member, when it does not answer or has not
 /// caught up within the limit (the message says how far it is), or what else etcd has against it.
-pub async fn promote_when_ready(
-    connector: &Connector,
+pub async fn promote_when_ready<A: EtcdApi>(
+    api: &A,
     target: &Target,
     member: MemberId,
     limit: Duration,
     progress: &mut (dyn FnMut(CatchingUp) + Send),
-) -> Result<MembershipReport, Failure> {
+) -> Result<MembershipReport, A::Error> {
     let begun = Instant::now();
-    let (endpoint, mut own) = connector.own(target, OWN_LIMIT).await?;
+    let (endpoint, mut own) = api.own(target, OWN_LIMIT).await?;
     let mut asked = false;
     let mut told: Option<Instant> = None;
     loop {
@@ -66,24 +66,24 @@ pub async fn promote_when_ready(
         match Box::pin(agreed_members(&endpoint, &own)).await {
             Ok(list) => {
                 let Some(learner) = list.members.iter().find(|listed| listed.id == member) else {
-                    return Err(not_listed(member));
+                    return Err(not_listed(member).into());
                 };
                 if !learner.is_learner {
                     return Ok(report(&own, member, asked, list.members));
                 }
-                let how_far = Box::pin(how_far(connector, &own, learner)).await;
+                let how_far = Box::pin(how_far(api, &own, learner)).await;
                 if how_far.behind.is_some() {
                     asked = true;
                     match Box::pin(endpoint.promote_member(member, CHANGE_LIMIT)).await {
                         Ok(members) => return Ok(report(&own, member, true, members)),
-                        Err(failure) if is_behind(&failure) => {}
+                        Err(error) if is_behind(&error) => {}
                         // The leader changes just now, say: what comes of it is listed.
-                        Err(failure) if failure.kind == FailureKind::NoQuorum && !late => {}
-                        Err(failure) => return Err(maybe_done(failure)),
+                        Err(error) if error.kind() == FailureKind::NoQuorum && !late => {}
+                        Err(error) => return Err(maybe_done(error)),
                     }
                 }
                 if late {
-                    return Err(not_ready(learner, how_far));
+                    return Err(not_ready(learner, how_far).into());
                 }
                 if told.is_none_or(|told| told.elapsed() >= TELL) {
                     progress(how_far);
@@ -91,19 +91,19 @@ pub async fn promote_when_ready(
                 }
             }
             // It was there at first, and may be again.
-            Err(failure) if failure.kind == FailureKind::NoQuorum && told.is_some() && !late => {}
-            Err(failure) => return Err(failure),
+            Err(error) if error.kind() == FailureKind::NoQuorum && told.is_some() && !late => {}
+            Err(error) => return Err(error),
         }
-        sleep(LOOK).await;
+        sleep(A::PAUSE).await;
         // Its log goes on meanwhile, and somebody else may lead.
         own = endpoint.status(OWN_LIMIT).await.unwrap_or(own);
     }
 }
 
 /// etcd's own word for it (`ErrGRPCLearnerNotReady`): less than nine tenths of the leader's log have come to it.
-fn is_behind(failure: &Failure) -> bool {
-    failure
-        .message
+fn is_behind(error: &impl CallError) -> bool {
+    error
+        .message()
         .contains("can only promote a learner member which is in sync with leader")
 }
 
@@ -121,14 +121,14 @@ fn not_ready(learner: &Member, how_far: CatchingUp) -> Failure {
         (true, None) => "see why with kubectl etcd status",
         (true, Some(_)) => "wait until it has",
     };
-    Failure::new(FailureKind::Refused, message).hint(hint)
+    refused(message, hint)
 }
 
 /// Asks the learner where it says that clients reach it.
-async fn how_far(connector: &Connector, own: &EndpointStatus, learner: &Member) -> CatchingUp {
+async fn how_far(api: &impl EtcdApi, own: &EndpointStatus, learner: &Member) -> CatchingUp {
     let mut account = None;
     for url in &learner.client_urls {
-        if let Ok(endpoint) = connector.endpoint(url).await
+        if let Ok(endpoint) = api.endpoint(url).await
             && let Ok(told) = endpoint.status(ASK_LIMIT).await
             && told.member_id == learner.id
         {

@@ -1,133 +1,114 @@
-//! What a plan can do on a host.
+//! The actions: what a step of a plan can do on a host.
+//!
+//! Each is a file of its own that implements [`Act`](act::Act): its fields, its record, prepare, apply, undo. To add one: write
+//! the file, name it below, and give it a line in the table.
+
+pub(crate) mod act;
+mod add_learner;
+mod await_component;
+mod copy_data;
+mod data;
+mod end_containers;
+mod members;
+mod pods;
+mod promote;
+mod receive;
+mod remove_copy;
+mod remove_member;
+mod restart_kubelet;
+mod restore;
+mod run_alone;
+#[cfg(test)]
+mod samples_tests;
+mod start;
+mod stop;
+mod swap_data;
+pub(crate) mod undo;
 
 use std::fmt;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::Edit;
-use crate::target::Target;
+use self::act::AnyAct;
+use self::undo::Undo::{Nothing, Revert, RevertUnlessMember, Stays, Unknown};
+use self::undo::{UndoRule, always, tried_or_done};
+use crate::plan_id::PlanKind::{Recover, Replace};
 
-/// One thing done on one host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "action",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
-pub enum Action {
-    /// Takes a component's manifest out of the static pods' folder and waits until nothing of it is left.
-    Stop {
-        /// The component.
-        component: String,
-    },
-    /// Brings back a component's manifest that was taken out, changed as asked, and waits for it.
-    Start {
-        /// The component.
-        component: String,
-        /// The manifest that is brought back, where the plan itself has not taken one out; none: the last that was taken out.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        manifest: Option<PathBuf>,
-        /// What is changed in it, in this order.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        edits: Vec<Edit>,
-        /// How far it has to be.
-        until: Until,
-    },
-    /// Waits until a component that was started is so far.
-    Await {
-        /// The component.
-        component: String,
-        /// How far it has to be.
-        until: Until,
-    },
-    /// Has the snapshot in the plan's folder, which whoever leads the plan sends before.
-    Receive {
-        /// The sha256 of the whole file, in hex.
-        sha256: String,
-        /// How many bytes it has.
-        bytes: u64,
-    },
-    /// Makes a data directory beside the one in use; nothing is stopped or changed for it.
-    Restore {
-        /// Whose it is.
-        target: Target,
-        /// What it is made from.
-        from: Source,
-        /// All members of the new cluster, as `--initial-cluster` has them.
-        members: String,
-        /// The token of the new cluster.
-        token: String,
-        /// How far the revision is raised.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        bump_revision: Option<NonZeroU64>,
-    },
-    /// Moves the data aside, into a dated sibling folder, and what was restored in its place.
-    SwapData {
-        /// Whose data.
-        target: Target,
-        /// Whether restored data takes its place; without it etcd begins with nothing.
-        restored: bool,
-    },
-    /// Copies the data to a sibling folder.
-    CopyData {
-        /// Whose data.
-        target: Target,
-    },
-    /// Runs etcd on the copy for a moment, as a cluster of its own that listens on loopback only, so that everything in its
-    /// log is in its database.
-    RunAlone {
-        /// Whose copy.
-        target: Target,
-        /// The text of its manifest, from which that of the lonely etcd is made.
-        manifest: String,
-    },
-    /// Adds a member as a learner, by the etcd of this host.
-    AddLearner {
-        /// The etcd of this host.
-        target: Target,
-        /// The new member's name.
-        name: String,
-        /// Its peer URLs.
-        peer_urls: Vec<String>,
-    },
-    /// Waits until a learner is in sync and makes it a voter, by the etcd of this host.
-    Promote {
-        /// The etcd of this host.
-        target: Target,
-        /// The learner's peer URLs.
-        peer_urls: Vec<String>,
-        /// What people call it.
-        name: String,
-    },
-    /// Removes a member, by the etcd of this host.
-    RemoveMember {
-        /// The etcd of this host.
-        target: Target,
-        /// The peer URLs of the member.
-        peer_urls: Vec<String>,
-        /// What people call it.
-        name: String,
-    },
-    /// Removes the copy, which this plan made and nobody served from.
-    RemoveCopy {
-        /// Of whose data.
-        target: Target,
-    },
-    /// Ends the containers of components so that kubelet starts them anew: they then read everything again.
-    EndContainers {
-        /// The components.
-        components: Vec<String>,
-    },
-    /// Restarts kubelet, which then reads everything again.
-    RestartKubelet {},
+pub use act::Undone;
+
+/// Makes [`Action`] from the table of the actions.
+macro_rules! actions {
+    ($($name:ident: $file:ident::$type:ident, undo $undo:expr, $words:literal;)*) => {
+        $(pub use $file::$type;)*
+
+        /// One thing done on one host.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "action", rename_all = "kebab-case")]
+        pub enum Action {
+            $(#[doc = concat!("See [`", stringify!($type), "`].")] $name($type),)*
+        }
+
+        impl Action {
+            /// The action itself.
+            pub(crate) fn act(&self) -> &dyn AnyAct {
+                match self {
+                    $(Self::$name(act) => act,)*
+                }
+            }
+
+            /// What undo does for its steps.
+            pub(crate) fn undo_rule(&self) -> UndoRule {
+                match self {
+                    $(Self::$name(_) => $undo,)*
+                }
+            }
+        }
+
+        /// Every action, what undo does for its steps, and the words for it.
+        #[cfg(test)]
+        pub(crate) const RULES: &[(&str, UndoRule, &str)] =
+            &[$((stringify!($name), $undo, $words),)*];
+    };
+}
+
+// The name is the one in plans on the disk, in kebab case: it never changes. A test compares what undo does, and the words for
+// it, with the table in ARCHITECTURE.md.
+actions! {
+    Stop: stop::StopComponent, undo always(Revert),
+        "its manifest goes back with the same bytes; it is waited for as far as it answered before";
+    Start: start::StartComponent, undo always(Revert),
+        "it is stopped; its manifest is moved aside as `.undone`";
+    Await: await_component::AwaitComponent, undo always(Nothing), "";
+    Receive: receive::ReceiveSnapshot, undo always(Nothing), "";
+    Restore: restore::RestoreData, undo always(Revert),
+        "the directory stays and is named: somebody may have written to it";
+    // Other members count on the data of one that has joined them.
+    SwapData: swap_data::SwapData, undo always(Revert).but_in(Replace, RevertUnlessMember),
+        "the moves are reversed; refused where the data is in use or a folder is gone";
+    CopyData: copy_data::CopyData, undo always(Revert), "the copy is removed";
+    RunAlone: run_alone::RunAlone, undo always(Revert), "the etcd on the copy is stopped";
+    // The cluster that a recovery formed is undone as a whole, and its members with it.
+    AddLearner: add_learner::AddLearner, undo always(Revert).but_in(Recover, Nothing),
+        "it is removed, unless it votes by now";
+    Promote: promote::PromoteLearner, undo tried_or_done(Unknown, Stays).but_in(Recover, Nothing), "";
+    RemoveMember: remove_member::RemoveMember,
+        undo tried_or_done(Unknown, Stays).but_in(Recover, Nothing), "";
+    RemoveCopy: remove_copy::RemoveCopy, undo always(Nothing), "";
+    EndContainers: end_containers::EndContainers, undo always(Nothing), "";
+    RestartKubelet: restart_kubelet::RestartKubelet, undo always(Nothing), "";
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.act().describe())
+    }
 }
 
 /// From what data is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum RestoreInput {
     /// The snapshot that was received.
     Received,
     /// The database of the copy on which etcd ran alone.
@@ -139,14 +120,14 @@ pub enum Source {
 /// How far a component that was started has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Until {
+pub enum Readiness {
     /// It runs with the flags of its manifest and answers for itself.
     Answers,
     /// It does its work: etcd a linearizable read, others what `/readyz` says.
     Ready,
 }
 
-impl fmt::Display for Until {
+impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Answers => "answers",
@@ -193,40 +174,4 @@ pub enum Done {
         /// Where it lies.
         manifest: PathBuf,
     },
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stop { component } => write!(f, "stop {component}"),
-            Self::Start {
-                component, edits, ..
-            } => match edits.as_slice() {
-                [] => write!(f, "start {component}"),
-                edits => {
-                    let edits: Vec<String> = edits.iter().map(ToString::to_string).collect();
-                    write!(f, "start {component} with {}", edits.join(", "))
-                }
-            },
-            Self::Await { component, until } => write!(f, "wait until {component} {until}"),
-            Self::Receive { .. } => f.write_str("receive the snapshot"),
-            Self::Restore { .. } => f.write_str("restore a data directory beside the one in use"),
-            Self::SwapData { restored: true, .. } => {
-                f.write_str("move the data aside and the restored data in")
-            }
-            Self::SwapData {
-                restored: false, ..
-            } => f.write_str("move the data aside"),
-            Self::CopyData { .. } => f.write_str("copy the data"),
-            Self::RunAlone { .. } => {
-                f.write_str("run etcd alone on the copy, so that its log is in its database")
-            }
-            Self::AddLearner { name, .. } => write!(f, "add {name} as a learner"),
-            Self::Promote { name, .. } => write!(f, "promote {name} once it is in sync"),
-            Self::RemoveMember { name, .. } => write!(f, "remove the member {name}"),
-            Self::RemoveCopy { .. } => f.write_str("remove the copy"),
-            Self::EndContainers { components } => write!(f, "start {} anew", components.join(", ")),
-            Self::RestartKubelet {} => f.write_str("restart kubelet"),
-        }
-    }
 }

@@ -1,21 +1,20 @@
-//! Where plans are on a host, and which one holds it.
+//! The plans of a host, and which one holds it. [`crate::state`] draws their folders.
 //!
-//! `/var/lib/kubectl-etcd/plans/ID/` has `plan.json`, `journal.jsonl` and, where one was sent, `snapshot.db`. The file
-//! `current` beside the folders names the plan that has begun here and not ended: as long as it is there, no other begins.
-//! `running` in a plan's folder is locked by whoever does a step.
+//! The file `current` names the plan that has begun here and not ended: as long as it is there, no other begins. The file
+//! `running` in a plan's folder is locked by the process that performs a step.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use etcd_datadir::disk::make_folders;
 
-use super::{Journal, Plan, PlanId, VERSION};
+use super::{Direction, Journal, Plan, PlanId, VERSION};
 use crate::disk::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
 use crate::shell::CommandLine;
-use crate::state::STATE;
+use crate::state::{PLANS, PlansFolder};
 
 /// The largest plan that is read, in bytes. One for five masters has some fifty thousand.
 const LARGEST: u64 = 16 << 20;
@@ -23,7 +22,7 @@ const LARGEST: u64 = 16 << 20;
 /// The plans of a host.
 #[derive(Debug, Clone)]
 pub struct Plans {
-    folder: PathBuf,
+    folder: PlansFolder,
 }
 
 /// A host on which nobody else does a step of this plan, as long as this is there.
@@ -32,34 +31,38 @@ pub struct Held(#[expect(dead_code, reason = "closing it gives the lock back")] 
 
 impl Default for Plans {
     fn default() -> Self {
-        Self::below(Path::new(STATE))
+        Self::of(PLANS)
     }
 }
 
 impl Plans {
-    /// Those below another folder than [`STATE`].
-    pub fn below(state: &Path) -> Self {
+    /// Those in another folder than [`PLANS`].
+    pub(crate) fn of(folder: impl Into<PathBuf>) -> Self {
         Self {
-            folder: state.join("plans"),
+            folder: PlansFolder::new(folder),
         }
-    }
-
-    /// A plan's own folder.
-    pub fn folder_of(&self, id: &PlanId) -> PathBuf {
-        self.folder.join(id.as_str())
     }
 
     /// The snapshot that was sent for a plan.
     pub fn snapshot_of(&self, id: &PlanId) -> PathBuf {
-        self.folder_of(id).join("snapshot.db")
+        self.folder.plan(id).snapshot()
+    }
+
+    /// The folder of what performs a step so that it outlives the connection.
+    pub fn step_folder(&self, id: &PlanId, number: u32, direction: Direction) -> PathBuf {
+        let way = match direction {
+            Direction::Do => "do",
+            Direction::Undo => "undo",
+        };
+        self.folder.plan(id).step(number, way)
     }
 
     /// The plan's journal on this host.
     ///
     /// # Errors
     /// What the disk says, or a journal that is none.
-    pub fn journal_of(&self, id: &PlanId) -> Result<Journal, Failure> {
-        Journal::open(&self.folder_of(id).join("journal.jsonl"))
+    pub(crate) fn journal_of(&self, id: &PlanId) -> Result<Journal, Failure> {
+        Journal::open(&self.folder.plan(id).journal())
     }
 
     /// The plan that has begun here and not ended.
@@ -67,7 +70,7 @@ impl Plans {
     /// # Errors
     /// What the disk says, or a name that is none.
     pub fn current(&self) -> Result<Option<PlanId>, Failure> {
-        let path = self.current_file();
+        let path = self.folder.current();
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let id = PlanId::try_from(text.trim().to_owned());
@@ -87,7 +90,7 @@ impl Plans {
     /// # Errors
     /// [`FailureKind::Missing`] when it is not there; [`FailureKind::Refused`] when another version made it.
     pub fn read(&self, id: &PlanId) -> Result<Plan, Failure> {
-        let path = self.plan_file(id);
+        let path = self.folder.plan(id).plan();
         let size = path
             .metadata()
             .map_err(|error| trouble("read", &path, &error))?;
@@ -119,37 +122,37 @@ impl Plans {
     /// # Errors
     /// What the disk says; a folder that is not there holds nothing.
     pub fn list(&self) -> Result<Vec<PlanId>, Failure> {
-        let entries = match std::fs::read_dir(&self.folder) {
+        let folder = self.folder.path();
+        let entries = match std::fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| trouble("read", &self.folder, &error))?,
+            entries => entries.map_err(|error| trouble("read", folder, &error))?,
         };
         let mut found = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(|error| trouble("read", &self.folder, &error))?;
+            let entry = entry.map_err(|error| trouble("read", folder, &error))?;
             let id = entry.file_name().into_string().ok();
             let id = id.and_then(|name| PlanId::try_from(name).ok());
-            found.extend(id.filter(|id| self.plan_file(id).exists()));
+            found.extend(id.filter(|id| self.folder.plan(id).plan().exists()));
         }
         found.sort();
         Ok(found)
     }
 
-    /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun already is
-    /// gone on with.
+    /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun is resumed.
     ///
     /// # Errors
     /// [`FailureKind::Refused`] when another plan has begun here and not ended; else what the disk says.
     pub fn begin(&self, plan: &Plan) -> Result<(), Failure> {
         self.refuse_others(&plan.id)?;
-        let folder = self.folder_of(&plan.id);
-        make_folders(&folder).map_err(|error| trouble("make", &folder, &error))?;
-        for folder in [&self.folder, &folder] {
+        let (folder, all) = (self.folder.plan(&plan.id), self.folder.path());
+        let (path, folder) = (folder.plan(), folder.path());
+        make_folders(folder).map_err(|error| trouble("make", folder, &error))?;
+        for folder in [all, folder] {
             refuse_shared(folder, "plans are")?;
         }
         // Made by a run that was killed it may not be on the disk yet.
-        sync_folder_of(&folder)?;
-        sync_folder_of(&self.folder)?;
-        let path = self.plan_file(&plan.id);
+        sync_folder_of(folder)?;
+        sync_folder_of(all)?;
         if path.exists() {
             if self.read(&plan.id)? != *plan {
                 return Err(Failure::new(
@@ -163,7 +166,7 @@ impl Plans {
                 .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?;
             files::write(&path, &text, Replace::Nothing)?;
         }
-        let current = self.current_file();
+        let current = self.folder.current();
         match self.current()? {
             Some(_) => self.refuse_others(&plan.id),
             None => match files::write(&current, plan.id.as_str().as_bytes(), Replace::Nothing) {
@@ -193,7 +196,7 @@ impl Plans {
             }
             Ok(()) | Err(_) => {}
         }
-        let path = self.current_file();
+        let path = self.folder.current();
         std::fs::remove_file(&path).map_err(|error| trouble("remove", &path, &error))?;
         sync_folder_of(&path)
     }
@@ -211,7 +214,7 @@ impl Plans {
             )
             .hint(format!("{} says how", show(id))));
         }
-        let path = self.folder_of(id).join("running");
+        let path = self.folder.plan(id).running();
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -240,14 +243,6 @@ impl Plans {
             .hint(ways_on(&other))),
             _ => Ok(()),
         }
-    }
-
-    fn plan_file(&self, id: &PlanId) -> PathBuf {
-        self.folder_of(id).join("plan.json")
-    }
-
-    fn current_file(&self) -> PathBuf {
-        self.folder.join("current")
     }
 }
 
@@ -290,7 +285,7 @@ mod tests {
     #[test]
     fn one_plan_at_a_time_until_it_ends() {
         let state = tempfile::tempdir().unwrap();
-        let plans = Plans::below(state.path());
+        let plans = Plans::of(state.path().join("plans"));
         assert_eq!(plans.current().unwrap(), None);
         assert_eq!(plans.list().unwrap(), []);
         let (one, other) = (plan("one"), plan("other"));
@@ -313,7 +308,7 @@ mod tests {
     #[test]
     fn the_snapshot_that_was_sent_for_a_plan_goes_with_its_end() {
         let state = tempfile::tempdir().unwrap();
-        let plans = Plans::below(state.path());
+        let plans = Plans::of(state.path().join("plans"));
         let (one, other) = (plan("one"), plan("other"));
         plans.begin(&one).unwrap();
         let snapshot = plans.snapshot_of(&one.id);
@@ -329,7 +324,7 @@ mod tests {
     fn plans_are_in_nobody_elses_folder() {
         use std::os::unix::fs::PermissionsExt;
         let state = tempfile::tempdir().unwrap();
-        let plans = Plans::below(state.path());
+        let plans = Plans::of(state.path().join("plans"));
         let folder = state.path().join("plans");
         std::fs::create_dir(&folder).unwrap();
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
@@ -341,7 +336,7 @@ mod tests {
     #[test]
     fn a_plan_of_the_same_name_is_not_gone_on_with_if_it_is_another() {
         let state = tempfile::tempdir().unwrap();
-        let plans = Plans::below(state.path());
+        let plans = Plans::of(state.path().join("plans"));
         let one = plan("one");
         plans.begin(&one).unwrap();
         let changed = Plan {
@@ -357,7 +352,7 @@ mod tests {
     #[test]
     fn one_step_at_a_time() {
         let state = tempfile::tempdir().unwrap();
-        let plans = Plans::below(state.path());
+        let plans = Plans::of(state.path().join("plans"));
         let one = plan("one");
         plans.begin(&one).unwrap();
         let held = plans.hold(&one.id).unwrap();

@@ -1,6 +1,6 @@
 //! What a plan did on this host: a line of JSON before and after each step, each on the disk before anything goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Record, Undone};
 use super::action::Done;
+use super::action::act::{Record, Undone};
 use crate::disk::files::{nofollow, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::manifest::holds_another;
 
 /// The longest journal that is read, in bytes. A manifest goes into it now and then, of 10 MiB at most.
 const LONGEST: u64 = 256 << 20;
@@ -21,13 +20,13 @@ const LONGEST: u64 = 256 << 20;
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Entry {
+pub(crate) struct Entry {
     /// When it was written.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// Which step.
-    pub step: u32,
+    pub(crate) step: u32,
     /// What happened.
-    pub event: Event,
+    pub(crate) event: Event,
 }
 
 /// What happens to a step.
@@ -37,11 +36,7 @@ pub struct Entry {
     rename_all = "kebab-case",
     rename_all_fields = "camelCase"
 )]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there are few of them, each read once"
-)]
-pub enum Event {
+pub(crate) enum Event {
     /// It is about to do what the record says.
     Begun {
         /// What exactly.
@@ -57,14 +52,14 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// It is about to be taken back.
+    /// It is about to be undone.
     UndoBegun,
-    /// It was taken back, as far as that can be.
+    /// It was undone, as far as that can be.
     Undone {
         /// How far.
         undone: Undone,
     },
-    /// Taking it back failed; it may be tried again.
+    /// Undoing it failed; it may be tried again.
     UndoFailed {
         /// Why.
         failure: Failure,
@@ -91,14 +86,14 @@ pub enum StepState {
         /// Why.
         failure: Failure,
     },
-    /// It is being taken back.
+    /// It is being undone.
     UndoBegun,
-    /// It was taken back.
+    /// It was undone.
     Undone {
         /// How far.
         undone: Undone,
     },
-    /// Taking it back failed.
+    /// Undoing it failed.
     UndoFailed {
         /// Why.
         failure: Failure,
@@ -106,7 +101,7 @@ pub enum StepState {
 }
 
 impl StepState {
-    /// Whether it is being taken back, or was.
+    /// Whether it is being undone, or was.
     pub fn is_back(&self) -> bool {
         matches!(
             self,
@@ -117,7 +112,7 @@ impl StepState {
 
 /// A host's journal of one plan.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     entries: Vec<Entry>,
     /// How many bytes are whole lines. What is behind them was being written when the power went.
@@ -129,7 +124,7 @@ impl Journal {
     ///
     /// # Errors
     /// [`FailureKind::Corrupt`] when a line is not one, unless it is the last and has no end.
-    pub fn open(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let mut text = Vec::new();
         match File::open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -153,12 +148,13 @@ impl Journal {
     }
 
     /// What happened, in this order.
-    pub fn entries(&self) -> &[Entry] {
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
     /// How far each step is that has begun.
-    pub fn states(&self) -> BTreeMap<u32, StepState> {
+    pub(crate) fn states(&self) -> BTreeMap<u32, StepState> {
         let mut states = BTreeMap::new();
         for entry in &self.entries {
             let state = match entry.event.clone() {
@@ -175,71 +171,20 @@ impl Journal {
     }
 
     /// Whether a step was done, whatever became of it since.
-    pub fn was_done(&self, step: u32) -> bool {
+    pub(crate) fn was_done(&self, step: u32) -> bool {
         let mut entries = self.entries.iter();
         entries.any(|entry| entry.step == step && matches!(entry.event, Event::Done { .. }))
     }
 
-    /// What steps that are done put aside, and is there no more.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn gone(&self) -> Result<Vec<PathBuf>, Failure> {
-        let states = self.states();
-        let is_done = |number: &u32| matches!(states.get(number), Some(StepState::Done { .. }));
-        let mut gone = Vec::new();
-        for (number, record) in self.records() {
-            if let Record::Moves(moves) = record
-                && is_done(&number)
-            {
-                gone.extend(moves.gone()?);
-            }
-        }
-        Ok(gone)
-    }
-
-    /// The manifests that somebody else has written to since the plan did: an undo does not write over that.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn changed(&self) -> Result<Vec<PathBuf>, Failure> {
-        let states = self.states();
-        let is_undone = |number: &u32| matches!(states.get(number), Some(StepState::Undone { .. }));
-        let (mut seen, mut changed) = (BTreeSet::new(), Vec::new());
-        for (number, record) in self.records() {
-            let path = match record {
-                Record::Stop(stopped) => &stopped.manifest.manifest,
-                Record::Start(started) => &started.manifest.manifest,
-                _ => continue,
-            };
-            if is_undone(&number) || self.did_nothing(number, record)? {
-                continue;
-            }
-            // Of several steps with one file the last is undone first, and brings back what the others left.
-            if seen.insert(path) && is_others(path, record)? {
-                changed.push(path.clone());
-            }
-        }
-        Ok(changed)
-    }
-
-    /// Whether a step that stops a component failed before it moved the manifest: what is in its place is not the plan's.
-    fn did_nothing(&self, step: u32, record: &Record) -> Result<bool, Failure> {
-        match record {
-            Record::Stop(stopped) if !self.was_done(step) => stopped.manifest.never_left(),
-            _ => Ok(false),
-        }
-    }
-
     /// What a step has to do, or did.
-    pub fn record_of(&self, step: u32) -> Option<&Record> {
+    pub(crate) fn record_of(&self, step: u32) -> Option<&Record> {
         self.records()
             .find(|(number, _)| *number == step)
             .map(|(_, record)| record)
     }
 
     /// The records, the newest first, with the numbers of their steps.
-    pub fn records(&self) -> impl Iterator<Item = (u32, &Record)> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = (u32, &Record)> {
         self.entries
             .iter()
             .rev()
@@ -253,7 +198,7 @@ impl Journal {
     ///
     /// # Errors
     /// What the disk says.
-    pub fn add(&mut self, step: u32, event: Event) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, step: u32, event: Event) -> Result<(), Failure> {
         let entry = Entry {
             at: Timestamp::now(),
             step,
@@ -287,22 +232,6 @@ impl Journal {
     }
 }
 
-/// Whether the manifest of a step is neither what the step left there nor what taking it back brings there: somebody may have
-/// put that back by hand.
-fn is_others(path: &Path, record: &Record) -> Result<bool, Failure> {
-    let (left, before) = match record {
-        Record::Stop(stopped) => (&stopped.manifest.sha256, None),
-        Record::Start(started) => (&started.manifest.after, started.manifest.before()?),
-        _ => return Ok(false),
-    };
-    for own in [Some(left), before.as_ref()].into_iter().flatten() {
-        if !holds_another(path, own)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 /// The whole lines, and how many bytes they are. An error names the line.
 fn parse(text: &[u8]) -> Result<(Vec<Entry>, u64), (usize, serde_json::Error)> {
     let whole = text
@@ -320,12 +249,15 @@ fn parse(text: &[u8]) -> Result<(Vec<Entry>, u64), (usize, serde_json::Error)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::action::act::NoRecord;
     use proptest::prelude::*;
 
+    fn nothing() -> Record {
+        Record::new(&NoRecord {}).unwrap()
+    }
+
     fn begun() -> Event {
-        Event::Begun {
-            record: Record::Nothing,
-        }
+        Event::Begun { record: nothing() }
     }
 
     #[test]
@@ -372,7 +304,7 @@ mod tests {
         let states = journal.states();
         assert_eq!(states[&1], StepState::Done { done: Done::Plain });
         assert_eq!(states[&2], StepState::Begun);
-        assert_eq!(journal.record_of(2), Some(&Record::Nothing));
+        assert_eq!(journal.record_of(2), Some(&nothing()));
         assert_eq!(journal.record_of(3), None);
     }
 

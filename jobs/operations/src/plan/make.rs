@@ -2,15 +2,17 @@
 
 mod by_hand;
 mod cluster;
+mod join;
 mod manifest;
 mod origin;
 #[cfg(test)]
 mod origin_tests;
-mod prospect;
+mod preview;
 mod recover;
 mod replace;
 mod restore;
 mod restoring;
+mod stages;
 #[cfg(test)]
 mod tests;
 
@@ -27,9 +29,9 @@ use crate::shell::CommandLine;
 use crate::utc::to_the_second;
 
 pub use cluster::{MARGIN, Revision, newest_revision, revisions};
-pub use manifest::{Wanted, holds_without, manifest};
+pub use manifest::{ManifestChange, holds_without, manifest};
 pub use origin::{Evidence, Origin};
-pub use prospect::{BroughtBack, Fence, Found, Loss, Prospect};
+pub use preview::{BroughtBack, Fence, Found, Loss, PlanPreview};
 pub use recover::{Recovering, recover};
 pub use replace::{Replacing, replace};
 pub use restore::restore;
@@ -48,14 +50,14 @@ pub enum TakingPart {
 
 /// A host and what was found on it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Looked {
+pub struct HostView {
     /// Where it is reached.
     pub host: HostRef,
     /// What was found.
     pub look: Look,
 }
 
-impl Looked {
+impl HostView {
     /// The node's name.
     pub fn node(&self) -> &str {
         &self.host.node
@@ -224,7 +226,7 @@ impl Looked {
     }
 }
 
-impl Looked {
+impl HostView {
     /// Refuses a host whose disk has less room than a plan needs for data, in bytes.
     fn check_room(&self, needed: u64) -> Result<(), Failure> {
         let etcd = self.etcd()?;

@@ -3,28 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use rustix::fs::stat;
-use serde::{Deserialize, Serialize};
 
 use super::PlanId;
 use crate::disk::files::trouble;
 use crate::failure::Failure;
 
 /// How the names of folders end in which is what was there before.
-pub(super) const BEFORE: &str = "before";
+pub(crate) const BEFORE: &str = "before";
 
 /// The same of those for what takes its place.
-pub(super) const NEW: &str = "new";
+pub(crate) const NEW: &str = "new";
 
 /// The folders of a plan for one directory. Each gets what is to lie in the directory: `member`, say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Places {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Places {
     /// For what was there before.
-    pub before: PathBuf,
+    pub(crate) before: PathBuf,
     /// For what is restored.
-    pub new: PathBuf,
+    pub(crate) new: PathBuf,
     /// For a copy.
-    pub copy: PathBuf,
+    pub(crate) copy: PathBuf,
 }
 
 impl Places {
@@ -33,7 +31,7 @@ impl Places {
     ///
     /// # Errors
     /// When the directory cannot be looked at.
-    pub fn of(dir: &Path, plan: &PlanId) -> Result<Self, Failure> {
+    pub(crate) fn of(dir: &Path, plan: &PlanId) -> Result<Self, Failure> {
         let parent = dir.parent().unwrap_or(dir);
         let is_top = is_top(dir, parent)?;
         let stem = match (is_top, dir.file_name()) {
@@ -53,7 +51,7 @@ impl Places {
         };
         Ok(Self {
             before: ending(BEFORE),
-            new: ending("new"),
+            new: ending(NEW),
             copy: ending("copy"),
         })
     }

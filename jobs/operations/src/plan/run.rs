@@ -1,26 +1,18 @@
-//! One step on this host: done, gone on with, or taken back.
+//! One step on this host: done, resumed, or undone.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::act::{Here, Record, Undone};
-use super::action::Done;
-use super::{Action, Event, Journal, Plan, PlanKind, Plans, Step, StepState};
+use super::action::act::{AnyAct, Record, StepContext, ThisHost, Undoing};
+use super::action::undo::{Undo, UndoRule};
+use super::action::{Action, Done, Undone};
+use super::journal::{Event, Journal, StepState};
+use super::{Direction, Plan, Plans, Step};
 use crate::failure::{Failure, FailureKind};
 use crate::local;
 use crate::manifest::{Aside, Selection};
 use crate::shell::CommandLine;
 use crate::work::Events;
-
-/// Which way a step goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// It is done.
-    Do,
-    /// It is taken back.
-    Undo,
-}
 
 /// What came of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,16 +27,16 @@ pub enum StepRun {
         /// What came of it.
         done: Done,
     },
-    /// It was taken back.
+    /// It was undone.
     Undone {
         /// How far.
         undone: Undone,
-        /// Whether there was nothing to take back.
+        /// Whether there was nothing to undo.
         never_begun: bool,
     },
 }
 
-/// Does a step of a plan that has begun on this host, or takes it back. One that is so far already is not done again.
+/// Does a step of a plan that has begun on this host, or undoes it. One that is so far already is not done again.
 ///
 /// # Errors
 /// What was in the way. It is in the journal too, and the step can be tried again.
@@ -62,158 +54,213 @@ pub async fn perform(
             format!("the plan {} has no step {number}", plan.id),
         )
     })?;
-    let mut journal = plans.journal_of(&plan.id)?;
-    let state = journal.states().remove(&number);
-    match direction {
-        Direction::Do => forth(plans, plan, step, state, &mut journal, events).await,
-        Direction::Undo => back(plan, step, state, &mut journal, events).await,
-    }
+    let mut executor = Executor::new(plans, plan, this_host)?;
+    executor.perform(&Work::of(step), direction, events).await
 }
 
-async fn forth(
-    plans: &Plans,
-    plan: &Plan,
-    step: &Step,
-    state: Option<StepState>,
-    journal: &mut Journal,
-    events: &mut Events<'_>,
-) -> Result<StepRun, Failure> {
-    // What is done now would stand on something that is not there any more.
-    if journal.states().values().any(StepState::is_back) {
-        return Err(Failure::new(
-            FailureKind::Refused,
-            format!("{} is being taken back on this host", plan.id),
-        )
-        .hint(format!(
-            "{} goes on with that",
-            CommandLine::new("kubectl etcd plan undo").operand(&plan.id)
-        )));
-    }
-    if let Some(StepState::Done { done }) = state {
-        return Ok(StepRun::Done { done });
-    }
+fn this_host() -> Result<ThisHost, Failure> {
     let host = local::host(&Selection::default())?;
-    let aside = Aside::of_host();
-    let record = match journal.record_of(step.number) {
-        Some(record) => record.clone(),
-        None => {
-            let record = step
-                .action
-                .prepare(&here(plans, plan, journal, &host, &aside))
-                .await?;
-            let event = Event::Begun {
-                record: record.clone(),
-            };
-            journal.add(step.number, event)?;
-            record
-        }
-    };
-    let applied = {
-        let here = here(plans, plan, journal, &host, &aside);
-        // On the heap: the largest action's state would be in the future of whoever calls this.
-        Box::pin(step.action.apply(&record, &here, events)).await
-    };
-    match applied {
-        Ok(done) => {
-            journal.add(step.number, Event::Done { done: done.clone() })?;
-            Ok(StepRun::Done { done })
-        }
-        Err(failure) => {
-            journal.add(
-                step.number,
-                Event::Failed {
-                    failure: failure.clone(),
-                },
-            )?;
-            Err(failure)
-        }
-    }
-}
-
-async fn back(
-    plan: &Plan,
-    step: &Step,
-    state: Option<StepState>,
-    journal: &mut Journal,
-    events: &mut Events<'_>,
-) -> Result<StepRun, Failure> {
-    match state {
-        None => {
-            return Ok(StepRun::Undone {
-                undone: Undone::default(),
-                never_begun: true,
-            });
-        }
-        Some(StepState::Undone { undone }) => return Ok(taken_back(undone)),
-        Some(_) => {}
-    }
-    let record = journal
-        .record_of(step.number)
-        .cloned()
-        .unwrap_or(Record::Nothing);
-    let done = journal.was_done(step.number);
-    let learner_is_gone = learner_is_gone(plan, journal);
-    journal.add(step.number, Event::UndoBegun)?;
-    // The cluster that a recovery formed is taken back as a whole, and its members with it.
-    let with_cluster = plan.kind == PlanKind::Recover && step.action.is_of_members();
-    let undone = match with_cluster {
-        true => Ok(Undone::default()),
-        false => Box::pin(step.action.undo(&record, done, learner_is_gone, events)).await,
-    };
-    match undone {
-        Ok(undone) => {
-            journal.add(
-                step.number,
-                Event::Undone {
-                    undone: undone.clone(),
-                },
-            )?;
-            Ok(taken_back(undone))
-        }
-        Err(failure) => {
-            journal.add(
-                step.number,
-                Event::UndoFailed {
-                    failure: failure.clone(),
-                },
-            )?;
-            Err(failure)
-        }
-    }
-}
-
-/// Whether the learner that the plan added was removed again: one that had become a voter stays, and is left.
-fn learner_is_gone(plan: &Plan, journal: &Journal) -> bool {
-    let states = journal.states();
-    plan.steps().any(|step| {
-        matches!(step.action, Action::AddLearner { .. })
-            && matches!(states.get(&step.number), Some(StepState::Undone { undone }) if undone.left.is_empty())
+    Ok(ThisHost {
+        node: host.node,
+        pods: host.folder,
+        archive: Aside::of_host(),
     })
 }
 
-fn taken_back(undone: Undone) -> StepRun {
-    StepRun::Undone {
-        undone,
-        never_begun: false,
+/// A step's action, and what undo does for it.
+struct Work<'a> {
+    number: u32,
+    act: &'a dyn AnyAct,
+    undo: UndoRule,
+}
+
+impl<'a> Work<'a> {
+    fn of(step: &'a Step) -> Self {
+        Self {
+            number: step.number,
+            act: step.action.act(),
+            undo: step.action.undo_rule(),
+        }
     }
 }
 
-fn here<'a>(
-    plans: &Plans,
+/// Performs steps of one plan, and keeps its journal.
+struct Executor<'a> {
+    plans: &'a Plans,
     plan: &'a Plan,
-    journal: &'a Journal,
-    host: &'a local::Host,
-    aside: &'a Aside,
-) -> Here<'a> {
-    Here {
-        id: &plan.id,
-        kind: plan.kind,
-        records: journal.records().map(|(_, record)| record).collect(),
-        snapshot: plans.snapshot_of(&plan.id),
-        node: &host.node,
-        pods: &host.folder,
-        etcd: plan.etcd_of(&host.node),
-        aside,
-        now: Timestamp::now(),
+    journal: Journal,
+    /// Looks at the host, when there is something to do on it.
+    this_host: fn() -> Result<ThisHost, Failure>,
+}
+
+impl<'a> Executor<'a> {
+    fn new(
+        plans: &'a Plans,
+        plan: &'a Plan,
+        this_host: fn() -> Result<ThisHost, Failure>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            plans,
+            plan,
+            journal: plans.journal_of(&plan.id)?,
+            this_host,
+        })
+    }
+
+    async fn perform(
+        &mut self,
+        work: &Work<'_>,
+        direction: Direction,
+        events: &mut Events<'_>,
+    ) -> Result<StepRun, Failure> {
+        let state = self.journal.states().remove(&work.number);
+        match direction {
+            Direction::Do => self.do_step(work, state, events).await,
+            Direction::Undo => self.undo_step(work, state, events).await,
+        }
+    }
+
+    async fn do_step(
+        &mut self,
+        work: &Work<'_>,
+        state: Option<StepState>,
+        events: &mut Events<'_>,
+    ) -> Result<StepRun, Failure> {
+        // What is done now would stand on something that is not there any more.
+        if self.journal.states().values().any(StepState::is_back) {
+            return Err(self.is_being_undone());
+        }
+        if let Some(StepState::Done { done }) = state {
+            return Ok(StepRun::Done { done });
+        }
+        let host = (self.this_host)()?;
+        let record = match self.journal.record_of(work.number) {
+            Some(record) => record.clone(),
+            None => {
+                let mut step = self.context(work, &host, events);
+                let record = work.act.prepare(&mut step).await?;
+                let event = Event::Begun {
+                    record: record.clone(),
+                };
+                self.journal.add(work.number, event)?;
+                record
+            }
+        };
+        let mut step = self.context(work, &host, events);
+        let applied = work.act.apply(&record, &mut step).await;
+        self.ended(
+            work,
+            applied,
+            |done| Event::Done { done },
+            |failure| Event::Failed { failure },
+        )
+        .map(|done| StepRun::Done { done })
+    }
+
+    async fn undo_step(
+        &mut self,
+        work: &Work<'_>,
+        state: Option<StepState>,
+        events: &mut Events<'_>,
+    ) -> Result<StepRun, Failure> {
+        let record = self.journal.record_of(work.number).cloned();
+        let (undone, never_begun) = match (state, record) {
+            (Some(StepState::Undone { undone }), _) => (undone, false),
+            (Some(_), Some(record)) => {
+                self.journal.add(work.number, Event::UndoBegun)?;
+                let undone = self.undo(work, &record, events).await;
+                let undone = self.ended(
+                    work,
+                    undone,
+                    |undone| Event::Undone { undone },
+                    |failure| Event::UndoFailed { failure },
+                )?;
+                (undone, false)
+            }
+            _ => (Undone::default(), true),
+        };
+        Ok(StepRun::Undone {
+            undone,
+            never_begun,
+        })
+    }
+
+    /// Does what the table of the actions has for this step.
+    async fn undo(
+        &self,
+        work: &Work<'_>,
+        record: &Record,
+        events: &mut Events<'_>,
+    ) -> Result<Undone, Failure> {
+        let was_done = self.journal.was_done(work.number);
+        match work.undo.of(self.plan.kind, was_done) {
+            Undo::Nothing => Ok(Undone::default()),
+            Undo::Revert | Undo::RevertUnlessMember => {
+                let learner_removed = self.learner_removed();
+                let mut undoing = Undoing {
+                    learner_removed,
+                    events,
+                };
+                work.act.undo(record, &mut undoing).await
+            }
+            Undo::Unknown | Undo::Stays => Ok(Undone::but(work.act.what_stays(was_done))),
+        }
+    }
+
+    /// Writes into the journal how a step ended.
+    fn ended<T: Clone>(
+        &mut self,
+        work: &Work<'_>,
+        result: Result<T, Failure>,
+        good: fn(T) -> Event,
+        bad: fn(Failure) -> Event,
+    ) -> Result<T, Failure> {
+        let event = match &result {
+            Ok(value) => good(value.clone()),
+            Err(failure) => bad(failure.clone()),
+        };
+        self.journal.add(work.number, event)?;
+        result
+    }
+
+    fn is_being_undone(&self) -> Failure {
+        let id = &self.plan.id;
+        let undo = CommandLine::new("kubectl etcd plan undo").operand(id);
+        let message = format!("{id} is being taken back on this host");
+        Failure::new(FailureKind::Refused, message).hint(format!("{undo} goes on with that"))
+    }
+
+    /// Whether the learner that the plan added was removed again: one that had become a voter stays, and is left.
+    fn learner_removed(&self) -> bool {
+        let states = self.journal.states();
+        self.plan.steps().any(|step| {
+            matches!(step.action, Action::AddLearner(_))
+                && matches!(states.get(&step.number), Some(StepState::Undone { undone }) if undone.left.is_empty())
+        })
+    }
+
+    fn context<'c>(
+        &'c self,
+        work: &Work<'_>,
+        host: &'c ThisHost,
+        events: &'c mut Events<'_>,
+    ) -> StepContext<'c> {
+        let begun = self.journal.records();
+        let begun =
+            begun.filter_map(|(number, record)| Some((&self.plan.step(number)?.action, record)));
+        StepContext {
+            plan: &self.plan.id,
+            undo: work.undo.of(self.plan.kind, true),
+            begun: begun.collect(),
+            snapshot: self.plans.snapshot_of(&self.plan.id),
+            host,
+            etcd: self.plan.etcd_of(&host.node),
+            now: Timestamp::now(),
+            events,
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -1,43 +1,41 @@
 //! Alarms: listing them, and taking back those that are raised.
 
-use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
-use crate::failure::Failure;
+use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::ids::MemberId;
-use crate::report::{AlarmKind, AlarmReport, Report};
+use crate::report::{AlarmKind, AlarmReport};
 use crate::target::Target;
 
-pub(super) async fn list(target: &Target, connector: &Connector) -> Result<Report, Failure> {
-    let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
-    Ok(Report::AlarmList(AlarmReport {
+pub(super) async fn list<A: EtcdApi>(api: &A, target: &Target) -> Result<AlarmReport, A::Error> {
+    let (endpoint, own) = api.own(target, OWN_LIMIT).await?;
+    Ok(AlarmReport {
         cluster_id: own.cluster_id,
         alarms: endpoint.alarms(QUORUM_LIMIT).await?,
         still_raised: Vec::new(),
-    }))
+    })
 }
 
-/// Only what is raised is taken back, one by one: etcd answers a disarm of what is not raised as if it were done.
-pub(super) async fn disarm(
+/// Only what is raised is taken back: etcd answers a disarm of what is not raised as if it were done.
+pub(super) async fn disarm<A: EtcdApi>(
+    api: &A,
     target: &Target,
-    connector: &Connector,
     kind: AlarmKind,
     member: Option<MemberId>,
-) -> Result<Report, Failure> {
-    let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
-    let mut alarms = endpoint.alarms(QUORUM_LIMIT).await?;
+) -> Result<AlarmReport, A::Error> {
+    let (endpoint, own) = api.own(target, OWN_LIMIT).await?;
+    let raised = endpoint.alarms(QUORUM_LIMIT).await?;
+    let mut alarms = raised.clone();
     alarms.retain(|alarm| {
         alarm.alarm == kind && member.is_none_or(|member| alarm.member_id == member)
     });
-    for alarm in &alarms {
-        endpoint.disarm(*alarm, QUORUM_LIMIT).await?;
-    }
     let mut still_raised = Vec::new();
     if !alarms.is_empty() {
+        endpoint.disarm(&alarms, &raised, QUORUM_LIMIT).await?;
         let still = endpoint.alarms(QUORUM_LIMIT).await?;
         (still_raised, alarms) = alarms.iter().partition(|alarm| still.contains(alarm));
     }
-    Ok(Report::AlarmDisarm(AlarmReport {
+    Ok(AlarmReport {
         cluster_id: own.cluster_id,
         alarms,
         still_raised,
-    }))
+    })
 }

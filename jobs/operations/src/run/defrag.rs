@@ -6,10 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::client::{Connector, OWN_LIMIT};
+use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::disk;
 use crate::failure::{Failure, FailureKind};
-use crate::report::{DefragReport, Report};
+use crate::report::DefragReport;
 use crate::target::Target;
 use crate::work::{Events, Progress};
 
@@ -22,20 +22,22 @@ const STEP: Duration = Duration::from_secs(1);
 /// How long the member may take to tell its size afterwards.
 const AFTER_LIMIT: Duration = Duration::from_secs(15);
 
-pub(super) async fn defrag(
+/// Where the backend does not see the member's files there is no progress, and etcd itself finds out about the room.
+pub(super) async fn defrag<A: EtcdApi>(
+    api: &A,
     target: &Target,
-    connector: &Connector,
     events: &mut Events<'_>,
-) -> Result<Report, Failure> {
-    let (endpoint, before) = connector.own(target, OWN_LIMIT).await?;
+) -> Result<DefragReport, A::Error> {
+    let (endpoint, before) = api.own(target, OWN_LIMIT).await?;
     let in_use = before.db_in_use_bytes.unwrap_or(before.db_size_bytes);
     let snap = target.data_dir.join("member/snap");
-    let folder = if snap.is_dir() {
-        snap
-    } else {
-        target.data_dir.clone()
+    let folder = match snap.is_dir() {
+        true => snap,
+        false => target.data_dir.clone(),
     };
-    room_for(&folder, in_use)?;
+    if A::SEES_FILES {
+        room_for(&folder, in_use)?;
+    }
     let begun = Instant::now();
     {
         let call = endpoint.defragment(limit(before.db_size_bytes));
@@ -43,7 +45,7 @@ pub(super) async fn defrag(
         loop {
             tokio::select! {
                 result = &mut call => break result?,
-                () = tokio::time::sleep(STEP) => events(Progress {
+                () = tokio::time::sleep(STEP), if A::SEES_FILES => events(Progress {
                     step: "defragmenting".into(),
                     done_bytes: copied(&folder).min(in_use),
                     total_bytes: Some(in_use),
@@ -54,12 +56,12 @@ pub(super) async fn defrag(
     let took = begun.elapsed();
     // It is done, whatever comes now: a member that has been busy for long may need a moment.
     let after = endpoint.status(AFTER_LIMIT).await?;
-    Ok(Report::Defrag(DefragReport {
+    Ok(DefragReport {
         member_id: before.member_id,
         before_bytes: before.db_size_bytes,
         after_bytes: after.db_size_bytes,
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-    }))
+    })
 }
 
 /// Generous: a slow disk writes 4 MB in a second, and whoever gives up early learns nothing.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::target::Target;

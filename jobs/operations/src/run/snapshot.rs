@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::client::{Connector, OWN_LIMIT};
+use crate::client::{Connector, EtcdApi, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::part::{Part, make_kept_folder, make_room};
 use crate::operation::SnapshotSave;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use etcd_datadir::datadir::{InspectOptions, inspect};
 use tokio::time::timeout;
 
-use crate::client::{Connector, Endpoint, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{Connector, Endpoint, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::report::{AlarmKind, EndpointStatus, MemberList};
 use crate::target::{Target, host, is_loopback};

@@ -8,13 +8,13 @@ use futures::join;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use crate::client::{Connector, OWN_LIMIT};
+use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::evidence;
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::ids::{ClusterId, MemberId};
+use crate::ids::ClusterId;
 use crate::kept::{FOLDER, folder};
 use crate::report::{
-    KeptSnapshot, KeptState, KeptSummary, MemberList, NodeEvidence, PeerStatus, StatusReport,
+    KeptSnapshot, KeptState, KeptSummary, Member, NodeEvidence, PeerStatus, StatusReport,
 };
 use crate::target::Target;
 
@@ -53,7 +53,13 @@ async fn ask(target: &Target, connector: &Connector, begun: Instant) -> StatusRe
         let members = endpoint.members(OWN_LIMIT).await;
         let left = WHOLE_LIMIT.saturating_sub(begun.elapsed()).min(OWN_LIMIT);
         let peers = match &members {
-            Ok(list) => peers(connector, list, own.member_id, left).await,
+            Ok(list) => {
+                let others = list
+                    .members
+                    .iter()
+                    .filter(|member| member.id != own.member_id);
+                peers(connector, others, left).await
+            }
             Err(_) => Vec::new(),
         };
         (members, peers)
@@ -80,24 +86,23 @@ fn nothing_but(failure: &Failure) -> StatusReport {
     }
 }
 
-/// The other members, all at once, at the client addresses they announce.
-async fn peers(
-    connector: &Connector,
-    list: &MemberList,
-    own: MemberId,
+/// What these members say of themselves, all at once, at the client addresses they announce.
+pub async fn peers<A: EtcdApi>(
+    api: &A,
+    members: impl Iterator<Item = &Member>,
     limit: Duration,
 ) -> Vec<PeerStatus> {
-    let others = list.members.iter().filter(|member| member.id != own);
-    let asked = others.map(|member| async move {
+    let asked = members.map(|member| async move {
         let answer = match member.client_urls.first() {
-            Some(url) => match connector.endpoint(url).await {
+            Some(url) => match api.endpoint(url).await {
                 Ok(endpoint) => endpoint.status(limit).await,
-                Err(failure) => Err(failure),
+                Err(error) => Err(error),
             },
             None => Err(Failure::new(
                 FailureKind::Unreachable,
                 "it has never started: it announces no client URL",
-            )),
+            )
+            .into()),
         };
         PeerStatus {
             member_id: member.id,
@@ -139,6 +144,7 @@ fn summary(listed: Vec<KeptSnapshot>, cluster: Option<ClusterId>, now: Timestamp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::MemberId;
     use crate::report::{Checked, SnapshotReport};
 
     fn kept(name: &str, taken_at: &str, cluster: u64, state: KeptState) -> KeptSnapshot {

@@ -3,7 +3,7 @@
 use etcd_datadir::stream::Received;
 use etcd_datadir::usage::{Amounts, Usage, UsageOptions, UsageStream};
 
-use crate::client::{Connector, OWN_LIMIT};
+use crate::client::{Connector, EtcdApi, OWN_LIMIT};
 use crate::failure::Failure;
 use crate::report::{Report, UsageReport, UsageRow};
 use crate::target::Target;

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use super::address;
-use crate::client::{Connector, OWN_LIMIT, QUORUM_LIMIT};
+use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::evidence::shown;
 use crate::failure::{Failure, FailureKind};
 use crate::flags::Flags;

@@ -107,7 +107,7 @@ pub struct PlanOnHost {
     pub busy: bool,
     /// How far the steps of this host are that have begun.
     pub steps: Vec<StepOnHost>,
-    /// What it put aside there and is there no more: it cannot be taken back.
+    /// What it moved aside there and is there no more: it cannot be undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<PathBuf>,
     /// The manifests there that somebody else has written to since: an undo does not write over that.

@@ -1,19 +1,16 @@
 //! The apiserver's clock. Times in the cluster are its, and a workstation's may be minutes off.
 
-use std::time::Duration;
-
 use http::header::DATE;
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use kube::Client;
 use kube::client::Body;
 
-/// How long the answer may take.
-const LIMIT: Duration = Duration::from_secs(3);
+use crate::limits;
 
 /// By how much the apiserver's clock is ahead of this host's, to a second; none when it does not tell.
 pub async fn ahead(client: &Client) -> Option<SignedDuration> {
     let request = http::Request::get("/version").body(Body::empty()).ok()?;
-    let response = tokio::time::timeout(LIMIT, client.send(request))
+    let response = tokio::time::timeout(limits::CLOCK, client.send(request))
         .await
         .ok()?
         .ok()?;

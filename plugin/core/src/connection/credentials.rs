@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
@@ -19,8 +19,8 @@ use super::login::{LoginFailure, Plugin};
 use super::reading::read;
 use super::token::bearer;
 
-/// How long the token of a file is taken for current: as client-go, a minute less ten seconds.
-const FILE_LIFE: Duration = Duration::from_secs(50);
+use crate::limits;
+
 /// So long before it expires a plugin's token is asked for anew.
 const BEFORE_EXPIRY: SignedDuration = SignedDuration::from_secs(30);
 /// The largest file with a token, in bytes.
@@ -116,7 +116,7 @@ impl Bearer {
             Source::Token(value) => Ok(Some(value.clone())),
             Source::File { path, last } => {
                 let mut last = last.lock().await;
-                if last.1.elapsed() >= FILE_LIFE {
+                if last.1.elapsed() >= limits::TOKEN_CURRENT {
                     // A file that is gone, or is being written, does not end what works.
                     if let Ok(value) = of_file(path) {
                         last.0 = value;
@@ -184,7 +184,7 @@ mod tests {
             let Source::File { last, .. } = &*bearer.0 else {
                 unreachable!()
             };
-            last.lock().await.1 -= FILE_LIFE;
+            last.lock().await.1 -= limits::TOKEN_CURRENT;
         };
         std::fs::write(file.path(), "two").unwrap();
         assert_eq!(sent(&bearer).await, "Bearer one");

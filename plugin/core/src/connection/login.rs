@@ -6,7 +6,6 @@
 
 use std::io::{self, IsTerminal};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -19,6 +18,7 @@ use super::kuberc::Policy;
 use super::token::bearer;
 use crate::clean::clean;
 use crate::error::{Error, ErrorKind};
+use crate::limits;
 
 /// The versions of the interface, as kubectl takes them.
 const VERSIONS: [&str; 2] = [
@@ -27,9 +27,6 @@ const VERSIONS: [&str; 2] = [
 ];
 /// The most that a plugin prints.
 const LARGEST_ANSWER: u64 = 1 << 20;
-/// How long a plugin may take: somebody may have to find a browser window and type there.
-const LIMIT: Duration = Duration::from_secs(300);
-
 /// Whether a plugin may ask a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interactive {
@@ -149,8 +146,13 @@ impl Plugin {
         let allowed = self.policy.allows(&self.command);
         allowed.map_err(|what| self.failure(what))?;
         let interactive = self.may_ask(io::stdin().is_terminal())?;
-        let answer = tokio::time::timeout(LIMIT, self.answer(interactive)).await;
-        let gave_up = |_| self.failure(format!("gave no answer within {} s", LIMIT.as_secs()));
+        let answer = tokio::time::timeout(limits::LOGIN, self.answer(interactive)).await;
+        let gave_up = |_| {
+            self.failure(format!(
+                "gave no answer within {} s",
+                limits::LOGIN.as_secs()
+            ))
+        };
         self.read(&answer.map_err(gave_up)??)
     }
 

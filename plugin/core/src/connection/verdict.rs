@@ -2,7 +2,6 @@
 //! everything to everybody. Its `/readyz?verbose`, which needs no rights, tells the difference.
 
 use std::error::Error as StdError;
-use std::time::Duration;
 
 use kube::client::{AuthError, Body};
 use kube::{Client, Error as KubeError};
@@ -11,9 +10,7 @@ use tokio::time::Instant;
 use super::login::LoginFailure;
 use super::proxied::{ProxyFailure, causes};
 use crate::error::{Error, ErrorKind};
-
-/// How long `/readyz` may take: its own check of etcd gives up after 2 s.
-const READYZ_LIMIT: Duration = Duration::from_secs(5);
+use crate::limits;
 
 /// What `/readyz?verbose` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,14 +130,17 @@ pub(crate) async fn readiness(client: &Client) -> Readiness {
             &String::from_utf8_lossy(&body),
         ))
     };
-    match tokio::time::timeout(READYZ_LIMIT, answer).await {
+    match tokio::time::timeout(limits::READYZ, answer).await {
         Ok(Some(readiness)) => readiness,
         Ok(None) | Err(_) => Readiness::Unknown,
     }
 }
 
-/// How long a refusal is doubted when `/readyz` does not say whether the apiserver is ready.
-const DOUBT_LIMIT: Duration = Duration::from_secs(20);
+/// Whether an apiserver that was lost is in order again: etcd has elected another leader, say.
+pub(crate) async fn is_ready_again(client: &Client) -> bool {
+    let ready = tokio::time::timeout(limits::READY_AGAIN, readiness(client)).await;
+    ready == Ok(Readiness::Ready)
+}
 
 /// Refusals met in the middle of work whose right was there a moment ago. An apiserver that has just started forbids
 /// everything to everybody until it has read RBAC's rules from etcd.
@@ -163,7 +163,7 @@ impl Refusals {
             Readiness::EtcdFails | Readiness::NotReady(_) => self.first = None,
             Readiness::Unknown => {}
         }
-        self.while_ready > 1 || first.elapsed() >= DOUBT_LIMIT
+        self.while_ready > 1 || first.elapsed() >= limits::REFUSAL_DOUBTED
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use etcd_operations::flags::{ContainerFacts, Flags, HostVolume, Mount, PodFacts, target_from_pod};
 use etcd_operations::instance::{Candidate, NotChosen, Wanted, choose, is_elsewhere};
+use etcd_operations::target::TlsFiles;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::trust::is_mirror;
@@ -18,15 +19,7 @@ const ETCD: &str = "etcd";
 pub struct ExecTarget {
     pub pod: String,
     pub container: String,
-    pub(crate) tls: Option<ContainerTls>,
-}
-
-/// Certificate files inside the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ContainerTls {
-    pub ca: String,
-    pub(crate) cert: String,
-    pub key: String,
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 /// The node a pod is on, by its own word.
@@ -169,7 +162,11 @@ fn exec_target(pod: &Pod) -> Option<ExecTarget> {
     Some(ExecTarget {
         pod: pod.metadata.name.clone()?,
         container: container.name.clone(),
-        tls: tls.map(|((cert, key), ca)| ContainerTls { ca, cert, key }),
+        tls: tls.map(|((cert, key), ca)| TlsFiles {
+            ca: ca.into(),
+            cert: cert.into(),
+            key: key.into(),
+        }),
     })
 }
 

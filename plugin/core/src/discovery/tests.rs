@@ -89,7 +89,8 @@ fn masters_without_an_etcd_pod_are_listed_too() {
         ("etcd-cp-1", "etcd")
     );
     // Inside the container its own paths count, not the node's.
-    assert_eq!(exec.tls.as_ref().unwrap().ca, "/pki/ca.crt");
+    let ca = &exec.tls.as_ref().unwrap().ca;
+    assert_eq!(ca.to_str(), Some("/pki/ca.crt"));
     assert_eq!(
         found[1].etcd,
         Etcd::Absent {

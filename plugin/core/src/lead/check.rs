@@ -1,7 +1,5 @@
 //! What is looked at when a plan is done: nothing is claimed that was not seen.
 
-use std::time::Duration;
-
 use etcd_operations::wire::ask;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -15,16 +13,8 @@ use crate::connection::Connection;
 use crate::connection::ConnectionOptions;
 use crate::error::Verdict;
 use crate::format::{counted, revision};
+use crate::limits;
 use crate::runners::host::Host;
-
-/// How long kubelets get to report: they do it every ten seconds.
-const KUBELETS: Duration = Duration::from_secs(60);
-
-/// How long one question to the apiserver may take.
-const QUESTION: Duration = Duration::from_secs(5);
-
-/// How often to ask again.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// Where kubelets report.
 const LEASES: &str = "kube-node-lease";
@@ -122,7 +112,7 @@ async fn kubernetes(
         Ok(silent) => checked.problems.push(format!(
             "no report of kubelet on {} within {} s",
             silent.join(", "),
-            KUBELETS.as_secs()
+            limits::KUBELETS_REPORT.as_secs()
         )),
         Err(why) => return checked.problems.push(not(why)),
     }
@@ -151,7 +141,7 @@ async fn client(connection: &ConnectionOptions) -> Result<Client, String> {
 /// The nodes whose kubelet has not renewed its lease since.
 async fn silent(client: &Client, nodes: &[&str], since: Timestamp) -> Result<Vec<String>, String> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), LEASES);
-    let until = Instant::now() + KUBELETS;
+    let until = Instant::now() + limits::KUBELETS_REPORT;
     loop {
         let found = asked(leases.list(&ListParams::default())).await;
         let silent = found.map(|found| {
@@ -169,7 +159,7 @@ async fn silent(client: &Client, nodes: &[&str], since: Timestamp) -> Result<Vec
         match silent {
             Ok(silent) if silent.is_empty() => return Ok(silent),
             silent if Instant::now() >= until => return silent,
-            _ => sleep(AGAIN).await,
+            _ => sleep(limits::CHECK_AGAIN).await,
         }
     }
 }
@@ -196,7 +186,7 @@ async fn pods(client: &Client) -> Result<(usize, Vec<String>), String> {
 }
 
 async fn asked<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
-    match timeout(QUESTION, question).await {
+    match timeout(limits::CHECK, question).await {
         Ok(answer) => answer.map_err(|error| crate::connection::chain(&error)),
         Err(_) => Err("the apiserver does not answer".to_owned()),
     }

@@ -1,10 +1,9 @@
 //! Who takes part in a plan: this host, and the other control-plane nodes over ssh.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use etcd_operations::manifest::Selection;
-use etcd_operations::plan::make::Looked;
+use etcd_operations::plan::make::HostView;
 use etcd_operations::plan::{HostRef, Plan};
 use futures::future::join_all;
 use tokio::net::TcpStream;
@@ -14,14 +13,12 @@ use super::Hosts;
 use crate::connection::ConnectionOptions;
 use crate::error::{Error, ErrorKind};
 use crate::host_name::HostName;
+use crate::limits;
 use crate::masters::reach::{ReachedHost, connect, here, reach};
 use crate::outcome::NoticeSink;
 use crate::runners::host::Host;
 use crate::runners::local;
 use crate::ssh::{Candidate, Destination, Origin, SshTargets, at_address};
-
-/// How long a port of a host that takes no part may take to answer.
-const PORT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The hosts that could be reached, and those that could not.
 pub struct Gathered {
@@ -126,7 +123,7 @@ fn candidate(of_plan: &HostRef, typed: Option<&Destination>) -> Option<Candidate
 }
 
 /// Members and apiservers of the cluster that answer and take no part: what they are, and where.
-pub async fn alive_elsewhere(hosts: &[Looked]) -> Vec<String> {
+pub async fn alive_elsewhere(hosts: &[HostView]) -> Vec<String> {
     let others = elsewhere(hosts).into_iter();
     let ports = others.flat_map(|other| {
         let named = |what: &str| format!("{}: {what}", other.name);
@@ -145,7 +142,7 @@ pub async fn alive_elsewhere(hosts: &[Looked]) -> Vec<String> {
 }
 
 /// The apiservers of the cluster on hosts that take no part and whose port answers.
-pub(crate) async fn apiservers_elsewhere(hosts: &[Looked]) -> Vec<String> {
+pub(crate) async fn apiservers_elsewhere(hosts: &[HostView]) -> Vec<String> {
     let port = apiserver_port(hosts);
     let asked = elsewhere(hosts).into_iter().map(async |other| {
         answers(&other.host, port)
@@ -165,7 +162,7 @@ struct Elsewhere {
 }
 
 /// The hosts of the members that take no part, as those know them that do.
-fn elsewhere(hosts: &[Looked]) -> BTreeSet<Elsewhere> {
+fn elsewhere(hosts: &[HostView]) -> BTreeSet<Elsewhere> {
     let own: BTreeSet<HostName> = hosts
         .iter()
         .filter_map(|host| host.look.etcd.ok())
@@ -199,12 +196,12 @@ fn elsewhere(hosts: &[Looked]) -> BTreeSet<Elsewhere> {
 
 /// Whether somebody listens there.
 async fn answers(host: &str, port: u16) -> bool {
-    let connected = timeout(PORT_LIMIT, TcpStream::connect((host, port))).await;
+    let connected = timeout(limits::PORT, TcpStream::connect((host, port))).await;
     matches!(connected, Ok(Ok(_)))
 }
 
 /// Where a host's own apiserver is reached, under a name that its certificate has: that of kubeadm has no loopback address.
-pub fn own_apiserver(host: &Looked) -> Option<String> {
+pub fn own_apiserver(host: &HostView) -> Option<String> {
     let address = host.host.address.as_deref()?;
     let port = apiserver_port(std::slice::from_ref(host));
     Some(url_of(address, port))
@@ -218,7 +215,7 @@ fn url_of(address: &str, port: u16) -> String {
 }
 
 /// The port of this cluster's apiservers, taken to be the same on all.
-fn apiserver_port(hosts: &[Looked]) -> u16 {
+fn apiserver_port(hosts: &[HostView]) -> u16 {
     let urls = hosts.iter().filter_map(|host| host.look.apiserver.ok());
     let mut ports = urls.filter_map(|one| one.url.parse::<http::Uri>().ok()?.port_u16());
     ports.next().unwrap_or(6443)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::PlanId;
-use etcd_operations::plan::make::Looked;
+use etcd_operations::plan::make::HostView;
 use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::ask::{BeginPlan, EndPlan};
 use futures::future::join_all;
@@ -104,9 +104,9 @@ impl Hosts {
     }
 
     /// Looks at all of them at once. The first that cannot be looked at is the error.
-    pub async fn look(&self, options: LookOptions) -> Result<Vec<Looked>, Error> {
+    pub async fn look(&self, options: LookOptions) -> Result<Vec<HostView>, Error> {
         let looks = self.hosts.iter().map(async |host| {
-            Ok(Looked {
+            Ok(HostView {
                 look: host.look(options.clone()).await?,
                 host: host.host.clone(),
             })

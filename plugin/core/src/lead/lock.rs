@@ -1,10 +1,8 @@
 //! The cluster's lock while a plan is carried out, which keeps whoever works on other masters apart as long as an apiserver
 //! answers. Without one, only the plan's own hosts are locked.
 
-use std::time::Duration;
-
 use etcd_operations::plan::PlanKind;
-use etcd_operations::plan::make::Looked;
+use etcd_operations::plan::make::HostView;
 use tokio::time::timeout;
 
 use super::gather::apiservers_elsewhere;
@@ -14,10 +12,8 @@ use crate::connection::{ADMIN_CONF, Connection};
 use crate::created::Created;
 use crate::error::Error;
 use crate::lease::{LeaseGuard, Refusal, hold};
+use crate::limits;
 use crate::outcome::NoticeSink;
-
-/// How long one apiserver may take.
-const LIMIT: Duration = Duration::from_secs(4);
 
 /// Held while a plan is carried out; none where no apiserver took the lock.
 #[must_use = "it is given back when it is dropped"]
@@ -57,7 +53,7 @@ pub async fn lock(
     notices: &NoticeSink,
     created: &Created,
     connection: &ConnectionOptions,
-    alone: &[Looked],
+    alone: &[HostView],
     what: &str,
 ) -> Result<Locked, Error> {
     let others = apiservers_elsewhere(alone).await;
@@ -67,7 +63,12 @@ pub async fn lock(
         ..connection.clone()
     };
     for way in others.into_iter().map(by).chain([connection.clone()]) {
-        match timeout(LIMIT, by_apiserver(notices, created, &way, what)).await {
+        match timeout(
+            limits::LEASE_OF_PLAN,
+            by_apiserver(notices, created, &way, what),
+        )
+        .await
+        {
             Ok(Ok(None)) => {}
             Ok(Ok(guard)) => return Ok(Locked(guard)),
             Ok(Err(error)) => return Err(error),

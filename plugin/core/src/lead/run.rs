@@ -63,7 +63,7 @@ pub async fn lead(
     for (at, stage) in plan.stages.iter().enumerate() {
         let begun = Instant::now();
         let ended = turns::all(stage, Direction::Do, async |step| {
-            if let Action::Receive { .. } = step.action {
+            if let Action::Receive(_) = step.action {
                 bring.snapshot(hosts.of(&step.node)?, plan).await?;
             }
             perform(hosts, plan, step, Direction::Do).await

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use etcd_operations::plan::{Action, Plan, StepState};
+use etcd_operations::plan::{Action, Plan, StepState, SwapData};
 use etcd_operations::wire::answer::PlanOnHost;
 
 /// How far a plan is.
@@ -63,7 +63,10 @@ impl PlanState {
     /// the one before.
     pub fn undo_loses_data(&self) -> bool {
         self.plan.steps().any(|step| {
-            let restored = matches!(step.action, Action::SwapData { restored: true, .. });
+            let restored = matches!(
+                step.action,
+                Action::SwapData(SwapData { restored: true, .. })
+            );
             restored && matches!(self.steps.get(&step.number), Some(StepState::Done { .. }))
         })
     }

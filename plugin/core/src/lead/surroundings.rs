@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use etcd_operations::plan::make::Looked;
+use etcd_operations::plan::make::HostView;
 
 use super::Hosts;
 use super::check::{Checked, check};
@@ -22,13 +22,13 @@ pub trait Surroundings {
     ///
     /// # Errors
     /// When somebody else holds it.
-    async fn lock(&self, looked: &[Looked], what: &str) -> Result<Locked, Error>;
+    async fn lock(&self, looked: &[HostView], what: &str) -> Result<Locked, Error>;
 
     /// Looks at the members, the nodes and the pods of a cluster whose plan is done.
     async fn check(
         &self,
         hosts: &Hosts,
-        looked: Option<&Looked>,
+        looked: Option<&HostView>,
         least_revision: Option<u64>,
     ) -> Checked;
 }
@@ -48,7 +48,7 @@ pub struct Apiservers<'a> {
 impl Apiservers<'_> {
     /// The connection to use. On one host alone its own apiserver's, unless flags say otherwise: the one that a kubeconfig
     /// names may be another host's, which is still stopped.
-    fn connection(&self, looked: Option<&Looked>) -> ConnectionOptions {
+    fn connection(&self, looked: Option<&HostView>) -> ConnectionOptions {
         let given = self.given;
         let own = looked.filter(|_| self.is_alone());
         let admin = || Some(PathBuf::from(ADMIN_CONF)).filter(|path| path.exists());
@@ -71,7 +71,7 @@ impl Apiservers<'_> {
 }
 
 impl Surroundings for Apiservers<'_> {
-    async fn lock(&self, looked: &[Looked], what: &str) -> Result<Locked, Error> {
+    async fn lock(&self, looked: &[HostView], what: &str) -> Result<Locked, Error> {
         // Elsewhere apiservers go on while those of a host that is worked on alone are down.
         let alone = match self.is_alone() {
             true => looked,
@@ -85,7 +85,7 @@ impl Surroundings for Apiservers<'_> {
     async fn check(
         &self,
         hosts: &Hosts,
-        looked: Option<&Looked>,
+        looked: Option<&HostView>,
         least_revision: Option<u64>,
     ) -> Checked {
         let connection = self.connection(looked);

@@ -8,14 +8,12 @@
 use std::time::Duration;
 
 use etcd_operations::control_plane::ControlPlane;
-use etcd_operations::plan::{Action, Direction, Stage, Step};
+use etcd_operations::plan::{Action, Direction, Stage, StartComponent, Step, StopComponent};
 use futures::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// So long one may be alone in starting, then the next one begins all the same: with a large database the question takes
-/// its time too, and it is read by all of them together then.
-const AHEAD: Duration = Duration::from_secs(5);
+use crate::limits;
 
 /// Does all steps of a stage, and gives back what came of them, in their order.
 pub(super) async fn all<T>(
@@ -24,7 +22,7 @@ pub(super) async fn all<T>(
     perform: impl AsyncFn(&Step) -> T,
 ) -> Vec<T> {
     let ahead = match starts_etcd(stage, direction) {
-        true => AHEAD,
+        true => limits::AHEAD,
         false => Duration::ZERO,
     };
     in_turn(&stage.steps, ahead, perform).await
@@ -36,8 +34,8 @@ fn starts_etcd(stage: &Stage, direction: Direction) -> bool {
         .steps
         .iter()
         .any(|step| match (direction, &step.action) {
-            (Direction::Do, Action::Start { component, .. })
-            | (Direction::Undo, Action::Stop { component }) => {
+            (Direction::Do, Action::Start(StartComponent { component, .. }))
+            | (Direction::Undo, Action::Stop(StopComponent { component })) => {
                 component == ControlPlane::Etcd.name()
             }
             _ => false,
@@ -67,7 +65,7 @@ async fn in_turn<S, T>(steps: &[S], ahead: Duration, perform: impl AsyncFn(&S) -
 mod tests {
     use std::sync::Mutex;
 
-    use etcd_operations::plan::Until;
+    use etcd_operations::plan::Readiness;
     use tokio::sync::Notify;
     use tokio::time::sleep;
 
@@ -89,19 +87,19 @@ mod tests {
     #[test]
     fn etcds_come_up_where_they_are_started_and_where_their_stop_is_taken_back() {
         let stop = |component: &str| {
-            stage(Action::Stop {
+            stage(Action::Stop(StopComponent {
                 component: component.into(),
-            })
+            }))
         };
         assert!(starts_etcd(&stop("etcd"), Direction::Undo));
         assert!(!starts_etcd(&stop("etcd"), Direction::Do));
         assert!(!starts_etcd(&stop("kube-apiserver"), Direction::Undo));
-        let start = stage(Action::Start {
+        let start = stage(Action::Start(StartComponent {
             component: "etcd".into(),
             manifest: None,
             edits: Vec::new(),
-            until: Until::Answers,
-        });
+            until: Readiness::Answers,
+        }));
         assert!(starts_etcd(&start, Direction::Do));
         assert!(!starts_etcd(&start, Direction::Undo));
     }

@@ -1,34 +1,33 @@
 //! The exec runner: etcdctl inside the running etcd pod. It needs no write to the cluster and no image of ours, so it
 //! works when etcd refuses writes. The etcd image has etcdctl and no shell.
 
-mod etcdctl;
-mod membership;
-mod operate;
-mod questions;
+mod status;
 pub(crate) mod stream;
 
 use std::time::Duration;
 
-use etcd_operations::failure::{Answer, Failure, FailureKind};
+use etcd_operations::client::CallError;
+use etcd_operations::client::etcdctl::{Etcdctl, Printed, RunEtcdctl};
+use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::operation::Operation;
-use etcd_operations::report::{EndpointStatus, Report};
+use etcd_operations::report::Report;
+use etcd_operations::run::run_calls;
 use etcd_operations::target::Target;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt, StreamExt};
 
-use crate::connection::Connection;
+use super::{Results, Runner, Task};
+use crate::connection::{Connection, is_ready_again};
 use crate::discovery::{ExecTarget, Node};
 use crate::outcome::{RunError, RunErrorKind};
+use crate::via::Via;
 use stream::{Ending, ExecStream};
 
 /// How long the apiserver may take to reach the node's kubelet and that to start the program.
 const START_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long one etcdctl may take to hear all members. A healthy cluster's are heard in a fraction of it; with one that
-/// is silent no more time is lost.
-const TOGETHER_LIMIT: Duration = Duration::from_millis(800);
-
 /// Whether this runner can do that operation at all.
-pub(crate) fn supports(operation: &Operation) -> bool {
+fn supports(operation: &Operation) -> bool {
     match operation {
         Operation::Status
         | Operation::Members
@@ -53,7 +52,7 @@ pub(crate) fn supports(operation: &Operation) -> bool {
 }
 
 /// Why it cannot, with the way that can.
-pub(crate) fn not_supported(operation: &Operation) -> RunError {
+fn not_supported(operation: &Operation) -> RunError {
     RunError::new(
         RunErrorKind::NotSupportedByRunner,
         format!(
@@ -64,23 +63,39 @@ pub(crate) fn not_supported(operation: &Operation) -> RunError {
     .hint("leave --via away, or run it on a control-plane node as root with --via local")
 }
 
-/// etcdctl in one node's etcd pod.
-pub(crate) struct Etcdctl<'a> {
-    connection: &'a Connection,
-    exec: &'a ExecTarget,
-    target: &'a Target,
-    /// How long one call may take.
-    limit: Duration,
+/// etcdctl in the etcd pods of a cluster.
+pub(crate) struct Exec(pub(crate) Connection);
+
+impl Runner for Exec {
+    fn via(&self) -> Via {
+        Via::Exec
+    }
+
+    fn can_run(&self, task: &Task<'_>, _node: &Node) -> bool {
+        supports(task.operation)
+    }
+
+    fn run<'a>(&'a self, nodes: &'a [&'a Node], task: Task<'a>) -> Results<'a> {
+        let all = run_all(&self.0, nodes, task.operation, task.limit);
+        let all = async { futures::stream::iter(all.await).enumerate() };
+        all.flatten_stream().boxed()
+    }
+
+    fn is_back(&self) -> BoxFuture<'_, bool> {
+        is_ready_again(&self.0.control).boxed()
+    }
 }
 
-/// What a call printed, and what it complained of when its exit code was not 0.
-struct Printed {
-    stdout: String,
-    failure: Option<Failure>,
+/// Runs etcdctl in one node's etcd pod.
+#[derive(Clone, Copy)]
+struct PodExec<'a> {
+    connection: &'a Connection,
+    exec: &'a ExecTarget,
+    node: &'a str,
 }
 
 /// Runs an operation on all nodes at once. The answers come in the nodes' order.
-pub(crate) async fn run_all(
+async fn run_all(
     connection: &Connection,
     nodes: &[&Node],
     operation: &Operation,
@@ -93,7 +108,7 @@ pub(crate) async fn run_all(
             .collect();
     }
     if *operation == Operation::Status {
-        return status_of_all(connection, nodes, limit).await;
+        return status::of_all(connection, nodes, limit).await;
     }
     join_all(
         nodes
@@ -107,131 +122,64 @@ pub(crate) async fn run_all(
 ///
 /// # Errors
 /// Why there is no report.
-pub(crate) async fn run_one(
+async fn run_one(
     connection: &Connection,
     node: &Node,
     operation: &Operation,
     limit: Duration,
 ) -> Result<Report, RunError> {
-    let etcdctl = Etcdctl::new(connection, node, limit)?;
-    operate::operate(&etcdctl, operation).await
+    if *operation == Operation::Status {
+        let reports = status::of_all(connection, &[node], limit).await;
+        let none = || Err(RunError::new(RunErrorKind::Lost, "no status was asked for"));
+        return reports.into_iter().next().unwrap_or_else(none);
+    }
+    let (etcdctl, target) = etcdctl(connection, node)?;
+    let mut no_progress = |_| {};
+    let work = run_calls(&etcdctl, target, operation, &mut no_progress);
+    match tokio::time::timeout(limit, Box::pin(work)).await {
+        Ok(result) => result,
+        Err(_) => Err(silent(&target.pod, limit)),
+    }
 }
 
-/// Each call starts a program on a node, and that is what takes the time. So one call asks all members for their
-/// accounts, and each that it did not hear is asked on its own node. The list of members and the alarms, which are the
-/// same everywhere, come from the first node that tells them. Members on none of these nodes are asked from there too.
-async fn status_of_all(
-    connection: &Connection,
-    nodes: &[&Node],
-    limit: Duration,
-) -> Vec<Result<Report, RunError>> {
-    let own = async {
-        let told = told_by_one(connection, nodes).await;
-        let rest = nodes.iter().zip(told).map(|(node, told)| async move {
-            match told {
-                Some(status) => Ok(Answer::Ok(status)),
-                None => questions::own_status(&Etcdctl::new(connection, node, limit)?).await,
-            }
-        });
-        join_all(rest).await
+/// etcdctl in a node's etcd pod, and which etcd it is to ask.
+fn etcdctl<'a>(
+    connection: &'a Connection,
+    node: &'a Node,
+) -> Result<(Etcdctl<PodExec<'a>>, &'a Target), RunError> {
+    let target = node
+        .target()
+        .ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this node"))?;
+    let exec = node.exec.as_ref().ok_or_else(|| {
+        RunError::new(
+            RunErrorKind::NoEtcd,
+            format!("{} has no etcd pod to run etcdctl in", node.name),
+        )
+    })?;
+    let pod = PodExec {
+        connection,
+        exec,
+        node: &target.node,
     };
-    let lists = async {
-        for (number, node) in nodes.iter().enumerate() {
-            let Ok(etcdctl) = Etcdctl::new(connection, node, limit) else {
-                continue;
-            };
-            match questions::lists(&etcdctl).await {
-                questions::Asked::Told(lists) => return Some((number, lists)),
-                questions::Asked::WithoutQuorum => return None,
-                questions::Asked::Silent => {}
-            }
-        }
-        None
-    };
-    let (own, lists) = futures::join!(own, lists);
-    let Some((teller, lists)) = lists else {
-        let report =
-            |own| questions::status_report(own, questions::Shared::not_asked(None), Vec::new());
-        return own.into_iter().map(|own| own.map(report)).collect();
-    };
-    let asked: Vec<&str> = nodes
-        .iter()
-        .filter_map(|node| node.target())
-        .flat_map(|target| target.client_urls.iter().map(String::as_str))
-        .collect();
-    let mut peers = match Etcdctl::new(connection, nodes[teller], limit) {
-        Ok(etcdctl) => questions::peers(&etcdctl, &lists, &asked).await,
-        Err(_) => Vec::new(),
-    };
-    let name = nodes[teller].name.as_str();
-    let accounts = own.iter().filter_map(|own| own.as_ref().ok()?.ok());
-    let mut shared = Some(lists.with(accounts));
-    let mut reports = Vec::new();
-    for (number, own) in own.into_iter().enumerate() {
-        let (shared, peers) = match shared.take_if(|_| number == teller) {
-            Some(shared) => (shared, std::mem::take(&mut peers)),
-            None => (questions::Shared::not_asked(Some(name)), Vec::new()),
-        };
-        reports.push(own.map(|own| questions::status_report(own, shared, peers)));
-    }
-    reports
+    let etcdctl = Etcdctl::new(pod, exec.tls.clone(), target.image.as_deref());
+    Ok((etcdctl, target))
 }
 
-/// The accounts of these nodes' members as far as one etcdctl, on the last node, hears them at once over the network.
-async fn told_by_one(connection: &Connection, nodes: &[&Node]) -> Vec<Option<EndpointStatus>> {
-    let nobody = vec![None; nodes.len()];
-    let [_, .., teller] = nodes else {
-        return nobody;
-    };
-    let Ok(etcdctl) = Etcdctl::new(connection, teller, TOGETHER_LIMIT) else {
-        return nobody;
-    };
-    let targets: Vec<_> = nodes.iter().map(|node| node.target()).collect();
-    let heard = questions::accounts(&etcdctl, &targets);
-    tokio::time::timeout(TOGETHER_LIMIT, heard)
-        .await
-        .unwrap_or(nobody)
+fn silent(pod: &str, limit: Duration) -> RunError {
+    RunError::new(
+        RunErrorKind::TimedOut,
+        format!(
+            "etcdctl in {pod} gave no answer within {} s",
+            limit.as_secs()
+        ),
+    )
 }
 
-impl<'a> Etcdctl<'a> {
-    fn new(connection: &'a Connection, node: &'a Node, limit: Duration) -> Result<Self, RunError> {
-        let target = node
-            .target()
-            .ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this node"))?;
-        let exec = node.exec.as_ref().ok_or_else(|| {
-            RunError::new(
-                RunErrorKind::NoEtcd,
-                format!("{} has no etcd pod to run etcdctl in", node.name),
-            )
-        })?;
-        Ok(Self {
-            connection,
-            exec,
-            target,
-            limit,
-        })
-    }
+impl RunEtcdctl for PodExec<'_> {
+    type Error = RunError;
 
-    /// Runs etcdctl with these arguments. An exit code that is not 0 is the failure etcdctl names.
-    async fn call(&self, arguments: &[&str]) -> Result<Printed, RunError> {
-        self.call_within(self.limit, arguments).await
-    }
-
-    /// As [`Etcdctl::call`], in no more than this time.
-    async fn call_within(&self, limit: Duration, arguments: &[&str]) -> Result<Printed, RunError> {
-        let url = self.target.client_urls.first();
-        self.call_at(url.map_or("", String::as_str), limit, arguments)
-            .await
-    }
-
-    /// As [`Etcdctl::call`], of the member that listens there.
-    async fn call_at(
-        &self,
-        url: &str,
-        limit: Duration,
-        arguments: &[&str],
-    ) -> Result<Printed, RunError> {
-        let command = self.command(url, limit, arguments);
+    async fn run(&self, arguments: Vec<String>, limit: Duration) -> Result<Printed, RunError> {
+        let command = [vec!["etcdctl".to_owned()], arguments].concat();
         let open = ExecStream::open(
             &self.connection.stream,
             "kube-system",
@@ -240,7 +188,7 @@ impl<'a> Etcdctl<'a> {
             &command,
             false,
         );
-        let node = &self.target.node;
+        let node = self.node;
         let mut stream = match tokio::time::timeout(START_LIMIT, open).await {
             Ok(opened) => opened.map_err(|error| exec_error(node, &error))?,
             Err(_) => {
@@ -252,49 +200,26 @@ impl<'a> Etcdctl<'a> {
                 ));
             }
         };
-        match tokio::time::timeout(limit, stream.collect()).await {
-            Err(_) => Err(RunError::new(
-                RunErrorKind::TimedOut,
-                format!(
-                    "etcdctl in {} gave no answer within {} s",
-                    self.exec.pod,
-                    limit.as_secs()
-                ),
-            )),
-            Ok(Err(error)) => Err(RunError::new(
-                RunErrorKind::Lost,
-                format!("exec in {}: {error}", self.exec.pod),
-            )),
-            Ok(Ok(output)) => match output.ending {
-                Ending::Success => Ok(Printed {
-                    stdout: output.stdout,
-                    failure: None,
-                }),
-                Ending::ExitCode(code) => Ok(Printed {
-                    stdout: output.stdout,
-                    failure: Some(etcdctl::failure(&output.stderr, code)),
-                }),
-                Ending::Failure(message) => Err(exec_failure(node, &message)),
-            },
-        }
-    }
-
-    fn command(&self, url: &str, limit: Duration, arguments: &[&str]) -> Vec<String> {
-        let seconds = limit.as_secs().max(2);
-        let mut command = vec![
-            "etcdctl".to_owned(),
-            format!("--endpoints={url}"),
-            "--dial-timeout=2s".to_owned(),
-            // Below our own limit, so that etcdctl says itself what it waited for.
-            format!("--command-timeout={}s", seconds.saturating_sub(1).max(1)),
-        ];
-        if let Some(tls) = &self.exec.tls {
-            command.push(format!("--cacert={}", tls.ca));
-            command.push(format!("--cert={}", tls.cert));
-            command.push(format!("--key={}", tls.key));
-        }
-        command.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        command
+        let output = match tokio::time::timeout(limit, stream.collect()).await {
+            Err(_) => return Err(silent(&self.exec.pod, limit)),
+            Ok(Err(error)) => {
+                return Err(RunError::new(
+                    RunErrorKind::Lost,
+                    format!("exec in {}: {error}", self.exec.pod),
+                ));
+            }
+            Ok(Ok(output)) => output,
+        };
+        let exit_code = match output.ending {
+            Ending::Success => 0,
+            Ending::ExitCode(code) => code,
+            Ending::Failure(message) => return Err(exec_failure(node, &message)),
+        };
+        Ok(Printed {
+            stdout: output.stdout,
+            stderr: output.stderr,
+            exit_code,
+        })
     }
 }
 
@@ -324,17 +249,38 @@ fn exec_failure(node: &str, message: &str) -> RunError {
     RunError::new(kind, format!("running etcdctl on {node}: {message}"))
 }
 
+impl CallError for RunError {
+    fn kind(&self) -> FailureKind {
+        match self.kind {
+            RunErrorKind::OperationFailed(kind) => kind,
+            // Where the answer got lost it may have been done.
+            RunErrorKind::NodeDown
+            | RunErrorKind::TimedOut
+            | RunErrorKind::EtcdNotRunning
+            | RunErrorKind::Lost
+            | RunErrorKind::ApiserverLost
+            | RunErrorKind::EtcdLost => FailureKind::Unreachable,
+            _ => FailureKind::Other,
+        }
+    }
+
+    fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn with_hint(self, hint: &str) -> Self {
+        self.hint(hint)
+    }
+
+    fn is_transport(&self) -> bool {
+        !matches!(self.kind, RunErrorKind::OperationFailed(_))
+    }
+}
+
 impl From<RunError> for Failure {
     /// One call of several failed on the way: a part of the report is missing.
     fn from(error: RunError) -> Self {
-        let kind = match error.kind {
-            RunErrorKind::OperationFailed(kind) => kind,
-            RunErrorKind::NodeDown | RunErrorKind::TimedOut | RunErrorKind::EtcdNotRunning => {
-                FailureKind::Unreachable
-            }
-            _ => FailureKind::Other,
-        };
-        let failure = Failure::new(kind, error.message);
+        let failure = Failure::new(error.kind(), error.message);
         match error.hint {
             Some(hint) => failure.hint(hint),
             None => failure,

@@ -7,7 +7,7 @@ use etcd_operations::host::{answer, copy};
 use etcd_operations::look::{Look, LookOptions, Since};
 use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
-use etcd_operations::plan::{Direction, HostRef, PlanId, Plans};
+use etcd_operations::plan::{HostRef, PlanId, Plans};
 use etcd_operations::report::Report;
 use etcd_operations::request::{Request, answer_to};
 use etcd_operations::wire::answer::{Hello, HostAnswer, PlanOnHost};
@@ -20,7 +20,6 @@ use jiff::Timestamp;
 use crate::error::Error;
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
 use crate::ssh::{SshError, SshHost};
-use crate::via::Via;
 
 /// A host that is reached.
 pub struct Host {
@@ -299,31 +298,9 @@ fn asked(request: HostRequest) -> Ask {
 
 /// Where a step is on record.
 fn on_record(step: &ask::Step) -> Detached {
-    let way = match step.direction {
-        Direction::Do => "do",
-        Direction::Undo => "undo",
-    };
-    let folder = Plans::default().folder_of(&step.plan);
     let attempt = Timestamp::now().as_second();
     Detached {
-        folder: folder.join(format!("step-{}-{way}", step.number)),
+        folder: Plans::default().step_folder(&step.plan, step.number, step.direction),
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
     }
-}
-
-/// The way to a host.
-pub fn via(host: Option<&Host>) -> Via {
-    match host.is_some_and(Host::is_here) {
-        true => Via::Local,
-        false => Via::Ssh,
-    }
-}
-
-/// Has a host do what a Job would do on its node: what only looks.
-pub(crate) async fn operate(
-    host: Option<&Host>,
-    operation: &Operation,
-) -> Result<Report, RunError> {
-    let lost = || RunError::new(RunErrorKind::Lost, "the host is not connected");
-    host.ok_or_else(lost)?.operate(operation).await
 }

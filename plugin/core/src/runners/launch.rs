@@ -3,8 +3,7 @@
 mod heard;
 mod waiting;
 
-use std::time::Duration;
-
+use backon::{ConstantBuilder, Retryable};
 use etcd_operations::operation::Assignment;
 use etcd_operations::report::Report;
 use etcd_operations::wire::Progress;
@@ -13,7 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::PostParams;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 pub(crate) use heard::Heard;
 use waiting::Waiting;
@@ -23,20 +22,11 @@ use super::podspec::{self, Run};
 use super::program::Program;
 use super::trouble::{Ending, api_error, electing, ending};
 use super::watching::Seen;
+use super::{Task, within};
 use crate::connection::Connection;
 use crate::created::{Created, Object};
+use crate::limits;
 use crate::outcome::{RunError, RunErrorKind};
-
-/// How long the request to create may take. An apiserver that has lost its etcd keeps it for longer; one whose etcd is being
-/// defragmented or has a slow disk answers after some seconds.
-const CREATE_LIMIT: Duration = Duration::from_secs(12);
-/// After which it is sent again.
-const CREATE_TRY_LIMIT: Duration = Duration::from_secs(2);
-/// While etcd elects a leader requests fail: how often they are tried again, and after which pause.
-const CREATE_TRIES: u32 = 4;
-const CREATE_PAUSE: Duration = Duration::from_millis(400);
-/// A deleted pod, or an ended one, may still be told about in order: how long to wait for its last state.
-const LAST_STATE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Job or Pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,47 +45,51 @@ pub(crate) struct Launch<'a> {
     pub kind: Kind,
     /// Whether a bare Pod may be tried where the Job gets none.
     pub(crate) replaceable: bool,
-    /// How long the operation itself may take, from the start of its container.
-    pub limit: Duration,
-}
-
-/// An operation that has reported. Its pod may still be there, with what it holds; the object is removed with
-/// [`Created::remove`].
-pub(crate) struct Launched {
-    pub report: Report,
-    pub object: Object,
 }
 
 /// An operation whose container has started.
-pub(crate) struct Started {
-    pub object: Object,
-    pub pod: String,
+struct Started {
+    object: Object,
+    pod: String,
     seen: watch::Receiver<Seen>,
 }
 
 impl Launch<'_> {
-    /// Runs the assignment to its report. On an error everything that was created is removed again.
+    /// Runs the assignment to its report, and has the file fetched that it holds. The time of the task begins with its
+    /// container. What was created is removed again.
     pub(crate) async fn to_report(
         &self,
         assignment: &Assignment,
         seen: watch::Receiver<Seen>,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Launched, RunError> {
+        task: Task<'_>,
+    ) -> Result<Report, RunError> {
         let started = self.start(assignment, seen).await?;
-        match self.report(&started, progress).await {
-            Ok(report) => Ok(Launched {
-                report,
-                object: started.object,
-            }),
-            Err(error) => {
-                self.created.remove(&started.object).await;
-                Err(error)
+        let mut progress = |progress| (task.progress)(&assignment.target.node, progress);
+        let work = async {
+            let report = self.report(&started, &mut progress);
+            match task.receiver {
+                None => report.await,
+                Some(receiver) => {
+                    let file = receiver.receive(&started.pod);
+                    let (report, ()) = futures::try_join!(report, file)?;
+                    Ok(report)
+                }
             }
+        };
+        let ended = within(task.limit, work).await;
+        match &ended {
+            // Beside what comes next.
+            Ok(report) => {
+                self.heard.reported(report);
+                self.created.remove_soon(started.object);
+            }
+            Err(_) => self.created.remove(&started.object).await,
         }
+        ended
     }
 
     /// Runs the assignment until its container has started. On an error everything is removed again.
-    pub(crate) async fn start(
+    async fn start(
         &self,
         assignment: &Assignment,
         mut seen: watch::Receiver<Seen>,
@@ -147,33 +141,33 @@ impl Launch<'_> {
                 }
             }
         };
-        let request = async {
-            let mut tries = 1;
-            loop {
-                // A request on its way while the leader was lost is never answered; the next one is.
-                let Ok(ended) = timeout(CREATE_TRY_LIMIT, create()).await else {
-                    tries += 1;
-                    continue;
-                };
-                match ended {
+        let (mut tried, create) = (false, &create);
+        let request = || {
+            let again = std::mem::replace(&mut tried, true);
+            async move {
+                match timeout(limits::CREATE_TRY, create()).await {
+                    // A request on its way while the leader was lost is never answered; the next one is.
+                    Err(_) => Err(None),
                     // The names are ours: a try whose answer was lost has done it.
-                    Err(kube::Error::Api(status)) if tries > 1 && status.is_already_exists() => {
-                        return Ok(());
+                    Ok(Err(kube::Error::Api(status))) if again && status.is_already_exists() => {
+                        Ok(())
                     }
-                    Err(error) if tries < CREATE_TRIES && electing(&error) => {
-                        tries += 1;
-                        sleep(CREATE_PAUSE).await;
-                    }
-                    ended => return ended,
+                    Ok(ended) => ended.map_err(Some),
                 }
             }
         };
-        match timeout(CREATE_LIMIT, request).await {
+        let pauses = ConstantBuilder::new()
+            .with_delay(limits::CREATE_PAUSE)
+            .with_max_times(limits::CREATE_TRIES - 1);
+        let request = request
+            .retry(pauses)
+            .when(|error| error.as_ref().is_none_or(electing));
+        match timeout(limits::CREATE, request).await {
             Ok(Ok(())) => {
                 tracing::debug!(?object, "created");
                 Ok(object)
             }
-            Ok(Err(error)) => {
+            Ok(Err(Some(error))) => {
                 if matches!(&error, kube::Error::Api(status) if status.code < 500) {
                     // Refused for certain: there is nothing to remove.
                     self.created.forget(&object);
@@ -182,30 +176,15 @@ impl Launch<'_> {
                 }
                 Err(api_error(doing, &error))
             }
-            Err(_) => Err(RunError::new(
+            Ok(Err(None)) | Err(_) => Err(RunError::new(
                 RunErrorKind::EtcdLost,
                 format!("{doing}: the apiserver takes the request and does not answer it"),
             )),
         }
     }
 
-    /// Follows a started operation to its report. The object stays.
-    pub(crate) async fn report(
-        &self,
-        started: &Started,
-        progress: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Report, RunError> {
-        match timeout(self.limit, self.to_the_end(started, progress)).await {
-            Ok(ended) => ended.inspect(|report| self.heard.reported(report)),
-            Err(_) => Err(RunError::new(
-                RunErrorKind::TimedOut,
-                format!("no report within {} s", self.limit.as_secs()),
-            )
-            .hint("give it longer with --timeout")),
-        }
-    }
-
-    async fn to_the_end(
+    /// Follows a started operation to its report.
+    async fn report(
         &self,
         started: &Started,
         progress: &mut (dyn FnMut(Progress) + Send),
@@ -234,7 +213,7 @@ impl Started {
     /// How the container ended; none when it has not.
     async fn ending(&self) -> Option<Ending> {
         let mut seen = self.seen.clone();
-        let ended = timeout(LAST_STATE_LIMIT, async {
+        let ended = timeout(limits::LAST_STATE, async {
             loop {
                 match &*seen.borrow_and_update() {
                     Seen::Pod(pod) => {

@@ -1,20 +1,23 @@
 //! This host as a control-plane node: the operations in the plugin's own process, on what the static pod manifests say.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use etcd_operations::failure::Failure;
 use etcd_operations::local::{Host, has_control_plane_files, host_at};
-use etcd_operations::look::ASIDE;
 use etcd_operations::manifest::Selection;
-use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 use etcd_operations::run::run;
 use etcd_operations::shell::CommandLine;
-use etcd_operations::wire::Progress;
+use etcd_operations::state::ARCHIVE;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
+use super::{Results, Runner, Task, within};
 use crate::discovery::{ApiView, Etcd, Node};
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
+use crate::via::Via;
 
 /// Where kubelet finds static pods on a node made by kubeadm.
 const MANIFESTS: &str = "/etc/kubernetes/manifests";
@@ -69,7 +72,7 @@ pub fn as_root() -> Result<(), Error> {
 /// Whether this may be a control-plane node, perhaps one whose static pods were stopped, and we may look at it.
 pub fn may_be_looked_at() -> bool {
     let root = Path::new("/");
-    let traces = [MANIFESTS, ASIDE].map(Path::new);
+    let traces = [MANIFESTS, ARCHIVE].map(Path::new);
     rustix::process::geteuid().is_root()
         && (traces.into_iter().any(Path::is_dir) || has_control_plane_files(root))
 }
@@ -173,16 +176,66 @@ fn put_it_back(host: &Host, message: String) -> Error {
     }
 }
 
-/// Runs an operation here.
-pub(crate) async fn operate(
-    node: &Node,
-    operation: &Operation,
-    progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Report, RunError> {
-    let target = node
-        .target()
-        .ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this host"))?;
-    Ok(run(operation, target, progress).await?)
+/// This host as a runner.
+pub(crate) struct Local {
+    /// It as a node, if it is one; looked at when it is first needed.
+    node: OnceLock<Option<Node>>,
+    notices: NoticeSink,
+}
+
+impl Local {
+    /// This host, which is that node.
+    pub(crate) fn of(node: Node, notices: NoticeSink) -> Self {
+        Self {
+            node: OnceLock::from(Some(node)),
+            notices,
+        }
+    }
+
+    /// This host, which may be a control-plane node.
+    pub(crate) fn perhaps(notices: NoticeSink) -> Self {
+        Self {
+            node: OnceLock::new(),
+            notices,
+        }
+    }
+
+    /// This host as that node, which it may be.
+    fn as_node(&self, node: &Node) -> Option<&Node> {
+        let here = self.node.get_or_init(|| {
+            let found = is_control_plane().then(|| host(&Selection::default(), &self.notices));
+            found.and_then(Result::ok)
+        });
+        here.as_ref().filter(|here| here.name == node.name)
+    }
+
+    async fn operate(&self, node: &Node, task: Task<'_>) -> Result<Report, RunError> {
+        let target = self.as_node(node).and_then(Node::target);
+        let target =
+            target.ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this host"))?;
+        let mut progress = |progress| (task.progress)(&node.name, progress);
+        Ok(run(task.operation, target, &mut progress).await?)
+    }
+}
+
+impl Runner for Local {
+    fn via(&self) -> Via {
+        Via::Local
+    }
+
+    fn can_run(&self, task: &Task<'_>, node: &Node) -> bool {
+        task.receiver.is_none() && self.as_node(node).is_some()
+    }
+
+    fn run<'a>(&'a self, nodes: &'a [&'a Node], task: Task<'a>) -> Results<'a> {
+        let work = nodes
+            .iter()
+            .enumerate()
+            .map(move |(position, node)| async move {
+                (position, within(task.limit, self.operate(node, task)).await)
+            });
+        work.collect::<FuturesUnordered<_>>().boxed()
+    }
 }
 
 #[cfg(test)]

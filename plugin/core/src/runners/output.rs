@@ -1,7 +1,5 @@
 //! Reading what a job prints: the report is taken the moment it is printed, not when the Job is complete.
 
-use std::time::Duration;
-
 use etcd_operations::report::Report;
 use etcd_operations::request::answer_to;
 use etcd_operations::wire::ask::Operate;
@@ -10,20 +8,18 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
 use tokio::io::AsyncRead;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::podspec::CONTAINER;
+use super::trouble::api_error;
 use crate::answers::{AnswerError, Answered, answer};
 use crate::connection::Refusals;
+use crate::limits;
 use crate::lines::LinesError;
 use crate::outcome::{RunError, RunErrorKind};
+use crate::patience::Patience;
 
-/// The pause before the log is asked for again, times how often it was in vain; and the longest.
-const PAUSE: Duration = Duration::from_millis(60);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// For so long the log may be out of reach: an apiserver that was killed is back after a minute.
-const PATIENCE: Duration = Duration::from_secs(90);
 /// How much of foreign output is kept for the message.
 const KEPT_CHARS: usize = 300;
 
@@ -36,33 +32,24 @@ pub async fn report(
     pod: &str,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Result<Report, NoReport>, RunError> {
-    let (mut refused, mut since) = (0, Instant::now());
+    let mut patience = Patience::new(limits::LOG);
     let mut refusals = Refusals::default();
     let client = pods.clone().into_client();
     loop {
-        let begun = Instant::now();
-        match follow(pods, pod, progress).await {
+        let error = match follow(pods, pod, progress).await {
             Ok(ended) => return ended,
-            Err(error) => {
-                if begun.elapsed() > LONGEST_PAUSE {
-                    // It was read for a while before this.
-                    (refused, since) = (0, Instant::now());
-                }
-                // "container is waiting to start", or the connection broke: the log begins anew with the next request,
-                // so nothing is lost.
-                refused += 1;
-                let gone = matches!(&error, kube::Error::Api(status) if status.code == 404);
-                let lasting = gone || refusals.believed(&client, &error).await;
-                if lasting || since.elapsed() >= PATIENCE {
-                    return Err(super::trouble::api_error(
-                        "reading the job's output",
-                        &error,
-                    ));
-                }
-                tracing::debug!(%error, pod, "log not readable");
-                tokio::time::sleep((PAUSE * refused).min(LONGEST_PAUSE)).await;
-            }
-        }
+            Err(error) => error,
+        };
+        // "container is waiting to start", or the connection broke: the log begins anew with the next request, so nothing
+        // is lost.
+        let gone = matches!(&error, kube::Error::Api(status) if status.code == 404);
+        let lasting = gone || refusals.believed(&client, &error).await;
+        let pause = patience.next(Instant::now()).filter(|_| !lasting);
+        let Some(pause) = pause else {
+            return Err(api_error("reading the job's output", &error));
+        };
+        tracing::debug!(%error, pod, "log not readable");
+        sleep(pause).await;
     }
 }
 

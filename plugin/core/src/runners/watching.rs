@@ -1,7 +1,6 @@
 //! One watch for the Pods of a run, told apart by node.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use futures::{TryStreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,13 +12,11 @@ use tokio::task::JoinHandle;
 use super::podspec::RUN_LABEL;
 use super::trouble::api_error;
 use crate::connection::Refusals;
+use crate::limits;
 use crate::outcome::RunError;
 
 /// The label by which Kubernetes says whose Pod a Job's is.
 const JOB_NAME_LABEL: &str = "batch.kubernetes.io/job-name";
-/// The pause before a watch that ended is opened again.
-const PAUSE: Duration = Duration::from_millis(200);
-
 /// What is known of a node's Pod.
 #[derive(Debug, Clone)]
 pub(crate) enum Seen {
@@ -78,7 +75,7 @@ impl PodWatch {
                     }
                     tracing::debug!(%error, "watch ended");
                 }
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(limits::WATCH_AGAIN).await;
             }
         });
         Self { seen, task }

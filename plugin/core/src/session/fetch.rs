@@ -11,7 +11,6 @@ mod verdict;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use etcd_operations::kept::description::Description;
 use etcd_operations::operation::{SnapshotSave, SnapshotSend};
@@ -20,11 +19,13 @@ use etcd_operations::report::{SavedSnapshot, SnapshotReport};
 use etcd_operations::shell::CommandLine;
 use etcd_operations::snapshot_name::SnapshotName;
 
-use super::{Ground, Node, Session};
+use super::{Node, Session};
 use crate::error::Error;
+use crate::limits;
 use crate::outcome::run_error;
 use crate::runners::mounts::HOST;
 use crate::runners::podspec::SCRATCH;
+use crate::via::Via;
 use bring::Bring;
 pub use saved::{Checked, Saved};
 use second::judge;
@@ -34,12 +35,8 @@ use verdict::{as_found, is_as_told, is_of, not_a_snapshot};
 
 /// The file's name on the node.
 const NAME: &str = "snapshot.db";
-/// How long the pod stays after its report, for a fetch that has to begin again.
-const HOLD: Duration = Duration::from_secs(600);
 /// What is put behind the name of a snapshot that has other data than another member.
 const MISMATCH: &str = ".mismatch";
-/// How often progress is told.
-const TELL: Duration = Duration::from_millis(200);
 
 /// Where a snapshot is to lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,39 +73,24 @@ impl Session {
         others: &[MemberOn<'_>],
     ) -> Result<Saved, Error> {
         let node = source.node;
-        let cluster = match (&self.ground, to) {
-            (Ground::Cluster(cluster), Destination::File(_) | Destination::Stdout { .. }) => {
-                cluster
-            }
-            (_, Destination::Node { folder, name }) => {
+        let (sink, name, path) = match to {
+            Destination::Node { folder, name } => {
                 let saved = self.save_on_node(node, folder, name, wanted, true);
                 return Ok(saved.await?.into());
             }
-            (Ground::Host, Destination::File(path)) => {
-                let (folder, name) = parts(path)?;
-                let saved = self.save_on_node(node, folder, name, wanted, false);
-                return Ok(saved.await?.into());
+            _ if self.cluster.is_none() => {
+                return Ok(self.save_on_this_host(node, to, wanted).await?.into());
             }
-            (Ground::Host, Destination::Stdout { name }) => {
-                return Ok(self.save_to_stdout_here(node, name, wanted).await?.into());
-            }
-            (Ground::Hosts { .. }, Destination::File(_) | Destination::Stdout { .. }) => {
-                return Err(Error::failed("no snapshot is brought here over ssh")
-                    .hint("on a control-plane node: kubectl etcd snapshot save FILE --via local"));
-            }
-        };
-        let (sink, name, path) = match to {
             Destination::File(path) => (Sink::file(path)?, parts(path)?.1, path.clone()),
-            Destination::Stdout { name } | Destination::Node { name, .. } => {
-                (Sink::stdout(), name.as_str(), PathBuf::from("-"))
-            }
+            Destination::Stdout { name } => (Sink::stdout(), name.as_str(), PathBuf::from("-")),
         };
+        let cluster = self.cluster()?;
         let save = SnapshotSave {
             folder: scratch(),
             name: NAME.into(),
             packing: wanted.on_node(name, Path::new(HOST), false),
             numbered: false,
-            hold_seconds: HOLD.as_secs(),
+            hold_seconds: limits::HOLD.as_secs(),
         };
         let bring = Bring { cluster, node };
         let (saved, sink) = if let Packing::Bundle { parts, .. } = &save.packing {
@@ -139,7 +121,10 @@ impl Session {
             }
         };
         let (arrived, said) = futures::join!(sink.checked(), asked);
-        let arrived = arrived.map_err(|error| bring.error(error.into(), &mut sink))?;
+        let arrived = arrived.map_err(|error| {
+            let error = sink.fault(error);
+            sink.error(&bring.node.name, &error)
+        })?;
         if let Err(error) = is_as_told(&saved.snapshot, &arrived) {
             sink.discard();
             return Err(run_error(&bring.node.name, &error));
@@ -185,7 +170,7 @@ impl Session {
         path: &Path,
     ) -> Result<Saved, Error> {
         let there = name.path_in(folder).display().to_string();
-        let Ground::Cluster(cluster) = &self.ground else {
+        let Some(cluster) = &self.cluster else {
             return Err(
                 Error::refused(format!("{there} is on this host: no need to fetch it")).hint(
                     CommandLine::new("cp -p")
@@ -198,7 +183,7 @@ impl Session {
         let send = SnapshotSend {
             folder: folder.to_owned(),
             name: name.clone(),
-            hold_seconds: HOLD.as_secs(),
+            hold_seconds: limits::HOLD.as_secs(),
         };
         let mut sink = Sink::resumable_file(path)?;
         let bring = Bring { cluster, node };
@@ -221,10 +206,7 @@ impl Session {
         wanted: Wanted,
         numbered: bool,
     ) -> Result<SavedSnapshot, Error> {
-        let root = match &self.ground {
-            Ground::Cluster(_) => HOST,
-            Ground::Host | Ground::Hosts { .. } => "/",
-        };
+        let root = self.cluster.as_ref().map_or("/", |_| HOST);
         let save = SnapshotSave {
             folder: folder.to_owned(),
             name: name.to_owned(),
@@ -233,6 +215,28 @@ impl Session {
             hold_seconds: 0,
         };
         self.ask(node, &save).await
+    }
+
+    /// This host is the node.
+    async fn save_on_this_host(
+        &self,
+        node: &Node,
+        to: &Destination,
+        wanted: Wanted,
+    ) -> Result<SavedSnapshot, Error> {
+        if self.via() != Via::Local {
+            return Err(Error::failed("no snapshot is brought here over ssh")
+                .hint("on a control-plane node: kubectl etcd snapshot save FILE --via local"));
+        }
+        match to {
+            Destination::File(path) => {
+                let (folder, name) = parts(path)?;
+                self.save_on_node(node, folder, name, wanted, false).await
+            }
+            Destination::Stdout { name } | Destination::Node { name, .. } => {
+                self.save_to_stdout_here(node, name, wanted).await
+            }
+        }
     }
 
     /// On this host it is saved and checked as a file first: nothing that is not whole is ever written to standard output.

@@ -1,34 +1,28 @@
 //! Finding the apiserver, or doing without it.
 
-use std::sync::{Mutex, Once};
-use std::time::Duration;
+use std::sync::{Arc, Once};
 
 use etcd_operations::target::Target;
 use tokio::sync::OnceCell;
 
 use super::namespace::{self, Located};
 use super::options::FleetOptions;
-use super::{Cluster, Ground, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
+use super::round::Pods;
+use super::{Cluster, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
 use crate::connection::ConnectionOptions;
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
 use crate::created::Created;
 use crate::discovery::{ApiView, Discovered, Etcd, LeftAlone, discover};
 use crate::error::Error;
+use crate::limits;
 use crate::masters;
 use crate::masters::reach::{Reached, ReachedHost, Unreached};
 use crate::owner::Owner;
-use crate::runners::launch::Heard;
+use crate::runners::ladder::{self, Ladder};
+use crate::runners::launch::{Heard, Kind};
 use crate::runners::program::Program;
-use crate::runners::{local, payload};
+use crate::runners::{Exec, Hosts, Local, Runner, local, payload};
 use crate::via::Via;
-
-/// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: it has two checks of etcd, one after
-/// another, and each takes 2 s then (4.0 s were measured). An apiserver in order answers at once.
-const READYZ_AFTER: Duration = Duration::from_millis(4500);
-/// How long etcd may fail while the cache still answers: an election is over by then.
-const ELECTION_LIMIT: Duration = Duration::from_secs(4);
-/// The pause before `/readyz` is asked again.
-const AGAIN: Duration = Duration::from_millis(250);
 
 /// What the apiserver answered.
 struct Found {
@@ -56,13 +50,10 @@ impl Session {
         let server = match Connection::prepare(connection).await {
             Ok(server) => server,
             // Not even a kubeconfig: on a master that is no reason not to help.
-            Err(error)
-                if fleet.via.is_none()
-                    && connection.kubeconfig.is_none()
-                    && local::is_control_plane() =>
-            {
+            Err(error) if connection.kubeconfig.is_none() => {
                 let why = error.chain();
-                return Self::instead_of_apiserver(connection, fleet, &notices, &why);
+                return Self::instead_of_apiserver(connection, fleet, notices, &why)
+                    .unwrap_or(Err(error));
             }
             Err(error) => return Err(error),
         };
@@ -76,12 +67,12 @@ impl Session {
                 Self::in_cluster(server, found, fleet, created, notices)
             }
             Err((verdict, known)) => {
-                let alone = verdict.means_no_apiserver() && fleet.via.is_none();
-                if alone && local::is_control_plane() {
-                    let why = verdict.describe(&server.server);
-                    return Self::instead_of_apiserver(connection, fleet, &notices, &why);
-                }
-                Err(where_to_go(verdict, &server.server, &known))
+                let why = verdict.describe(&server.server);
+                let instead = verdict
+                    .means_no_apiserver()
+                    .then(|| Self::instead_of_apiserver(connection, fleet, notices, &why));
+                let error = || Err(where_to_go(verdict, &server.server, &known));
+                instead.flatten().unwrap_or_else(error)
             }
         }
     }
@@ -106,42 +97,46 @@ impl Session {
         if found.nodes.is_empty() {
             return Err(no_nodes(&connection.server, &found.left_alone));
         }
+        let nodes = narrow(&found.nodes, &fleet.nodes)?;
+        let cluster = Arc::new(Cluster {
+            connection,
+            created,
+            owner: Owner::this(),
+            image,
+            located,
+            compared: payload::compared(),
+            program: OnceCell::new(),
+            swept: Once::new(),
+            notices: NoticeSink::clone(&notices),
+            heard: Heard::default(),
+        });
         Ok(Self {
-            nodes: narrow(&found.nodes, &fleet.nodes)?,
+            nodes,
             left_alone: found.left_alone,
-            ground: Ground::Cluster(Box::new(Cluster {
-                connection,
-                created,
-                owner: Owner::this(),
-                image,
-                located,
-                compared: payload::compared(),
-                program: OnceCell::new(),
-                swept: Once::new(),
-                notices: NoticeSink::clone(&notices),
-                heard: Heard::default(),
-                replaceable: fleet.via.is_none(),
-            })),
-            forced: fleet.via,
-            chosen: Mutex::new(None),
+            ladder: Ladder::new(runners_of(&cluster, fleet.via, &notices), notices),
+            cluster: Some(cluster),
+            complete: true,
             limit: fleet.timeout,
-            notices,
         })
     }
 
+    /// This host, where it takes the apiserver's place.
     fn instead_of_apiserver(
         connection: &ConnectionOptions,
         fleet: &FleetOptions,
-        notices: &NoticeSink,
+        notices: NoticeSink,
         why: &str,
-    ) -> Result<Self, Error> {
-        let session = Self::on_this_host(connection, fleet, NoticeSink::clone(notices))
-            .map_err(|error| error.hint(why.to_owned()))?;
-        notices(Notice::RunnerChosen {
-            via: Via::Local,
-            why: why.to_owned(),
-        });
-        Ok(session)
+    ) -> Option<Result<Self, Error>> {
+        let via = ladder::instead_of_apiserver(fleet.via, local::is_control_plane())?;
+        let session = Self::on_this_host(connection, fleet, notices)
+            .inspect(|session| {
+                (session.notices())(Notice::RunnerChosen {
+                    via,
+                    why: why.to_owned(),
+                });
+            })
+            .map_err(|error| error.hint(why.to_owned()));
+        Some(session)
     }
 
     /// The hosts that were reached over ssh, and those that were not, as nodes.
@@ -158,17 +153,12 @@ impl Session {
             .chain(reached.unreached.into_iter().map(node_not_reached))
             .collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        let hosts = reached.hosts.into_iter().map(|one| one.host).collect();
+        let nodes = narrow(&nodes, &fleet.nodes)?;
+        let session = Self::without_cluster(nodes, Hosts(hosts), fleet, notices);
         Ok(Self {
-            nodes: narrow(&nodes, &fleet.nodes)?,
-            left_alone: Vec::new(),
-            ground: Ground::Hosts {
-                hosts: reached.hosts.into_iter().map(|one| one.host).collect(),
-                complete: reached.complete,
-            },
-            forced: Some(Via::Ssh),
-            chosen: Mutex::new(None),
-            limit: fleet.timeout,
-            notices,
+            complete: reached.complete,
+            ..session
         })
     }
 
@@ -178,16 +168,49 @@ impl Session {
         notices: NoticeSink,
     ) -> Result<Self, Error> {
         let node = local::host(&connection.selection(), &notices)?;
-        Ok(Self {
-            nodes: narrow(&[node], &fleet.nodes)?,
-            left_alone: Vec::new(),
-            ground: Ground::Host,
-            forced: Some(Via::Local),
-            chosen: Mutex::new(None),
-            limit: fleet.timeout,
-            notices,
-        })
+        let here = Local::of(node.clone(), NoticeSink::clone(&notices));
+        let nodes = narrow(&[node], &fleet.nodes)?;
+        Ok(Self::without_cluster(nodes, here, fleet, notices))
     }
+
+    fn without_cluster(
+        nodes: Vec<Node>,
+        runner: impl Runner + 'static,
+        fleet: &FleetOptions,
+        notices: NoticeSink,
+    ) -> Self {
+        Self {
+            nodes,
+            left_alone: Vec::new(),
+            cluster: None,
+            complete: false,
+            ladder: Ladder::new(vec![Box::new(runner)], notices),
+            limit: fleet.timeout,
+        }
+    }
+}
+
+/// The runners for work through the apiserver, in the order of the ladder; the one that is forced alone.
+fn runners_of(
+    cluster: &Arc<Cluster>,
+    forced: Option<Via>,
+    notices: &NoticeSink,
+) -> Vec<Box<dyn Runner>> {
+    let pods = |kind| Pods {
+        cluster: Arc::clone(cluster),
+        kind,
+        replaceable: forced.is_none(),
+    };
+    let runners: [Box<dyn Runner>; 4] = [
+        Box::new(pods(Kind::Job)),
+        Box::new(pods(Kind::Pod)),
+        Box::new(Exec(cluster.connection.clone())),
+        Box::new(Local::perhaps(NoticeSink::clone(notices))),
+    ];
+    let runners = runners.into_iter();
+    runners
+        .filter(|runner| forced.is_none_or(|via| via == runner.via()))
+        .collect()
 }
 
 /// A control-plane node by what its host says.
@@ -248,7 +271,7 @@ async fn ask(connection: &Connection, fleet: &FleetOptions) -> Result<Found, (Ve
     let answers = async { futures::join!(discover(client), located) };
     match tokio::time::timeout(connection.first_answer_limit, answers).await {
         Ok((Ok(Discovered { nodes, left_alone }), located)) => {
-            let readiness = match tokio::time::timeout(READYZ_AFTER, &mut ready).await {
+            let readiness = match tokio::time::timeout(limits::READYZ_AFTER, &mut ready).await {
                 Ok(Ok(readiness)) => readiness,
                 Ok(Err(_)) | Err(_) => Readiness::Unknown,
             };
@@ -276,10 +299,10 @@ async fn ask(connection: &Connection, fleet: &FleetOptions) -> Result<Found, (Ve
 async fn etcd_comes_back(connection: &Connection) -> bool {
     let back = async {
         while readiness(&connection.control).await == Readiness::EtcdFails {
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(limits::READYZ_AGAIN).await;
         }
     };
-    tokio::time::timeout(ELECTION_LIMIT, back).await.is_ok()
+    tokio::time::timeout(limits::ELECTION, back).await.is_ok()
 }
 
 /// What `/readyz` says, where that matters: a connection that was refused needs no second opinion.
@@ -394,6 +417,8 @@ fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::fake::{self, Reply};
 

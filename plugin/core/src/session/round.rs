@@ -1,121 +1,113 @@
-//! One operation on several nodes by Jobs or Pods of one kind: one watch for all of them.
+//! Jobs and bare Pods as runners: one operation on several nodes at once, and one watch for all of its Pods.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::operation::Assignment;
 use etcd_operations::report::Report;
-use etcd_operations::wire::{self, Progress};
+use etcd_operations::wire;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 use super::{Cluster, Node, namespace};
 use crate::carried::carried;
 use crate::cleanup;
-use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
+use crate::connection::is_ready_again;
+use crate::limits;
+use crate::outcome::{Notice, RunError, RunErrorKind};
 use crate::owner;
-use crate::runners::launch::{Kind, Launch, Launched};
+use crate::runners::launch::{Kind, Launch};
 use crate::runners::podspec::{self, Run};
 use crate::runners::program::{CarriedProgram, Program};
 use crate::runners::trouble::api_error;
 use crate::runners::watching::PodWatch;
-use crate::runners::{deadline, payload};
+use crate::runners::{Results, Runner, Task, payload};
 use crate::schedule;
 use crate::via::Via;
 
-/// When leftovers are looked for.
-const SWEEP_AFTER: Duration = Duration::from_millis(250);
-
-/// A round that has begun: the program is in the cluster and was compared, and the Pods are watched.
-pub(crate) struct Round<'a> {
-    cluster: &'a Cluster,
-    program: &'a Program,
-    kind: Kind,
-    run: Run,
-    watch: PodWatch,
-    operation: &'a Operation,
-    limit: Duration,
+/// Jobs, or bare Pods, on the nodes of a cluster.
+pub(super) struct Pods {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) kind: Kind,
+    /// Whether another runner may be tried: none is forced.
+    pub(super) replaceable: bool,
 }
 
-impl<'a> Round<'a> {
+impl Runner for Pods {
+    fn via(&self) -> Via {
+        match self.kind {
+            Kind::Job => Via::Job,
+            Kind::Pod => Via::Pod,
+        }
+    }
+
+    fn run<'a>(&'a self, nodes: &'a [&'a Node], task: Task<'a>) -> Results<'a> {
+        let results = async move {
+            let round = self.begin(nodes, task).await.map(Arc::new);
+            let work = nodes.iter().enumerate().map(move |(position, node)| {
+                let round = round.clone();
+                async move {
+                    match round {
+                        Ok(round) => (position, round.run(node).await),
+                        Err(error) => (position, Err(error)),
+                    }
+                }
+            });
+            work.collect::<FuturesUnordered<_>>()
+        };
+        results.flatten_stream().boxed()
+    }
+
+    fn is_back(&self) -> BoxFuture<'_, bool> {
+        is_ready_again(&self.cluster.connection.control).boxed()
+    }
+}
+
+impl Pods {
     /// Begins a round.
     ///
     /// # Errors
     /// When the program cannot be had in the cluster.
-    pub(crate) async fn begin(
-        cluster: &'a Cluster,
-        via: Via,
-        nodes: &[&Node],
-        operation: &'a Operation,
-        limit: Duration,
-    ) -> Result<Self, RunError> {
+    async fn begin<'a>(&'a self, nodes: &[&Node], task: Task<'a>) -> Result<Round<'a>, RunError> {
+        let cluster = &*self.cluster;
         let run = Run {
             id: owner::run_id(),
             owner: cluster.owner.clone(),
-            deadline: deadline(operation, limit),
+            deadline: limits::deadline(task.operation, task.limit),
         };
         let watch = PodWatch::begin(
             cluster.connection.stream.clone(),
             &cluster.connection.namespace,
             &run.id,
             nodes.iter().map(|node| {
-                let object = podspec::name(&run, operation, &node.name);
+                let object = podspec::name(&run, task.operation, &node.name);
                 (node.name.clone(), object)
             }),
         );
         let program = cluster.program().await?;
         cluster.sweep_once();
-        Ok(Self {
-            cluster,
+        Ok(Round {
+            pods: self,
             program,
-            kind: if via == Via::Pod {
-                Kind::Pod
-            } else {
-                Kind::Job
-            },
             run,
             watch,
-            operation,
-            limit,
+            task,
         })
     }
+}
 
-    /// Runs it on one node and has what was created removed beside what comes next.
-    pub(crate) async fn run(&self, node: &Node, notices: &NoticeSink) -> Result<Report, RunError> {
-        let launched = self.launch(node, notices).await?;
-        self.cluster.created.remove_soon(launched.object);
-        Ok(launched.report)
-    }
+/// One operation on several nodes, begun: the program is in the cluster and was compared, and one watch sees all Pods.
+struct Round<'a> {
+    pods: &'a Pods,
+    program: &'a Program,
+    run: Run,
+    watch: PodWatch,
+    task: Task<'a>,
+}
 
-    /// Runs it on one node and leaves the pod there.
-    pub(crate) async fn launch(
-        &self,
-        node: &Node,
-        notices: &NoticeSink,
-    ) -> Result<Launched, RunError> {
-        let (assignment, seen) = self.prepare(node)?;
-        let notices = Arc::clone(notices);
-        let name = node.name.clone();
-        let mut progress = move |progress: Progress| {
-            notices(Notice::Progress {
-                node: name.clone(),
-                progress,
-            });
-        };
-        self.launcher()
-            .to_report(&assignment, seen, &mut progress)
-            .await
-    }
-
-    /// What a launch on this node starts with.
-    pub(crate) fn prepare(
-        &self,
-        node: &Node,
-    ) -> Result<
-        (
-            Assignment,
-            tokio::sync::watch::Receiver<crate::runners::watching::Seen>,
-        ),
-        RunError,
-    > {
+impl Round<'_> {
+    /// Runs it on one node.
+    async fn run(&self, node: &Node) -> Result<Report, RunError> {
         let target = node
             .target()
             .ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this node"))?;
@@ -125,24 +117,24 @@ impl<'a> Round<'a> {
             .ok_or_else(|| RunError::new(RunErrorKind::Lost, "the node is not watched"))?;
         let assignment = Assignment {
             version: wire::VERSION,
-            operation: self.operation.clone(),
+            operation: self.task.operation.clone(),
             target: target.clone(),
         };
-        Ok((assignment, seen))
-    }
-
-    /// The launcher of this round.
-    pub(crate) fn launcher(&self) -> Launch<'_> {
-        Launch {
-            connection: &self.cluster.connection,
-            created: &self.cluster.created,
+        let Pods {
+            cluster,
+            kind,
+            replaceable,
+        } = self.pods;
+        let launch = Launch {
+            connection: &cluster.connection,
+            created: &cluster.created,
             program: self.program,
             run: &self.run,
-            heard: &self.cluster.heard,
-            kind: self.kind,
-            replaceable: self.cluster.replaceable,
-            limit: self.limit,
-        }
+            heard: &cluster.heard,
+            kind: *kind,
+            replaceable: *replaceable,
+        };
+        launch.to_report(&assignment, seen, self.task).await
     }
 }
 
@@ -219,7 +211,7 @@ impl Cluster {
             let namespace = self.connection.namespace.clone();
             self.created.chore(tokio::spawn(async move {
                 // After the Jobs of this run have been created: they matter more.
-                tokio::time::sleep(SWEEP_AFTER).await;
+                tokio::time::sleep(limits::SWEEP_AFTER).await;
                 let removed = cleanup::remove_dead_runs(&client, &namespace).await;
                 tracing::debug!(?removed, "left by dead runs");
             }));

@@ -2,11 +2,10 @@
 
 use std::sync::OnceLock;
 
+use etcd_operations::state::PROGRAMS;
+
 use super::error::{SshError, SshErrorKind};
 use crate::carried::{Carried, carried};
-
-/// Where it is put; 0700.
-const FOLDER: &str = "/var/lib/kubectl-etcd/bin";
 
 /// Before each line that is meant for us: what the user's shell prints at a login is not.
 const MARK: &str = "kubectl-etcd:";
@@ -70,7 +69,7 @@ pub(super) struct Seen {
 
 /// The program's path there.
 pub(super) fn path() -> String {
-    format!("{FOLDER}/etcd-job-{}", carried().digest)
+    format!("{PROGRAMS}/etcd-job-{}", carried().digest)
 }
 
 /// The words of a command line that looks at a host.
@@ -80,7 +79,7 @@ pub(super) fn look() -> [String; 6] {
 
 /// The words of a command line that takes in the program.
 pub(super) fn bring() -> [String; 6] {
-    ["sh", "-c", BRING, "sh", FOLDER, carried().digest].map(str::to_owned)
+    ["sh", "-c", BRING, "sh", PROGRAMS, carried().digest].map(str::to_owned)
 }
 
 /// The program's bytes.

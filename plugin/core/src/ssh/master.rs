@@ -6,7 +6,6 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
 
 use openssh::Session;
 use tokio::process::Command;
@@ -16,9 +15,7 @@ use super::destination::Destination;
 use super::error::{SshError, SshErrorKind, of_connecting};
 use super::options::SshOptions;
 use crate::host_name::HostName;
-
-/// How long connecting may take, jump hosts and all.
-const LIMIT: Duration = Duration::from_secs(40);
+use crate::limits;
 
 /// What every connection is told. A host that says nothing for 12 s is gone: that is how a power loss shows. Should this
 /// process be killed, the connection ends when it was idle for ten minutes.
@@ -64,7 +61,7 @@ pub(super) async fn open(
         command.args(["-o", setting]);
     }
     command.arg("--").arg(destination.as_str());
-    match timeout(LIMIT, command.status()).await {
+    match timeout(limits::SSH_CONNECT, command.status()).await {
         Ok(Ok(status)) if status.success() => Ok(Session::new_process_mux(folder)),
         Ok(Ok(_)) => {
             let said = std::fs::read(&log).unwrap_or_default();
@@ -73,7 +70,7 @@ pub(super) async fn open(
         }
         Ok(Err(error)) => Err(not_started(&error)),
         Err(_) => {
-            let words = format!("no connection after {} s", LIMIT.as_secs());
+            let words = format!("no connection after {} s", limits::SSH_CONNECT.as_secs());
             Err(of_connecting(host, destination, &words))
         }
     }
@@ -85,7 +82,7 @@ pub(super) async fn leads(name: &HostName, options: &SshOptions) -> Option<Strin
     command
         .args(["-G", "--", name.as_str()])
         .stdout(Stdio::piped());
-    let Ok(Ok(output)) = timeout(LIMIT, command.output()).await else {
+    let Ok(Ok(output)) = timeout(limits::SSH_CONNECT, command.output()).await else {
         return None;
     };
     String::from_utf8_lossy(&output.stdout)

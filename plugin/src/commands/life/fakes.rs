@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use etcd_operations::plan::make::Looked;
+use etcd_operations::plan::make::HostView;
 
 use super::Terminal;
 use crate::views::grid::Paint;
@@ -143,7 +143,7 @@ impl FakeSurroundings {
 }
 
 impl Surroundings for &FakeSurroundings {
-    async fn lock(&self, _looked: &[Looked], what: &str) -> Result<Locked, Error> {
+    async fn lock(&self, _looked: &[HostView], what: &str) -> Result<Locked, Error> {
         if let Some(holder) = self.held_by {
             let message = format!("{holder} is at work on this etcd");
             return Err(Error::refused(message));
@@ -158,7 +158,7 @@ impl Surroundings for &FakeSurroundings {
     async fn check(
         &self,
         _hosts: &Hosts,
-        _looked: Option<&Looked>,
+        _looked: Option<&HostView>,
         least_revision: Option<u64>,
     ) -> Checked {
         self.checked.lock().unwrap().push(least_revision);

@@ -7,7 +7,7 @@ use etcd_operations::look::LookOptions;
 use etcd_operations::manifest::{
     Component, Edit, FlagName, FlagProblem, FlagValue, ImageName, Manifest,
 };
-use etcd_operations::plan::make::{Wanted, manifest};
+use etcd_operations::plan::make::{ManifestChange, manifest};
 
 use crate::commands::Context;
 use crate::commands::making::Planning;
@@ -185,12 +185,19 @@ pub(super) async fn set_image(context: &Context<'_>, args: SetImageArgs) -> Resu
 }
 
 pub(super) async fn stop(context: &Context<'_>, args: StopArgs) -> Result<Verdict, Error> {
-    done(context, &args.component, Wanted::Stopped, &[], &args.how).await
+    done(
+        context,
+        &args.component,
+        ManifestChange::Stopped,
+        &[],
+        &args.how,
+    )
+    .await
 }
 
 pub(super) async fn start(context: &Context<'_>, args: StartArgs) -> Result<Verdict, Error> {
     let named: Vec<PathBuf> = args.manifest.into_iter().collect();
-    let wanted = Wanted::Started;
+    let wanted = ManifestChange::Started;
     done(context, &args.component, wanted, &named, &args.how).await
 }
 
@@ -261,13 +268,13 @@ async fn changed(
             .say(&format!("{component} is so already: nothing was done"));
         return Ok(Verdict::Healthy);
     }
-    done(context, component, Wanted::Changed(edits), &[], how).await
+    done(context, component, ManifestChange::Changed(edits), &[], how).await
 }
 
 async fn done(
     context: &Context<'_>,
     component: &str,
-    wanted: Wanted,
+    wanted: ManifestChange,
     named: &[PathBuf],
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
@@ -278,10 +285,10 @@ async fn done(
         let Some(host) = looked.first() else {
             return Err(Error::failed("no host was looked at"));
         };
-        let prospect =
+        let preview =
             manifest(host, component, &wanted, now).map_err(|failure| no_plan(&failure))?;
-        check_named(named, &prospect)?;
-        Ok(Planned { looked, prospect })
+        check_named(named, &preview)?;
+        Ok(Planned { looked, preview })
     };
     let planning = Planning {
         context,

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use etcd_operations::kubelet::manifests_folder;
-use etcd_operations::look::ASIDE;
 use etcd_operations::manifest::{Aside, Kept, Known, Selection};
+use etcd_operations::state::ARCHIVE;
 
 use super::Context;
 use kubectl_etcd_core::error::{Error, Verdict};
@@ -105,8 +105,8 @@ impl PlaceArgs {
             return Err(unread.clone().into());
         }
         let aside = match own {
-            true => Aside::new(Path::new(ASIDE)),
-            false => Aside::new(&root.join(ASIDE.trim_start_matches('/'))),
+            true => Aside::of_host(),
+            false => Aside::new(&root.join(ARCHIVE.trim_start_matches('/'))),
         };
         Ok(Found { known, aside })
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use etcd_operations::look::LookOptions;
-use etcd_operations::plan::make::{Looked, Replacing, replace as plan};
+use etcd_operations::plan::make::{HostView, Replacing, replace as plan};
 
 use crate::commands::Context;
 use crate::commands::making::Planning;
@@ -108,7 +108,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         ..LookOptions::default()
     };
     let plan_of = async |now| {
-        let looked = Looked {
+        let looked = HostView {
             look: host.look(options.clone()).await?,
             host: host.host.clone(),
         };
@@ -118,10 +118,10 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
             // Where there is none the plan says so.
             manifest: host.manifest("etcd").await.ok(),
         };
-        let prospect = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
-        check_named(&args.who.manifest, &prospect)?;
+        let preview = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
+        check_named(&args.who.manifest, &preview)?;
         let looked = vec![looked];
-        Ok(Planned { looked, prospect })
+        Ok(Planned { looked, preview })
     };
     let planning = Planning {
         context,

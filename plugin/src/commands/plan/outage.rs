@@ -3,8 +3,10 @@
 
 use etcd_operations::control_plane::ControlPlane;
 use etcd_operations::look::LookOptions;
-use etcd_operations::plan::make::{Looked, holds_without};
-use etcd_operations::plan::{Action, Direction, PlanKind, StepState};
+use etcd_operations::plan::make::{HostView, holds_without};
+use etcd_operations::plan::{
+    Action, Direction, PlanKind, StartComponent, StepState, StopComponent,
+};
 
 use crate::commands::making::outage_refused;
 use kubectl_etcd_core::error::Error;
@@ -26,7 +28,7 @@ pub(super) async fn refuse_outage(
     let of_plan = |node: &str| state.plan.hosts.iter().any(|host| host.node == node);
     let mut of_plan = looked.iter().filter(|one| of_plan(one.node()));
     // Who is alone has agreed to it when the plan was made.
-    let is_alone = |one: &Looked| one.look.known_members().len() == 1;
+    let is_alone = |one: &HostView| one.look.known_members().len() == 1;
     match of_plan.all(|one| is_alone(one) || holds_without(one)) {
         true => Ok(()),
         false => Err(outage_refused()),
@@ -39,10 +41,10 @@ fn stops_etcd(state: &PlanState, direction: Direction) -> bool {
     state.plan.steps().any(|step| {
         let is = state.steps.get(&step.number);
         match (&step.action, direction) {
-            (Action::Stop { component }, Direction::Do) => {
+            (Action::Stop(StopComponent { component }), Direction::Do) => {
                 is_etcd(component) && !matches!(is, Some(StepState::Done { .. }))
             }
-            (Action::Start { component, .. }, Direction::Undo) => {
+            (Action::Start(StartComponent { component, .. }), Direction::Undo) => {
                 is_etcd(component) && !matches!(is, None | Some(StepState::Undone { .. }))
             }
             _ => false,

@@ -193,7 +193,7 @@ impl<B: Bring> Bring for Sent<'_, B> {
                 self.state.steps.get(&step.number),
                 Some(StepState::Done { .. })
             );
-            done && matches!(step.action, Action::Receive { .. })
+            done && matches!(step.action, Action::Receive(_))
         });
         match self.snapshot {
             _ if received => Ok(()),

@@ -10,11 +10,11 @@ use etcd_operations::look::{
 };
 use etcd_operations::manifest::PodId;
 use etcd_operations::plan::make::{
-    BroughtBack, Evidence, Fence, Found, Loss, Origin, Prospect, Revision, Taken, TakenBy,
+    BroughtBack, Evidence, Fence, Found, Loss, Origin, PlanPreview, Revision, Taken, TakenBy,
 };
 use etcd_operations::plan::{
-    Action, Done, HostRef, OtherHost, Plan, PlanId, PlanKind, Stages, StepRun, StepState, Undone,
-    VERSION,
+    Action, Done, HostRef, OtherHost, Plan, PlanId, PlanKind, Stages, StepRun, StepState,
+    StopComponent, Undone, VERSION,
 };
 use jiff::Timestamp;
 
@@ -45,11 +45,11 @@ pub(super) fn sample_changes() -> Changes {
 }
 
 /// A plan to restore.
-pub(super) fn prospect() -> Prospect {
+pub(super) fn preview() -> PlanPreview {
     let mut stages = Stages::default();
-    let stop = Action::Stop {
+    let stop = Action::Stop(StopComponent {
         component: "etcd".into(),
-    };
+    });
     stages.stage("stop etcd", [("cp-1".to_owned(), stop)]);
     let made: Timestamp = "2026-11-22T08:30:00Z".parse().unwrap();
     let plan = Plan {
@@ -94,7 +94,7 @@ pub(super) fn prospect() -> Prospect {
         node: "cp-1".into(),
         manifest,
     };
-    Prospect {
+    PlanPreview {
         refused: None,
         brought_back: vec![
             brought_back(archived(ControlPlane::Etcd, vec![doubt])),
@@ -153,13 +153,13 @@ pub(crate) fn state() -> PlanState {
         busy: Vec::new(),
         gone: Vec::new(),
         changed: Vec::new(),
-        plan: prospect().plan,
+        plan: preview().plan,
     }
 }
 
 /// A plan in each state.
 pub(crate) fn samples() -> Vec<PlanView> {
-    let prospect = prospect();
+    let preview = preview();
     let led = Led {
         runs: vec![(
             1,
@@ -190,8 +190,8 @@ pub(crate) fn samples() -> Vec<PlanView> {
     };
     let state = state();
     vec![
-        PlanView::planned(&prospect),
-        PlanView::planned(&prospect)
+        PlanView::planned(&preview),
+        PlanView::planned(&preview)
             .ended(Progress::Done, &led)
             .checked(checked),
         PlanView::kept(&state),

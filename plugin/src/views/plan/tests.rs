@@ -4,7 +4,7 @@ use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::look::Changes;
 use etcd_operations::plan::make::{Loss, Revision};
 
-use super::samples::{prospect, sample_changes, samples};
+use super::samples::{preview, sample_changes, samples};
 use super::words::losses;
 use super::*;
 
@@ -50,9 +50,9 @@ fn what_could_not_be_counted_and_what_means_nothing_is_said() {
         changes,
     };
     let lines = |loss: Loss| {
-        let mut prospect = prospect();
-        prospect.losses = vec![loss];
-        losses(&prospect)
+        let mut preview = preview();
+        preview.losses = vec![loss];
+        losses(&preview)
     };
     let failure = Failure::new(FailureKind::Corrupt, "m1: page 7 is damaged");
     let failed = lines(since(9, Some(Answer::Failed(failure))));

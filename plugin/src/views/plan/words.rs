@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use etcd_operations::failure::Answer;
 use etcd_operations::look::{Changes, KindChanges};
-use etcd_operations::plan::make::{Fence, Loss, MARGIN, Prospect, Revision, Taken, TakenBy};
+use etcd_operations::plan::make::{Fence, Loss, MARGIN, PlanPreview, Revision, Taken, TakenBy};
 use etcd_operations::shell::CommandLine;
 
 use kubectl_etcd_core::format::counted;
 
 /// What is lost, in a sentence each.
-pub(super) fn losses(prospect: &Prospect) -> Vec<String> {
-    let lines = prospect.losses.iter().flat_map(|one| {
+pub(super) fn losses(preview: &PlanPreview) -> Vec<String> {
+    let lines = preview.losses.iter().flat_map(|one| {
         let objects = match one {
             Loss::SinceSnapshot {
                 changes: Some(Answer::Ok(changes)),
@@ -32,8 +32,8 @@ pub(super) fn losses(prospect: &Prospect) -> Vec<String> {
 }
 
 /// What of it is somebody's data.
-pub(crate) fn data_losses(prospect: &Prospect) -> Vec<String> {
-    let losses = prospect.losses.iter().filter(|one| one.is_data());
+pub(crate) fn data_losses(preview: &PlanPreview) -> Vec<String> {
+    let losses = preview.losses.iter().filter(|one| one.is_data());
     losses.map(loss).collect()
 }
 

@@ -37,7 +37,7 @@ pub(crate) enum Command {
 Examples:
   testbed test
   testbed test --no-fail-fast
-  testbed test --test datadir_db damage_that -- --nocapture")]
+  testbed test --test datadir damage_that -- --nocapture")]
     Test {
         /// What cargo test takes
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

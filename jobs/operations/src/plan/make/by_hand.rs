@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Fence, Looked, TakingPart};
+use super::{Fence, HostView, TakingPart};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
 use crate::plan::OtherHost;
@@ -28,7 +28,7 @@ pub(super) fn by_hand(fences: &[Fence]) -> Vec<String> {
 
 /// The commands for hosts on which everything is done by hand, while the cluster is made anew on a single one.
 pub(super) fn other_hosts(
-    hosts: &[Looked],
+    hosts: &[HostView],
     by_hand: Vec<String>,
     there: EtcdThere,
 ) -> Vec<OtherHost> {

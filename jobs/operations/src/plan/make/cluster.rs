@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Looked;
+use super::HostView;
 use crate::failure::{Failure, FailureKind};
 use crate::look::{EtcdManifest, InitialState};
 use crate::manifest::{Edit, FlagName, FlagValue};
@@ -38,18 +38,18 @@ impl Revision {
 }
 
 /// The revisions of the hosts whose database tells one, running or not, the highest first.
-pub fn revisions(hosts: &[Looked]) -> Vec<Revision> {
+pub fn revisions(hosts: &[HostView]) -> Vec<Revision> {
     let mut found: Vec<Revision> = hosts.iter().filter_map(revision_of).collect();
     found.sort_by_key(|one| Reverse(one.at_most()));
     found
 }
 
 /// The highest revision on any of the hosts.
-pub fn newest_revision(hosts: &[Looked]) -> Option<Revision> {
+pub fn newest_revision(hosts: &[HostView]) -> Option<Revision> {
     revisions(hosts).into_iter().next()
 }
 
-pub(super) fn revision_of(host: &Looked) -> Option<Revision> {
+pub(super) fn revision_of(host: &HostView) -> Option<Revision> {
     let live = host.look.live.ok().map(|live| &live.status);
     if let Some(status) = live {
         return Some(Revision {
@@ -80,7 +80,7 @@ pub(super) struct NewMember {
 
 impl NewMember {
     /// The member of a host.
-    pub(super) fn of(host: &Looked) -> Result<Self, Failure> {
+    pub(super) fn of(host: &HostView) -> Result<Self, Failure> {
         let target = &host.etcd()?.target;
         if target.peer_urls.is_empty() {
             let message = format!("{}: etcd's manifest gives no peer URL", host.node());

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{BroughtBack, Looked, Loss, Prospect, plan};
+use super::{BroughtBack, HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
 use crate::look::LiveEtcd;
 use crate::manifest::Edit;
-use crate::plan::{Action, PlanKind, Stages, Until};
+use crate::plan::{Action, PlanKind, Readiness, Stages, StartComponent, StopComponent};
 use crate::shell::CommandLine;
 
 /// What is to become of a component.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Wanted {
+pub enum ManifestChange {
     /// It is stopped and stays so.
     Stopped,
     /// It is started with the manifest that was taken out.
@@ -28,37 +28,37 @@ pub enum Wanted {
 /// # Errors
 /// [`crate::failure::FailureKind::Refused`] when the host is not fit for it; the hint says what helps.
 pub fn manifest(
-    host: &Looked,
+    host: &HostView,
     component: &str,
-    wanted: &Wanted,
+    wanted: &ManifestChange,
     now: Timestamp,
-) -> Result<Prospect, Failure> {
+) -> Result<PlanPreview, Failure> {
     host.check_fit()?;
     let node = host.node();
     let is_etcd = component == ControlPlane::Etcd.name();
     let step = |action: Action| [(node.to_owned(), action)];
     let stop = |component: &str| {
-        step(Action::Stop {
+        step(Action::Stop(StopComponent {
             component: component.to_owned(),
-        })
+        }))
     };
     let of = |name: &str| ControlPlane::ALL.into_iter().find(|one| one.name() == name);
     let start = |component: &str, edits: &[Edit], manifest: Option<PathBuf>| {
-        step(Action::Start {
+        step(Action::Start(StartComponent {
             component: component.to_owned(),
             manifest,
             edits: edits.to_vec(),
-            until: Until::Ready,
-        })
+            until: Readiness::Ready,
+        }))
     };
     let mut stages = Stages::default();
     let mut brought_back = Vec::new();
     let title = match wanted {
-        Wanted::Stopped => {
+        ManifestChange::Stopped => {
             stages.stage(format!("stop {component}"), stop(component));
             format!("stop {component} on {node}")
         }
-        Wanted::Started => {
+        ManifestChange::Started => {
             let manifest = match of(component) {
                 Some(known) => {
                     brought_back.extend(to_start(host, known)?);
@@ -72,7 +72,7 @@ pub fn manifest(
             );
             format!("start {component} on {node}")
         }
-        Wanted::Changed(edits) => {
+        ManifestChange::Changed(edits) => {
             if let Some(known) = of(component) {
                 to_change(host, known)?;
             }
@@ -99,12 +99,12 @@ pub fn manifest(
             format!("{component} on {node}: {told}")
         }
     };
-    let takes_down = is_etcd && *wanted != Wanted::Started;
+    let takes_down = is_etcd && *wanted != ManifestChange::Started;
     let losses = match takes_down && !holds_without(host) {
         true => vec![Loss::Outage],
         false => Vec::new(),
     };
-    Ok(Prospect {
+    Ok(PlanPreview {
         origin: None,
         plan: plan(
             PlanKind::Manifest,
@@ -122,7 +122,7 @@ pub fn manifest(
 }
 
 /// What is brought back of a component that is to be started.
-fn to_start(host: &Looked, component: ControlPlane) -> Result<Option<BroughtBack>, Failure> {
+fn to_start(host: &HostView, component: ControlPlane) -> Result<Option<BroughtBack>, Failure> {
     let manifests = host.look.manifests.ok();
     if let Some(pod) = manifests.and_then(|found| found.of(component)) {
         let message = format!(
@@ -137,7 +137,7 @@ fn to_start(host: &Looked, component: ControlPlane) -> Result<Option<BroughtBack
 }
 
 /// Refuses a component that is not in the folder: it would have to be stopped first, with others stopped for it before.
-fn to_change(host: &Looked, component: ControlPlane) -> Result<(), Failure> {
+fn to_change(host: &HostView, component: ControlPlane) -> Result<(), Failure> {
     if host.has(component) {
         return Ok(());
     }
@@ -149,7 +149,7 @@ fn to_change(host: &Looked, component: ControlPlane) -> Result<(), Failure> {
 
 /// Whether the cluster keeps what quorum it has without this host's member. Where the member does not answer, or the quorum
 /// is lost already, there is nothing to lose.
-pub fn holds_without(host: &Looked) -> bool {
+pub fn holds_without(host: &HostView) -> bool {
     let Some(live) = host.look.live.ok() else {
         return true;
     };
@@ -177,7 +177,7 @@ pub fn holds_without(host: &Looked) -> bool {
 }
 
 /// Whether the quorum is lost: nobody knows a leader, and too few voters answer for an election to bring one.
-fn is_lost(host: &Looked, live: &LiveEtcd) -> bool {
+fn is_lost(host: &HostView, live: &LiveEtcd) -> bool {
     let Some(list) = live.members.ok() else {
         return false;
     };

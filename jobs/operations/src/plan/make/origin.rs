@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Looked;
+use super::HostView;
 use super::restoring::{Compared, Restoring, SnapshotFacts};
 use crate::failure::{Answer, Failure, FailureKind};
 
@@ -73,7 +73,7 @@ pub enum Evidence {
 impl Origin {
     /// What the snapshot, the databases on the hosts and the apiservers' CA say together. A uid counts more than a CA, that
     /// more than addresses; addresses alone never prove that it is the same.
-    pub(super) fn of(what: &Restoring, hosts: &[Looked]) -> Self {
+    pub(super) fn of(what: &Restoring, hosts: &[HostView]) -> Self {
         let snapshot = &what.identity;
         if let Some((uid, (node, here))) = snapshot
             .namespace_uid
@@ -238,13 +238,13 @@ fn uid_here(databases: &[Compared]) -> Option<(&str, &str)> {
     })
 }
 
-fn ca_here(hosts: &[Looked]) -> BTreeSet<String> {
+fn ca_here(hosts: &[HostView]) -> BTreeSet<String> {
     let apiservers = hosts.iter().filter_map(|host| host.look.apiserver.ok());
     let known = apiservers.filter_map(|one| one.client_ca.as_ref().and_then(Answer::ok));
     known.flatten().cloned().collect()
 }
 
-fn has_addresses(snapshot: &SnapshotFacts, hosts: &[Looked]) -> bool {
+fn has_addresses(snapshot: &SnapshotFacts, hosts: &[HostView]) -> bool {
     let own = hosts.iter().filter_map(|host| host.look.etcd.ok());
     let mut own = own.flat_map(|etcd| &etcd.target.peer_urls);
     own.any(|url| snapshot.peer_urls.contains(url))

@@ -26,12 +26,12 @@ fn identity(uid: Option<&str>, ca: &[&str]) -> ClusterIdentity {
 }
 
 /// A master of three, whose apiserver has this CA.
-fn host(ca: Option<&[&str]>) -> Looked {
+fn host(ca: Option<&[&str]>) -> HostView {
     let mut look = healthy();
     if let Answer::Ok(apiserver) = &mut look.apiserver {
         apiserver.client_ca = ca.map(|ca| Answer::Ok(set(ca)));
     }
-    Looked {
+    HostView {
         host: HostRef {
             node: "cp-1".into(),
             address: None,
@@ -201,11 +201,11 @@ fn another_cluster_is_refused_and_its_flag_lifts_that() {
     assert!(refused.hint.unwrap().contains("--another-cluster"));
 
     other.another_cluster = true;
-    let prospect = restore(&hosts, &other, now()).unwrap();
-    assert!(matches!(prospect.origin, Some(Origin::Another { .. })));
+    let preview = restore(&hosts, &other, now()).unwrap();
+    assert!(matches!(preview.origin, Some(Origin::Another { .. })));
     // Counting from a revision of another history means nothing.
-    assert!(matches!(prospect.losses[1], Loss::Everything { .. }));
-    assert!(prospect.loses_data());
+    assert!(matches!(preview.losses[1], Loss::Everything { .. }));
+    assert!(preview.loses_data());
 }
 
 #[test]
@@ -214,12 +214,12 @@ fn what_was_changed_is_that_of_the_newest_database() {
     assert_eq!(newest_revision(&hosts).unwrap().node, "cp-1");
     let mut own = what(identity(Some(UID), &[]), HERE, vec![database(Some(UID))]);
     let counted = |own: &Restoring| {
-        let prospect = restore(&hosts, own, now()).unwrap();
+        let preview = restore(&hosts, own, now()).unwrap();
         let Loss::SinceSnapshot {
             changes, newest, ..
-        } = &prospect.losses[1]
+        } = &preview.losses[1]
         else {
-            panic!("{:?}", prospect.losses)
+            panic!("{:?}", preview.losses)
         };
         assert!(newest.as_ref().unwrap().at.is_some());
         changes.clone()

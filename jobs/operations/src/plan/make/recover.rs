@@ -7,24 +7,25 @@ use jiff::Timestamp;
 
 use super::TakingPart;
 use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
-use super::cluster::{MARGIN, NewMember, edits_for_joining, edits_for_restored, list};
-use super::restore::{
-    check_manifests, found, make_notice, others, start_apiservers, stop, stop_all,
-};
-use super::{Fence, Looked, Loss, Prospect, plan};
+use super::cluster::{MARGIN, NewMember, edits_for_restored, list};
+use super::join::{AskedMember, join};
+use super::stages::{check_manifests, found, others, restart_watchers, start_apiservers, stop_all};
+use super::{Fence, HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::ending::stumbles_over_log;
 use crate::failure::{Failure, FailureKind};
 use crate::look::{Fitness, Inspection, LogPosition};
-use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
-use crate::target::Target;
+use crate::plan::{
+    Action, CopyData, Plan, PlanKind, Readiness, RemoveCopy, RestoreData, RestoreInput, RunAlone,
+    Stages, StartComponent, SwapData,
+};
 
 /// What the log of a member may take, in bytes.
 const WAL_ROOM: u64 = 320 << 20;
 
 /// How a new cluster is made of a survivor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Basis {
     /// Its log is whole: etcd applies it, on a copy.
     ByLog,
     /// Its log is not; what its database has.
@@ -52,8 +53,12 @@ pub struct Recovering {
 ///
 /// # Errors
 /// [`FailureKind::Refused`] when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
-/// of several clusters; the hint says what helps instead. See also [`Prospect::refused`].
-pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Prospect, Failure> {
+/// of several clusters; the hint says what helps instead. See also [`PlanPreview::refused`].
+pub fn recover(
+    hosts: &[HostView],
+    what: &Recovering,
+    now: Timestamp,
+) -> Result<PlanPreview, Failure> {
     for host in hosts {
         host.check_fit()?;
     }
@@ -62,14 +67,14 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
     for host in hosts {
         host.etcd()?;
     }
-    let (best, way) = choose(hosts, what.from.as_deref())?;
+    let (best, basis) = choose(hosts, what.from.as_deref())?;
     // The copy, and what is made of it. Its log is some 64 MiB a file.
     let bytes = inspection(best)
         .and_then(|found| found.db_bytes)
         .unwrap_or(0);
     best.check_room(bytes.saturating_mul(2).saturating_add(WAL_ROOM))?;
     let member = NewMember::of(best)?;
-    let rest: Vec<&Looked> = hosts
+    let rest: Vec<&HostView> = hosts
         .iter()
         .filter(|host| host.node() != best.node())
         .collect();
@@ -80,13 +85,13 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
         .zip(&what.manifests)
         .find(|(host, _)| host.node() == best.node());
     let manifest = manifest.and_then(|(_, text)| text.clone());
-    form(&mut stages, best, way, manifest, &member, &what.token)?;
+    form(&mut stages, best, basis, manifest, &member, &what.token)?;
     start_apiservers(&mut stages, [best]);
     rejoin(&mut stages, best, &rest, member)?;
-    make_notice(&mut stages, hosts);
-    let copy = Action::RemoveCopy {
+    restart_watchers(&mut stages, hosts);
+    let copy = Action::RemoveCopy(RemoveCopy {
         target: best.etcd()?.target.clone(),
-    };
+    });
     stages.stage("remove the copy", [(best.node().to_owned(), copy)]);
     let fences = fences(hosts, what);
     let by_hand = by_hand(&fences);
@@ -95,11 +100,11 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
     let made = plan(
         PlanKind::Recover,
         format!("a new cluster out of {}", best.node()),
-        hosts.iter().map(Looked::host_ref).collect(),
+        hosts.iter().map(HostView::host_ref).collect(),
         stages.done(),
         now,
     );
-    Ok(Prospect {
+    Ok(PlanPreview {
         origin: None,
         refused: refused(what.taking_part, &by_hand, &what.alive_elsewhere),
         plan: Plan {
@@ -110,14 +115,14 @@ pub fn recover(hosts: &[Looked], what: &Recovering, now: Timestamp) -> Result<Pr
             .iter()
             .map(|host| found(host, host.node() == best.node()))
             .collect(),
-        losses: losses(best, way, &rest, unseen),
+        losses: losses(best, basis, &rest, unseen),
         fences,
         brought_back,
     })
 }
 
 /// A cluster that has its quorum needs no new one.
-fn refuse_quorum(hosts: &[Looked]) -> Result<(), Failure> {
+fn refuse_quorum(hosts: &[HostView]) -> Result<(), Failure> {
     for host in hosts {
         let Some(live) = host.look.live.ok() else {
             continue;
@@ -136,7 +141,7 @@ fn refuse_quorum(hosts: &[Looked]) -> Result<(), Failure> {
 }
 
 /// The host to go on from: raft's own order of logs, among those that can be used.
-fn choose<'a>(hosts: &'a [Looked], from: Option<&str>) -> Result<(&'a Looked, Way), Failure> {
+fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView, Basis), Failure> {
     let clusters: BTreeSet<String> = hosts
         .iter()
         .filter_map(|host| Some(inspection(host)?.cluster_id?.to_string()))
@@ -152,19 +157,19 @@ fn choose<'a>(hosts: &'a [Looked], from: Option<&str>) -> Result<(&'a Looked, Wa
             "kubectl etcd doctor says whose is whose; --from NODE chooses the one to go on from",
         ));
     }
-    let usable = hosts.iter().filter_map(|host| Some((host, way(host)?)));
+    let usable = hosts.iter().filter_map(|host| Some((host, basis(host)?)));
     let mut usable: Vec<_> = usable
         .filter(|(host, _)| from.is_none_or(|from| host.node() == from))
         .collect();
-    usable.sort_by_key(|(host, way)| {
-        let reach = match way {
-            Way::ByLog => reach(host),
+    usable.sort_by_key(|(host, basis)| {
+        let reach = match basis {
+            Basis::ByLog => reach(host),
             // A log that is whole and not got over counts for nothing here.
-            Way::ByDatabase => inspection(host).and_then(|found| found.database),
+            Basis::ByDatabase => inspection(host).and_then(|found| found.database),
         };
         (
             reach,
-            *way == Way::ByLog,
+            *basis == Basis::ByLog,
             inspection(host).and_then(|found| found.revision),
         )
     });
@@ -178,26 +183,26 @@ fn choose<'a>(hosts: &'a [Looked], from: Option<&str>) -> Result<(&'a Looked, Wa
     })
 }
 
-fn inspection(host: &Looked) -> Option<&Inspection> {
+fn inspection(host: &HostView) -> Option<&Inspection> {
     host.look.cold.ok()?.inspection.as_ref()?.ok()
 }
 
-fn way(host: &Looked) -> Option<Way> {
+fn basis(host: &HostView) -> Option<Basis> {
     match inspection(host)?.fitness {
         Fitness::Starts | Fitness::StartsWithLoss | Fitness::Running => {
             // On a copy it would end in the same way.
             match stumbles_over_log(&host.look) {
-                true => Some(Way::ByDatabase),
-                false => Some(Way::ByLog),
+                true => Some(Basis::ByDatabase),
+                false => Some(Basis::ByLog),
             }
         }
-        Fitness::RestoreFrom => Some(Way::ByDatabase),
+        Fitness::RestoreFrom => Some(Basis::ByDatabase),
         Fitness::Empty | Fitness::BeyondUse => None,
     }
 }
 
 /// How far a host's data goes. Of one that runs without a leader, the log as it is: it gets no longer.
-fn reach(host: &Looked) -> Option<LogPosition> {
+fn reach(host: &HostView) -> Option<LogPosition> {
     let found = inspection(host)?;
     found.reach.or(found.wal_end).or(found.database)
 }
@@ -205,8 +210,8 @@ fn reach(host: &Looked) -> Option<LogPosition> {
 /// The survivor's data becomes that of a new cluster, of which it is the only member.
 fn form(
     stages: &mut Stages,
-    best: &Looked,
-    way: Way,
+    best: &HostView,
+    basis: Basis,
     manifest: Option<String>,
     member: &NewMember,
     token: &str,
@@ -216,11 +221,11 @@ fn form(
     let step = |action: Action| [(best.node().to_owned(), action)];
     stages.stage(
         "copy the data",
-        step(Action::CopyData {
+        step(Action::CopyData(CopyData {
             target: target.clone(),
-        }),
+        })),
     );
-    if way == Way::ByLog {
+    if basis == Basis::ByLog {
         let manifest = manifest.ok_or_else(|| {
             let message = format!("the manifest of etcd on {} could not be read", best.node());
             Failure::new(FailureKind::Missing, message)
@@ -228,42 +233,42 @@ fn form(
         })?;
         stages.stage(
             "run etcd alone on the copy",
-            step(Action::RunAlone {
+            step(Action::RunAlone(RunAlone {
                 target: target.clone(),
                 manifest,
-            }),
+            })),
         );
     }
     let members = std::slice::from_ref(member);
     stages
         .stage(
             "restore the copy as a new cluster",
-            step(Action::Restore {
+            step(Action::Restore(RestoreData {
                 target: target.clone(),
-                from: match way {
-                    Way::ByLog => Source::RanAlone,
-                    Way::ByDatabase => Source::Copied,
+                from: match basis {
+                    Basis::ByLog => RestoreInput::RanAlone,
+                    Basis::ByDatabase => RestoreInput::Copied,
                 },
                 members: list(members),
                 token: token.to_owned(),
                 bump_revision: NonZeroU64::new(MARGIN),
-            }),
+            })),
         )
         .stage(
             "move the old data aside, the new data in",
-            step(Action::SwapData {
+            step(Action::SwapData(SwapData {
                 target: target.clone(),
                 restored: true,
-            }),
+            })),
         )
         .stage(
             "start etcd",
-            step(Action::Start {
+            step(Action::Start(StartComponent {
                 component: ControlPlane::Etcd.name().to_owned(),
                 manifest: best.manifest_to_start(ControlPlane::Etcd),
                 edits: edits_for_restored(etcd, members)?,
-                until: Until::Ready,
-            }),
+                until: Readiness::Ready,
+            })),
         );
     Ok(())
 }
@@ -271,15 +276,15 @@ fn form(
 /// The others, one after another: data aside, a learner, a voter.
 fn rejoin(
     stages: &mut Stages,
-    best: &Looked,
-    rest: &[&Looked],
+    best: &HostView,
+    rest: &[&HostView],
     first: NewMember,
 ) -> Result<(), Failure> {
     let mut members = vec![first];
     for host in rest {
         let new = NewMember::of(host)?;
         members.push(new.clone());
-        let by = By {
+        let by = AskedMember {
             node: best.node(),
             target: &best.etcd()?.target,
         };
@@ -289,66 +294,10 @@ fn rejoin(
     Ok(())
 }
 
-/// By whose word members are changed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct By<'a> {
-    /// On which host it is asked.
-    pub(super) node: &'a str,
-    /// Where it is reached from there.
-    pub(super) target: &'a Target,
-}
-
-/// One host's member joins, by the word of another member. Its own etcd and apiserver are stopped.
-pub(super) fn join(
-    stages: &mut Stages,
-    by: By<'_>,
-    host: &Looked,
-    new: &NewMember,
-    members: &[NewMember],
-) -> Result<(), Failure> {
-    let node = host.node();
-    let of_by = |action: Action| [(by.node.to_owned(), action)];
-    let own = |action: Action| [(node.to_owned(), action)];
-    stages
-        .stage(
-            format!("move the old data of {node} aside"),
-            own(Action::SwapData {
-                target: host.etcd()?.target.clone(),
-                restored: false,
-            }),
-        )
-        .stage(
-            format!("add {node} as a learner"),
-            of_by(Action::AddLearner {
-                target: by.target.clone(),
-                name: new.name.clone(),
-                peer_urls: new.peer_urls.clone(),
-            }),
-        )
-        .stage(
-            format!("start etcd on {node}"),
-            own(Action::Start {
-                component: ControlPlane::Etcd.name().to_owned(),
-                manifest: host.manifest_to_start(ControlPlane::Etcd),
-                edits: edits_for_joining(host.etcd()?, members)?,
-                until: Until::Answers,
-            }),
-        )
-        .stage(
-            format!("promote {node}"),
-            of_by(Action::Promote {
-                target: by.target.clone(),
-                peer_urls: new.peer_urls.clone(),
-                name: new.name.clone(),
-            }),
-        );
-    Ok(())
-}
-
-fn losses(best: &Looked, way: Way, rest: &[&Looked], unseen: Vec<String>) -> Vec<Loss> {
+fn losses(best: &HostView, basis: Basis, rest: &[&HostView], unseen: Vec<String>) -> Vec<Loss> {
     let mut losses = vec![Loss::Outage];
     let of_best = inspection(best);
-    if way == Way::ByDatabase {
+    if basis == Basis::ByDatabase {
         let end = of_best
             .and_then(|found| found.wal_end)
             .map_or(0, |end| end.index);
@@ -395,7 +344,7 @@ fn losses(best: &Looked, way: Way, rest: &[&Looked], unseen: Vec<String>) -> Vec
     losses
 }
 
-fn fences(hosts: &[Looked], what: &Recovering) -> Vec<Fence> {
+fn fences(hosts: &[HostView], what: &Recovering) -> Vec<Fence> {
     let unreachable = |(node, why): &(String, String)| Fence::Unreachable {
         node: node.clone(),
         why: why.clone(),
@@ -413,10 +362,4 @@ fn fences(hosts: &[Looked], what: &Recovering) -> Vec<Fence> {
         TakingPart::Unsaid | TakingPart::ThisHost => Fence::ByHand { node },
     }));
     fences
-}
-
-/// Stops a host that is to join.
-pub(super) fn stop_one(stages: &mut Stages, host: &Looked) {
-    stop(stages, [host], ControlPlane::Apiserver);
-    stop(stages, [host], ControlPlane::Etcd);
 }

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::cluster::{NewMember, edits_for_joining};
-use super::recover::{By, join, stop_one};
-use super::restore::{check_manifests, found, make_notice, start_apiservers};
-use super::{Looked, Loss, Prospect, plan};
+use super::join::{AskedMember, join};
+use super::stages::{check_manifests, found, restart_watchers, start_apiservers, stop_all};
+use super::{HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{LiveEtcd, PeerLook};
 use crate::manifest::{Edit, Manifest};
-use crate::plan::{Action, PlanKind, Stages};
+use crate::plan::{Action, PlanKind, RemoveMember, Stages};
 use crate::report::{Member, MemberList};
 use crate::shell::CommandLine;
 use crate::target::Target;
@@ -35,7 +35,7 @@ pub struct Replacing {
 /// [`FailureKind::Refused`] when the host is not fit for it, the others do not hold the quorum without the member, are of
 /// several clusters, or the member is well and that is not to be passed over; [`FailureKind::NoQuorum`] when no other member
 /// answers that knows a leader. The hint says what lifts it.
-pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospect, Failure> {
+pub fn replace(host: &HostView, what: &Replacing, now: Timestamp) -> Result<PlanPreview, Failure> {
     if host.look.manifests.ok().is_some() {
         refuse_new_machine(host)?;
     }
@@ -53,18 +53,18 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
         client_urls: vec![cluster.url.clone()],
         ..own.clone()
     };
-    let by = By {
+    let by = AskedMember {
         node: host.node(),
         target: &target,
     };
     let mut stages = Stages::default();
-    stop_one(&mut stages, host);
+    stop_all(&mut stages, std::slice::from_ref(host));
     if let Some(old) = cluster.of_urls(&new.peer_urls) {
-        let action = Action::RemoveMember {
+        let action = Action::RemoveMember(RemoveMember {
             target: target.clone(),
             peer_urls: old.peer_urls.clone(),
             name: new.name.clone(),
-        };
+        });
         stages.stage(
             format!("remove the old member {}", new.name),
             [(host.node().to_owned(), action)],
@@ -87,9 +87,9 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
     start_apiservers(&mut stages, [host]);
     if cluster.of_urls(&new.peer_urls).is_none() {
         // It was another cluster's, or nobody's: what watched that past begins anew.
-        make_notice(&mut stages, [host]);
+        restart_watchers(&mut stages, [host]);
     }
-    Ok(Prospect {
+    Ok(PlanPreview {
         origin: None,
         plan: plan(
             PlanKind::Replace,
@@ -107,7 +107,7 @@ pub fn replace(host: &Looked, what: &Replacing, now: Timestamp) -> Result<Prospe
 }
 
 /// Refuses a manifest that cannot be changed as it has to be.
-fn check_edits(host: &Looked, text: &str, edits: &[Edit]) -> Result<(), Failure> {
+fn check_edits(host: &HostView, text: &str, edits: &[Edit]) -> Result<(), Failure> {
     let on_host = |failure: Failure| host.on(&failure);
     let mut manifest = Manifest::parse(text.as_bytes()).map_err(on_host)?;
     for edit in edits {
@@ -118,7 +118,7 @@ fn check_edits(host: &Looked, text: &str, edits: &[Edit]) -> Result<(), Failure>
 }
 
 /// A machine that was set up anew has no manifest to go on from.
-fn refuse_new_machine(host: &Looked) -> Result<(), Failure> {
+fn refuse_new_machine(host: &HostView) -> Result<(), Failure> {
     let Some(missing) = host.look.etcd.failure() else {
         return Ok(());
     };
@@ -149,7 +149,7 @@ struct Cluster<'a> {
 }
 
 impl<'a> Cluster<'a> {
-    fn seen_from(host: &'a Looked, endpoint: Option<&str>) -> Result<Self, Failure> {
+    fn seen_from(host: &'a HostView, endpoint: Option<&str>) -> Result<Self, Failure> {
         let peers = host.look.peers.ok().map(Vec::as_slice).unwrap_or_default();
         let led: Vec<_> = peers.iter().filter_map(led).collect();
         let asked = match endpoint {
@@ -176,7 +176,7 @@ impl<'a> Cluster<'a> {
     }
 
     /// That a host's member is well: in this cluster, or in another one, whose writes would go out of service with it.
-    fn well(&self, host: &Looked) -> String {
+    fn well(&self, host: &HostView) -> String {
         let node = host.node();
         match self.elsewhere(host) {
             Some(Loss::OtherCluster {
@@ -191,7 +191,7 @@ impl<'a> Cluster<'a> {
     }
 
     /// What a host's member serves as one of another cluster.
-    fn elsewhere(&self, host: &Looked) -> Option<Loss> {
+    fn elsewhere(&self, host: &HostView) -> Option<Loss> {
         let own = host.look.live.ok().map(|live| &live.status)?;
         (own.leader.is_some() && own.cluster_id != self.list.cluster_id).then(|| {
             Loss::OtherCluster {
@@ -284,7 +284,7 @@ fn refuse_several(led: &[(&PeerLook, &LiveEtcd)]) -> Result<(), Failure> {
         .hint("--this-node-only --endpoint URL names a member of the one that it is to join"))
 }
 
-fn nobody(host: &Looked) -> Failure {
+fn nobody(host: &HostView) -> Failure {
     let message = format!("no other member answers {} and knows a leader", host.node());
     Failure::new(FailureKind::NoQuorum, message).hint(
         "if this host does not know where they are: --this-node-only --endpoint URL, with the client URL of one; if the \
@@ -292,7 +292,7 @@ fn nobody(host: &Looked) -> Failure {
     )
 }
 
-fn is_well(host: &Looked) -> bool {
+fn is_well(host: &HostView) -> bool {
     host.look
         .live
         .ok()

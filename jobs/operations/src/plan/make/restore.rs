@@ -9,20 +9,26 @@ use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_restored, list, newest_revision};
 use super::origin::Origin;
 use super::restoring::Restoring;
-use super::{BroughtBack, Fence, Found, Looked, Loss, Prospect, TakingPart, plan};
+use super::stages::{check_manifests, found, others, restart_watchers, start_apiservers, stop_all};
+use super::{Fence, HostView, Loss, PlanPreview, TakingPart, plan};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::look::{Fitness, LockState};
-use crate::plan::{Action, Plan, PlanKind, Source, Stages, Until};
+use crate::plan::{
+    Action, AwaitComponent, Plan, PlanKind, Readiness, ReceiveSnapshot, RestoreData, RestoreInput,
+    Stages, StartComponent, SwapData,
+};
 use crate::shell::CommandLine;
-use crate::target;
 
 /// The plan.
 ///
 /// # Errors
 /// [`FailureKind::Refused`] when a host is not fit for it, the snapshot is of another cluster, or a member that could not be
-/// reached was not left out by name; the hint says what lifts it. See also [`Prospect::refused`].
-pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Prospect, Failure> {
+/// reached was not left out by name; the hint says what lifts it. See also [`PlanPreview::refused`].
+pub fn restore(
+    hosts: &[HostView],
+    what: &Restoring,
+    now: Timestamp,
+) -> Result<PlanPreview, Failure> {
     let origin = Origin::of(what, hosts);
     origin.check(what.another_cluster)?;
     for host in hosts {
@@ -49,7 +55,7 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
     let by_hand = by_hand(&fences);
     let newest = newest_revision(hosts);
     let stages = stages(hosts, &members, what, bump(&newest, what.snapshot.revision))?;
-    let nodes: Vec<&str> = hosts.iter().map(Looked::node).collect();
+    let nodes: Vec<&str> = hosts.iter().map(HostView::node).collect();
     let mut losses = vec![Loss::Outage, lost(what, &origin, newest)];
     if !by_hand.is_empty() {
         losses.push(Loss::MaybeNewerElsewhere {
@@ -59,11 +65,11 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
     let made = plan(
         PlanKind::Restore,
         format!("restore {} on {}", what.name, nodes.join(", ")),
-        hosts.iter().map(Looked::host_ref).collect(),
+        hosts.iter().map(HostView::host_ref).collect(),
         stages,
         now,
     );
-    Ok(Prospect {
+    Ok(PlanPreview {
         refused: refused(what.taking_part, &by_hand, &what.alive_elsewhere),
         plan: Plan {
             other_hosts: other_hosts(hosts, by_hand, EtcdThere::Serves),
@@ -75,18 +81,6 @@ pub fn restore(hosts: &[Looked], what: &Restoring, now: Timestamp) -> Result<Pro
         fences,
         brought_back,
     })
-}
-
-/// What is brought back of the hosts' etcds and apiservers. An apiserver of which there is nothing is started by nobody.
-pub(super) fn check_manifests(hosts: &[Looked]) -> Result<Vec<BroughtBack>, Failure> {
-    let mut brought_back = Vec::new();
-    for host in hosts {
-        brought_back.extend(host.check_manifest(ControlPlane::Etcd)?);
-        if host.has_apiserver() {
-            brought_back.extend(host.check_manifest(ControlPlane::Apiserver)?);
-        }
-    }
-    Ok(brought_back)
 }
 
 /// What the hosts have and the snapshot has not.
@@ -115,12 +109,12 @@ fn bump(newest: &Option<super::Revision>, snapshot: u64) -> Option<NonZeroU64> {
 }
 
 fn stages(
-    hosts: &[Looked],
+    hosts: &[HostView],
     members: &[NewMember],
     what: &Restoring,
     bump_revision: Option<NonZeroU64>,
 ) -> Result<Vec<crate::plan::Stage>, Failure> {
-    let all = |action: &dyn Fn(&Looked) -> Result<Action, Failure>| {
+    let all = |action: &dyn Fn(&HostView) -> Result<Action, Failure>| {
         let steps = hosts
             .iter()
             .map(|host| Ok((host.node().to_owned(), action(host)?)));
@@ -131,22 +125,22 @@ fn stages(
         .stage(
             "bring the snapshot there",
             all(&|_| {
-                Ok(Action::Receive {
+                Ok(Action::Receive(ReceiveSnapshot {
                     sha256: what.snapshot.sha256.clone(),
                     bytes: what.snapshot.bytes,
-                })
+                }))
             })?,
         )
         .stage(
             "restore it beside the data in use",
             all(&|host| {
-                Ok(Action::Restore {
+                Ok(Action::Restore(RestoreData {
                     target: host.etcd()?.target.clone(),
-                    from: Source::Received,
+                    from: RestoreInput::Received,
                     members: list(members),
                     token: what.token.clone(),
                     bump_revision,
-                })
+                }))
             })?,
         );
     stop_all(&mut stages, hosts);
@@ -154,94 +148,39 @@ fn stages(
         .stage(
             "move the old data aside, the restored data in",
             all(&|host| {
-                Ok(Action::SwapData {
+                Ok(Action::SwapData(SwapData {
                     target: host.etcd()?.target.clone(),
                     restored: true,
-                })
+                }))
             })?,
         )
         .stage(
             "start etcd",
             all(&|host| {
-                Ok(Action::Start {
+                Ok(Action::Start(StartComponent {
                     component: ControlPlane::Etcd.name().to_owned(),
                     manifest: host.manifest_to_start(ControlPlane::Etcd),
                     edits: edits_for_restored(host.etcd()?, members)?,
-                    until: Until::Answers,
-                })
+                    until: Readiness::Answers,
+                }))
             })?,
         )
         .stage(
             "wait for the quorum",
             all(&|_| {
-                Ok(Action::Await {
+                Ok(Action::Await(AwaitComponent {
                     component: ControlPlane::Etcd.name().to_owned(),
-                    until: Until::Ready,
-                })
+                    until: Readiness::Ready,
+                }))
             })?,
         );
     start_apiservers(&mut stages, hosts);
-    make_notice(&mut stages, hosts);
+    restart_watchers(&mut stages, hosts);
     Ok(stages.done())
 }
 
-/// The apiservers first, then etcd: one whose apiserver is gone ends at once.
-pub(super) fn stop_all(stages: &mut Stages, hosts: &[Looked]) {
-    stop(stages, hosts, ControlPlane::Apiserver);
-    stop(stages, hosts, ControlPlane::Etcd);
-}
-
-pub(super) fn stop<'a>(
-    stages: &mut Stages,
-    hosts: impl IntoIterator<Item = &'a Looked>,
-    component: ControlPlane,
-) {
-    let runs = hosts.into_iter().filter(|host| host.has(component));
-    stages.stage(
-        format!("stop {component}"),
-        runs.map(|host| {
-            let component = component.name().to_owned();
-            (host.node().to_owned(), Action::Stop { component })
-        }),
-    );
-}
-
-/// They are up again, those too that somebody had stopped before.
-pub(super) fn start_apiservers<'a>(
-    stages: &mut Stages,
-    hosts: impl IntoIterator<Item = &'a Looked>,
-) {
-    let apiserver = ControlPlane::Apiserver;
-    let runs = hosts.into_iter().filter(|host| host.has_apiserver());
-    stages.stage(
-        format!("start {apiserver}"),
-        runs.map(|host| {
-            let action = Action::Start {
-                component: apiserver.name().to_owned(),
-                manifest: host.manifest_to_start(apiserver),
-                edits: Vec::new(),
-                until: Until::Ready,
-            };
-            (host.node().to_owned(), action)
-        }),
-    );
-}
-
-/// What has watched the old past begins anew.
-pub(super) fn make_notice<'a>(stages: &mut Stages, hosts: impl IntoIterator<Item = &'a Looked>) {
-    let components = [ControlPlane::ControllerManager, ControlPlane::Scheduler];
-    let names: Vec<&str> = components.iter().map(|one| one.name()).collect();
-    stages.stage(
-        format!("start {} anew", names.join(", ")),
-        hosts.into_iter().map(|host| {
-            let components = names.iter().map(|&name| name.to_owned()).collect();
-            (host.node().to_owned(), Action::EndContainers { components })
-        }),
-    );
-}
-
 /// Everybody who may have a part in the cluster and is not among the hosts.
-fn fences(hosts: &[Looked], what: &Restoring, origin: &Origin) -> Result<Vec<Fence>, Failure> {
+fn fences(hosts: &[HostView], what: &Restoring, origin: &Origin) -> Result<Vec<Fence>, Failure> {
     let mut others = others(hosts);
     // Without their data hosts know the members of the day that their manifests were made.
     if origin.may_be_known_by_the_snapshot_alone() {
@@ -266,43 +205,4 @@ fn fences(hosts: &[Looked], what: &Restoring, origin: &Origin) -> Result<Vec<Fen
         }
     }
     Ok(fences)
-}
-
-/// The members that some host knows and that are none of the hosts, by their names. One that has not begun to serve has none
-/// and goes by its address.
-pub(super) fn others(hosts: &[Looked]) -> BTreeSet<String> {
-    let own: BTreeSet<&String> = hosts
-        .iter()
-        .filter_map(|host| host.look.etcd.ok())
-        .flat_map(|etcd| &etcd.target.peer_urls)
-        .collect();
-    let all = hosts.iter().flat_map(|host| host.look.known_members());
-    let others = all.filter(|(_, urls)| !urls.iter().any(|url| own.contains(url)));
-    others
-        .map(|(name, urls)| match name.is_empty() {
-            false => name,
-            true => urls.first().map_or("", |url| target::host(url)).to_owned(),
-        })
-        .collect()
-}
-
-/// A host as people are told of it.
-pub(super) fn found(host: &Looked, best: bool) -> Found {
-    let cold = host.look.cold.ok();
-    let inspection = cold.and_then(|cold| cold.inspection.as_ref()?.ok());
-    let held = cold.is_some_and(|cold| matches!(cold.lock, LockState::Held { .. }));
-    let fitness = inspection.map(|found| found.fitness);
-    let why = match fitness {
-        Some(Fitness::StartsWithLoss) => inspection.map(|found| found.losses.join("; ")),
-        _ => inspection.and_then(|found| found.why.clone()),
-    };
-    Found {
-        node: host.node().to_owned(),
-        running: held,
-        fitness,
-        why,
-        reach: inspection.and_then(|found| found.reach.or(found.wal_end)),
-        revision: super::cluster::revision_of(host).map(|found| found.revision),
-        best,
-    }
 }

@@ -10,10 +10,10 @@ use crate::look::{
     PodManifest,
 };
 use crate::manifest::PodId;
-use crate::plan::{Action, HostRef};
+use crate::plan::{Action, AddLearner, HostRef, PromoteLearner, StartComponent};
 
 /// The first of three masters, after it was changed.
-fn host(look: Look) -> Looked {
+fn host(look: Look) -> HostView {
     let mut look = look;
     if let Answer::Ok(etcd) = &mut look.etcd {
         let urls = &mut etcd.target.client_urls;
@@ -24,7 +24,7 @@ fn host(look: Look) -> Looked {
         address: Some("10.0.0.1".into()),
         etcd: None,
     };
-    Looked { host, look }
+    HostView { host, look }
 }
 
 fn healthy() -> Look {
@@ -68,8 +68,8 @@ fn restoring(taking_part: TakingPart, without: &[&str]) -> Restoring {
     }
 }
 
-fn titles(prospect: &Prospect) -> Vec<&str> {
-    let stages = prospect.plan.stages.iter();
+fn titles(preview: &PlanPreview) -> Vec<&str> {
+    let stages = preview.plan.stages.iter();
     stages.map(|stage| stage.title.as_str()).collect()
 }
 
@@ -117,17 +117,17 @@ fn with_archived(mut look: Look, change: impl FnOnce(&mut Vec<ArchivedManifest>)
 }
 
 /// The manifests that a plan's steps bring back.
-fn brought_back(prospect: &Prospect) -> Vec<String> {
-    let steps = prospect.plan.steps();
+fn brought_back(preview: &PlanPreview) -> Vec<String> {
+    let steps = preview.plan.steps();
     let manifests = steps.filter_map(|step| match &step.action {
-        Action::Start { manifest, .. } => manifest.as_ref(),
+        Action::Start(StartComponent { manifest, .. }) => manifest.as_ref(),
         _ => None,
     });
     manifests.map(|path| path.display().to_string()).collect()
 }
 
 /// The three plans that start an etcd, and its start alone.
-fn plans(look: &Look) -> Vec<Result<Prospect, Failure>> {
+fn plans(look: &Look) -> Vec<Result<PlanPreview, Failure>> {
     let lost = |look: Look| host(look.alone());
     let hosts = [lost(look.clone())];
     let replacing = Replacing {
@@ -138,7 +138,7 @@ fn plans(look: &Look) -> Vec<Result<Prospect, Failure>> {
         recover(&hosts, &recovering(TakingPart::ThisHost, &[]), now()),
         restore(&hosts, &restoring(TakingPart::ThisHost, &[]), now()),
         replace(&host(look.clone()), &replacing, now()),
-        manifest(&hosts[0], "etcd", &Wanted::Started, now()),
+        manifest(&hosts[0], "etcd", &ManifestChange::Started, now()),
     ]
 }
 
@@ -259,11 +259,11 @@ fn an_etcd_without_any_manifest_is_refused_with_where_one_may_be() {
 
 #[test]
 fn what_is_stopped_is_not_changed_and_what_is_in_the_folder_is_not_started() {
-    let change = Wanted::Changed(Vec::new());
+    let change = ManifestChange::Changed(Vec::new());
     let stopped = host(stopped(healthy().down(None)));
     let refused = manifest(&stopped, "etcd", &change, now()).unwrap_err();
     assert!(refused.hint.unwrap().contains("manifest start etcd"));
-    let refused = manifest(&host(healthy()), "etcd", &Wanted::Started, now()).unwrap_err();
+    let refused = manifest(&host(healthy()), "etcd", &ManifestChange::Started, now()).unwrap_err();
     assert_eq!(refused.kind, FailureKind::Refused);
 }
 
@@ -477,15 +477,15 @@ fn anew() -> crate::look::PeerLook {
     }
 }
 
-fn with_peers(peers: Vec<crate::look::PeerLook>) -> Looked {
+fn with_peers(peers: Vec<crate::look::PeerLook>) -> HostView {
     let mut look = stopped(lost());
     look.peers = Answer::Ok(peers);
     host(look)
 }
 
-fn initial_cluster(prospect: &Prospect) -> String {
-    let edits = prospect.plan.steps().find_map(|step| match &step.action {
-        Action::Start { edits, .. } if !edits.is_empty() => Some(edits.clone()),
+fn initial_cluster(preview: &PlanPreview) -> String {
+    let edits = preview.plan.steps().find_map(|step| match &step.action {
+        Action::Start(StartComponent { edits, .. }) if !edits.is_empty() => Some(edits.clone()),
         _ => None,
     });
     let edits: Vec<String> = edits.unwrap().iter().map(ToString::to_string).collect();
@@ -519,9 +519,8 @@ fn a_host_that_was_stopped_joins_a_cluster_that_was_made_anew() {
         .plan
         .steps()
         .filter_map(|step| match &step.action {
-            Action::AddLearner { target, .. } | Action::Promote { target, .. } => {
-                Some(target.client_urls.join(","))
-            }
+            Action::AddLearner(AddLearner { target, .. })
+            | Action::Promote(PromoteLearner { target, .. }) => Some(target.client_urls.join(",")),
             _ => None,
         })
         .collect();
@@ -651,7 +650,7 @@ fn a_member_of_the_cluster_is_removed_first_and_its_controllers_go_on() {
 #[test]
 fn stopping_a_member_costs_no_quorum_that_is_lost_already() {
     let losses = |look: Look| {
-        manifest(&host(look), "etcd", &Wanted::Stopped, now())
+        manifest(&host(look), "etcd", &ManifestChange::Stopped, now())
             .unwrap()
             .losses
     };
@@ -695,9 +694,9 @@ fn an_etcd_that_does_not_get_over_its_log_is_not_run_on_a_copy_of_it() {
         let look = healthy().down(words).data(whole()).alone();
         recover(&[host(look)], &recovering(TakingPart::ThisHost, &[]), now()).unwrap()
     };
-    let runs_alone = |made: &Prospect| {
+    let runs_alone = |made: &PlanPreview| {
         let mut steps = made.plan.steps();
-        steps.any(|step| matches!(step.action, Action::RunAlone { .. }))
+        steps.any(|step| matches!(step.action, Action::RunAlone(_)))
     };
     assert!(runs_alone(&made(None)));
     let made = made(Some("panic: unexpected removal of unknown remote peer"));

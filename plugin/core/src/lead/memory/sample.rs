@@ -1,6 +1,9 @@
 //! A plan, and hosts in memory to carry it out on.
 
-use etcd_operations::plan::{Action, HostRef, Plan, PlanId, PlanKind, Source, Stages, VERSION};
+use etcd_operations::plan::{
+    Action, HostRef, Plan, PlanId, PlanKind, RestartKubelet, RestoreData, RestoreInput, Stages,
+    StopComponent, SwapData, VERSION,
+};
 use jiff::Timestamp;
 
 use super::MemoryHost;
@@ -34,28 +37,31 @@ pub fn plan(kind: PlanKind, memory: &[MemoryHost]) -> Plan {
     stages
         .stage(
             "restore",
-            each(Action::Restore {
+            each(Action::Restore(RestoreData {
                 target: target(1),
-                from: Source::Received,
+                from: RestoreInput::Received,
                 members: String::new(),
                 token: String::new(),
                 bump_revision: None,
-            }),
+            })),
         )
         .stage(
             "stop etcd",
-            each(Action::Stop {
+            each(Action::Stop(StopComponent {
                 component: "etcd".to_owned(),
-            }),
+            })),
         )
         .stage(
             "swap the data",
-            each(Action::SwapData {
+            each(Action::SwapData(SwapData {
                 target: target(1),
                 restored: true,
-            }),
+            })),
         )
-        .stage("restart kubelet", each(Action::RestartKubelet {}));
+        .stage(
+            "restart kubelet",
+            each(Action::RestartKubelet(RestartKubelet {})),
+        );
     let made: Timestamp = "2026-11-22T08:30:00Z".parse().unwrap();
     Plan {
         version: VERSION,

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use etcd_operations::report::{Member, Report, StatusReport};
 use etcd_operations::target::Target;
 use tokio::time::Instant;
 
-/// How long a kubelet may take to say its first word once another node has even reported: kubelets need about the same.
-pub(super) const HEARD_AFTER_OTHERS: Duration = Duration::from_secs(4);
+use crate::limits;
 
 /// What else is known of the nodes while a kubelet is silent: is it merely slow?
 #[derive(Debug, Default)]
@@ -37,7 +35,7 @@ impl Heard {
 
     /// Whether a job begun together with this one has even reported, so that this one is overdue.
     pub(super) fn overdue(&self, begun: Instant, pod_seen: Instant) -> bool {
-        is_since(&self.reported, begun) && pod_seen.elapsed() >= HEARD_AFTER_OTHERS
+        is_since(&self.reported, begun) && pod_seen.elapsed() >= limits::KUBELET_AFTER_OTHERS
     }
 
     /// Whether others begun together with this one were taken, but got no further: then this one may merely be slow too.

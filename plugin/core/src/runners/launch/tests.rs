@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use etcd_operations::operation::Operation;
 use etcd_operations::report::AlarmReport;
@@ -10,8 +11,6 @@ use serde_json::{Value, json};
 
 use tokio::time::Instant;
 
-use super::heard::HEARD_AFTER_OTHERS;
-use super::waiting::POD_LIMIT;
 use super::*;
 use crate::assess::fixtures::{Cluster, target};
 use crate::fake::{self, Reply};
@@ -154,7 +153,6 @@ async fn launched(server: SocketAddr, replaceable: bool, others: bool) -> Result
         heard: &heard,
         kind: Kind::Job,
         replaceable,
-        limit: Duration::from_secs(20),
     };
     let assignment = Assignment {
         version: wire::VERSION,
@@ -168,9 +166,14 @@ async fn launched(server: SocketAddr, replaceable: bool, others: bool) -> Result
             heard.reported(&alarms());
         }
     };
-    let mut progress = |_| {};
-    let (launched, ()) = tokio::join!(launch.to_report(&assignment, seen, &mut progress), other);
-    launched.map(|launched| launched.report)
+    let task = Task {
+        operation: &assignment.operation,
+        limit: Duration::from_secs(20),
+        progress: &|_, _| {},
+        receiver: None,
+    };
+    let (ended, ()) = tokio::join!(launch.to_report(&assignment, seen, task), other);
+    ended
 }
 
 const CONTAINER_NAME: &str = crate::runners::podspec::CONTAINER;
@@ -188,7 +191,7 @@ async fn a_log_that_ends_before_its_program_is_asked_for_again() {
 #[tokio::test]
 async fn a_slow_controller_is_waited_for_where_nothing_else_may_be_tried() {
     let of_job = |replaceable| Script {
-        pod_after: POD_LIMIT + Duration::from_millis(500),
+        pod_after: limits::POD_APPEARS + Duration::from_millis(500),
         replaceable,
         ..Script::default()
     };
@@ -211,7 +214,7 @@ async fn a_pod_that_is_refused_is_not_waited_for() {
     assert!(refused.message.contains("PodSecurity"), "{refused}");
     // Without the complaint it would be waited for 15 s.
     let took = begun.elapsed();
-    assert!(took < 3 * POD_LIMIT, "{took:?}");
+    assert!(took < 3 * limits::POD_APPEARS, "{took:?}");
 }
 
 #[tokio::test]
@@ -261,7 +264,7 @@ fn a_kubelet_is_overdue_when_another_node_has_reported_and_not_before() {
     heard.taken();
     heard.reported(&status);
     let begun = Instant::now();
-    let long_ago = begun.checked_sub(HEARD_AFTER_OTHERS).unwrap();
+    let long_ago = begun.checked_sub(limits::KUBELET_AFTER_OTHERS).unwrap();
     assert!(!heard.all_are_slow(begun), "nobody has taken a pod since");
     assert!(!heard.overdue(begun, long_ago), "nor has anybody reported");
     heard.taken();

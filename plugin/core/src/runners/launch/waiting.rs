@@ -10,35 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Kind, LAST_STATE_LIMIT, Launch, lost};
+use super::{Kind, Launch, lost};
 use crate::created::Object;
+use crate::limits;
 use crate::outcome::{RunError, RunErrorKind};
 use crate::runners::podspec::CONTAINER;
 use crate::runners::program::Program;
 use crate::runners::trouble::{Stage, refused, stage};
 use crate::runners::watching::Seen;
-
-/// How long after a Job its Pod may come before a bare Pod is tried, and how often is looked whether the Pod is refused.
-/// A controller-manager needs 0.1 s.
-pub(super) const POD_LIMIT: Duration = Duration::from_millis(2500);
-/// How long it may take where nothing else is tried, so that only giving up would be faster.
-const POD_LIMIT_ALONE: Duration = Duration::from_secs(15);
-/// How long a kubelet may take to say its first word about a pod bound to its node.
-const HEARD_LIMIT: Duration = Duration::from_secs(6);
-/// How long it may take when the node's etcd answers the others, so that the node is on and only its kubelet is slow; and
-/// while none of those that have taken their pods gets as far as a report, so that everything is.
-const HEARD_WHEN_ALIVE: Duration = Duration::from_secs(12);
-/// After so long the kubelet is asked itself: one that is not slow has said its word by then.
-const ASK_AFTER: Duration = Duration::from_millis(500);
-/// The pause before it is asked again.
-const ASK_PAUSE: Duration = Duration::from_millis(500);
-/// How long it may take to answer: the first request may be held by an election, or by a connection that is half open.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
-/// How often is looked whether others have spoken.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long from a kubelet's first word until the container runs; an image may have to be pulled.
-const START_LIMIT: Duration = Duration::from_secs(20);
-const PULL_LIMIT: Duration = Duration::from_secs(180);
 
 /// What is waited for, and how far it is.
 pub(super) struct Waiting<'a> {
@@ -62,9 +41,9 @@ impl<'a> Waiting<'a> {
     pub(super) fn new(launch: &'a Launch<'a>, target: &'a Target, object: &'a Object) -> Self {
         let begun = Instant::now();
         let limit = match (launch.kind, launch.replaceable) {
-            (Kind::Job, true) => POD_LIMIT,
-            (Kind::Job, false) => POD_LIMIT_ALONE,
-            (Kind::Pod, _) => HEARD_LIMIT,
+            (Kind::Job, true) => limits::POD_APPEARS,
+            (Kind::Job, false) => limits::POD_APPEARS_ALONE,
+            (Kind::Pod, _) => limits::KUBELET,
         };
         Self {
             launch,
@@ -72,8 +51,8 @@ impl<'a> Waiting<'a> {
             object,
             begun,
             deadline: begun + limit,
-            next_look: begun + LOOK,
-            next_why: begun + POD_LIMIT,
+            next_look: begun + limits::LOOK,
+            next_why: begun + limits::POD_APPEARS,
             pod: None,
             stage: Stage::Unheard,
             asked: JoinSet::new(),
@@ -125,7 +104,7 @@ impl<'a> Waiting<'a> {
     fn see(&mut self, pod: &Pod) -> Result<(), RunError> {
         if let (None, Some(name)) = (&self.pod, &pod.metadata.name) {
             self.pod = Some((name.clone(), Instant::now()));
-            self.deadline = Instant::now() + HEARD_LIMIT;
+            self.deadline = Instant::now() + limits::KUBELET;
         }
         let stage = stage(pod);
         tracing::debug!(node = self.node(), ?stage, "pod seen");
@@ -152,14 +131,14 @@ impl<'a> Waiting<'a> {
 
     fn start_limit(&self) -> Duration {
         match self.launch.program {
-            Program::Image { .. } => PULL_LIMIT,
-            Program::Carried(_) => START_LIMIT,
+            Program::Image { .. } => limits::IMAGE_PULLED,
+            Program::Carried(_) => limits::CONTAINER_STARTS,
         }
     }
 
     /// Looks at what the API does not tell by itself; the error when it is no use to wait longer.
     async fn look(&mut self) -> Option<RunError> {
-        self.next_look = Instant::now() + LOOK;
+        self.next_look = Instant::now() + limits::LOOK;
         let Some((pod, since)) = self.pod.clone() else {
             return self.look_for_pod().await;
         };
@@ -176,7 +155,7 @@ impl<'a> Waiting<'a> {
         if !passed && Instant::now() < self.next_why {
             return None;
         }
-        self.next_why = Instant::now() + POD_LIMIT;
+        self.next_why = Instant::now() + limits::POD_APPEARS;
         let refusal = self.refusal(passed).await;
         refusal.or_else(|| passed.then(|| self.without_pod()))
     }
@@ -187,14 +166,14 @@ impl<'a> Waiting<'a> {
             self.taken();
             return false;
         }
-        if self.asked.is_empty() && since.elapsed() >= ASK_AFTER {
+        if self.asked.is_empty() && since.elapsed() >= limits::KUBELET_ASKED_AFTER {
             let connection = self.launch.connection;
             let pods = Api::namespaced(connection.control.clone(), &connection.namespace);
             self.asked.spawn(kubelet_has(pods, pod.to_owned()));
         }
         let heard = self.launch.heard;
         if heard.etcd_answers(self.target) || heard.all_are_slow(self.begun) {
-            self.deadline = since + HEARD_WHEN_ALIVE;
+            self.deadline = since + limits::KUBELET_ALIVE;
             return false;
         }
         heard.overdue(self.begun, since)
@@ -218,7 +197,7 @@ impl<'a> Waiting<'a> {
                 RunErrorKind::KubeletSilent,
                 format!(
                     "the kubelet of {node} does not take the pod within {} s, though etcd there answers: kubelet is stopped or very slow",
-                    HEARD_WHEN_ALIVE.as_secs()
+                    limits::KUBELET_ALIVE.as_secs()
                 ),
             );
         }
@@ -266,7 +245,7 @@ impl<'a> Waiting<'a> {
         let events = Api::<Event>::namespaced(connection.control.clone(), &connection.namespace);
         let params =
             ListParams::default().fields(&format!("involvedObject.name={name},type=Warning"));
-        let list = timeout(LAST_STATE_LIMIT, events.list(&params))
+        let list = timeout(limits::LAST_STATE, events.list(&params))
             .await
             .ok()?
             .ok()?;
@@ -293,7 +272,7 @@ async fn kubelet_has(pods: Api<Pod>, pod: String) {
         ..LogParams::default()
     };
     loop {
-        match timeout(ASK_LIMIT, pods.log_stream(&pod, &params)).await {
+        match timeout(limits::KUBELET_ANSWER, pods.log_stream(&pod, &params)).await {
             Ok(Ok(_)) => return,
             Ok(Err(KubeError::Api(status))) if status.code == 400 => return,
             Ok(Err(error)) => {
@@ -301,7 +280,7 @@ async fn kubelet_has(pods: Api<Pod>, pod: String) {
             }
             Err(_) => tracing::debug!(pod, "nobody says whether its kubelet has it"),
         }
-        sleep(ASK_PAUSE).await;
+        sleep(limits::KUBELET_ASKED_AGAIN).await;
     }
 }
 

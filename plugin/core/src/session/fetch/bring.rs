@@ -1,47 +1,30 @@
 //! Running an operation that holds a file on its node, and bringing the file here meanwhile.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use etcd_operations::operation::Operation;
-use etcd_operations::report::Report;
 use etcd_operations::request::{Request, answer_to};
+use etcd_operations::transfer::Whole;
 use etcd_operations::wire::Progress;
-use tokio::time::{Instant, timeout};
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use super::TELL;
 use super::receive::{Held, receive};
 use super::sink::Sink;
-use super::verdict::{Trouble, compare, damaged};
+use super::verdict::{compare, not_a_snapshot};
 use crate::error::Error;
-use crate::outcome::{RunError, RunErrorKind, run_error};
-use crate::runners::{self, exec};
-use crate::session::round::Round;
-use crate::session::{Cluster, Node, Notice, Session};
-use crate::via::Via;
+use crate::limits;
+use crate::outcome::{RunError, only_result};
+use crate::runners::FileReceiver;
+use crate::session::{Cluster, Node, Session};
 
 /// What is to be brought from where.
 #[derive(Clone, Copy)]
 pub(super) struct Bring<'b> {
     pub(super) cluster: &'b Cluster,
     pub(super) node: &'b Node,
-}
-
-impl Bring<'_> {
-    pub(super) fn error(&self, trouble: Trouble, sink: &mut Sink) -> Error {
-        let node = &self.node.name;
-        match trouble {
-            Trouble::Run(error) => run_error(node, &error),
-            Trouble::Here(error) => sink.refused(error),
-            Trouble::Damaged(failure) => {
-                sink.discard();
-                run_error(node, &damaged(&failure))
-            }
-            Trouble::Stream(message) => {
-                Error::failed(format!("{node}: fetching the snapshot: {message}"))
-                    .hint("keep it on the node instead: --on-node")
-            }
-        }
-    }
 }
 
 impl Session {
@@ -52,95 +35,70 @@ impl Session {
         request: &R,
         sink: &mut Sink,
     ) -> Result<R::Answer, Error> {
-        let Bring { cluster, node } = *bring;
+        let node = bring.node;
         let operation = &request.to_wire();
-        let via = self.via_for(operation);
-        if via == Via::Exec {
-            return Err(run_error(&node.name, &exec::not_supported(operation)));
-        }
-        let mut result = self.fetch(cluster, via, node, operation, sink).await;
-        if let Err(Trouble::Run(error)) = &result
-            && self.forced.is_none()
-            && runners::successor(via, error, operation) == Some(Via::Pod)
-        {
-            self.choose(Via::Pod, &error.message);
-            result = self.fetch(cluster, Via::Pod, node, operation, sink).await;
-        }
-        let report = result.map_err(|trouble| bring.error(trouble, sink))?;
-        answer_to::<R>(report).map_err(|failure| run_error(&node.name, &failure.into()))
-    }
-
-    async fn fetch(
-        &self,
-        cluster: &Cluster,
-        via: Via,
-        node: &Node,
-        operation: &Operation,
-        sink: &mut Sink,
-    ) -> Result<Report, Trouble> {
-        let limit = runners::limit(operation, self.limit);
-        let round = Round::begin(cluster, via, &[node], operation, limit).await?;
-        let (assignment, seen) = round.prepare(node)?;
-        let launcher = round.launcher();
-        let started = launcher.start(&assignment, seen).await?;
-        let file = operation.held_file().unwrap_or_default();
-        let held = Held {
-            pod: &started.pod,
-            file: &file,
-        };
         let total = AtomicU64::new(0);
-        let mut saving = |progress: Progress| {
+        let tell = |node: &str, progress: Progress| {
             total.store(progress.total_bytes.unwrap_or(0), Ordering::Relaxed);
             // While bytes arrive, their number tells more than how far the node is.
             if progress.step != "saving" {
                 self.tell(node, progress);
             }
         };
-        let work = async {
-            let report = async {
-                launcher
-                    .report(&started, &mut saving)
-                    .await
-                    .map_err(Trouble::Run)
-            };
-            let mut told = Instant::now();
-            let mut fetching = |done: u64| {
-                if told.elapsed() >= TELL {
-                    told = Instant::now();
-                    let total = total.load(Ordering::Relaxed).max(done);
-                    self.tell(
-                        node,
-                        Progress {
-                            step: "fetching".into(),
-                            done_bytes: done,
-                            total_bytes: (total > done).then_some(total),
-                        },
-                    );
-                }
-            };
-            let bytes = receive(cluster, held, sink, &mut fetching);
-            futures::try_join!(report, bytes)
+        let into_sink = IntoSink {
+            session: self,
+            bring: *bring,
+            file: operation.held_file().unwrap_or_default(),
+            total: &total,
+            sink: Mutex::new((sink, None)),
         };
-        let result = match timeout(limit, work).await {
-            Ok(result) => result,
-            Err(_) => Err(Trouble::Run(
-                RunError::new(
-                    RunErrorKind::TimedOut,
-                    format!("not done within {} s", limit.as_secs()),
-                )
-                .hint("give it longer with --timeout"),
-            )),
-        };
-        cluster.created.remove_soon(started.object.clone());
-        let (report, whole) = result?;
-        compare(&report, &whole)?;
-        Ok(report)
-    }
-
-    fn tell(&self, node: &Node, progress: Progress) {
-        (self.notices)(Notice::Progress {
-            node: node.name.clone(),
-            progress,
+        let mut task = self.task(operation, &tell);
+        task.receiver = Some(&into_sink);
+        let result = only_result(self.ladder.run(&[node], task).await);
+        let (sink, whole) = into_sink.sink.into_inner();
+        let checked = result.and_then(|report| {
+            compare(&report, &whole.ok_or_else(not_a_snapshot)?)?;
+            Ok(answer_to::<R>(report)?)
         });
+        checked.map_err(|error| sink.error(&node.name, &error))
+    }
+}
+
+/// Takes the file into a sink, and tells how much of it has come.
+struct IntoSink<'a> {
+    session: &'a Session,
+    bring: Bring<'a>,
+    /// Where the file is in the pod.
+    file: PathBuf,
+    /// How large the node says the file is.
+    total: &'a AtomicU64,
+    /// The sink, and what came when it is whole.
+    sink: Mutex<(&'a mut Sink, Option<Whole>)>,
+}
+
+impl FileReceiver for IntoSink<'_> {
+    fn receive<'a>(&'a self, pod: &'a str) -> BoxFuture<'a, Result<(), RunError>> {
+        let Bring { cluster, node } = self.bring;
+        let mut told = Instant::now();
+        let mut fetching = move |done: u64| {
+            if told.elapsed() >= limits::TELL {
+                told = Instant::now();
+                let total = self.total.load(Ordering::Relaxed).max(done);
+                let progress = Progress {
+                    step: "fetching".into(),
+                    done_bytes: done,
+                    total_bytes: (total > done).then_some(total),
+                };
+                self.session.tell(&node.name, progress);
+            }
+        };
+        Box::pin(async move {
+            let file = &self.file;
+            let held = Held { pod, file };
+            let mut to = self.sink.lock().await;
+            let (sink, whole) = &mut *to;
+            *whole = Some(receive(cluster, held, sink, &mut fetching).await?);
+            Ok(())
+        })
     }
 }

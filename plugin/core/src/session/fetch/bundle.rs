@@ -18,10 +18,11 @@ use etcd_operations::report::{
 use futures::future::join_all;
 
 use super::bring::Bring;
+use super::scratch;
 use super::sink::Sink;
-use super::{HOLD, scratch};
 use crate::clean::one_line;
 use crate::error::Error;
+use crate::limits;
 use crate::outcome::{RunError, RunErrorKind, run_error};
 use crate::session::{Node, Session};
 
@@ -68,7 +69,10 @@ impl Session {
             let written = rest.add(other, files, &mut sink);
             written.map_err(|error| sink.refused(error))?;
             let settled = sink.settle().await;
-            settled.map_err(|error| bring.error(error.into(), &mut sink))?;
+            if let Err(error) = settled {
+                let error = sink.fault(error);
+                return Err(sink.error(&node.name, &error));
+            }
         }
         let saved = rest
             .finish(saved.snapshot, parts, &mut sink)
@@ -86,7 +90,7 @@ impl Session {
             folder: scratch(),
             name: FILES.into(),
             parts: parts.clone(),
-            hold_seconds: HOLD.as_secs(),
+            hold_seconds: limits::HOLD.as_secs(),
         };
         let bring = Bring { node, ..*bring };
         let mut sink = Sink::memory();

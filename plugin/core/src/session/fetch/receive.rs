@@ -1,29 +1,20 @@
 //! Taking a file in from a node, over as many connections as it takes.
 
 use std::path::Path;
-use std::time::Duration;
 
-use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::failure::FailureKind;
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::sink::{Sink, SinkError};
-use super::verdict::Trouble;
 use crate::connection::Refusals;
+use crate::limits;
+use crate::outcome::{RunError, RunErrorKind};
+use crate::patience::Patience;
 use crate::runners;
 use crate::runners::exec::stream::{Ending, ExecStream, Frame};
 use crate::runners::podspec::CONTAINER;
 use crate::session::Cluster;
-
-/// For so long nothing new may come, over however many connections: an apiserver that was killed is back after a minute.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// The pause before the next connection, times how many have failed in a row; and the longest.
-const PAUSE: Duration = Duration::from_millis(300);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// How long the apiserver may take to start the reader.
-const OPEN_LIMIT: Duration = Duration::from_secs(10);
-/// How long the reader may take to end after its acknowledgement. Everything has been checked by then.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 
 /// A file on a node, and the pod that stays so that it can be fetched.
 #[derive(Clone, Copy)]
@@ -38,63 +29,59 @@ pub(super) async fn receive(
     held: Held<'_>,
     sink: &mut Sink,
     told: &mut (dyn FnMut(u64) + Send),
-) -> Result<Whole, Trouble> {
-    let mut receiver = sink.receiver().await.map_err(Trouble::Here)?;
+) -> Result<Whole, RunError> {
+    let mut receiver = sink.begin().await?;
     let mut resumed = receiver.verified() > 0;
     let mut refusals = Refusals::default();
-    let mut in_vain = 0;
-    let mut last_new = Instant::now();
+    let mut patience = Patience::new(limits::FETCH);
     loop {
         let before = receiver.verified();
         let connection = connect(cluster, held, &mut receiver, sink, &mut refusals, told);
         let error = match connection.await {
             Ok(()) => match receiver.finish() {
                 Ok(whole) => return Ok(whole),
-                Err(_) if resumed => {
-                    (receiver, resumed) = (sink.receiver().await.map_err(Trouble::Here)?, false);
+                Err(error) if !resumed => return Err(not_fetched(&error.to_string())),
+                Err(_) => {
+                    (receiver, resumed) = (sink.begin().await?, false);
                     continue;
                 }
-                Err(error) => return Err(Trouble::Stream(error.to_string())),
             },
             // What an earlier run left is not the beginning of this file, or of any that is whole.
-            Err(End::Unfit(_) | End::Damaged(_)) if resumed => {
-                (receiver, resumed) = (sink.receiver().await.map_err(Trouble::Here)?, false);
+            Err(End::Unfit(_) | End::Sink(SinkError::Damaged(_))) if resumed => {
+                (receiver, resumed) = (sink.begin().await?, false);
                 continue;
             }
-            Err(End::Here(error)) => return Err(Trouble::Here(error)),
-            Err(End::Damaged(failure)) => return Err(Trouble::Damaged(failure)),
+            Err(End::Sink(error)) => return Err(sink.fault(error)),
             Err(End::Hopeless(message) | End::Unfit(message)) => {
-                return Err(Trouble::Stream(message));
+                return Err(not_fetched(&message));
             }
             Err(End::Again(message)) => message,
         };
         if receiver.verified() > before {
-            (in_vain, last_new) = (0, Instant::now());
-        } else {
-            in_vain += 1;
+            patience = Patience::new(limits::FETCH);
         }
-        if last_new.elapsed() >= PATIENCE {
-            return Err(Trouble::Stream(format!(
-                "{error}; nothing new came for {} s",
-                PATIENCE.as_secs()
-            )));
-        }
-        tracing::debug!(
-            error,
-            verified = receiver.verified(),
-            "fetching goes on with a new connection"
-        );
-        sleep((PAUSE * in_vain).min(LONGEST_PAUSE)).await;
+        let Some(pause) = patience.next(Instant::now()) else {
+            let seconds = limits::FETCH.patience.as_secs();
+            let message = format!("{error}; nothing new came for {seconds} s");
+            return Err(not_fetched(&message));
+        };
+        let verified = receiver.verified();
+        tracing::debug!(error, verified, "fetching goes on with a new connection");
+        sleep(pause).await;
         receiver.reconnected();
     }
 }
 
+/// The stream cannot be used, whatever is tried.
+fn not_fetched(message: &str) -> RunError {
+    let message = format!("fetching the snapshot: {message}");
+    RunError::new(RunErrorKind::Lost, message).hint("keep it on the node instead: --on-node")
+}
+
 /// How a connection ended before the file was whole.
 enum End {
-    /// The disk here.
-    Here(std::io::Error),
-    /// What comes is no whole snapshot.
-    Damaged(Failure),
+    /// What came is not taken.
+    Sink(SinkError),
     /// The same would happen again.
     Hopeless(String),
     /// The file there is not one that goes on after what is here.
@@ -131,7 +118,7 @@ async fn connect(
         &command,
         true,
     );
-    let mut stream = match timeout(OPEN_LIMIT, open).await {
+    let mut stream = match timeout(limits::READER_STARTS, open).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if refusals.believed(&connection.stream, &error).await => {
             let error = runners::trouble::api_error("fetching through exec", &error);
@@ -141,7 +128,7 @@ async fn connect(
         Err(_) => {
             return Err(End::Again(format!(
                 "the reader did not start within {} s",
-                OPEN_LIMIT.as_secs()
+                limits::READER_STARTS.as_secs()
             )));
         }
     };
@@ -152,7 +139,7 @@ async fn connect(
                 let ended = receiver
                     .push(&bytes, |part| sink.write(part))
                     .map_err(judge)?;
-                sink.settle().await?;
+                sink.settle().await.map_err(End::Sink)?;
                 told(receiver.verified());
                 if ended {
                     farewell(&mut stream).await;
@@ -178,18 +165,9 @@ async fn connect(
     }
 }
 
-impl From<SinkError> for End {
-    fn from(error: SinkError) -> Self {
-        match error {
-            SinkError::Here(error) => Self::Here(error),
-            SinkError::Damaged(failure) => Self::Damaged(failure),
-        }
-    }
-}
-
 fn judge(error: TransferError) -> End {
     match error {
-        TransferError::Sink(error) => End::Here(error),
+        TransferError::Sink(error) => End::Sink(SinkError::Here(error)),
         TransferError::Sender(failure) if failure.kind == FailureKind::Refused => {
             End::Unfit(failure.message)
         }
@@ -213,7 +191,7 @@ async fn farewell(stream: &mut ExecStream) {
         }
         None
     };
-    if timeout(FAREWELL_LIMIT, goodbye).await.is_err() {
+    if timeout(limits::READER_ENDS, goodbye).await.is_err() {
         tracing::debug!("the reader did not say goodbye");
     }
 }

@@ -11,13 +11,10 @@ use etcd_operations::report::{HashReport, SnapshotReport};
 
 use crate::error::{Error, ErrorKind};
 use crate::format::and;
+use crate::limits;
 use crate::outcome::{RunError, RunErrorKind};
+use crate::runners::within;
 use crate::session::{Node, Session};
-
-/// How long another member may take to say what it has: at least, for each so many bytes one second more, and at most.
-const LEAST: Duration = Duration::from_secs(20);
-const BYTES_A_SECOND: u64 = 20 << 20;
-const MOST: Duration = Duration::from_secs(140);
 
 /// A member, and the node it is on.
 #[derive(Debug, Clone)]
@@ -105,25 +102,16 @@ impl Session {
     /// What a member has up to the revision of a snapshot.
     pub(super) async fn hash_of(&self, member: &MemberOn<'_>, snapshot: &SnapshotReport) -> Said {
         let revision = snapshot.revision;
-        let asked = [member.node];
-        let limit = limit(snapshot);
-        let run = tokio::time::timeout(limit, self.run(&asked, &HashKv { revision }));
-        let outcomes = run.await.unwrap_or_default();
-        let result = outcomes.into_iter().next().map(|outcome| outcome.result);
         let unfit = || RunError::new(RunErrorKind::Lost, "it gave no answer that fits");
-        match result {
-            Some(Ok(said)) => {
-                let is_it = said.member_id.to_string() == member.member_id
-                    && said.cluster_id.to_string() == member.cluster_id
-                    && (0..=revision).contains(&said.revision);
-                is_it.then_some(said).ok_or_else(unfit)
-            }
-            Some(Err(error)) => Err(error),
-            None => Err(RunError::new(
-                RunErrorKind::TimedOut,
-                format!("no answer within {} s", limit.as_secs()),
-            )),
-        }
+        let ask = async {
+            let outcome = self.run(&[member.node], &HashKv { revision }).await.pop();
+            outcome.ok_or_else(unfit)?.result
+        };
+        let said = within(limit(snapshot), ask).await?;
+        let is_it = said.member_id.to_string() == member.member_id
+            && said.cluster_id.to_string() == member.cluster_id
+            && (0..=revision).contains(&said.revision);
+        is_it.then_some(said).ok_or_else(unfit)
     }
 }
 
@@ -131,7 +119,8 @@ impl Session {
 fn limit(snapshot: &SnapshotReport) -> Duration {
     let packed = snapshot.packed.as_ref();
     let bytes = packed.map_or(snapshot.size_bytes, |packed| packed.size_bytes);
-    (LEAST + Duration::from_secs(bytes / BYTES_A_SECOND)).min(MOST)
+    let (least, most) = limits::COMPARED;
+    (least + Duration::from_secs(bytes / limits::COMPARED_BYTES_A_SECOND)).min(most)
 }
 
 /// Holds the pages of a snapshot against what the first of these members said; where that cannot be compared, or is something

@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::check::Check;
+use super::verdict::damaged;
 use crate::error::Error;
+use crate::outcome::{RunError, RunErrorKind, run_error};
 
 /// How many files of one name are set aside.
 const MOST_SET_ASIDE: u32 = 999;
@@ -27,6 +29,8 @@ pub(super) struct Sink {
     size: u64,
     /// Of what is in it, but for what is taken into memory.
     check: Option<Check>,
+    /// Why this host takes no more: nobody's on the node.
+    refusal: Option<Error>,
 }
 
 /// Why something is not taken.
@@ -114,6 +118,7 @@ impl Sink {
             sha: None,
             size: 0,
             check: None,
+            refusal: None,
         }
     }
 
@@ -284,6 +289,36 @@ impl Sink {
         let kept = kept.and_then(|part| part.complete(None));
         kept.map_err(|failure| not_stored(&path, failure))?;
         Ok(Some(path))
+    }
+
+    /// A receiver, as [`Sink::receiver`].
+    ///
+    /// # Errors
+    /// As [`Sink::fault`].
+    pub(super) async fn begin(&mut self) -> Result<Receiver, RunError> {
+        let receiver = self.receiver().await;
+        receiver.map_err(|error| self.fault(SinkError::Here(error)))
+    }
+
+    /// Why the operation on the node whose file was to come here has failed. Of what is damaged nothing is kept.
+    pub(super) fn fault(&mut self, error: SinkError) -> RunError {
+        match error {
+            SinkError::Here(error) => {
+                let refused = RunError::new(RunErrorKind::Other, error.to_string());
+                self.refusal = Some(self.refused(error));
+                refused
+            }
+            SinkError::Damaged(failure) => {
+                self.discard();
+                damaged(&failure)
+            }
+        }
+    }
+
+    /// The error of the operation on the node whose file was to come here.
+    pub(super) fn error(&mut self, node: &str, error: &RunError) -> Error {
+        let refusal = self.refusal.take();
+        refusal.unwrap_or_else(|| run_error(node, error))
     }
 
     /// The error for a place that does not take what it is given.

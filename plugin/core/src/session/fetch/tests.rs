@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use super::receive::{Held, receive};
-use super::verdict::Trouble;
 use super::*;
 use crate::connection::Connection;
 use crate::created::Created;
@@ -69,7 +68,6 @@ async fn cluster(handler: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Clu
         program: OnceCell::new(),
         swept: Once::new(),
         heard: Heard::default(),
-        replaceable: true,
         notices: std::sync::Arc::new(|_| {}),
     }
 }
@@ -82,16 +80,7 @@ async fn fetched(cluster: &Cluster) -> (Result<Whole, String>, Vec<u8>) {
         file: Path::new("/kubectl-etcd/snapshot/snapshot.db"),
     };
     let whole = receive(cluster, held, &mut sink, &mut |_| {}).await;
-    (whole.map_err(words), sink.into_memory())
-}
-
-fn words(trouble: Trouble) -> String {
-    match trouble {
-        Trouble::Run(error) => error.message,
-        Trouble::Here(error) => error.to_string(),
-        Trouble::Damaged(failure) => failure.message,
-        Trouble::Stream(message) => message,
-    }
+    (whole.map_err(|error| error.message), sink.into_memory())
 }
 
 #[tokio::test]
@@ -188,9 +177,10 @@ async fn stored(content: &'static [u8]) -> (Result<(), String>, Vec<String>) {
     };
     let came = receive(&cluster, held, &mut sink, &mut |_| {}).await;
     let checked = match came {
-        Ok(_) => sink.checked().await.map_err(Trouble::from).map_err(words),
-        Err(trouble) => Err(words(trouble)),
+        Ok(_) => sink.checked().await.map_err(|error| sink.fault(error)),
+        Err(error) => Err(error),
     };
+    let checked = checked.map_err(|error| error.message);
     drop(sink);
     let left = std::fs::read_dir(folder.path()).unwrap();
     let left = left.map(|one| one.unwrap().file_name().display().to_string());

@@ -1,41 +1,12 @@
 //! What arrived, held against what the node says of it, and why nothing is kept where they differ.
 
-use std::io;
-
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::pack::unpack::{Arrived, Found, Sum};
 use etcd_operations::report::{Report, SnapshotReport};
 use etcd_operations::transfer::Whole;
 
 use super::second::MemberOn;
-use super::sink::SinkError;
 use crate::outcome::{RunError, RunErrorKind};
-
-/// Why there is no snapshot.
-pub(super) enum Trouble {
-    Run(RunError),
-    /// It cannot be stored here.
-    Here(io::Error),
-    /// What came is no whole snapshot.
-    Damaged(Failure),
-    /// The stream cannot be used, whatever is tried.
-    Stream(String),
-}
-
-impl From<RunError> for Trouble {
-    fn from(error: RunError) -> Self {
-        Self::Run(error)
-    }
-}
-
-impl From<SinkError> for Trouble {
-    fn from(error: SinkError) -> Self {
-        match error {
-            SinkError::Here(error) => Self::Here(error),
-            SinkError::Damaged(failure) => Self::Damaged(failure),
-        }
-    }
-}
 
 /// What came that is no whole snapshot: nothing of it is kept.
 pub(super) fn damaged(failure: &Failure) -> RunError {
