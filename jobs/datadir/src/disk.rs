@@ -1,7 +1,7 @@
 //! Files and folders made, named and flushed, so that whoever is killed leaves all or nothing.
 
 use std::fs::{DirBuilder, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -22,6 +22,25 @@ pub(crate) fn create_private(path: &Path) -> Result<File, Error> {
         .mode(0o600)
         .open(path)
         .map_err(|e| Error::io(&path.display().to_string(), "create", e))
+}
+
+/// Reads all of a file that has no more than `limit` bytes, whole MiB or KiB. One that has more is never taken for its
+/// beginning.
+///
+/// # Errors
+/// [`io::ErrorKind::FileTooLarge`]; else what the disk says.
+pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 <= limit {
+        return Ok(bytes);
+    }
+    let limit = match limit % (1 << 20) {
+        0 => format!("{} MiB", limit >> 20),
+        _ => format!("{} KiB", limit >> 10),
+    };
+    let message = format!("it has more than {limit}");
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
 }
 
 /// Makes a folder (0700) with those above it that are missing, and flushes their names.
@@ -116,5 +135,15 @@ mod tests {
         make_folders(&folder).unwrap();
         let mode = folder.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_taken_for_its_beginning() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [b'x'; 2048]).unwrap();
+        assert_eq!(read_up_to(file.path(), 2048).unwrap().len(), 2048);
+        let error = read_up_to(file.path(), 1024).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(error.to_string(), "it has more than 1 KiB");
     }
 }

@@ -96,6 +96,21 @@ pub fn hashkv_compacted(
         !at.deletion && latest.is_latest(key, at)
     };
 
+    Ok(HashKv {
+        hash: hash_of(&changes, &db, counts, on_progress)?,
+        revision: wanted,
+        compact_revision,
+        current_revision: current,
+    })
+}
+
+/// The hash over the changes that count: each leaf's sum by itself, as leaves come in any order.
+fn hash_of(
+    changes: &Changes,
+    db: &Database<'_>,
+    counts: impl Fn(RevisionKey, &[u8]) -> bool,
+    on_progress: OnProgress<'_>,
+) -> Result<u32, Error> {
     let mut sums = vec![(0, 0); changes.plan.leaves.len().max(1)];
     let sum = &mut |index: usize, leaf: &crate::page::Leaf<'_>, _: &[u8]| {
         let (mut crc, mut len) = (0, 0);
@@ -114,17 +129,12 @@ pub fn hashkv_compacted(
         }
         Ok(())
     };
-    changes.leaves(&db, sum, on_progress)?;
+    changes.leaves(db, sum, on_progress)?;
     let mut hash = Joined::new();
     hash.append(b"key");
     sums.iter()
         .for_each(|(crc, len)| hash.append_sum(*crc, *len));
-    Ok(HashKv {
-        hash: hash.value(),
-        revision: wanted,
-        compact_revision,
-        current_revision: current,
-    })
+    Ok(hash.value())
 }
 
 /// The last compaction asked for. A server that starts finishes one that was interrupted, and one that runs counts it

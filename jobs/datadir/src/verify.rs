@@ -173,27 +173,7 @@ pub fn verify<'a>(
     let (outcome, digest) = job.run(opened, &mut found)?;
 
     let sha256 = compare(source, trailer, content, digest)?;
-    if let Sha256State::Wrong {
-        expected,
-        found: actual,
-    } = &sha256
-    {
-        found.push(Damage::Checksum {
-            expected: expected.clone(),
-            found: actual.clone(),
-        });
-    }
-    if !trailer && !source.size().is_multiple_of(512) {
-        found.push(Damage::OddSize {
-            size: source.size(),
-        });
-    }
-    if let Some(meta) = meta.filter(|meta| trailer && content > meta.database_size()) {
-        found.push(Damage::ExtraBytes {
-            size: source.size(),
-            expected: meta.database_size() + TRAILER_LEN,
-        });
-    }
+    note_size_and_checksum(&mut found, source, meta, &sha256);
     let findings: Vec<Finding> = found
         .kept
         .into_iter()
@@ -212,6 +192,35 @@ pub fn verify<'a>(
         findings_left_out: found.left_out,
         verdict,
     })
+}
+
+/// Notes what is wrong with the file as a whole.
+fn note_size_and_checksum(
+    found: &mut Found,
+    source: &dyn Source,
+    meta: Option<Meta>,
+    sha256: &Sha256State,
+) {
+    let size = source.size();
+    if let Sha256State::Wrong {
+        expected,
+        found: actual,
+    } = sha256
+    {
+        found.push(Damage::Checksum {
+            expected: expected.clone(),
+            found: actual.clone(),
+        });
+    }
+    if !has_trailer(size) {
+        if !size.is_multiple_of(512) {
+            found.push(Damage::OddSize { size });
+        }
+    } else if let Some(expected) = meta.map(|meta| meta.database_size() + TRAILER_LEN)
+        && size > expected
+    {
+        found.push(Damage::ExtraBytes { size, expected });
+    }
 }
 
 fn verdict(sound: bool, sha256: &Sha256State, options: &VerifyOptions) -> Verdict {
@@ -311,19 +320,7 @@ impl Job<'_> {
             None => None,
         };
         let Some((plan, version, mut db)) = planned else {
-            // No tree to follow, but what the trailer says is still worth knowing.
-            let (meta, plan) = (whole_pages(), Plan::default());
-            let mut reader = Reader {
-                check: None,
-                pages: None,
-                chunks,
-                job: &mut self,
-            };
-            let extent = Extent {
-                bytes: reader.job.bytes.clone(),
-                every_byte: true,
-            };
-            scan(reader.job.source, &meta, &plan, &[], &extent, &mut reader)?;
+            self.read_without_tree(chunks)?;
             return Ok(None);
         };
         let meta = *db.meta();
@@ -358,11 +355,8 @@ impl Job<'_> {
             let (check, pages) = self.check_halves(&plan, &meta, &order, check, &keys)?;
             (check, pages, None)
         };
-        tree_pages += plan
-            .branches
-            .iter()
-            .map(|(_, pages)| u64::from(*pages))
-            .sum::<u64>();
+        let branches = plan.branches.iter();
+        tree_pages += branches.map(|(_, pages)| u64::from(*pages)).sum::<u64>();
         if let Some(pages) = &mut pages {
             pages.compare(&mut db, &mut |damage| check.damage(damage))?;
         }
@@ -375,15 +369,29 @@ impl Job<'_> {
             version,
             ..status
         };
-        let free = meta.high_water.saturating_sub(2 + tree_pages + listed);
-        Ok(Some((
-            status,
-            PageUse {
-                total: meta.high_water,
-                tree: tree_pages,
-                free,
-            },
-        )))
+        let pages = PageUse {
+            total: meta.high_water,
+            tree: tree_pages,
+            free: meta.high_water.saturating_sub(2 + tree_pages + listed),
+        };
+        Ok(Some((status, pages)))
+    }
+
+    /// Reads all pages for the SHA-256 alone: there is no tree to follow, but what the trailer says is still worth knowing.
+    fn read_without_tree(&mut self, chunks: Option<SyncSender<Arc<Vec<u8>>>>) -> Result<(), Error> {
+        let (meta, plan) = (whole_pages(), Plan::default());
+        let extent = Extent {
+            bytes: self.bytes.clone(),
+            every_byte: true,
+        };
+        let source = self.source;
+        let mut reader = Reader {
+            check: None,
+            pages: None,
+            chunks,
+            job: self,
+        };
+        scan(source, &meta, &plan, &[], &extent, &mut reader).map(drop)
     }
 
     /// Without a SHA-256 nothing has to be read in order: each of two threads takes one half of the file.

@@ -9,11 +9,9 @@ use tokio::time::{Instant, sleep};
 use crate::client::{Connector, Endpoint, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
+use crate::limits::HASH_LIMIT;
 use crate::report::Member;
 use crate::target::Target;
-
-/// How long hashing one member's data may take: it reads all of it.
-const HASH_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long to wait for a member that has just come.
 const PATIENCE: Duration = Duration::from_secs(20);

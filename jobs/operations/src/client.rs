@@ -19,17 +19,14 @@ use etcd_client::{Client, GetOptions, SnapshotStreaming};
 use tokio::time::timeout;
 
 use crate::failure::{Failure, FailureKind};
+use crate::limits::PROBE_LIMIT;
+pub use crate::limits::{OWN_LIMIT, QUORUM_LIMIT};
 use crate::report::HashReport;
 use crate::target::{Target, host};
 
 pub use api::{CallError, EtcdApi, EtcdEndpoint};
-pub use causes::{chain, failure_of, meaning};
-
-/// How long a call that needs no quorum may take, connecting included.
-pub const OWN_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long a call that needs the quorum may take: etcd itself gives up after 5 s and more.
-pub const QUORUM_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) use causes::meaning;
+pub use causes::{chain, failure_of};
 
 /// Makes connections to the endpoints of one cluster with the certificates of one node.
 #[derive(Debug, Clone)]
@@ -148,7 +145,7 @@ impl Endpoint {
         };
         let (tls, url) = (Arc::clone(tls), self.url.clone());
         let probe = tokio::task::spawn_blocking(move || probe::refusal(&tls, &url));
-        match timeout(probe::LIMIT, probe).await {
+        match timeout(PROBE_LIMIT, probe).await {
             Ok(Ok(Some(refusal))) => refusal,
             _ => failure,
         }

@@ -7,9 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::evidence::{said, shown};
-
-/// How much of a log's end is read, in bytes.
-const END: u64 = 64 << 10;
+use crate::limits::LOG_END_BYTES;
 
 /// Its last so many lines, each short enough to be shown; fewer when it has no more.
 ///
@@ -18,9 +16,9 @@ const END: u64 = 64 << 10;
 pub(crate) fn last_lines(log: &Path, most: usize) -> io::Result<Vec<String>> {
     let mut file = File::open(log)?;
     let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(END)))?;
+    file.seek(SeekFrom::Start(size.saturating_sub(LOG_END_BYTES)))?;
     let mut bytes = Vec::new();
-    file.take(END).read_to_end(&mut bytes)?;
+    file.take(LOG_END_BYTES).read_to_end(&mut bytes)?;
     Ok(lines(&String::from_utf8_lossy(&bytes), most))
 }
 

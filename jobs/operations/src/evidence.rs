@@ -7,14 +7,12 @@ use std::path::{Path, PathBuf};
 use etcd_datadir::lock::{Holder, database_holder};
 use serde_json::Value;
 
+use crate::limits::LOG_TAIL_BYTES;
 use crate::report::NodeEvidence;
 use crate::target::Target;
 
 /// Where kubelet keeps containers' logs: `NAMESPACE_POD_UID/CONTAINER/RESTARTS.log`.
 const POD_LOGS: &str = "/var/log/pods";
-
-/// How much of a log's end is read.
-const TAIL_BYTES: u64 = 128 << 10;
 
 /// How much of a line is given back.
 const WORDS_CHARS: usize = 400;
@@ -93,10 +91,10 @@ const CONSEQUENCE: &str = "server is stopping";
 pub(crate) fn last_words(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let size = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(TAIL_BYTES)))
+    file.seek(SeekFrom::Start(size.saturating_sub(LOG_TAIL_BYTES)))
         .ok()?;
     let mut bytes = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut bytes).ok()?;
+    file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     why_ended(&text).map(|words| shown(&words))
 }

@@ -6,7 +6,7 @@ use etcd_datadir::progress::ignore;
 use etcd_datadir::source::Source;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_yaml::Value;
+use serde_json::Value;
 
 use crate::container_log;
 use crate::failure::FailureKind;
@@ -279,7 +279,7 @@ fn beside_the_line(manifest: &Manifest, component: &str) -> Value {
     let mut value = manifest.meant().clone();
     let container = manifest.component(component).ok().and_then(|component| {
         let containers = value.get_mut("spec")?.get_mut("containers")?;
-        containers.get_mut(component.index)?.as_mapping_mut()
+        containers.get_mut(component.index)?.as_object_mut()
     });
     if let Some(container) = container {
         for key in ["command", "args", "image"] {

@@ -27,9 +27,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::client::chain;
 use crate::failure::{Failure, FailureKind};
-
-/// How much of an answer is read, in bytes.
-const LONGEST: usize = 64 << 10;
+use crate::limits::ANSWER_BYTES;
 
 /// etcd's header with the cluster's id (`server/etcdserver/api/etcdhttp/peer.go`).
 const CLUSTER: &str = "x-etcd-cluster-id";
@@ -164,7 +162,9 @@ impl Server {
             let cluster = answer.headers().get(CLUSTER);
             let cluster = cluster.and_then(|id| id.to_str().ok()).map(str::to_owned);
             // What is longer is cut, and what breaks off has said enough.
-            let body = Limited::new(answer.into_body(), LONGEST).collect().await;
+            let body = Limited::new(answer.into_body(), ANSWER_BYTES)
+                .collect()
+                .await;
             let bytes = body.map(http_body_util::Collected::to_bytes);
             let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
             Ok(Said {

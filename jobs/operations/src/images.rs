@@ -5,44 +5,97 @@
 //! not try what is there. So nothing has to be told to it.
 
 mod logins;
+mod pull_error;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Failure, FailureKind};
 use crate::kubelet;
 use crate::kubelet::manifests_folder;
-use crate::manifest::{Known, Manifest, PodId, Selection};
-use crate::runtime::{Image, PULL_LIMIT, PullError, PullTrouble, Runtime};
+use crate::manifest::{Known, Manifest, Selection};
+use crate::runtime::{Image, Runtime};
 
 pub use logins::Logins;
+use pull_error::{PullError, failure};
 
 /// An image that a component's manifest names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Named {
+pub struct NamedImage {
     /// The component: the container's name.
     pub component: String,
     /// Its pod, as the manifest names it: kubelet puts `-` and the node's name behind it.
-    pub pod: PodId,
+    pub pod: String,
     /// The image, as the manifest names it.
     pub image: String,
-    /// Whether its manifest was taken out of kubelet's folder: it is wanted when the component is started again.
+    /// Whether the component's manifest was taken out of kubelet's folder: the image is wanted when the component is started
+    /// again.
     pub taken_out: bool,
+    /// Whether the runtime has it.
+    pub state: ImageState,
+    /// The runtime's id of it, when the runtime has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its size, as the runtime counts it: containerd compressed, CRI-O unpacked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// Why it is not known or was not fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
-/// What this host's static pods name, and the runtime that is asked for it.
+/// Whether the runtime has an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageState {
+    /// The runtime has it.
+    Present,
+    /// The runtime does not have it.
+    Missing,
+    /// The runtime did not tell.
+    Unknown,
+    /// It was fetched.
+    Pulled,
+    /// It could not be fetched.
+    Failed,
+}
+
+impl NamedImage {
+    /// Notes what the runtime says of it.
+    fn note(&mut self, state: ImageState, found: &Result<Option<Image>, Failure>) {
+        match found {
+            Ok(Some(image)) => {
+                self.state = state;
+                self.id = Some(image.id.clone());
+                self.size_bytes = Some(image.size_bytes);
+            }
+            Ok(None) => {}
+            Err(failure) => {
+                self.state = match state {
+                    ImageState::Pulled => ImageState::Failed,
+                    _ => ImageState::Unknown,
+                };
+                self.problem = Some(failure.message.clone());
+            }
+        }
+    }
+}
+
+/// The images that this host's static pods name, and the runtime that is asked for them.
 #[derive(Debug, Clone)]
 pub struct Images {
     /// The images, in the order of the manifests; those of components that were taken out come last.
-    pub named: Vec<Named>,
+    pub named: Vec<NamedImage>,
     /// The runtime.
     pub runtime: Runtime,
 }
 
 impl Images {
-    /// Those of this host.
+    /// Finds the images of this host; the runtime is not asked for them yet.
     ///
     /// # Errors
     /// [`FailureKind::Missing`] when the folder of the static pods cannot be read or there is no runtime,
@@ -55,33 +108,36 @@ impl Images {
         Ok(Self { named, runtime })
     }
 
-    /// What the runtime has of each, in their order; none: it does not have it.
-    pub async fn present(&self) -> Vec<Answer<Option<Image>>> {
-        let mut present = Vec::new();
-        for named in &self.named {
-            present.push(self.runtime.image(&named.image).await.into());
+    /// Asks the runtime which of them it has.
+    pub async fn look(&mut self) {
+        for one in &mut self.named {
+            let found = self.runtime.image(&one.image).await;
+            one.note(ImageState::Present, &found);
         }
-        present
     }
 
-    /// Fetches one from its registry, with the first of its logins that the registry takes; with none when there is none.
+    /// Fetches an image from its registry for all components that name it, with the first of its logins that the registry
+    /// takes; with none when there is none.
     ///
     /// # Errors
     /// [`FailureKind::Unauthorized`], [`FailureKind::Missing`], [`FailureKind::Unreachable`], [`FailureKind::NoSpace`] for
     /// what the runtime says of it; the hint says what to do.
-    pub async fn pull(&self, image: &str, logins: &Logins) -> Result<Image, Failure> {
+    pub async fn pull(&mut self, image: &str, logins: &Logins) -> Result<(), Failure> {
+        let pulled = self.fetch(image, logins).await.map(Some);
+        for one in self.named.iter_mut().filter(|one| one.image == image) {
+            one.note(ImageState::Pulled, &pulled);
+        }
+        pulled.map(drop)
+    }
+
+    async fn fetch(&self, image: &str, logins: &Logins) -> Result<Image, Failure> {
         let mut login = logins.of_image(image).into_iter();
         let mut given = login.next();
-        loop {
-            match self.runtime.pull(image, given).await {
-                Ok(()) => break,
-                Err(error) => {
-                    let another = login.next();
-                    if error.trouble != PullTrouble::Unauthorized || another.is_none() {
-                        return Err(failure(image, &error, logins));
-                    }
-                    given = another;
-                }
+        while let Err(status) = self.runtime.pull(image, given).await {
+            let error = PullError::of(image, &status);
+            given = login.next();
+            if error != PullError::UNAUTHORIZED || given.is_none() {
+                return Err(failure(image, error, &status, logins));
             }
         }
         self.runtime.image(image).await?.ok_or_else(|| {
@@ -92,7 +148,7 @@ impl Images {
 }
 
 /// The images that manifests name, each once for each component.
-fn named(known: &Known) -> Result<Vec<Named>, Failure> {
+fn named(known: &Known) -> Result<Vec<NamedImage>, Failure> {
     if let Err(failure) = &known.archive {
         return Err(failure.clone());
     }
@@ -106,84 +162,18 @@ fn named(known: &Known) -> Result<Vec<Named>, Failure> {
     Ok(found)
 }
 
-fn add(found: &mut Vec<Named>, manifest: &Manifest, taken_out: bool) {
+fn add(found: &mut Vec<NamedImage>, manifest: &Manifest, taken_out: bool) {
     for (component, image) in manifest.images() {
-        found.push(Named {
+        found.push(NamedImage {
             component,
-            pod: manifest.pod(),
+            pod: manifest.pod().to_string(),
             image,
             taken_out,
+            state: ImageState::Missing,
+            id: None,
+            size_bytes: None,
+            problem: None,
         });
-    }
-}
-
-/// What the runtime had against it, and what to do about that.
-fn failure(image: &str, error: &PullError, logins: &Logins) -> Failure {
-    let (kind, what, hint) = match error.trouble {
-        PullTrouble::Unauthorized => {
-            let (what, hint) = unauthorized(image, logins);
-            (FailureKind::Unauthorized, what, hint)
-        }
-        PullTrouble::NoSuchImage => (
-            FailureKind::Missing,
-            "its registry does not have it".to_owned(),
-            "correct the name (kubectl etcd manifest set-image COMPONENT IMAGE), or push the image".to_owned(),
-        ),
-        PullTrouble::Unreachable => (
-            FailureKind::Unreachable,
-            "its registry cannot be reached".to_owned(),
-            "look at the way there (name service, proxy, firewall), or load the image from a file: ctr -n k8s.io images import FILE".to_owned(),
-        ),
-        PullTrouble::Untrusted => (
-            FailureKind::Unreachable,
-            "the runtime does not trust its registry".to_owned(),
-            "give the runtime the registry's authority: with containerd in /etc/containerd/certs.d/REGISTRY/hosts.toml".to_owned(),
-        ),
-        PullTrouble::DiskFull => (
-            FailureKind::NoSpace,
-            "the disk is full".to_owned(),
-            "df -h /var/lib/containerd; crictl rmi --prune removes images that nothing uses".to_owned(),
-        ),
-        PullTrouble::TooLong => (
-            FailureKind::Unreachable,
-            format!("it was not there after {} minutes", PULL_LIMIT.as_secs() / 60),
-            "try it again: what was fetched of it stays".to_owned(),
-        ),
-        PullTrouble::NoRuntime => (
-            FailureKind::Unreachable,
-            "the container runtime does not answer".to_owned(),
-            "systemctl status containerd".to_owned(),
-        ),
-        PullTrouble::Other => (
-            FailureKind::Other,
-            "the container runtime failed".to_owned(),
-            "journalctl -u containerd -n 50".to_owned(),
-        ),
-    };
-    let message = format!("{image} could not be fetched: {what}: {}", error.words);
-    Failure::new(kind, message).hint(hint)
-}
-
-fn unauthorized(image: &str, logins: &Logins) -> (String, String) {
-    let file = logins.file.as_ref().map(|file| file.display().to_string());
-    let give = "--auth-file FILE gives one, as docker login and podman login write it";
-    match (file, logins.helper_of_image(image)) {
-        (Some(file), _) if !logins.of_image(image).is_empty() => (
-            format!("its registry refuses the login in {file}"),
-            "look whether the login is right and may read this image, and whether there is such an image".to_owned(),
-        ),
-        (Some(file), Some(program)) => (
-            format!("its registry wants a login, and {file} leaves that to the program docker-credential-{program}, which is not asked"),
-            give.to_owned(),
-        ),
-        (Some(file), None) => (
-            format!("its registry wants a login, and there is none for it in {file}"),
-            give.to_owned(),
-        ),
-        (None, _) => (
-            "its registry wants a login, and none was given".to_owned(),
-            give.to_owned(),
-        ),
     }
 }
 
@@ -222,59 +212,18 @@ mod tests {
             .map(|one| {
                 format!(
                     "{} {} {} {}",
-                    one.pod.name, one.component, one.image, one.taken_out
+                    one.pod, one.component, one.image, one.taken_out
                 )
             })
             .collect();
         assert_eq!(
             told,
             [
-                "etcd first r.example/first:1 false",
-                "etcd etcd r.example/etcd:1 false",
-                "kube-apiserver first r.example/first:1 true",
-                "kube-apiserver kube-apiserver r.example/kube-apiserver:1 true",
+                "kube-system/etcd first r.example/first:1 false",
+                "kube-system/etcd etcd r.example/etcd:1 false",
+                "kube-system/kube-apiserver first r.example/first:1 true",
+                "kube-system/kube-apiserver kube-apiserver r.example/kube-apiserver:1 true",
             ]
         );
-    }
-
-    #[test]
-    fn each_trouble_says_what_to_do() {
-        use PullTrouble as T;
-        for trouble in [
-            T::Unauthorized,
-            T::NoSuchImage,
-            T::Unreachable,
-            T::Untrusted,
-            T::DiskFull,
-            T::TooLong,
-            T::NoRuntime,
-            T::Other,
-        ] {
-            let error = PullError {
-                trouble,
-                words: "its words".to_owned(),
-            };
-            let failure = failure("r.example/etcd:1", &error, &Logins::default());
-            assert!(
-                failure
-                    .message
-                    .starts_with("r.example/etcd:1 could not be fetched: ")
-            );
-            assert!(failure.message.ends_with(": its words") && failure.hint.is_some());
-        }
-    }
-
-    #[test]
-    fn which_login_was_refused_or_missing_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("auth.json");
-        let text = r#"{"auths": {"r.example": {"username": "u", "password": "p"}}, "credHelpers": {"g.example": "gcloud"}}"#;
-        std::fs::write(&file, text).unwrap();
-        let logins = Logins::read(&file).unwrap();
-        let what = |image: &str, logins: &Logins| unauthorized(image, logins).0;
-        assert!(what("r.example/etcd", &logins).contains("refuses the login in /"));
-        assert!(what("x.example/etcd", &logins).contains("there is none for it in /"));
-        assert!(what("g.example/etcd", &logins).contains("docker-credential-gcloud"));
-        assert!(what("r.example/etcd", &Logins::default()).ends_with("none was given"));
     }
 }

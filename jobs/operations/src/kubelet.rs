@@ -5,7 +5,6 @@ pub(crate) mod unit;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::process::Command;
@@ -13,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::evidence::shown;
 use crate::failure::{Failure, FailureKind};
+use crate::limits::SYSTEMCTL_LIMIT;
 use crate::root;
 
 use started::Started;
@@ -22,9 +22,6 @@ pub(crate) const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 
 /// The service, as kubeadm's packages call it.
 const SERVICE: &str = "kubelet";
-
-/// How long systemd may take for anything here: it waits 90 s for a service that does not end.
-const LIMIT: Duration = Duration::from_secs(100);
 
 /// The last so many lines of its log are looked through.
 const LOG_LINES: &str = "400";
@@ -150,7 +147,7 @@ async fn systemd(program: &str, args: &[&str]) -> Result<(bool, String), Failure
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = match timeout(LIMIT, run).await {
+    let output = match timeout(SYSTEMCTL_LIMIT, run).await {
         Ok(output) => output.map_err(|error| failed(&error))?,
         Err(_) => return Err(failed(&"it does not end")),
     };

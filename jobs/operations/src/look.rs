@@ -32,6 +32,7 @@ use tokio::time::timeout;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::kubelet::{manifests_folder, node_name};
+use crate::limits::{APISERVER_LOOK_LIMIT, PEERS_LOOK_LIMIT, RUNTIME_LOOK_LIMIT};
 use crate::local;
 pub use crate::manifest::Place;
 use crate::manifest::{Manifest, Selection, stand_in};
@@ -237,15 +238,6 @@ pub fn is_control_plane(root: &Path) -> bool {
     local::has_control_plane_files(root) || by_manifests()
 }
 
-/// How long the container runtime may take for all that is asked.
-const RUNTIME_LIMIT: Duration = Duration::from_secs(15);
-
-/// How long the own apiserver may take.
-const APISERVER_LIMIT: Duration = Duration::from_secs(6);
-
-/// How long all members may take, in the two rounds in which they are asked.
-const PEERS_LIMIT: Duration = Duration::from_secs(10);
-
 /// Looks at the host whose file system is found at `root`, which is `/` on the host itself. Nothing is changed.
 ///
 /// It ends within seconds, but for the reading of a database on which no etcd runs (see [`LookOptions`]); of that progress
@@ -265,18 +257,13 @@ pub async fn look(
     let apiserver = read_or().and_then(|read| read.apiserver(root));
 
     let runtime = async {
-        let read = read_or()?;
-        bounded(
-            RUNTIME_LIMIT,
-            "the container runtime",
-            containers::look(root, read, &name),
-        )
-        .await
+        let asked = containers::look(root, read_or()?, &name);
+        bounded(RUNTIME_LOOK_LIMIT, "the container runtime", asked).await
     };
     let own_apiserver = async {
         let url = &apiserver.as_ref().map_err(Clone::clone)?.url;
         let asked = Box::pin(apiserver::look(url));
-        bounded(APISERVER_LIMIT, "the apiserver", asked).await
+        bounded(APISERVER_LOOK_LIMIT, "the apiserver", asked).await
     };
     let etcd_parts = async {
         let (etcd, read) = match (&etcd, &read) {
@@ -292,11 +279,8 @@ pub async fn look(
         read.compare(root, |component| runtime.as_ref().ok()?.last_ran(component));
     }
     let data_dir = etcd.as_ref().ok().map(|etcd| etcd.target.data_dir.clone());
-    let disks: Vec<&Path> = data_dir
-        .as_deref()
-        .into_iter()
-        .chain([Path::new("/var/lib")])
-        .collect();
+    let data_dir = data_dir.as_deref().into_iter();
+    let disks: Vec<&Path> = data_dir.chain([Path::new("/var/lib")]).collect();
     let pods = read.as_ref().map(|read| read.pods()).unwrap_or_default();
     Look {
         version: VERSION,
@@ -390,7 +374,7 @@ async fn look_at_etcd(
     );
     let known = given.into_iter().chain(known).collect();
     let peers = async { Ok(asking.others(known).await) };
-    let peers = within(PEERS_LIMIT, "the other members", peers).await;
+    let peers = within(PEERS_LOOK_LIMIT, "the other members", peers).await;
     EtcdParts {
         live: live.into(),
         peer_port: peer_port.into(),

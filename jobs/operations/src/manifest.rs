@@ -1,9 +1,9 @@
 //! Static pod manifests: what they say, and how they are changed without touching anything else in them.
 //!
-//! A manifest is read twice. The YAML library that the rest of this crate uses says what it means; a second parser says
-//! where in the text each node is. An [`Edit`] replaces only the bytes it must, the result is read again with
-//! both, and it counts only if its values differ from the old ones in exactly what was asked for. Wherever the two parsers
-//! disagree, or the text is written in a way that has no precise change, the edit is refused.
+//! A manifest is read twice by one parser: once for what it means ([`crate::yaml`]), and once for where in the text each node
+//! is. An [`Edit`] replaces only the bytes it must, the result is read again in both ways, and it counts only if its values
+//! differ from the old ones in exactly what was asked for. Where the text is written in a way that has no precise change,
+//! the edit is refused. That other parsers read the same from it, libyaml among them, the property tests check.
 //!
 //! Nothing here stops or starts anything: kubelet does, and not always (see [`crate::local`]). The rules of the folder are
 //! kubelet's (`pkg/kubelet/config/file.go`): every file whose name does not begin with a dot is a pod, whatever its ending;
@@ -45,17 +45,18 @@ mod step;
 mod stop;
 mod stray;
 mod tree;
-mod twice;
+#[cfg(test)]
+mod twice_tests;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
+use serde_json::Value;
 
 pub use aside::{Aside, Kept, Why};
 pub use change::Change;
 pub use component::{Component, HostPath};
-pub use diff::{Hunk, Line, LineEnd, Side, diff};
+pub use diff::{Hunk, Line, Side, diff};
 pub use edit::{Edit, Edited};
 pub(crate) use elsewhere::{ANEW, anew, back, is_renamed, stand_in};
 pub use elsewhere::{Elsewhere, elsewhere};
@@ -73,13 +74,13 @@ pub use stray::{Problem, Stray};
 
 use crate::failure::{Failure, FailureKind};
 use crate::flags::PodFacts;
+use crate::yaml;
+use tree::Tree;
 
 /// A static pod's manifest.
 #[derive(Debug, Clone)]
 pub struct Manifest {
     text: String,
-    /// As it is written: what `<<` brings in is not in its place.
-    written: Value,
     /// As kubelet takes it.
     meant: Value,
     /// The keys that are given more than once.
@@ -111,18 +112,13 @@ impl Manifest {
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| no_manifest(&error).hint("save it as UTF-8"))?;
-        let (written, twice) = read(text)?;
-        let mut meant = written.clone();
-        meant.apply_merge().map_err(|error| {
-            no_manifest(&error).hint("write what `<<` should bring in where it belongs")
-        })?;
+        let (meant, twice) = read(text)?;
         if !pod::is_pod(&meant) {
             return Err(Failure::new(FailureKind::Other, "it is no pod's manifest")
                 .hint("a manifest says `kind: Pod`"));
         }
         Ok(Self {
             text: text.to_owned(),
-            written,
             meant,
             twice,
         })
@@ -187,41 +183,41 @@ impl Manifest {
     }
 }
 
-/// The value of the first document, and the keys it gives twice. A file that begins with `{` is JSON to kubelet (`k8s.io/apimachinery/pkg/util/yaml`).
+/// The value of the first document, and the keys it gives twice. A file that begins with `{` is JSON to kubelet
+/// (`k8s.io/apimachinery/pkg/util/yaml`).
 fn read(text: &str) -> Result<(Value, Vec<String>), Failure> {
+    // kubelet's reader passes a byte order mark by; a parser may count it as a column.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if is_json(text) {
         let value = serde_json::from_str(text).map_err(|error| {
-            let failure = no_manifest(&error);
-            match is_duplicate(&error) {
-                true => failure.hint("leave one of the two"),
-                false => failure.hint("kubelet takes a file that begins with `{` for JSON"),
-            }
+            no_manifest(&error).hint("kubelet takes a file that begins with `{` for JSON")
         })?;
-        return Ok((value, Vec::new()));
+        // kubelet takes parts of both.
+        let tree = Tree::parse(text).ok().flatten();
+        let twice = tree.map(|tree| tree.given_twice()).unwrap_or_default();
+        return match twice.first() {
+            None => Ok((value, twice)),
+            Some(key) => Err(given_twice(key)),
+        };
     }
-    // kubelet's reader passes it by; this one would count it as a column.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if tree::nests_without_end(text) {
-        return Err(no_manifest(&"its brackets are nested too deep").hint("write it with fewer"));
-    }
-    let first = serde_yaml::Deserializer::from_str(text).next();
-    let value = first.map_or(Ok(Value::Null), Value::deserialize);
-    let read = match value {
-        Err(error) if is_duplicate(&error) => twice::read(text),
-        value => value.map(|value| (value, Vec::new())),
+    let right = |error: &dyn fmt::Display| {
+        no_manifest(error).hint("put it right there, or move the file out of the folder")
     };
-    read.map_err(|error| {
-        let failure = no_manifest(&error);
-        match is_duplicate(&error) {
-            true => failure.hint("leave one of the two"),
-            false => failure.hint("put it right there, or move the file out of the folder"),
-        }
-    })
+    let Some(tree) = Tree::parse(text).map_err(|error| right(&error))? else {
+        return Ok((Value::Null, Vec::new()));
+    };
+    let twice = tree.given_twice();
+    // What kubelet brings in then is another matter.
+    if let Some(merge) = twice.iter().find(|key| key.ends_with("<<")) {
+        return Err(given_twice(merge));
+    }
+    let first = text.get(..tree.end).unwrap_or(text);
+    let value = yaml::read(first).map_err(|error| right(&error))?;
+    Ok((value, twice))
 }
 
-/// Whether a key is given twice. The YAML library has no kind for it.
-fn is_duplicate(error: &dyn fmt::Display) -> bool {
-    error.to_string().contains("duplicate entry")
+fn given_twice(key: &str) -> Failure {
+    no_manifest(&format!("it gives {key} twice")).hint("leave one of the two")
 }
 
 fn is_json(text: &str) -> bool {

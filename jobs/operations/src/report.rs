@@ -17,6 +17,7 @@ pub use kept::{
 pub use membership::{LeaderReport, MembershipReport};
 
 use etcd_datadir::status::Status;
+use etcd_datadir::usage::Amounts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -450,6 +451,7 @@ impl SnapshotReport {
 
 /// The snapshot inside a packed file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Packed {
     /// The unpacked snapshot's size, trailer included.
@@ -486,6 +488,7 @@ pub struct UsageReport {
 
 /// One line of a usage table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UsageRow {
     /// The resource, namespace or key.
@@ -498,4 +501,17 @@ pub struct UsageRow {
     pub live_bytes: u64,
     /// Bytes of older revisions and tombstones.
     pub history_bytes: u64,
+}
+
+impl UsageRow {
+    /// What something of this name takes.
+    pub fn new(name: impl Into<String>, amounts: &Amounts) -> Self {
+        Self {
+            name: name.into(),
+            objects: amounts.keys,
+            revisions: amounts.revisions,
+            live_bytes: amounts.live_bytes,
+            history_bytes: amounts.history_bytes,
+        }
+    }
 }

@@ -36,45 +36,44 @@ pub async fn run(
     target: &Target,
     events: &mut Events<'_>,
 ) -> Result<Report, Failure> {
-    let connector = Connector::load(target);
     // On the heap: the largest operation's state would be in the future of whoever calls this.
-    Box::pin(async {
-        match operation {
-            // Evidence does not depend on certificates.
-            Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
-            Operation::Members
-            | Operation::MemberAdd { .. }
-            | Operation::MemberRemove { .. }
-            | Operation::MemberPromote { .. }
-            | Operation::MoveLeader { .. }
-            | Operation::AlarmList
-            | Operation::AlarmDisarm { .. }
-            | Operation::Defrag => {
-                Box::pin(run_calls(&connector?, target, operation, events)).await
-            }
-            // That the certificates cannot be read is an answer as well.
-            Operation::Health { .. } => match connector {
-                Ok(connector) => Box::pin(run_calls(&connector, target, operation, events)).await,
-                Err(failure) => Ok(Report::Health(health::not_asked(failure))),
-            },
-            Operation::HashKv(hash) => hash::hash_kv(target, &connector?, hash.revision).await,
-            Operation::SnapshotSave(save) => {
-                snapshot::save(target, &connector?, save, events).await
-            }
-            Operation::NodeFiles(files) => snapshot::node_files(target, files, events).await,
-            Operation::SnapshotList(list) => kept::list(&list.folder),
-            Operation::SnapshotVerify(verify) => {
-                kept::verify(&verify.folder, &verify.name, events).await
-            }
-            Operation::SnapshotSend(send) => kept::send(&send.folder, &send.name),
-            Operation::SnapshotDelete(delete) => kept::delete(&delete.folder, &delete.names),
-            Operation::SnapshotPrune(prune) => {
-                kept::prune(&prune.folder, &prune.rules, &prune.remove)
-            }
-            Operation::Usage(usage) => usage::usage(target, &connector?, usage.top, events).await,
+    Box::pin(operate(operation, target, events)).await
+}
+
+async fn operate(
+    operation: &Operation,
+    target: &Target,
+    events: &mut Events<'_>,
+) -> Result<Report, Failure> {
+    let connector = Connector::load(target);
+    match operation {
+        // Evidence does not depend on certificates.
+        Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
+        Operation::Members
+        | Operation::MemberAdd { .. }
+        | Operation::MemberRemove { .. }
+        | Operation::MemberPromote { .. }
+        | Operation::MoveLeader { .. }
+        | Operation::AlarmList
+        | Operation::AlarmDisarm { .. }
+        | Operation::Defrag => Box::pin(run_calls(&connector?, target, operation, events)).await,
+        // That the certificates cannot be read is an answer as well.
+        Operation::Health { .. } => match connector {
+            Ok(connector) => Box::pin(run_calls(&connector, target, operation, events)).await,
+            Err(failure) => Ok(Report::Health(health::not_asked(failure))),
+        },
+        Operation::HashKv(hash) => hash::hash_kv(target, &connector?, hash.revision).await,
+        Operation::SnapshotSave(save) => snapshot::save(target, &connector?, save, events).await,
+        Operation::NodeFiles(files) => snapshot::node_files(target, files, events).await,
+        Operation::SnapshotList(list) => kept::list(&list.folder),
+        Operation::SnapshotVerify(verify) => {
+            kept::verify(&verify.folder, &verify.name, events).await
         }
-    })
-    .await
+        Operation::SnapshotSend(send) => kept::send(&send.folder, &send.name),
+        Operation::SnapshotDelete(delete) => kept::delete(&delete.folder, &delete.names),
+        Operation::SnapshotPrune(prune) => kept::prune(&prune.folder, &prune.rules, &prune.remove),
+        Operation::Usage(usage) => usage::usage(target, &connector?, usage.top, events).await,
+    }
 }
 
 /// Does one operation whose report has a type of its own.

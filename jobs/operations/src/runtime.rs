@@ -19,8 +19,10 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 use crate::failure::{Failure, FailureKind};
+use crate::limits::RUNTIME_LIMIT;
 use crate::manifest::PodId;
-pub use images::{Image, Login, PULL_LIMIT, PullError, PullTrouble};
+pub use images::Image;
+pub(crate) use messages::Login;
 use messages::{
     ContainerFilter, ContainerState, ContainerStatusRequest, ContainerStatusResponse,
     ListContainersRequest, ListContainersResponse, RemoveContainerRequest, RemoveContainerResponse,
@@ -33,9 +35,6 @@ const SOCKETS: [&str; 3] = [
     "/run/crio/crio.sock",
     "/run/cri-dockerd.sock",
 ];
-
-/// How long it may take to answer, whatever it does.
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// CRI's two services.
 const CONTAINERS: &str = "RuntimeService";
@@ -141,7 +140,7 @@ impl Runtime {
         };
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))
             .map_err(|error| unreachable(&error))?;
-        let channel = match timeout(LIMIT, endpoint.connect()).await {
+        let channel = match timeout(RUNTIME_LIMIT, endpoint.connect()).await {
             Ok(connected) => connected.map_err(|error| unreachable(&error))?,
             Err(_) => return Err(unreachable(&"it does not take the connection")),
         };
@@ -164,7 +163,8 @@ impl Runtime {
                     .into(),
             }),
         };
-        let response: ListContainersResponse = self.call("ListContainers", request, LIMIT).await?;
+        let response: ListContainersResponse =
+            self.call("ListContainers", request, RUNTIME_LIMIT).await?;
         let mut all: Vec<Container> = response
             .containers
             .into_iter()
@@ -184,7 +184,7 @@ impl Runtime {
             verbose: true,
         };
         let response: ContainerStatusResponse =
-            self.call("ContainerStatus", request, LIMIT).await?;
+            self.call("ContainerStatus", request, RUNTIME_LIMIT).await?;
         let status = response.status.unwrap_or_default();
         Ok(Details {
             pid: response.info.get("info").and_then(|info| pid(info)),
@@ -209,13 +209,11 @@ impl Runtime {
             container_id: id.to_owned(),
             timeout: i64::try_from(grace.as_secs()).unwrap_or(i64::MAX),
         };
-        let stopped = self
-            .call::<_, StopContainerResponse>("StopContainer", request, grace + LIMIT)
-            .await;
-        match stopped {
-            Err(failure) if failure.kind == FailureKind::Missing => Ok(()),
-            stopped => stopped.map(drop),
-        }
+        let limit = grace + RUNTIME_LIMIT;
+        unless_gone(
+            self.call::<_, StopContainerResponse>("StopContainer", request, limit)
+                .await,
+        )
     }
 
     /// Where it listens.
@@ -231,13 +229,10 @@ impl Runtime {
         let request = RemoveContainerRequest {
             container_id: id.to_owned(),
         };
-        let removed = self
-            .call::<_, RemoveContainerResponse>("RemoveContainer", request, LIMIT)
-            .await;
-        match removed {
-            Err(failure) if failure.kind == FailureKind::Missing => Ok(()),
-            removed => removed.map(drop),
-        }
+        unless_gone(
+            self.call::<_, RemoveContainerResponse>("RemoveContainer", request, RUNTIME_LIMIT)
+                .await,
+        )
     }
 
     async fn call<Q, A>(&self, method: &str, request: Q, limit: Duration) -> Result<A, Failure>
@@ -305,6 +300,14 @@ impl Runtime {
             }
             _ => Failure::new(kind, message),
         }
+    }
+}
+
+/// What is gone needs no end.
+fn unless_gone<T>(ended: Result<T, Failure>) -> Result<(), Failure> {
+    match ended {
+        Err(failure) if failure.kind == FailureKind::Missing => Ok(()),
+        ended => ended.map(drop),
     }
 }
 

@@ -67,10 +67,13 @@ pub(crate) fn is_loopback(url: &str) -> bool {
     host.starts_with("127.") || host == "localhost" || host == "::1"
 }
 
-/// The host of a URL or of `host:port`, without the brackets of IPv6: that is how certificates name it.
-pub(crate) fn host(url: &str) -> &str {
+/// The host of a URL or of `host:port`, without a user and the brackets of IPv6: that is how certificates name it.
+pub fn host(url: &str) -> &str {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split('/').next().unwrap_or(authority);
+    let authority = authority.split(['/', '?']).next().unwrap_or(authority);
+    let authority = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let port = authority.rsplit_once(':').map(|(_, port)| port);
     let host = match port {
         Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -106,6 +109,7 @@ mod tests {
             ("http://a.example", "a.example"),
             ("127.0.0.1:2379", "127.0.0.1"),
             ("a.example:2379", "a.example"),
+            ("ssh://root@10.0.0.2:2222", "10.0.0.2"),
         ] {
             assert_eq!(host(url), expected, "{url}");
         }

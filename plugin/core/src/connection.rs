@@ -28,12 +28,13 @@ use crate::limits;
 use credentials::{Bearer, LoggedIn};
 use kubeconfig::{Loaded, Proxy};
 
+pub use etcd_operations::client::chain;
 pub use identity::{ClusterIdentity, identity};
 pub use kubeconfig::ADMIN_CONF;
 pub(crate) use kubeconfig::current_context;
 pub use options::ConnectionOptions;
 pub(crate) use verdict::{Readiness, Refusals, is_ready_again, readiness};
-pub use verdict::{Verdict, chain, judge};
+pub use verdict::{Verdict, judge};
 
 /// How many requests may wait for a login at once; kube's own queue is as long.
 const WAITING: usize = 1024;

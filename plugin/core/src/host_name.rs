@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use etcd_operations::target::host;
 use rustls::pki_types::ServerName;
 
 /// The longest text of something that is no host name that a message repeats, in characters.
@@ -41,13 +42,7 @@ impl HostName {
     /// # Errors
     /// When the URL has none.
     pub fn of_url(url: &str) -> Result<Self, NotAHostName> {
-        let not_one = || NotAHostName(url.to_owned());
-        let uri: http::Uri = url.parse().map_err(|_| not_one())?;
-        let host = uri.host().ok_or_else(not_one)?;
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        Self::parse(bare.unwrap_or(host))
+        Self::parse(host(url)).map_err(|_| NotAHostName(url.to_owned()))
     }
 
     /// As ssh and everybody else takes it.

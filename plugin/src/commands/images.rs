@@ -1,16 +1,15 @@
 //! `kubectl etcd images`
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use etcd_operations::failure::{Answer, Failure};
-use etcd_operations::images::{Images as Found, Logins};
-use etcd_operations::runtime::Image;
+use etcd_operations::failure::Failure;
+use etcd_operations::images::{ImageState, Images as Found, Logins, NamedImage};
 
 use crate::args::OutputArgs;
 use crate::ui::Ui;
-use crate::views::images::{ImageRow, ImageState, Images};
+use crate::views::images::Images;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::format::and;
 use kubectl_etcd_core::runners::local::as_root;
@@ -114,9 +113,8 @@ pub async fn images(ui: &Ui, args: ImagesArgs) -> Result<Verdict, Error> {
 
 async fn list(ui: &Ui, args: &ListArgs) -> Result<Verdict, Error> {
     as_root()?;
-    let (_, view) = look(&args.components).await?;
-    ui.show(&view, args.output.output)?;
-    Ok(verdict(&view))
+    let found = look(&args.components).await?;
+    show(ui, &Images::new(&found), args.output)
 }
 
 async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
@@ -125,35 +123,24 @@ async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
     let logins = match &args.auth_file {
         Some(file) => Logins::read(file),
         None => Logins::of_kubelet(),
-    };
-    let logins = logins.map_err(Error::from)?;
-    let (found, mut view) = look(&args.components).await?;
-    view.dry_run = args.dry_run;
-    view.logins = logins.file.as_ref().map(|file| file.display().to_string());
-    let wanted = |row: &ImageRow| args.all || row.state != ImageState::Present;
+    }?;
+    let mut found = look(&args.components).await?;
+    let wanted = |one: &NamedImage| args.all || one.state != ImageState::Present;
     if args.dry_run {
-        view.images.retain(wanted);
-        ui.show(&view, args.output.output)?;
-        return Ok(verdict(&view));
+        found.named.retain(wanted);
+        return show(ui, &Images::new(&found).pulled(&logins, true), args.output);
     }
     let mut meter = ui.meter("this host".to_owned());
-    let mut pulled: BTreeMap<String, Result<Image, Failure>> = BTreeMap::new();
-    for row in view.images.iter_mut().filter(|row| wanted(row)) {
-        // Two components may name one.
-        if !pulled.contains_key(&row.image) {
-            meter(&format!("pulling {}", row.image), 0, 0);
-            let result = found.pull(&row.image, &logins).await;
-            pulled.insert(row.image.clone(), result);
-        }
-        match pulled.get(&row.image) {
-            Some(Ok(image)) => row.has(ImageState::Pulled, image),
-            Some(Err(failure)) => row.fails(ImageState::Failed, &failure.message),
-            None => {}
-        }
+    // Two components may name one.
+    let images = found.named.iter().filter(|one| wanted(one));
+    let images: BTreeSet<String> = images.map(|one| one.image.clone()).collect();
+    let mut failures = Vec::new();
+    for image in images {
+        meter(&format!("pulling {image}"), 0, 0);
+        failures.extend(found.pull(&image, &logins).await.err());
     }
     ui.end_progress();
-    ui.show(&view, args.output.output)?;
-    let failures: Vec<Failure> = pulled.into_values().filter_map(Result::err).collect();
+    show(ui, &Images::new(&found).pulled(&logins, false), args.output)?;
     failed(failures).map_or(Ok(Verdict::Healthy), Err)
 }
 
@@ -173,44 +160,34 @@ fn failed(failures: Vec<Failure>) -> Option<Error> {
     Some(first)
 }
 
-/// What these components name, all when none is given, and what the runtime has of it.
-async fn look(components: &[String]) -> Result<(Found, Images), Error> {
-    let mut found = Found::of_host().await.map_err(Error::from)?;
-    for component in components {
-        if !found
-            .named
-            .iter()
-            .any(|named| named.component == *component)
-        {
-            let mut there: Vec<&str> = found
-                .named
-                .iter()
-                .map(|named| named.component.as_str())
-                .collect();
-            there.dedup();
-            let error = Error::failed(format!("no manifest of this host runs {component}"));
-            return Err(error.hint(match there.is_empty() {
-                true => "there is none at all".to_owned(),
-                false => format!("there are: {}", and(&there)),
-            }));
-        }
-    }
-    let wanted = |component: &String| components.is_empty() || components.contains(component);
-    found.named.retain(|named| wanted(&named.component));
-    let present: Vec<Answer<Option<Image>>> = found.present().await;
-    let mut view = Images::new(found.runtime.socket());
-    let rows = found.named.iter().zip(&present);
-    view.images = rows
-        .map(|(named, present)| ImageRow::new(named, present))
+/// The images that these components name, all when none is given, and what the runtime has of them.
+async fn look(components: &[String]) -> Result<Found, Error> {
+    let mut found = Found::of_host().await?;
+    let mut there: Vec<&str> = found
+        .named
+        .iter()
+        .map(|one| one.component.as_str())
         .collect();
-    Ok((found, view))
+    if let Some(missing) = components.iter().find(|one| !there.contains(&one.as_str())) {
+        there.dedup();
+        let error = Error::failed(format!("no manifest of this host runs {missing}"));
+        return Err(error.hint(match there.is_empty() {
+            true => "there is none at all".to_owned(),
+            false => format!("there are: {}", and(&there)),
+        }));
+    }
+    let wanted = |one: &NamedImage| components.is_empty() || components.contains(&one.component);
+    found.named.retain(wanted);
+    found.look().await;
+    Ok(found)
 }
 
-fn verdict(view: &Images) -> Verdict {
-    match view.all_there() {
+fn show(ui: &Ui, view: &Images, output: OutputArgs) -> Result<Verdict, Error> {
+    ui.show(view, output.output)?;
+    Ok(match view.all_there() {
         true => Verdict::Healthy,
         false => Verdict::Degraded,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl WhoArgs {
 }
 
 /// Refuses a manifest that was named and that nothing is started from: whoever names one wants it used.
-pub(crate) fn check_named(manifests: &[PathBuf], preview: &PlanPreview) -> Result<(), Error> {
+fn check_named(manifests: &[PathBuf], preview: &PlanPreview) -> Result<(), Error> {
     let used = |path: &PathBuf| {
         let mut all = preview.brought_back.iter();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -111,6 +111,22 @@ pub(crate) struct Planned {
     pub(crate) preview: PlanPreview,
 }
 
+impl Planned {
+    /// What was made of what was found on these hosts. Every manifest that was named has to be used.
+    ///
+    /// # Errors
+    /// Why there is no plan, or which manifest it does not use.
+    pub(crate) fn new(
+        looked: Vec<HostView>,
+        made: Result<PlanPreview, Failure>,
+        named: &[PathBuf],
+    ) -> Result<Self, Error> {
+        let preview = made.map_err(|failure| no_plan(&failure))?;
+        check_named(named, &preview)?;
+        Ok(Self { looked, preview })
+    }
+}
+
 /// What somebody has agreed to beforehand.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Accepted {
@@ -118,6 +134,16 @@ pub(crate) struct Accepted {
     pub(crate) data_loss: bool,
     /// That nothing can be written meanwhile.
     pub(crate) outage: bool,
+}
+
+impl Accepted {
+    /// Whether the loss of data is agreed to, and nothing else.
+    pub(crate) fn data_loss(data_loss: bool) -> Self {
+        Self {
+            data_loss,
+            outage: false,
+        }
+    }
 }
 
 /// No step of the plan wants anything brought.

@@ -6,7 +6,7 @@ use etcd_operations::plan::make::{Recovering, recover as plan};
 
 use super::Context;
 use super::making::Planning;
-use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan};
+use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs};
 use super::restore::token;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::lead::gather::{Gathered, alive_elsewhere};
@@ -70,18 +70,14 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
             alive_elsewhere: alive_elsewhere(&looked).await,
             taking_part: args.who.taking_part(),
         };
-        let preview = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
-        check_named(&args.who.manifest, &preview)?;
-        Ok(Planned { looked, preview })
+        let made = plan(&looked, &what, now);
+        Planned::new(looked, made, &args.who.manifest)
     };
     let planning = Planning {
         context,
         hosts: &hosts,
         this_node_only: args.who.this_node_only,
-        accepted: Accepted {
-            data_loss: args.accept_data_loss,
-            ..Accepted::default()
-        },
+        accepted: Accepted::data_loss(args.accept_data_loss),
         how: &args.plan,
         bring: &Nothing,
     };

@@ -25,7 +25,7 @@ use tempfile::NamedTempFile;
 
 use super::Context;
 use super::making::Planning;
-use super::planned::{Accepted, PlanArgs, Planned, WhoArgs, check_named, no_plan};
+use super::planned::{Accepted, PlanArgs, Planned, WhoArgs};
 use crate::files;
 use crate::input::{self, Input};
 use crate::ui::Ui;
@@ -128,18 +128,14 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
             alive_elsewhere: alive_elsewhere(&looked).await,
             taking_part: args.who.taking_part(),
         };
-        let preview = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
-        check_named(&args.who.manifest, &preview)?;
-        Ok(Planned { looked, preview })
+        let made = plan(&looked, &what, now);
+        Planned::new(looked, made, &args.who.manifest)
     };
     let planning = Planning {
         context,
         hosts: &hosts,
         this_node_only: args.who.this_node_only,
-        accepted: Accepted {
-            data_loss: args.accept_data_loss,
-            ..Accepted::default()
-        },
+        accepted: Accepted::data_loss(args.accept_data_loss),
         how: &args.plan,
         bring: &snapshot,
     };

@@ -1,10 +1,6 @@
 //! How images are shown: which the runtime of a host has, and what came of fetching those it did not have.
 
-use std::path::Path;
-
-use etcd_operations::failure::Answer;
-use etcd_operations::images::Named;
-use etcd_operations::runtime::Image;
+use etcd_operations::images::{ImageState, Images as Found, Logins, NamedImage};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -28,115 +24,44 @@ pub struct Images {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logins: Option<String>,
     /// The images, in the order of the manifests; those of components that were taken out come last.
-    pub images: Vec<ImageRow>,
-}
-
-/// An image that a component's manifest names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ImageRow {
-    /// The component: the container's name.
-    pub component: String,
-    /// Its pod, as the manifest names it.
-    pub pod: String,
-    /// The image, as the manifest names it.
-    pub image: String,
-    /// Whether the component's manifest was taken out of kubelet's folder.
-    pub taken_out: bool,
-    /// How it is with it.
-    pub state: ImageState,
-    /// The runtime's id of it, when it has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// What it takes, as the runtime counts it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size_bytes: Option<u64>,
-    /// Why it is not known or was not fetched.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-/// How it is with an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ImageState {
-    /// The runtime has it.
-    Present,
-    /// The runtime does not have it.
-    Missing,
-    /// The runtime did not tell.
-    Unknown,
-    /// It was fetched.
-    Pulled,
-    /// It could not be fetched.
-    Failed,
+    pub images: Vec<NamedImage>,
 }
 
 impl Images {
-    /// Of a runtime that was not asked yet.
-    pub fn new(runtime: &Path) -> Self {
+    /// Of images that were looked at.
+    pub fn new(found: &Found) -> Self {
         Self {
             api_version: API_VERSION,
             kind: "Images",
-            runtime: runtime.display().to_string(),
+            runtime: found.runtime.socket().display().to_string(),
             dry_run: true,
             logins: None,
-            images: Vec::new(),
+            images: found.named.clone(),
         }
+    }
+
+    /// Of images that were fetched with these logins, or would be.
+    pub fn pulled(mut self, logins: &Logins, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self.logins = logins.file.as_ref().map(|file| file.display().to_string());
+        self
     }
 
     /// Whether the runtime now has all of them.
     pub fn all_there(&self) -> bool {
-        let there = |row: &ImageRow| match row.state {
-            ImageState::Present | ImageState::Pulled => true,
-            ImageState::Missing | ImageState::Unknown | ImageState::Failed => false,
-        };
+        let there =
+            |one: &NamedImage| matches!(one.state, ImageState::Present | ImageState::Pulled);
         self.images.iter().all(there)
     }
 }
 
-impl ImageRow {
-    /// As the runtime tells it.
-    pub fn new(named: &Named, present: &Answer<Option<Image>>) -> Self {
-        let mut row = Self {
-            component: named.component.clone(),
-            pod: named.pod.to_string(),
-            image: named.image.clone(),
-            taken_out: named.taken_out,
-            state: ImageState::Missing,
-            id: None,
-            size_bytes: None,
-            problem: None,
-        };
-        match present {
-            Answer::Ok(Some(image)) => row.has(ImageState::Present, image),
-            Answer::Ok(None) => {}
-            Answer::Failed(failure) => row.fails(ImageState::Unknown, &failure.message),
-        }
-        row
-    }
-
-    /// The runtime has it.
-    pub fn has(&mut self, state: ImageState, image: &Image) {
-        self.state = state;
-        self.id = Some(image.id.clone());
-        self.size_bytes = Some(image.size_bytes);
-    }
-
-    /// It did not do.
-    pub fn fails(&mut self, state: ImageState, problem: &str) {
-        self.state = state;
-        self.problem = Some(problem.to_owned());
-    }
-
-    fn state_field(&self) -> Field {
-        match self.state {
-            ImageState::Present => field("there").tone(Tone::Good),
-            ImageState::Missing => field("missing").tone(Tone::Bad),
-            ImageState::Unknown => field("not known").tone(Tone::Warn),
-            ImageState::Pulled => field("pulled").tone(Tone::Good),
-            ImageState::Failed => field("failed").tone(Tone::Bad),
-        }
+fn state_field(state: ImageState) -> Field {
+    match state {
+        ImageState::Present => field("there").tone(Tone::Good),
+        ImageState::Missing => field("missing").tone(Tone::Bad),
+        ImageState::Unknown => field("not known").tone(Tone::Warn),
+        ImageState::Pulled => field("pulled").tone(Tone::Good),
+        ImageState::Failed => field("failed").tone(Tone::Bad),
     }
 }
 
@@ -156,7 +81,7 @@ impl View for Images {
             let mut row = vec![
                 field(&one.component),
                 field(&one.image),
-                one.state_field(),
+                state_field(one.state),
                 maybe(one.size_bytes.map(bytes)),
                 match one.taken_out {
                     true => field("taken out").tone(Tone::Warn),
@@ -185,40 +110,42 @@ impl View for Images {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use etcd_operations::failure::{Failure, FailureKind};
-    use etcd_operations::manifest::PodId;
-
     use super::*;
 
     pub(crate) fn samples() -> Images {
-        let mut view = Images::new(Path::new("/run/containerd/containerd.sock"));
-        view.logins = Some("/etc/registry/auth.json".to_owned());
-        let named = |component: &str, taken_out| Named {
+        let image = |component: &str, state| NamedImage {
             component: component.to_owned(),
-            pod: PodId {
-                namespace: "kube-system".to_owned(),
-                name: component.to_owned(),
-            },
+            pod: format!("kube-system/{component}"),
             image: format!("registry.example/{component}:1"),
-            taken_out,
+            taken_out: state == ImageState::Missing,
+            state,
+            id: None,
+            size_bytes: None,
+            problem: None,
         };
-        let image = Image {
-            id: "sha256:ab".to_owned(),
-            size_bytes: 24 << 20,
+        let has = |component, state| NamedImage {
+            id: Some("sha256:ab".to_owned()),
+            size_bytes: Some(24 << 20),
+            ..image(component, state)
         };
-        let there = Answer::Ok(Some(image.clone()));
-        let unknown = Answer::Failed(Failure::new(FailureKind::Unreachable, "it does not answer"));
-        view.images = vec![
-            ImageRow::new(&named("etcd", false), &there),
-            ImageRow::new(&named("kube-apiserver", true), &Answer::Ok(None)),
-            ImageRow::new(&named("kube-scheduler", false), &unknown),
-        ];
-        let mut pulled = ImageRow::new(&named("first", false), &Answer::Ok(None));
-        pulled.has(ImageState::Pulled, &image);
-        let mut failed = ImageRow::new(&named("second", false), &Answer::Ok(None));
-        failed.fails(ImageState::Failed, "no login");
-        view.images.extend([pulled, failed]);
-        view
+        let fails = |component, state, problem: &str| NamedImage {
+            problem: Some(problem.to_owned()),
+            ..image(component, state)
+        };
+        Images {
+            api_version: API_VERSION,
+            kind: "Images",
+            runtime: "/run/containerd/containerd.sock".to_owned(),
+            dry_run: true,
+            logins: Some("/etc/registry/auth.json".to_owned()),
+            images: vec![
+                has("etcd", ImageState::Present),
+                image("kube-apiserver", ImageState::Missing),
+                fails("kube-scheduler", ImageState::Unknown, "it does not answer"),
+                has("first", ImageState::Pulled),
+                fails("second", ImageState::Failed, "no login"),
+            ],
+        }
     }
 
     #[test]

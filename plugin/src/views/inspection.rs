@@ -262,26 +262,15 @@ impl Inspection {
             .storage_version
             .as_ref()
             .map(|version| format!(", storage version {version}"));
-        facts.push((
-            "version",
-            format!("{version}{}", storage.unwrap_or_default()),
-        ));
-        facts.push((
-            "cluster",
-            format!("{} if its members founded it", self.cluster_id_if_founders),
-        ));
-        for member in &self.members {
-            let learner = if member.learner { ", a learner" } else { "" };
-            facts.push((
-                "member",
-                format!(
-                    "{} ({}) at {}{learner}",
-                    member.name,
-                    member.id,
-                    member.peer_urls.join(", ")
-                ),
-            ));
-        }
+        let storage = storage.unwrap_or_default();
+        facts.push(("version", format!("{version}{storage}")));
+        let id = &self.cluster_id_if_founders;
+        facts.push(("cluster", format!("{id} if its members founded it")));
+        facts.extend(
+            self.members
+                .iter()
+                .map(|member| ("member", member.in_words())),
+        );
         if !self.removed_members.is_empty() {
             facts.push(("removed", self.removed_members.join(", ")));
         }
@@ -292,37 +281,41 @@ impl Inspection {
             facts.push(("downgrade", downgrade.clone()));
         }
         if self.auth.enabled {
-            facts.push((
-                "auth",
-                format!(
-                    "on, {} and {}",
-                    plural(self.auth.users, "user"),
-                    plural(self.auth.roles, "role")
-                ),
-            ));
+            let (users, roles) = (self.auth.users, self.auth.roles);
+            let words = format!(
+                "on, {} and {}",
+                plural(users, "user"),
+                plural(roles, "role")
+            );
+            facts.push(("auth", words));
         }
-        for used in &self.kubernetes.encryption {
-            facts.push((
-                "encryption",
-                format!(
-                    "{} key {}: {}",
-                    used.provider,
-                    used.key,
-                    plural(used.objects, "object")
-                ),
-            ));
-        }
-        if let Some(newest) = &self.kubernetes.newest_object {
+        facts.extend(self.kubernetes.facts());
+        facts
+    }
+}
+
+impl Member {
+    fn in_words(&self) -> String {
+        let learner = if self.learner { ", a learner" } else { "" };
+        let (name, id, urls) = (&self.name, &self.id, self.peer_urls.join(", "));
+        format!("{name} ({id}) at {urls}{learner}")
+    }
+}
+
+impl Kubernetes {
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let used = self.encryption.iter().map(|used| {
+            let objects = plural(used.objects, "object");
+            let words = format!("{} key {}: {objects}", used.provider, used.key);
+            ("encryption", words)
+        });
+        let mut facts: Vec<_> = used.collect();
+        if let Some(newest) = &self.newest_object {
             facts.push(("newest", format!("object created {newest}")));
         }
-        if self.kubernetes.other_keys > 0 {
-            facts.push((
-                "other",
-                format!(
-                    "{} outside of Kubernetes' prefix",
-                    plural(self.kubernetes.other_keys, "key")
-                ),
-            ));
+        if self.other_keys > 0 {
+            let keys = plural(self.other_keys, "key");
+            facts.push(("other", format!("{keys} outside of Kubernetes' prefix")));
         }
         facts
     }

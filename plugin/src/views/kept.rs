@@ -269,6 +269,27 @@ impl ListedSnapshot {
     }
 }
 
+impl SnapshotList {
+    fn row(&self, one: &ListedSnapshot, wide: bool) -> Vec<Field> {
+        let mut fields = vec![
+            maybe(one.node.clone()),
+            field(one.name.as_str()),
+            maybe(self.age_of(one.taken)),
+            maybe(one.revision.map(revision)),
+            field(bytes(one.size_bytes)),
+            maybe(one.packing.map(Packing::in_words)),
+            one.state_field(self.now),
+        ];
+        if wide {
+            fields.push(maybe(one.etcd_version.clone()));
+            fields.push(maybe(one.cluster_id.clone()));
+            fields.push(field(one.folder.as_str()));
+            fields.push(maybe(one.sha256.clone()));
+        }
+        fields
+    }
+}
+
 impl View for SnapshotList {
     fn table(&self, wide: bool, paint: Paint) -> String {
         let mut grid = Grid::new()
@@ -287,22 +308,7 @@ impl View for SnapshotList {
                 .text("SHA256");
         }
         for one in &self.snapshots {
-            let mut fields = vec![
-                maybe(one.node.clone()),
-                field(one.name.as_str()),
-                maybe(self.age_of(one.taken)),
-                maybe(one.revision.map(revision)),
-                field(bytes(one.size_bytes)),
-                maybe(one.packing.map(Packing::in_words)),
-                one.state_field(self.now),
-            ];
-            if wide {
-                fields.push(maybe(one.etcd_version.clone()));
-                fields.push(maybe(one.cluster_id.clone()));
-                fields.push(field(one.folder.as_str()));
-                fields.push(maybe(one.sha256.clone()));
-            }
-            grid.row(fields);
+            grid.row(self.row(one, wide));
         }
         for node in &self.unreached {
             let columns = if wide { 11 } else { 7 };

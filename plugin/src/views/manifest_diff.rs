@@ -1,6 +1,6 @@
 //! How the difference of two manifests is shown.
 
-use etcd_operations::manifest::{self, LineEnd, ManifestFile, Side};
+use etcd_operations::manifest::{Hunk, Line, ManifestFile, Side, diff};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,82 +26,17 @@ pub struct ManifestDiff {
     pub hunks: Vec<Hunk>,
 }
 
-/// A part of two texts in which they differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Hunk {
-    /// Its first line in the old text, counted from 1.
-    pub old_start: usize,
-    /// How many lines of the old text.
-    pub old_lines: usize,
-    /// Its first line in the new text, counted from 1.
-    pub new_start: usize,
-    /// How many lines of the new text.
-    pub new_lines: usize,
-    /// The lines.
-    pub lines: Vec<Line>,
-}
-
-/// A line of a difference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Line {
-    /// Which of the texts has it.
-    pub side: LineSide,
-    /// What stands in it, without its end.
-    pub text: String,
-    /// How it ends: `\n`, `\r\n`, `\r`, or nothing.
-    pub end: &'static str,
-}
-
-/// Which of two texts has a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum LineSide {
-    /// Both.
-    Both,
-    /// The old one alone.
-    Old,
-    /// The new one alone.
-    New,
-}
-
 impl ManifestDiff {
     /// Compares two.
     pub fn new(component: &str, old: &ManifestFile, new: &ManifestFile) -> Self {
-        let hunks = manifest::diff(old.manifest.bytes(), new.manifest.bytes());
         Self {
             api_version: API_VERSION,
             kind: "ManifestDiff",
             component: component.to_owned(),
             old: old.path.display().to_string(),
             new: new.path.display().to_string(),
-            hunks: hunks.into_iter().map(hunk).collect(),
+            hunks: diff(old.manifest.bytes(), new.manifest.bytes()),
         }
-    }
-}
-
-fn hunk(hunk: manifest::Hunk) -> Hunk {
-    let line = |line: manifest::Line| Line {
-        side: match line.side {
-            Side::Both => LineSide::Both,
-            Side::Old => LineSide::Old,
-            Side::New => LineSide::New,
-        },
-        text: line.text,
-        end: match line.end {
-            LineEnd::Nothing => "",
-            LineEnd::Lf => "\n",
-            LineEnd::CrLf => "\r\n",
-            LineEnd::Cr => "\r",
-        },
-    };
-    Hunk {
-        old_start: hunk.old_start,
-        old_lines: hunk.old_lines,
-        new_start: hunk.new_start,
-        new_lines: hunk.new_lines,
-        lines: hunk.lines.into_iter().map(line).collect(),
     }
 }
 
@@ -121,30 +56,28 @@ impl View for ManifestDiff {
                 hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines
             ));
             for line in &hunk.lines {
-                text.push_str(&line.shown(paint));
+                text.push_str(&shown(line, paint));
             }
         }
         text
     }
 }
 
-impl Line {
-    fn shown(&self, paint: Paint) -> String {
-        let (sign, tone) = match self.side {
-            LineSide::Both => (' ', Tone::Plain),
-            LineSide::Old => ('-', Tone::Bad),
-            LineSide::New => ('+', Tone::Good),
-        };
-        // Else lines would differ in nothing that is seen.
-        let end = match self.end {
-            "\n" => "",
-            "\r\n" => "\\r",
-            "\r" => "\\r alone",
-            _ => "\n\\ No newline at end of file",
-        };
-        let line = format!("{sign}{}", visible(&self.text));
-        format!("{}{end}\n", painted(&line, tone, paint))
-    }
+fn shown(line: &Line, paint: Paint) -> String {
+    let (sign, tone) = match line.side {
+        Side::Both => (' ', Tone::Plain),
+        Side::Old => ('-', Tone::Bad),
+        Side::New => ('+', Tone::Good),
+    };
+    // Else lines would differ in nothing that is seen.
+    let end = match line.end {
+        "\n" => "",
+        "\r\n" => "\\r",
+        "\r" => "\\r alone",
+        _ => "\n\\ No newline at end of file",
+    };
+    let text = format!("{sign}{}", visible(&line.text));
+    format!("{}{end}\n", painted(&text, tone, paint))
 }
 
 /// Without anything a terminal would act on; blanks stay where they are.

@@ -2,7 +2,7 @@
 
 use etcd_operations::pack::Wanted;
 use etcd_operations::pack::unpack::{Archive, Compression, ForeignPack, Found, Opened};
-use etcd_operations::report::{self, BundleSummary, Contents, SnapshotReport};
+use etcd_operations::report::{BundleSummary, Contents, LeftOut, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -128,25 +128,6 @@ impl From<&SnapshotReport> for Packing {
     }
 }
 
-/// What is beside the snapshot in a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Bundle {
-    /// The control-plane nodes whose files are in it.
-    pub nodes: Vec<String>,
-    /// Whether certificates and keys are.
-    pub pki: bool,
-}
-
-impl From<BundleSummary> for Bundle {
-    fn from(summary: BundleSummary) -> Self {
-        Self {
-            nodes: summary.nodes,
-            pki: summary.pki,
-        }
-    }
-}
-
 /// A bundle in which every file is as described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -155,29 +136,10 @@ pub struct CheckedBundle {
     pub files: usize,
     /// Whose.
     #[serde(flatten)]
-    pub holds: Bundle,
+    pub holds: BundleSummary,
     /// What belongs in it and could not be put in when it was made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
-}
-
-/// Something that is not in a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LeftOut {
-    /// Where it would be.
-    pub path: String,
-    /// Why it is not.
-    pub why: String,
-}
-
-impl From<&report::LeftOut> for LeftOut {
-    fn from(left: &report::LeftOut) -> Self {
-        Self {
-            path: left.path.clone(),
-            why: left.why.clone(),
-        }
-    }
 }
 
 impl PackedFile {
@@ -238,8 +200,8 @@ impl From<&Contents> for CheckedBundle {
     fn from(contents: &Contents) -> Self {
         Self {
             files: contents.files.len(),
-            holds: contents.summary().into(),
-            left_out: contents.left_out.iter().map(LeftOut::from).collect(),
+            holds: contents.summary(),
+            left_out: contents.left_out.clone(),
         }
     }
 }

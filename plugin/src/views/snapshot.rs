@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_operations::report::{MASTERS, NO_OBJECTS, Packed};
+use etcd_operations::report::{LeftOut, MASTERS, NO_OBJECTS, Packed};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::views::grid::{Paint, clean, one_line};
-use crate::views::packed::{Bundle, LeftOut};
 use crate::views::{API_VERSION, View};
 use kubectl_etcd_core::format::{bytes, count, revision, took};
 use kubectl_etcd_core::session::{Checked, Compared, Saved};
@@ -57,7 +56,7 @@ pub struct Snapshot {
     pub took_ms: u64,
     /// What the file holds, when it is packed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub packed: Option<PackedSnapshot>,
+    pub packed: Option<Packed>,
     /// What belongs into the bundle and is not in it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
@@ -93,36 +92,13 @@ pub struct SameData {
     pub hash_kv: String,
 }
 
-/// The snapshot in a packed file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PackedSnapshot {
-    /// Its size unpacked, in bytes, trailer included.
-    pub size_bytes: u64,
-    /// Its sha256 unpacked.
-    pub sha256: String,
-    /// What is beside it, in a bundle.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bundle: Option<Bundle>,
-}
-
-impl PackedSnapshot {
-    fn new(packed: &Packed) -> Self {
-        Self {
-            size_bytes: packed.size_bytes,
-            sha256: packed.sha256.clone(),
-            bundle: packed.bundle.clone().map(Bundle::from),
-        }
-    }
-}
-
 impl Snapshot {
     /// One that was saved, on the node or in `local` on this host; `-` is standard output.
     pub fn saved(saved: &Saved, node: &str, local: Option<&Path>, took: Duration) -> Self {
         let contents = saved.saved.contents.iter();
         let left_out = contents.flat_map(|contents| &contents.left_out);
         Self {
-            left_out: left_out.map(LeftOut::from).collect(),
+            left_out: left_out.cloned().collect(),
             ..Self::new(saved, node, local, took)
         }
     }
@@ -233,7 +209,7 @@ impl Snapshot {
             has_objects: report.has_objects,
             taken_at: report.taken_at.to_string(),
             took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            packed: report.packed.as_ref().map(PackedSnapshot::new),
+            packed: report.packed.clone(),
             left_out: Vec::new(),
             fetched: false,
         }

@@ -25,13 +25,13 @@ pub struct Usage {
     /// What a defragmentation would free.
     pub free_bytes: u64,
     /// All keys together.
-    pub total: Amounts,
+    pub total: UsageRow,
     /// The largest resources.
-    pub resources: Vec<Amounts>,
+    pub resources: Vec<UsageRow>,
     /// The largest namespaces.
-    pub namespaces: Vec<Amounts>,
+    pub namespaces: Vec<UsageRow>,
     /// The largest objects, by key.
-    pub objects: Vec<Amounts>,
+    pub objects: Vec<UsageRow>,
     /// Which of them the table shows.
     #[serde(skip)]
     by: By,
@@ -48,40 +48,24 @@ pub enum By {
     Object,
 }
 
-/// How much there is of something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Amounts {
-    /// The resource, namespace or key; empty for what is in none.
-    pub name: String,
-    /// Objects alive.
-    pub objects: u64,
-    /// Revisions kept, live ones included.
-    pub revisions: u64,
-    /// Bytes of what is alive.
-    pub live_bytes: u64,
-    /// Bytes of older revisions and tombstones: what a compaction removes.
-    pub history_bytes: u64,
-}
-
 impl Usage {
     /// Of a file.
     pub fn of_file(name: String, found: &file::Usage, by: By, top: usize) -> Self {
-        let group = |group: &file::Group| amounts(&group.name, &group.amounts);
+        let group = |group: &file::Group| UsageRow::new(&group.name, &group.amounts);
         Self {
             api_version: API_VERSION,
             kind: "Usage",
             source: name,
             database_bytes: found.database_bytes,
             free_bytes: found.free_bytes,
-            total: amounts("", &found.all),
+            total: UsageRow::new("", &found.all),
             resources: found.resources.iter().take(top).map(group).collect(),
             namespaces: found.namespaces.iter().take(top).map(group).collect(),
             objects: found
                 .largest
                 .iter()
                 .take(top)
-                .map(|object| amounts(&object.key, &object.amounts))
+                .map(|object| UsageRow::new(&object.key, &object.amounts))
                 .collect(),
             by,
         }
@@ -89,39 +73,19 @@ impl Usage {
 
     /// Of a live member.
     pub fn of_member(node: String, report: &UsageReport, by: By, top: usize) -> Self {
-        let rows = |rows: &[UsageRow]| rows.iter().take(top).map(row).collect();
+        let rows = |rows: &[UsageRow]| rows.iter().take(top).cloned().collect();
         Self {
             api_version: API_VERSION,
             kind: "Usage",
             source: node,
             database_bytes: report.file_bytes,
             free_bytes: report.free_bytes,
-            total: row(&report.total),
+            total: report.total.clone(),
             resources: rows(&report.resources),
             namespaces: rows(&report.namespaces),
             objects: rows(&report.objects),
             by,
         }
-    }
-}
-
-fn amounts(name: &str, found: &file::Amounts) -> Amounts {
-    Amounts {
-        name: name.to_owned(),
-        objects: found.keys,
-        revisions: found.revisions,
-        live_bytes: found.live_bytes,
-        history_bytes: found.history_bytes,
-    }
-}
-
-fn row(row: &UsageRow) -> Amounts {
-    Amounts {
-        name: row.name.clone(),
-        objects: row.objects,
-        revisions: row.revisions,
-        live_bytes: row.live_bytes,
-        history_bytes: row.history_bytes,
     }
 }
 
@@ -141,7 +105,7 @@ impl View for Usage {
             .number("TOTAL")
             .number("SHARE");
         let all = self.total.live_bytes + self.total.history_bytes;
-        let line = |name: &str, row: &Amounts| {
+        let line = |name: &str, row: &UsageRow| {
             let total = row.live_bytes + row.history_bytes;
             vec![
                 field(name),

@@ -1,9 +1,12 @@
-//! How the crates are built up: no modules import each other in a circle, and texts use the words of the field.
+//! How the crates are built up: no modules import each other in a circle, no function is too long to be read at once, and
+//! texts use the words of the field.
 
 mod circles;
+mod functions;
 mod sources;
 mod words;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,11 +25,62 @@ const PACKAGES: [&str; 7] = [
     "tests",
 ];
 
+/// Functions that may be longer, each with the reason.
+const LONG: [(&str, &str); 0] = [];
+
+fn tree() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().expect("the tests lie in a workspace")
+}
+
+#[test]
+fn no_function_has_more_than_60_lines() -> Result<()> {
+    let (tree, mut files) = (tree(), BTreeSet::new());
+    for package in PACKAGES.iter().filter(|package| **package != "tests") {
+        for root in ["src/lib.rs", "src/main.rs"] {
+            let root = tree.join(package).join(root);
+            if root.exists() {
+                files.extend(functions::files(&root)?);
+            }
+        }
+    }
+    let excepted = |one: &String| LONG.iter().any(|(name, _)| one.starts_with(name));
+    let mut found = functions::too_long(&files, tree)?;
+    for (name, _) in LONG {
+        assert!(
+            found.iter().any(|one| one.starts_with(name)),
+            "{name} is short enough: no exception is needed"
+        );
+    }
+    found.retain(|one| !excepted(one));
+    assert!(
+        found.is_empty(),
+        "functions of more than 60 lines (split them):\n{}",
+        found.join("\n")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_long_function_is_named_and_a_test_is_not() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("lib.rs");
+    let body = |lines: usize| "    // why\n\n    go();\n".repeat(lines);
+    let text = format!(
+        "fn short() {{\n{}}}\nimpl A {{\nfn long() {{\n{}}}\n}}\n#[cfg(test)]\nmod tests {{\nfn test() {{\n{}}}\n}}\n",
+        body(60),
+        body(61),
+        body(99)
+    );
+    fs::write(&file, text)?;
+    let found = functions::too_long(&BTreeSet::from([file]), folder.path())?;
+    assert_eq!(found, ["lib.rs: long: 61 lines"]);
+    Ok(())
+}
+
 #[test]
 fn no_modules_import_each_other_in_a_circle() -> Result<()> {
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests lie in a workspace");
+    let tree = tree();
     let mut found = Vec::new();
     for package in PACKAGES {
         for root in roots(&tree.join(package))? {

@@ -245,7 +245,7 @@ impl<'ast> Visit<'ast> for Reader<'ast> {
     }
 }
 
-fn is_for_tests(attribute: &Attribute) -> bool {
+pub(crate) fn is_for_tests(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg")
         && attribute
             .parse_args()

@@ -39,16 +39,6 @@ impl MetaBucket {
         }
         Ok(())
     }
-
-    /// The version of the storage as etcd 3.6 and later work it out: the recorded one; without it 3.5 when there is
-    /// a term, else 3.4 or older (an empty string).
-    pub fn storage_version_or_guess(&self) -> &str {
-        match (&self.storage_version, self.term) {
-            (Some(version), _) => version,
-            (None, Some(_)) => "3.5.0",
-            (None, None) => "",
-        }
-    }
 }
 
 pub(super) fn check(key: &[u8], value: &[u8]) -> Result<(), BadRecord> {
@@ -99,11 +89,9 @@ mod tests {
             &Revision { main: 9, sub: 0 }.encode(),
         )
         .unwrap();
-        assert_eq!(meta.storage_version_or_guess(), "");
         meta.take(b"term", &2u64.to_be_bytes()).unwrap();
-        assert_eq!(meta.storage_version_or_guess(), "3.5.0");
         meta.take(b"storageVersion", b"3.6.0").unwrap();
-        assert_eq!(meta.storage_version_or_guess(), "3.6.0");
+        assert_eq!(meta.storage_version.as_deref(), Some("3.6.0"));
         meta.take(b"of a later etcd", b"anything").unwrap();
         assert_eq!(
             (meta.consistent_index, meta.finished_compact_revision),

@@ -55,6 +55,9 @@ const STORAGE_VERSION_SINCE: EtcdVersion = EtcdVersion { major: 3, minor: 6 };
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// Buckets that are written anew, by name: the header, and the content of one that lies inline.
+type Written = BTreeMap<Vec<u8>, (BucketHeader, Vec<u8>)>;
+
 impl Patch<'_> {
     /// Patches the database in `file`, which has exactly the pages its meta speaks of. Nothing is flushed.
     pub(super) fn apply(&self, file: &File, path: &Path) -> Result<Patched, RestoreError> {
@@ -65,7 +68,7 @@ impl Patch<'_> {
         let source = FileSource::from_file(reader, name.clone())?;
         let mut db = Database::open(&source)?;
         let old = *db.meta();
-        let mut buckets: BTreeMap<Vec<u8>, Bucket> = db
+        let buckets: BTreeMap<Vec<u8>, Bucket> = db
             .buckets()?
             .into_iter()
             .map(|bucket| (bucket.name.clone(), bucket))
@@ -75,7 +78,28 @@ impl Patch<'_> {
             db: &mut db,
             path: &name,
         };
+        let (written, patched) = self.write_buckets(&mut work, &buckets)?;
+        let new = Meta {
+            root: work.root(buckets, written)?,
+            freelist: None,
+            high_water: work.pages.end(),
+            txid: old.txid.wrapping_add(1),
+            ..old
+        };
+        let appended = work.pages;
+        write(file, &name, &old, &new, &appended)?;
+        Ok(Patched {
+            size_bytes: new.database_size(),
+            ..patched
+        })
+    }
 
+    /// Writes the buckets that change; the size that comes of it is not known yet.
+    fn write_buckets(
+        &self,
+        work: &mut Work<'_, '_>,
+        buckets: &BTreeMap<Vec<u8>, Bucket>,
+    ) -> Result<(Written, Patched), RestoreError> {
         let key = buckets
             .get(&b"key"[..])
             .cloned()
@@ -93,7 +117,7 @@ impl Patch<'_> {
         );
         meta.insert(b"term".to_vec(), self.position.term.to_be_bytes().to_vec());
         let mut revision_after = revision_before;
-        let mut replaced: BTreeMap<Vec<u8>, (BucketHeader, Vec<u8>)> = BTreeMap::new();
+        let mut written = Written::new();
         if let Some(bump) = self.bump {
             revision_after = bumped(revision_before, bump)?;
             let record = Revision {
@@ -103,52 +127,26 @@ impl Patch<'_> {
             .encode()
             .to_vec();
             meta.insert(b"scheduledCompactRev".to_vec(), record.clone());
-            replaced.insert(b"key".to_vec(), work.append_record(&key, &record)?);
+            written.insert(b"key".to_vec(), work.append_record(&key, &record)?);
         }
         let members = self
             .members
             .iter()
             .map(|m| (m.id.to_string().into_bytes(), m.to_json().into_bytes()))
             .collect();
-        replaced.insert(b"members".to_vec(), work.bucket(&members)?);
-        replaced.insert(b"members_removed".to_vec(), work.bucket(&Records::new())?);
-        replaced.insert(b"meta".to_vec(), work.bucket(&meta)?);
+        written.insert(b"members".to_vec(), work.bucket(&members)?);
+        written.insert(b"members_removed".to_vec(), work.bucket(&Records::new())?);
+        written.insert(b"meta".to_vec(), work.bucket(&meta)?);
         if storage == StorageFinding::Lowered || !buckets.contains_key(&b"cluster"[..]) {
-            replaced.insert(b"cluster".to_vec(), work.bucket(&cluster)?);
+            written.insert(b"cluster".to_vec(), work.bucket(&cluster)?);
         }
-        let mut root: BTreeMap<Vec<u8>, Vec<u8>> = std::mem::take(&mut buckets)
-            .into_iter()
-            .map(|(name, b)| (name, element(b.header, &b.inline)))
-            .collect();
-        root.extend(
-            replaced
-                .into_iter()
-                .map(|(name, (header, inline))| (name, element(header, &inline))),
-        );
-        let root: Vec<LeafItem> = root
-            .into_iter()
-            .map(|(key, value)| LeafItem {
-                is_bucket: true,
-                key,
-                value,
-            })
-            .collect();
-        let root = work.pages.leaf(&root).map_err(|TooMuch| work.too_much())?;
-        let new = Meta {
-            root,
-            freelist: None,
-            high_water: work.pages.end(),
-            txid: old.txid.wrapping_add(1),
-            ..old
-        };
-        let appended = work.pages;
-        write(file, &name, &old, &new, &appended)?;
-        Ok(Patched {
+        let patched = Patched {
             revision_before,
             revision_after,
             storage,
-            size_bytes: new.database_size(),
-        })
+            size_bytes: 0,
+        };
+        Ok((written, patched))
     }
 
     /// Compares the recorded versions with the etcd that is to run, and lowers them if that is asked for and needed.
@@ -226,6 +224,25 @@ struct Work<'w, 's> {
 }
 
 impl Work<'_, '_> {
+    /// Writes the root page: the buckets as they are, but for those that were written anew.
+    fn root(&mut self, buckets: BTreeMap<Vec<u8>, Bucket>, written: Written) -> Result<u64, Error> {
+        let mut root: Records = buckets
+            .into_iter()
+            .map(|(name, b)| (name, element(b.header, &b.inline)))
+            .collect();
+        let written = written.into_iter();
+        root.extend(written.map(|(name, (header, inline))| (name, element(header, &inline))));
+        let items: Vec<LeafItem> = root
+            .into_iter()
+            .map(|(key, value)| LeafItem {
+                is_bucket: true,
+                key,
+                value,
+            })
+            .collect();
+        self.pages.leaf(&items).map_err(|TooMuch| self.too_much())
+    }
+
     fn missing_key(&self) -> Error {
         self.db
             .damaged(crate::Damage::MissingBucket { bucket: "key" })
@@ -341,51 +358,57 @@ impl Work<'_, '_> {
                     .sum::<usize>();
             return self.leaf_bucket(&items, size);
         }
-        let mut branches = self.right_edge(bucket)?;
+        let branches = self.right_edge(bucket)?;
         let leaf = self.pages.leaf(&[new]).map_err(|TooMuch| self.too_much())?;
-        // The lowest branch gets one more child; every branch above it gets the new number of its last child.
-        let mut child = leaf;
-        if let Some(mut lowest) = branches.pop() {
-            lowest.push(BranchItem {
-                key: key.to_vec(),
-                child,
-            });
-            child = self
-                .pages
-                .branch(&lowest)
-                .map_err(|TooMuch| self.too_much())?;
-            while let Some(mut branch) = branches.pop() {
-                if let Some(last) = branch.last_mut() {
-                    last.child = child;
-                }
-                child = self
-                    .pages
-                    .branch(&branch)
-                    .map_err(|TooMuch| self.too_much())?;
+        let root = self.add_last_child(bucket, branches, key, leaf)?;
+        let header = BucketHeader {
+            root,
+            sequence: bucket.header.sequence,
+        };
+        Ok((header, Vec::new()))
+    }
+
+    /// Writes the branches on the right edge of a bucket anew so that they lead to one more leaf; tells the new root. The lowest
+    /// branch gets one more child; every branch above it gets the new number of its last child.
+    fn add_last_child(
+        &mut self,
+        bucket: &Bucket,
+        mut branches: Vec<Vec<BranchItem>>,
+        key: &[u8],
+        leaf: u64,
+    ) -> Result<u64, Error> {
+        let last = BranchItem {
+            key: key.to_vec(),
+            child: leaf,
+        };
+        let lowest = match branches.pop() {
+            Some(mut lowest) => {
+                lowest.push(last);
+                lowest
             }
-        } else if let Some(first) = self.first_key(bucket)? {
-            let items = [
-                BranchItem {
-                    key: first,
-                    child: bucket.header.root,
-                },
-                BranchItem {
-                    key: key.to_vec(),
-                    child,
-                },
-            ];
-            child = self
-                .pages
-                .branch(&items)
-                .map_err(|TooMuch| self.too_much())?;
-        }
-        Ok((
-            BucketHeader {
-                root: child,
-                sequence: bucket.header.sequence,
+            None => match self.first_key(bucket)? {
+                Some(first) => vec![
+                    BranchItem {
+                        key: first,
+                        child: bucket.header.root,
+                    },
+                    last,
+                ],
+                None => return Ok(leaf),
             },
-            Vec::new(),
-        ))
+        };
+        let mut child = self.branch(&lowest)?;
+        while let Some(mut branch) = branches.pop() {
+            if let Some(last) = branch.last_mut() {
+                last.child = child;
+            }
+            child = self.branch(&branch)?;
+        }
+        Ok(child)
+    }
+
+    fn branch(&mut self, items: &[BranchItem]) -> Result<u64, Error> {
+        self.pages.branch(items).map_err(|TooMuch| self.too_much())
     }
 
     fn items(&self, leaf: &Leaf<'_>) -> Result<Vec<LeafItem>, Error> {

@@ -4,19 +4,33 @@ use std::error::Error as StdError;
 
 use crate::failure::{Failure, FailureKind};
 
-/// An error and its causes in one line, each said once.
+/// An error with all its causes, each part once: hyper's own text stops at `client error (Connect)`.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !text.is_empty() {
+            // A text that repeats its cause, as many libraries write theirs, is replaced by what it repeats.
+            parts.push(text);
         }
-        cause = error.source();
+        next = cause.source();
     }
-    text
+    let mut kept: Vec<String> = Vec::new();
+    for (position, part) in parts.iter().enumerate() {
+        let below = parts.get(position + 1);
+        let own = below.map_or(part.as_str(), |below| {
+            part.strip_suffix(below.as_str())
+                .map_or(part.as_str(), |own| own.trim_end_matches([' ', ':']))
+        });
+        let own = own
+            .trim_start_matches("ServiceError")
+            .trim_matches([' ', ':']);
+        if !own.is_empty() && !kept.iter().any(|earlier| earlier.contains(own)) {
+            kept.push(own.to_owned());
+        }
+    }
+    kept.join(": ")
 }
 
 /// What a failed call to `url` means.
@@ -108,7 +122,7 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
 ];
 
 /// What sort of trouble a text of etcd's tells of, and what would help.
-pub fn meaning(said: &str) -> (FailureKind, Option<&'static str>) {
+pub(crate) fn meaning(said: &str) -> (FailureKind, Option<&'static str>) {
     MEANINGS
         .iter()
         .find(|(texts, ..)| texts.iter().any(|text| said.contains(text)))

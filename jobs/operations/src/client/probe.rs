@@ -3,7 +3,6 @@
 use std::io::{ErrorKind, Read};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -12,17 +11,15 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use super::causes::failure_saying;
 use super::{TlsMaterial, host};
 use crate::failure::Failure;
-
-/// How long it may take.
-pub(super) const LIMIT: Duration = Duration::from_millis(700);
+use crate::limits::PROBE_LIMIT;
 
 /// What the server says against the handshake or the client's certificate; none when it says nothing.
 pub(super) fn refusal(tls: &TlsMaterial, url: &str) -> Option<Failure> {
     let authority = url.strip_prefix("https://")?.trim_end_matches('/');
     let address = authority.to_socket_addrs().ok()?.next()?;
-    let mut socket = TcpStream::connect_timeout(&address, LIMIT).ok()?;
-    socket.set_read_timeout(Some(LIMIT)).ok()?;
-    socket.set_write_timeout(Some(LIMIT)).ok()?;
+    let mut socket = TcpStream::connect_timeout(&address, PROBE_LIMIT).ok()?;
+    socket.set_read_timeout(Some(PROBE_LIMIT)).ok()?;
+    socket.set_write_timeout(Some(PROBE_LIMIT)).ok()?;
     let name = ServerName::try_from(host(authority).to_owned()).ok()?;
     let config = match config(tls) {
         Ok(config) => config,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Diagnosis, Evidence, Next, Severity, Situation, SituationKind as Kind};
+use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{ColdMember, Inspection, LiveEtcd, Look, PeerLook};
 use crate::report::{AlarmKind, EndpointStatus, Member};
@@ -194,60 +195,62 @@ fn two_clusters(leading: &[Heard<'_>], found: &mut Diagnosis) {
     found.situations.push(situation);
 }
 
-/// Nobody who answered knows of a leader.
-fn without_leader(looks: &[Look], found: &mut Diagnosis) {
-    let mut voting: BTreeSet<String> = BTreeSet::new();
-    let (mut runs, mut evidence) = (BTreeSet::new(), BTreeMap::new());
-    for look in looks.iter().filter(|look| look.etcd.ok().is_some()) {
-        voting.extend(voters(look));
-        let own = own_name(look);
-        let mut told = |name: &str, running: bool, text: String| {
-            if running {
-                runs.insert(name.to_owned());
-            }
-            // What runs, whoever has seen it, outweighs who could not.
-            if running || !evidence.contains_key(name) {
-                let node = look.name().to_owned();
-                evidence.insert(name.to_owned(), Evidence { node, text });
-            }
-        };
-        match (look.live.ok(), look.peer_port.ok()) {
-            (Some(live), _) => told(&own, true, format!("{own} {}", without(&live.status))),
-            (None, Some(_)) => told(
-                &own,
-                true,
-                format!(
-                    "{own} answers its peers and no clients: it has seen no leader since it was started"
-                ),
-            ),
-            (None, None) => told(
-                &own,
-                false,
-                format!("{own} does not run, or answers nobody"),
-            ),
+/// Who runs, as all hosts have seen it, and what they have seen.
+#[derive(Default)]
+struct Running {
+    names: BTreeSet<String>,
+    evidence: BTreeMap<String, Evidence>,
+}
+
+impl Running {
+    fn note(&mut self, look: &Look, name: &str, running: bool, text: String) {
+        if running {
+            self.names.insert(name.to_owned());
         }
+        // What runs, whoever has seen it, outweighs who could not.
+        if running || !self.evidence.contains_key(name) {
+            let node = look.name().to_owned();
+            self.evidence
+                .insert(name.to_owned(), Evidence { node, text });
+        }
+    }
+
+    /// Notes what a host has seen of its own member and of the others.
+    fn note_all(&mut self, look: &Look) {
+        const NO_CLIENTS: &str =
+            "answers its peers and no clients: it has seen no leader since it was started";
+        let own = own_name(look);
+        let (running, text) = match (look.live.ok(), look.peer_port.ok()) {
+            (Some(live), _) => (true, format!("{own} {}", without(&live.status))),
+            (None, Some(_)) => (true, format!("{own} {NO_CLIENTS}")),
+            (None, None) => (false, format!("{own} does not run, or answers nobody")),
+        };
+        self.note(look, &own, running, text);
         for peer in look.peers.ok().map(Vec::as_slice).unwrap_or_default() {
             let name = peer_name(peer);
             let port = peer.peer_port.as_ref().and_then(|port| port.ok());
-            match (&peer.answer, port) {
-                (crate::failure::Answer::Ok(live), _) => {
-                    told(&name, true, format!("{name} {}", without(&live.status)));
+            let (running, text) = match (&peer.answer, port) {
+                (Answer::Ok(live), _) => (true, format!("{name} {}", without(&live.status))),
+                (_, Some(_)) => (true, format!("{name} {NO_CLIENTS}")),
+                (Answer::Failed(failure), None) => {
+                    (false, format!("{name} does not answer: {failure}"))
                 }
-                (_, Some(_)) => told(
-                    &name,
-                    true,
-                    format!(
-                        "{name} answers its peers and no clients: it has seen no leader since it was started"
-                    ),
-                ),
-                (crate::failure::Answer::Failed(failure), None) => {
-                    told(&name, false, format!("{name} does not answer: {failure}"));
-                }
-            }
+            };
+            self.note(look, &name, running, text);
         }
     }
+}
+
+/// Nobody who answered knows of a leader.
+fn without_leader(looks: &[Look], found: &mut Diagnosis) {
+    let mut voting: BTreeSet<String> = BTreeSet::new();
+    let mut runs = Running::default();
+    for look in looks.iter().filter(|look| look.etcd.ok().is_some()) {
+        voting.extend(voters(look));
+        runs.note_all(look);
+    }
     let all = voting.len();
-    let running = runs.intersection(&voting).count();
+    let running = runs.names.intersection(&voting).count();
     let needed = all / 2 + 1;
     if all == 0 || (all == 1 && running == 0) {
         // What is wrong with the only member is told of the member.
@@ -276,7 +279,7 @@ fn without_leader(looks: &[Look], found: &mut Diagnosis) {
         ),
     };
     let mut situation = Situation::of_cluster(kind, Severity::Lost, summary, next);
-    situation.evidence = evidence.into_values().collect();
+    situation.evidence = runs.evidence.into_values().collect();
     found.situations.push(situation);
 }
 

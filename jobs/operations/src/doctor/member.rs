@@ -170,6 +170,39 @@ fn down(notes: &mut Notes<'_>, looks: &[Look]) {
     notes.situation(kind, severity, summary, evidence, next);
 }
 
+const DATABASE: (Kind, &str) = (Kind::DatabaseDamaged, "its database is damaged");
+const WAL: (Kind, &str) = (Kind::WalDamaged, "its WAL is damaged");
+const MISSING: (Kind, &str) = (Kind::DataMissing, "its data is not there");
+const BEHIND: (Kind, &str) = (
+    Kind::DataBehind,
+    "its data is empty or behind the cluster: entries that it has confirmed are gone",
+);
+const INITIAL_CLUSTER: (Kind, &str) = (
+    Kind::WrongInitialCluster,
+    "its --initial-cluster does not fit the cluster",
+);
+const NEW: (Kind, &str) = (
+    Kind::NotJoined,
+    "it is new, and has not joined the cluster yet",
+);
+const REMOVED: (Kind, &str) = (Kind::MemberRemoved, "it was removed from the cluster");
+
+/// What the data directory itself says is in the way of a start.
+fn by_data(refusal: RefusalKind) -> Option<(Kind, &'static str)> {
+    match refusal {
+        RefusalKind::DatabaseDamaged => Some(DATABASE),
+        RefusalKind::WalDamaged => Some(WAL),
+        RefusalKind::NoWal => Some((Kind::WalDamaged, "its WAL is gone")),
+        RefusalKind::Mismatch => Some((
+            Kind::WalDamaged,
+            "its WAL and its database do not belong together",
+        )),
+        RefusalKind::DatabaseMissing => Some((Kind::DataMissing, "its database is not there")),
+        RefusalKind::Removed => Some(REMOVED),
+        RefusalKind::NeverJoined | RefusalKind::Unknown => None,
+    }
+}
+
 /// What is in the way of a start. The data directory itself outweighs words that may be of an earlier start.
 fn kind(
     look: &Look,
@@ -177,39 +210,10 @@ fn kind(
     by_words: Option<Cause>,
     behind: bool,
 ) -> Option<(Kind, &'static str)> {
-    const DATABASE: (Kind, &str) = (Kind::DatabaseDamaged, "its database is damaged");
-    const WAL: (Kind, &str) = (Kind::WalDamaged, "its WAL is damaged");
-    const MISSING: (Kind, &str) = (Kind::DataMissing, "its data is not there");
-    const BEHIND: (Kind, &str) = (
-        Kind::DataBehind,
-        "its data is empty or behind the cluster: entries that it has confirmed are gone",
-    );
-    const INITIAL_CLUSTER: (Kind, &str) = (
-        Kind::WrongInitialCluster,
-        "its --initial-cluster does not fit the cluster",
-    );
-    const NEW: (Kind, &str) = (
-        Kind::NotJoined,
-        "it is new, and has not joined the cluster yet",
-    );
-    const REMOVED: (Kind, &str) = (Kind::MemberRemoved, "it was removed from the cluster");
     let read = inspection(look);
     let refusal = read.and_then(|read| read.refusal);
-    match refusal {
-        Some(RefusalKind::DatabaseDamaged) => return Some(DATABASE),
-        Some(RefusalKind::WalDamaged) => return Some(WAL),
-        Some(RefusalKind::NoWal) => return Some((Kind::WalDamaged, "its WAL is gone")),
-        Some(RefusalKind::Mismatch) => {
-            return Some((
-                Kind::WalDamaged,
-                "its WAL and its database do not belong together",
-            ));
-        }
-        Some(RefusalKind::DatabaseMissing) => {
-            return Some((Kind::DataMissing, "its database is not there"));
-        }
-        Some(RefusalKind::Removed) => return Some(REMOVED),
-        Some(RefusalKind::NeverJoined | RefusalKind::Unknown) | None => {}
+    if let Some(found) = refusal.and_then(by_data) {
+        return Some(found);
     }
     let new = refusal == Some(RefusalKind::NeverJoined);
     let starts =

@@ -2,16 +2,16 @@
 //! of them is meant for an image, as kubelet finds it (`pkg/credentialprovider/keyring.go`).
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 // As Kubernetes reads it: `=` at the end or not.
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as BASE64;
+use etcd_datadir::disk::read_up_to;
 use serde::Deserialize;
 
 use crate::failure::{Failure, FailureKind};
+use crate::limits::LOGINS_BYTES;
 use crate::runtime::Login;
 
 /// Where kubelet looks, below its own folder first; its home is the root where systemd starts it.
@@ -20,9 +20,6 @@ const OF_KUBELET: [&str; 3] = [
     "/config.json",
     "/.docker/config.json",
 ];
-
-/// kubelet's own limit for such a file, in bytes.
-const LONGEST: u64 = 10 << 20;
 
 /// docker.io by the name it has in such files.
 const DOCKER: &str = "index.docker.io";
@@ -67,11 +64,7 @@ impl Logins {
     /// [`FailureKind::Missing`] when it cannot be read, [`FailureKind::Other`] when it is not such a file, or there is no
     /// login in it.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let found = read(path).map_err(|error| {
-            let message = format!("could not read {}: {error}", path.display());
-            Failure::new(FailureKind::Missing, message)
-        })?;
-        let logins = Self::parse(path, &found)?;
+        let logins = Self::parse(path, &read(path)?)?;
         match logins.of.is_empty() && logins.helpers.is_empty() && logins.store.is_none() {
             true => Err(no_logins(path, "there is no login in it")),
             false => Ok(logins),
@@ -85,13 +78,7 @@ impl Logins {
     pub fn of_kubelet() -> Result<Self, Failure> {
         let mut there = OF_KUBELET.map(Path::new).into_iter();
         match there.find(|path| path.is_file()) {
-            Some(path) => {
-                let bytes = read(path).map_err(|error| {
-                    let message = format!("could not read {}: {error}", path.display());
-                    Failure::new(FailureKind::Missing, message)
-                })?;
-                Self::parse(path, &bytes)
-            }
+            Some(path) => Self::parse(path, &read(path)?),
             None => Ok(Self::default()),
         }
     }
@@ -156,36 +143,37 @@ impl Entry {
     fn login(self) -> Result<Option<Login>, &'static str> {
         let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
         if let Some(token) = filled(self.identitytoken) {
-            return Ok(Some(Login::IdentityToken(token)));
+            return Ok(Some(Login {
+                identity_token: token,
+                ..Login::default()
+            }));
         }
         if let Some(auth) = filled(self.auth) {
             const FORM: &str = "`auth` has to be USER:PASSWORD in base64";
             let bytes = BASE64.decode(auth.trim()).map_err(|_| FORM)?;
             let text = String::from_utf8(bytes).map_err(|_| FORM)?;
             let (user, password) = text.split_once(':').ok_or(FORM)?;
-            return Ok(Some(Login::Password {
-                user: user.to_owned(),
-                // docker fills it up.
-                password: password.trim_end_matches('\0').to_owned(),
-            }));
+            // docker fills the password up.
+            return Ok(Some(of_user(user, password.trim_end_matches('\0'))));
         }
         let user = filled(self.username);
-        Ok(user.map(|user| Login::Password {
-            user,
-            password: self.password.unwrap_or_default(),
-        }))
+        Ok(user.map(|user| of_user(&user, &self.password.unwrap_or_default())))
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = File::open(path)?
-        .take(LONGEST + 1)
-        .read_to_end(&mut bytes)?;
-    match read as u64 > LONGEST {
-        true => Err(io::Error::other("it is longer than 10 MiB")),
-        false => Ok(bytes),
+fn of_user(user: &str, password: &str) -> Login {
+    Login {
+        username: user.to_owned(),
+        password: password.to_owned(),
+        ..Login::default()
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(path, LOGINS_BYTES).map_err(|error| {
+        let message = format!("could not read {}: {error}", path.display());
+        Failure::new(FailureKind::Missing, message)
+    })
 }
 
 fn no_logins(path: &Path, why: &str) -> Failure {
@@ -260,10 +248,7 @@ mod tests {
     }
 
     fn login(user: &str) -> Login {
-        Login::Password {
-            user: user.to_owned(),
-            password: "pass:word".to_owned(),
-        }
+        of_user(user, "pass:word")
     }
 
     fn auth(user: &str) -> serde_json::Value {
@@ -282,7 +267,10 @@ mod tests {
         .unwrap();
         assert_eq!(found.of_image("a.example/etcd:1"), [&login("a")]);
         assert_eq!(found.of_image("b.example/etcd"), [&login("b")]);
-        let token = Login::IdentityToken("t".into());
+        let token = Login {
+            identity_token: "t".into(),
+            ..Login::default()
+        };
         assert_eq!(found.of_image("c.example/x/y@sha256:ab"), [&token]);
         assert!(found.of_image("d.example/etcd").is_empty());
         assert_eq!(found.of_image("e.example/etcd"), [&login("e")]);

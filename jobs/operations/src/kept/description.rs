@@ -10,13 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::files::{self, Replace};
 use crate::failure::{Failure, FailureKind};
+use crate::limits::DESCRIPTION_BYTES;
 use crate::report::{API_VERSION, Contents, SnapshotReport};
 
 /// `kind` of a description.
 const KIND: &str = "SnapshotDescription";
-
-/// The largest description that is read, in bytes; they have about one thousand, and of bundles some ten.
-const LARGEST: u64 = 4 << 20;
 
 /// What a snapshot is. It is written only after the snapshot was read to the last byte and found whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +127,7 @@ impl Description {
             Err(error) => return Err(files::trouble("read", &path, &error)),
         };
         let mut text = Vec::new();
-        file.take(LARGEST)
+        file.take(DESCRIPTION_BYTES)
             .read_to_end(&mut text)
             .map_err(|error| files::trouble("read", &path, &error))?;
         let parsed = Self::parse(&text);

@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_yaml::Value;
+use serde_json::Value;
 
 use super::unit::{Unit, variables};
 use crate::flags::{Flags, base_name};
 use crate::proc::words_below;
 use crate::root;
+use crate::yaml;
 
 /// kubelet's unit, as kubeadm's packages call it.
 const UNIT: &str = "kubelet.service";
@@ -97,14 +98,12 @@ impl Started {
 impl Config {
     fn read(&mut self, root: &Path, file: &Path) {
         let text = root::below(root, file).and_then(std::fs::read_to_string);
-        let value = text
-            .ok()
-            .and_then(|text| serde_yaml::from_str::<Value>(&text).ok());
-        let Some(Value::Mapping(settings)) = value else {
+        let value = text.ok().and_then(|text| yaml::read::<Value>(&text).ok());
+        let Some(Value::Object(settings)) = value else {
             return;
         };
         for (key, value) in settings {
-            if let (Value::String(key), Value::String(value)) = (key, value) {
+            if let Value::String(value) = value {
                 self.0.insert(key, value);
             }
         }

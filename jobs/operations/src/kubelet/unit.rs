@@ -1,12 +1,10 @@
 //! systemd's unit files and environment files, as far as they say with which command line a service is started.
 //!
 //! The rules are those of `systemd.syntax(7)`, `systemd.service(5)` and `systemd.exec(5)`. Nothing is read from disk here,
-//! and no text makes this fail: what is not understood is passed by. A line, a word and a value are cut at [`LONGEST`].
+//! and no text makes this fail: what is not understood is passed by. A line, a word and a value are cut at [`UNIT_BYTES`].
 
+use crate::limits::UNIT_BYTES;
 use std::collections::BTreeMap;
-
-/// So many bytes of a text are looked at, and so long is an expanded command line at most.
-const LONGEST: usize = 1 << 20;
 
 /// So many words and variables are taken.
 const MOST: usize = 10_000;
@@ -158,7 +156,7 @@ fn logical_lines(text: &str) -> Vec<String> {
 }
 
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(LONGEST);
+    let mut end = text.len().min(UNIT_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -255,7 +253,7 @@ fn expanded(exec: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
         };
         length += new.iter().map(String::len).sum::<usize>();
         words.extend(new);
-        if words.len() >= MOST || length >= LONGEST {
+        if words.len() >= MOST || length >= UNIT_BYTES {
             break;
         }
     }
@@ -290,7 +288,7 @@ fn substituted(word: &str, environment: &BTreeMap<String, String>) -> String {
             out.extend(chars.next());
             rest = chars.as_str();
         }
-        if out.len() >= LONGEST {
+        if out.len() >= UNIT_BYTES {
             break;
         }
     }

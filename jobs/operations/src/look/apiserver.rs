@@ -1,16 +1,12 @@
 //! What this host's own apiserver says of itself. It is asked directly: what answers at the cluster's address may be
 //! another one.
 
-use std::time::Duration;
-
 use futures::join;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Answer, Failure};
 use crate::https::{Said, Server, Tls};
-
-/// How long an answer may take: the check of etcd behind `/readyz` takes 2 s, twice (4.0 s were measured).
-const LIMIT: Duration = Duration::from_secs(5);
+use crate::limits::APISERVER_LIMIT;
 
 /// What an apiserver says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +45,8 @@ pub(super) async fn look(url: &str) -> Result<ApiserverHealth, Failure> {
     // An expired certificate is no reason not to hear what it says; nothing secret is sent.
     let server = Server::at(url, Tls::default()).await?;
     let (livez, readyz) = join!(
-        server.get("/livez?verbose", LIMIT),
-        server.get("/readyz?verbose", LIMIT)
+        server.get("/livez?verbose", APISERVER_LIMIT),
+        server.get("/readyz?verbose", APISERVER_LIMIT)
     );
     match (livez, readyz) {
         (Err(failure), Err(_)) => Err(failure),

@@ -196,70 +196,52 @@ impl Doubt {
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = |value: &Option<String>| match value {
-            Some(value) => value.clone(),
-            None => "not given".to_owned(),
-        };
-        match self {
-            Self::RanLater { at } => write!(
-                f,
-                "a container was made later, {}, so another manifest ran since",
-                to_the_second(*at)
-            ),
-            Self::Image { manifest, ran } => {
-                write!(f, "image {manifest}, and what ran last had {ran}")
+        const RAN: &str = "and what ran last";
+        let value = |value: &Option<String>| value.clone().unwrap_or("not given".to_owned());
+        let shown = |path: &Path| path.display().to_string();
+        let text = match self {
+            Self::RanLater { at } => {
+                let at = to_the_second(*at);
+                format!("a container was made later, {at}, so another manifest ran since")
             }
-            Self::DataDir { manifest, ran } => write!(
-                f,
-                "data directory {}, and what ran last had {}",
-                manifest.display(),
-                ran.display()
-            ),
-            Self::Name { manifest, ran } => {
-                write!(f, "member {manifest}, and what ran last was {ran}")
+            Self::Image { manifest, ran } => format!("image {manifest}, {RAN} had {ran}"),
+            Self::DataDir { manifest, ran } => {
+                let (manifest, ran) = (shown(manifest), shown(ran));
+                format!("data directory {manifest}, {RAN} had {ran}")
             }
-            Self::WalDir { manifest, ran } => write!(
-                f,
-                "WAL directory {}, and what ran last had {}",
-                manifest.display(),
-                ran.display()
-            ),
+            Self::Name { manifest, ran } => format!("member {manifest}, {RAN} was {ran}"),
+            Self::WalDir { manifest, ran } => {
+                let (manifest, ran) = (shown(manifest), shown(ran));
+                format!("WAL directory {manifest}, {RAN} had {ran}")
+            }
             Self::ForceNewCluster { manifest: true } => {
-                f.write_str("--force-new-cluster is given, and what ran last had it not")
+                format!("--force-new-cluster is given, {RAN} had it not")
             }
             Self::ForceNewCluster { manifest: false } => {
-                f.write_str("--force-new-cluster is not given, and what ran last had it")
+                format!("--force-new-cluster is not given, {RAN} had it")
             }
-            Self::WrittenLater { path, at } => write!(
-                f,
-                "{} was written to later, {}, so another manifest ran since, or data was restored",
-                path.display(),
-                to_the_second(*at)
-            ),
-            Self::DataAhead { path, at } => write!(
-                f,
-                "data of the same member that goes further is in {}, last written {}",
-                path.display(),
-                to_the_second(*at)
-            ),
-            Self::NewerData { path, at } => write!(
-                f,
-                "newer data of an etcd is in {}, last written {}",
-                path.display(),
-                to_the_second(*at)
-            ),
+            Self::WrittenLater { path, at } => {
+                let (path, at) = (shown(path), to_the_second(*at));
+                format!(
+                    "{path} was written to later, {at}, so another manifest ran since, or data was restored"
+                )
+            }
+            Self::DataAhead { path, at } => {
+                let (path, at) = (shown(path), to_the_second(*at));
+                format!("data of the same member that goes further is in {path}, last written {at}")
+            }
+            Self::NewerData { path, at } => {
+                let (path, at) = (shown(path), to_the_second(*at));
+                format!("newer data of an etcd is in {path}, last written {at}")
+            }
             Self::Flag {
                 name,
                 manifest,
                 ran,
-            } => write!(
-                f,
-                "--{name}: {}, and what ran last: {}",
-                value(manifest),
-                value(ran)
-            ),
-            Self::Unknown => f.write_str("something that this version does not know"),
-        }
+            } => format!("--{name}: {}, {RAN}: {}", value(manifest), value(ran)),
+            Self::Unknown => "something that this version does not know".to_owned(),
+        };
+        f.write_str(&text)
     }
 }
 

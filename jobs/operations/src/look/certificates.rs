@@ -11,18 +11,17 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::flags::named_paths;
+use crate::limits::CERTIFICATE_BYTES;
 use crate::manifest::ManifestFile;
 use crate::root;
 use crate::transfer::hex;
-
-/// No file that holds certificates is longer, in bytes.
-const LONGEST: u64 = 1 << 20;
+use crate::yaml;
 
 /// What no manifest names: what kubelet shows to the apiserver and to those who ask it, and the administrator's.
 const OTHERS: [(&str, &str); 3] = [
@@ -109,7 +108,9 @@ pub(super) fn read(root: &Path, path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it is no file"));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(CERTIFICATE_BYTES)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -122,8 +123,8 @@ fn embedded(bytes: &[u8]) -> Option<Vec<u8>> {
     if !contains(bytes, b"client-certificate-data") {
         return None;
     }
-    let config: Value = serde_yaml::from_slice(bytes).ok()?;
-    let users = config.get("users")?.as_sequence()?;
+    let config: Value = yaml::read(std::str::from_utf8(bytes).ok()?).ok()?;
+    let users = config.get("users")?.as_array()?;
     let data = users.iter().filter_map(|user| {
         let data = user.get("user")?.get("client-certificate-data")?.as_str()?;
         STANDARD.decode(data.trim()).ok()

@@ -1,16 +1,12 @@
 //! kubelet, as systemd has it.
 
-use std::time::Duration;
-
 use futures::join;
 use serde::{Deserialize, Serialize};
 
 use super::within;
 use crate::failure::Answer;
 use crate::kubelet;
-
-/// How long systemd may take.
-const LIMIT: Duration = Duration::from_secs(5);
+use crate::limits::KUBELET_LOOK_LIMIT;
 
 /// So many of its errors are told.
 const ERRORS: usize = 5;
@@ -27,8 +23,12 @@ pub struct KubeletLook {
 
 pub(super) async fn look() -> KubeletLook {
     let (active, last_errors) = join!(
-        within(LIMIT, "systemd", kubelet::is_active()),
-        within(LIMIT, "the journal", kubelet::last_errors(ERRORS)),
+        within(KUBELET_LOOK_LIMIT, "systemd", kubelet::is_active()),
+        within(
+            KUBELET_LOOK_LIMIT,
+            "the journal",
+            kubelet::last_errors(ERRORS)
+        ),
     );
     KubeletLook {
         active,

@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A part of two texts in which they differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Hunk {
     /// Its first line in the old text, counted from 1; of nothing, the line before it.
@@ -29,18 +30,20 @@ pub struct Hunk {
 
 /// A line of a difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
     /// Which of the texts has it.
     pub side: Side,
     /// What stands in it, without its end. Bytes that are not UTF-8 are shown as `\u{fffd}`.
     pub text: String,
-    /// How it ends.
-    pub end: LineEnd,
+    /// How it ends: `\n`, `\r\n`, `\r`, or nothing.
+    pub end: &'static str,
 }
 
 /// Which of two texts has a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Side {
     /// Both.
@@ -49,20 +52,6 @@ pub enum Side {
     Old,
     /// The new one alone.
     New,
-}
-
-/// How a line ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum LineEnd {
-    /// With the text.
-    Nothing,
-    /// `\n`.
-    Lf,
-    /// `\r\n`.
-    CrLf,
-    /// `\r`.
-    Cr,
 }
 
 /// The difference of two texts, as `diff -u` has it. Nothing when they are the same.
@@ -99,15 +88,9 @@ fn line(change: Change<&str>) -> Line {
         ChangeTag::Insert => Side::New,
     };
     let line = change.value();
-    let (text, end) = if let Some(text) = line.strip_suffix("\r\n") {
-        (text, LineEnd::CrLf)
-    } else if let Some(text) = line.strip_suffix('\n') {
-        (text, LineEnd::Lf)
-    } else if let Some(text) = line.strip_suffix('\r') {
-        (text, LineEnd::Cr)
-    } else {
-        (line, LineEnd::Nothing)
-    };
+    let ends = ["\r\n", "\n", "\r", ""].into_iter();
+    let mut cut = ends.filter_map(|end| Some((line.strip_suffix(end)?, end)));
+    let (text, end) = cut.next().unwrap_or((line, ""));
     Line {
         side,
         text: text.to_owned(),
@@ -134,10 +117,10 @@ pub(super) fn shown(old: &str, new: &str) -> String {
                 "{sign}{}{}\n",
                 line.text,
                 match line.end {
-                    LineEnd::Lf => "",
-                    LineEnd::CrLf => "\\r",
-                    LineEnd::Cr => "\\r only",
-                    LineEnd::Nothing => "\\ no newline",
+                    "\n" => "",
+                    "\r\n" => "\\r",
+                    "\r" => "\\r only",
+                    _ => "\\ no newline",
                 }
             );
         }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::file::ManifestFile;
 use crate::failure::{Failure, FailureKind};
+use crate::limits::STAND_IN_BYTES;
 use crate::root;
 use crate::shell::CommandLine;
 
@@ -27,9 +28,6 @@ const MOVE: &str = "mv -T";
 
 /// So many entries of a folder are looked at.
 const MOST_ENTRIES: usize = 500;
-
-/// The largest file that is looked at, in bytes. kubeadm's have some thousand.
-const LARGEST: u64 = 1 << 20;
 
 /// A manifest where kubelet does not look.
 #[derive(Debug, Clone)]
@@ -162,7 +160,7 @@ fn files(root: &Path, place: &Path) -> Vec<Elsewhere> {
 fn file(root: &Path, path: &Path) -> Option<Elsewhere> {
     let below = root::below(root, path).ok()?;
     let found = below.symlink_metadata().ok()?;
-    if !found.is_file() || found.len() > LARGEST || !is_roots(&found) {
+    if !found.is_file() || found.len() > STAND_IN_BYTES || !is_roots(&found) {
         return None;
     }
     Some(Elsewhere {

@@ -13,7 +13,7 @@ use etcd_datadir::restore::EtcdVersion;
 use super::{Component, Edit};
 use crate::shell::CommandLine;
 pub use environment::{Effect, Variable};
-use table::{ALL, FEATURES, Known};
+use table::{ALL, Known};
 use value::suggestion;
 
 /// What a flag's value is.
@@ -35,10 +35,10 @@ enum Kind {
     Retention,
     /// URLs with commas between them.
     Urls,
-    /// One of these.
-    OneOf(&'static [&'static str]),
-    /// One of these, in small or capital letters.
-    AnyCase(&'static [&'static str]),
+    /// One of these, with `|` between them.
+    OneOf(&'static str),
+    /// The same, in small or capital letters.
+    AnyCase(&'static str),
 }
 
 /// What is wrong about a flag for etcd.
@@ -252,9 +252,8 @@ fn resembling(flag: &str, version: Option<EtcdVersion>) -> Option<&'static str> 
 
 /// The same flag before or after it was held to be experimental, or what became of it.
 fn instead(flag: &str, version: EtcdVersion) -> Option<&'static str> {
-    let mut features = FEATURES.iter();
-    let feature = features.find(|(name, since, _)| *name == flag && version.minor >= *since);
-    if let Some(feature) = feature.map(|(_, _, feature)| *feature) {
+    let feature = find(flag).filter(|known| known.until.is_some_and(|last| version.minor >= last));
+    if let Some(feature) = feature.and_then(|known| known.feature) {
         return Some(feature);
     }
     let other = match flag.strip_prefix("experimental-") {

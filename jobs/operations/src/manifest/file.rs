@@ -12,12 +12,10 @@ use sha2::{Digest, Sha256};
 use super::Manifest;
 use crate::disk::files::{self, Begin, nofollow, open_part, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
+use crate::limits::MANIFEST_BYTES;
 use crate::root;
 use crate::shell::CommandLine;
 use crate::transfer::hex;
-
-/// kubelet's own limit for a manifest, in bytes (`maxConfigLength`).
-const LONGEST: u64 = 10 << 20;
 
 /// How the dot-files end that are renamed to manifests.
 const UNFINISHED: &str = ".kubectl-etcd";
@@ -94,10 +92,10 @@ pub(super) fn open(path: &Path, links: Links) -> Result<File, Failure> {
 /// All of a file's bytes, as far as kubelet would take them.
 pub(super) fn content(path: &Path, file: &File) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1)
+    file.take(MANIFEST_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| trouble("read", path, &error))?;
-    if bytes.len() as u64 > LONGEST {
+    if bytes.len() as u64 > MANIFEST_BYTES {
         let message = format!(
             "{} is longer than 10 MiB: kubelet does not take it",
             path.display()

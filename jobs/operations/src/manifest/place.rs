@@ -5,14 +5,13 @@ use granit_parser::{ScalarStyle, StructureStyle};
 use super::quote::{Around, scalar};
 use super::spot::{Items, List, Splice, Spot};
 use super::tree::{Kind, Node, Tree};
-use super::{Component, Manifest, block, flow};
+use super::{Manifest, block, flow};
 use crate::failure::{Failure, FailureKind};
 
 /// A component in the text of its manifest.
 pub(super) struct Place<'m> {
     text: &'m str,
     tree: &'m Tree,
-    component: &'m Component,
     node: &'m Node,
 }
 
@@ -21,7 +20,7 @@ impl<'m> Place<'m> {
     pub(super) fn find(
         manifest: &'m Manifest,
         tree: &'m Tree,
-        component: &'m Component,
+        container: usize,
     ) -> Result<Self, Failure> {
         if tree.more {
             return Err(refused(
@@ -45,14 +44,13 @@ impl<'m> Place<'m> {
         shared(containers, "spec.containers")?;
         let node = containers
             .items()
-            .and_then(|items| items.get(component.index))
+            .and_then(|items| items.get(container))
             .filter(|node| matches!(node.kind, Kind::Mapping(_)))
             .ok_or_else(|| elsewhere("the container"))?;
         shared(node, "the container")?;
         Ok(Self {
             text: &manifest.text,
             tree,
-            component,
             node,
         })
     }
@@ -66,12 +64,6 @@ impl<'m> Place<'m> {
         };
         self.scalar(node, image, around, "image")
             .map(|splice| vec![splice])
-    }
-
-    /// Whether the image is this one, and no more than this one.
-    pub(super) fn shows_image(&self, image: &str) -> bool {
-        let node = self.node.get("image");
-        node.is_some_and(|node| matches!(&node.kind, Kind::Scalar(text, _) if text == image))
     }
 
     /// A word in other words.
@@ -122,9 +114,8 @@ impl<'m> Place<'m> {
         })
     }
 
-    /// The words of a list as they stand in the text, which must be those that the other parser sees.
-    pub(super) fn items(&self, list: List) -> Result<Items<'m>, Failure> {
-        let words = list.words(self.component);
+    /// The words of a list as they stand in the text.
+    fn items(&self, list: List) -> Result<Items<'m>, Failure> {
         let node = self
             .node
             .get(list.key())
@@ -135,21 +126,6 @@ impl<'m> Place<'m> {
         let Kind::Sequence(style, nodes) = &node.kind else {
             return Err(elsewhere(list.key()));
         };
-        let differs = |(node, word): (&Node, &String)| match &node.kind {
-            Kind::Scalar(text, _) => text != word,
-            // What it stands for is in the values, which are compared afterwards.
-            Kind::Alias => false,
-            Kind::Sequence(..) | Kind::Mapping(_) => true,
-        };
-        let different = nodes.iter().zip(words).position(differs);
-        let length = (nodes.len() != words.len()).then_some(nodes.len().min(words.len()));
-        if let Some(index) = different.or(length) {
-            let spot = Spot { list, index };
-            return Err(refused(
-                format!("{spot} is not plainly a text"),
-                "put it in quotes: kubelet takes nothing but texts there",
-            ));
-        }
         Ok(Items {
             text: self.text,
             nodes,

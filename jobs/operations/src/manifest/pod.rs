@@ -2,7 +2,7 @@
 //!
 //! Not from a typed pod: kubelet takes `defaultMode: 0644` and `hostNetwork: on`, a typed reader would refuse them.
 
-use serde_yaml::Value;
+use serde_json::Value;
 
 use super::PodId;
 use crate::flags::{ContainerFacts, HostVolume, Mount, PodFacts};
@@ -88,7 +88,7 @@ fn host_volume(value: &Value) -> Option<HostVolume> {
 fn items<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
     value
         .get(key)
-        .and_then(Value::as_sequence)
+        .and_then(Value::as_array)
         .into_iter()
         .flatten()
 }

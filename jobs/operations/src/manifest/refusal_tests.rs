@@ -240,15 +240,15 @@ fn what_is_no_manifest_is_told() {
       a manifest says `kind: Pod`
     it is no pod's manifest
       a manifest says `kind: Pod`
-    it is no manifest: duplicate entry with key "kind" at line 1 column 22
+    it is no manifest: it gives kind twice
       leave one of the two
     it is no manifest: key must be a string at line 1 column 2
       kubelet takes a file that begins with `{` for JSON
-    it is no manifest: expected a mapping or list of mappings for merging, but found scalar
-      write what `<<` should bring in where it belongs
+    it is no manifest: YAML merge value must be mapping or sequence of mappings at line 2, column 5
+      put it right there, or move the file out of the folder
     it is no manifest: invalid utf-8 sequence of 1 bytes from index 0
       save it as UTF-8
-    it is no manifest: did not find expected node content at line 2 column 1, while parsing a flow node
+    it is no manifest: unclosed bracket '[' at char 6 line 1 column 7
       put it right there, or move the file out of the folder
     "#);
 }

@@ -1,11 +1,11 @@
 //! One word of a manifest changed, and the proof that nothing else did.
 
-use serde_yaml::Value;
+use serde_json::Value;
 
+use super::Manifest;
 use super::place::{Place, refused};
 use super::spot::{List, Splice, Spot};
 use super::tree::Tree;
-use super::{Component, Manifest};
 use crate::failure::{Failure, FailureKind};
 
 /// A change of one word.
@@ -31,7 +31,7 @@ impl Manifest {
     pub(super) fn first_that_is_no_text(&self, container: usize) -> Option<Spot> {
         let container = self.meant.get("spec")?.get("containers")?.get(container)?;
         [List::Command, List::Args].into_iter().find_map(|list| {
-            let mut words = container.get(list.key())?.as_sequence()?.iter();
+            let mut words = container.get(list.key())?.as_array()?.iter();
             let index = words.position(|word| !word.is_string())?;
             Some(Spot { list, index })
         })
@@ -41,9 +41,8 @@ impl Manifest {
 impl Step {
     /// The manifest after it.
     pub(super) fn take(&self, manifest: &Manifest, container: usize) -> Result<Manifest, Failure> {
-        let component = component(manifest, container)?;
         let tree = tree(manifest)?;
-        let place = Place::find(manifest, &tree, &component)?;
+        let place = Place::find(manifest, &tree, container)?;
         let splices = match self {
             Self::Replace { spot, word } => place.replace(*spot, word),
             Self::Insert { spot, word } => place.insert(*spot, word),
@@ -52,17 +51,15 @@ impl Step {
         }?;
         let text = spliced(&manifest.text, splices).ok_or_else(unproved)?;
         let after = Manifest::parse(text.as_bytes()).map_err(|_| unproved())?;
-        match self.wanted(&manifest.written, container) {
-            Some(wanted) if wanted == after.written => {}
-            _ => return Err(unproved()),
+        match self.wanted(&manifest.meant, container) {
+            Some(wanted) if wanted == after.meant => Ok(after),
+            _ => Err(unproved()),
         }
-        self.seen_by_both(&after, container)?;
-        Ok(after)
     }
 
     /// The values there should be afterwards.
-    fn wanted(&self, written: &Value, container: usize) -> Option<Value> {
-        let mut value = written.clone();
+    fn wanted(&self, meant: &Value, container: usize) -> Option<Value> {
+        let mut value = meant.clone();
         let node = value
             .get_mut("spec")?
             .get_mut("containers")?
@@ -75,7 +72,7 @@ impl Step {
             Self::Replace { spot, word } | Self::Insert { spot, word } => (spot, Some(word)),
             Self::Remove { spot } => (spot, None),
         };
-        let words = node.get_mut(spot.list.key())?.as_sequence_mut()?;
+        let words = node.get_mut(spot.list.key())?.as_array_mut()?;
         // An insert puts its word in the place of none.
         let old = usize::from(!matches!(self, Self::Insert { .. }));
         let range = spot.index..spot.index + old;
@@ -83,34 +80,12 @@ impl Step {
         words.splice(range, word.map(|word| Value::from(word.as_str())));
         Some(value)
     }
-
-    /// The other parser takes the new text for the same words.
-    fn seen_by_both(&self, after: &Manifest, container: usize) -> Result<(), Failure> {
-        let component = component(after, container)?;
-        let tree = Tree::parse(&after.text).map_err(|_| unproved())?;
-        let place = Place::find(after, &tree, &component)?;
-        match self {
-            Self::Replace { spot, .. } | Self::Insert { spot, .. } | Self::Remove { spot } => {
-                place.items(spot.list).map(|_| ())
-            }
-            Self::Image(image) => {
-                if place.shows_image(image) {
-                    Ok(())
-                } else {
-                    Err(unproved())
-                }
-            }
-        }
-    }
-}
-
-fn component(manifest: &Manifest, container: usize) -> Result<Component, Failure> {
-    let mut components = manifest.components().into_iter();
-    components.nth(container).ok_or_else(unproved)
 }
 
 fn tree(manifest: &Manifest) -> Result<Tree, Failure> {
-    Tree::parse(&manifest.text).map_err(|error| {
+    let tree = Tree::parse(&manifest.text);
+    let tree = tree.and_then(|tree| tree.ok_or_else(|| "it is empty".to_owned()));
+    tree.map_err(|error| {
         refused(
             format!("the places of its parts cannot be told: {error}"),
             "write it plainly; kubeadm's own manifests are a model",

@@ -1,14 +1,12 @@
 //! A text's YAML as nodes that know their bytes.
 //!
-//! granit-parser says where in the text each node is. What the nodes mean is never taken from here alone: the values come
-//! from the YAML library that the rest of this crate reads with, and an edit is refused where the two disagree.
+//! granit-parser says where in the text each node is. What the nodes mean is never taken from here: the values come from
+//! [`crate::yaml`], and an edit is refused where the two disagree.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use granit_parser::{
-    ErrorKind, Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle,
-};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
 /// A node and where it is.
 #[derive(Debug)]
@@ -40,18 +38,22 @@ pub(super) struct Tree {
     pub(super) root: Node,
     /// The anchors that are used.
     aliased: BTreeSet<usize>,
+    /// Where the document ends.
+    pub(super) end: usize,
     /// Whether something follows the first document: another one with something in it, or what is no YAML.
     pub(super) more: bool,
 }
 
 impl Tree {
-    /// Reads a text; the error is what the parser says.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a text; none: there is nothing in it. The error is what the parser says.
+    pub(super) fn parse(text: &str) -> Result<Option<Self>, String> {
+        let mut end = text.len();
         let mut events = events(text).peekable();
         let mut builder = Builder::default();
         while let Some(event) = events.next() {
             let (event, span) = event.map_err(|error| error.to_string())?;
             if event == Event::DocumentEnd {
+                end = span.byte_range().map_or(end, |range| range.start);
                 break;
             }
             // It comes behind the event of its node, and is in the text before it.
@@ -67,11 +69,19 @@ impl Tree {
             let range = span.byte_range().ok_or("it has no positions")?;
             builder.take(&event, range, begin)?;
         }
-        Ok(Self {
-            root: builder.root.ok_or("it is empty")?,
+        Ok(builder.root.map(|root| Self {
+            root,
             aliased: builder.aliased,
+            end,
             more: follows(events),
-        })
+        }))
+    }
+
+    /// The keys that are given more than once, each with the way to it: `spec.containers[0].image`.
+    pub(super) fn given_twice(&self) -> Vec<String> {
+        let mut twice = Vec::new();
+        self.root.note_keys_twice("", &mut twice);
+        twice
     }
 
     /// Whether the node stands in more places than its own.
@@ -95,6 +105,31 @@ impl Node {
             .map(|(_, value)| value)
     }
 
+    fn note_keys_twice(&self, path: &str, twice: &mut Vec<String>) {
+        match &self.kind {
+            Kind::Mapping(entries) => {
+                let mut keys = BTreeSet::new();
+                for (key, value) in entries {
+                    let Kind::Scalar(key, _) = &key.kind else {
+                        continue;
+                    };
+                    let dot = if path.is_empty() { "" } else { "." };
+                    let path = format!("{path}{dot}{key}");
+                    value.note_keys_twice(&path, twice);
+                    if !keys.insert(key) {
+                        twice.push(path);
+                    }
+                }
+            }
+            Kind::Sequence(_, items) => {
+                for (at, item) in items.iter().enumerate() {
+                    item.note_keys_twice(&format!("{path}[{at}]"), twice);
+                }
+            }
+            Kind::Scalar(..) | Kind::Alias => {}
+        }
+    }
+
     /// The nodes of a sequence.
     pub(super) fn items(&self) -> Option<&[Self]> {
         match &self.kind {
@@ -102,13 +137,6 @@ impl Node {
             _ => None,
         }
     }
-}
-
-/// Whether brackets are nested deeper than anybody would write them. The other parser finds that too, but takes a time that
-/// grows with the square of their number.
-pub(super) fn nests_without_end(text: &str) -> bool {
-    let error = events(text).find_map(Result::err);
-    error.is_some_and(|error| *error.kind() == ErrorKind::RecursionLimitExceeded)
 }
 
 fn events(text: &str) -> Parser<'_, StrInput<'_>> {
@@ -211,7 +239,7 @@ mod tests {
 
     /// What the items of `s` are in the text, from their anchors and tags on.
     fn items(text: &str) -> Vec<&str> {
-        let tree = Tree::parse(text).unwrap();
+        let tree = Tree::parse(text).unwrap().unwrap();
         let items = tree.root.get("s").unwrap().items().unwrap();
         items
             .iter()
@@ -241,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_is_used_elsewhere_is_shared() {
-        let tree = Tree::parse("a: &x [b]\nc: &y d\ne: *x\n").unwrap();
+        let tree = Tree::parse("a: &x [b]\nc: &y d\ne: *x\n").unwrap().unwrap();
         let shared = |key| tree.is_shared(tree.root.get(key).unwrap());
         assert!(shared("a") && !shared("c") && !shared("e"));
     }
@@ -267,7 +295,7 @@ mod tests {
         fn any_text_is_read_without_trouble(
             text in prop_oneof![".{0,40}", "([-:?,&*!|>'\"%@{}\\[\\] #a~.\t]|\n|\r|é|\u{feff}|---\n){0,40}"],
         ) {
-            if let Ok(tree) = Tree::parse(&text) {
+            if let Ok(Some(tree)) = Tree::parse(&text) {
                 check(&text, &tree.root);
             }
         }
@@ -275,7 +303,7 @@ mod tests {
 
     #[test]
     fn only_documents_with_something_in_them_count() {
-        let more = |text: &str| Tree::parse(text).unwrap().more;
+        let more = |text: &str| Tree::parse(text).unwrap().unwrap().more;
         for alone in [
             "a: b",
             "---\na: b\n---\n",
@@ -292,6 +320,8 @@ mod tests {
         ] {
             assert!(more(several), "{several:?}");
         }
-        assert!(Tree::parse("").is_err() && Tree::parse("# nothing").is_err());
+        for nothing in ["", "# nothing"] {
+            assert!(Tree::parse(nothing).unwrap().is_none());
+        }
     }
 }

@@ -70,6 +70,7 @@ pub struct BundledFile {
 
 /// What could not be put in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LeftOut {
     /// Its path, as it would have been below the top folder.
@@ -80,6 +81,7 @@ pub struct LeftOut {
 
 /// A bundle in a few words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct BundleSummary {
     /// The control-plane nodes whose files are in it.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::disk;
 use crate::failure::{Failure, FailureKind};
+use crate::limits::AFTER_DEFRAG_LIMIT;
 use crate::report::DefragReport;
 use crate::target::Target;
 use crate::work::{Events, Progress};
@@ -18,9 +19,6 @@ const SPARE_BYTES: u64 = 32 << 20;
 
 /// How often the progress is looked at.
 const STEP: Duration = Duration::from_secs(1);
-
-/// How long the member may take to tell its size afterwards.
-const AFTER_LIMIT: Duration = Duration::from_secs(15);
 
 /// Where the backend does not see the member's files there is no progress, and etcd itself finds out about the room.
 pub(super) async fn defrag<A: EtcdApi>(
@@ -55,7 +53,7 @@ pub(super) async fn defrag<A: EtcdApi>(
     }
     let took = begun.elapsed();
     // It is done, whatever comes now: a member that has been busy for long may need a moment.
-    let after = endpoint.status(AFTER_LIMIT).await?;
+    let after = endpoint.status(AFTER_DEFRAG_LIMIT).await?;
     Ok(DefragReport {
         member_id: before.member_id,
         before_bytes: before.db_size_bytes,

@@ -1,14 +1,10 @@
 //! What a member has up to a revision, as one number: reading only, to compare it with what another one has.
 
-use std::time::Duration;
-
 use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::Failure;
+use crate::limits::HASH_LIMIT;
 use crate::report::Report;
 use crate::target::Target;
-
-/// How long hashing may take: the member reads all of its data.
-const HASH_LIMIT: Duration = Duration::from_secs(120);
 
 /// After a linearizable read the member has all that was committed before it, compactions among it. A member that ends before
 /// the revision all the same is hashed up to where it ends, and the report's revision tells that: there is no such revision.

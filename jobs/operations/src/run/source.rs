@@ -2,18 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Duration;
 
 use etcd_datadir::datadir::{InspectOptions, inspect};
 use tokio::time::timeout;
 
 use crate::client::{Connector, Endpoint, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
+use crate::limits::DATA_LIMIT;
 use crate::report::{AlarmKind, EndpointStatus, MemberList};
 use crate::target::{Target, host, is_loopback};
-
-/// How long the data directory of a member that does not answer may be looked at.
-const DATA_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where a snapshot is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

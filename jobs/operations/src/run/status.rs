@@ -13,19 +13,11 @@ use crate::evidence;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::ids::ClusterId;
 use crate::kept::{FOLDER, folder};
+use crate::limits::{ALARMS_LIMIT, EVIDENCE_LIMIT, STATUS_LIMIT};
 use crate::report::{
     KeptSnapshot, KeptState, KeptSummary, Member, NodeEvidence, PeerStatus, StatusReport,
 };
 use crate::target::Target;
-
-/// When everything is over, counted from the beginning.
-const WHOLE_LIMIT: Duration = Duration::from_millis(2800);
-
-/// How long an alarm list may take: it needs the quorum, and nobody waits for that here.
-const ALARMS_LIMIT: Duration = Duration::from_millis(1500);
-
-/// How long the node's own files may take: a disk that hangs must not hold up the answer.
-const EVIDENCE_LIMIT: Duration = Duration::from_millis(800);
 
 pub(super) async fn status(target: &Target, connector: Result<Connector, Failure>) -> StatusReport {
     let begun = Instant::now();
@@ -51,7 +43,7 @@ async fn ask(target: &Target, connector: &Connector, begun: Instant) -> StatusRe
     };
     let view = async {
         let members = endpoint.members(OWN_LIMIT).await;
-        let left = WHOLE_LIMIT.saturating_sub(begun.elapsed()).min(OWN_LIMIT);
+        let left = STATUS_LIMIT.saturating_sub(begun.elapsed()).min(OWN_LIMIT);
         let peers = match &members {
             Ok(list) => {
                 let others = list

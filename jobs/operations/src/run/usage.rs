@@ -1,7 +1,7 @@
 //! What fills the database, from a snapshot that is measured as it comes and stored nowhere.
 
 use etcd_datadir::stream::Received;
-use etcd_datadir::usage::{Amounts, Usage, UsageOptions, UsageStream};
+use etcd_datadir::usage::{Usage, UsageOptions, UsageStream};
 
 use crate::client::{Connector, EtcdApi, OWN_LIMIT};
 use crate::failure::Failure;
@@ -23,7 +23,7 @@ pub(super) async fn usage(
     let rows = |groups: Vec<etcd_datadir::usage::Group>| {
         let rows = groups
             .into_iter()
-            .map(|group| row(group.name, &group.amounts));
+            .map(|group| UsageRow::new(group.name, &group.amounts));
         rows.take(top).collect()
     };
     Ok(Report::Usage(UsageReport {
@@ -31,13 +31,13 @@ pub(super) async fn usage(
         file_bytes: found.database_bytes,
         free_bytes: found.free_bytes,
         revision: own.revision,
-        total: row("total".to_owned(), &found.all),
+        total: UsageRow::new("total".to_owned(), &found.all),
         resources: rows(found.resources),
         namespaces: rows(found.namespaces),
         objects: found
             .largest
             .into_iter()
-            .map(|object| row(object.key, &object.amounts))
+            .map(|object| UsageRow::new(object.key, &object.amounts))
             .collect(),
     }))
 }
@@ -63,14 +63,4 @@ fn measure(
     stream
         .finish(&options)
         .map_err(|error| trouble_with_data(&error))
-}
-
-fn row(name: String, amounts: &Amounts) -> UsageRow {
-    UsageRow {
-        name,
-        objects: amounts.keys,
-        revisions: amounts.revisions,
-        live_bytes: amounts.live_bytes,
-        history_bytes: amounts.history_bytes,
-    }
 }

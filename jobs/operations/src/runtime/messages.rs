@@ -152,25 +152,28 @@ pub(super) struct PullImageRequest {
     #[prost(message, optional, tag = "1")]
     pub(super) image: Option<ImageSpec>,
     #[prost(message, optional, tag = "2")]
-    pub(super) auth: Option<AuthConfig>,
+    pub(super) auth: Option<Login>,
 }
 
-/// What the registry is told about who asks. It is shown nowhere.
-#[derive(Clone, PartialEq, prost::Message)]
+/// CRI's `AuthConfig`: what a registry is told about who asks. It goes to the runtime and is shown nowhere. Containerd passes
+/// an identity token by where there is a user.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 #[prost(skip_debug)]
-pub(super) struct AuthConfig {
+pub struct Login {
+    /// The user.
     #[prost(string, tag = "1")]
-    pub(super) username: String,
+    pub username: String,
+    /// The password.
     #[prost(string, tag = "2")]
-    pub(super) password: String,
+    pub password: String,
     /// Instead of both: what a registry gave at a login.
     #[prost(string, tag = "5")]
-    pub(super) identity_token: String,
+    pub identity_token: String,
 }
 
-impl fmt::Debug for AuthConfig {
+impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AuthConfig")
+        f.write_str("Login")
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use hyper::StatusCode;
 use serde_json::Value;
@@ -13,11 +12,9 @@ use crate::evidence::shown;
 use crate::failure::{Failure, FailureKind};
 use crate::flags::Flags;
 use crate::https::{Pair, Said, Server, Tls};
+use crate::limits::HEALTH_LIMIT;
 use crate::manifest::Component;
 use crate::target::Target;
-
-/// How long one question may take.
-const LIMIT: Duration = Duration::from_secs(2);
 
 /// What a component has to do to count as up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +108,7 @@ impl Health {
                 },
                 _,
             ) => {
-                let said = server.get(path, LIMIT).await?;
+                let said = server.get(path, HEALTH_LIMIT).await?;
                 let refused = matches!(
                     said.status,
                     StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
@@ -125,7 +122,7 @@ impl Health {
                                 ..tls.clone()
                             }),
                         };
-                        well(path, &server.get(path, LIMIT).await?)
+                        well(path, &server.get(path, HEALTH_LIMIT).await?)
                     }
                     _ => well(path, &said),
                 }
@@ -142,7 +139,7 @@ impl EtcdHealth {
         };
         let mut last = None;
         for path in *paths {
-            let said = server.get(path, LIMIT).await?;
+            let said = server.get(path, HEALTH_LIMIT).await?;
             match well(path, &said) {
                 Ok(()) => return Ok(()),
                 // A version that does not know it yet.

@@ -245,21 +245,7 @@ impl Decoder {
                 found: offset,
             });
         }
-        let frame = match kind {
-            DATA => Frame::Data {
-                offset,
-                bytes: payload.to_vec(),
-            },
-            COMPRESSED => Frame::Data {
-                offset,
-                bytes: zstd::bulk::decompress(payload, MAX_PAYLOAD).map_err(|_| damaged)?,
-            },
-            END => Frame::End {
-                size: offset,
-                sha256: payload.try_into().map_err(|_| damaged)?,
-            },
-            _ => Frame::Failed(failure(payload)),
-        };
+        let frame = frame(kind, offset, payload).ok_or(damaged)?;
         *at += HEADER + length;
         match &frame {
             Frame::Data { bytes, .. } => self.offset += bytes.len() as u64,
@@ -267,6 +253,25 @@ impl Decoder {
         }
         Ok(Some(frame))
     }
+}
+
+/// A frame of this kind; none: what is in it is not of this kind.
+fn frame(kind: u32, offset: u64, payload: &[u8]) -> Option<Frame> {
+    Some(match kind {
+        DATA => Frame::Data {
+            offset,
+            bytes: payload.to_vec(),
+        },
+        COMPRESSED => Frame::Data {
+            offset,
+            bytes: zstd::bulk::decompress(payload, MAX_PAYLOAD).ok()?,
+        },
+        END => Frame::End {
+            size: offset,
+            sha256: payload.try_into().ok()?,
+        },
+        _ => Frame::Failed(failure(payload)),
+    })
 }
 
 fn fields(header: &[u8; HEADER]) -> (u64, u32, u32) {

@@ -1,16 +1,13 @@
 //! A snapshot as it comes from etcd, handed to a thread that works on it; progress and stopping in between.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::{Events, Flow, stopped, work as work_on_thread};
 use crate::client::{Endpoint, Needs};
 use crate::failure::{Failure, FailureKind};
-
-/// How long etcd may be silent in the middle of a snapshot.
-const MESSAGE_LIMIT: Duration = Duration::from_secs(30);
+use crate::limits::MESSAGE_LIMIT;
 
 /// How much is collected before it is handed on; messages are 32 KiB and less.
 const PIECE_BYTES: usize = 512 << 10;

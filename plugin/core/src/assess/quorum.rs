@@ -2,46 +2,14 @@
 
 use etcd_operations::ids::MemberId;
 
-use super::evidence::{Account, Evidence};
+use super::evidence::Evidence;
 use super::model::Quorum;
 use crate::discovery::Etcd;
 
 /// Who votes, who is healthy, and what may still fail.
 pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
-    let members = evidence.members();
-    let members_known = !members.is_empty();
-    let (voters, learners): (Vec<MemberId>, Vec<MemberId>) = if members_known {
-        let ids =
-            |learner| move |member: &&etcd_operations::report::Member| member.is_learner == learner;
-        (
-            members
-                .iter()
-                .filter(ids(false))
-                .map(|member| member.id)
-                .collect(),
-            members
-                .iter()
-                .filter(ids(true))
-                .map(|member| member.id)
-                .collect(),
-        )
-    } else {
-        // Nobody told a list: the members that answered, and at least one for each node that has an etcd.
-        let learner = |account: &&Account<'_>| account.status.is_learner;
-        let of_cluster =
-            |account: &&Account<'_>| Some(account.status.cluster_id) == evidence.cluster_id;
-        let answered = || evidence.accounts.values().filter(of_cluster);
-        (
-            answered()
-                .filter(|account| !learner(account))
-                .map(|account| account.status.member_id)
-                .collect(),
-            answered()
-                .filter(learner)
-                .map(|account| account.status.member_id)
-                .collect(),
-        )
-    };
+    let members_known = !evidence.members().is_empty();
+    let (voters, learners) = voters_and_learners(evidence);
     let nodes_with_etcd = evidence
         .asked
         .nodes
@@ -49,6 +17,7 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
         // One that nobody could look at is taken to have one.
         .filter(|node| matches!(node.etcd, Etcd::Found(_) | Etcd::Unknown { .. }))
         .count();
+    // Where nobody told a list, there is at least one for each node that has an etcd.
     let voter_count = if members_known {
         voters.len()
     } else {
@@ -71,6 +40,24 @@ pub(super) fn count(evidence: &Evidence<'_>) -> Quorum {
         },
         members_known,
     }
+}
+
+/// The members by the list that one told. Where nobody did: those that answered.
+fn voters_and_learners(evidence: &Evidence<'_>) -> (Vec<MemberId>, Vec<MemberId>) {
+    let listed = evidence.members().iter();
+    let mut members: Vec<(MemberId, bool)> = listed.map(|one| (one.id, one.is_learner)).collect();
+    if members.is_empty() {
+        let answered = evidence.accounts.values().map(|account| account.status);
+        let of_cluster = answered.filter(|status| Some(status.cluster_id) == evidence.cluster_id);
+        members.extend(of_cluster.map(|status| (status.member_id, status.is_learner)));
+    }
+    let of = |wanted: bool| {
+        let members = members
+            .iter()
+            .filter(move |(_, learner)| *learner == wanted);
+        members.map(|(id, _)| *id).collect()
+    };
+    (of(false), of(true))
 }
 
 /// Whether enough was heard to judge the quorum: a member's account, or, where none gave one, the word of every node.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use etcd_datadir::disk::read_up_to;
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request};
@@ -16,7 +17,6 @@ use tower::BoxError;
 use tower::filter::AsyncPredicate;
 
 use super::login::{LoginFailure, Plugin};
-use super::reading::read;
 use super::token::bearer;
 
 use crate::limits;
@@ -86,7 +86,7 @@ fn of_file(path: &Path) -> Result<HeaderValue, LoginFailure> {
         hints: Vec::new(),
     };
     let unreadable = |error: io::Error| failure(&format!("cannot be read: {error}"));
-    let bytes = read(path, LARGEST_TOKEN).map_err(unreadable)?;
+    let bytes = read_up_to(path, LARGEST_TOKEN).map_err(unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| failure("is not text"))?;
     match text.trim() {
         "" => Err(failure("is empty")),

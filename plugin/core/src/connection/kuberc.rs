@@ -7,9 +7,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
+use etcd_datadir::disk::read_up_to;
 use serde::Deserialize;
 
-use super::reading::{first_document, read};
+use super::reading::first_document;
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -58,7 +59,7 @@ impl Policy {
 
     fn read(path: &Path) -> Result<Self, String> {
         let wrong = |what: &str| format!("kubectl's settings {} {what}", path.display());
-        match read(path, LARGEST) {
+        match read_up_to(path, LARGEST) {
             Ok(text) => Self::parse(&text).map_err(|what| wrong(&what)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::AllowAll),
             Err(error) => Err(wrong(&format!("cannot be read: {error}"))),

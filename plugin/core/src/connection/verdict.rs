@@ -1,8 +1,7 @@
 //! Is this apiserver usable? A refusal can be false: an apiserver without its etcd knows no RBAC rules and forbids
 //! everything to everybody. Its `/readyz?verbose`, which needs no rights, tells the difference.
 
-use std::error::Error as StdError;
-
+use etcd_operations::client::chain;
 use kube::client::{AuthError, Body};
 use kube::{Client, Error as KubeError};
 use tokio::time::Instant;
@@ -275,35 +274,6 @@ fn certificate_trouble(reason: &str) -> bool {
     ["invalid peer certificate", "received fatal alert"]
         .iter()
         .any(|words| reason.contains(words))
-}
-
-/// An error with all its causes, each part once: kube's own text stops at `client error (Connect)`.
-pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !text.is_empty() {
-            // A text that repeats its cause, as many libraries write theirs, is replaced by what it repeats.
-            parts.push(text);
-        }
-        next = cause.source();
-    }
-    let mut kept: Vec<String> = Vec::new();
-    for (position, part) in parts.iter().enumerate() {
-        let below = parts.get(position + 1);
-        let own = below.map_or(part.as_str(), |below| {
-            part.strip_suffix(below.as_str())
-                .map_or(part.as_str(), |own| own.trim_end_matches([' ', ':']))
-        });
-        let own = own
-            .trim_start_matches("ServiceError")
-            .trim_matches([' ', ':']);
-        if !own.is_empty() && !kept.iter().any(|earlier| earlier.contains(own)) {
-            kept.push(own.to_owned());
-        }
-    }
-    kept.join(": ")
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
 //! Where the control-plane nodes were when the cluster last answered: one small file for each cluster, for its user alone.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::ClusterIdentity;
 use crate::discovery::Node;
+use crate::user_cache::UserCache;
 
 /// The version of the file.
 const VERSION: u32 = 1;
@@ -50,50 +47,26 @@ pub(crate) fn remember(cluster: &ClusterIdentity, nodes: &[Node]) {
         .filter(|node| !node.api.addresses.is_empty())
         .map(|node| (node.name.clone(), node.api.addresses.clone()))
         .collect();
-    let Some(folder) = folder() else { return };
     if nodes.is_empty() {
         return;
     }
     let known = Known::new(&cluster.server, nodes);
-    if let Err(error) = save(&folder, cluster, &known) {
+    if let Err(error) = cache().save(&cluster.key(), &known) {
         tracing::debug!(%error, "where the control-plane nodes are could not be noted");
     }
 }
 
 /// What is remembered of a cluster, if anything.
 pub(super) fn recall(cluster: &ClusterIdentity) -> Option<Known> {
-    load(&folder()?, cluster)
+    load(&cache(), cluster)
 }
 
-/// As the XDG base directories have it, on every system: so does kubectl's own cache lie in one place on all.
-fn folder() -> Option<PathBuf> {
-    let told = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = told("XDG_CACHE_HOME").filter(|path| path.is_absolute());
-    let cache = cache.or_else(|| Some(told("HOME")?.join(".cache")))?;
-    Some(cache.join("kubectl-etcd/masters"))
+fn cache() -> UserCache {
+    UserCache::new("masters")
 }
 
-fn file(folder: &Path, cluster: &ClusterIdentity) -> PathBuf {
-    folder.join(format!("{}.json", cluster.key()))
-}
-
-fn save(folder: &Path, cluster: &ClusterIdentity, known: &Known) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    // 0600 by itself; said, because it matters.
-    let mut new = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    new.write_all(&serde_json::to_vec(known)?)?;
-    new.persist(file(folder, cluster))?;
-    Ok(())
-}
-
-fn load(folder: &Path, cluster: &ClusterIdentity) -> Option<Known> {
-    let text = std::fs::read(file(folder, cluster)).ok()?;
-    let known: Known = serde_json::from_slice(&text).ok()?;
+fn load(cache: &UserCache, cluster: &ClusterIdentity) -> Option<Known> {
+    let known: Known = cache.load(&cluster.key())?;
     // Who writes there could send us anywhere; ssh checks who answers, and gets nothing but host names of it.
     (known.version == VERSION && !known.nodes.is_empty()).then_some(known)
 }
@@ -112,15 +85,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_of_this_cluster_and_for_its_user() {
+    fn what_is_remembered_is_of_this_cluster() {
         let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("a/masters");
+        let place = UserCache::at(folder.path().join("a/masters"));
         let own = cluster("https://10.0.0.9:6443", b"ca");
         let nodes = BTreeMap::from([("m1".to_owned(), vec!["10.0.0.1".to_owned()])]);
         let known = Known::new(&own.server, nodes);
         assert_eq!(load(&place, &own), None);
-        save(&place, &own, &known).unwrap();
-        save(&place, &own, &known).unwrap();
+        place.save(&own.key(), &known).unwrap();
+        place.save(&own.key(), &known).unwrap();
         assert_eq!(load(&place, &own), Some(known));
         for other in [
             cluster("https://10.0.0.9:6443", b"another"),
@@ -128,10 +101,6 @@ mod tests {
         ] {
             assert_eq!(load(&place, &other), None, "{other:?}");
         }
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&place), 0o700);
-        assert_eq!(mode(&file(&place, &own)), 0o600);
-        assert_eq!(std::fs::read_dir(&place).unwrap().count(), 1);
     }
 
     proptest! {
@@ -139,8 +108,9 @@ mod tests {
         fn a_file_of_anything_is_none(text in proptest::collection::vec(any::<u8>(), 0..200)) {
             let folder = tempfile::tempdir().unwrap();
             let own = cluster("https://10.0.0.9:6443", b"ca");
-            std::fs::write(file(folder.path(), &own), text).unwrap();
-            prop_assert_eq!(load(folder.path(), &own), None);
+            std::fs::write(folder.path().join(own.key() + ".json"), text).unwrap();
+            let cache = UserCache::at(folder.path().to_owned());
+            prop_assert_eq!(load(&cache, &own), None);
         }
     }
 }

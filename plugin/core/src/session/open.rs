@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Once};
 
-use etcd_operations::target::Target;
+use etcd_operations::target::{Target, host};
 use tokio::sync::OnceCell;
 
 use super::namespace::{self, Located};
@@ -393,9 +393,6 @@ fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
     if !gone {
         return error;
     }
-    let host = server.split_once("://").map_or(server, |(_, rest)| rest);
-    let host = host.split('/').next().unwrap_or(host);
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
     let hosts: Vec<String> = known
         .iter()
         .map(|node| match &node.api.address {
@@ -404,7 +401,7 @@ fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
         })
         .collect();
     let hosts = if hosts.is_empty() {
-        host.to_owned()
+        host(server).to_owned()
     } else {
         hosts.join(", ")
     };

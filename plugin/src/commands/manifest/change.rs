@@ -11,7 +11,7 @@ use etcd_operations::plan::make::{ManifestChange, manifest};
 
 use crate::commands::Context;
 use crate::commands::making::Planning;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, check_named, no_plan};
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, no_plan};
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::lead::Hosts;
 use kubectl_etcd_core::lead::gather::this_host;
@@ -285,10 +285,8 @@ async fn done(
         let Some(host) = looked.first() else {
             return Err(Error::failed("no host was looked at"));
         };
-        let preview =
-            manifest(host, component, &wanted, now).map_err(|failure| no_plan(&failure))?;
-        check_named(named, &preview)?;
-        Ok(Planned { looked, preview })
+        let made = manifest(host, component, &wanted, now);
+        Planned::new(looked, made, named)
     };
     let planning = Planning {
         context,

@@ -6,9 +6,7 @@ use etcd_operations::plan::make::{HostView, Replacing, replace as plan};
 
 use crate::commands::Context;
 use crate::commands::making::Planning;
-use crate::commands::planned::{
-    Accepted, Nothing, PlanArgs, Planned, WhoArgs, check_named, no_plan,
-};
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::lead::Hosts;
 use kubectl_etcd_core::lead::gather::{Gathered, gather, this_host};
@@ -118,19 +116,14 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
             // Where there is none the plan says so.
             manifest: host.manifest("etcd").await.ok(),
         };
-        let preview = plan(&looked, &what, now).map_err(|failure| no_plan(&failure))?;
-        check_named(&args.who.manifest, &preview)?;
-        let looked = vec![looked];
-        Ok(Planned { looked, preview })
+        let made = plan(&looked, &what, now);
+        Planned::new(vec![looked], made, &args.who.manifest)
     };
     let planning = Planning {
         context,
         hosts: &hosts,
         this_node_only: args.who.this_node_only,
-        accepted: Accepted {
-            data_loss: args.accept_data_loss,
-            ..Accepted::default()
-        },
+        accepted: Accepted::data_loss(args.accept_data_loss),
         how: &args.plan,
         bring: &Nothing,
     };

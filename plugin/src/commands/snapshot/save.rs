@@ -15,6 +15,7 @@ use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::commands::health::wait_for_health;
 use crate::commands::snapshot::destination::{free_file, full_path};
 use crate::commands::{Context, answered_survey, node_named};
+use crate::views::Format;
 use crate::views::snapshot::Snapshot;
 use kubectl_etcd_core::assess::model::{Role, Row, Status};
 use kubectl_etcd_core::assess::order::snapshot_sources;
@@ -164,24 +165,8 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
         .save_snapshot(&member, &destination, wanted, &others)
         .await?;
     tell(context, &saved.checked, &saved.compared);
-    let local = match &destination {
-        Destination::File(path) => Some(path.as_path()),
-        Destination::Stdout { .. } => Some(Path::new("-")),
-        Destination::Node { .. } => None,
-    };
-    let view = Snapshot::saved(&saved, &node.name, local, begun.elapsed());
-    for left in &view.left_out {
-        context
-            .ui
-            .warn(&format!("not in the bundle: {}: {}", left.path, left.why));
-    }
-    match destination {
-        // Standard output has the snapshot.
-        Destination::Stdout { .. } => context.ui.say(&view.in_words()),
-        Destination::File(_) | Destination::Node { .. } => {
-            context.ui.show(&view, args.output.output)?;
-        }
-    }
+    let view = Snapshot::saved(&saved, &node.name, local(&destination), begun.elapsed());
+    show(context, &view, &destination, args.output.output)?;
     let alone = args.packing.bundle && session.via() == Via::Local && status.rows.len() > 1;
     if alone {
         context
@@ -201,6 +186,34 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
             Verdict::Healthy
         },
     )
+}
+
+/// Where it lies on this host.
+fn local(destination: &Destination) -> Option<&Path> {
+    match destination {
+        Destination::File(path) => Some(path.as_path()),
+        Destination::Stdout { .. } => Some(Path::new("-")),
+        Destination::Node { .. } => None,
+    }
+}
+
+fn show(
+    context: &Context<'_>,
+    view: &Snapshot,
+    destination: &Destination,
+    format: Format,
+) -> Result<(), Error> {
+    for left in &view.left_out {
+        context
+            .ui
+            .warn(&format!("not in the bundle: {}: {}", left.path, left.why));
+    }
+    match destination {
+        // Standard output has the snapshot.
+        Destination::Stdout { .. } => context.ui.say(&view.in_words()),
+        Destination::File(_) | Destination::Node { .. } => context.ui.show(view, format)?,
+    }
+    Ok(())
 }
 
 /// Whether enough members confirm what is saved; if not, that is said.

@@ -139,37 +139,7 @@ fn loss(loss: &Loss) -> String {
             newest,
             taken,
             ..
-        } => {
-            let taken = taken_words(*taken);
-            match newest {
-                None => format!(
-                    "everything that was written after revision {revision}{taken}; how much that is could not be found out"
-                ),
-                Some(newest) if newest.at_most() <= *revision => {
-                    format!(
-                        "nothing that was found: no disk has more than revision {revision}{taken}"
-                    )
-                }
-                Some(newest) => {
-                    let changes = newest.revision.saturating_sub(*revision);
-                    let beyond = match newest.beyond {
-                        0 => String::new(),
-                        beyond => format!(", and {} of its log, not looked into", entries(beyond)),
-                    };
-                    let at = where_and_when(newest);
-                    let all = format!("everything after revision {revision}{taken}");
-                    let newest = newest.revision;
-                    if changes >= MARGIN {
-                        // Of these a billion are none.
-                        return format!(
-                            "{all}, up to revision {newest} ({at}), which a restore or a recovery has raised since{beyond}"
-                        );
-                    }
-                    let changes = counted(usize::try_from(changes).unwrap_or(usize::MAX), "change");
-                    format!("{all}: {changes} up to revision {newest} ({at}){beyond}")
-                }
-            }
-        }
+        } => since_snapshot(*revision, newest.as_ref(), &taken_words(*taken)),
         Loss::LogBeyondDatabase { entries: number } => {
             format!("what the log has beyond the database: {}", entries(*number))
         }
@@ -202,6 +172,34 @@ fn loss(loss: &Loss) -> String {
             "what {node} serves as a member of another cluster, {cluster_id} (revision {revision}), and this one has not: it goes out of service, and is kept in a folder that is named at the end"
         ),
     }
+}
+
+/// What is lost since a snapshot, as far as any disk tells.
+fn since_snapshot(revision: u64, newest: Option<&Revision>, taken: &str) -> String {
+    let Some(newest) = newest else {
+        return format!(
+            "everything that was written after revision {revision}{taken}; how much that is could not be found out"
+        );
+    };
+    if newest.at_most() <= revision {
+        return format!("nothing that was found: no disk has more than revision {revision}{taken}");
+    }
+    let changes = newest.revision.saturating_sub(revision);
+    let beyond = match newest.beyond {
+        0 => String::new(),
+        beyond => format!(", and {} of its log, not looked into", entries(beyond)),
+    };
+    let at = where_and_when(newest);
+    let all = format!("everything after revision {revision}{taken}");
+    let newest = newest.revision;
+    if changes >= MARGIN {
+        // Of these a billion are none.
+        return format!(
+            "{all}, up to revision {newest} ({at}), which a restore or a recovery has raised since{beyond}"
+        );
+    }
+    let changes = counted(usize::try_from(changes).unwrap_or(usize::MAX), "change");
+    format!("{all}: {changes} up to revision {newest} ({at}){beyond}")
 }
 
 fn entries(number: u64) -> String {

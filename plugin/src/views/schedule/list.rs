@@ -214,6 +214,28 @@ impl ScheduleList {
     }
 }
 
+impl ScheduleList {
+    fn row(&self, one: &ShownCronJob, wide: bool) -> Vec<Field> {
+        let mut fields = vec![
+            field(one.name.as_str()),
+            field(one.node.as_deref().unwrap_or("any master")),
+            field(one.cron.as_str()),
+            self.next(one),
+            maybe(self.ago(one.last_success)),
+            self.last_run(one),
+            maybe(one.snapshot.clone()),
+        ];
+        if wide {
+            fields.push(field(one.time_zone.as_str()));
+            fields.push(maybe(one.folder.clone()));
+            fields.push(maybe(one.packing.map(Packing::in_words)));
+            fields.push(maybe(one.version.clone()));
+            fields.push(field(one.image.as_deref().unwrap_or("carried")));
+        }
+        fields
+    }
+}
+
 impl View for ScheduleList {
     fn table(&self, wide: bool, paint: Paint) -> String {
         if self.cron_jobs.is_empty() {
@@ -239,23 +261,7 @@ impl View for ScheduleList {
                 .text("IMAGE");
         }
         for one in &self.cron_jobs {
-            let mut fields = vec![
-                field(one.name.as_str()),
-                field(one.node.as_deref().unwrap_or("any master")),
-                field(one.cron.as_str()),
-                self.next(one),
-                maybe(self.ago(one.last_success)),
-                self.last_run(one),
-                maybe(one.snapshot.clone()),
-            ];
-            if wide {
-                fields.push(field(one.time_zone.as_str()));
-                fields.push(maybe(one.folder.clone()));
-                fields.push(maybe(one.packing.map(Packing::in_words)));
-                fields.push(maybe(one.version.clone()));
-                fields.push(field(one.image.as_deref().unwrap_or("carried")));
-            }
-            grid.row(fields);
+            grid.row(self.row(one, wide));
         }
         let mut text = grid.draw(paint);
         for (lines, word, tone) in [

@@ -184,7 +184,11 @@ pub(super) fn health(stdout: &str) -> Result<Duration, Failure> {
         .ok_or_else(|| not_understood("an empty list"))?;
     // With an alarm the read itself was answered; alarms are told apart from that.
     if !line.health && !line.error.starts_with("Active Alarm") {
-        return Err(understood(line.error, Needs::Quorum));
+        let said = match line.error.is_empty() {
+            true => "the member is not healthy, and etcdctl does not say why".to_owned(),
+            false => line.error,
+        };
+        return Err(understood(said, Needs::Quorum));
     }
     let took: jiff::SignedDuration = line.took.parse().map_err(|_| not_understood(&line.took))?;
     Ok(took.try_into().unwrap_or_default())

@@ -1,5 +1,7 @@
 //! Against what etcdctl 3.4.23, 3.5.35, 3.6.16 and 3.7.3 printed for single members with a NOSPACE alarm.
 
+use proptest::prelude::*;
+
 use super::*;
 
 macro_rules! sample {
@@ -143,4 +145,55 @@ fn anything_else_is_an_error_and_no_panic() {
     }
     assert!(health("[]").is_err());
     assert!(members("[]", Consistency::Serializable).is_err());
+}
+
+#[test]
+fn what_etcd_has_against_a_change_is_taken_as_the_other_backend_takes_it() {
+    for said in [
+        "etcdserver: re-configuration failed due to not enough started members",
+        "etcdserver: can only promote a learner member which is in sync with leader",
+        "etcdserver: too many learner members in cluster",
+        "etcdserver: rpc not supported for learner",
+    ] {
+        let error = failure(&format!("Error: {said}\n"), 1, Needs::Quorum);
+        assert_eq!(error.kind, FailureKind::Refused, "{said}");
+        assert!(error.hint.is_some(), "{said}");
+    }
+    let timed_out = "Error: etcdserver: request timed out\n";
+    let error = failure(timed_out, 1, Needs::Quorum);
+    assert_eq!(error.kind, FailureKind::NoQuorum);
+    let silent = "Error: context deadline exceeded\n";
+    let error = failure(silent, 1, Needs::Itself);
+    assert_eq!(error.kind, FailureKind::Unreachable);
+}
+
+/// Whatever is printed: it is read or refused, and a failure always says something.
+fn read_anything(text: &str) {
+    for result in [
+        endpoint_statuses(text, Duration::ZERO).map(drop),
+        members(text, Consistency::Serializable).map(drop),
+        alarms(text).map(drop),
+        health(text).map(drop),
+    ] {
+        assert!(result.is_ok() || !result.unwrap_err().message.is_empty());
+    }
+    assert!(!failure(text, 1, Needs::Itself).message.is_empty());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC*") {
+        read_anything(&text);
+    }
+
+    #[test]
+    fn a_damaged_sample_is_read_or_refused(
+        line in 0usize..4, kind in 0usize..5, at in any::<prop::sample::Index>(), put in "[0-9a-z\\[\\]{}\",:.-]{0,4}",
+    ) {
+        let sample = &all()[line];
+        let text = [sample.status, sample.members, sample.unstarted, sample.alarms, sample.health][kind];
+        let at = at.index(text.len());
+        prop_assume!(text.is_char_boundary(at) && text.is_char_boundary(at + 1));
+        read_anything(&format!("{}{put}{}", &text[..at], &text[at + 1..]));
+    }
 }

@@ -1,8 +1,8 @@
-//! etcd's flags: which releases have them, and what their values are (etcd's `AddFlags`, 3.4 to 3.8).
+//! etcd's flags: which releases have them, and what their values are. The table is `flags.txt`.
 
-use super::Kind::{
-    self, AnyCase, Count, Duration, Number, OneOf, Retention, SmallCount, Switch, Text, Urls,
-};
+use std::sync::LazyLock;
+
+use super::Kind;
 
 /// A flag of etcd.
 #[derive(Debug, Clone, Copy)]
@@ -15,247 +15,42 @@ pub(super) struct Known {
     pub(super) name: &'static str,
     /// What its value is.
     pub(super) kind: Kind,
+    /// How the feature is switched on that the flag stands for, from its last release on.
+    pub(super) feature: Option<&'static str>,
 }
-
-const fn since(since: u64, name: &'static str, kind: Kind) -> Known {
-    Known {
-        since,
-        until: None,
-        name,
-        kind,
-    }
-}
-
-const fn until(since: u64, until: u64, name: &'static str, kind: Kind) -> Known {
-    Known {
-        since,
-        until: Some(until),
-        name,
-        kind,
-    }
-}
-
-/// What became of flags that are features of etcd now: the version in which they did, and how the feature is switched on.
-pub(super) const FEATURES: [(&str, u64, &str); 6] = [
-    (
-        "experimental-compact-hash-check-enabled",
-        6,
-        "feature-gates=CompactHashCheck=true",
-    ),
-    (
-        "experimental-enable-lease-checkpoint",
-        6,
-        "feature-gates=LeaseCheckpoint=true",
-    ),
-    (
-        "experimental-enable-lease-checkpoint-persist",
-        6,
-        "feature-gates=LeaseCheckpointPersist=true",
-    ),
-    (
-        "experimental-initial-corrupt-check",
-        6,
-        "feature-gates=InitialCorruptCheck=true",
-    ),
-    (
-        "experimental-stop-grpc-service-on-defrag",
-        6,
-        "feature-gates=StopGRPCServiceOnDefrag=true",
-    ),
-    (
-        "experimental-txn-mode-write-with-shared-buffer",
-        6,
-        "feature-gates=TxnModeWriteWithSharedBuffer=true",
-    ),
-];
 
 /// All flags, in the order of their names.
-pub(super) const ALL: [Known; 150] = [
-    since(4, "advertise-client-urls", Urls),
-    since(4, "auth-token", Text),
-    since(4, "auth-token-ttl", Count),
-    since(4, "auto-compaction-mode", OneOf(&["periodic", "revision"])),
-    since(4, "auto-compaction-retention", Retention),
-    since(4, "auto-tls", Switch),
-    since(4, "backend-batch-interval", Duration),
-    since(4, "backend-batch-limit", Number),
-    since(5, "backend-bbolt-freelist-type", Text),
-    since(4, "bcrypt-cost", Count),
-    since(6, "bootstrap-defrag-threshold-megabytes", Count),
-    since(4, "cert-file", Text),
-    since(4, "cipher-suites", Text),
-    since(4, "client-cert-allowed-hostname", Text),
-    since(4, "client-cert-auth", Switch),
-    since(5, "client-cert-file", Text),
-    since(4, "client-crl-file", Text),
-    since(5, "client-key-file", Text),
-    since(6, "compact-hash-check-time", Duration),
-    since(6, "compaction-batch-limit", Number),
-    since(6, "compaction-sleep-interval", Duration),
-    since(4, "config-file", Text),
-    since(6, "corrupt-check-time", Duration),
-    since(4, "cors", Text),
-    since(4, "data-dir", Text),
-    until(4, 4, "debug", Switch),
-    until(4, 6, "discovery", Text),
-    since(6, "discovery-cacert", Text),
-    since(6, "discovery-cert", Text),
-    since(6, "discovery-dial-timeout", Duration),
-    since(6, "discovery-endpoints", Text),
-    since(4, "discovery-fallback", Text),
-    since(6, "discovery-insecure-skip-tls-verify", Switch),
-    since(6, "discovery-insecure-transport", Switch),
-    since(6, "discovery-keepalive-time", Duration),
-    since(6, "discovery-keepalive-timeout", Duration),
-    since(6, "discovery-key", Text),
-    since(6, "discovery-password", Text),
-    until(4, 6, "discovery-proxy", Text),
-    since(6, "discovery-request-timeout", Duration),
-    since(4, "discovery-srv", Text),
-    since(4, "discovery-srv-name", Text),
-    since(6, "discovery-token", Text),
-    since(6, "discovery-user", Text),
-    since(6, "distributed-tracing-address", Text),
-    since(6, "distributed-tracing-instance-id", Text),
-    since(6, "distributed-tracing-sampling-rate", Number),
-    since(6, "distributed-tracing-service-name", Text),
-    since(6, "downgrade-check-time", Duration),
-    since(4, "election-timeout", Count),
-    since(6, "enable-distributed-tracing", Switch),
-    since(4, "enable-grpc-gateway", Switch),
-    since(5, "enable-log-rotation", Switch),
-    since(4, "enable-pprof", Switch),
-    until(4, 5, "enable-v2", Switch),
-    until(4, 4, "experimental-backend-bbolt-freelist-type", Text),
-    until(
-        5,
-        6,
-        "experimental-bootstrap-defrag-threshold-megabytes",
-        Count,
-    ),
-    until(5, 6, "experimental-compact-hash-check-enabled", Switch),
-    until(5, 6, "experimental-compact-hash-check-time", Duration),
-    until(4, 6, "experimental-compaction-batch-limit", Number),
-    until(5, 6, "experimental-compaction-sleep-interval", Duration),
-    until(4, 6, "experimental-corrupt-check-time", Duration),
-    until(5, 6, "experimental-distributed-tracing-address", Text),
-    until(5, 6, "experimental-distributed-tracing-instance-id", Text),
-    until(
-        5,
-        6,
-        "experimental-distributed-tracing-sampling-rate",
-        Number,
-    ),
-    until(5, 6, "experimental-distributed-tracing-service-name", Text),
-    until(5, 6, "experimental-downgrade-check-time", Duration),
-    until(5, 6, "experimental-enable-distributed-tracing", Switch),
-    until(4, 6, "experimental-enable-lease-checkpoint", Switch),
-    until(4, 6, "experimental-enable-lease-checkpoint-persist", Switch),
-    until(4, 5, "experimental-enable-v2v3", Text),
-    until(4, 6, "experimental-initial-corrupt-check", Switch),
-    until(5, 6, "experimental-memory-mlock", Switch),
-    until(
-        4,
-        6,
-        "experimental-peer-skip-client-san-verification",
-        Switch,
-    ),
-    until(5, 6, "experimental-snapshot-catchup-entries", Count),
-    until(5, 6, "experimental-stop-grpc-service-on-defrag", Switch),
-    until(
-        5,
-        6,
-        "experimental-txn-mode-write-with-shared-buffer",
-        Switch,
-    ),
-    until(4, 6, "experimental-warning-apply-duration", Duration),
-    until(
-        6,
-        6,
-        "experimental-warning-unary-request-duration",
-        Duration,
-    ),
-    until(
-        4,
-        6,
-        "experimental-watch-progress-notify-interval",
-        Duration,
-    ),
-    since(6, "feature-gates", Text),
-    since(4, "force-new-cluster", Switch),
-    since(4, "grpc-keepalive-interval", Duration),
-    since(4, "grpc-keepalive-min-time", Duration),
-    since(4, "grpc-keepalive-timeout", Duration),
-    since(4, "heartbeat-interval", Count),
-    since(4, "host-whitelist", Text),
-    since(4, "initial-advertise-peer-urls", Urls),
-    since(4, "initial-cluster", Text),
-    since(4, "initial-cluster-state", OneOf(&["new", "existing"])),
-    since(4, "initial-cluster-token", Text),
-    since(4, "initial-election-tick-advance", Switch),
-    since(4, "key-file", Text),
-    since(4, "listen-client-http-urls", Urls),
-    since(4, "listen-client-urls", Urls),
-    since(4, "listen-metrics-urls", Urls),
-    since(4, "listen-peer-urls", Urls),
-    since(6, "log-format", OneOf(&["", "json", "console"])),
-    since(
-        4,
-        "log-level",
-        // zap's words, in any case; none is `info`.
-        AnyCase(&[
-            "", "debug", "info", "warn", "warning", "error", "dpanic", "panic", "fatal",
-        ]),
-    ),
-    until(4, 4, "log-output", Text),
-    since(4, "log-outputs", Text),
-    until(4, 4, "log-package-levels", Text),
-    since(5, "log-rotation-config-json", Text),
-    since(4, "logger", Text),
-    since(4, "max-concurrent-streams", SmallCount),
-    since(6, "max-learners", Number),
-    since(4, "max-request-bytes", Count),
-    since(4, "max-snapshots", Count),
-    since(4, "max-txn-ops", Count),
-    since(4, "max-wals", Count),
-    since(6, "memory-mlock", Switch),
-    since(4, "metrics", Text),
-    since(4, "name", Text),
-    until(4, 4, "next-cluster-version-compatible", Switch),
-    since(4, "peer-auto-tls", Switch),
-    since(4, "peer-cert-allowed-cn", Text),
-    since(4, "peer-cert-allowed-hostname", Text),
-    since(4, "peer-cert-file", Text),
-    since(4, "peer-client-cert-auth", Switch),
-    since(5, "peer-client-cert-file", Text),
-    since(5, "peer-client-key-file", Text),
-    since(4, "peer-crl-file", Text),
-    since(4, "peer-key-file", Text),
-    since(6, "peer-skip-client-san-verification", Switch),
-    since(4, "peer-trusted-ca-file", Text),
-    since(4, "pre-vote", Switch),
-    until(4, 5, "proxy", Text),
-    until(4, 5, "proxy-dial-timeout", Count),
-    until(4, 5, "proxy-failure-wait", Count),
-    until(4, 5, "proxy-read-timeout", Count),
-    until(4, 5, "proxy-refresh-interval", Count),
-    until(4, 5, "proxy-write-timeout", Count),
-    since(4, "quota-backend-bytes", Number),
-    since(5, "raft-read-timeout", Duration),
-    since(5, "raft-write-timeout", Duration),
-    since(5, "self-signed-cert-validity", Count),
-    since(6, "snapshot-catchup-entries", Count),
-    since(4, "snapshot-count", Count),
-    since(5, "socket-reuse-address", Switch),
-    since(5, "socket-reuse-port", Switch),
-    since(4, "strict-reconfig-check", Switch),
-    since(4, "tls-max-version", OneOf(&["", "TLS1.2", "TLS1.3"])),
-    since(4, "tls-min-version", OneOf(&["", "TLS1.2", "TLS1.3"])),
-    since(4, "trusted-ca-file", Text),
-    since(4, "unsafe-no-fsync", Switch),
-    since(5, "v2-deprecation", Text),
-    since(4, "wal-dir", Text),
-    since(6, "warning-apply-duration", Duration),
-    since(6, "warning-unary-request-duration", Duration),
-    since(6, "watch-progress-notify-interval", Duration),
-];
+pub(super) static ALL: LazyLock<Vec<Known>> = LazyLock::new(|| {
+    let lines = include_str!("flags.txt").lines();
+    lines.filter_map(known).collect()
+});
+
+/// The flag of a line; none: the line is a comment.
+fn known(line: &'static str) -> Option<Known> {
+    let mut words = line.split(' ');
+    let name = words.next()?;
+    let (since, until) = words.next()?.split_once('-')?;
+    Some(Known {
+        since: since.parse().ok()?,
+        until: until.parse().ok(),
+        name,
+        kind: kind(words.next()?)?,
+        feature: words.next(),
+    })
+}
+
+fn kind(word: &'static str) -> Option<Kind> {
+    Some(match word.split_once(':').unwrap_or((word, "")) {
+        ("text", _) => Kind::Text,
+        ("switch", _) => Kind::Switch,
+        ("count", _) => Kind::Count,
+        ("count32", _) => Kind::SmallCount,
+        ("number", _) => Kind::Number,
+        ("duration", _) => Kind::Duration,
+        ("retention", _) => Kind::Retention,
+        ("urls", _) => Kind::Urls,
+        ("one-of", all) => Kind::OneOf(all),
+        ("any-case", all) => Kind::AnyCase(all),
+        _ => return None,
+    })
+}

@@ -197,6 +197,16 @@ fn another_component_may_have_any_flag() {
 
 #[test]
 fn the_table_is_in_order() {
+    let lines = include_str!("flags.txt").lines();
+    let flags = lines.filter(|line| !line.starts_with('#')).count();
+    assert_eq!((ALL.len(), flags), (150, 150));
     assert!(ALL.is_sorted_by(|one, next| one.name < next.name));
+    let features = ALL.iter().filter_map(|known| known.feature);
+    assert!(
+        features
+            .clone()
+            .all(|one| one.starts_with("feature-gates="))
+            && features.count() == 6
+    );
     assert!(is_known("feature-gates") && !is_known("version"));
 }

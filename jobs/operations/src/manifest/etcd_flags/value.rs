@@ -55,8 +55,8 @@ impl Kind {
                 value.parse::<u64>().is_ok() || nanoseconds(value).is_some_and(|time| time >= 0.0)
             }
             Self::Urls => value.split(',').all(is_url) || value.is_empty(),
-            Self::OneOf(all) => all.contains(&value),
-            Self::AnyCase(all) => all.contains(&value.to_lowercase().as_str()),
+            Self::OneOf(all) => all.split('|').any(|one| one == value),
+            Self::AnyCase(all) => all.split('|').any(|one| one == value.to_lowercase()),
         }
     }
 }
@@ -77,7 +77,7 @@ impl fmt::Display for Kind {
                 "URLs with commas between them, each with its scheme and port and without a path",
             ),
             Self::OneOf(all) | Self::AnyCase(all) => {
-                let all: Vec<&str> = all.iter().copied().filter(|one| !one.is_empty()).collect();
+                let all: Vec<&str> = all.split('|').filter(|one| !one.is_empty()).collect();
                 write!(f, "one of {}", all.join(", "))
             }
         }

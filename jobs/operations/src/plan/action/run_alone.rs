@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use etcd_datadir::wal::commit_to_the_end;
 use serde::{Deserialize, Serialize};
-use serde_yaml::{Mapping, Value};
+use serde_json::{Map, Value};
 
 use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::pods::{self, OfText};
@@ -22,6 +22,7 @@ use crate::manifest::{ALONE, Manifest, Start};
 use crate::static_pod::Wanted;
 use crate::target::Target;
 use crate::work::{Events, trouble_with_data};
+use crate::yaml;
 
 /// The pod's name, and its manifest's.
 const NAME: &str = ALONE;
@@ -199,7 +200,7 @@ impl Lonely<'_> {
             .get_mut("spec")
             .and_then(|spec| spec.get_mut("containers"))
             .and_then(|all| all.get_mut(component.index))
-            .and_then(Value::as_mapping_mut)
+            .and_then(Value::as_object_mut)
             .ok_or_else(not_a_pod)?;
         for key in [
             "args",
@@ -215,22 +216,21 @@ impl Lonely<'_> {
         let container = container.clone();
         let spec = value
             .get_mut("spec")
-            .and_then(Value::as_mapping_mut)
+            .and_then(Value::as_object_mut)
             .ok_or_else(not_a_pod)?;
-        spec.insert("containers".into(), vec![Value::Mapping(container)].into());
+        spec.insert("containers".into(), vec![Value::Object(container)].into());
         spec.remove("initContainers");
-        let volumes = spec.get_mut("volumes").and_then(Value::as_sequence_mut);
+        let volumes = spec.get_mut("volumes").and_then(Value::as_array_mut);
         for volume in volumes.into_iter().flatten() {
             self.redirect(volume);
         }
-        let mut metadata = Mapping::new();
+        let mut metadata = Map::new();
         metadata.insert("name".into(), NAME.into());
         metadata.insert("namespace".into(), like.pod().namespace.into());
-        let pod = value.as_mapping_mut().ok_or_else(not_a_pod)?;
-        pod.insert("metadata".into(), Value::Mapping(metadata));
+        let pod = value.as_object_mut().ok_or_else(not_a_pod)?;
+        pod.insert("metadata".into(), Value::Object(metadata));
         pod.remove("status");
-        serde_yaml::to_string(&value)
-            .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))
+        yaml::write(&value).map_err(|error| Failure::new(FailureKind::Other, error.to_string()))
     }
 
     /// The folders of the data lead to the copy.

@@ -36,26 +36,12 @@ pub fn manifest(
     host.check_fit()?;
     let node = host.node();
     let is_etcd = component == ControlPlane::Etcd.name();
-    let step = |action: Action| [(node.to_owned(), action)];
-    let stop = |component: &str| {
-        step(Action::Stop(StopComponent {
-            component: component.to_owned(),
-        }))
-    };
     let of = |name: &str| ControlPlane::ALL.into_iter().find(|one| one.name() == name);
-    let start = |component: &str, edits: &[Edit], manifest: Option<PathBuf>| {
-        step(Action::Start(StartComponent {
-            component: component.to_owned(),
-            manifest,
-            edits: edits.to_vec(),
-            until: Readiness::Ready,
-        }))
-    };
     let mut stages = Stages::default();
     let mut brought_back = Vec::new();
     let title = match wanted {
         ManifestChange::Stopped => {
-            stages.stage(format!("stop {component}"), stop(component));
+            stages.stage(format!("stop {component}"), stop(host, component));
             format!("stop {component} on {node}")
         }
         ManifestChange::Started => {
@@ -66,36 +52,17 @@ pub fn manifest(
                 }
                 None => None,
             };
-            stages.stage(
-                format!("start {component}"),
-                start(component, &[], manifest),
-            );
+            let start = start(host, component, &[], manifest);
+            stages.stage(format!("start {component}"), start);
             format!("start {component} on {node}")
         }
         ManifestChange::Changed(edits) => {
             if let Some(known) = of(component) {
                 to_change(host, known)?;
             }
-            // An etcd whose own apiserver is gone ends at once and is started at once.
-            let apiserver = ControlPlane::Apiserver;
-            let with_apiserver = is_etcd && host.has(apiserver);
-            if with_apiserver {
-                stages.stage(format!("stop {apiserver}"), stop(apiserver.name()));
-            }
             let told: Vec<String> = edits.iter().map(ToString::to_string).collect();
             let told = told.join(", ");
-            stages
-                .stage(format!("stop {component}"), stop(component))
-                .stage(
-                    format!("start {component} with {told}"),
-                    start(component, edits, None),
-                );
-            if with_apiserver {
-                stages.stage(
-                    format!("start {apiserver}"),
-                    start(apiserver.name(), &[], None),
-                );
-            }
+            change(&mut stages, host, component, edits, &told);
             format!("{component} on {node}: {told}")
         }
     };
@@ -119,6 +86,44 @@ pub fn manifest(
         brought_back,
         refused: None,
     })
+}
+
+/// The component stops and starts with these edits, which are `told` in words.
+fn change(stages: &mut Stages, host: &HostView, component: &str, edits: &[Edit], told: &str) {
+    // An etcd whose own apiserver is gone ends at once and is started at once.
+    let apiserver = ControlPlane::Apiserver;
+    let with_apiserver = component == ControlPlane::Etcd.name() && host.has(apiserver);
+    if with_apiserver {
+        stages.stage(format!("stop {apiserver}"), stop(host, apiserver.name()));
+    }
+    stages.stage(format!("stop {component}"), stop(host, component));
+    let changed = start(host, component, edits, None);
+    stages.stage(format!("start {component} with {told}"), changed);
+    if with_apiserver {
+        let start = start(host, apiserver.name(), &[], None);
+        stages.stage(format!("start {apiserver}"), start);
+    }
+}
+
+fn stop(host: &HostView, component: &str) -> [(String, Action); 1] {
+    let component = component.to_owned();
+    let action = Action::Stop(StopComponent { component });
+    [(host.node().to_owned(), action)]
+}
+
+fn start(
+    host: &HostView,
+    component: &str,
+    edits: &[Edit],
+    manifest: Option<PathBuf>,
+) -> [(String, Action); 1] {
+    let action = Action::Start(StartComponent {
+        component: component.to_owned(),
+        manifest,
+        edits: edits.to_vec(),
+        until: Readiness::Ready,
+    });
+    [(host.node().to_owned(), action)]
 }
 
 /// What is brought back of a component that is to be started.

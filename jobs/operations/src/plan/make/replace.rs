@@ -13,7 +13,7 @@ use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{LiveEtcd, PeerLook};
 use crate::manifest::{Edit, Manifest};
-use crate::plan::{Action, PlanKind, RemoveMember, Stages};
+use crate::plan::{Action, PlanKind, RemoveMember, Stage, Stages};
 use crate::report::{Member, MemberList};
 use crate::shell::CommandLine;
 use crate::target::Target;
@@ -48,6 +48,31 @@ pub fn replace(host: &HostView, what: &Replacing, now: Timestamp) -> Result<Plan
         return Err(Failure::new(FailureKind::Refused, cluster.well(host))
             .hint("--even-if-healthy replaces it all the same"));
     }
+    let stages = stages(host, &new, &cluster, what.manifest.as_deref())?;
+    Ok(PlanPreview {
+        origin: None,
+        plan: plan(
+            PlanKind::Replace,
+            format!("replace the member of {}", host.node()),
+            vec![host.host_ref()],
+            stages,
+            now,
+        ),
+        found: vec![found(host, false)],
+        losses: cluster.elsewhere(host).into_iter().collect(),
+        fences: Vec::new(),
+        brought_back,
+        refused: None,
+    })
+}
+
+/// The old member stops and is removed, and the new one joins; `manifest` is etcd's on the host, where that is looked at.
+fn stages(
+    host: &HostView,
+    new: &NewMember,
+    cluster: &Cluster<'_>,
+    manifest: Option<&str>,
+) -> Result<Vec<Stage>, Failure> {
     let own = &host.etcd()?.target;
     let target = Target {
         client_urls: vec![cluster.url.clone()],
@@ -79,31 +104,17 @@ pub fn replace(host: &HostView, what: &Replacing, now: Timestamp) -> Result<Plan
         })
         .collect();
     members.push(new.clone());
-    if let Some(text) = &what.manifest {
+    if let Some(text) = manifest {
         // Not seen when the old member is gone already.
         check_edits(host, text, &edits_for_joining(host.etcd()?, &members)?)?;
     }
-    join(&mut stages, by, host, &new, &members)?;
+    join(&mut stages, by, host, new, &members)?;
     start_apiservers(&mut stages, [host]);
     if cluster.of_urls(&new.peer_urls).is_none() {
         // It was another cluster's, or nobody's: what watched that past begins anew.
         restart_watchers(&mut stages, [host]);
     }
-    Ok(PlanPreview {
-        origin: None,
-        plan: plan(
-            PlanKind::Replace,
-            format!("replace the member of {}", host.node()),
-            vec![host.host_ref()],
-            stages.done(),
-            now,
-        ),
-        found: vec![found(host, false)],
-        losses: cluster.elsewhere(host).into_iter().collect(),
-        fences: Vec::new(),
-        brought_back,
-        refused: None,
-    })
+    Ok(stages.done())
 }
 
 /// Refuses a manifest that cannot be changed as it has to be.

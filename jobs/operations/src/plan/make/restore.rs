@@ -120,60 +120,51 @@ fn stages(
             .map(|host| Ok((host.node().to_owned(), action(host)?)));
         steps.collect::<Result<Vec<_>, Failure>>()
     };
+    let receive = |_: &HostView| {
+        Ok(Action::Receive(ReceiveSnapshot {
+            sha256: what.snapshot.sha256.clone(),
+            bytes: what.snapshot.bytes,
+        }))
+    };
+    let restore = |host: &HostView| {
+        Ok(Action::Restore(RestoreData {
+            target: host.etcd()?.target.clone(),
+            from: RestoreInput::Received,
+            members: list(members),
+            token: what.token.clone(),
+            bump_revision,
+        }))
+    };
+    let swap = |host: &HostView| {
+        Ok(Action::SwapData(SwapData {
+            target: host.etcd()?.target.clone(),
+            restored: true,
+        }))
+    };
+    let start = |host: &HostView| {
+        Ok(Action::Start(StartComponent {
+            component: ControlPlane::Etcd.name().to_owned(),
+            manifest: host.manifest_to_start(ControlPlane::Etcd),
+            edits: edits_for_restored(host.etcd()?, members)?,
+            until: Readiness::Answers,
+        }))
+    };
+    let wait = |_: &HostView| {
+        Ok(Action::Await(AwaitComponent {
+            component: ControlPlane::Etcd.name().to_owned(),
+            until: Readiness::Ready,
+        }))
+    };
     let mut stages = Stages::default();
     stages
-        .stage(
-            "bring the snapshot there",
-            all(&|_| {
-                Ok(Action::Receive(ReceiveSnapshot {
-                    sha256: what.snapshot.sha256.clone(),
-                    bytes: what.snapshot.bytes,
-                }))
-            })?,
-        )
-        .stage(
-            "restore it beside the data in use",
-            all(&|host| {
-                Ok(Action::Restore(RestoreData {
-                    target: host.etcd()?.target.clone(),
-                    from: RestoreInput::Received,
-                    members: list(members),
-                    token: what.token.clone(),
-                    bump_revision,
-                }))
-            })?,
-        );
+        .stage("bring the snapshot there", all(&receive)?)
+        .stage("restore it beside the data in use", all(&restore)?);
     stop_all(&mut stages, hosts);
+    let moves = "move the old data aside, the restored data in";
     stages
-        .stage(
-            "move the old data aside, the restored data in",
-            all(&|host| {
-                Ok(Action::SwapData(SwapData {
-                    target: host.etcd()?.target.clone(),
-                    restored: true,
-                }))
-            })?,
-        )
-        .stage(
-            "start etcd",
-            all(&|host| {
-                Ok(Action::Start(StartComponent {
-                    component: ControlPlane::Etcd.name().to_owned(),
-                    manifest: host.manifest_to_start(ControlPlane::Etcd),
-                    edits: edits_for_restored(host.etcd()?, members)?,
-                    until: Readiness::Answers,
-                }))
-            })?,
-        )
-        .stage(
-            "wait for the quorum",
-            all(&|_| {
-                Ok(Action::Await(AwaitComponent {
-                    component: ControlPlane::Etcd.name().to_owned(),
-                    until: Readiness::Ready,
-                }))
-            })?,
-        );
+        .stage(moves, all(&swap)?)
+        .stage("start etcd", all(&start)?)
+        .stage("wait for the quorum", all(&wait)?);
     start_apiservers(&mut stages, hosts);
     restart_watchers(&mut stages, hosts);
     Ok(stages.done())

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use etcd_datadir::disk::read_up_to;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::super::reading;
 use super::file::{Cluster, User, given};
 
 /// The largest file, in bytes: the authorities of a whole operating system have some 200 KiB.
@@ -98,7 +98,7 @@ fn read(
             let decoded = STANDARD.decode(data);
             decoded.map_err(|error| format!("has {what}-data that is not base64: {error}"))?
         }
-        (None, Some(path)) => reading::read(Path::new(path), LARGEST)
+        (None, Some(path)) => read_up_to(Path::new(path), LARGEST)
             .map_err(|error| format!("has the {what} {path}, which cannot be read: {error}"))?,
         (None, None) => return Ok(None),
     };

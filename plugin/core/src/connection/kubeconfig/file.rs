@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use etcd_datadir::disk::read_up_to;
 use serde::Deserialize;
 
-use super::super::reading::{first_document, read};
+use super::super::reading::first_document;
 use crate::error::Error;
 
 /// The largest kubeconfig that is read, in bytes. One with a thousand clusters has some 10 MiB.
@@ -206,7 +207,7 @@ impl Kubeconfig {
         let trouble = |error: io::Error| {
             Error::usage(format!("the kubeconfig {origin} cannot be read")).caused_by(error)
         };
-        let bytes = match read(path, LARGEST) {
+        let bytes = match read_up_to(path, LARGEST) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(trouble(error)),

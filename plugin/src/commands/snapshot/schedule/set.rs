@@ -180,18 +180,8 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
         (args.manifests_only(), args.masters, &schedule.image)
     {
         // Nothing of a cluster stands in it, so none has to be there.
-        let program = Program::Image {
-            reference: reference.clone(),
-            pull_secrets: schedule.image_pull_secrets.clone(),
-        };
-        let place = Place::of_kubeadm();
-        let namespace = context.connection.namespace.as_deref();
-        let namespace = namespace.unwrap_or(OWN_NAMESPACE);
-        let rendered = render(&schedule, &place, &program, namespace);
-        context
-            .ui
-            .print(&manifests(&[rendered], args.output.output)?)?;
-        return Ok(Verdict::Healthy);
+        let rendered = without_cluster(context, &schedule, reference);
+        return print(context, &args, &[rendered]);
     }
     let way = args.way.clone();
     let node = Vec::new();
@@ -208,19 +198,7 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
         program.clone()
     };
     let namespace = &cluster.connection.namespace;
-    let named = if schedule.packing.has_keys() {
-        let named = named_volumes(&cluster.connection.control).await;
-        named.map_err(|error| trouble("listing the static pods", &error))?
-    } else {
-        NamedPaths::new()
-    };
-    let places = places(args.masters, session.nodes(), &named);
-    if !places.iter().all(Place::is_uniform) {
-        return Err(Error::refused(
-            "etcd's certificates do not lie at the same paths on all control-plane nodes, and a run mounts them by path",
-        )
-        .hint("--masters all makes one CronJob for each node, with its own paths"));
-    }
+    let places = mounted_places(&session, &args, &schedule).await?;
     if matches!(program, Program::Carried(_)) {
         check_images(context, &session, &places);
     }
@@ -234,14 +212,51 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
                 "these mount the ConfigMaps of the carried program, which are not among them: to apply them elsewhere, use --image",
             );
         }
-        context.ui.print(&manifests(&wanted, args.output.output)?)?;
-        return Ok(Verdict::Healthy);
+        return print(context, &args, &wanted);
     }
     let mut view = ScheduleChange::new(args.dry_run, namespace.clone());
     change(&session, &wanted, args.dry_run, &mut view).await?;
     view.next = due_after(&schedule.cron, &schedule.time_zone, Timestamp::now());
     context.ui.show(&view, args.output.output)?;
     Ok(Verdict::Healthy)
+}
+
+/// A CronJob that names nothing of the cluster it is for.
+fn without_cluster(context: &Context<'_>, schedule: &Schedule, reference: &str) -> CronJob {
+    let program = Program::Image {
+        reference: reference.to_owned(),
+        pull_secrets: schedule.image_pull_secrets.clone(),
+    };
+    let namespace = context.connection.namespace.as_deref();
+    let namespace = namespace.unwrap_or(OWN_NAMESPACE);
+    render(schedule, &Place::of_kubeadm(), &program, namespace)
+}
+
+fn print(context: &Context<'_>, args: &SetArgs, wanted: &[CronJob]) -> Result<Verdict, Error> {
+    context.ui.print(&manifests(wanted, args.output.output)?)?;
+    Ok(Verdict::Healthy)
+}
+
+/// What the runs mount, which each of them has to find at the same path.
+async fn mounted_places(
+    session: &Session,
+    args: &SetArgs,
+    schedule: &Schedule,
+) -> Result<Vec<Place>, Error> {
+    let named = if schedule.packing.has_keys() {
+        let named = named_volumes(&session.cluster()?.connection.control).await;
+        named.map_err(|error| trouble("listing the static pods", &error))?
+    } else {
+        NamedPaths::new()
+    };
+    let places = places(args.masters, session.nodes(), &named);
+    if places.iter().all(Place::is_uniform) {
+        return Ok(places);
+    }
+    Err(Error::refused(
+        "etcd's certificates do not lie at the same paths on all control-plane nodes, and a run mounts them by path",
+    )
+    .hint("--masters all makes one CronJob for each node, with its own paths"))
 }
 
 /// First everything is tried, so that a refusal leaves all as it was.

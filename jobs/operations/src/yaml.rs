@@ -1,0 +1,35 @@
+//! YAML as kubelet and kubectl read it: YAML 1.1's truth values and octal numbers, and of a key that is given twice the last
+//! value.
+//!
+//! One library reads and writes it, serde-saphyr. Where each node is in a text, the parser below it tells
+//! ([`crate::manifest`]).
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
+
+/// Why a text cannot be read or written. It repeats none of the text.
+pub type Error = serde_saphyr::Error;
+
+/// Reads a text that has one document; one that has none is what [`Default`] gives.
+///
+/// # Errors
+/// When it is not YAML, has a second document, or is nothing of this type.
+pub fn read<T: DeserializeOwned + Default>(text: &str) -> Result<T, Error> {
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        legacy_octal_numbers: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        with_snippet: false,
+    };
+    let read: Option<T> = serde_saphyr::from_str_with_options(text, options)?;
+    Ok(read.unwrap_or_default())
+}
+
+/// Writes a value so that readers of YAML 1.1 take each text for a text.
+///
+/// # Errors
+/// When the value cannot be told in YAML.
+pub fn write(value: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(value)
+}
