@@ -113,39 +113,37 @@ impl Launch<'_> {
         }
     }
 
-    async fn create(&self, assignment: &Assignment) -> Result<Object, RunError> {
-        let name = podspec::name(self.run, &assignment.operation, &assignment.target.node);
+    /// One try to create it.
+    async fn post(&self, assignment: &Assignment) -> kube::Result<()> {
         let client = self.connection.stream.clone();
         let namespace = &self.connection.namespace;
         let params = PostParams::default();
+        match self.kind {
+            Kind::Job => {
+                let job = podspec::job(self.run, assignment, self.program);
+                let jobs = Api::<Job>::namespaced(client, namespace);
+                jobs.create(&params, &job).await.map(drop)
+            }
+            Kind::Pod => {
+                let pod = podspec::pod(self.run, assignment, self.program);
+                let pods = Api::<Pod>::namespaced(client, namespace);
+                pods.create(&params, &pod).await.map(drop)
+            }
+        }
+    }
+
+    async fn create(&self, assignment: &Assignment) -> Result<Object, RunError> {
+        let name = podspec::name(self.run, &assignment.operation, &assignment.target.node);
         let (object, doing) = match self.kind {
             Kind::Job => (Object::Job(name), "creating the Job"),
             Kind::Pod => (Object::Pod(name), "creating the Pod"),
         };
         self.created.add(object.clone());
-        let create = || async {
-            match self.kind {
-                Kind::Job => {
-                    let job = podspec::job(self.run, assignment, self.program);
-                    Api::<Job>::namespaced(client.clone(), namespace)
-                        .create(&params, &job)
-                        .await
-                        .map(drop)
-                }
-                Kind::Pod => {
-                    let pod = podspec::pod(self.run, assignment, self.program);
-                    Api::<Pod>::namespaced(client.clone(), namespace)
-                        .create(&params, &pod)
-                        .await
-                        .map(drop)
-                }
-            }
-        };
-        let (mut tried, create) = (false, &create);
+        let mut tried = false;
         let request = || {
             let again = std::mem::replace(&mut tried, true);
             async move {
-                match timeout(limits::CREATE_TRY, create()).await {
+                match timeout(limits::CREATE_TRY, self.post(assignment)).await {
                     // A request on its way while the leader was lost is never answered; the next one is.
                     Err(_) => Err(None),
                     // The names are ours: a try whose answer was lost has done it.

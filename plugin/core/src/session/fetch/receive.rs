@@ -7,7 +7,7 @@ use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole}
 use tokio::time::{Instant, sleep, timeout};
 
 use super::sink::{Sink, SinkError};
-use crate::connection::Refusals;
+use crate::connection::{Connection, Refusals};
 use crate::limits;
 use crate::outcome::{RunError, RunErrorKind};
 use crate::patience::Patience;
@@ -110,28 +110,7 @@ async fn connect(
     let program = cluster.program().await;
     let program = program.map_err(|error| End::Unfit(error.message))?;
     let command = program.exec_command(arguments);
-    let open = ExecStream::open(
-        &connection.stream,
-        &connection.namespace,
-        held.pod,
-        CONTAINER,
-        &command,
-        true,
-    );
-    let mut stream = match timeout(limits::READER_STARTS, open).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if refusals.believed(&connection.stream, &error).await => {
-            let error = runners::trouble::api_error("fetching through exec", &error);
-            return Err(End::Hopeless(error.message));
-        }
-        Ok(Err(error)) => return Err(End::Again(crate::connection::chain(&error))),
-        Err(_) => {
-            return Err(End::Again(format!(
-                "the reader did not start within {} s",
-                limits::READER_STARTS.as_secs()
-            )));
-        }
-    };
+    let mut stream = open(connection, held.pod, &command, refusals).await?;
     let mut complaints = Vec::new();
     loop {
         match stream.next().await {
@@ -148,20 +127,45 @@ async fn connect(
             }
             Ok(Frame::Stderr(bytes)) => complaints.extend_from_slice(&bytes),
             Ok(Frame::End(ending)) => {
-                let complaints = String::from_utf8_lossy(&complaints).trim().to_owned();
-                let how = match ending {
-                    Ending::Success => "the reader ended before the file did".to_owned(),
-                    Ending::ExitCode(code) => format!("the reader ended with exit code {code}"),
-                    Ending::Failure(message) => message,
-                };
-                return Err(End::Again(if complaints.is_empty() {
-                    how
-                } else {
-                    format!("{how}: {complaints}")
-                }));
+                return Err(End::Again(how_it_ended(ending, &complaints)));
             }
             Err(error) => return Err(End::Again(error.to_string())),
         }
+    }
+}
+
+/// Starts the reader in the pod.
+async fn open(
+    connection: &Connection,
+    pod: &str,
+    command: &[String],
+    refusals: &mut Refusals,
+) -> Result<ExecStream, End> {
+    let (client, namespace) = (&connection.stream, &connection.namespace);
+    let open = ExecStream::open(client, namespace, pod, CONTAINER, command, true);
+    match timeout(limits::READER_STARTS, open).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) if refusals.believed(client, &error).await => {
+            let error = runners::trouble::api_error("fetching through exec", &error);
+            Err(End::Hopeless(error.message))
+        }
+        Ok(Err(error)) => Err(End::Again(crate::connection::chain(&error))),
+        Err(_) => Err(End::Again(format!(
+            "the reader did not start within {} s",
+            limits::READER_STARTS.as_secs()
+        ))),
+    }
+}
+
+fn how_it_ended(ending: Ending, complaints: &[u8]) -> String {
+    let how = match ending {
+        Ending::Success => "the reader ended before the file did".to_owned(),
+        Ending::ExitCode(code) => format!("the reader ended with exit code {code}"),
+        Ending::Failure(message) => message,
+    };
+    match String::from_utf8_lossy(complaints).trim() {
+        "" => how,
+        complaints => format!("{how}: {complaints}"),
     }
 }
 
