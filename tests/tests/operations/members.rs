@@ -275,7 +275,7 @@ pub(crate) fn run_on(target: Target, operation: Operation) -> Result<Report, Fai
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(run(&operation, &target, &mut |_| {}))
+    runtime.block_on(async move { run(&operation, &target, &mut |_| {}).await })
 }
 
 /// How long something took, and what it gave.

@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::error::Error;
-use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
+use crate::outcome::{Notice, NoticeSink, RunError};
 use crate::ssh::{SshError, SshHost};
 
 /// A host that is reached.

@@ -301,7 +301,7 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
         | Operation::Health { .. }
         | Operation::HashKv { .. }
         | Operation::AlarmList
-        | Operation::AlarmDisarm(AlarmDisarm { .. }) => with_etcd(Vec::new()),
+        | Operation::AlarmDisarm { .. } => with_etcd(Vec::new()),
         // What lies on the node already: neither etcd nor its certificates have to be there.
         Operation::SnapshotList(SnapshotList { folder })
         | Operation::SnapshotSend(SnapshotSend { folder, .. }) => {
