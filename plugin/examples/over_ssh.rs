@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use etcd_operations::host::Ask;
+use etcd_operations::wire::Ask;
 use kubectl_etcd::args::ConnectionArgs;
 use kubectl_etcd::args::ssh::SshArgs;
 use kubectl_etcd_core::error::Error;

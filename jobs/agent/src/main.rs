@@ -1,8 +1,8 @@
 //! The program in the job image: a thin shell around [`etcd_operations`].
 //!
-//! Standard output belongs to whoever started it: JSON lines of [`wire::Line`] for `run` and `scheduled`, of
-//! [`host::Line`](etcd_operations::host::Line) for `host` and `receive`, the transfer's frames for `read`, one
-//! JSON object for `version`. Nothing else is ever written there.
+//! Standard output belongs to whoever started it: JSON lines of [`Line`](etcd_operations::wire::Line) for `run`, `host`,
+//! `scheduled` and `receive`, the transfer's frames for `read`, one JSON object for `version`. Nothing else is ever
+//! written there.
 
 mod host;
 mod read;
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
             offset,
             wait_seconds,
         } => read::read(path, offset, wait_seconds),
-        Command::Host => host::host(),
+        Command::Host => run::host(),
         Command::HostWork { folder, attempt } => host::host_work(folder, attempt),
         Command::Receive { path, size_bytes } => host::receive(&path, size_bytes),
         Command::Version => version::version(),

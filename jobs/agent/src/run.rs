@@ -1,16 +1,18 @@
-//! `etcd-job run`: an assignment in, JSON lines out.
+//! `etcd-job run` and `etcd-job host`: one request in, JSON lines out.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write, stdout};
+use std::io::{self, Read, Write, stdin, stdout};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::operation::{Assignment, Operation};
-use etcd_operations::report::Report;
-use etcd_operations::run::{Cancel, run as operate};
-use etcd_operations::wire::{Event, Line};
+use etcd_operations::host::answer;
+use etcd_operations::host::detached::start_or_follow;
+use etcd_operations::operation::Assignment;
+use etcd_operations::wire::answer::HostAnswer;
+use etcd_operations::wire::ask::HostRequest;
+use etcd_operations::wire::{Ask, Detached, Event, Line, MAX_LINE_BYTES, request};
 use etcd_operations::work::Events;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -20,28 +22,73 @@ const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 /// Kubernetes takes no more of it.
 const TERMINATION_MESSAGE_BYTES: usize = 4096;
 
+/// Does the request of a Job, which is an argument.
 pub(crate) fn run(assignment: &str) -> ExitCode {
+    serve(|| request::<Assignment>(assignment, "the assignment").map(Ask::from))
+}
+
+/// Does the request on standard input, as it is asked over ssh.
+pub(crate) fn host() -> ExitCode {
+    serve(|| Ask::parse(&standard_input()?))
+}
+
+fn standard_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    let most = MAX_LINE_BYTES as u64;
+    let read = stdin().lock().take(most + 1).read_to_string(&mut text);
+    read.map_err(|error| {
+        let message = format!("the request could not be read: {error}");
+        Failure::new(FailureKind::Interrupted, message)
+    })?;
+    if text.len() > MAX_LINE_BYTES {
+        let message = format!("the request is longer than {} MiB", MAX_LINE_BYTES >> 20);
+        return Err(Failure::new(FailureKind::Refused, message));
+    }
+    Ok(text)
+}
+
+fn serve(asked: impl FnOnce() -> Result<Ask, Failure>) -> ExitCode {
     in_runtime(async {
-        let assignment: Assignment = match serde_json::from_str(assignment) {
-            Ok(assignment) => assignment,
-            Err(error) => return refused("the assignment", &error),
-        };
-        let work = async |events: &mut Events<'_>, cancel: &Cancel| {
-            operate(&assignment, events, cancel).await
-        };
-        let mut stop = match Stop::listen() {
-            Ok(stop) => stop,
+        let begun = asked().and_then(|ask| Ok((ask, Stop::listen()?)));
+        let (ask, mut stop) = match begun {
+            Ok(begun) => begun,
             Err(failure) => return end(&Event::Failed { failure }),
         };
-        match told(work, &mut stop).await {
-            Ok(report) => {
-                let code = end(&Event::Report { report });
-                hold(&assignment.operation, &mut stop).await;
-                code
-            }
-            Err(failure) => end(&Event::Failed { failure }),
-        }
+        let what = match &ask.request {
+            HostRequest::Operate(operate) => operate.operation.name(),
+            _ => "the request",
+        };
+        let work = async |events: &mut Events<'_>| Box::pin(answered(&ask, events)).await;
+        let ended = told(what, work, &mut stop).await;
+        let hold = ended.as_ref().map_or(0, |_| ask.hold_seconds());
+        let code = end(&ended.into());
+        stop.asked_within(Duration::from_secs(hold)).await;
+        code
     })
+}
+
+async fn answered(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Failure> {
+    match &ask.detached {
+        None => answer(ask, events).await,
+        Some(detached) => start_or_follow(ask, detached, worker(detached)?, events).await,
+    }
+}
+
+/// The command that does the work on record.
+fn worker(detached: &Detached) -> Result<Command, Failure> {
+    let own = std::env::current_exe().map_err(|error| {
+        let message = format!("could not find this program: {error}");
+        Failure::new(FailureKind::Missing, message)
+    })?;
+    let mut command = Command::new(own);
+    command
+        .arg("host-work")
+        .arg("--folder")
+        .arg(&detached.folder)
+        .arg("--attempt")
+        .arg(detached.attempt.to_string())
+        .current_dir("/");
+    Ok(command)
 }
 
 /// Runs it on a runtime of one thread.
@@ -64,41 +111,23 @@ pub(crate) fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// Ends with what could not be read.
-pub(crate) fn refused(what: &str, error: &serde_json::Error) -> ExitCode {
-    let message = format!("{what} is not understood: {error}");
-    let failure = Failure::new(FailureKind::Refused, message)
-        .hint("use the plugin and the job image of one release");
-    end(&Event::Failed { failure })
-}
-
 /// Does some work whose progress is printed and which a signal stops.
-pub(crate) async fn told(
-    work: impl AsyncFnOnce(&mut Events<'_>, &Cancel) -> Result<Report, Failure>,
+pub(crate) async fn told<T>(
+    what: &str,
+    work: impl AsyncFnOnce(&mut Events<'_>) -> Result<T, Failure>,
     stop: &mut Stop,
-) -> Result<Report, Failure> {
-    let (handle, cancel) = Cancel::new();
+) -> Result<T, Failure> {
     let mut events = |progress| {
-        // Whoever read this may be gone; the work and its report are not for him alone.
+        // Whoever read this may be gone; the work and its answer are not for him alone.
         let _ = print(&Event::Progress(progress));
     };
-    let work = work(&mut events, &cancel);
-    let mut work = std::pin::pin!(work);
     tokio::select! {
-        result = &mut work => result,
+        biased;
+        ended = work(&mut events) => ended,
         () = stop.asked() => {
-            handle.cancel();
-            work.await
+            let message = format!("{what} was stopped");
+            Err(Failure::new(FailureKind::Interrupted, message))
         }
-    }
-}
-
-/// Stays, so that the file can be fetched from this container.
-async fn hold(operation: &Operation, stop: &mut Stop) {
-    let over = tokio::time::sleep(Duration::from_secs(operation.hold_seconds()));
-    tokio::select! {
-        () = over => {}
-        () = stop.asked() => {}
     }
 }
 
@@ -122,6 +151,12 @@ impl Stop {
         })
     }
 
+    /// Waits so long, or until somebody asks to stop.
+    async fn asked_within(&mut self, limit: Duration) {
+        // Either way this ends.
+        let _ = tokio::time::timeout(limit, self.asked()).await;
+    }
+
     async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -136,26 +171,20 @@ pub(crate) fn end(event: &Event) -> ExitCode {
     // The report was printed; this is a second way, and not there outside of a container.
     let _ = leave(Path::new(TERMINATION_MESSAGE), event);
     match (event, printed) {
-        (Event::Report { .. }, Ok(())) => ExitCode::SUCCESS,
+        (Event::Report { .. } | Event::Done { .. }, Ok(())) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
 }
 
-fn text(event: &Event) -> io::Result<String> {
-    let mut text = serde_json::to_string(&Line::new(event.clone()))?;
-    text.push('\n');
-    Ok(text)
-}
-
 fn print(event: &Event) -> io::Result<()> {
     let mut out = stdout().lock();
-    out.write_all(text(event)?.as_bytes())?;
+    out.write_all(Line::new(event.clone()).text()?.as_bytes())?;
     out.flush()
 }
 
 /// Writes the line into the termination message, if it is there and the line fits.
 fn leave(path: &Path, event: &Event) -> io::Result<()> {
-    let text = text(event)?;
+    let text = Line::new(event.clone()).text()?;
     if text.len() > TERMINATION_MESSAGE_BYTES {
         return Ok(());
     }

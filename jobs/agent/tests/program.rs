@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use etcd_operations::failure::FailureKind;
-use etcd_operations::host::{self, Ask, Detached, HostAnswer, HostEvent, HostRequest};
+use etcd_operations::host;
 use etcd_operations::report::Report;
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver};
-use etcd_operations::wire::{Event, Line};
+use etcd_operations::wire::answer::HostAnswer;
+use etcd_operations::wire::ask::{Digest, HostRequest};
+use etcd_operations::wire::{Ask, Detached, Event, Line};
 
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-job"));
@@ -168,12 +170,12 @@ fn a_file_that_is_not_there_is_told_in_the_stream() {
     assert_eq!(error.to_string(), "/nowhere/s.db is not there");
 }
 
-fn host_line(line: &str) -> HostEvent {
-    host::Line::parse(line).unwrap().event
+fn host_line(line: &str) -> Event {
+    Line::parse(line).unwrap().event
 }
 
 /// Asks the program as ssh does, and gives back its lines as they come.
-fn asking(ask: &Ask) -> (Child, impl Iterator<Item = HostEvent> + use<>) {
+fn asking(ask: &Ask) -> (Child, impl Iterator<Item = Event> + use<>) {
     let mut child = program(&["host"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -188,9 +190,9 @@ fn asking(ask: &Ask) -> (Child, impl Iterator<Item = HostEvent> + use<>) {
 #[test]
 fn a_host_answers_who_it_is_and_refuses_what_it_does_not_know() {
     let (mut child, lines) = asking(&Ask::new(HostRequest::Hello));
-    let lines: Vec<HostEvent> = lines.collect();
+    let lines: Vec<Event> = lines.collect();
     let [
-        HostEvent::Done {
+        Event::Done {
             answer: HostAnswer::Hello(hello),
         },
     ] = lines.as_slice()
@@ -200,7 +202,7 @@ fn a_host_answers_who_it_is_and_refuses_what_it_does_not_know() {
     assert!(!hello.node.is_empty() && child.wait().unwrap().success());
     let output = program(&["host"]).stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let HostEvent::Failed { failure } = host_line(text.trim_end()) else {
+    let Event::Failed { failure } = host_line(text.trim_end()) else {
         panic!("{text}")
     };
     assert_eq!(failure.kind, FailureKind::Refused);
@@ -222,7 +224,7 @@ fn a_request_longer_than_the_limit_is_refused() {
     let output = child.wait_with_output().unwrap();
     sender.join().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let HostEvent::Failed { failure } = host_line(text.trim_end()) else {
+    let Event::Failed { failure } = host_line(text.trim_end()) else {
         panic!("{text}")
     };
     assert_eq!(failure.message, "the request is longer than 16 MiB");
@@ -238,10 +240,14 @@ fn long_file(folder: &Path) -> PathBuf {
 }
 
 fn detached(folder: &Path, path: PathBuf) -> Ask {
-    Ask::new(HostRequest::Digest { path }).detached(Detached {
+    let detached = Detached {
         folder: folder.join("work"),
         attempt: 1,
-    })
+    };
+    Ask {
+        detached: Some(detached),
+        ..Ask::new(HostRequest::Digest(Digest { path }))
+    }
 }
 
 #[test]
@@ -249,7 +255,7 @@ fn work_goes_on_when_who_asked_is_killed_and_who_asks_again_gets_all_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let ask = detached(folder.path(), long_file(folder.path()));
     let (mut first, mut lines) = asking(&ask);
-    let HostEvent::Progress(told) = lines.next().unwrap() else {
+    let Event::Progress(told) = lines.next().unwrap() else {
         panic!("it ended at once")
     };
     assert_eq!(told.total_bytes, Some(1 << 30));
@@ -259,11 +265,11 @@ fn work_goes_on_when_who_asked_is_killed_and_who_asks_again_gets_all_of_it() {
     let (mut second, mut lines) = asking(&ask);
     assert_eq!(
         lines.next(),
-        Some(HostEvent::Progress(told)),
+        Some(Event::Progress(told)),
         "from the first line on"
     );
     let last = lines.last().unwrap();
-    let HostEvent::Done {
+    let Event::Done {
         answer: HostAnswer::Digest { file: Some(file) },
     } = last
     else {
@@ -296,7 +302,7 @@ fn a_worker_that_is_killed_is_told_to_who_follows() {
         .status();
     assert!(killed.unwrap().success());
     let last = lines.last().unwrap();
-    let HostEvent::Failed { failure } = last else {
+    let Event::Failed { failure } = last else {
         panic!("{last:?}")
     };
     assert_eq!(failure.kind, FailureKind::Interrupted, "{failure}");
@@ -320,11 +326,37 @@ fn a_file_is_taken_in_from_standard_input() {
     assert!(
         matches!(
             line,
-            HostEvent::Done {
+            Event::Done {
                 answer: HostAnswer::Received { .. }
             }
         ),
         "{line:?}"
     );
     assert_eq!(std::fs::read(to).unwrap(), std::fs::read(from).unwrap());
+}
+
+/// A member that takes a connection and says nothing: the work would take seconds.
+#[test]
+fn work_that_is_asked_to_stop_says_so_and_ends() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let assignment = format!(
+        r#"{{"version":1,"operation":{{"operation":"members"}},"target":{{"node":"a","pod":"etcd-a",
+        "memberName":"a","clientUrls":["{url}"],"peerUrls":[],"dataDir":"/nowhere"}}}}"#
+    );
+    let mut command = program(&["run", &assignment]);
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let (_connection, _) = silent.accept().unwrap();
+    let killed = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let events = lines(&output);
+    let [Event::Failed { failure }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(failure.message, "members was stopped");
+    assert_eq!(failure.kind, FailureKind::Interrupted);
+    assert_eq!(output.status.code(), Some(1));
 }

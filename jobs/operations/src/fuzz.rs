@@ -11,7 +11,6 @@ use serde_json::Value;
 use crate::container_log;
 use crate::failure::FailureKind;
 use crate::flags::{Flags, GivenFlag, given};
-use crate::host;
 use crate::kept::description::Description;
 use crate::kubelet::unit::Unit;
 use crate::manifest::{Edit, Manifest};
@@ -193,12 +192,11 @@ pub fn documents(bytes: &[u8]) {
         return;
     };
     same_again(wire::Line::parse(text), wire::Line::parse);
-    same_again(host::Line::parse(text), host::Line::parse);
     let again = |text: &str| Description::parse(text.as_bytes());
     same_again(again(text), again);
     read_twice::<Assignment>(text);
     read_twice::<Routine>(text);
-    read_twice::<host::Ask>(text);
+    read_twice::<wire::Ask>(text);
     read_twice::<Plan>(text);
 }
 

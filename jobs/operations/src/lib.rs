@@ -34,6 +34,7 @@ pub mod plan_id;
 mod ports;
 mod proc;
 pub mod report;
+pub mod request;
 mod root;
 pub mod routine;
 pub mod run;

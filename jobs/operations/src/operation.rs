@@ -7,142 +7,258 @@ use serde::{Deserialize, Serialize};
 use crate::ids::MemberId;
 use crate::kept::retention::Rules;
 use crate::pack::{BundleParts, Packing};
-use crate::report::AlarmKind;
+use crate::report::{
+    AlarmKind, AlarmReport, DefragReport, HashReport, HealthReport, KeptList, KeptSnapshot,
+    LeaderReport, MemberList, MembershipReport, NodeFiles as PackedNodeFiles, PruneReport,
+    RemovedSnapshots, Report, SavedSnapshot, StatusReport, UsageReport,
+};
+use crate::request::{Wire, request};
 use crate::snapshot_name::SnapshotName;
 use crate::target::Target;
 
 /// One thing to be done on one control-plane node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "operation",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "operation", rename_all = "kebab-case")]
 pub enum Operation {
-    /// What the member knows of itself, its list of members, alarms, and what its peers answer; needs no quorum.
+    /// See [`Status`].
     Status,
-    /// The list of members: linearizable when the quorum answers, else this member's own view.
+    /// See [`Members`].
     Members,
-    /// Adds a member (needs the quorum). One that was added before under these addresses is it.
-    MemberAdd {
-        /// The name it will have: keeps names apart. etcd learns it when the member starts.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
-        /// Where other members reach it.
-        peer_urls: Vec<String>,
-        /// Whether it has no vote until it is promoted.
-        learner: bool,
-    },
-    /// Removes a member that is not this node's own (needs the quorum). One that is not listed is removed already.
-    MemberRemove {
-        /// Which.
-        member: MemberId,
-    },
-    /// Gives a learner a vote (needs the quorum), as soon as it has caught up. One that votes already is left alone.
-    MemberPromote {
-        /// Which.
-        member: MemberId,
-        /// How long to wait until it has caught up, in milliseconds; 0: it is asked for once.
-        #[serde(default)]
-        wait_ms: u64,
-    },
-    /// Has this node's member, which has to be the leader, hand the lead over.
-    MoveLeader {
-        /// To whom.
-        to: MemberId,
-    },
-    /// A linearizable read through this member, and the alarms.
-    Health {
-        /// How long the read may take, in milliseconds.
-        timeout_ms: u64,
-    },
-    /// What this member has up to a revision, as one number (needs the quorum). It reads all of the member's data.
-    HashKv {
-        /// The revision.
-        revision: i64,
-    },
-    /// The raised alarms (needs the quorum).
+    /// See [`MemberAdd`].
+    MemberAdd(MemberAdd),
+    /// See [`MemberRemove`].
+    MemberRemove(MemberRemove),
+    /// See [`MemberPromote`].
+    MemberPromote(MemberPromote),
+    /// See [`MoveLeader`].
+    MoveLeader(MoveLeader),
+    /// See [`Health`].
+    Health(Health),
+    /// See [`HashKv`].
+    HashKv(HashKv),
+    /// See [`AlarmList`].
     AlarmList,
-    /// Takes one alarm back (needs the quorum).
-    AlarmDisarm {
-        /// Which alarm.
-        alarm: AlarmKind,
-        /// Whose; all members' when absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        member: Option<MemberId>,
-    },
-    /// Defragments this node's member, which does not answer meanwhile.
+    /// See [`AlarmDisarm`].
+    AlarmDisarm(AlarmDisarm),
+    /// See [`Defrag`].
     Defrag,
-    /// Takes a snapshot from this node's member into a file on the node, checks it, and says what it is. A snapshot
-    /// that stays there (`hold_seconds` is 0) gets its report beside it, `NAME.json`.
-    SnapshotSave {
-        /// The folder it is put in: made 0700 when missing.
-        folder: PathBuf,
-        /// The file's name there; while incomplete it is `NAME.part`.
-        name: String,
-        /// How it is packed.
-        #[serde(default, skip_serializing_if = "Packing::is_plain")]
-        packing: Packing,
-        /// Where the name is taken, put `_2` and so on before its ending instead of refusing.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        numbered: bool,
-        /// Stay for so many seconds after the report, so that the file can be fetched; 0: end at once.
-        hold_seconds: u64,
-    },
-    /// Packs this node's files into a segment of a bundle, and stays so that it can be fetched.
-    NodeFiles {
-        /// The folder it is put in.
-        folder: PathBuf,
-        /// The file's name there.
-        name: String,
-        /// What to pack.
-        parts: BundleParts,
-        /// For so many seconds.
-        hold_seconds: u64,
-    },
-    /// The snapshots that are kept in a folder of the node.
-    SnapshotList {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Reads all of a stored snapshot again and notes in its description what was found.
-    SnapshotVerify {
-        /// The folder.
-        folder: PathBuf,
-        /// Its name there.
-        name: SnapshotName,
-    },
-    /// Says what a stored snapshot is, and stays so that it can be fetched.
-    SnapshotSend {
-        /// The folder.
-        folder: PathBuf,
-        /// Its name there.
-        name: SnapshotName,
-        /// For so many seconds.
-        hold_seconds: u64,
-    },
-    /// Removes stored snapshots, each with its description.
-    SnapshotDelete {
-        /// The folder.
-        folder: PathBuf,
-        /// Their names there.
-        names: Vec<SnapshotName>,
-    },
-    /// Says which stored snapshots no rule keeps, and removes those of them that are named.
-    SnapshotPrune {
-        /// The folder.
-        folder: PathBuf,
-        /// What to keep.
-        rules: Rules,
-        /// What may be removed: what somebody was shown. What the rules keep by now stays all the same.
-        remove: Vec<SnapshotName>,
-    },
-    /// What fills the database, from a snapshot stream that is stored nowhere.
-    Usage {
-        /// How many of the largest objects, namespaces and resources are named.
-        top: usize,
-    },
+    /// See [`SnapshotSave`].
+    SnapshotSave(SnapshotSave),
+    /// See [`NodeFiles`].
+    NodeFiles(NodeFiles),
+    /// See [`SnapshotList`].
+    SnapshotList(SnapshotList),
+    /// See [`SnapshotVerify`].
+    SnapshotVerify(SnapshotVerify),
+    /// See [`SnapshotSend`].
+    SnapshotSend(SnapshotSend),
+    /// See [`SnapshotDelete`].
+    SnapshotDelete(SnapshotDelete),
+    /// See [`SnapshotPrune`].
+    SnapshotPrune(SnapshotPrune),
+    /// See [`Usage`].
+    Usage(Usage),
 }
+
+impl Wire for Operation {
+    type Reply = Report;
+}
+
+/// What the member knows of itself, its list of members, alarms, and what its peers answer; needs no quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status;
+
+/// The list of members: linearizable when the quorum answers, else this member's own view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Members;
+
+/// Adds a member (needs the quorum). One that was added before under these addresses is it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberAdd {
+    /// The name it will have: keeps names apart. etcd learns it when the member starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where other members reach it.
+    pub peer_urls: Vec<String>,
+    /// Whether it has no vote until it is promoted.
+    pub learner: bool,
+}
+
+/// Removes a member that is not this node's own (needs the quorum). One that is not listed is removed already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberRemove {
+    /// Which.
+    pub member: MemberId,
+}
+
+/// Gives a learner a vote (needs the quorum), as soon as it has caught up. One that votes already is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberPromote {
+    /// Which.
+    pub member: MemberId,
+    /// How long to wait until it has caught up, in milliseconds; 0: it is asked for once.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
+/// Has this node's member, which has to be the leader, hand the lead over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MoveLeader {
+    /// To whom.
+    pub to: MemberId,
+}
+
+/// A linearizable read through this member, and the alarms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// How long the read may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// What this member has up to a revision, as one number (needs the quorum). It reads all of the member's data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HashKv {
+    /// The revision.
+    pub revision: i64,
+}
+
+/// The raised alarms (needs the quorum).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlarmList;
+
+/// Takes one alarm back (needs the quorum).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlarmDisarm {
+    /// Which alarm.
+    pub alarm: AlarmKind,
+    /// Whose; all members' when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberId>,
+}
+
+/// Defragments this node's member, which does not answer meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Defrag;
+
+/// Takes a snapshot from this node's member into a file on the node, checks it, and says what it is. A snapshot
+/// that stays there (`hold_seconds` is 0) gets its report beside it, `NAME.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotSave {
+    /// The folder it is put in: made 0700 when missing.
+    pub folder: PathBuf,
+    /// The file's name there; while incomplete it is `NAME.part`.
+    pub name: String,
+    /// How it is packed.
+    #[serde(default, skip_serializing_if = "Packing::is_plain")]
+    pub packing: Packing,
+    /// Where the name is taken, put `_2` and so on before its ending instead of refusing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub numbered: bool,
+    /// Stay for so many seconds after the report, so that the file can be fetched; 0: end at once.
+    pub hold_seconds: u64,
+}
+
+/// Packs this node's files into a segment of a bundle, and stays so that it can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeFiles {
+    /// The folder it is put in.
+    pub folder: PathBuf,
+    /// The file's name there.
+    pub name: String,
+    /// What to pack.
+    pub parts: BundleParts,
+    /// For so many seconds.
+    pub hold_seconds: u64,
+}
+
+/// The snapshots that are kept in a folder of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotList {
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+/// Reads all of a stored snapshot again and notes in its description what was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotVerify {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its name there.
+    pub name: SnapshotName,
+}
+
+/// Says what a stored snapshot is, and stays so that it can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotSend {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Its name there.
+    pub name: SnapshotName,
+    /// For so many seconds.
+    pub hold_seconds: u64,
+}
+
+/// Removes stored snapshots, each with its description.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotDelete {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Their names there.
+    pub names: Vec<SnapshotName>,
+}
+
+/// Says which stored snapshots no rule keeps, and removes those of them that are named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotPrune {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What to keep.
+    pub rules: Rules,
+    /// What may be removed: what somebody was shown. What the rules keep by now stays all the same.
+    pub remove: Vec<SnapshotName>,
+}
+
+/// What fills the database, from a snapshot stream that is stored nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// How many of the largest objects, namespaces and resources are named.
+    pub top: usize,
+}
+
+request!(unit Status: Operation => StatusReport, Report::Status(found) => found);
+request!(unit Members: Operation => MemberList, Report::Members(list) => list);
+request!(MemberAdd: Operation => MembershipReport, Report::MemberAdd(added) => added);
+request!(MemberRemove: Operation => MembershipReport, Report::MemberRemove(removed) => removed);
+request!(MemberPromote: Operation => MembershipReport, Report::MemberPromote(promoted) => promoted);
+request!(MoveLeader: Operation => LeaderReport, Report::MoveLeader(moved) => moved);
+request!(Health: Operation => HealthReport, Report::Health(health) => health);
+request!(HashKv: Operation => HashReport, Report::HashKv(hash) => hash);
+request!(unit AlarmList: Operation => AlarmReport, Report::AlarmList(alarms) => alarms);
+request!(AlarmDisarm: Operation => AlarmReport, Report::AlarmDisarm(alarms) => alarms);
+request!(unit Defrag: Operation => DefragReport, Report::Defrag(done) => done);
+request!(SnapshotSave: Operation => SavedSnapshot, Report::Snapshot(saved) => saved);
+request!(NodeFiles: Operation => PackedNodeFiles, Report::NodeFiles(files) => files);
+request!(SnapshotList: Operation => KeptList, Report::SnapshotList(list) => list);
+request!(SnapshotVerify: Operation => KeptSnapshot, Report::SnapshotVerify(kept) => kept);
+request!(SnapshotSend: Operation => KeptSnapshot, Report::SnapshotSend(kept) => kept);
+request!(SnapshotDelete: Operation => RemovedSnapshots, Report::SnapshotDelete(removed) => removed);
+request!(SnapshotPrune: Operation => PruneReport, Report::SnapshotPrune(pruned) => pruned);
+request!(Usage: Operation => UsageReport, Report::Usage(usage) => usage);
 
 impl Operation {
     /// The name people know it by: that of the command which does it.
@@ -186,10 +302,9 @@ impl Operation {
     /// The snapshot's file that can be fetched from a job while it stays.
     pub fn held_file(&self) -> Option<PathBuf> {
         match self {
-            Self::SnapshotSave { folder, name, .. } | Self::NodeFiles { folder, name, .. } => {
-                Some(folder.join(name))
-            }
-            Self::SnapshotSend { folder, name, .. } => Some(name.path_in(folder)),
+            Self::SnapshotSave(save) => Some(save.folder.join(&save.name)),
+            Self::NodeFiles(files) => Some(files.folder.join(&files.name)),
+            Self::SnapshotSend(send) => Some(send.name.path_in(&send.folder)),
             _ => None,
         }
     }
@@ -197,9 +312,9 @@ impl Operation {
     /// For how many seconds a job stays after its report, so that a file can be fetched from it.
     pub fn hold_seconds(&self) -> u64 {
         match self {
-            Self::SnapshotSave { hold_seconds, .. }
-            | Self::NodeFiles { hold_seconds, .. }
-            | Self::SnapshotSend { hold_seconds, .. } => *hold_seconds,
+            Self::SnapshotSave(save) => save.hold_seconds,
+            Self::NodeFiles(files) => files.hold_seconds,
+            Self::SnapshotSend(send) => send.hold_seconds,
             _ => 0,
         }
     }

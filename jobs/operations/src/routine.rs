@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::kept::retention::Rules;
 use crate::pack::{Packing, Wanted};
+use crate::report::{Report, ScheduledReport};
+use crate::request::{Request, Wire};
 use crate::target::{Target, is_loopback};
 use crate::utc;
 
@@ -39,6 +41,26 @@ pub struct Routine {
     /// below `root`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub etcd: Vec<Target>,
+}
+
+impl Wire for Routine {
+    type Reply = Report;
+}
+
+impl Request for Routine {
+    type Wire = Self;
+    type Answer = ScheduledReport;
+
+    fn to_wire(&self) -> Self {
+        self.clone()
+    }
+
+    fn answer_in(reply: Report) -> Option<ScheduledReport> {
+        match reply {
+            Report::Scheduled(report) => Some(report),
+            _ => None,
+        }
+    }
 }
 
 impl Routine {

@@ -17,7 +17,21 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::client::chain;
 use crate::failure::{Failure, FailureKind};
 use crate::transfer::{Whole, read_whole};
-use crate::wire::Progress;
+use serde::{Deserialize, Serialize};
+
+/// How far an operation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// What is being done, such as `saving` or `checking`.
+    pub step: String,
+    /// Bytes done.
+    #[serde(default)]
+    pub done_bytes: u64,
+    /// Bytes in all, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+}
 
 /// What happens on the way is told here, at most a few times a second.
 pub type Events<'e> = dyn FnMut(Progress) + Send + 'e;

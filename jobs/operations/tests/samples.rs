@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use etcd_operations::operation::Assignment;
-use etcd_operations::wire::{Event, Line, LineError, VERSION};
+use etcd_operations::wire::ask::HostRequest;
+use etcd_operations::wire::{Ask, Event, Line, LineError, VERSION, request};
 use serde_json::Value;
 
 fn samples(version: &str) -> Vec<(PathBuf, Value)> {
@@ -86,6 +87,61 @@ fn assignments_of_version_1_are_read_and_written_the_same() {
         .map(|assignment| assignment.operation.name())
         .collect();
     assert_eq!(names.len(), 13, "one of each operation: {names:?}");
+}
+
+/// What is asked over ssh, and what a host has on record of steps that an earlier build began there.
+fn lines_of(file: &str) -> impl Iterator<Item = Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/v1-host");
+    let text = std::fs::read_to_string(folder.join(file)).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    lines.into_iter()
+}
+
+#[test]
+fn requests_of_version_1_to_a_host_are_read_and_written_the_same() {
+    let mut kinds = BTreeSet::new();
+    for value in lines_of("requests.jsonl") {
+        let ask = Ask::parse(&value.to_string()).unwrap_or_else(|error| panic!("{value}: {error}"));
+        assert_eq!(serde_json::to_value(&ask).unwrap(), value);
+        let kind = value.pointer("/request/request").and_then(Value::as_str);
+        kinds.insert(kind.unwrap().to_owned());
+    }
+    assert_eq!(kinds.len(), 11, "a sample of everything: {kinds:?}");
+}
+
+#[test]
+fn answers_of_version_1_of_a_host_are_read_and_written_the_same() {
+    for value in lines_of("lines.jsonl") {
+        let line = Line::parse(&value.to_string());
+        let line = line.unwrap_or_else(|error| panic!("{value}: {error}"));
+        assert_eq!(serde_json::to_value(&line).unwrap(), value);
+        assert!(!matches!(line.event, Event::Unknown), "{value}");
+    }
+}
+
+#[test]
+fn an_assignment_is_the_request_for_its_operation() {
+    let (_, value) = samples("v1")
+        .into_iter()
+        .find(|(path, _)| path.ends_with("assignments.json"))
+        .unwrap();
+    let one = value.get(0).unwrap();
+    let assignment: Assignment = request(&one.to_string(), "the assignment").unwrap();
+    let HostRequest::Operate(operate) = Ask::from(assignment.clone()).request else {
+        panic!("{assignment:?}")
+    };
+    assert_eq!(operate.operation, assignment.operation);
+    assert_eq!(operate.target, Some(assignment.target));
+    let mut newer = one.clone();
+    newer["version"] = 9.into();
+    let refused = request::<Assignment>(&newer.to_string(), "the assignment").unwrap_err();
+    assert_eq!(
+        refused.message,
+        "the assignment is of version 9, this program of 1"
+    );
 }
 
 #[test]

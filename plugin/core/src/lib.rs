@@ -4,6 +4,7 @@
 //! It never prints, asks or reads arguments; what is going on goes to a [`outcome::NoticeSink`]. Data goes one way:
 //! connection, discovery or inventory, session, runner, outcome, assessment.
 
+mod answers;
 pub mod assess;
 pub mod carried;
 pub mod clean;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::{Health, MemberPromote, Operation};
 
 use crate::patience::Retries;
 
@@ -181,14 +181,14 @@ pub(crate) fn of_operation(operation: &Operation, wanted: Option<Duration>) -> D
         // It may wait for all members to be connected.
         Operation::MemberAdd { .. } | Operation::MemberRemove { .. } => seconds(40),
         Operation::MoveLeader { .. } => seconds(25),
-        Operation::MemberPromote { wait_ms, .. } => millis(*wait_ms) + seconds(30),
+        Operation::MemberPromote(MemberPromote { wait_ms, .. }) => millis(*wait_ms) + seconds(30),
         // Hashing alone has two minutes.
         Operation::HashKv { .. } => seconds(140),
         Operation::SnapshotList { .. } => seconds(15),
         Operation::SnapshotDelete { .. } | Operation::SnapshotPrune { .. } => MINUTE,
         // Some hundred KiB: a disk that hangs must not keep the others' waiting.
         Operation::NodeFiles { .. } => 2 * MINUTE,
-        Operation::Health { timeout_ms } => millis(*timeout_ms) + seconds(8),
+        Operation::Health(Health { timeout_ms }) => millis(*timeout_ms) + seconds(8),
         // The job itself gives a large database on a slow disk up to 45 minutes.
         Operation::Defrag
         | Operation::SnapshotSave { .. }
@@ -206,6 +206,8 @@ pub(crate) fn deadline(operation: &Operation, limit: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use etcd_operations::operation::HashKv;
+
     use super::*;
 
     /// `/readyz` gives up on each of its two checks of etcd after this time.
@@ -289,7 +291,7 @@ mod tests {
     #[test]
     fn a_pod_holds_its_file_for_as_long_as_a_fetch_may_go_on() {
         assert!(HOLD > FETCH.patience * 2 && HOLD > REFUSAL_DOUBTED + READER_STARTS);
-        let hash = of_operation(&Operation::HashKv { revision: 1 }, None);
+        let hash = of_operation(&Operation::HashKv(HashKv { revision: 1 }), None);
         assert!(COMPARED.0 < COMPARED.1 && COMPARED.1 <= hash);
         assert!(TELL < READER_ENDS);
     }

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
+use etcd_operations::request::{Request, answer_to};
 use etcd_operations::wire::Progress;
 
 use crate::error::{Error, ErrorKind};
 use crate::via::Via;
 
-/// How one operation ended on one node.
+/// How one operation ended on one node. Its report is of a type of its own where the operation's is known.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct Outcome<T = Report> {
     /// The node.
     pub node: String,
     /// The runner that was used last; none when there was nothing to run it on.
@@ -20,7 +22,35 @@ pub struct Outcome {
     /// How long it took, from its beginning to the report.
     pub took: Duration,
     /// The report, or why there is none.
-    pub result: Result<Report, RunError>,
+    pub result: Result<T, RunError>,
+}
+
+impl Outcome {
+    /// The outcome of this request, with the type of its report.
+    pub fn of<R: Request<Wire = Operation>>(self) -> Outcome<R::Answer> {
+        let report = |report| Ok(answer_to::<R>(report)?);
+        Outcome {
+            node: self.node,
+            via: self.via,
+            took: self.took,
+            result: self.result.and_then(report),
+        }
+    }
+}
+
+/// The report of the one node that was asked.
+///
+/// # Errors
+/// Why there is none.
+pub fn only<T>(node: &str, outcomes: Vec<Outcome<T>>) -> Result<T, Error> {
+    only_result(outcomes).map_err(|error| run_error(node, &error))
+}
+
+/// As [`only`], with the error of the runner.
+pub(crate) fn only_result<T>(outcomes: Vec<Outcome<T>>) -> Result<T, RunError> {
+    let lost = || RunError::new(RunErrorKind::Lost, "the operation has no outcome");
+    let first = outcomes.into_iter().next();
+    first.map_or_else(|| Err(lost()), |outcome| outcome.result)
 }
 
 /// What sort of trouble kept an operation from being done.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_operations::operation::Operation;
-use etcd_operations::report::Report;
+use etcd_operations::request::Request;
 use etcd_operations::wire::Progress;
 
 use crate::connection::Connection;
@@ -19,7 +19,7 @@ use crate::created::Created;
 pub use crate::discovery::{ApiView, Etcd, LeftAlone, Node};
 use crate::error::Error;
 use crate::limits;
-use crate::outcome::run_error;
+use crate::outcome::only;
 pub use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::owner::Owner;
 use crate::runners::Task;
@@ -91,9 +91,15 @@ impl Session {
     /// Runs an operation on these nodes, all at once. The outcomes are in the nodes' order.
     ///
     /// Dropping the future leaves what was created to [`Created::remove_all`].
-    pub async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
+    pub async fn run<R: Request<Wire = Operation>>(
+        &self,
+        nodes: &[&Node],
+        request: &R,
+    ) -> Vec<Outcome<R::Answer>> {
+        let operation = request.to_wire();
         let tell = |node: &str, progress| self.tell(node, progress);
-        self.ladder.run(nodes, self.task(operation, &tell)).await
+        let outcomes = self.ladder.run(nodes, self.task(&operation, &tell)).await;
+        outcomes.into_iter().map(Outcome::of::<R>).collect()
     }
 
     /// What a runner is told of an operation.
@@ -121,13 +127,12 @@ impl Session {
     ///
     /// # Errors
     /// Why there is no report.
-    pub async fn ask(&self, node: &Node, operation: &Operation) -> Result<Report, Error> {
-        let outcomes = self.run(&[node], operation).await;
-        match outcomes.into_iter().next().map(|outcome| outcome.result) {
-            Some(Ok(report)) => Ok(report),
-            Some(Err(error)) => Err(run_error(&node.name, &error)),
-            None => Err(unexpected(&node.name, operation)),
-        }
+    pub async fn ask<R: Request<Wire = Operation>>(
+        &self,
+        node: &Node,
+        request: &R,
+    ) -> Result<R::Answer, Error> {
+        only(&node.name, self.run(&[node], request).await)
     }
 
     /// What is needed to work through the apiserver.
@@ -148,10 +153,4 @@ impl Session {
     pub fn notices(&self) -> &NoticeSink {
         self.ladder.notices()
     }
-}
-
-/// The error of a report that is not what was asked for.
-pub fn unexpected(node: &str, operation: &Operation) -> Error {
-    let what = operation.name();
-    Error::failed(format!("{node}: {what} gave no answer that fits"))
 }

@@ -16,9 +16,12 @@ mod options;
 use std::path::Path;
 use std::sync::Arc;
 
-use etcd_operations::host::{Ask, HostAnswer, HostRequest};
+use etcd_operations::manifest::Selection;
+use etcd_operations::request::{Request, answer_to};
 use etcd_operations::transfer::{Receiver, Whole};
-use etcd_operations::wire::Progress;
+use etcd_operations::wire::answer::HostAnswer;
+use etcd_operations::wire::ask::{self, HostRequest};
+use etcd_operations::wire::{Ask, Progress};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -105,6 +108,20 @@ impl SshHost {
         }
     }
 
+    /// As [`SshHost::ask`], with the type of the answer.
+    ///
+    /// # Errors
+    /// As [`SshHost::ask`].
+    pub(crate) async fn ask_for<R: Request<Wire = HostRequest>>(
+        &self,
+        request: &R,
+        selection: &Selection,
+    ) -> Result<R::Answer, SshError> {
+        let ask = Ask::new(request.to_wire()).of(selection.clone());
+        let reply = self.ask(&ask, &mut |_| ()).await?;
+        answer_to::<R>(reply).map_err(|failure| SshError::failed(self.name(), failure))
+    }
+
     /// Puts a file of this host there, 0600, under a name that is free, or that has this very file already. It has its
     /// name only when it is whole, checked and on the disk. Tells how many bytes have gone.
     ///
@@ -116,13 +133,12 @@ impl SshHost {
         remote: &Path,
         gone: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Whole, SshError> {
-        let of_file = |path: &Path| HostRequest::Digest {
-            path: path.to_owned(),
+        let digest = ask::Digest {
+            path: remote.to_owned(),
         };
         let mut patience = Patience::new(limits::SSH);
         loop {
-            let there = self.ask(&Ask::new(of_file(remote)), &mut |_| ()).await?;
-            if let HostAnswer::Digest { file: Some(there) } = there {
+            if let Some(there) = self.ask_for(&digest, &Selection::default()).await? {
                 return files::same(self.name(), local, remote, there).await;
             }
             let put = match self.link().await {

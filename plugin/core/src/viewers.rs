@@ -8,7 +8,7 @@ mod policy;
 
 use std::collections::BTreeMap;
 
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::{Operation, SnapshotList};
 use etcd_operations::target::Target;
 use serde_json::{Value, json};
 
@@ -62,9 +62,9 @@ const OPERATIONS: [&str; 5] = ["status", "members", "health", "alarm-list", "sna
 
 /// What these operations mount of a node: the path and the kind that is asked for there.
 fn files(targets: &[Target]) -> BTreeMap<String, &'static str> {
-    let list = Operation::SnapshotList {
+    let list = Operation::SnapshotList(SnapshotList {
         folder: etcd_operations::kept::FOLDER.into(),
-    };
+    });
     let looking = [Operation::Status, list];
     let files = targets
         .iter()

@@ -1,8 +1,8 @@
 //! `kubectl etcd alarm`
 
 use clap::{Args, Subcommand, ValueEnum};
-use etcd_operations::operation::Operation;
-use etcd_operations::report::{Alarm, AlarmKind, AlarmReport, Report};
+use etcd_operations::operation;
+use etcd_operations::report::{Alarm, AlarmKind, AlarmReport};
 
 use super::{Context, answered_survey, none_answered, survey};
 use crate::args::{FleetArgs, OutputArgs};
@@ -11,7 +11,7 @@ use kubectl_etcd_core::assess::model::{Role, Row, Status};
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::format::{bytes, percent};
-use kubectl_etcd_core::session::{Session, unexpected};
+use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,13 +98,10 @@ pub async fn alarm(context: &Context<'_>, args: AlarmArgs) -> Result<Verdict, Er
 async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Error> {
     let session = context.open(&args.fleet).await?;
     let nodes: Vec<&Node> = session.nodes().iter().collect();
-    let outcomes = session.run(&nodes, &Operation::AlarmList).await;
+    let outcomes = session.run(&nodes, &operation::AlarmList).await;
     let report = outcomes
         .iter()
-        .find_map(|outcome| match &outcome.result {
-            Ok(Report::AlarmList(report)) => Some(report),
-            Ok(_) | Err(_) => None,
-        })
+        .find_map(|outcome| outcome.result.as_ref().ok())
         .ok_or_else(|| none_answered(&session, &outcomes))?;
     // Alarms carry ids alone; the names come from the members, which a list without alarms need not ask for.
     let rows = if report.alarms.is_empty() {
@@ -138,25 +135,14 @@ async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Erro
     }
     let through = through(&session, &status)?;
     let _lock = session.lock("alarm disarm").await?;
-    let report = disarm_through(&session, through, kind).await?;
+    let request = operation::AlarmDisarm {
+        alarm: kind,
+        member: None,
+    };
+    let report = session.ask(through, &request).await?;
     let view = view(AlarmsKind::Disarmed, &report, &report.alarms, &status.rows);
     context.ui.show(&view, args.output.output)?;
     Ok(verdict(&report.still_raised))
-}
-
-async fn disarm_through(
-    session: &Session,
-    node: &Node,
-    alarm: AlarmKind,
-) -> Result<AlarmReport, Error> {
-    let operation = Operation::AlarmDisarm {
-        alarm,
-        member: None,
-    };
-    match session.ask(node, &operation).await? {
-        Report::AlarmDisarm(report) => Ok(report),
-        _ => Err(unexpected(&node.name, &operation)),
-    }
 }
 
 /// A node whose own member answers, the leader's if possible: alarms are the quorum's matter, any member can be told.

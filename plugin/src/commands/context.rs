@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use crate::args::FleetArgs;
 use crate::args::ssh::SshArgs;
 use crate::ui::Ui;
-use etcd_operations::operation::Operation;
+use etcd_operations::operation;
+use etcd_operations::report::StatusReport;
 use etcd_operations::shell::CommandLine;
 use kubectl_etcd_core::assess::{Asked, Scheduled, Scope, assess, model::Status};
 use kubectl_etcd_core::connection::ConnectionOptions;
@@ -115,7 +116,10 @@ fn refuse_external(nodes: &[Node]) -> Result<(), Error> {
 }
 
 /// Asks all nodes of the session for their status and puts the answers together.
-pub(crate) async fn survey(session: &Session, fleet: &FleetArgs) -> (Vec<Outcome>, Status) {
+pub(crate) async fn survey(
+    session: &Session,
+    fleet: &FleetArgs,
+) -> (Vec<Outcome<StatusReport>>, Status) {
     survey_beside(session, fleet, std::future::ready(Vec::new())).await
 }
 
@@ -124,9 +128,9 @@ pub(crate) async fn survey_beside(
     session: &Session,
     fleet: &FleetArgs,
     schedules: impl Future<Output = Vec<Scheduled>>,
-) -> (Vec<Outcome>, Status) {
+) -> (Vec<Outcome<StatusReport>>, Status) {
     let nodes: Vec<&Node> = session.nodes().iter().collect();
-    let (outcomes, schedules) = futures::join!(session.run(&nodes, &Operation::Status), schedules);
+    let (outcomes, schedules) = futures::join!(session.run(&nodes, &operation::Status), schedules);
     let status = assess(Asked {
         nodes: session.nodes(),
         left_alone: session.left_alone(),
@@ -139,8 +143,8 @@ pub(crate) async fn survey_beside(
 }
 
 /// Why no node could be asked, for reasons that are not etcd's: then there is no word about etcd to be had.
-pub(crate) fn out_of_reach(session: &Session, outcomes: &[Outcome]) -> Option<Error> {
-    let barred = |outcome: &Outcome| {
+pub(crate) fn out_of_reach<T>(session: &Session, outcomes: &[Outcome<T>]) -> Option<Error> {
+    let barred = |outcome: &Outcome<T>| {
         outcome.result.as_ref().is_err_and(|error| {
             matches!(
                 error.kind,
@@ -184,7 +188,7 @@ pub(crate) fn node_named<'a>(session: &'a Session, name: &str) -> Option<&'a Nod
 }
 
 /// No node gave a report: the first one's reason, and how many there were. All reasons are told when they differ.
-pub(crate) fn none_answered(session: &Session, outcomes: &[Outcome]) -> Error {
+pub(crate) fn none_answered<T>(session: &Session, outcomes: &[Outcome<T>]) -> Error {
     if let Some(error) = session.without_apiserver(outcomes) {
         return error;
     }

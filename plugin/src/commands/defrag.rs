@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::Report;
+use etcd_operations::operation;
 
 use super::Context;
 use super::life::{Change, Consent, Ending, Terminal, carry_out};
@@ -17,7 +16,6 @@ use kubectl_etcd_core::assess::model::{Role, Status, VerdictWord};
 use kubectl_etcd_core::assess::order::{Step, defragmentation, stalls};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::format::{bytes, counted};
-use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -258,17 +256,13 @@ fn stopped(mut error: Error) -> Error {
 }
 
 async fn one(cluster: &impl OperatedCluster, row: &mut DefragRow) -> Result<(), Error> {
-    match cluster.ask(&row.node, &Operation::Defrag).await? {
-        Report::Defrag(report) => {
-            row.state = State::Done;
-            row.member_id = Some(report.member_id.to_string());
-            row.before_bytes = report.before_bytes;
-            row.after_bytes = Some(report.after_bytes);
-            row.took_ms = Some(report.took_ms);
-            Ok(())
-        }
-        _ => Err(unexpected(&row.node, &Operation::Defrag)),
-    }
+    let report = cluster.ask(&row.node, &operation::Defrag).await?;
+    row.state = State::Done;
+    row.member_id = Some(report.member_id.to_string());
+    row.before_bytes = report.before_bytes;
+    row.after_bytes = Some(report.after_bytes);
+    row.took_ms = Some(report.took_ms);
+    Ok(())
 }
 
 /// Waits until the member is back, follows closely, and the cluster is no worse than before.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use etcd_operations::operation::Operation;
+use etcd_operations::operation;
 
 use super::{Context, out_of_reach, scope};
 use crate::args::ssh::SshArgs;
@@ -143,7 +143,7 @@ async fn once(
     let session = context.open_by(ssh, fleet, "health").await?;
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     let timeout_ms = u64::try_from(read_timeout.as_millis()).unwrap_or(u64::MAX);
-    let outcomes = session.run(&nodes, &Operation::Health { timeout_ms }).await;
+    let outcomes = session.run(&nodes, &operation::Health { timeout_ms }).await;
     if let Some(error) = out_of_reach(&session, &outcomes) {
         return Err(error);
     }

@@ -1,8 +1,8 @@
 //! `kubectl etcd members`
 
 use clap::Args;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::{Consistency, Member, MemberList, Report};
+use etcd_operations::operation;
+use etcd_operations::report::{Consistency, Member, MemberList};
 use etcd_operations::target::Target;
 
 use super::{Context, none_answered};
@@ -48,7 +48,7 @@ pub async fn members(context: &Context<'_>, args: MembersArgs) -> Result<Verdict
     context.tell_left_alone(&session);
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     // All are asked at once: a dead one costs no time, and the quorum's list may come from any of them.
-    let outcomes = session.run(&nodes, &Operation::Members).await;
+    let outcomes = session.run(&nodes, &operation::Members).await;
     let list = best(&outcomes).ok_or_else(|| none_answered(&session, &outcomes))?;
     let view = view(list, session.nodes());
     context.ui.show(&view, args.output.output)?;
@@ -58,11 +58,10 @@ pub async fn members(context: &Context<'_>, args: MembersArgs) -> Result<Verdict
     })
 }
 
-fn best(outcomes: &[Outcome]) -> Option<&MemberList> {
-    let lists = outcomes.iter().filter_map(|outcome| match &outcome.result {
-        Ok(Report::Members(list)) => Some(list),
-        Ok(_) | Err(_) => None,
-    });
+fn best(outcomes: &[Outcome<MemberList>]) -> Option<&MemberList> {
+    let lists = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.result.as_ref().ok());
     lists.min_by_key(|list| list.consistency != Consistency::Linearizable)
 }
 

@@ -4,7 +4,8 @@
 pub(crate) mod memory;
 
 use etcd_operations::operation::Operation;
-use etcd_operations::report::Report;
+use etcd_operations::report::StatusReport;
+use etcd_operations::request::Request;
 
 use super::{Context, none_answered, survey};
 use crate::args::FleetArgs;
@@ -12,8 +13,8 @@ use kubectl_etcd_core::assess::model::Status;
 use kubectl_etcd_core::discovery::{LeftAlone, Node};
 use kubectl_etcd_core::error::Error;
 use kubectl_etcd_core::lease::LeaseGuard;
-use kubectl_etcd_core::outcome::{Outcome, run_error};
-use kubectl_etcd_core::session::{Session, unexpected};
+use kubectl_etcd_core::outcome::{Outcome, only};
+use kubectl_etcd_core::session::Session;
 
 /// A cluster whose etcd is changed.
 pub(crate) trait OperatedCluster {
@@ -27,13 +28,17 @@ pub(crate) trait OperatedCluster {
     fn left_alone(&self) -> &[LeftAlone];
 
     /// Does an operation on these nodes, on all at once.
-    async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome>;
+    async fn run<R: Request<Wire = Operation>>(
+        &self,
+        nodes: &[&Node],
+        request: &R,
+    ) -> Vec<Outcome<R::Answer>>;
 
     /// Asks all nodes for their status and puts the answers together.
-    async fn survey(&self) -> (Vec<Outcome>, Status);
+    async fn survey(&self) -> (Vec<Outcome<StatusReport>>, Status);
 
     /// Why none of the nodes gave an answer.
-    fn none_answered(&self, outcomes: &[Outcome]) -> Error;
+    fn none_answered(&self, outcomes: &[Outcome<StatusReport>]) -> Error;
 
     /// Takes the cluster's lock.
     ///
@@ -48,7 +53,7 @@ pub(crate) trait OperatedCluster {
     ///
     /// # Errors
     /// Why none does.
-    async fn answered_survey(&self) -> Result<(Vec<Outcome>, Status), Error> {
+    async fn answered_survey(&self) -> Result<(Vec<Outcome<StatusReport>>, Status), Error> {
         let (outcomes, status) = self.survey().await;
         match outcomes.iter().all(|outcome| outcome.result.is_err()) {
             true => Err(self.none_answered(&outcomes)),
@@ -60,17 +65,16 @@ pub(crate) trait OperatedCluster {
     ///
     /// # Errors
     /// Why there is no report.
-    async fn ask(&self, name: &str, operation: &Operation) -> Result<Report, Error> {
+    async fn ask<R: Request<Wire = Operation>>(
+        &self,
+        name: &str,
+        request: &R,
+    ) -> Result<R::Answer, Error> {
         let mut nodes = self.nodes().iter();
         let node = nodes
             .find(|node| node.name == name)
             .ok_or_else(|| Error::failed(format!("{name} is no longer a node of this cluster")))?;
-        let outcomes = self.run(&[node], operation).await;
-        match outcomes.into_iter().next().map(|outcome| outcome.result) {
-            Some(Ok(report)) => Ok(report),
-            Some(Err(error)) => Err(run_error(name, &error)),
-            None => Err(unexpected(name, operation)),
-        }
+        only(name, self.run(&[node], request).await)
     }
 }
 
@@ -127,15 +131,19 @@ impl OperatedCluster for InSession {
         self.session.left_alone()
     }
 
-    async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
-        self.session.run(nodes, operation).await
+    async fn run<R: Request<Wire = Operation>>(
+        &self,
+        nodes: &[&Node],
+        request: &R,
+    ) -> Vec<Outcome<R::Answer>> {
+        self.session.run(nodes, request).await
     }
 
-    async fn survey(&self) -> (Vec<Outcome>, Status) {
+    async fn survey(&self) -> (Vec<Outcome<StatusReport>>, Status) {
         survey(&self.session, &self.fleet).await
     }
 
-    fn none_answered(&self, outcomes: &[Outcome]) -> Error {
+    fn none_answered(&self, outcomes: &[Outcome<StatusReport>]) -> Error {
         none_answered(&self.session, outcomes)
     }
 

@@ -1,8 +1,7 @@
 //! `kubectl etcd usage`
 
 use clap::Args;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::Report;
+use etcd_operations::operation;
 
 use super::{Context, answered_survey, node_named};
 use crate::args::{FleetArgs, OutputArgs};
@@ -10,7 +9,6 @@ use crate::views::usage::{By, Usage};
 use kubectl_etcd_core::assess::LAG_ENTRIES;
 use kubectl_etcd_core::assess::order::snapshot_sources;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
-use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,15 +61,11 @@ pub async fn usage(context: &Context<'_>, args: UsageArgs) -> Result<Verdict, Er
                 format!("no member can be read: {}", status.summary),
             )
         })?;
-    let operation = Operation::Usage {
+    let request = operation::Usage {
         top: args.shown.top,
     };
-    match session.ask(node, &operation).await? {
-        Report::Usage(report) => {
-            let view = Usage::of_member(node.name.clone(), &report, args.shown.by, args.shown.top);
-            context.ui.show(&view, args.output.output)?;
-            Ok(Verdict::Healthy)
-        }
-        _ => Err(unexpected(&node.name, &operation)),
-    }
+    let report = session.ask(node, &request).await?;
+    let view = Usage::of_member(node.name.clone(), &report, args.shown.by, args.shown.top);
+    context.ui.show(&view, args.output.output)?;
+    Ok(Verdict::Healthy)
 }

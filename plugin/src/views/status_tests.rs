@@ -2,7 +2,7 @@
 
 use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::ClusterId;
-use etcd_operations::report::{AlarmKind, NodeEvidence, Report};
+use etcd_operations::report::{AlarmKind, NodeEvidence};
 
 use crate::views::View;
 use crate::views::grid::Paint;
@@ -388,7 +388,7 @@ fn a_follower_ahead_of_the_leaders_answer_does_not_lag() {
 fn a_member_is_compared_with_the_leader_as_its_own_node_saw_it() {
     let cluster = Cluster::of(3);
     let mut outcomes = cluster.outcomes();
-    let Ok(Report::Status(leaders)) = &mut outcomes[0].result else {
+    let Ok(leaders) = &mut outcomes[0].result else {
         panic!("a status")
     };
     let Answer::Ok(own) = &mut leaders.own else {

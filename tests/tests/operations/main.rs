@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use etcd_datadir::verify::{Verdict, VerifyOptions, verify};
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::{AlarmDisarm, Operation, SnapshotSave, Usage};
 use etcd_operations::pack::unpack::{Spool, open};
 use etcd_operations::pack::{Level, Packing, Wanted};
 use etcd_operations::report::{AlarmKind, Consistency, Report, SnapshotReport};
@@ -28,13 +28,13 @@ fn kind<T>(result: Result<T, Failure>) -> Option<FailureKind> {
 }
 
 fn save(cluster: &Members, at: usize, folder: &std::path::Path) -> Result<SnapshotReport> {
-    let operation = Operation::SnapshotSave {
+    let operation = Operation::SnapshotSave(SnapshotSave {
         folder: folder.to_owned(),
         name: "s.db".into(),
         packing: Packing::Plain,
         numbered: false,
         hold_seconds: 0,
-    };
+    });
     match cluster.run(at, operation)? {
         Report::Snapshot(saved) => Ok(saved.snapshot),
         other => bail!("{other:?}"),
@@ -106,7 +106,7 @@ fn every_line_of_etcd_answers_every_operation() -> Result<()> {
         assert_eq!(beside, snapshot, "{line}");
         packed_snapshots_hold_the_same(&cluster).with_context(|| line.to_owned())?;
 
-        let Report::Usage(usage) = cluster.run(0, Operation::Usage { top: 5 })? else {
+        let Report::Usage(usage) = cluster.run(0, Operation::Usage(Usage { top: 5 }))? else {
             bail!("no usage")
         };
         assert_eq!(
@@ -132,13 +132,13 @@ fn packed_snapshots_hold_the_same(cluster: &Members) -> Result<()> {
     let level = Level::default();
     for wanted in [Wanted::Zstd { level }, Wanted::Bundle { level, pki: true }] {
         let name = format!("x{}", wanted.ending());
-        let operation = Operation::SnapshotSave {
+        let operation = Operation::SnapshotSave(SnapshotSave {
             folder: folder.path().to_owned(),
             packing: wanted.on_node(&name, folder.path(), true),
             name,
             numbered: false,
             hold_seconds: 0,
-        };
+        });
         let Report::Snapshot(saved) = cluster.run(0, operation)? else {
             bail!("no snapshot")
         };
@@ -266,7 +266,7 @@ fn a_frozen_member_holds_nobody_up() -> Result<()> {
         Operation::Members,
         Operation::AlarmList,
         Operation::Defrag,
-        Operation::Usage { top: 1 },
+        Operation::Usage(Usage { top: 1 }),
     ] {
         let name = operation.name();
         let (took, result) = timed(|| cluster.run(2, operation));
@@ -286,10 +286,10 @@ fn a_full_etcd_tells_its_alarm_and_only_what_was_raised_is_taken_back() -> Resul
     assert!(refused.contains("database space exceeded"), "{refused}");
     let disarm = |alarm| match cluster.run(
         0,
-        Operation::AlarmDisarm {
+        Operation::AlarmDisarm(AlarmDisarm {
             alarm,
             member: None,
-        },
+        }),
     ) {
         Ok(Report::AlarmDisarm(report)) => Ok(report.alarms.len()),
         other => bail!("{other:?}"),

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use etcd_operations::failure::Failure;
-use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::operation::{Health, Operation};
 use etcd_operations::report::{HealthReport, Report, StatusReport};
-use etcd_operations::run::{Cancel, run};
+use etcd_operations::run::run;
 use etcd_operations::target::{Target, TlsFiles};
-use etcd_operations::wire::VERSION;
 use rustix::process::{Pid, Signal, kill_process};
 use testbed::local::{PATIENCE, Place, server};
 use testbed::wait;
@@ -134,7 +133,7 @@ impl Members {
     }
 
     pub(crate) fn health(&self, at: usize, timeout_ms: u64) -> Result<HealthReport> {
-        match self.run(at, Operation::Health { timeout_ms })? {
+        match self.run(at, Operation::Health(Health { timeout_ms }))? {
             Report::Health(health) => Ok(health),
             other => bail!("{other:?}"),
         }
@@ -272,16 +271,11 @@ pub(crate) fn https(port: u16) -> String {
 }
 
 pub(crate) fn run_on(target: Target, operation: Operation) -> Result<Report, Failure> {
-    let assignment = Assignment {
-        version: VERSION,
-        operation,
-        target,
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
-    runtime.block_on(run(&assignment, &mut |_| {}, &Cancel::never()))
+    runtime.block_on(async move { run(&operation, &target, &mut |_| {}).await })
 }
 
 /// How long something took, and what it gave.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::ids::MemberId;
 use etcd_operations::membership::CONNECTED_LIMIT;
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::{MemberAdd, MemberPromote, MemberRemove, MoveLeader, Operation};
 use etcd_operations::report::{LeaderReport, MembershipReport, Report};
 use testbed::local::Place;
 
@@ -31,18 +31,18 @@ fn moved(report: Report) -> Result<LeaderReport> {
 }
 
 fn add(name: &str, peer_url: String) -> Operation {
-    Operation::MemberAdd {
+    Operation::MemberAdd(MemberAdd {
         name: Some(name.to_owned()),
         peer_urls: vec![peer_url],
         learner: true,
-    }
+    })
 }
 
 fn promote(member: MemberId, wait: Duration) -> Operation {
-    Operation::MemberPromote {
+    Operation::MemberPromote(MemberPromote {
         member,
         wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-    }
+    })
 }
 
 fn refused(result: Result<Report, Failure>, says: &str) -> Result<()> {
@@ -118,19 +118,19 @@ fn a_member_is_added_promoted_made_the_leader_and_removed_and_asking_twice_chang
         refused(cluster.run(0, add("new", peer)), "a voting member")?;
 
         let first = cluster.id(0)?;
-        let lead = moved(cluster.run(0, Operation::MoveLeader { to: new })?)?;
+        let lead = moved(cluster.run(0, Operation::MoveLeader(MoveLeader { to: new }))?)?;
         assert!(lead.changed() && lead.from == first, "{line}: {lead:?}");
         assert!(
-            !moved(cluster.run(1, Operation::MoveLeader { to: new })?)?.changed(),
+            !moved(cluster.run(1, Operation::MoveLeader(MoveLeader { to: new }))?)?.changed(),
             "{line}"
         );
         refused(
-            cluster.run(0, Operation::MoveLeader { to: first }),
+            cluster.run(0, Operation::MoveLeader(MoveLeader { to: first })),
             "does not lead",
         )?;
-        moved(cluster.run(1, Operation::MoveLeader { to: first })?)?;
+        moved(cluster.run(1, Operation::MoveLeader(MoveLeader { to: first }))?)?;
 
-        let remove = || Operation::MemberRemove { member: new };
+        let remove = || Operation::MemberRemove(MemberRemove { member: new });
         refused(cluster.run(1, remove()), "own member")?;
         let removed = changed(cluster.run(0, remove())?)?;
         assert!(
@@ -140,7 +140,7 @@ fn a_member_is_added_promoted_made_the_leader_and_removed_and_asking_twice_chang
         assert!(!changed(cluster.run(0, remove())?)?.changed, "{line}");
         refused(cluster.run(0, promote(new, Duration::ZERO)), "no member")?;
         refused(
-            cluster.run(0, Operation::MoveLeader { to: new }),
+            cluster.run(0, Operation::MoveLeader(MoveLeader { to: new })),
             "no member",
         )?;
     }
@@ -178,13 +178,19 @@ fn with_a_member_down_that_one_can_be_replaced_and_nothing_else_be_done() -> Res
     refused(result, "connected")?;
     assert!(took < CONNECTED_LIMIT + Duration::from_secs(5), "{took:?}");
     refused(
-        cluster.run(leader, Operation::MemberRemove { member: healthy }),
+        cluster.run(
+            leader,
+            Operation::MemberRemove(MemberRemove { member: healthy }),
+        ),
         "connected",
     )?;
 
     // It takes its own place, under its own name and address.
     let name = cluster.target(down).member_name;
-    let removed = changed(cluster.run(leader, Operation::MemberRemove { member: gone })?)?;
+    let removed = changed(cluster.run(
+        leader,
+        Operation::MemberRemove(MemberRemove { member: gone }),
+    )?)?;
     assert!(removed.changed && removed.members.len() == 2, "{removed:?}");
     let added = changed(cluster.run(other, add(&name, peer))?)?;
     assert!(added.changed && added.members.len() == 3, "{added:?}");
@@ -201,9 +207,9 @@ fn without_a_quorum_nothing_is_changed_and_it_is_said_soon() -> Result<()> {
     }
     for operation in [
         add("fourth", https(Place::new("fourth")?.peer)),
-        Operation::MemberRemove { member: others[0] },
+        Operation::MemberRemove(MemberRemove { member: others[0] }),
         promote(others[0], Duration::from_secs(60)),
-        Operation::MoveLeader { to: others[1] },
+        Operation::MoveLeader(MoveLeader { to: others[1] }),
     ] {
         let name = operation.name();
         let (took, result) = timed(|| cluster.run(0, operation));

@@ -20,13 +20,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use etcd_datadir::disk::make_folders;
-use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::{Ask, HostAnswer, HostEvent, Line, answer};
+use super::answer;
 use crate::disk::files::{Replace, trouble, write};
 use crate::failure::{Failure, FailureKind};
-use crate::wire::{MAX_LINE_BYTES, Progress};
+use crate::wire::answer::HostAnswer;
+use crate::wire::{Ask, Detached, Event, Line, MAX_LINE_BYTES};
+use crate::work::Progress;
 
 /// How often is looked whether there is more to tell.
 const POLL: Duration = Duration::from_millis(50);
@@ -36,16 +37,6 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// So much of a dead worker's last words is told, in bytes.
 const LAST_WORDS: usize = 400;
-
-/// Where work is on record, and which try of it is meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Detached {
-    /// The folder of this one piece of work on the host: made 0700 when missing.
-    pub folder: PathBuf,
-    /// Which attempt, from 1 on. One that was begun is followed; a new one is begun only when no other is at work.
-    pub attempt: u32,
-}
 
 /// Begins the work, if that has not been done, and tells its events from the first on until it ends. Dropping this stops
 /// the telling and not the work.
@@ -61,7 +52,6 @@ pub async fn start_or_follow(
     worker: Command,
     tell: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<HostAnswer, Failure> {
-    ask.check_version()?;
     detached.start(ask, worker)?;
     detached.follow(tell).await
 }
@@ -78,22 +68,19 @@ pub fn leave_session() {
 /// When the record cannot be read or written. What the work itself failed with is on record.
 pub async fn work(detached: &Detached) -> Result<(), Failure> {
     let path = detached.path("request.json");
-    let text = std::fs::read(&path).map_err(|error| trouble("read", &path, &error))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| trouble("read", &path, &error))?;
     let mut events = Record::create(&detached.path("events.jsonl"))?;
-    let ended = match serde_json::from_slice::<Ask>(&text) {
+    let ended = match Ask::parse(&text) {
         Ok(ask) => {
             let mut told = |progress| {
                 // A full disk does not stop what is under way.
-                let _ = events.line(HostEvent::Progress(progress));
+                let _ = events.line(Event::Progress(progress));
             };
-            match ask.check_version() {
-                Ok(()) => Box::pin(answer(&ask, &mut told)).await,
-                Err(failure) => Err(failure),
-            }
+            Box::pin(answer(&ask, &mut told)).await
         }
-        Err(error) => {
-            let message = format!("{} is not understood: {error}", path.display());
-            Err(Failure::new(FailureKind::Refused, message))
+        Err(failure) => {
+            let message = format!("{}: {}", path.display(), failure.message);
+            Err(Failure { message, ..failure })
         }
     };
     events.end(ended.into())
@@ -147,12 +134,12 @@ impl Detached {
     /// Whether this attempt was asked for before.
     fn is_on_record(&self, ask: &Ask) -> Result<bool, Failure> {
         let path = self.path("request.json");
-        let text = match std::fs::read(&path) {
+        let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(trouble("read", &path, &error)),
         };
-        if !serde_json::from_slice::<Ask>(&text)
+        if !Ask::parse(&text)
             .is_ok_and(|known| known.request == ask.request && known.selection == ask.selection)
         {
             let message = format!("{} is the record of another request", path.display());
@@ -173,10 +160,12 @@ impl Detached {
             let lives = self.worker_lives()?;
             while let Some(line) = lines.next()? {
                 match line {
-                    HostEvent::Progress(progress) => tell(progress),
-                    HostEvent::Done { answer } => return Ok(answer),
-                    HostEvent::Failed { failure } => return Err(failure),
-                    HostEvent::Unknown => {}
+                    Event::Progress(progress) => tell(progress),
+                    other => {
+                        if let Some(ended) = other.ended() {
+                            return ended;
+                        }
+                    }
                 }
             }
             if !lives {
@@ -249,13 +238,13 @@ impl Record {
         })
     }
 
-    fn line(&mut self, event: HostEvent) -> io::Result<()> {
+    fn line(&mut self, event: Event) -> io::Result<()> {
         let text = Line::new(event).text()?;
         self.file.write_all(text.as_bytes())
     }
 
     /// The last line, onto the disk.
-    fn end(mut self, event: HostEvent) -> Result<(), Failure> {
+    fn end(mut self, event: Event) -> Result<(), Failure> {
         self.line(event)
             .and_then(|()| self.file.sync_all())
             .map_err(|error| trouble("write", &self.path, &error))
@@ -280,7 +269,7 @@ impl Lines {
     }
 
     /// The next whole line, if it is there already.
-    fn next(&mut self) -> Result<Option<HostEvent>, Failure> {
+    fn next(&mut self) -> Result<Option<Event>, Failure> {
         let unreadable = |error| trouble("read", &self.path, &error);
         let file = match &mut self.file {
             Some(file) => file,

@@ -1,5 +1,5 @@
-use super::super::HostRequest;
 use super::*;
+use crate::wire::ask::{Digest, HostRequest};
 
 const DONE: &str = r#"{"version":1,"event":{"type":"done","answer":{"answer":"digest"}}}"#;
 
@@ -15,7 +15,7 @@ fn detached(folder: &Path) -> Detached {
 }
 
 fn ask() -> Ask {
-    Ask::new(HostRequest::Digest { path: "/x".into() })
+    Ask::new(HostRequest::Digest(Digest { path: "/x".into() }))
 }
 
 /// A worker that writes some lines, says that it was begun, waits until it may go on, and does the rest.

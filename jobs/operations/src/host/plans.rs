@@ -1,67 +1,19 @@
 //! What is asked of a host's plans.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::HostAnswer;
 use crate::failure::{Failure, FailureKind};
 use crate::kubelet::manifests_folder;
 use crate::manifest::{Known, Selection};
-use crate::plan::{
-    Direction, Journal, Plan, PlanId, Plans, StepState, changed_manifests, missing_targets, perform,
-};
+use crate::plan::{Journal, PlanId, Plans, changed_manifests, missing_targets, perform};
+use crate::wire::answer::{HostAnswer, PlanOnHost, PlansOnHost, StepOnHost, UnreadablePlan};
+use crate::wire::ask::Step;
 use crate::work::Events;
 
-/// A plan as a host has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlanOnHost {
-    /// The plan.
-    pub plan: Plan,
-    /// Whether it has begun there and not ended.
-    pub unfinished: bool,
-    /// Whether a step is being done there right now.
-    pub busy: bool,
-    /// How far the steps of this host are that have begun.
-    pub steps: Vec<StepOnHost>,
-    /// What it moved aside there and is there no more: it cannot be undone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gone: Vec<PathBuf>,
-    /// The manifests there that somebody else has written to since: an undo does not write over that.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changed: Vec<PathBuf>,
-}
-
-/// A plan that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UnreadablePlan {
-    /// Its name.
-    pub id: PlanId,
-    /// Why.
-    pub failure: Failure,
-}
-
-/// How far a step is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StepOnHost {
-    /// Its number.
-    pub number: u32,
-    /// How far.
-    pub state: StepState,
-}
-
-pub(super) async fn step(
-    id: &PlanId,
-    number: u32,
-    direction: Direction,
-    events: &mut Events<'_>,
-) -> Result<HostAnswer, Failure> {
+pub(super) async fn step(step: &Step, events: &mut Events<'_>) -> Result<HostAnswer, Failure> {
     let plans = Plans::default();
-    let plan = plans.read(id)?;
-    let run = perform(&plans, &plan, number, direction, events).await?;
+    let plan = plans.read(&step.plan)?;
+    let run = perform(&plans, &plan, step.number, step.direction, events).await?;
     Ok(HostAnswer::Step { run })
 }
 
@@ -98,10 +50,10 @@ pub(super) fn plans(wanted: Option<&PlanId>) -> Result<HostAnswer, Failure> {
             Err(failure) => unreadable.push(UnreadablePlan { id, failure }),
         }
     }
-    Ok(HostAnswer::Plans {
+    Ok(HostAnswer::Plans(PlansOnHost {
         plans: found,
         unreadable,
-    })
+    }))
 }
 
 fn steps_of(journal: &Journal) -> Vec<StepOnHost> {
@@ -128,7 +80,7 @@ pub(super) fn manifest(component: &str, selection: &Selection) -> Result<HostAns
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Done, PlanKind, VERSION};
+    use crate::plan::{Done, Plan, PlanKind, StepState, VERSION};
 
     #[test]
     fn what_a_host_says_of_a_plan_is_read_as_it_was_written() {
@@ -142,7 +94,7 @@ mod tests {
             stages: Vec::new(),
             other_hosts: Vec::new(),
         };
-        let answer = HostAnswer::Plans {
+        let answer = HostAnswer::Plans(PlansOnHost {
             plans: vec![PlanOnHost {
                 plan,
                 unfinished: true,
@@ -155,7 +107,7 @@ mod tests {
                 }],
             }],
             unreadable: Vec::new(),
-        };
+        });
         let text = serde_json::to_string(&answer).unwrap();
         assert_eq!(serde_json::from_str::<HostAnswer>(&text).unwrap(), answer);
     }

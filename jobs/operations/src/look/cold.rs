@@ -19,8 +19,7 @@ use crate::client::chain;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
 use crate::target::Target;
-use crate::wire::Progress;
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// etcd's data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

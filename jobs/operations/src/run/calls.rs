@@ -6,11 +6,12 @@ use super::{alarm, defrag, health};
 use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::membership::{self, CatchingUp, NewMember};
-use crate::operation::Operation;
+use crate::operation::{
+    AlarmDisarm, Health, MemberAdd, MemberPromote, MemberRemove, MoveLeader, Operation,
+};
 use crate::report::{MemberList, Report};
 use crate::target::Target;
-use crate::wire::Progress;
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// Does an operation on the target's member by calls to etcd.
 ///
@@ -24,11 +25,11 @@ pub async fn run_calls<A: EtcdApi>(
 ) -> Result<Report, A::Error> {
     match operation {
         Operation::Members => members(api, target).await.map(Report::Members),
-        Operation::MemberAdd {
+        Operation::MemberAdd(MemberAdd {
             name,
             peer_urls,
             learner,
-        } => {
+        }) => {
             let new = NewMember {
                 name: name.as_deref(),
                 peer_urls,
@@ -37,11 +38,11 @@ pub async fn run_calls<A: EtcdApi>(
             let added = membership::add(api, target, new).await;
             added.map(Report::MemberAdd)
         }
-        Operation::MemberRemove { member } => {
+        Operation::MemberRemove(MemberRemove { member }) => {
             let removed = membership::remove(api, target, *member).await;
             removed.map(Report::MemberRemove)
         }
-        Operation::MemberPromote { member, wait_ms } => {
+        Operation::MemberPromote(MemberPromote { member, wait_ms }) => {
             let wait = Duration::from_millis(*wait_ms);
             let mut progress = |how_far: CatchingUp| {
                 events(Progress {
@@ -54,17 +55,17 @@ pub async fn run_calls<A: EtcdApi>(
                 membership::promote_when_ready(api, target, *member, wait, &mut progress).await;
             promoted.map(Report::MemberPromote)
         }
-        Operation::MoveLeader { to } => {
+        Operation::MoveLeader(MoveLeader { to }) => {
             let moved = membership::move_leader(api, target, *to).await;
             moved.map(Report::MoveLeader)
         }
-        Operation::Health { timeout_ms } => {
+        Operation::Health(Health { timeout_ms }) => {
             let limit = Duration::from_millis(*timeout_ms);
             let health = health::health(api, target, limit).await;
             health.map(Report::Health)
         }
         Operation::AlarmList => alarm::list(api, target).await.map(Report::AlarmList),
-        Operation::AlarmDisarm { alarm, member } => {
+        Operation::AlarmDisarm(AlarmDisarm { alarm, member }) => {
             let disarmed = alarm::disarm(api, target, *alarm, *member).await;
             disarmed.map(Report::AlarmDisarm)
         }

@@ -12,8 +12,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::limits::AFTER_DEFRAG_LIMIT;
 use crate::report::DefragReport;
 use crate::target::Target;
-use crate::wire::Progress;
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// Room beside the copy itself: page overhead, and the log that grows meanwhile.
 const SPARE_BYTES: u64 = 32 << 20;

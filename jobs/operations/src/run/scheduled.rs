@@ -4,21 +4,18 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Cancel, check_version, interrupted, run, source};
+use super::{ask, source};
 use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::folder;
 use crate::kubelet::node_name;
 use crate::local::host_at;
 use crate::manifest::Selection;
-use crate::operation::{Assignment, Operation};
-use crate::report::{
-    Fate, NO_OBJECTS, PruneReport, Pruned, Report, SavedSnapshot, ScheduledReport,
-};
+use crate::operation::{SnapshotPrune, SnapshotSave};
+use crate::report::{Fate, NO_OBJECTS, Pruned, ScheduledReport};
 use crate::routine::Routine;
 use crate::target::Target;
-use crate::wire::{self, Progress};
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// So much of what is not in a bundle stands in the report, which Kubernetes keeps only when it is short.
 const MOST_LEFT_OUT: usize = 5;
@@ -31,50 +28,40 @@ pub async fn scheduled(
     routine: &Routine,
     node: Option<&str>,
     events: &mut Events<'_>,
-    cancel: &Cancel,
-) -> Result<Report, Failure> {
-    check_version("the routine", routine.version)?;
+) -> Result<ScheduledReport, Failure> {
     let (target, peers) = own_etcd(routine, node)?;
     let connector = Connector::load(&target)?;
-    let chosen = tokio::select! {
-        chosen = Box::pin(source::choose(&connector, &target, &peers)) => chosen?,
-        () = cancel.cancelled() => return Err(interrupted("the choice of a member")),
-    };
+    let chosen = Box::pin(source::choose(&connector, &target, &peers)).await?;
     let from = Target {
         client_urls: vec![chosen.url.clone()],
         ..target
     };
     let (name, packing) = routine.snapshot(Timestamp::now());
-    let save = assignment(
-        &from,
-        Operation::SnapshotSave {
-            folder: routine.folder.clone(),
-            name: name.clone(),
-            packing,
-            numbered: true,
-            hold_seconds: 0,
-        },
-    );
-    let (saved, contents) = match Box::pin(run(&save, events, cancel)).await? {
-        Report::Snapshot(SavedSnapshot { snapshot, contents }) => (snapshot, contents),
-        _ => return Err(unexpected(&save.operation)),
+    let save = SnapshotSave {
+        folder: routine.folder.clone(),
+        name,
+        packing,
+        numbered: true,
+        hold_seconds: 0,
     };
-    let pruned = match saved.is_empty() {
-        false => prune(routine, &from, events, cancel).await,
+    let saved = ask(&from, &save, events).await?;
+    let pruned = match saved.snapshot.is_empty() {
+        false => prune(routine, &from, events).await,
         // It makes room for none that may be the last good one.
         true => Err(Failure::new(FailureKind::Refused, NO_OBJECTS)
             .hint("kubectl etcd doctor on that node says which etcds run there")),
     };
-    Ok(Report::Scheduled(ScheduledReport {
+    Ok(ScheduledReport {
         node: from.node,
-        snapshot: saved,
+        snapshot: saved.snapshot,
         source: chosen.url,
         instead_of_own: chosen.instead_of_own,
-        left_out: contents
+        left_out: saved
+            .contents
             .map(|contents| contents.left_out.into_iter().take(MOST_LEFT_OUT).collect())
             .unwrap_or_default(),
         pruned: pruned.into(),
-    }))
+    })
 }
 
 /// This node's etcd, and the peer URLs of others: as the schedule has them, else as the manifest of etcd does.
@@ -110,7 +97,6 @@ async fn prune(
     routine: &Routine,
     target: &Target,
     events: &mut Events<'_>,
-    cancel: &Cancel,
 ) -> Result<Pruned, Failure> {
     let nothing = || {
         Ok(Pruned {
@@ -121,13 +107,13 @@ async fn prune(
     let Some(rules) = routine.rules else {
         return nothing();
     };
-    let operation = |remove| Operation::SnapshotPrune {
+    let mut request = SnapshotPrune {
         folder: routine.folder.clone(),
         rules,
-        remove,
+        remove: Vec::new(),
     };
     let mut names = Vec::new();
-    let planned = pruned(target, operation(Vec::new()), events, cancel).await?;
+    let planned = ask(target, &request, events).await?;
     for one in planned.snapshots {
         if one.fate == Fate::Goes {
             names.push(one.name);
@@ -136,7 +122,8 @@ async fn prune(
     if names.is_empty() {
         return nothing();
     }
-    let done = pruned(target, operation(names), events, cancel).await?;
+    request.remove = names;
+    let done = ask(target, &request, events).await?;
     for name in &done.removed {
         // It stays in the log of the run, however many there are.
         events(Progress {
@@ -149,30 +136,4 @@ async fn prune(
         removed: done.removed.len(),
         kept: done.snapshots.len() - done.removed.len(),
     })
-}
-
-async fn pruned(
-    target: &Target,
-    operation: Operation,
-    events: &mut Events<'_>,
-    cancel: &Cancel,
-) -> Result<PruneReport, Failure> {
-    let assignment = assignment(target, operation);
-    match Box::pin(run(&assignment, events, cancel)).await? {
-        Report::SnapshotPrune(report) => Ok(report),
-        _ => Err(unexpected(&assignment.operation)),
-    }
-}
-
-fn assignment(target: &Target, operation: Operation) -> Assignment {
-    Assignment {
-        version: wire::VERSION,
-        operation,
-        target: target.clone(),
-    }
-}
-
-fn unexpected(operation: &Operation) -> Failure {
-    let message = format!("{} gave another report", operation.name());
-    Failure::new(FailureKind::Other, message)
 }

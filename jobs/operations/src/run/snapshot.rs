@@ -9,7 +9,6 @@ mod beside;
 mod packer;
 mod store;
 
-use std::path::Path;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use jiff::Timestamp;
 use crate::client::{Connector, EtcdApi, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::kept::part::{Part, make_kept_folder, make_room};
+use crate::operation::SnapshotSave;
 use crate::pack::Packing;
 use crate::report::Report;
 use crate::target::Target;
@@ -26,41 +26,27 @@ use store::{Store, Taken};
 
 pub(super) use beside::node_files;
 
-/// What is to be saved where.
-pub(super) struct Save<'s> {
-    /// The folder; made 0700 when missing.
-    pub(super) folder: &'s Path,
-    /// The file's name in it.
-    pub(super) name: &'s str,
-    /// How it is packed.
-    pub(super) packing: &'s Packing,
-    /// Whether the name gets a number where it is taken.
-    pub(super) numbered: bool,
-    /// Whether it is described beside it.
-    pub(super) describe: bool,
-}
-
 pub(super) async fn save(
     target: &Target,
     connector: &Connector,
-    save: &Save<'_>,
+    save: &SnapshotSave,
     events: &mut Events<'_>,
 ) -> Result<Report, Failure> {
-    check_name(save.name)?;
+    check_name(&save.name)?;
     let (endpoint, own) = connector.own(target, OWN_LIMIT).await?;
     let begun = Instant::now();
     let taken_at = Timestamp::now();
     // A name of its own is for a folder of stored snapshots; else it is a file that somebody has named.
     if save.numbered {
-        make_kept_folder(save.folder)?;
+        make_kept_folder(&save.folder)?;
     }
-    make_room(save.folder, room(save.packing, own.db_size_bytes))?;
+    make_room(&save.folder, room(&save.packing, own.db_size_bytes))?;
     let part = if save.numbered {
-        Part::create_numbered(save.folder, save.name)?
+        Part::create_numbered(&save.folder, &save.name)?
     } else {
-        Part::create(&save.folder.join(save.name))?
+        Part::create(&save.folder.join(&save.name))?
     };
-    let beside = match save.packing {
+    let beside = match &save.packing {
         Packing::Bundle { parts, .. } => Some(beside::beside(&endpoint, target, parts).await),
         Packing::Plain | Packing::Zstd { .. } => None,
     };
@@ -70,7 +56,8 @@ pub(super) async fn save(
         part,
         packing: save.packing.clone(),
         beside,
-        describe: save.describe,
+        // A file that is fetched is described where it arrives.
+        describe: save.hold_seconds == 0,
         taken: Taken {
             own,
             taken_at,

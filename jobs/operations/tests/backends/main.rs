@@ -16,7 +16,9 @@ use etcd_operations::client::etcdctl::Etcdctl;
 use etcd_operations::client::{CallError, EtcdApi, EtcdEndpoint};
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::ids::MemberId;
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::{
+    AlarmDisarm, Health, MemberAdd, MemberPromote, MemberRemove, MoveLeader, Operation,
+};
 use etcd_operations::report::{
     Alarm, AlarmKind, AlarmReport, Consistency, HealthReport, MemberList, MembershipReport, Report,
 };
@@ -76,30 +78,30 @@ fn target_at(url: &str) -> Target {
 }
 
 fn add(number: u64) -> Operation {
-    Operation::MemberAdd {
+    Operation::MemberAdd(MemberAdd {
         name: Some(format!("cp-{number}")),
         peer_urls: vec![peer_url(number)],
         learner: true,
-    }
+    })
 }
 
 fn remove(number: u64) -> Operation {
-    Operation::MemberRemove {
+    Operation::MemberRemove(MemberRemove {
         member: MemberId(number),
-    }
+    })
 }
 
 fn promote(number: u64, wait_ms: u64) -> Operation {
-    Operation::MemberPromote {
+    Operation::MemberPromote(MemberPromote {
         member: MemberId(number),
         wait_ms,
-    }
+    })
 }
 
 fn move_leader(number: u64) -> Operation {
-    Operation::MoveLeader {
+    Operation::MoveLeader(MoveLeader {
         to: MemberId(number),
-    }
+    })
 }
 
 fn alarm(number: u64, alarm: AlarmKind) -> Alarm {
@@ -206,11 +208,11 @@ async fn what_must_not_be_changed_is_refused<B: Backend>() {
     b.refusal(&remove(1), "own member").await;
     b.refusal(&promote(9, 0), "no member").await;
     b.refusal(&move_leader(9), "no member").await;
-    let taken = Operation::MemberAdd {
+    let taken = Operation::MemberAdd(MemberAdd {
         name: Some("cp-2".to_owned()),
         peer_urls: vec![peer_url(3)],
         learner: true,
-    };
+    });
     b.refusal(&taken, "a member named cp-2").await;
     b.cluster().fail(
         Call::Add,
@@ -280,7 +282,11 @@ async fn a_lead_is_handed_over_even_when_the_answer_is_lost<B: Backend>() {
 }
 
 async fn health<B: Backend>(b: &B) -> HealthReport {
-    match b.run(&Operation::Health { timeout_ms: 700 }).await.unwrap() {
+    match b
+        .run(&Operation::Health(Health { timeout_ms: 700 }))
+        .await
+        .unwrap()
+    {
         Report::Health(health) => health,
         other => panic!("{other:?}"),
     }
@@ -308,9 +314,11 @@ async fn a_silent_member_is_unhealthy_and_so_is_one_without_the_quorum<B: Backen
 
 async fn only_the_alarms_that_are_meant_are_taken_back<B: Backend>() {
     let b = B::start(2).await;
-    let disarm = |member| Operation::AlarmDisarm {
-        alarm: AlarmKind::NoSpace,
-        member,
+    let disarm = |member| {
+        Operation::AlarmDisarm(AlarmDisarm {
+            alarm: AlarmKind::NoSpace,
+            member,
+        })
     };
     let full = alarm(2, AlarmKind::NoSpace);
     let run = async |operation: &Operation| -> AlarmReport {
@@ -395,7 +403,7 @@ async fn an_etcdctl_that_cannot_be_run_is_no_unhealthy_member() {
     let etcdctl = Etcdctl::new(runner, None, None);
     let mut target = target_at("http://10.0.0.1:2379");
     target.client_urls.push("http://10.0.0.1:2380".to_owned());
-    let health = Operation::Health { timeout_ms: 2000 };
+    let health = Operation::Health(Health { timeout_ms: 2000 });
     let error = run_calls(&etcdctl, &target, &health, &mut |_| {}).await;
     assert!(error.unwrap_err().is_transport());
     assert_eq!(lines.lock().unwrap().len(), 1, "another URL was tried");

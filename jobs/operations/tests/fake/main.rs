@@ -11,12 +11,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use etcd_operations::failure::FailureKind;
-use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::operation::{HashKv, Operation, SnapshotSave};
 use etcd_operations::pack::{BundleParts, Level, Packing};
 use etcd_operations::report::Report;
-use etcd_operations::run::{Cancel, run};
+use etcd_operations::run::run;
 use etcd_operations::target::Target;
-use etcd_operations::wire::VERSION;
 use server::{Ending, REVISION, Script, blank_database, serve, with_trailer};
 
 fn target(url: &str) -> Target {
@@ -34,30 +33,22 @@ fn target(url: &str) -> Target {
     }
 }
 
-fn assignment(url: &str, operation: Operation) -> Assignment {
-    Assignment {
-        version: VERSION,
-        operation,
-        target: target(url),
-    }
-}
-
-fn save(folder: &Path) -> Operation {
-    Operation::SnapshotSave {
+fn save(folder: &Path, packing: Packing) -> Operation {
+    Operation::SnapshotSave(SnapshotSave {
         folder: folder.to_owned(),
         name: "s.db".into(),
-        packing: Packing::Plain,
+        packing,
         numbered: false,
         hold_seconds: 0,
-    }
+    })
 }
 
 /// A snapshot of what the script sends: the failure, and that nothing is left.
 async fn failed_save(script: Script) -> (FailureKind, String) {
     let dir = tempfile::tempdir().unwrap();
     let server = serve(script).await;
-    let assignment = assignment(&server.url, save(dir.path()));
-    let result = run(&assignment, &mut |_| {}, &Cancel::never()).await;
+    let operation = save(dir.path(), Packing::Plain);
+    let result = run(&operation, &target(&server.url), &mut |_| {}).await;
     let failure = result.expect_err("a bad snapshot was accepted");
     let left: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
@@ -168,24 +159,23 @@ async fn stopped(packing: Packing) {
         ending: Ending::Silence,
     };
     let server = serve(script).await;
-    let mut operation = save(dir.path());
-    if let Operation::SnapshotSave { packing: how, .. } = &mut operation {
-        *how = packing;
-    }
-    let assignment = assignment(&server.url, operation);
-    let (handle, cancel) = Cancel::new();
+    let (operation, target) = (save(dir.path(), packing), target(&server.url));
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let mut stop = Some(stop);
     let part = dir.path().join("s.db.part");
     let mut steps = Vec::new();
     // The first progress comes when the file is there; then it is stopped.
     let mut on_progress = |progress: etcd_operations::wire::Progress| {
         assert!(part.exists());
         steps.push(progress.step);
-        handle.cancel();
+        if let Some(stop) = stop.take() {
+            stop.send(()).unwrap();
+        }
     };
-    let failure = run(&assignment, &mut on_progress, &cancel)
-        .await
-        .unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Interrupted);
+    tokio::select! {
+        ended = run(&operation, &target, &mut on_progress) => panic!("{ended:?}"),
+        _ = stopped => {}
+    }
     assert_eq!(steps, ["saving"]);
     assert!(!part.exists());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -196,13 +186,9 @@ async fn a_socket_that_accepts_and_says_nothing_does_not_hold_up_the_answer() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let begun = Instant::now();
-    let report = run(
-        &assignment(&url, Operation::Status),
-        &mut |_| {},
-        &Cancel::never(),
-    )
-    .await
-    .unwrap();
+    let report = run(&Operation::Status, &target(&url), &mut |_| {})
+        .await
+        .unwrap();
     assert!(
         begun.elapsed() < Duration::from_secs(3),
         "{:?}",
@@ -224,22 +210,12 @@ async fn a_socket_that_accepts_and_says_nothing_does_not_hold_up_the_answer() {
 async fn a_member_that_ends_before_the_revision_says_where_it_ends() {
     let server = serve(Script::all(Vec::new())).await;
     for (asked, hashed) in [(REVISION - 1, REVISION - 1), (REVISION + 9, REVISION)] {
-        let hash = assignment(&server.url, Operation::HashKv { revision: asked });
-        let report = run(&hash, &mut |_| {}, &Cancel::never()).await.unwrap();
+        let hash = Operation::HashKv(HashKv { revision: asked });
+        let report = run(&hash, &target(&server.url), &mut |_| {}).await.unwrap();
         let Report::HashKv(said) = report else {
             panic!("{report:?}")
         };
         assert_eq!((said.revision, said.hash), (hashed, 7));
         assert_eq!(said.compact_revision, None);
     }
-}
-
-#[tokio::test]
-async fn an_assignment_of_another_version_is_refused() {
-    let mut assignment = assignment("http://127.0.0.1:1", Operation::Status);
-    assignment.version += 1;
-    let failure = run(&assignment, &mut |_| {}, &Cancel::never())
-        .await
-        .unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Refused);
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use etcd_operations::ids::{ClusterId, MemberId};
-use etcd_operations::report::{
-    Alarm, AlarmKind, EndpointStatus, Member, MemberList, Report, StatusReport,
-};
+use etcd_operations::report::{Alarm, AlarmKind, EndpointStatus, Member, MemberList, StatusReport};
 
 use super::Asked;
 use super::majority::Majority;
@@ -87,7 +85,7 @@ impl<'a> Evidence<'a> {
     }
 
     /// What became of asking a node.
-    pub(super) fn outcome_of(&self, node: &str) -> Option<&'a Outcome> {
+    pub(super) fn outcome_of(&self, node: &str) -> Option<&'a Outcome<StatusReport>> {
         self.asked
             .outcomes
             .iter()
@@ -114,11 +112,9 @@ impl<'a> Evidence<'a> {
     }
 }
 
-fn report(outcome: &Outcome) -> Option<(&str, &StatusReport)> {
-    match &outcome.result {
-        Ok(Report::Status(report)) => Some((outcome.node.as_str(), report)),
-        Ok(_) | Err(_) => None,
-    }
+fn report(outcome: &Outcome<StatusReport>) -> Option<(&str, &StatusReport)> {
+    let report = outcome.result.as_ref().ok()?;
+    Some((outcome.node.as_str(), report))
 }
 
 fn accounts<'a>(reports: &[(&'a str, &'a StatusReport)]) -> BTreeMap<MemberId, Account<'a>> {

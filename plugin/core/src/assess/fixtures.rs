@@ -6,7 +6,7 @@ use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::{ClusterId, MemberId};
 use etcd_operations::report::{
     Alarm, AlarmKind, Consistency, EndpointStatus, KeptSummary, Member, MemberList, NodeEvidence,
-    PeerStatus, Report, StatusReport,
+    PeerStatus, StatusReport,
 };
 use etcd_operations::target::Target;
 
@@ -92,7 +92,7 @@ impl Cluster {
     }
 
     /// What the nodes answer.
-    pub fn outcomes(&self) -> Vec<Outcome> {
+    pub fn outcomes(&self) -> Vec<Outcome<StatusReport>> {
         self.nodes
             .iter()
             .enumerate()
@@ -113,7 +113,7 @@ impl Cluster {
         })
     }
 
-    fn outcome(&self, at: usize, node: &Node) -> Outcome {
+    fn outcome(&self, at: usize, node: &Node) -> Outcome<StatusReport> {
         let own = match (
             self.instead.get(at).and_then(Option::as_ref),
             self.accounts.get(at).cloned().flatten(),
@@ -130,7 +130,7 @@ impl Cluster {
             let answered_by = own.ok().map_or(MemberId(0), |own| own.member_id);
             let cluster_id = own.ok().map_or(CLUSTER, |own| own.cluster_id);
             let failed = |kind| Failure::new(kind, "context deadline exceeded");
-            Report::Status(StatusReport {
+            StatusReport {
                 own,
                 members: if alive {
                     Answer::Ok(MemberList {
@@ -150,7 +150,7 @@ impl Cluster {
                 peers: if alive { self.peers(at) } else { Vec::new() },
                 evidence,
                 kept: self.kept.get(at).cloned().flatten(),
-            })
+            }
         });
         Outcome {
             node: node.name.clone(),

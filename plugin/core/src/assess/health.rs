@@ -1,7 +1,7 @@
 //! From the members' answers to a linearizable read to whether the cluster does its work.
 
 use etcd_operations::failure::FailureKind;
-use etcd_operations::report::{API_VERSION, AlarmKind, HealthReport, Member, Report};
+use etcd_operations::report::{API_VERSION, AlarmKind, HealthReport, Member};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -60,8 +60,8 @@ impl Health {
     }
 }
 
-/// Judges the answers to [`etcd_operations::operation::Operation::Health`].
-pub fn judge(nodes: &[Node], outcomes: &[Outcome], scope: Scope) -> Health {
+/// Judges the answers to [`etcd_operations::operation::Health`].
+pub fn judge(nodes: &[Node], outcomes: &[Outcome<HealthReport>], scope: Scope) -> Health {
     let rows: Vec<HealthRow> = nodes
         .iter()
         .map(|node| {
@@ -89,8 +89,8 @@ pub fn judge(nodes: &[Node], outcomes: &[Outcome], scope: Scope) -> Health {
 }
 
 /// The voters that are on none of the control-plane nodes, by name: one that is dead counts for the quorum all the same.
-fn elsewhere(nodes: &[Node], outcomes: &[Outcome]) -> Vec<String> {
-    let reports: Vec<&HealthReport> = outcomes.iter().filter_map(report).collect();
+fn elsewhere(nodes: &[Node], outcomes: &[Outcome<HealthReport>]) -> Vec<String> {
+    let reports: Vec<&HealthReport> = reports(outcomes).collect();
     let lists = reports.iter().map(|report| &report.members);
     let Some(list) = lists.max_by_key(|members| members.len()) else {
         return Vec::new();
@@ -109,14 +109,13 @@ fn elsewhere(nodes: &[Node], outcomes: &[Outcome]) -> Vec<String> {
     voters.filter(|member| !here(member)).map(name).collect()
 }
 
-fn report(outcome: &Outcome) -> Option<&HealthReport> {
-    match &outcome.result {
-        Ok(Report::Health(report)) => Some(report),
-        Ok(_) | Err(_) => None,
-    }
+fn reports(outcomes: &[Outcome<HealthReport>]) -> impl Iterator<Item = &HealthReport> {
+    outcomes
+        .iter()
+        .filter_map(|outcome| outcome.result.as_ref().ok())
 }
 
-fn row(node: &Node, outcome: Option<&Outcome>) -> HealthRow {
+fn row(node: &Node, outcome: Option<&Outcome<HealthReport>>) -> HealthRow {
     let mut row = HealthRow {
         node: node.name.clone(),
         member: match &node.etcd {
@@ -130,14 +129,7 @@ fn row(node: &Node, outcome: Option<&Outcome>) -> HealthRow {
         problem: None,
     };
     match outcome.map(|outcome| &outcome.result) {
-        Some(Ok(Report::Health(report))) => fill(&mut row, report),
-        Some(Ok(_)) => {
-            row.problem = Some(problem(
-                "failed",
-                "the answer was to another question",
-                None,
-            ));
-        }
+        Some(Ok(report)) => fill(&mut row, report),
         Some(Err(error)) => {
             let detail = match (&node.etcd, error.kind) {
                 (Etcd::Absent { why }, RunErrorKind::NoEtcd) => why,
@@ -190,8 +182,8 @@ fn problem(short: &str, detail: &str, hint: Option<&str>) -> Problem {
     }
 }
 
-fn verdict(rows: &[HealthRow], outcomes: &[Outcome]) -> VerdictWord {
-    let reports = || outcomes.iter().filter_map(report);
+fn verdict(rows: &[HealthRow], outcomes: &[Outcome<HealthReport>]) -> VerdictWord {
+    let reports = || reports(outcomes);
     let corrupt = reports()
         .filter_map(|report| report.alarms.ok())
         .flatten()
@@ -268,14 +260,14 @@ mod tests {
             node: format!("cp-{number}"),
             via: Some(Via::Job),
             took: std::time::Duration::ZERO,
-            result: Ok(Report::Health(HealthReport {
+            result: Ok(HealthReport {
                 member_id: Some(id(number)),
                 read_us: Answer::Ok(900),
                 alarms: Answer::Ok(Vec::new()),
                 members: cluster.members.clone(),
-            })),
+            }),
         };
-        let outcomes: Vec<Outcome> = (1..=asked as u64).map(outcome).collect();
+        let outcomes: Vec<_> = (1..=asked as u64).map(outcome).collect();
         judge(&cluster.nodes[..asked], &outcomes, scope)
     }
 

@@ -25,6 +25,7 @@ pub mod fixtures;
 
 use std::time::Duration;
 
+use etcd_operations::report::StatusReport;
 use jiff::Timestamp;
 
 use crate::discovery::{LeftAlone, Node};
@@ -46,8 +47,8 @@ pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 pub struct Asked<'a> {
     /// The control-plane nodes that were asked.
     pub nodes: &'a [Node],
-    /// Their answers to [`etcd_operations::operation::Operation::Status`], in any order.
-    pub outcomes: &'a [Outcome],
+    /// Their answers to [`etcd_operations::operation::Status`], in any order.
+    pub outcomes: &'a [Outcome<StatusReport>],
     /// The pods that say they are an etcd and are not believed.
     pub left_alone: &'a [LeftAlone],
     /// Which nodes these are.

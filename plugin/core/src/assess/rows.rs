@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::ids::MemberId;
-use etcd_operations::report::{Alarm, AlarmKind, EndpointStatus, Member, NodeEvidence};
+use etcd_operations::report::{
+    Alarm, AlarmKind, EndpointStatus, Member, NodeEvidence, StatusReport,
+};
 use etcd_operations::target::Target;
 
 use super::evidence::{Account, Evidence};
@@ -218,7 +220,11 @@ fn complaints(status: &EndpointStatus) -> Vec<String> {
 }
 
 /// What is wrong with a node or with asking it.
-fn problem(evidence: &Evidence<'_>, node: &Node, outcome: Option<&Outcome>) -> Option<Problem> {
+fn problem(
+    evidence: &Evidence<'_>,
+    node: &Node,
+    outcome: Option<&Outcome<StatusReport>>,
+) -> Option<Problem> {
     if let Some(report) = evidence.report_of(&node.name) {
         let failure = report.own.failure()?;
         return Some(etcd_problem(failure, report.evidence.as_ref()));

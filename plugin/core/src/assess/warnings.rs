@@ -44,7 +44,7 @@ pub(super) fn name(row: &Row) -> &str {
 
 /// The kubelets or the apiserver are gone: what is left to ask is a node itself.
 fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
-    let gone = |outcome: &Outcome| match &outcome.result {
+    let gone = |outcome: &Outcome<_>| match &outcome.result {
         Ok(_) => false,
         Err(_) if outcome.via == Some(Via::Ssh) => false,
         Err(error) => matches!(

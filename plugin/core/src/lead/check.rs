@@ -1,6 +1,6 @@
 //! What is looked at when a plan is done: nothing is claimed that was not seen.
 
-use etcd_operations::host::{HostAnswer, HostRequest};
+use etcd_operations::wire::ask;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
@@ -55,9 +55,8 @@ async fn members(hosts: &Hosts, at_least: Option<u64>, checked: &mut Checked) {
     let Some(host) = hosts.iter().next() else {
         return;
     };
-    let agreement = match host.ask(&HostRequest::Agreement).await {
-        Ok(HostAnswer::Agreement(agreement)) => agreement,
-        Ok(other) => return checked.problems.push(host.odd(&other).message),
+    let agreement = match host.ask(&ask::Agreement).await {
+        Ok(agreement) => agreement,
         Err(error) => {
             let problem = format!("the members could not be compared: {}", error.message);
             return checked.problems.push(problem);

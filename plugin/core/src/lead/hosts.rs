@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use etcd_operations::host::HostRequest;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::PlanId;
 use etcd_operations::plan::make::HostView;
 use etcd_operations::shell::CommandLine;
+use etcd_operations::wire::ask::{BeginPlan, EndPlan};
 use futures::future::join_all;
 
 use crate::error::Error;
@@ -116,7 +116,7 @@ impl Hosts {
 
     /// Begins a plan on all of its hosts, in their order: two who begin at once meet on the first.
     pub async fn begin(&self, plan: &Plan) -> Result<(), Error> {
-        let request = HostRequest::BeginPlan {
+        let request = BeginPlan {
             plan: Box::new(plan.clone()),
         };
         let all = plan.hosts.iter().map(|host| self.of(&host.node));
@@ -127,7 +127,7 @@ impl Hosts {
                 // Nothing was done anywhere; the others are free again.
                 for host in begun {
                     let plan = plan.id.clone();
-                    host.ask(&HostRequest::EndPlan { plan }).await.ok();
+                    host.ask(&EndPlan { plan }).await.ok();
                 }
                 return Err(error);
             }
@@ -138,7 +138,7 @@ impl Hosts {
 
     /// Begins a plan again that was begun, but on these hosts. Where one fails, the others keep it as begun.
     pub async fn begin_again(&self, plan: &Plan, without: &[String]) -> Result<(), Error> {
-        let request = HostRequest::BeginPlan {
+        let request = BeginPlan {
             plan: Box::new(plan.clone()),
         };
         for host in plan.without(without).hosts {
@@ -150,7 +150,7 @@ impl Hosts {
     /// The plan has ended on all of its hosts.
     pub async fn end(&self, plan: &Plan) -> Result<(), Error> {
         for host in &plan.hosts {
-            let request = HostRequest::EndPlan {
+            let request = EndPlan {
                 plan: plan.id.clone(),
             };
             self.of(&host.node)?.ask(&request).await?;

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::host::{Ask, HostAnswer, HostRequest, PlanOnHost, StepOnHost};
 use etcd_operations::ids::{ClusterId, MemberId};
 use etcd_operations::plan::{Action, Direction, Done, Plan, PlanId, StepRun, StepState, Undone};
+use etcd_operations::wire::Ask;
+use etcd_operations::wire::answer::{HostAnswer, PlanOnHost, PlansOnHost, StepOnHost};
+use etcd_operations::wire::ask::{self, HostRequest};
 use etcd_operations::work::Events;
 use futures::future::BoxFuture;
 
@@ -130,29 +132,22 @@ impl MemoryHost {
     /// What happens to a request.
     fn fault(&self, request: &HostRequest) -> Option<Fault> {
         self.state().requests += 1;
-        let HostRequest::Step {
-            number, direction, ..
-        } = request
-        else {
+        let HostRequest::Step(step) = request else {
             return None;
         };
-        self.state().faults.remove(&(*number, is_undo(*direction)))
+        let at = (step.number, is_undo(step.direction));
+        self.state().faults.remove(&at)
     }
 
     fn fail(&self, request: &HostRequest) -> Failure {
         let failure = Failure::new(FailureKind::Other, "it went wrong");
-        if let HostRequest::Step {
-            plan,
-            number,
-            direction,
-        } = request
-        {
+        if let HostRequest::Step(step) = request {
             let failure = failure.clone();
-            let failed = match direction {
+            let failed = match step.direction {
                 Direction::Do => StepState::Failed { failure },
                 Direction::Undo => StepState::UndoFailed { failure },
             };
-            self.state().set(plan, *number, failed);
+            self.state().set(&step.plan, step.number, failed);
         }
         failure
     }
@@ -204,26 +199,22 @@ impl HostWay for MemoryHost {
 impl State {
     fn answer(&mut self, request: &HostRequest) -> Result<HostAnswer, Failure> {
         match request {
-            HostRequest::BeginPlan { plan } => {
+            HostRequest::BeginPlan(ask::BeginPlan { plan }) => {
                 self.begin(plan)?;
                 Ok(HostAnswer::Plain)
             }
-            HostRequest::EndPlan { plan } => {
+            HostRequest::EndPlan(ask::EndPlan { plan }) => {
                 self.current.take_if(|current| current == plan);
                 Ok(HostAnswer::Plain)
             }
-            HostRequest::Step {
-                plan,
-                number,
-                direction,
-            } => {
-                let run = self.step(plan, *number, *direction)?;
+            HostRequest::Step(step) => {
+                let run = self.step(&step.plan, step.number, step.direction)?;
                 Ok(HostAnswer::Step { run })
             }
-            HostRequest::Plans { plan } => Ok(HostAnswer::Plans {
+            HostRequest::Plans(ask::Plans { plan }) => Ok(HostAnswer::Plans(PlansOnHost {
                 plans: self.plans(plan.as_ref()),
                 unreadable: Vec::new(),
-            }),
+            })),
             _ => Err(Failure::new(
                 FailureKind::Other,
                 "a host in memory does not do this",

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use etcd_operations::host::{HostAnswer, HostRequest};
 use etcd_operations::plan::{Action, Direction, Done, Plan, Stage, Step, StepRun};
+use etcd_operations::wire::ask;
 
 use super::{Hosts, turns};
 use crate::error::Error;
@@ -133,15 +133,12 @@ async fn perform(
     direction: Direction,
 ) -> Result<StepRun, Error> {
     let host = hosts.of(&step.node)?;
-    let request = HostRequest::Step {
+    let request = ask::Step {
         plan: plan.id.clone(),
         number: step.number,
         direction,
     };
-    match host.ask(&request).await? {
-        HostAnswer::Step { run } => Ok(run),
-        other => Err(host.odd(&other)),
-    }
+    host.ask(&request).await
 }
 
 fn told(

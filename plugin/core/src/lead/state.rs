@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use etcd_operations::host::PlanOnHost;
 use etcd_operations::plan::{Action, Plan, StepState, SwapData};
+use etcd_operations::wire::answer::PlanOnHost;
 
 /// How far a plan is.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use etcd_operations::host::Hello;
+use etcd_operations::wire::answer::Hello;
 
 use crate::error::Error;
 use crate::host_name::is_node_name;

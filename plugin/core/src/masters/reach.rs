@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use etcd_operations::host::{Ask, Hello, HostAnswer, HostRequest};
 use etcd_operations::local::host;
 use etcd_operations::look::{Look, LookOptions};
 use etcd_operations::manifest::Selection;
+use etcd_operations::wire::answer::Hello;
+use etcd_operations::wire::ask;
 use futures::future::join_all;
 
 use super::claim::{Claim, judge};
@@ -363,15 +364,7 @@ pub async fn connect(
     selection: &Selection,
 ) -> Result<ReachedHost, Error> {
     let connected = SshHost::connect(candidate, &ssh.options, NoticeSink::clone(notices)).await?;
-    let ask = Ask::new(HostRequest::Hello).of(selection.clone());
-    let hello = match connected.ask(&ask, &mut |_| ()).await? {
-        HostAnswer::Hello(hello) => hello,
-        other => {
-            return Err(Error::failed(format!(
-                "an answer to something else: {other:?}"
-            )));
-        }
-    };
+    let hello = connected.ask_for(&ask::Hello, selection).await?;
     if !hello.control_plane {
         let node = &hello.node;
         return Err(Error::failed(format!(

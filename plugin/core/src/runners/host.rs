@@ -3,21 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use etcd_operations::failure::{Answer, Failure, FailureKind};
-use etcd_operations::host::{
-    Ask, Detached, Hello, HostAnswer, HostRequest, PlanOnHost, answer, copy,
-};
+use etcd_operations::host::{answer, copy};
 use etcd_operations::look::{Look, LookOptions, Since};
 use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
 use etcd_operations::plan::{HostRef, PlanId, Plans};
 use etcd_operations::report::Report;
-use etcd_operations::wire::Progress;
+use etcd_operations::request::{Request, answer_to};
+use etcd_operations::wire::answer::{Hello, HostAnswer, PlanOnHost};
+use etcd_operations::wire::ask::{self, HostRequest};
+use etcd_operations::wire::{Ask, Detached, Progress};
 use etcd_operations::work::Events;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::error::Error;
-use crate::outcome::{Notice, NoticeSink, RunError, RunErrorKind};
+use crate::outcome::{Notice, NoticeSink, RunError};
 use crate::ssh::{SshError, SshHost};
 
 /// A host that is reached.
@@ -173,7 +174,10 @@ impl Host {
     }
 
     /// Asks it. Progress is told as the host's.
-    pub async fn ask(&self, request: &HostRequest) -> Result<HostAnswer, Error> {
+    pub async fn ask<R: Request<Wire = HostRequest>>(
+        &self,
+        request: &R,
+    ) -> Result<R::Answer, Error> {
         let answered = self.answered(request).await;
         answered.map_err(|trouble| self.error(trouble))
     }
@@ -190,34 +194,36 @@ impl Host {
     /// # Errors
     /// Why there is no report.
     pub(crate) async fn operate(&self, operation: &Operation) -> Result<Report, RunError> {
-        let request = HostRequest::Operate {
+        let request = ask::Operate {
             operation: operation.clone(),
+            target: None,
         };
-        match self.answered(&request).await {
-            Ok(HostAnswer::Report { report }) => Ok(*report),
-            Ok(other) => Err(RunError::new(RunErrorKind::Other, self.odd(&other).message)),
-            Err(Trouble::Failure(failure)) => Err(RunError::from(failure)),
-            Err(Trouble::Ssh(error)) => Err(RunError::from(error)),
-        }
+        self.answered(&request)
+            .await
+            .map_err(|trouble| match trouble {
+                Trouble::Failure(failure) => RunError::from(failure),
+                Trouble::Ssh(error) => RunError::from(error),
+            })
     }
 
     /// What it says of itself.
     pub(crate) async fn hello(&self) -> Result<Hello, Error> {
-        match self.ask(&HostRequest::Hello).await? {
-            HostAnswer::Hello(hello) => Ok(hello),
-            other => Err(self.odd(&other)),
-        }
+        self.ask(&ask::Hello).await
     }
 
-    async fn answered(&self, request: &HostRequest) -> Result<HostAnswer, Trouble> {
+    async fn answered<R: Request<Wire = HostRequest>>(
+        &self,
+        request: &R,
+    ) -> Result<R::Answer, Trouble> {
         let mut tell = |progress: Progress| {
             (self.notices)(Notice::Progress {
                 node: self.host.node.clone(),
                 progress,
             });
         };
-        let ask = ask(request).of(self.selection.clone());
-        self.way.ask(&ask, &mut tell).await
+        let ask = asked(request.to_wire()).of(self.selection.clone());
+        let reply = self.way.ask(&ask, &mut tell).await?;
+        answer_to::<R>(reply).map_err(Trouble::Failure)
     }
 
     /// Puts a file of this host there, 0600.
@@ -238,58 +244,34 @@ impl Host {
 
     /// Looks at it.
     pub async fn look(&self, options: LookOptions) -> Result<Look, Error> {
-        match self.ask(&HostRequest::Look { options }).await? {
-            HostAnswer::Look { look } => Ok(*look),
-            other => Err(self.odd(&other)),
-        }
+        self.ask(&ask::Look { options }).await
     }
 
     /// What its database has beyond a snapshot's revision, or why that is not known: nothing depends on it.
     pub async fn since(&self, revision: u64) -> Answer<Since> {
-        let failed = |error: Error| Answer::Failed(Failure::new(FailureKind::Other, error.message));
-        match self.ask(&HostRequest::Since { revision }).await {
-            Ok(HostAnswer::Since(since)) => Answer::Ok(since),
-            Ok(other) => failed(self.odd(&other)),
-            Err(error) => failed(error),
-        }
+        let found = self.ask(&ask::Since { revision }).await;
+        found
+            .map_err(|error| Failure::new(FailureKind::Other, error.message))
+            .into()
     }
 
     /// The text of a component's manifest.
     pub async fn manifest(&self, component: &str) -> Result<String, Error> {
-        let request = HostRequest::Manifest {
+        let request = ask::Manifest {
             component: component.to_owned(),
         };
-        match self.ask(&request).await? {
-            HostAnswer::Manifest { text } => Ok(text),
-            other => Err(self.odd(&other)),
-        }
+        self.ask(&request).await
     }
 
     /// Its plans, or one of them.
     pub async fn plans(&self, plan: Option<PlanId>) -> Result<Vec<PlanOnHost>, Error> {
-        match self.ask(&HostRequest::Plans { plan }).await? {
-            HostAnswer::Plans { plans, unreadable } => {
-                for one in unreadable {
-                    let text = format!(
-                        "{}: {} cannot be read: {}",
-                        self.node(),
-                        one.id,
-                        one.failure
-                    );
-                    (self.notices)(Notice::Warning(text));
-                }
-                Ok(plans)
-            }
-            other => Err(self.odd(&other)),
+        let found = self.ask(&ask::Plans { plan }).await?;
+        for one in found.unreadable {
+            let (node, id, failure) = (self.node(), one.id, one.failure);
+            let text = format!("{node}: {id} cannot be read: {failure}");
+            (self.notices)(Notice::Warning(text));
         }
-    }
-
-    /// An answer to something else.
-    pub(crate) fn odd(&self, answer: &HostAnswer) -> Error {
-        Error::failed(format!(
-            "{}: an answer to something else: {answer:?}",
-            self.node()
-        ))
+        Ok(found.plans)
     }
 }
 
@@ -303,21 +285,22 @@ fn host_ref(node: String, address: Option<String>) -> HostRef {
 
 /// A step is done by a process of its own, which the end of the connection does not end. Each time it is asked for by
 /// somebody new is another attempt; what is done already is not done again.
-fn ask(request: &HostRequest) -> Ask {
-    let ask = Ask::new(request.clone());
-    match request {
-        HostRequest::Step {
-            plan,
-            number,
-            direction,
-        } => {
-            let folder = Plans::default().step_folder(plan, *number, *direction);
-            let attempt = Timestamp::now().as_second();
-            ask.detached(Detached {
-                folder,
-                attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-            })
-        }
-        _ => ask,
+fn asked(request: HostRequest) -> Ask {
+    let detached = match &request {
+        HostRequest::Step(step) => Some(on_record(step)),
+        _ => None,
+    };
+    Ask {
+        detached,
+        ..Ask::new(request)
+    }
+}
+
+/// Where a step is on record.
+fn on_record(step: &ask::Step) -> Detached {
+    let attempt = Timestamp::now().as_second();
+    Detached {
+        folder: Plans::default().step_folder(&step.plan, step.number, step.direction),
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use etcd_operations::ids::ClusterId;
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::{Operation, Usage};
 use etcd_operations::report::AlarmReport;
 use futures::future::BoxFuture;
 use futures::stream;
@@ -236,7 +236,7 @@ impl Begun {
 }
 
 fn usage() -> Operation {
-    Operation::Usage { top: 10 }
+    Operation::Usage(Usage { top: 10 })
 }
 
 /// Who takes over on a node, told apart from the table.

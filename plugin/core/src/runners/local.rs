@@ -6,12 +6,10 @@ use std::sync::OnceLock;
 use etcd_operations::failure::Failure;
 use etcd_operations::local::{Host, has_control_plane_files, host_at};
 use etcd_operations::manifest::Selection;
-use etcd_operations::operation::Assignment;
 use etcd_operations::report::Report;
-use etcd_operations::run::{Cancel, run};
+use etcd_operations::run::run;
 use etcd_operations::shell::CommandLine;
 use etcd_operations::state::ARCHIVE;
-use etcd_operations::wire;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -215,13 +213,8 @@ impl Local {
         let target = self.as_node(node).and_then(Node::target);
         let target =
             target.ok_or_else(|| RunError::new(RunErrorKind::NoEtcd, "no etcd on this host"))?;
-        let assignment = Assignment {
-            version: wire::VERSION,
-            operation: task.operation.clone(),
-            target: target.clone(),
-        };
         let mut progress = |progress| (task.progress)(&node.name, progress);
-        Ok(run(&assignment, &mut progress, &Cancel::never()).await?)
+        Ok(run(task.operation, target, &mut progress).await?)
     }
 }
 

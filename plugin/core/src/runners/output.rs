@@ -1,7 +1,9 @@
 //! Reading what a job prints: the report is taken the moment it is printed, not when the Job is complete.
 
 use etcd_operations::report::Report;
-use etcd_operations::wire::{Event, Line, LineError, Progress};
+use etcd_operations::request::answer_to;
+use etcd_operations::wire::ask::Operate;
+use etcd_operations::wire::{Line, LineError, Progress};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
@@ -11,9 +13,10 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::podspec::CONTAINER;
 use super::trouble::api_error;
+use crate::answers::{AnswerError, Answered, answer};
 use crate::connection::Refusals;
 use crate::limits;
-use crate::lines::{Lines, LinesError};
+use crate::lines::LinesError;
 use crate::outcome::{RunError, RunErrorKind};
 use crate::patience::Patience;
 
@@ -77,66 +80,47 @@ async fn read(
     log: impl AsyncRead + Unpin,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> kube::Result<Result<Result<Report, NoReport>, RunError>> {
-    let mut lines = Lines::new(log);
     let mut last_output = None;
-    loop {
-        let line = match lines.next().await {
-            Ok(Some(line)) => line,
-            Ok(None) => return Ok(Ok(Err(NoReport { last_output }))),
-            Err(LinesError::Io(error)) => return Err(kube::Error::ReadEvents(error)),
-            // Asked again it would be the same.
-            Err(error @ LinesError::TooLong) => {
-                let message = format!("the job's output has {error}");
-                return Ok(Err(RunError::new(RunErrorKind::Lost, message)));
-            }
-        };
-        match said(&line) {
-            Said::Progress(step) => progress(step),
-            Said::Report(report) => return Ok(Ok(Ok(*report))),
-            Said::Failed(error) => return Ok(Err(error)),
-            Said::Foreign(text) => last_output = Some(text),
-            Said::Nothing => {}
+    let foreign = |text: String| {
+        if !text.trim().is_empty() {
+            last_output = Some(text.chars().take(KEPT_CHARS).collect());
         }
-    }
+    };
+    Ok(match answer(log, progress, foreign).await {
+        Ok(Some(answered)) => report_in(answered).map(Ok),
+        Ok(None) => Ok(Err(NoReport { last_output })),
+        Err(AnswerError::Lines(LinesError::Io(error))) => {
+            return Err(kube::Error::ReadEvents(error));
+        }
+        // Asked again it would be the same.
+        Err(error @ AnswerError::Lines(LinesError::TooLong)) => Err(RunError::new(
+            RunErrorKind::Lost,
+            format!("the job's output has {error}"),
+        )),
+        Err(AnswerError::Line(error)) => Err(not_understood(error)),
+    })
 }
 
 /// The report or failure in what a program left as its last words; none when it is something else.
 pub(crate) fn last_line(text: &str) -> Option<Result<Report, RunError>> {
-    match said(text.lines().next_back()?) {
-        Said::Report(report) => Some(Ok(*report)),
-        Said::Failed(error) => Some(Err(error)),
-        Said::Progress(_) | Said::Foreign(_) | Said::Nothing => None,
+    match Line::parse(text.lines().next_back()?) {
+        Ok(line) => line.event.ended().map(report_in),
+        Err(LineError::Foreign { .. }) => None,
+        Err(error) => Some(Err(not_understood(error))),
     }
 }
 
-/// What one line says.
-#[derive(Debug, Clone, PartialEq)]
-enum Said {
-    Progress(Progress),
-    Report(Box<Report>),
-    Failed(RunError),
-    /// Something else printed it: the loader, the runtime, a panic.
-    Foreign(String),
-    Nothing,
+fn report_in(answered: Answered) -> Result<Report, RunError> {
+    Ok(answered.and_then(answer_to::<Operate>)?)
 }
 
-fn said(line: &str) -> Said {
-    match Line::parse(line) {
-        Ok(line) => match line.event {
-            Event::Progress(progress) => Said::Progress(progress),
-            Event::Report { report } => Said::Report(Box::new(report)),
-            Event::Failed { failure } => Said::Failed(failure.into()),
-            Event::Unknown => Said::Nothing,
-        },
-        Err(LineError::Foreign { text }) if text.trim().is_empty() => Said::Nothing,
-        Err(LineError::Foreign { text }) => Said::Foreign(text.chars().take(KEPT_CHARS).collect()),
-        Err(error @ LineError::OtherVersion { .. }) => {
-            Said::Failed(RunError::new(RunErrorKind::OtherVersion, error.to_string()))
-        }
-        Err(LineError::Malformed(cause)) => Said::Failed(RunError::new(
+fn not_understood(error: LineError) -> RunError {
+    match error {
+        LineError::Malformed(cause) => RunError::new(
             RunErrorKind::Lost,
             format!("the job's report cannot be understood: {cause}"),
-        )),
+        ),
+        error => RunError::new(RunErrorKind::OtherVersion, error.to_string()),
     }
 }
 
@@ -144,6 +128,7 @@ fn said(line: &str) -> Said {
 mod tests {
     use super::*;
     use etcd_operations::failure::{Failure, FailureKind};
+    use etcd_operations::wire::Event;
 
     fn line(event: Event) -> String {
         serde_json::to_string(&Line::new(event)).unwrap()
@@ -152,22 +137,15 @@ mod tests {
     #[test]
     fn each_kind_of_line_is_told_apart() {
         let failure = Failure::new(FailureKind::NoQuorum, "no leader");
-        let failed = said(&line(Event::Failed { failure }));
-        let Said::Failed(error) = failed else {
-            panic!("{failed:?}")
-        };
+        let failed = last_line(&line(Event::Failed { failure })).unwrap();
         assert_eq!(
-            error.kind,
+            failed.unwrap_err().kind,
             RunErrorKind::OperationFailed(FailureKind::NoQuorum)
         );
-        assert_eq!(
-            said("loader: out of memory"),
-            Said::Foreign("loader: out of memory".into())
-        );
-        assert_eq!(said(""), Said::Nothing);
-        let Said::Failed(error) = said(r#"{"version":99,"event":{"type":"report"}}"#) else {
-            panic!()
-        };
+        assert_eq!(last_line("loader: out of memory"), None);
+        assert_eq!(last_line(""), None);
+        let newer = last_line(r#"{"version":99,"event":{"type":"report"}}"#).unwrap();
+        let error = newer.unwrap_err();
         assert_eq!(error.kind, RunErrorKind::OtherVersion);
         assert!(error.message.contains("update the plugin"), "{error}");
     }
@@ -201,5 +179,8 @@ mod tests {
             silent.unwrap_err().last_output.as_deref(),
             Some("out of memory")
         );
+        let newer = format!("{}\n", r#"{"version":99,"event":{}}"#);
+        let error = read(newer.as_bytes(), &mut |_| ()).await.unwrap();
+        assert_eq!(error.unwrap_err().kind, RunErrorKind::OtherVersion);
     }
 }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_operations::kept::FOLDER;
-use etcd_operations::operation::{Assignment, Operation};
+use etcd_operations::operation::{
+    Assignment, Operation, SnapshotDelete, SnapshotList, SnapshotPrune, SnapshotSend,
+    SnapshotVerify,
+};
 use etcd_operations::pack::Packing;
 use etcd_operations::target::Target;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
@@ -274,15 +277,13 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
             let kept = Needed::FolderOrNone(around(Path::new(FOLDER)));
             with_etcd([data(), kept].into_iter().chain(logs).collect())
         }
-        Operation::SnapshotSave {
-            folder, packing, ..
-        } => {
-            let mut more = vec![if folder.starts_with(SCRATCH) {
+        Operation::SnapshotSave(save) => {
+            let mut more = vec![if save.folder.starts_with(SCRATCH) {
                 Needed::Scratch(SCRATCH.into())
             } else {
-                Needed::Writable(around(folder))
+                Needed::Writable(around(&save.folder))
             }];
-            if let Packing::Bundle { .. } = packing {
+            if let Packing::Bundle { .. } = save.packing {
                 more.push(Needed::Host);
             }
             with_etcd(more)
@@ -302,12 +303,15 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
         | Operation::AlarmList
         | Operation::AlarmDisarm { .. } => with_etcd(Vec::new()),
         // What lies on the node already: neither etcd nor its certificates have to be there.
-        Operation::SnapshotList { folder } | Operation::SnapshotSend { folder, .. } => {
+        Operation::SnapshotList(SnapshotList { folder })
+        | Operation::SnapshotSend(SnapshotSend { folder, .. }) => {
             vec![Needed::FolderOrNone(around(folder))]
         }
-        Operation::SnapshotVerify { folder, .. }
-        | Operation::SnapshotDelete { folder, .. }
-        | Operation::SnapshotPrune { folder, .. } => vec![Needed::Writable(around(folder))],
+        Operation::SnapshotVerify(SnapshotVerify { folder, .. })
+        | Operation::SnapshotDelete(SnapshotDelete { folder, .. })
+        | Operation::SnapshotPrune(SnapshotPrune { folder, .. }) => {
+            vec![Needed::Writable(around(folder))]
+        }
     }
 }
 
@@ -323,6 +327,7 @@ pub(crate) fn around(folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use etcd_operations::operation::{AlarmDisarm, Health, SnapshotSave};
     use etcd_operations::target::TlsFiles;
 
     fn assignment(operation: Operation) -> Assignment {
@@ -380,7 +385,7 @@ mod tests {
             ("/pki/both.pem".to_owned(), true),
         ];
         assert_eq!(mounts(Operation::Members), tls);
-        assert_eq!(mounts(Operation::Health { timeout_ms: 1 }), tls);
+        assert_eq!(mounts(Operation::Health(Health { timeout_ms: 1 })), tls);
         assert_eq!(
             mounts(Operation::Defrag).last(),
             Some(&("/var/lib/etcd".into(), true))
@@ -388,13 +393,13 @@ mod tests {
         let status = mounts(Operation::Status);
         assert!(status.contains(&("/var/lib/etcd".into(), true)));
         assert!(status.iter().all(|(_, read_only)| *read_only), "{status:?}");
-        let kept = mounts(Operation::SnapshotSave {
+        let kept = mounts(Operation::SnapshotSave(SnapshotSave {
             folder: "/var/backups/etcd".into(),
             name: "s.db".into(),
             packing: Packing::Plain,
             numbered: false,
             hold_seconds: 0,
-        });
+        }));
         assert_eq!(kept.last(), Some(&("/var/backups".into(), false)));
         assert_eq!(around(Path::new("/backups")), Path::new("/backups"));
         assert!(!kept.iter().any(|(path, _)| path == "/var/lib/etcd"));
@@ -402,13 +407,13 @@ mod tests {
 
     #[test]
     fn a_fetched_snapshot_goes_with_its_pod() {
-        let operation = Operation::SnapshotSave {
+        let operation = Operation::SnapshotSave(SnapshotSave {
             folder: format!("{SCRATCH}/snapshot").into(),
             name: "s.db".into(),
             packing: Packing::Plain,
             numbered: false,
             hold_seconds: 60,
-        };
+        });
         let pod = pod(
             &run(),
             &assignment(operation),
@@ -425,10 +430,10 @@ mod tests {
     fn names_fit_a_label() {
         let name = name(
             &run(),
-            &Operation::AlarmDisarm {
+            &Operation::AlarmDisarm(AlarmDisarm {
                 alarm: etcd_operations::report::AlarmKind::NoSpace,
                 member: None,
-            },
+            }),
             "a-very-long-node-name.with.dots.example.com",
         );
         assert!(name.len() <= 63, "{name}");

@@ -13,9 +13,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use etcd_operations::kept::description::Description;
-use etcd_operations::operation::Operation;
-use etcd_operations::pack::Wanted;
-use etcd_operations::report::{Report, SavedSnapshot, SnapshotReport};
+use etcd_operations::operation::{SnapshotSave, SnapshotSend};
+use etcd_operations::pack::{Packing, Wanted};
+use etcd_operations::report::{SavedSnapshot, SnapshotReport};
 use etcd_operations::shell::CommandLine;
 use etcd_operations::snapshot_name::SnapshotName;
 
@@ -31,7 +31,7 @@ pub use saved::{Checked, Saved};
 use second::judge;
 pub use second::{Compared, MemberOn};
 use sink::Sink;
-use verdict::{as_found, is_as_told, is_of};
+use verdict::{as_found, is_as_told, is_of, not_a_snapshot};
 
 /// The file's name on the node.
 const NAME: &str = "snapshot.db";
@@ -85,26 +85,20 @@ impl Session {
             Destination::Stdout { name } => (Sink::stdout(), name.as_str(), PathBuf::from("-")),
         };
         let cluster = self.cluster()?;
-        let operation = Operation::SnapshotSave {
+        let save = SnapshotSave {
             folder: scratch(),
             name: NAME.into(),
             packing: wanted.on_node(name, Path::new(HOST), false),
             numbered: false,
             hold_seconds: limits::HOLD.as_secs(),
         };
-        let bring = Bring {
-            cluster,
-            node,
-            operation: &operation,
-        };
-        let (saved, sink) = if let Wanted::Bundle { .. } = wanted {
-            self.bring_bundle(&bring, sink.hashed()).await?
+        let bring = Bring { cluster, node };
+        let (saved, sink) = if let Packing::Bundle { parts, .. } = &save.packing {
+            self.bring_bundle(&bring, &save, parts, sink.hashed())
+                .await?
         } else {
             let mut sink = sink;
-            let Report::Snapshot(saved) = self.bring(&bring, &mut sink).await? else {
-                return Err(super::unexpected(&node.name, &operation));
-            };
-            (saved, sink)
+            (self.bring(&bring, &save, &mut sink).await?, sink)
         };
         is_of(&saved.snapshot, source).map_err(|error| run_error(&node.name, &error))?;
         self.finish(&bring, sink, saved, path, others).await
@@ -186,25 +180,17 @@ impl Session {
                 ),
             );
         };
-        let operation = Operation::SnapshotSend {
+        let send = SnapshotSend {
             folder: folder.to_owned(),
             name: name.clone(),
             hold_seconds: limits::HOLD.as_secs(),
         };
         let mut sink = Sink::resumable_file(path)?;
-        let bring = Bring {
-            cluster,
-            node,
-            operation: &operation,
-        };
-        let Report::SnapshotSend(kept) = self.bring(&bring, &mut sink).await? else {
-            return Err(super::unexpected(&node.name, &operation));
-        };
-        let Some(snapshot) = kept.snapshot else {
-            return Err(super::unexpected(&node.name, &operation));
-        };
+        let bring = Bring { cluster, node };
+        let kept = self.bring(&bring, &send, &mut sink).await?;
+        let unknown = || run_error(&node.name, &not_a_snapshot());
         let saved = SavedSnapshot {
-            snapshot,
+            snapshot: kept.snapshot.ok_or_else(unknown)?,
             contents: None,
         };
         let path = path.to_owned();
@@ -221,17 +207,14 @@ impl Session {
         numbered: bool,
     ) -> Result<SavedSnapshot, Error> {
         let root = self.cluster.as_ref().map_or("/", |_| HOST);
-        let operation = Operation::SnapshotSave {
+        let save = SnapshotSave {
             folder: folder.to_owned(),
             name: name.to_owned(),
             packing: wanted.on_node(name, Path::new(root), true),
             numbered,
             hold_seconds: 0,
         };
-        match self.ask(node, &operation).await? {
-            Report::Snapshot(saved) => Ok(saved),
-            _ => Err(super::unexpected(&node.name, &operation)),
-        }
+        self.ask(node, &save).await
     }
 
     /// This host is the node.

@@ -360,7 +360,7 @@ pub(super) fn narrowed<'n>(nodes: &'n [Node], wanted: &[String]) -> Result<Vec<&
 
 impl Session {
     /// The apiserver was lost after it had been found, by all outcomes: that, and where to go.
-    pub fn without_apiserver(&self, outcomes: &[Outcome]) -> Option<Error> {
+    pub fn without_apiserver<T>(&self, outcomes: &[Outcome<T>]) -> Option<Error> {
         let cluster = self.cluster().ok()?;
         let verdict = lost_since(outcomes)?;
         Some(where_to_go(
@@ -372,7 +372,7 @@ impl Session {
 }
 
 /// What became of the apiserver, where it was lost by all outcomes.
-fn lost_since(outcomes: &[Outcome]) -> Option<Verdict> {
+fn lost_since<T>(outcomes: &[Outcome<T>]) -> Option<Verdict> {
     let errors = outcomes.iter().map(|outcome| outcome.result.as_ref().err());
     let errors: Vec<&RunError> = errors.collect::<Option<_>>()?;
     let reason = errors.first()?.message.clone();

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::path::Path;
 
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::host::{Ask, HostAnswer, HostRequest, answer, send};
+use etcd_operations::host::{digest, send};
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole};
+use etcd_operations::wire::answer::HostAnswer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
@@ -58,13 +59,12 @@ impl Link {
         let sent = sending.await.map_err(|_| SshError::lost(host))?;
         let sent = sent.map_err(|failure| SshError::failed(host, failure))?;
         gone(sent.size_bytes);
-        match answer {
-            HostAnswer::Received { file } if file == sent => Ok(sent),
-            answer => {
-                let message = format!("{host}: another file arrived there: {answer:?}");
-                Err(SshError::new(SshErrorKind::Program, message))
-            }
+        let arrived = HostAnswer::Received { file: sent.clone() };
+        if answer != arrived {
+            let message = format!("{host}: another file arrived there: {answer:?}");
+            return Err(SshError::new(SshErrorKind::Program, message));
         }
+        Ok(sent)
     }
 
     /// Takes what is missing of a file, once.
@@ -124,12 +124,9 @@ pub(super) async fn same(
     remote: &Path,
     there: Whole,
 ) -> Result<Whole, SshError> {
-    let request = HostRequest::Digest {
-        path: local.to_owned(),
-    };
-    let here = answer(&Ask::new(request), &mut |_| ()).await;
+    let here = digest(local, &mut |_| ()).await;
     match here.map_err(|failure| SshError::failed(host, failure))? {
-        HostAnswer::Digest { file: Some(here) } if here == there => Ok(there),
+        Some(here) if here == there => Ok(there),
         _ => {
             let message = format!("{} is there and is another file", remote.display());
             let failure = Failure::new(FailureKind::Refused, message)

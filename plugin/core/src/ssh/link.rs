@@ -3,9 +3,9 @@
 use std::os::unix::process::ExitStatusExt;
 
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::host::{Ask, HostAnswer, HostEvent, Line};
 use etcd_operations::shell::CommandLine;
-use etcd_operations::wire::{LineError, Progress};
+use etcd_operations::wire::answer::HostAnswer;
+use etcd_operations::wire::{Ask, Progress};
 use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -14,8 +14,9 @@ use super::destination::Destination;
 use super::error::{SshError, SshErrorKind};
 use super::options::{SshOptions, at_address};
 use super::{bring, master};
+use crate::answers::{AnswerError, Answered, answer};
 use crate::carried::carried;
-use crate::lines::{Lines, LinesError};
+use crate::lines::LinesError;
 use crate::outcome::{Notice, NoticeSink};
 
 /// So much of what a host says on standard error is told, in bytes.
@@ -166,11 +167,8 @@ impl Link {
             }
         };
         match with_last_words(lines, last_words(stderr)).await {
-            Ok((Some(HostEvent::Done { answer }), _)) => Ok(answer),
-            Ok((Some(HostEvent::Failed { failure }), _)) => {
-                Err(SshError::failed(&self.host, failure))
-            }
-            Ok((_, said)) => Err(self.ended(child, &said).await),
+            Ok((Some(ended), _)) => ended.map_err(|failure| SshError::failed(&self.host, failure)),
+            Ok((None, said)) => Err(self.ended(child, &said).await),
             Err(failure) => Err(SshError::failed(&self.host, failure)),
         }
     }
@@ -254,33 +252,23 @@ fn no_address(candidate: &Candidate) -> SshError {
         .hint(format!("{} says where it is", at_address(host)))
 }
 
-/// Tells the progress and gives back what ends it; none: it was cut.
+/// Tells the progress and gives back the answer; none: it was cut.
 async fn last_line(
     stdout: impl AsyncRead + Unpin,
     progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<Option<HostEvent>, Failure> {
-    let other = |message: String| Failure::new(FailureKind::Other, message);
-    let mut lines = Lines::new(stdout);
-    loop {
-        let line = match lines.next().await {
-            Ok(Some(line)) => line,
-            Ok(None) | Err(LinesError::Io(_)) => return Ok(None),
-            Err(error @ LinesError::TooLong) => {
-                return Err(other(format!("the program there prints {error}")));
-            }
-        };
-        match Line::parse(&line) {
-            Ok(line) => match line.event {
-                HostEvent::Progress(event) => progress(event),
-                HostEvent::Unknown => {}
-                last @ (HostEvent::Done { .. } | HostEvent::Failed { .. }) => {
-                    return Ok(Some(last));
-                }
-            },
-            // What the user's shell prints at a login.
-            Err(LineError::Foreign { text }) => tracing::debug!(text, "not ours"),
-            Err(error) => return Err(other(error.to_string())),
+) -> Result<Option<Answered>, Failure> {
+    // What the user's shell prints at a login.
+    let foreign = |text: String| tracing::debug!(text, "not ours");
+    match answer(stdout, progress, foreign).await {
+        Err(AnswerError::Lines(LinesError::Io(_))) => Ok(None),
+        Err(error @ AnswerError::Lines(LinesError::TooLong)) => Err(Failure::new(
+            FailureKind::Other,
+            format!("the program there prints {error}"),
+        )),
+        Err(error @ AnswerError::Line(_)) => {
+            Err(Failure::new(FailureKind::Other, error.to_string()))
         }
+        Ok(answered) => Ok(answered),
     }
 }
 
@@ -306,6 +294,8 @@ pub(super) async fn last_words(stderr: Option<ChildStderr>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use etcd_operations::wire::{Event, Line};
+
     use super::*;
     use crate::host_name::HostName;
     use crate::ssh::{Origin, SshHost};
@@ -385,17 +375,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_shell_prints_at_a_login_is_passed_by() {
-        let done = serde_json::to_string(&Line::new(HostEvent::Done {
+        let done = serde_json::to_string(&Line::new(Event::Done {
             answer: HostAnswer::Plain,
         }));
         let text = format!("Welcome!\n{}\n", done.unwrap());
         let last = last_line(text.as_bytes(), &mut |_| ()).await.unwrap();
-        assert_eq!(
-            last,
-            Some(HostEvent::Done {
-                answer: HostAnswer::Plain
-            })
-        );
+        assert_eq!(last, Some(Ok(HostAnswer::Plain)));
         assert_eq!(last_line(&b"cut"[..], &mut |_| ()).await.unwrap(), None);
     }
 }

@@ -1,5 +1,7 @@
 //! Tests of what is printed. That it holds is tested on a real apiserver.
 
+use etcd_operations::operation::Health;
+
 use super::*;
 
 fn grant(namespace: &str) -> Grant {
@@ -95,11 +97,11 @@ fn the_operations_are_those_that_only_look() {
     let names = [
         Operation::Status,
         Operation::Members,
-        Operation::Health { timeout_ms: 1 },
+        Operation::Health(Health { timeout_ms: 1 }),
         Operation::AlarmList,
-        Operation::SnapshotList {
+        Operation::SnapshotList(SnapshotList {
             folder: "/x".into(),
-        },
+        }),
     ]
     .map(|operation| {
         assert!(operation.only_looks(), "{operation:?}");
@@ -116,9 +118,9 @@ fn the_operations_are_those_that_only_look() {
 fn an_assignment_of_the_plugin_says_of_its_target_what_the_policy_knows() {
     let grant = grant("kubectl-etcd");
     let target = grant.targets[0].clone();
-    let list = Operation::SnapshotList {
+    let list = Operation::SnapshotList(SnapshotList {
         folder: etcd_operations::kept::FOLDER.into(),
-    };
+    });
     for operation in [Operation::Status, list] {
         let assignment = etcd_operations::operation::Assignment {
             version: 1,

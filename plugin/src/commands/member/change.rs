@@ -2,12 +2,12 @@
 //! does it or does not.
 
 use clap::Args;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::{Member, Report};
+use etcd_operations::operation::{MemberAdd, MemberPromote, MemberRemove, MoveLeader, Status};
+use etcd_operations::report::Member;
 use jiff::Timestamp;
 
 use super::look::Look;
-use super::plan::{Plan, Planned};
+use super::plan::{Plan, Planned, Step};
 use crate::args::{FleetArgs, OutputArgs, WayArgs};
 use crate::commands::life::{self, Change, Consent, Ending, Terminal};
 use crate::commands::operated::{ClusterLock, InSession, OperatedCluster};
@@ -18,7 +18,6 @@ use kubectl_etcd_core::assess::votes::Votes;
 use kubectl_etcd_core::assess::{Asked, Scope, assess};
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::session::unexpected;
 
 /// How every change is made.
 #[derive(Debug, Args)]
@@ -191,14 +190,37 @@ where
 }
 
 async fn one(cluster: &impl OperatedCluster, planned: &Planned) -> Result<Told, Error> {
-    let operation = planned.step.operation();
-    match cluster.ask(&planned.on, &operation).await? {
-        Report::MemberAdd(report)
-        | Report::MemberRemove(report)
-        | Report::MemberPromote(report) => Ok(Some((report.member_id.to_string(), report.members))),
-        Report::MoveLeader(_) => Ok(None),
-        _ => Err(unexpected(&planned.on, &operation)),
-    }
+    let on = &planned.on;
+    let report = match &planned.step {
+        Step::Add {
+            name,
+            peer_urls,
+            learner,
+        } => {
+            let add = MemberAdd {
+                name: Some(name.clone()),
+                peer_urls: peer_urls.clone(),
+                learner: *learner,
+            };
+            cluster.ask(on, &add).await?
+        }
+        Step::Remove { member, .. } => {
+            let remove = MemberRemove { member: *member };
+            cluster.ask(on, &remove).await?
+        }
+        Step::Promote { member, wait, .. } => {
+            let promote = MemberPromote {
+                member: *member,
+                wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+            };
+            cluster.ask(on, &promote).await?
+        }
+        Step::MoveLeader { to, .. } => {
+            cluster.ask(on, &MoveLeader { to: *to }).await?;
+            return Ok(None);
+        }
+    };
+    Ok(Some((report.member_id.to_string(), report.members)))
 }
 
 /// Looks at what came of it. A node whose member has just been removed is left out: its apiserver stops with its etcd.
@@ -218,7 +240,7 @@ async fn afterwards(
         .cloned()
         .collect();
     let asked: Vec<&Node> = nodes.iter().collect();
-    let outcomes = cluster.run(&asked, &Operation::Status).await;
+    let outcomes = cluster.run(&asked, &Status).await;
     let status = assess(Asked {
         nodes: &nodes,
         outcomes: &outcomes,

@@ -1,7 +1,7 @@
 //! What a change of the members starts from: how the cluster is, who belongs to it, and who is meant by a name.
 
 use etcd_operations::ids::MemberId;
-use etcd_operations::report::{Member, Report};
+use etcd_operations::report::{Member, StatusReport};
 
 use crate::commands::operated::OperatedCluster;
 use kubectl_etcd_core::assess::model::{Role, Row, Status};
@@ -41,7 +41,7 @@ impl<'a> Look<'a> {
     /// As [`Look::take`], of answers that are there.
     pub(super) fn of(
         status: Status,
-        outcomes: &[Outcome],
+        outcomes: &[Outcome<StatusReport>],
         nodes: &'a [Node],
     ) -> Result<Self, Error> {
         match status.quorum.holds {
@@ -226,8 +226,8 @@ pub(super) fn answers_itself(row: &Row) -> bool {
 }
 
 /// The list of members: the leader's, else any voting member's.
-fn members(status: &Status, outcomes: &[Outcome]) -> Option<Vec<Member>> {
-    let rank = |outcome: &Outcome| {
+fn members(status: &Status, outcomes: &[Outcome<StatusReport>]) -> Option<Vec<Member>> {
+    let rank = |outcome: &Outcome<_>| {
         let row = status
             .rows
             .iter()
@@ -240,9 +240,9 @@ fn members(status: &Status, outcomes: &[Outcome]) -> Option<Vec<Member>> {
     };
     let mut told: Vec<(u8, &Vec<Member>)> = outcomes
         .iter()
-        .filter_map(|outcome| match &outcome.result {
-            Ok(Report::Status(report)) => Some((rank(outcome), &report.members.ok()?.members)),
-            Ok(_) | Err(_) => None,
+        .filter_map(|outcome| {
+            let report = outcome.result.as_ref().ok()?;
+            Some((rank(outcome), &report.members.ok()?.members))
         })
         .collect();
     told.sort_by_key(|(rank, _)| *rank);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use etcd_operations::ids::MemberId;
-use etcd_operations::operation::Operation;
 
 use super::look::{Look, Subject, answers_itself};
 use crate::views::member_change::{Action, MemberChange, StepRow};
@@ -132,27 +131,6 @@ impl Plan {
 }
 
 impl Step {
-    /// As the leader's node, or another one, is asked for it.
-    pub(super) fn operation(&self) -> Operation {
-        match self {
-            Self::Add {
-                name,
-                peer_urls,
-                learner,
-            } => Operation::MemberAdd {
-                name: Some(name.clone()),
-                peer_urls: peer_urls.clone(),
-                learner: *learner,
-            },
-            Self::Remove { member, .. } => Operation::MemberRemove { member: *member },
-            Self::Promote { member, wait, .. } => Operation::MemberPromote {
-                member: *member,
-                wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-            },
-            Self::MoveLeader { to, .. } => Operation::MoveLeader { to: *to },
-        }
-    }
-
     /// In a few words, as something to do.
     pub(super) fn words(&self) -> String {
         match self {

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use etcd_operations::failure::FailureKind;
 use etcd_operations::ids::MemberId;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::{DefragReport, LeaderReport, MembershipReport, Report};
+use etcd_operations::operation::{MemberRemove, MoveLeader, Operation};
+use etcd_operations::report::{DefragReport, LeaderReport, MembershipReport, Report, StatusReport};
+use etcd_operations::request::Request;
 
 use super::{ClusterLock, OperatedCluster};
 use kubectl_etcd_core::assess::fixtures::{CLUSTER, Cluster, id};
@@ -67,6 +68,11 @@ impl MemoryCluster {
         self.asked.borrow().clone()
     }
 
+    fn status(&self, node: &str) -> Result<StatusReport, RunError> {
+        let mut outcomes = self.cluster.borrow().outcomes().into_iter();
+        outcomes.find(|one| one.node == node).unwrap().result
+    }
+
     fn change(&self, node: &str, operation: &Operation) -> Result<Report, RunError> {
         let number = self.asked.borrow().len() + 1;
         self.asked
@@ -97,7 +103,7 @@ impl MemoryCluster {
                     took_ms: 800,
                 }))
             }
-            Operation::MoveLeader { to } => {
+            Operation::MoveLeader(MoveLeader { to }) => {
                 for account in cluster.accounts.iter_mut().flatten() {
                     account.leader = Some(*to);
                 }
@@ -108,7 +114,7 @@ impl MemoryCluster {
                     took_ms: 3,
                 }))
             }
-            Operation::MemberRemove { member } => {
+            Operation::MemberRemove(MemberRemove { member }) => {
                 let at = cluster.members.iter().position(|one| one.id == *member);
                 cluster.accounts[at.unwrap()] = None;
                 cluster.members.retain(|one| one.id != *member);
@@ -152,27 +158,30 @@ impl OperatedCluster for MemoryCluster {
         &[]
     }
 
-    async fn run(&self, nodes: &[&Node], operation: &Operation) -> Vec<Outcome> {
-        if matches!(operation, Operation::Status) {
-            let mut outcomes = self.cluster.borrow().outcomes();
-            outcomes.retain(|outcome| nodes.iter().any(|node| node.name == outcome.node));
-            return outcomes;
-        }
+    async fn run<R: Request<Wire = Operation>>(
+        &self,
+        nodes: &[&Node],
+        request: &R,
+    ) -> Vec<Outcome<R::Answer>> {
+        let operation = request.to_wire();
         let outcomes = nodes.iter().map(|node| Outcome {
             node: node.name.clone(),
             via: None,
             took: std::time::Duration::ZERO,
-            result: self.change(&node.name, operation),
+            result: match operation {
+                Operation::Status => self.status(&node.name).map(Report::Status),
+                _ => self.change(&node.name, &operation),
+            },
         });
-        outcomes.collect()
+        outcomes.map(Outcome::of::<R>).collect()
     }
 
-    async fn survey(&self) -> (Vec<Outcome>, Status) {
+    async fn survey(&self) -> (Vec<Outcome<StatusReport>>, Status) {
         let cluster = self.cluster.borrow();
         (cluster.outcomes(), cluster.assess())
     }
 
-    fn none_answered(&self, _outcomes: &[Outcome]) -> Error {
+    fn none_answered(&self, _outcomes: &[Outcome<StatusReport>]) -> Error {
         Error::new(ErrorKind::NothingReached, "no node answers")
     }
 

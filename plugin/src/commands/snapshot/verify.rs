@@ -6,9 +6,8 @@ use clap::Args;
 use etcd_datadir::verify::{Verification as Found, VerifyOptions, verify as verify_file};
 use etcd_operations::failure::Failure;
 use etcd_operations::kept::description::Description;
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::SnapshotVerify;
 use etcd_operations::pack::unpack::{Opened, UnpackError};
-use etcd_operations::report::Report;
 
 use super::kept::{FolderArgs, KeptRef, node, open};
 use crate::args::{NamedOutputArgs, WayArgs};
@@ -17,7 +16,7 @@ use crate::input::{self, Input, is_stdin};
 use crate::ui::Ui;
 use crate::views::verification::{FileVerdict, Verification, VerifiedFile};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
-use kubectl_etcd_core::session::{Session, unexpected};
+use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -194,16 +193,12 @@ async fn on_node(
     snapshot: &KeptRef,
 ) -> Result<VerifiedFile, Error> {
     let name = snapshot.to_string();
-    let operation = Operation::SnapshotVerify {
+    let verify = SnapshotVerify {
         folder: folder.to_owned(),
         name: snapshot.name.clone(),
     };
-    match session
-        .ask(node(session, &snapshot.node)?, &operation)
-        .await
-    {
-        Ok(Report::SnapshotVerify(kept)) => Ok(VerifiedFile::kept(name, &kept)),
-        Ok(_) => Err(unexpected(&snapshot.node, &operation)),
+    match session.ask(node(session, &snapshot.node)?, &verify).await {
+        Ok(kept) => Ok(VerifiedFile::kept(name, &kept)),
         Err(error) if error.kind == ErrorKind::Interrupted => Err(error),
         Err(error) => Ok(VerifiedFile::unreadable(name, error.chain())),
     }

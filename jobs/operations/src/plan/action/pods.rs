@@ -15,8 +15,7 @@ use crate::manifest::{Folder, Manifest, Selection};
 use crate::runtime::Runtime;
 use crate::static_pod::{Awaited, StaticPod, Wanted};
 use crate::target::is_loopback;
-use crate::wire::Progress;
-use crate::work::Events;
+use crate::work::{Events, Progress};
 
 /// How long it may take until nothing is left of a component.
 const GONE: Duration = Duration::from_secs(120);

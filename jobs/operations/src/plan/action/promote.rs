@@ -11,7 +11,7 @@ use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::membership::{self, CatchingUp};
 use crate::target::Target;
-use crate::wire::Progress;
+use crate::work::Progress;
 
 /// How long a learner may take to have everything: it gets the whole database.
 const IN_SYNC: Duration = Duration::from_secs(1800);

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::kept::part::{Part, make_room};
 use crate::local;
 use crate::manifest::Selection;
+use crate::operation;
 use crate::pack::segment::{Attributes, Hashed, Segment};
 use crate::pack::{BundleParts, KUBEADM_CONFIG, node};
 use crate::report::{NodeFiles, Report};
@@ -73,14 +74,12 @@ impl Beside {
 /// Packs the node's files into a segment of their own.
 pub(in crate::run) async fn node_files(
     target: &Target,
-    folder: &Path,
-    name: &str,
-    parts: &BundleParts,
+    files: &operation::NodeFiles,
     events: &mut Events<'_>,
 ) -> Result<Report, Failure> {
-    make_room(folder, ROOM)?;
-    let part = Part::create(&folder.join(name))?;
-    let (node, parts) = (target.node.clone(), parts.clone());
+    make_room(&files.folder, ROOM)?;
+    let part = Part::create(&files.folder.join(&files.name))?;
+    let (node, parts) = (target.node.clone(), files.parts.clone());
     let job = move |_: &Flow| {
         let path = part.current_path().to_owned();
         let failed = |error: io::Error| trouble("write", &path, &error);

@@ -250,9 +250,9 @@ async fn a_program_that_ended_without_a_report_is_told_with_how_it_ended() {
 fn a_node_whose_etcd_answers_its_peers_is_on() {
     let heard = Heard::default();
     let cluster = Cluster::of(3);
-    for outcome in cluster.outcomes().iter().take(1) {
-        heard.reported(outcome.result.as_ref().unwrap());
-    }
+    heard.reported(&Report::Status(
+        cluster.outcomes().remove(0).result.unwrap(),
+    ));
     assert!(heard.etcd_answers(&target(2)) && heard.etcd_answers(&target(3)));
     assert!(!heard.etcd_answers(&target(1)), "nobody has told of it");
 }
@@ -260,7 +260,7 @@ fn a_node_whose_etcd_answers_its_peers_is_on() {
 #[test]
 fn a_kubelet_is_overdue_when_another_node_has_reported_and_not_before() {
     let heard = Heard::default();
-    let status = Cluster::of(3).outcomes().remove(0).result.unwrap();
+    let status = Report::Status(Cluster::of(3).outcomes().remove(0).result.unwrap());
     heard.taken();
     heard.reported(&status);
     let begun = Instant::now();

@@ -1,9 +1,10 @@
 //! Running an operation that holds a file on its node, and bringing the file here meanwhile.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use etcd_operations::operation::Operation;
-use etcd_operations::report::Report;
+use etcd_operations::request::{Request, answer_to};
 use etcd_operations::transfer::Whole;
 use etcd_operations::wire::Progress;
 use futures::future::BoxFuture;
@@ -12,27 +13,30 @@ use tokio::time::Instant;
 
 use super::receive::{Held, receive};
 use super::sink::Sink;
-use super::verdict::compare;
+use super::verdict::{compare, not_a_snapshot};
 use crate::error::Error;
 use crate::limits;
-use crate::outcome::RunError;
+use crate::outcome::{RunError, only_result};
 use crate::runners::FileReceiver;
-use crate::session::{Cluster, Node, Session, unexpected};
+use crate::session::{Cluster, Node, Session};
 
 /// What is to be brought from where.
 #[derive(Clone, Copy)]
 pub(super) struct Bring<'b> {
     pub(super) cluster: &'b Cluster,
     pub(super) node: &'b Node,
-    pub(super) operation: &'b Operation,
 }
 
 impl Session {
     /// Runs an operation that holds a file there, and brings it here.
-    pub(super) async fn bring(&self, bring: &Bring<'_>, sink: &mut Sink) -> Result<Report, Error> {
-        let Bring {
-            node, operation, ..
-        } = *bring;
+    pub(super) async fn bring<R: Request<Wire = Operation>>(
+        &self,
+        bring: &Bring<'_>,
+        request: &R,
+        sink: &mut Sink,
+    ) -> Result<R::Answer, Error> {
+        let node = bring.node;
+        let operation = &request.to_wire();
         let total = AtomicU64::new(0);
         let tell = |node: &str, progress: Progress| {
             total.store(progress.total_bytes.unwrap_or(0), Ordering::Relaxed);
@@ -44,19 +48,19 @@ impl Session {
         let into_sink = IntoSink {
             session: self,
             bring: *bring,
+            file: operation.held_file().unwrap_or_default(),
             total: &total,
             sink: Mutex::new((sink, None)),
         };
         let mut task = self.task(operation, &tell);
         task.receiver = Some(&into_sink);
-        let outcome = self.ladder.run(&[node], task).await.pop();
+        let result = only_result(self.ladder.run(&[node], task).await);
         let (sink, whole) = into_sink.sink.into_inner();
-        let report = match (outcome.map(|outcome| outcome.result), whole) {
-            (Some(Ok(report)), Some(whole)) => compare(&report, &whole).map(|()| report),
-            (Some(Err(error)), _) => Err(error),
-            (None, _) | (Some(Ok(_)), None) => return Err(unexpected(&node.name, operation)),
-        };
-        report.map_err(|error| sink.error(&node.name, &error))
+        let checked = result.and_then(|report| {
+            compare(&report, &whole.ok_or_else(not_a_snapshot)?)?;
+            Ok(answer_to::<R>(report)?)
+        });
+        checked.map_err(|error| sink.error(&node.name, &error))
     }
 }
 
@@ -64,6 +68,8 @@ impl Session {
 struct IntoSink<'a> {
     session: &'a Session,
     bring: Bring<'a>,
+    /// Where the file is in the pod.
+    file: PathBuf,
     /// How large the node says the file is.
     total: &'a AtomicU64,
     /// The sink, and what came when it is whole.
@@ -72,11 +78,7 @@ struct IntoSink<'a> {
 
 impl FileReceiver for IntoSink<'_> {
     fn receive<'a>(&'a self, pod: &'a str) -> BoxFuture<'a, Result<(), RunError>> {
-        let Bring {
-            cluster,
-            node,
-            operation,
-        } = self.bring;
+        let Bring { cluster, node } = self.bring;
         let mut told = Instant::now();
         let mut fetching = move |done: u64| {
             if told.elapsed() >= limits::TELL {
@@ -91,8 +93,8 @@ impl FileReceiver for IntoSink<'_> {
             }
         };
         Box::pin(async move {
-            let file = operation.held_file().unwrap_or_default();
-            let held = Held { pod, file: &file };
+            let file = &self.file;
+            let held = Held { pod, file };
             let mut to = self.sink.lock().await;
             let (sink, whole) = &mut *to;
             *whole = Some(receive(cluster, held, sink, &mut fetching).await?);

@@ -7,13 +7,13 @@ use std::io;
 use std::path::Path;
 
 use etcd_operations::kept::description::Description;
-use etcd_operations::operation::Operation;
+use etcd_operations::operation;
 use etcd_operations::pack::segment::Segment;
 use etcd_operations::pack::unpack::segment::{self, Expected, is_below};
 use etcd_operations::pack::unpack::{MOST_ENTRIES, MOST_TOGETHER};
-use etcd_operations::pack::{BundleParts, KUBEADM_CONFIG, Packing, SNAPSHOT};
+use etcd_operations::pack::{BundleParts, KUBEADM_CONFIG, SNAPSHOT};
 use etcd_operations::report::{
-    Contents, LeftOut, MASTERS, NodeFiles, Packed, Report, SavedSnapshot, SnapshotReport,
+    Contents, LeftOut, MASTERS, NodeFiles, Packed, SavedSnapshot, SnapshotReport,
 };
 use futures::future::join_all;
 
@@ -24,7 +24,7 @@ use crate::clean::one_line;
 use crate::error::Error;
 use crate::limits;
 use crate::outcome::{RunError, RunErrorKind, run_error};
-use crate::session::{Node, Session, unexpected};
+use crate::session::{Node, Session};
 
 /// The name of a node's files in its pod.
 const FILES: &str = "files.tar.zst";
@@ -46,26 +46,14 @@ impl Session {
     pub(super) async fn bring_bundle(
         &self,
         bring: &Bring<'_>,
+        save: &operation::SnapshotSave,
+        parts: &BundleParts,
         mut sink: Sink,
     ) -> Result<(SavedSnapshot, Sink), Error> {
-        let Bring {
-            node, operation, ..
-        } = *bring;
-        let Operation::SnapshotSave {
-            packing: Packing::Bundle { parts, .. },
-            ..
-        } = operation
-        else {
-            return Err(unexpected(&node.name, operation));
-        };
+        let node = bring.node;
         let others = self.nodes().iter().filter(|other| other.name != node.name);
         let others: Vec<&Node> = others.collect();
-        let database = async {
-            match self.bring(bring, &mut sink).await? {
-                Report::Snapshot(saved) => Ok(saved),
-                _ => Err(unexpected(&node.name, operation)),
-            }
-        };
+        let database = self.bring(bring, save, &mut sink);
         let files = async {
             let files = others
                 .iter()
@@ -98,21 +86,15 @@ impl Session {
         node: &Node,
         parts: &BundleParts,
     ) -> Result<Files, Error> {
-        let operation = Operation::NodeFiles {
+        let files = operation::NodeFiles {
             folder: scratch(),
             name: FILES.into(),
             parts: parts.clone(),
             hold_seconds: limits::HOLD.as_secs(),
         };
-        let bring = Bring {
-            node,
-            operation: &operation,
-            ..*bring
-        };
+        let bring = Bring { node, ..*bring };
         let mut sink = Sink::memory();
-        let Report::NodeFiles(told) = self.bring(&bring, &mut sink).await? else {
-            return Err(unexpected(&node.name, &operation));
-        };
+        let told = self.bring(&bring, &files, &mut sink).await?;
         let (bytes, name, parts) = (sink.into_memory(), node.name.clone(), parts.clone());
         let work = move || packed_again(&bytes, &told, &name, &parts);
         let packed = tokio::task::spawn_blocking(work).await;

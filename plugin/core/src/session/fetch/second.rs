@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_operations::operation::Operation;
+use etcd_operations::operation::HashKv;
 use etcd_operations::pack::unpack::Pages;
-use etcd_operations::report::{HashReport, Report, SnapshotReport};
+use etcd_operations::report::{HashReport, SnapshotReport};
 
 use crate::error::{Error, ErrorKind};
 use crate::format::and;
@@ -102,22 +102,16 @@ impl Session {
     /// What a member has up to the revision of a snapshot.
     pub(super) async fn hash_of(&self, member: &MemberOn<'_>, snapshot: &SnapshotReport) -> Said {
         let revision = snapshot.revision;
-        let operation = Operation::HashKv { revision };
         let unfit = || RunError::new(RunErrorKind::Lost, "it gave no answer that fits");
         let ask = async {
-            let outcome = self.run(&[member.node], &operation).await.pop();
+            let outcome = self.run(&[member.node], &HashKv { revision }).await.pop();
             outcome.ok_or_else(unfit)?.result
         };
-        match within(limit(snapshot), ask).await? {
-            Report::HashKv(said)
-                if said.member_id.to_string() == member.member_id
-                    && said.cluster_id.to_string() == member.cluster_id
-                    && (0..=revision).contains(&said.revision) =>
-            {
-                Ok(said)
-            }
-            _ => Err(unfit()),
-        }
+        let said = within(limit(snapshot), ask).await?;
+        let is_it = said.member_id.to_string() == member.member_id
+            && said.cluster_id.to_string() == member.cluster_id
+            && (0..=revision).contains(&said.revision);
+        is_it.then_some(said).ok_or_else(unfit)
     }
 }
 

@@ -24,9 +24,9 @@ pub(super) fn compare(report: &Report, whole: &Whole) -> Result<(), RunError> {
         Report::NodeFiles(files) => (files.size_bytes, &files.sha256),
         Report::SnapshotSend(kept) => match &kept.snapshot {
             Some(snapshot) => (snapshot.size_bytes, &snapshot.sha256),
-            None => return Err(another()),
+            None => return Err(not_a_snapshot()),
         },
-        _ => return Err(another()),
+        _ => return Err(not_a_snapshot()),
     };
     if *sha256 == whole.sha256 && size_bytes == whole.size_bytes {
         return Ok(());
@@ -40,7 +40,7 @@ pub(super) fn compare(report: &Report, whole: &Whole) -> Result<(), RunError> {
     ))
 }
 
-fn another() -> RunError {
+pub(super) fn not_a_snapshot() -> RunError {
     RunError::new(
         RunErrorKind::Lost,
         "the job reported something else than a snapshot",

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::Report;
+use etcd_operations::operation::SnapshotDelete;
 use etcd_operations::snapshot_name::SnapshotName;
 
 use super::{FolderArgs, KeptRef, node, open};
@@ -13,7 +12,6 @@ use crate::commands::Context;
 use crate::views::prune::Deleted;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::format::counted;
-use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,23 +65,19 @@ pub async fn delete(context: &Context<'_>, args: DeleteArgs) -> Result<Verdict, 
         .await?;
     let mut view = Deleted::new();
     for (name, names) in of_nodes {
-        let operation = Operation::SnapshotDelete {
+        let delete = SnapshotDelete {
             folder: folder.clone(),
             names,
         };
-        let answer = session.ask(node(&session, name)?, &operation).await;
-        let trouble = match answer {
-            Ok(Report::SnapshotDelete(done)) => {
-                view.add(name, &done.removed);
-                continue;
+        match session.ask(node(&session, name)?, &delete).await {
+            Ok(done) => view.add(name, &done.removed),
+            Err(trouble) => {
+                if !view.removed.is_empty() {
+                    context.ui.show(&view, args.output.output)?;
+                }
+                return Err(trouble);
             }
-            Ok(_) => unexpected(name, &operation),
-            Err(error) => error,
-        };
-        if !view.removed.is_empty() {
-            context.ui.show(&view, args.output.output)?;
         }
-        return Err(trouble);
     }
     context.ui.show(&view, args.output.output)?;
     Ok(Verdict::Healthy)

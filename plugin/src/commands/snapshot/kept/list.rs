@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use etcd_operations::kept::folder;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::{KeptSnapshot, Report};
+use etcd_operations::operation;
 use jiff::Timestamp;
 
 use super::FolderArgs;
@@ -14,8 +13,6 @@ use crate::commands::{Context, out_of_reach};
 use crate::views::kept::{Place, SnapshotList};
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
-use kubectl_etcd_core::outcome::Outcome;
-use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -93,25 +90,18 @@ async fn ask_nodes(
 ) -> Result<(), Error> {
     let session = context.open(fleet).await?;
     let nodes: Vec<&Node> = session.nodes().iter().collect();
-    let operation = Operation::SnapshotList { folder };
-    let outcomes = session.run(&nodes, &operation).await;
+    let outcomes = session
+        .run(&nodes, &operation::SnapshotList { folder })
+        .await;
     if let Some(error) = out_of_reach(&session, &outcomes) {
         return Err(error);
     }
     for outcome in &outcomes {
         let place = Place::Node(&outcome.node);
-        match kept(outcome, &operation) {
-            Ok(kept) => view.add(&place, kept),
-            Err(why) => view.unknown(&outcome.node, why),
+        match &outcome.result {
+            Ok(list) => view.add(&place, &list.snapshots),
+            Err(error) => view.unknown(&outcome.node, error.message.clone()),
         }
     }
     Ok(())
-}
-
-fn kept<'a>(outcome: &'a Outcome, operation: &Operation) -> Result<&'a [KeptSnapshot], String> {
-    match &outcome.result {
-        Ok(Report::SnapshotList(list)) => Ok(&list.snapshots),
-        Ok(_) => Err(unexpected(&outcome.node, operation).message),
-        Err(error) => Err(error.message.clone()),
-    }
 }

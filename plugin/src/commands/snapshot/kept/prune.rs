@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use etcd_operations::kept::retention::Rules;
-use etcd_operations::operation::Operation;
-use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot, Report};
-use etcd_operations::snapshot_name::SnapshotName;
+use etcd_operations::operation::SnapshotPrune;
+use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot};
 use jiff::Timestamp;
 
 use super::FolderArgs;
@@ -16,7 +15,6 @@ use crate::views::prune::Prune;
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::format::{bytes, counted};
-use kubectl_etcd_core::session::unexpected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,23 +86,22 @@ impl RuleArgs {
 pub async fn prune(context: &Context<'_>, args: PruneArgs) -> Result<Verdict, Error> {
     let (folder, rules) = (args.kept.folder()?, args.rules.rules());
     let session = context.open(&args.fleet).await?;
-    let operation = |remove: Vec<SnapshotName>| Operation::SnapshotPrune {
-        folder: folder.clone(),
+    let mut request = SnapshotPrune {
+        folder,
         rules,
-        remove,
+        remove: Vec::new(),
     };
     let mut view = Prune::new(args.dry_run, Timestamp::now());
     let nodes: Vec<&Node> = session.nodes().iter().collect();
-    let outcomes = session.run(&nodes, &operation(Vec::new())).await;
+    let outcomes = session.run(&nodes, &request).await;
     if outcomes.iter().all(|outcome| outcome.result.is_err()) {
         return Err(none_answered(&session, &outcomes));
     }
     let mut planned: Vec<(&Node, PruneReport)> = Vec::new();
     for outcome in outcomes {
-        match (node_named(&session, &outcome.node), outcome.result) {
-            (Some(node), Ok(Report::SnapshotPrune(report))) => planned.push((node, report)),
-            (_, Ok(_)) => return Err(unexpected(&outcome.node, &operation(Vec::new()))),
-            (_, Err(error)) => view.unknown(&outcome.node, error.message),
+        match outcome.result {
+            Ok(report) => planned.extend(node_named(&session, &outcome.node).zip(Some(report))),
+            Err(error) => view.unknown(&outcome.node, error.message),
         }
     }
     let whole = |view: &Prune| {
@@ -132,17 +129,14 @@ pub async fn prune(context: &Context<'_>, args: PruneArgs) -> Result<Verdict, Er
             view.add(&node.name, report);
             continue;
         }
-        let operation = operation(names);
-        let trouble = match session.ask(node, &operation).await {
-            Ok(Report::SnapshotPrune(done)) => {
-                view.add(&node.name, &done);
-                continue;
+        request.remove = names;
+        match session.ask(node, &request).await {
+            Ok(done) => view.add(&node.name, &done),
+            Err(trouble) => {
+                context.ui.show(&view, args.output.output)?;
+                return Err(trouble);
             }
-            Ok(_) => unexpected(&node.name, &operation),
-            Err(error) => error,
-        };
-        context.ui.show(&view, args.output.output)?;
-        return Err(trouble);
+        }
     }
     context.ui.show(&view, args.output.output)?;
     Ok(whole(&view))

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use etcd_operations::report::{Report, ScheduledReport};
+use etcd_operations::report::ScheduledReport;
+use etcd_operations::request::answer_to;
+use etcd_operations::routine::Routine;
 use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::Progress;
 use futures::future::join_all;
@@ -164,10 +166,10 @@ async fn follow(
     };
     let ended = output::report(&pods, &pod, &mut progress).await;
     match ended.map_err(|error| run_error(&node, &error))? {
-        Ok(Report::Scheduled(report)) => Ok(report),
-        Ok(_) => Err(Error::failed(format!(
-            "{node}: the run gave another report"
-        ))),
+        Ok(report) => {
+            let report = answer_to::<Routine>(report);
+            report.map_err(|failure| Error::of_failure(&node, &failure))
+        }
         Err(silent) => {
             let said = silent.last_output.unwrap_or_else(|| "nothing".to_owned());
             Err(Error::failed(format!(
