@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::advice;
+use crate::advice::Choice;
 use crate::agree::{Agreement, agreement};
 use crate::failure::{Failure, FailureKind};
 use crate::kubelet;
@@ -370,8 +372,10 @@ async fn operate(
 ) -> Result<Report, Failure> {
     if !operation.only_looks() {
         let message = format!("{} is not done in this way", operation.name());
-        return Err(Failure::new(FailureKind::Refused, message)
-            .hint("run it through the apiserver, or on the host with --via local"));
+        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            "run it through the apiserver, or on the host with ",
+            Choice::Via.with("local")
+        ]));
     }
     let assignment = Assignment {
         version: wire::VERSION,
@@ -471,7 +475,7 @@ mod tests {
         assert!(
             refused
                 .hint
-                .is_some_and(|hint| hint.contains("--via local"))
+                .is_some_and(|hint| hint.to_string().contains("{+via=local}"))
         );
     }
 
