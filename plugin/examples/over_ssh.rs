@@ -46,6 +46,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    kubectl_etcd::advice::install();
     let arguments = Arguments::parse();
     let targets = arguments.ssh.targets();
     let found = match find(&targets, &arguments.connection.clone().options()).await {
@@ -64,7 +65,7 @@ async fn main() -> ExitCode {
                 let error = Error::from(error);
                 json!({
                     "host": candidate.name(), "kind": kind, "error": error.message,
-                    "hint": error.hints.first(), "exitCode": error.kind.exit_code(),
+                    "hint": error.hints.first().map(ToString::to_string), "exitCode": error.kind.exit_code().code(),
                 })
             }
         };

@@ -1,12 +1,13 @@
 //! The command line: what can be typed. What it means is decided by each command.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 
 use crate::args::ConnectionArgs;
 use crate::commands::{
     Context, alarm, cleanup, completion, datadir, defrag, doctor, health, images, manifest, member,
     members, plan, recover, restore, snapshot, status, usage, version, viewers,
 };
+use crate::views::Format;
 use kubectl_etcd_core::error::{Error, Verdict};
 
 const AFTER_HELP: &str = "\
@@ -98,6 +99,19 @@ pub fn log_filter(verbosity: Option<u8>, chosen: Option<&str>) -> &str {
         (Some(1..), _) => "error,kube_client=off,kube=off,kubectl_etcd=debug",
         (None, Some(chosen)) if !chosen.is_empty() => chosen,
         _ => "error,kube_client=off,kube=off",
+    }
+}
+
+/// How the command that was typed writes its answer, and its error.
+pub fn format(typed: &ArgMatches) -> Format {
+    match typed.subcommand() {
+        Some((_, command)) => format(command),
+        None => typed
+            .try_get_one("output")
+            .ok()
+            .flatten()
+            .copied()
+            .unwrap_or(Format::Table),
     }
 }
 

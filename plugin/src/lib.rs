@@ -2,6 +2,7 @@
 //!
 //! Only `ui` and the views write to the terminal.
 
+pub mod advice;
 pub mod args;
 pub mod cli;
 pub mod commands;

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
+use kubectl_etcd::advice;
 use kubectl_etcd::cli::{self, Cli, Command, LOG_VARIABLE, log_filter};
 use kubectl_etcd::commands::completion::PROGRAM;
 use kubectl_etcd::commands::{self, Context};
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     // Before anything may look for it: kube and etcd-client share one provider of cryptography. That it is set already
     // cannot be, and would be no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    advice::install();
     let mut words = std::env::args_os();
     let own_name = words.next().unwrap_or_default();
     if Path::new(&own_name).file_name() == Some(PROGRAM.as_ref()) {
@@ -34,7 +36,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let ui = Ui::new();
-    let cli = Cli::parse();
+    let typed = Cli::command().get_matches();
+    let format = cli::format(&typed);
+    let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     let watching = matches!(&cli.command, Command::Status(args) if args.watches());
     let ended = match cli {
         // Asked by scripts and prompts: no runtime, no client.
@@ -45,12 +49,12 @@ fn main() -> ExitCode {
         cli => prepared(&ui, cli),
     };
     match ended {
-        Ok(verdict) => ExitCode::from(verdict.exit_code()),
+        Ok(verdict) => ExitCode::from(verdict.exit_code().code()),
         Err(error) => {
             if !(watching && error.kind == ErrorKind::Interrupted) {
-                ui.error(&error);
+                ui.error(&error, format);
             }
-            ExitCode::from(error.kind.exit_code())
+            ExitCode::from(error.kind.exit_code().code())
         }
     }
 }

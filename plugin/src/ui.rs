@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use etcd_operations::wire::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::advice::hints;
+use crate::views::error::ErrorObject;
 use crate::views::grid::{Paint, Tone, painted};
 use crate::views::{Format, View, render, table};
 use kubectl_etcd_core::clean::{clean, clean_layout};
@@ -215,17 +217,24 @@ impl Ui {
         }
     }
 
-    /// Prints an error with its causes and hints: the one place where that is done.
-    pub fn error(&self, error: &Error) {
+    /// Prints an error with its causes and hints, for programs as an object: the one place where that is done.
+    pub fn error(&self, error: &Error, format: Format) {
         self.progress.finish();
+        // Nothing is left to tell when standard error cannot be written.
+        let _ = match ErrorObject::new(error).written(format) {
+            Some(object) => io::stderr().write_all(object.as_bytes()),
+            None => io::stderr().write_all(self.error_in_words(error).as_bytes()),
+        };
+    }
+
+    fn error_in_words(&self, error: &Error) -> String {
         let word = painted("error", Tone::Bad, self.paint_notices);
         let mut text = format!("{word}: {}\n", clean(&error.chain()));
-        for hint in &error.hints {
+        for hint in hints(error) {
             let word = painted("hint", Tone::Dim, self.paint_notices);
-            text.push_str(&format!("{word}: {}\n", clean(hint)));
+            text.push_str(&format!("{word}: {}\n", clean(&hint)));
         }
-        // Nothing is left to tell when standard error cannot be written.
-        let _ = io::stderr().write_all(text.as_bytes());
+        text
     }
 }
 

@@ -1,10 +1,13 @@
 //! Commands that are shown for copying are built of words ([`etcd_operations::shell::CommandLine`]), which quotes them: none
 //! is written with a name put into its text.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
+
+use clap::CommandFactory;
 
 /// What a command or a flag with a value begins with.
 const BEGINNINGS: [&str; 36] = [
@@ -182,6 +185,97 @@ fn no_command_is_shown_with_a_name_put_into_its_text() {
         "etcd_operations::shell::CommandLine quotes:\n{}",
         found.join("\n")
     );
+}
+
+/// The crates under the command line: they advise with types, and the command line says how that is typed.
+const LIBRARIES: [&str; 4] = [
+    "core/src",
+    "../jobs/operations/src",
+    "../jobs/agent/src",
+    "../jobs/datadir/src",
+];
+
+/// Flags that other programs have as well, whose words libraries say or pass on.
+const OF_OTHERS: [&str; 0] = [];
+
+/// The flags of a command and of those below it, but those that are kubectl's own; and the names of the commands.
+fn names(command: &clap::Command, flags: &mut BTreeSet<String>, commands: &mut BTreeSet<String>) {
+    for arg in command.get_arguments() {
+        let is_kubectls = arg.get_help_heading() == Some("Connection (as kubectl's own)");
+        let flag = arg.get_long().filter(|_| !is_kubectls);
+        flags.extend(
+            flag.filter(|flag| !OF_OTHERS.contains(flag))
+                .map(str::to_owned),
+        );
+    }
+    for below in command.get_subcommands() {
+        commands.insert(below.get_name().to_owned());
+        names(below, flags, commands);
+    }
+}
+
+/// A command or flag of this program's in a text. Where it is built of parts, one of them is its beginning.
+fn named(text: &str, flags: &BTreeSet<String>, commands: &BTreeSet<String>) -> Option<String> {
+    let ends = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    let command = text.split("kubectl etcd ").skip(1).find_map(|rest| {
+        let word = rest.split(ends).next()?;
+        commands.contains(word).then(|| word.to_owned())
+    });
+    command.or_else(|| {
+        text.match_indices("--").find_map(|(at, _)| {
+            let begins = text[..at].chars().next_back().is_none_or(ends);
+            let word = text[at + 2..].split(ends).next()?;
+            (begins && flags.contains(word)).then(|| word.to_owned())
+        })
+    })
+}
+
+#[test]
+fn no_library_knows_the_name_of_a_command_or_a_flag() {
+    let (mut flags, mut commands) = (BTreeSet::new(), BTreeSet::new());
+    let mut whole = kubectl_etcd::cli::Cli::command();
+    whole.build();
+    names(&whole, &mut flags, &mut commands);
+    assert!(flags.len() > 40 && commands.contains("disarm"), "{flags:?}");
+    let plugin = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in LIBRARIES {
+        sources(&plugin.join(folder), &mut files);
+    }
+    let mut found = Vec::new();
+    for file in files {
+        let source = fs::read_to_string(&file).expect("a source can be read");
+        for text in literals(&source) {
+            if let Some(name) = named(&text, &flags, &commands) {
+                found.push(format!("{}: {name}: {text:.120}", file.display()));
+            }
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "etcd_operations::advice has types for them:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn what_is_advised_is_there_to_be_typed() {
+    let source = include_str!("../src/advice.rs");
+    let (mut flags, mut commands) = (BTreeSet::new(), BTreeSet::new());
+    let mut whole = kubectl_etcd::cli::Cli::command();
+    whole.build();
+    names(&whole, &mut flags, &mut commands);
+    for text in literals(source) {
+        if let Some(path) = text.strip_prefix("kubectl etcd ") {
+            let mut command = &whole;
+            for word in path.split(' ') {
+                command = command.find_subcommand(word).expect(path);
+            }
+        } else if let Some(flag) = text.strip_prefix("--") {
+            let all = ["as", "kubeconfig", "server", "user"];
+            assert!(flags.contains(flag) || all.contains(&flag), "{flag}");
+        }
+    }
 }
 
 #[test]

@@ -25,8 +25,8 @@ use crate::report::HashReport;
 use crate::target::{Target, host};
 
 pub use api::{CallError, EtcdApi, EtcdEndpoint, MemberChange};
-pub(crate) use causes::meaning;
 pub use causes::{chain, failure_of};
+pub(crate) use causes::{meaning, says_behind, says_not_connected};
 
 /// Makes connections to the endpoints of one cluster with the certificates of one node.
 #[derive(Debug, Clone)]

@@ -15,9 +15,9 @@ mod words;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::advice::Advice;
 use crate::failure::Answer;
 use crate::look::Look;
-use crate::shell::CommandLine;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -154,13 +154,13 @@ pub struct Evidence {
 #[serde(rename_all = "camelCase")]
 pub struct Next {
     /// The command.
-    pub command: String,
+    pub command: Advice,
     /// On which node; none: on any control-plane node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<String>,
     /// What to know before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    pub note: Option<Advice>,
 }
 
 /// Something that could not be looked at.
@@ -228,25 +228,25 @@ impl Situation {
 
 impl Next {
     /// A command for any control-plane node.
-    fn anywhere(command: impl Into<CommandLine>) -> Self {
+    fn anywhere(command: impl Into<Advice>) -> Self {
         Self {
-            command: command.into().to_string(),
+            command: command.into(),
             on: None,
             note: None,
         }
     }
 
     /// A command for one node.
-    fn on(node: &str, command: impl Into<CommandLine>) -> Self {
+    fn on(node: &str, command: impl Into<Advice>) -> Self {
         Self {
-            command: command.into().to_string(),
+            command: command.into(),
             on: Some(node.to_owned()),
             note: None,
         }
     }
 
     /// The same with what to know before.
-    fn note(mut self, note: impl Into<String>) -> Self {
+    fn note(mut self, note: impl Into<Advice>) -> Self {
         self.note = Some(note.into());
         self
     }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::advice::Advice;
+
 /// What sort of trouble it was. New kinds may be added: a reader takes one it does not know as [`FailureKind::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,7 +39,7 @@ pub struct Failure {
     pub message: String,
     /// What would help, if that is known: a command or a flag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
 }
 
 impl Failure {
@@ -52,7 +54,7 @@ impl Failure {
 
     /// The same failure, saying what would help.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Advice>) -> Self {
         self.hint = Some(hint.into());
         self
     }

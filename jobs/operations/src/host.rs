@@ -13,6 +13,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::advice;
+use crate::advice::Choice;
 use crate::agree::agreement;
 use crate::failure::{Failure, FailureKind};
 use crate::kubelet;
@@ -95,8 +97,10 @@ async fn report(
     }
     if !operation.only_looks() {
         let message = format!("{} is not done in this way", operation.name());
-        return Err(Failure::new(FailureKind::Refused, message)
-            .hint("run it through the apiserver, or on the host with --via local"));
+        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            "run it through the apiserver, or on the host with ",
+            Choice::Via.with("local")
+        ]));
     }
     let target = etcd_manifest(Path::new("/"), selection)?.target;
     run(operation, &target, events).await
@@ -196,7 +200,7 @@ mod tests {
         assert!(
             refused
                 .hint
-                .is_some_and(|hint| hint.contains("--via local"))
+                .is_some_and(|hint| hint.to_string().contains("{+via=local}"))
         );
     }
 

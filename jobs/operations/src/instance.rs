@@ -10,10 +10,11 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::advice;
+use crate::advice::Choice;
 use crate::failure::{Failure, FailureKind};
 use crate::flags::{Flags, PodFacts, etcd_container, parts};
 use crate::ports;
-use crate::shell::CommandLine;
 use crate::target::host;
 
 /// The name that kubeadm gives pod, container and label.
@@ -104,11 +105,12 @@ impl From<NotChosen> for Failure {
         let (NotChosen::Ambiguous { names } | NotChosen::Unknown { names, .. }) = why;
         let failure = Self::new(FailureKind::Refused, message);
         match names.first() {
-            Some(first) => failure.hint(format!(
-                "--etcd NAME names it: {}",
-                CommandLine::flags().option("--etcd", first)
-            )),
-            None => failure.hint("leave --etcd out"),
+            Some(first) => failure.hint(advice![
+                Choice::Etcd.with("NAME"),
+                " names it: ",
+                Choice::Etcd.with(first)
+            ]),
+            None => failure.hint(advice!["leave ", Choice::Etcd, " out"]),
         }
     }
 }

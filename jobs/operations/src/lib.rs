@@ -3,6 +3,7 @@
 //! The same code runs in the job image (crate `etcd-job`) and in the plugin's own process on a control-plane node. It
 //! decides and acts; it prints nothing and asks nothing.
 
+pub mod advice;
 pub mod agree;
 pub mod client;
 mod container_log;

@@ -469,7 +469,7 @@ mod tests {
             let lost = situations.find(|one| is_it(one.kind)).unwrap();
             assert_eq!(lost.severity, crate::doctor::Severity::Lost);
             assert_eq!(
-                lost.next.command,
+                lost.next.command.to_string(),
                 format!("mv -T /{renamed} /etc/kubernetes/manifests")
             );
         }

@@ -10,7 +10,11 @@ use std::time::{Duration, Instant};
 use etcd_datadir::ids::PeerUrl;
 use tokio::time::sleep;
 
-use crate::client::{CallError, EtcdApi, EtcdEndpoint, MemberChange, OWN_LIMIT, QUORUM_LIMIT};
+use crate::advice;
+use crate::advice::{Advice, Task};
+use crate::client::{
+    CallError, EtcdApi, EtcdEndpoint, MemberChange, OWN_LIMIT, QUORUM_LIMIT, says_not_connected,
+};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{EndpointStatus, LeaderReport, Member, MemberList, MembershipReport};
@@ -165,7 +169,7 @@ pub async fn move_leader<A: EtcdApi>(
                 .map_or("nobody".to_owned(), |leader| leader.to_string());
             let message = format!("etcd says that the lead was handed to {to}, but {leads} leads");
             let failure = Failure::new(FailureKind::Other, message);
-            Err(failure.hint("kubectl etcd status").into())
+            Err(failure.hint(Task::ShowStatus).into())
         }
     }
 }
@@ -187,7 +191,7 @@ fn no_leader(own: &EndpointStatus) -> Failure {
         "{} knows of no leader: without a quorum nothing can be changed",
         own.endpoint
     );
-    Failure::new(FailureKind::NoQuorum, message).hint("kubectl etcd status")
+    Failure::new(FailureKind::NoQuorum, message).hint(Task::ShowStatus)
 }
 
 /// Makes a change as soon as etcd does not say any more that a voting member is not connected. Gives the members then;
@@ -203,7 +207,7 @@ async fn change<A: EtcdApi>(
             Ok(members) => return Ok((members, None)),
             Err(error) => error,
         };
-        if !error.message().contains("unhealthy cluster") {
+        if !says_not_connected(error.message()) {
             let error = maybe_done(error);
             return match agreed_members(endpoint, own).await {
                 Ok(after) => Ok((after.members, Some(error))),
@@ -213,7 +217,7 @@ async fn change<A: EtcdApi>(
         if begun.elapsed() >= CONNECTED_LIMIT {
             let message = "etcd changes no members unless enough of the voting ones have been connected for 5 s, \
                            and they are not";
-            let hint = "kubectl etcd status shows who does not answer";
+            let hint = advice![Task::ShowStatus, " shows who does not answer"];
             return Err(refused(message, hint).into());
         }
         sleep(A::PAUSE).await;
@@ -296,20 +300,24 @@ fn parsed(urls: &[String]) -> Result<Vec<String>, Failure> {
 /// A change that was sent and not answered may come about after all.
 fn maybe_done<E: CallError>(error: E) -> E {
     match error.kind() {
-        FailureKind::NoQuorum | FailureKind::Unreachable => {
-            error.with_hint("it may have been done all the same: look with kubectl etcd members")
-        }
+        FailureKind::NoQuorum | FailureKind::Unreachable => error.with_hint(advice![
+            "it may have been done all the same: look with ",
+            Task::ListMembers,
+        ]),
         _ => error,
     }
 }
 
-fn refused(message: impl Into<String>, hint: &str) -> Failure {
+fn refused(message: impl Into<String>, hint: impl Into<Advice>) -> Failure {
     Failure::new(FailureKind::Refused, message).hint(hint)
 }
 
 fn not_listed(member: MemberId) -> Failure {
     let message = format!("there is no member {member}");
-    refused(message, "kubectl etcd members lists those there are")
+    refused(
+        message,
+        advice![Task::ListMembers, " lists those there are"],
+    )
 }
 
 fn report(

@@ -16,6 +16,7 @@ mod obstacles;
 mod places;
 mod run;
 
+use crate::advice::Advice;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -65,9 +66,9 @@ pub struct OtherHost {
     /// The node's name.
     pub node: String,
     /// Before the plan, in this order; on several hosts in any.
-    pub before: Vec<String>,
+    pub before: Vec<Advice>,
     /// After the plan, in this order; one host after another.
-    pub after: Vec<String>,
+    pub after: Vec<Advice>,
 }
 
 /// A host of a plan.

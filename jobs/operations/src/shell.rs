@@ -28,11 +28,12 @@ impl CommandLine {
         Self::default().own(text)
     }
 
-    /// A command of this program that somebody else wrote down: what a shell takes for its words, each in quotes again. None:
-    /// it is another program's.
-    pub fn of_own(text: &str) -> Option<Self> {
+    /// A command of a program that somebody else wrote down: what a shell takes for its words, each in quotes again. None: it is
+    /// another program's.
+    pub fn of_program(program: &[&str], text: &str) -> Option<Self> {
         let words = shlex::split(text)?;
-        let is_own = words.starts_with(&["kubectl".to_owned(), "etcd".to_owned()]);
+        let is_own = words.len() >= program.len()
+            && program.iter().zip(&words).all(|(one, other)| one == other);
         is_own.then(|| Self {
             before: words
                 .iter()
@@ -230,7 +231,9 @@ mod tests {
 
     #[test]
     fn a_command_of_somebody_elses_plan_is_this_programs_or_none() {
-        let own = |text| CommandLine::of_own(text).map(|command| command.to_string());
+        let own = |text| {
+            CommandLine::of_program(&["kubectl", "etcd"], text).map(|command| command.to_string())
+        };
         let stop =
             "kubectl etcd member replace 'a b' --this-node-only --endpoint https://10.0.0.1:2379";
         assert_eq!(own(stop).as_deref(), Some(stop));

@@ -8,6 +8,7 @@ mod trust;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use etcd_operations::advice::Advice;
 use etcd_operations::report::Member;
 use etcd_operations::target::Target;
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
@@ -87,7 +88,7 @@ pub enum Etcd {
         /// Why, as a lower-case fragment.
         why: String,
         /// What would help.
-        hint: Option<String>,
+        hint: Option<Advice>,
     },
     /// Its apiserver uses an etcd that runs elsewhere.
     External {

@@ -3,7 +3,10 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use etcd_operations::advice::Advice;
 use etcd_operations::failure::{Failure, FailureKind};
+
+use crate::exit_code::ExitCode;
 
 /// How a command that could do its work judges what it saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,12 +23,12 @@ pub enum Verdict {
 
 impl Verdict {
     /// The process's exit code.
-    pub fn exit_code(self) -> u8 {
+    pub fn exit_code(self) -> ExitCode {
         match self {
-            Self::Healthy => 0,
-            Self::Degraded => 3,
-            Self::QuorumLostOrDamaged => 4,
-            Self::NothingReached => 6,
+            Self::Healthy => ExitCode::Healthy,
+            Self::Degraded => ExitCode::Degraded,
+            Self::QuorumLostOrDamaged => ExitCode::QuorumLostOrDamaged,
+            Self::NothingReached => ExitCode::NothingReached,
         }
     }
 }
@@ -53,15 +56,15 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// The process's exit code.
-    pub fn exit_code(self) -> u8 {
+    pub fn exit_code(self) -> ExitCode {
         match self {
-            Self::Failed | Self::NotAllowed => 1,
-            Self::Usage => 2,
-            Self::Degraded => 3,
-            Self::QuorumLostOrDamaged => 4,
-            Self::Refused => 5,
-            Self::NothingReached => 6,
-            Self::Interrupted => 130,
+            Self::Failed | Self::NotAllowed => ExitCode::Failed,
+            Self::Usage => ExitCode::Usage,
+            Self::Degraded => ExitCode::Degraded,
+            Self::QuorumLostOrDamaged => ExitCode::QuorumLostOrDamaged,
+            Self::Refused => ExitCode::Refused,
+            Self::NothingReached => ExitCode::NothingReached,
+            Self::Interrupted => ExitCode::Interrupted,
         }
     }
 }
@@ -76,7 +79,7 @@ pub struct Error {
     /// What happened.
     pub message: String,
     /// The next command to type, or the flag that lifts a refusal; one a line.
-    pub hints: Vec<String>,
+    pub hints: Vec<Advice>,
     /// What caused it.
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -109,7 +112,7 @@ impl Error {
 
     /// The same error with one more hint.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Advice>) -> Self {
         self.hints.push(hint.into());
         self
     }
@@ -121,19 +124,57 @@ impl Error {
         self
     }
 
+    /// The same error, which ended this.
+    #[must_use]
+    pub fn ending(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// The same error, which came this far.
+    #[must_use]
+    pub fn after(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{}, {what}", self.message);
+        self
+    }
+
+    /// Several errors as one, of the first one's kind: all messages, and each hint once. None: there are none.
+    pub fn all(errors: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let mut errors = errors.into_iter();
+        let mut all = errors.next()?;
+        for error in errors {
+            all.message = format!("{}; {}", all.message, error.message);
+            for hint in error.hints {
+                if !all.hints.contains(&hint) {
+                    all.hints.push(hint);
+                }
+            }
+        }
+        Some(all)
+    }
+
     /// The message and every cause below it, each part once: many libraries repeat their cause in their own text.
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
+        let parts = self.causes();
+        parts
+            .iter()
+            .fold(self.message.clone(), |text, part| format!("{text}: {part}"))
+    }
+
+    /// What caused it, and what caused that: what is said above already is left out.
+    pub fn causes(&self) -> Vec<String> {
+        let mut said = self.message.clone();
+        let mut parts = Vec::new();
         let mut next = self.source();
         while let Some(cause) = next {
             let part = cause.to_string();
-            if !part.is_empty() && !text.contains(&part) {
-                text.push_str(": ");
-                text.push_str(&part);
+            if !part.is_empty() && !said.contains(&part) {
+                said.push_str(&part);
+                parts.push(part);
             }
             next = cause.source();
         }
-        text
+        parts
     }
 }
 
@@ -216,23 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_are_those_of_the_readme() {
-        let verdicts = [
-            Verdict::Healthy,
-            Verdict::Degraded,
-            Verdict::QuorumLostOrDamaged,
-            Verdict::NothingReached,
-        ];
-        assert_eq!(verdicts.map(Verdict::exit_code), [0, 3, 4, 6]);
-        let kinds = [
-            ErrorKind::Failed,
-            ErrorKind::Usage,
-            ErrorKind::Degraded,
-            ErrorKind::QuorumLostOrDamaged,
-            ErrorKind::Refused,
-            ErrorKind::NothingReached,
-            ErrorKind::Interrupted,
-        ];
-        assert_eq!(kinds.map(ErrorKind::exit_code), [1, 2, 3, 4, 5, 6, 130]);
+    fn of_several_errors_all_is_told_and_each_hint_once() {
+        assert!(Error::all([]).is_none());
+        let error = |what: &str, hint: &str| Error::failed(what).hint(hint);
+        let all = Error::all([error("a", "x"), error("b", "x"), error("c", "y")]).unwrap();
+        assert_eq!(all.message, "a; b; c");
+        assert_eq!(all.hints, ["x", "y"]);
     }
 }

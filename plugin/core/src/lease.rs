@@ -366,7 +366,9 @@ mod tests {
             "jane@elsewhere/7 is at work on this etcd: defrag, since 2026-11-21T15:00:00Z"
         );
         assert!(
-            error.hints[0].contains("by itself at 2026-11-21T15:01:00Z"),
+            error.hints[0]
+                .to_string()
+                .contains("by itself at 2026-11-21T15:01:00Z"),
             "{:?}",
             error.hints
         );
@@ -383,19 +385,24 @@ mod tests {
         spec.renew_time = Some(MicroTime(at("2026-11-21T15:00:00Z")));
         let error = held_by(&held, at("2026-11-21T15:00:59Z")).unwrap();
         assert!(
-            error.hints[0].contains("by itself at 2026-11-21T15:01:00Z"),
+            error.hints[0]
+                .to_string()
+                .contains("by itself at 2026-11-21T15:01:00Z"),
             "{error:?}"
         );
         let remove = "kubectl delete lease -n kube-system kubectl-etcd";
-        assert!(error.hints[0].ends_with(remove), "{error:?}");
+        assert!(error.hints[0].to_string().ends_with(remove), "{error:?}");
         assert!(held_by(&held, at("2026-11-21T15:01:00Z")).is_none());
         // Nobody is told to wait for a time that does not come.
         let spec = held.spec.as_mut().unwrap();
         spec.renew_time = Some(MicroTime(at("2066-11-21T15:00:00Z")));
         let error = held_by(&held, at("2026-11-21T15:00:00Z")).unwrap();
-        assert!(!error.hints[0].contains("by itself"), "{error:?}");
-        assert!(error.hints[0].contains("2066"), "{error:?}");
-        assert!(error.hints[0].ends_with(remove), "{error:?}");
+        assert!(
+            !error.hints[0].to_string().contains("by itself"),
+            "{error:?}"
+        );
+        assert!(error.hints[0].to_string().contains("2066"), "{error:?}");
+        assert!(error.hints[0].to_string().ends_with(remove), "{error:?}");
     }
 
     #[test]
@@ -435,7 +442,7 @@ mod tests {
         let error = api_error("taking the lock", &KubeError::Api(status.boxed()));
         assert_eq!(error.kind, RunErrorKind::NoRights);
         assert!(error.message.contains("jane"), "{error}");
-        let hint = error.hint.unwrap();
+        let hint = error.hint.unwrap().to_string();
         assert!(hint.contains("kubectl-etcd-lock"), "{hint}");
     }
 

@@ -13,6 +13,7 @@ pub mod connection;
 pub mod created;
 pub mod discovery;
 pub mod error;
+pub mod exit_code;
 #[cfg(test)]
 mod fake;
 pub mod format;

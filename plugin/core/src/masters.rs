@@ -10,6 +10,8 @@ use crate::connection::identity;
 use crate::error::Error;
 use crate::host_name::HostName;
 use crate::ssh::{Candidate, Origin, SshTargets};
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Command};
 
 pub(crate) use cache::remember;
 use cache::{Known, recall};
@@ -33,15 +35,16 @@ pub async fn find(ssh: &SshTargets, connection: &ConnectionOptions) -> Result<Fo
     let named: Vec<Candidate> = named(ssh);
     // Who names control-plane nodes means these and no others.
     if !ssh.masters.is_empty() {
-        return Ok(found(named, "from --master", true));
+        return Ok(found(named, &from(Choice::Master), true));
     }
     let cluster = match identity(connection) {
         Ok(cluster) => cluster,
-        Err(_) if !named.is_empty() => return Ok(found(named, "from --ssh", false)),
+        Err(_) if !named.is_empty() => return Ok(found(named, &from(Choice::Ssh), false)),
         Err(error) => {
-            return Err(
-                error.hint("--master HOST names a control-plane node, without a kubeconfig")
-            );
+            return Err(error.hint(advice![
+                Choice::Master.with("HOST"),
+                " names a control-plane node, without a kubeconfig"
+            ]));
         }
     };
     if let Some(known) = recall(&cluster) {
@@ -53,10 +56,15 @@ pub async fn find(ssh: &SshTargets, connection: &ConnectionOptions) -> Result<Fo
     }
     if !named.is_empty() {
         // Where one is says nothing of how many there are.
-        return Ok(found(named, "from --ssh", false));
+        return Ok(found(named, &from(Choice::Ssh), false));
     }
     let server = Candidate::told(None, [cluster.host()], Origin::Kubeconfig);
     Ok(found(vec![server], "the kubeconfig's server", false))
+}
+
+/// That somebody named them so.
+fn from(choice: Choice) -> String {
+    format!("from {}", Command::from(choice))
 }
 
 /// Those of the command line.
@@ -180,11 +188,14 @@ mod tests {
         let only_ssh = find(&ssh(&[("m1", "10.0.0.1")], &[]), &nowhere)
             .await
             .unwrap();
-        assert!(only_ssh.told.contains("from --ssh"), "{}", only_ssh.told);
+        assert!(only_ssh.told.contains("from {+ssh}"), "{}", only_ssh.told);
         assert!(found.complete && !only_ssh.complete);
         let error = find(&SshTargets::default(), &nowhere).await.unwrap_err();
         assert!(
-            error.hints.iter().any(|hint| hint.contains("--master")),
+            error
+                .hints
+                .iter()
+                .any(|hint| hint.to_string().contains("{+control-plane node")),
             "{error:?}"
         );
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use etcd_operations::advice::Advice;
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
@@ -114,7 +115,7 @@ pub struct RunError {
     /// What happened, with its causes.
     pub message: String,
     /// What would help, if that is known.
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
 }
 
 impl RunError {
@@ -129,7 +130,7 @@ impl RunError {
 
     /// The same error, saying what would help.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Advice>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -175,6 +176,10 @@ pub type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
 
 /// What kept an operation from being done, as the command's own error.
 pub fn run_error(node: &str, error: &RunError) -> Error {
+    error_saying(format!("{node}: {}", error.message), error)
+}
+
+fn error_saying(message: String, error: &RunError) -> Error {
     let kind = match error.kind {
         RunErrorKind::NodeDown
         | RunErrorKind::KubeletSilent
@@ -209,12 +214,17 @@ pub fn run_error(node: &str, error: &RunError) -> Error {
             | FailureKind::Other,
         ) => ErrorKind::Failed,
     };
-    let mut out = Error::new(kind, format!("{node}: {}", error.message));
+    let mut out = Error::new(kind, message);
     out.hints.extend(error.hint.clone());
     out
 }
 
 impl Error {
+    /// What this host's own code failed with, which says itself where it was.
+    pub fn of_own(failure: &Failure) -> Self {
+        error_saying(failure.message.clone(), &RunError::from(failure.clone()))
+    }
+
     /// What a host's own code failed with.
     pub fn of_failure(node: &str, failure: &Failure) -> Self {
         run_error(node, &RunError::from(failure.clone()))

@@ -1,12 +1,11 @@
 //! What the user may not do, in the apiserver's words, and the command that grants just that.
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Advice, Task};
 use etcd_operations::shell::CommandLine;
 
 /// The longest part of a user's name in a binding's.
 const NAME_CHARS: usize = 40;
-
-/// The command that makes the role of people who may only look, and the policy that holds them to it.
-const VIEWERS: &str = "kubectl etcd viewers | kubectl apply -f -";
 
 /// A role that the manifests define, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,15 +52,16 @@ impl Role {
 }
 
 /// The ways to what a `Forbidden` message says is missing, the smallest first.
-pub(crate) fn grant(message: &str) -> String {
+pub(crate) fn grant(message: &str) -> Advice {
     let Some(denied) = Denied::parse(message) else {
-        return "an administrator applies manifests/, which say who may do what".to_owned();
+        return "an administrator applies manifests/, which say who may do what".into();
     };
     let user = denied.user;
     let Some(role) = denied.role() else {
         return format!(
             "no role in manifests/ allows that; an administrator has to grant to {user} what is said above"
-        );
+        )
+        .into();
     };
     let file = match (role, denied.namespace) {
         (Role::Operator, Some("kube-system")) => "manifests/rbac-kube-system.yaml",
@@ -69,18 +69,22 @@ pub(crate) fn grant(message: &str) -> String {
     };
     let alone = role.alone(user).map(|command| {
         let name = role.name();
-        format!("the role {name} of {file} allows just that: {command}")
+        Advice::from(format!(
+            "the role {name} of {file} allows just that: {command}; "
+        ))
     });
     let looks = denied.is_for_looking().then(|| {
-        format!(
-            "people who may only look are in the group kubectl-etcd:viewers, which an operator gives its rights with `{VIEWERS}`"
-        )
+        advice![
+            "people who may only look are in the group kubectl-etcd:viewers, which an operator gives its rights with `",
+            Task::GrantViewers,
+            " | kubectl apply -f -`; ",
+        ]
     });
-    let operators = format!(
+    let operators = Advice::from(format!(
         "people who change etcd are in the group kubectl-etcd:operators of {file}, which is as much as root on the control-plane nodes"
-    );
-    let ways: Vec<String> = alone.into_iter().chain(looks).chain([operators]).collect();
-    ways.join("; ")
+    ));
+    let ways = alone.into_iter().chain(looks).chain([operators]);
+    ways.fold(Advice::default(), Advice::and)
 }
 
 /// What a user's name leaves in the name of an object.
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn who_may_not_list_nodes_is_offered_that_first() {
-        let hint = grant(&refusal("jane", "list", "nodes", "at the cluster scope"));
+        let hint = grant(&refusal("jane", "list", "nodes", "at the cluster scope")).to_string();
         let mut ways = hint.split("; ");
         assert_eq!(
             ways.next(),
@@ -203,11 +207,11 @@ mod tests {
         assert!(
             ways.next()
                 .unwrap()
-                .contains("`kubectl etcd viewers | kubectl apply -f -`")
+                .contains("`{grant-viewers} | kubectl apply -f -`")
         );
         assert!(ways.next().unwrap().contains("kubectl-etcd:operators"));
         assert_eq!(ways.next(), None);
-        let nobody = grant(&refusal("jane", "delete", "nodes", "at the cluster scope"));
+        let nobody = grant(&refusal("jane", "delete", "nodes", "at the cluster scope")).to_string();
         assert!(nobody.contains("no role"), "{nobody}");
     }
 
@@ -215,8 +219,8 @@ mod tests {
     fn nobody_is_told_to_become_an_operator_for_a_right_that_has_a_smaller_way() {
         for (verb, resource, place) in CASES {
             let message = refusal("jane", verb, resource, place);
-            let hint = grant(&message);
-            let looks = hint.contains(VIEWERS);
+            let hint = grant(&message).to_string();
+            let looks = hint.contains("{grant-viewers}");
             let viewers = ["jobs", "pods/log", "events", "nodes", "namespaces"].contains(&resource)
                 && verb != "delete";
             assert!(looks || !viewers, "{message}: {hint}");
@@ -226,14 +230,14 @@ mod tests {
         }
         let more = ["pods/exec", "leases", "cronjobs"];
         for resource in more {
-            let hint = grant(&refusal("jane", "create", resource, SYSTEM));
-            assert!(!hint.contains(VIEWERS), "{hint}");
+            let hint = grant(&refusal("jane", "create", resource, SYSTEM)).to_string();
+            assert!(!hint.contains("{grant-viewers}"), "{hint}");
         }
     }
 
     #[test]
     fn names_of_users_are_words_of_a_shell() {
-        let hint = grant(&refusal("oidc:jane$(x)@a b", "create", "pods/exec", SYSTEM));
+        let hint = grant(&refusal("oidc:jane$(x)@a b", "create", "pods/exec", SYSTEM)).to_string();
         assert!(
             hint.contains(
                 ": kubectl create rolebinding -n kube-system kubectl-etcd-exec-oidc-jane--x--a-b --role kubectl-etcd-exec \
@@ -295,7 +299,7 @@ mod tests {
         for (verb, resource, place) in CASES {
             let message = refusal("jane", verb, resource, place);
             let role = Denied::parse(&message).unwrap().role().unwrap();
-            let hint = grant(&message);
+            let hint = grant(&message).to_string();
             let file = match hint.contains("rbac-kube-system.yaml") {
                 true => "rbac-kube-system.yaml",
                 false => "rbac.yaml",

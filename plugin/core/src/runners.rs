@@ -18,6 +18,8 @@ pub(crate) mod watching;
 use std::future::Future;
 use std::time::Duration;
 
+use etcd_operations::advice;
+use etcd_operations::advice::Choice;
 use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 use etcd_operations::wire::Progress;
@@ -87,7 +89,8 @@ pub(crate) async fn within<T>(
 ) -> Result<T, RunError> {
     let late = || {
         let message = format!("not done within {} s", limit.as_secs());
-        RunError::new(RunErrorKind::TimedOut, message).hint("give it longer with --timeout")
+        RunError::new(RunErrorKind::TimedOut, message)
+            .hint(advice!["give it longer with ", Choice::Timeout])
     };
     let ended = tokio::time::timeout(limit, work).await;
     ended.unwrap_or_else(|_| Err(late()))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use etcd_operations::shell::CommandLine;
+use etcd_operations::advice::{Choice, Command};
 
 use kubectl_etcd_core::ssh::{Destination, SshOptions, SshTargets};
 
@@ -65,30 +65,30 @@ impl SshArgs {
     }
 
     /// The same flags again, for a command to be typed next. None: nobody is reached over ssh.
-    fn words(&self) -> CommandLine {
-        let mut words = CommandLine::flags();
+    fn words(&self) -> Command {
+        let mut words = Command::default();
         if !self.wanted() {
             return words;
         }
         let given = self.addresses();
         if given.is_empty() {
-            words = words.own("--ssh");
+            words = words.choosing(Choice::Ssh);
         }
         for (node, address) in given {
-            words = words.option("--ssh", format_args!("{node}={address}"));
+            words = words.with(Choice::Ssh, format_args!("{node}={address}"));
         }
         for host in &self.master {
-            words = words.option("--master", host);
+            words = words.with(Choice::Master, host);
         }
         if let Some(user) = &self.ssh_user {
-            words = words.option("--ssh-user", user);
+            words = words.with(Choice::SshUser, user);
         }
         for (flag, path) in [
-            ("--ssh-identity", &self.ssh_identity),
-            ("--ssh-config", &self.ssh_config),
+            (Choice::SshIdentity, &self.ssh_identity),
+            (Choice::SshConfig, &self.ssh_config),
         ] {
             if let Some(path) = path {
-                words = words.option(flag, path.display());
+                words = words.with(flag, path.display());
             }
         }
         words
@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn the_flags_are_typed_again_as_they_were() {
-        let again = |words: &[&str]| parsed(words).unwrap().ssh.words().to_string();
+        let again =
+            |words: &[&str]| crate::advice::typed(&parsed(words).unwrap().ssh.words()).to_string();
         assert_eq!(again(&[]), "");
         assert_eq!(again(&["--ssh"]), "--ssh");
         let words = [

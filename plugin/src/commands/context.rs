@@ -192,30 +192,14 @@ pub(crate) fn none_answered<T>(session: &Session, outcomes: &[Outcome<T>]) -> Er
     if let Some(error) = session.without_apiserver(outcomes) {
         return error;
     }
-    let mut failed: Vec<Error> = outcomes
-        .iter()
-        .filter_map(|outcome| {
-            outcome
-                .result
-                .as_ref()
-                .err()
-                .map(|error| run_error(&outcome.node, error))
-        })
-        .collect();
-    let Some(mut first) = (!failed.is_empty()).then(|| failed.remove(0)) else {
-        return Error::new(
+    let failed = outcomes.iter().filter_map(|outcome| {
+        let error = outcome.result.as_ref().err()?;
+        Some(run_error(&outcome.node, error))
+    });
+    Error::all(failed).unwrap_or_else(|| {
+        Error::new(
             ErrorKind::NothingReached,
             "there is no control-plane node to ask",
-        );
-    };
-    for error in failed {
-        first.message.push_str("; ");
-        first.message.push_str(&error.message);
-        for hint in error.hints {
-            if !first.hints.contains(&hint) {
-                first.hints.push(hint);
-            }
-        }
-    }
-    first
+        )
+    })
 }

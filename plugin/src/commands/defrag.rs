@@ -250,9 +250,10 @@ async fn run<C: OperatedCluster>(
     Ok(())
 }
 
-fn stopped(mut error: Error) -> Error {
-    error.message = format!("stopped at the first trouble: {}", error.message);
-    error.hint("kubectl etcd status shows how the cluster is")
+fn stopped(error: Error) -> Error {
+    error
+        .ending("stopped at the first trouble")
+        .hint("kubectl etcd status shows how the cluster is")
 }
 
 async fn one(cluster: &impl OperatedCluster, row: &mut DefragRow) -> Result<(), Error> {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use etcd_operations::failure::Failure;
 use etcd_operations::images::{ImageState, Images as Found, Logins, NamedImage};
 
 use crate::args::OutputArgs;
@@ -141,23 +140,7 @@ async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
     }
     ui.end_progress();
     show(ui, &Images::new(&found).pulled(&logins, false), args.output)?;
-    failed(failures).map_or(Ok(Verdict::Healthy), Err)
-}
-
-/// All that failed as one error, each hint once.
-fn failed(failures: Vec<Failure>) -> Option<Error> {
-    let mut errors = failures.into_iter().map(Error::from);
-    let mut first = errors.next()?;
-    for error in errors {
-        first.message.push_str("; ");
-        first.message.push_str(&error.message);
-        for hint in error.hints {
-            if !first.hints.contains(&hint) {
-                first.hints.push(hint);
-            }
-        }
-    }
-    Some(first)
+    Error::all(failures.into_iter().map(Error::from)).map_or(Ok(Verdict::Healthy), Err)
 }
 
 /// The images that these components name, all when none is given, and what the runtime has of them.
@@ -188,27 +171,4 @@ fn show(ui: &Ui, view: &Images, output: OutputArgs) -> Result<Verdict, Error> {
         true => Verdict::Healthy,
         false => Verdict::Degraded,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use etcd_operations::failure::FailureKind;
-
-    use super::*;
-
-    #[test]
-    fn all_that_failed_is_told_and_each_hint_once() {
-        assert!(failed(Vec::new()).is_none());
-        let failure = |what: &str, hint: &str| Failure::new(FailureKind::Missing, what).hint(hint);
-        let error = failed(vec![
-            failure("a", "x"),
-            failure("b", "x"),
-            failure("c", "y"),
-        ]);
-        let error = error.expect("an error");
-        assert_eq!(
-            (error.message.as_str(), error.hints),
-            ("a; b; c", vec!["x".to_owned(), "y".to_owned()])
-        );
-    }
 }

@@ -1,5 +1,7 @@
 //! A plan on hosts, made by one command and carried out at once: what of its life is its own.
 
+use crate::advice::typed;
+use etcd_operations::advice;
 use etcd_operations::plan::make::{HostView, Loss, PlanPreview};
 use etcd_operations::plan::{PlanId, PlanKind};
 use jiff::Timestamp;
@@ -7,10 +9,11 @@ use jiff::Timestamp;
 use super::Context;
 use super::life::{Change, Consent, Ending, Terminal, carry_out};
 use super::planned::{Accepted, PlanArgs, Planned, no_plan};
-use crate::views::plan::{PlanView, Progress, data_losses};
+use crate::views::plan::{PlanView, data_losses};
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::lead::lock::Locked;
 use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::lead::state::Progress;
 use kubectl_etcd_core::lead::surroundings::{Apiservers, Surroundings};
 use kubectl_etcd_core::lead::{Hosts, Led, is_anew, lead};
 
@@ -145,7 +148,7 @@ where
         terminal: &impl Terminal,
     ) -> Result<Led, Error> {
         let (hosts, plan) = (self.hosts, &planned.preview.plan);
-        let (resume, undo) = (hosts.resume(&plan.id), hosts.undo(&plan.id));
+        let (resume, undo) = (typed(&hosts.resume(&plan.id)), typed(&hosts.undo(&plan.id)));
         terminal.say(&format!(
             "if this is interrupted, `{resume}` goes on and `{undo}` rolls back"
         ));
@@ -174,8 +177,8 @@ where
 pub(super) fn with_ways_on(error: Error, hosts: &Hosts, id: &PlanId) -> Error {
     let (resume, undo) = (hosts.resume(id), hosts.undo(id));
     error
-        .hint(format!("{resume} tries again and goes on"))
-        .hint(format!("{undo} rolls back what was done"))
+        .hint(advice![resume, " tries again and goes on"])
+        .hint(advice![undo, " rolls back what was done"])
 }
 
 /// A plan that is done, at once or after it was resumed.
@@ -212,7 +215,8 @@ impl DonePlan<'_> {
 fn refuse(preview: &PlanPreview, accepted: Accepted, yes: bool) -> Result<(), Error> {
     if let Some(failure) = &preview.refused {
         let mut error = no_plan(failure);
-        error.hints.extend(PlanView::planned(preview).by_hand());
+        let by_hand = PlanView::planned(preview).by_hand();
+        error.hints.extend(by_hand.into_iter().map(Into::into));
         return Err(error);
     }
     if yes && preview.loses_data() && !accepted.data_loss {

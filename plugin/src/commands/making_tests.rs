@@ -132,7 +132,7 @@ async fn a_plan_that_is_refused_is_shown_by_a_dry_run_and_never_begun() {
             (error.kind, error.message.as_str()),
             (ErrorKind::Refused, "m2 still serves")
         );
-        assert_eq!(error.hints, ["stop it"]);
+        assert_eq!(crate::advice::hints(&error), ["stop it"]);
         assert_eq!(terminal.lines().len(), shown);
         assert!(trial.is_untouched());
     }
@@ -144,7 +144,7 @@ async fn yes_is_no_consent_to_a_loss_that_nobody_has_seen() {
     let error = trial.run(&yes(), YES).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert!(
-        error.hints[0].starts_with("--accept-data-loss"),
+        crate::advice::hints(&error)[0].starts_with("--accept-data-loss"),
         "{error:?}"
     );
     assert!(trial.is_untouched());
@@ -164,8 +164,7 @@ async fn only_what_makes_a_cluster_anew_may_cost_the_quorum_unnamed() {
         trial.accepted.outage = true;
         trial.run(&yes(), YES).await.unwrap();
         ended.is_err_and(|error| {
-            error
-                .hints
+            crate::advice::hints(&error)
                 .iter()
                 .any(|hint| hint.contains("--accept-outage"))
         })
@@ -300,7 +299,7 @@ async fn a_step_that_fails_in_the_middle_leaves_two_ways_on() {
             format!("kubectl etcd plan resume {id} tries again and goes on"),
             format!("kubectl etcd plan undo {id} rolls back what was done"),
         ];
-        assert_eq!(error.hints, ways, "{fault:?}");
+        assert_eq!(crate::advice::hints(&error), ways, "{fault:?}");
         assert!(terminal.starting("shows").is_empty());
         assert!(trial.memory.iter().all(|host| !host.is_free()));
         assert!(trial.around.checks().is_empty());

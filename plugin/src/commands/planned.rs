@@ -166,7 +166,5 @@ impl Bring for Nothing {
 
 /// A plan that cannot be made.
 pub(crate) fn no_plan(failure: &Failure) -> Error {
-    let mut error = Error::of_failure("", failure);
-    error.message = failure.message.clone();
-    error
+    Error::of_own(failure)
 }

@@ -45,10 +45,10 @@ impl View for Doctor {
             };
             text.push_str(&format!(
                 "   next  {}{on}\n",
-                clean(&situation.next.command)
+                clean(&situation.next.command.to_string())
             ));
             if let Some(note) = &situation.next.note {
-                text.push_str(&format!("         {}\n", clean(note)));
+                text.push_str(&format!("         {}\n", clean(&note.to_string())));
             }
         }
         if wide || self.situations.is_empty() {
@@ -185,7 +185,7 @@ mod tests {
             situation.evidence[0].text = name.to_owned();
             situation.evidence[0].node = name.to_owned();
             situation.next.on = Some(name.to_owned());
-            situation.next.note = Some(name.to_owned());
+            situation.next.note = Some(name.into());
             found.unseen.push(found::Unseen {
                 node: name.into(),
                 what: name.into(),

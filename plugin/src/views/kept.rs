@@ -172,12 +172,6 @@ impl SnapshotList {
         self.newest_verified = self.newest().map(ListedSnapshot::reference);
     }
 
-    /// Whether all nodes were asked and nothing is damaged.
-    pub fn is_whole(&self) -> bool {
-        let damaged = |one: &ListedSnapshot| one.state == SnapshotState::Damaged;
-        self.unreached.is_empty() && !self.snapshots.iter().any(damaged)
-    }
-
     /// The newest verified one on a node. One of a time that has not come is not known to be new.
     fn newest(&self) -> Option<&ListedSnapshot> {
         let known = self.snapshots.iter().filter(|one| {

@@ -5,6 +5,7 @@ pub mod cleanup;
 pub mod datadirs;
 pub mod defrag;
 pub mod doctor;
+pub mod error;
 pub mod grid;
 pub mod health;
 pub mod images;
@@ -73,6 +74,7 @@ pub trait View: Serialize {
 /// # Errors
 /// When it cannot be serialised, which would be a fault of the view.
 pub fn render<V: View>(view: &V, format: Format, paint: Paint) -> Result<String, Error> {
+    crate::advice::install();
     match format {
         Format::Table => Ok(table(view, false, paint)),
         Format::Wide => Ok(table(view, true, paint)),
@@ -92,6 +94,7 @@ pub fn render<V: View>(view: &V, format: Format, paint: Paint) -> Result<String,
 
 /// A view as text for people.
 pub(crate) fn table<V: View>(view: &V, wide: bool, paint: Paint) -> String {
+    crate::advice::install();
     clean_layout(&view.table(wide, paint), paint)
 }
 
@@ -99,14 +102,12 @@ pub(crate) fn table<V: View>(view: &V, wide: bool, paint: Paint) -> String {
 /// such as `7e23` or a node named `on` stays text. It leaves characters that are not seen as they are. Where there is one, all
 /// is in double quotes, as JSON has it and YAML takes it, and they are escaped.
 fn yaml<V: Serialize>(view: &V) -> Result<String, Error> {
-    let failed = |cause: &dyn std::fmt::Display| {
-        Error::failed(format!("the answer cannot be written as YAML: {cause}"))
-    };
-    let text = serde_saphyr::to_string(view).map_err(|cause| failed(&cause))?;
+    let failed = || Error::failed("the answer cannot be written as YAML");
+    let text = serde_saphyr::to_string(view).map_err(|cause| failed().caused_by(cause))?;
     if is_plain(&text) {
         return Ok(text);
     }
-    let quoted = serde_json::to_string_pretty(view).map_err(|cause| failed(&cause))?;
+    let quoted = serde_json::to_string_pretty(view).map_err(|cause| failed().caused_by(cause))?;
     Ok(escape_yaml(&quoted) + "\n")
 }
 

@@ -4,6 +4,8 @@ mod list;
 mod rows;
 mod words;
 
+use crate::advice::typed;
+use kubectl_etcd_core::lead::state::Progress;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -80,32 +82,13 @@ pub struct PlanView {
     next: Vec<String>,
 }
 
-/// How far a plan is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum Progress {
-    /// It was made and not begun.
-    Planned,
-    /// It has begun and not ended.
-    Unfinished,
-    /// It is done.
-    Done,
-    /// It is being rolled back.
-    BeingUndone,
-    /// It was rolled back.
-    Undone,
-}
-
-impl Progress {
-    fn words(self) -> Option<&'static str> {
-        match self {
-            Self::Planned => None,
-            Self::Unfinished => Some("begun and not ended"),
-            Self::Done => Some("done"),
-            Self::BeingUndone => Some("being undone"),
-            Self::Undone => Some("undone"),
-        }
+fn words(progress: Progress) -> Option<&'static str> {
+    match progress {
+        Progress::Planned => None,
+        Progress::Unfinished => Some("begun and not ended"),
+        Progress::Done => Some("done"),
+        Progress::BeingUndone => Some("being undone"),
+        Progress::Undone => Some("undone"),
     }
 }
 
@@ -157,26 +140,10 @@ impl PlanView {
 
     /// A plan by the journals of its hosts.
     pub(crate) fn kept(state: &PlanState) -> Self {
-        let id = &state.plan.id;
-        let progress = match (state.is_back(), state.unfinished) {
-            (true, true) => Progress::BeingUndone,
-            (true, false) => Progress::Undone,
-            (false, true) => Progress::Unfinished,
-            (false, false) if state.is_done() => Progress::Done,
-            (false, false) => Progress::Planned,
-        };
-        let next = match progress {
-            Progress::Unfinished => vec![
-                CommandLine::new("kubectl etcd plan resume")
-                    .operand(id)
-                    .into(),
-                undo(id),
-            ],
-            Progress::BeingUndone | Progress::Done => vec![undo(id)],
-            Progress::Planned | Progress::Undone => Vec::new(),
-        };
+        let progress = state.progress();
+        let next = progress.next(&state.plan.id);
         let mut view = Self {
-            next,
+            next: next.iter().map(|one| typed(one).into()).collect(),
             ..Self::of(&state.plan, progress, &state.steps)
         };
         match progress {
@@ -195,7 +162,7 @@ impl PlanView {
 
     /// With the flags that reach its hosts in what to type next.
     pub(crate) fn for_hosts(mut self, hosts: &Hosts) -> Self {
-        let flags = hosts.flags();
+        let flags = typed(hosts.flags());
         for command in self.next.iter_mut().filter(|_| !flags.is_empty()) {
             *command = format!("{command} {flags}");
         }
@@ -258,9 +225,9 @@ impl PlanView {
                 stage.took_ms = u64::try_from(took.as_millis()).ok();
             }
         }
-        if progress == Progress::Done {
-            self.next.push(undo(&self.id));
-        }
+        let next = progress.next(&self.id);
+        self.next
+            .extend(next.iter().map(|one| String::from(typed(one))));
         self
     }
 
@@ -399,13 +366,6 @@ impl PlanView {
     }
 }
 
-/// The command that takes a plan back.
-fn undo(id: &impl std::fmt::Display) -> String {
-    CommandLine::new("kubectl etcd plan undo")
-        .operand(id)
-        .into()
-}
-
 /// The command that removes what a plan has kept.
 fn removal(path: &Path) -> CommandLine {
     CommandLine::new("rm -r").operand(path.display())
@@ -435,7 +395,7 @@ impl View for PlanView {
         Self::part(&mut text, "Cluster", &snapshot.collect::<Vec<_>>());
         Self::part(&mut text, "Lost", &self.losses);
         Self::part(&mut text, "Caveat", &self.fences);
-        if let Some(state) = self.state.words() {
+        if let Some(state) = words(self.state) {
             Self::part(&mut text, "State", &[state.to_owned()]);
         }
         Self::part(&mut text, "Checked", &self.checked);

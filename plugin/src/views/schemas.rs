@@ -424,6 +424,11 @@ fn plans() {
 }
 
 #[test]
+fn errors() {
+    check("Error", &crate::views::error::tests::samples());
+}
+
+#[test]
 fn images() {
     check("Images", &[crate::views::images::tests::samples()]);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_operations::report::{LeftOut, MASTERS, NO_OBJECTS, Packed};
+use etcd_operations::report::{LeftOut, NO_OBJECTS, Packed};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -101,13 +101,6 @@ impl Snapshot {
             left_out: left_out.cloned().collect(),
             ..Self::new(saved, node, local, took)
         }
-    }
-
-    /// Whether a node's files are missing.
-    pub fn lacks_nodes(&self) -> bool {
-        self.left_out
-            .iter()
-            .any(|left| left.path.starts_with(MASTERS))
     }
 
     /// What has to be known of it although it is whole: that nothing of a cluster is in it.

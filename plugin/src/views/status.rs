@@ -32,7 +32,7 @@ impl View for Status {
                 clean(&warning.message)
             ));
             if let Some(hint) = &warning.hint {
-                text.push_str(&format!("  next: {}\n", clean(hint)));
+                text.push_str(&format!("  next: {}\n", clean(&hint.to_string())));
             }
         }
         if let Some(last) = &self.last_snapshot {

@@ -3,7 +3,7 @@
 use etcd_datadir::error::Damage;
 use etcd_datadir::stream::TRAILER_LEN;
 use etcd_datadir::verify::{Sha256State, Verdict};
-use etcd_operations::pack::unpack::{Found, Opened};
+use etcd_operations::pack::unpack::Opened;
 use etcd_operations::report::{KeptSnapshot, KeptState, NO_OBJECTS, SnapshotReport};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe};
 use crate::views::packed::PackedFile;
 use crate::views::{API_VERSION, View};
+use kubectl_etcd_core::assess::files::{FileVerdict, is_not_as_described};
 use kubectl_etcd_core::format::{bytes, count};
 
 /// What became of checking files.
@@ -78,24 +79,6 @@ pub struct Etcdutl {
     pub version: String,
 }
 
-/// What becomes of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FileVerdict {
-    /// All was checked and nothing is wrong.
-    Reliable,
-    /// All was checked and nothing is wrong, and no object of Kubernetes is in it: it is no backup of a cluster.
-    Empty,
-    /// Nothing is wrong, but without a trailer a changed value cannot be seen.
-    NotFullyChecked,
-    /// Something is wrong.
-    Damaged,
-    /// It is something else, and was not checked.
-    NotASnapshot,
-    /// It could not be read.
-    Unreadable,
-}
-
 /// What became of the trailer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -136,18 +119,15 @@ impl VerifiedFile {
             Sha256State::Missing => (Trailer::Missing, None),
             Sha256State::NotChecked => (Trailer::NotChecked, None),
         };
-        let (verdict, summary) = match found.verdict {
-            Verdict::Reliable if is_empty(found) => (
-                FileVerdict::Empty,
-                format!("whole and undamaged, but {NO_OBJECTS}"),
-            ),
-            Verdict::Reliable => (FileVerdict::Reliable, "whole and undamaged".to_owned()),
-            Verdict::NoTrailer => (
-                FileVerdict::NotFullyChecked,
-                "no sha256 trailer: a copy of a database, or cut; its pages are in order, a changed value cannot be seen".to_owned(),
-            ),
-            Verdict::NotFullyChecked => (FileVerdict::NotFullyChecked, "not everything was checked".to_owned()),
-            Verdict::Damaged => (FileVerdict::Damaged, damaged(found)),
+        let verdict = FileVerdict::of_checked(found);
+        let summary = match (verdict, found.verdict) {
+            (FileVerdict::Empty, _) => format!("whole and undamaged, but {NO_OBJECTS}"),
+            (_, Verdict::Reliable) => "whole and undamaged".to_owned(),
+            (_, Verdict::NoTrailer) => {
+                "no sha256 trailer: a copy of a database, or cut; its pages are in order, a changed value cannot be seen".to_owned()
+            }
+            (_, Verdict::NotFullyChecked) => "not everything was checked".to_owned(),
+            (_, Verdict::Damaged) => damaged(found),
         };
         let page_size = u64::from(found.page_size.unwrap_or(0));
         Self {
@@ -184,15 +164,12 @@ impl VerifiedFile {
     ) -> Self {
         let checked = Self::checked(file, found);
         let packed = PackedFile::of(opened);
-        let (verdict, summary) = match (&opened.found, &found.status) {
-            (Found::Bundle(description), Some(status))
-                if matches!(checked.verdict, FileVerdict::Reliable | FileVerdict::Empty)
-                    && !description.snapshot.is_of(status) =>
-            {
-                let what = "damaged: the description in it is of another snapshot";
-                (FileVerdict::Damaged, what.to_owned())
-            }
-            _ => (checked.verdict, checked.summary),
+        let (verdict, summary) = match is_not_as_described(opened, found) {
+            true => (
+                FileVerdict::Damaged,
+                "damaged: the description in it is of another snapshot".to_owned(),
+            ),
+            false => (checked.verdict, checked.summary),
         };
         let unpacked = opened.unpacked.as_ref().filter(|_| packed.is_some());
         Self {
@@ -206,16 +183,16 @@ impl VerifiedFile {
 
     /// One that was checked where it is kept.
     pub fn kept(file: String, kept: &KeptSnapshot) -> Self {
-        let (verdict, summary) = match &kept.state {
-            KeptState::Verified { .. } => (FileVerdict::Reliable, "whole and undamaged".to_owned()),
-            KeptState::Damaged { what } => (FileVerdict::Damaged, format!("damaged: {what}")),
-            KeptState::Unknown { why } if is_known_empty(kept) => (
-                FileVerdict::Empty,
-                format!("whole and undamaged, but {why}"),
-            ),
-            KeptState::Unknown { why } => (FileVerdict::NotFullyChecked, why.clone()),
+        let verdict = FileVerdict::of_stored(kept);
+        let summary = match (verdict, &kept.state) {
+            (_, KeptState::Verified { .. }) => "whole and undamaged".to_owned(),
+            (_, KeptState::Damaged { what }) => format!("damaged: {what}"),
+            (FileVerdict::Empty, KeptState::Unknown { why }) => {
+                format!("whole and undamaged, but {why}")
+            }
+            (_, KeptState::Unknown { why }) => why.clone(),
         };
-        let good = matches!(verdict, FileVerdict::Reliable | FileVerdict::Empty);
+        let good = verdict.is_whole();
         let described = kept.snapshot.as_ref().filter(|_| good);
         Self {
             verdict,
@@ -278,17 +255,6 @@ impl VerifiedFile {
             packed: None,
         }
     }
-}
-
-fn is_known_empty(kept: &KeptSnapshot) -> bool {
-    let snapshot = kept.snapshot.as_ref();
-    snapshot.is_some_and(SnapshotReport::is_empty)
-}
-
-/// Whether no object of Kubernetes is in it.
-fn is_empty(found: &etcd_datadir::verify::Verification) -> bool {
-    let status = found.status.as_ref();
-    status.is_some_and(|status| !status.has_objects)
 }
 
 fn unpacked_bytes(snapshot: &SnapshotReport) -> u64 {

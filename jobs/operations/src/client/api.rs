@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::advice::Advice;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{Alarm, EndpointStatus, Member, MemberList};
@@ -18,7 +19,7 @@ pub trait CallError: From<Failure> + Into<Failure> + Send {
 
     /// The same error, saying what would help.
     #[must_use]
-    fn with_hint(self, hint: &str) -> Self;
+    fn with_hint(self, hint: Advice) -> Self;
 
     /// Whether the call came to no etcd because what carries it failed. Further calls would fail as well.
     fn is_transport(&self) -> bool;
@@ -33,7 +34,7 @@ impl CallError for Failure {
         &self.message
     }
 
-    fn with_hint(self, hint: &str) -> Self {
+    fn with_hint(self, hint: Advice) -> Self {
         self.hint(hint)
     }
 

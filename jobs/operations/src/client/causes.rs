@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use crate::advice::Advice;
 use crate::failure::{Failure, FailureKind};
 
 /// An error with all its causes, each part once: hyper's own text stops at `client error (Connect)`.
@@ -98,7 +99,7 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
         Some("one side speaks TLS and the other plain HTTP")),
     (&["invalid peer certificate", "received fatal alert"], FailureKind::Unauthorized, None),
     (&["database space exceeded"], FailureKind::NoSpace,
-        Some("free space with compaction and `kubectl etcd defrag`, then `kubectl etcd alarm disarm`")),
+        Some("free space with compaction and `{defragment}`, then `{disarm-alarms}`")),
     (&["corrupt"], FailureKind::Corrupt, None),
     (&["rpc not supported for learner"], FailureKind::Refused,
         Some("a learner does this only after it was promoted; ask a voting member")),
@@ -110,7 +111,7 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
         Some("promote or remove the learner there is: etcd takes one at a time, or as many as its --max-learners says")),
     (&["given member URLs are invalid"], FailureKind::Refused, Some("a peer URL is like https://10.0.0.4:2380")),
     (&["Peer URLs already exists", "member not found", "can only promote a learner member", "bad leader transferee"],
-        FailureKind::Refused, Some("kubectl etcd members")),
+        FailureKind::Refused, Some("{list-members}")),
     (&["not leader"], FailureKind::Refused, Some("only the leader can be asked for this")),
     (&["no leader", "leader changed", "request timed out", "deadline exceeded", "unhealthy cluster"], FailureKind::NoQuorum, None),
     (&["permission denied", "user name is empty", "authentication", "invalid auth token", "is not supported for auth", "PermissionDenied", "Unauthenticated"],
@@ -121,12 +122,24 @@ const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
         FailureKind::Unreachable, None),
 ];
 
+/// Whether etcd changes no members because a voting one is not connected to the others (`ErrUnhealthy`).
+pub(crate) fn says_not_connected(said: &str) -> bool {
+    said.contains("unhealthy cluster")
+}
+
+/// Whether etcd promotes no learner that has less than nine tenths of the leader's log (`ErrLearnerNotReady`).
+pub(crate) fn says_behind(said: &str) -> bool {
+    said.contains("can only promote a learner member which is in sync with leader")
+}
+
 /// What sort of trouble a text of etcd's tells of, and what would help.
-pub(crate) fn meaning(said: &str) -> (FailureKind, Option<&'static str>) {
+pub(crate) fn meaning(said: &str) -> (FailureKind, Option<Advice>) {
     MEANINGS
         .iter()
         .find(|(texts, ..)| texts.iter().any(|text| said.contains(text)))
-        .map_or((FailureKind::Other, None), |(_, kind, hint)| (*kind, *hint))
+        .map_or((FailureKind::Other, None), |(_, kind, hint)| {
+            (*kind, hint.map(Advice::read))
+        })
 }
 
 #[cfg(test)]

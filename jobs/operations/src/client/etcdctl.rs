@@ -6,6 +6,8 @@ mod output;
 use std::time::{Duration, Instant};
 
 use super::{CallError, EtcdApi, EtcdEndpoint, MemberChange, Needs};
+use crate::advice;
+use crate::advice::Choice;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{Alarm, Consistency, EndpointStatus, Member, MemberList};
@@ -245,7 +247,10 @@ impl<R: RunEtcdctl> EtcdEndpoint for EtcdctlEndpoint<R> {
     ) -> Result<(), R::Error> {
         if wanted.len() != raised.len() {
             let message = "etcdctl disarms all alarms at once, and others are raised than the one that is meant";
-            let hint = "do it through a Job, or on a control-plane node as root with --via local";
+            let hint = advice![
+                "do it through a Job, or on a control-plane node as root with ",
+                Choice::Via.with("local"),
+            ];
             return Err(Failure::new(FailureKind::Refused, message)
                 .hint(hint)
                 .into());

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Diagnosis, Evidence, Next, Severity, Situation, SituationKind as Kind};
+use crate::advice;
+use crate::advice::{Choice, Task};
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{ColdMember, Inspection, LiveEtcd, Look, PeerLook};
 use crate::report::{AlarmKind, EndpointStatus, Member};
-use crate::shell::CommandLine;
 
 /// A member that answered, and who asked it.
 pub(super) struct Heard<'a> {
@@ -172,7 +173,7 @@ fn two_clusters(leading: &[Heard<'_>], found: &mut Diagnosis) {
     }
     let summary = "members work in different clusters: each takes writes that the others never see"
         .to_owned();
-    let next = Next::anywhere("kubectl etcd manifest stop kube-apiserver").note(
+    let next = Next::anywhere(Task::StopComponent.of("kube-apiserver")).note(
         "on each node of the cluster that shall not go on, so that nobody works with it any more; then its data can be compared, and its members replaced",
     );
     let mut situation = Situation::of_cluster(Kind::TwoClusters, Severity::Lost, summary, next);
@@ -271,10 +272,10 @@ fn without_leader(looks: &[Look], found: &mut Diagnosis) {
         ),
     };
     let next = match kind {
-        Kind::QuorumLost => Next::anywhere("kubectl etcd recover --ssh").note(
+        Kind::QuorumLost => Next::anywhere(Task::Recover.choosing(Choice::Ssh)).note(
             "a control-plane node that is only switched off comes first: with a majority on, nothing has to be recovered",
         ),
-        _ => Next::anywhere("kubectl etcd doctor").note(
+        _ => Next::anywhere(Task::Diagnose).note(
             "an election takes seconds: if that lasts, check whether the control-plane nodes reach each other at etcd's peer port",
         ),
     };
@@ -310,18 +311,18 @@ fn silent(looks: &[Look], found: &mut Diagnosis) {
             let (summary, next) = if peer.client_url.is_none() {
                 (
                     format!("member {name} was added and has never started"),
-                    Next::anywhere("kubectl etcd status")
+                    Next::anywhere(Task::ShowStatus)
                         .note("it counts as a member that is down until it starts or is removed"),
                 )
             } else if port.is_some() {
                 (
                     format!("member {name} runs, but has found no leader"),
-                    Next::on(&name, "kubectl etcd doctor"),
+                    Next::on(&name, Task::Diagnose),
                 )
             } else {
                 (
                     format!("member {name} does not answer"),
-                    Next::on(&name, "kubectl etcd doctor")
+                    Next::on(&name, Task::Diagnose)
                         .note("from here it is not seen whether the machine, its network or its etcd is down"),
                 )
             };
@@ -401,8 +402,7 @@ fn alarms(looks: &[Look], found: &mut Diagnosis) {
     }
     if let Some((_, name)) = corrupt.first() {
         let summary = format!("the data of {name} differs from the others': alarm CORRUPT");
-        let replace = CommandLine::new("kubectl etcd member replace");
-        let next = Next::anywhere(replace.operand(name).own("--ssh"));
+        let next = Next::anywhere(Task::ReplaceMember.of(name).choosing(Choice::Ssh));
         let mut situation =
             Situation::of_cluster(Kind::CorruptAlarm, Severity::Lost, summary, next);
         situation.evidence = corrupt.iter().map(|(seen, _)| seen.clone()).collect();
@@ -446,12 +446,18 @@ fn out_of_space(raised: &[&EndpointStatus]) -> Next {
     let used = |one: &&EndpointStatus| one.db_in_use_bytes.unwrap_or(one.db_size_bytes);
     let in_use = raised.iter().any(|one| part(used(one), one) >= 80);
     if !full {
-        Next::anywhere("kubectl etcd alarm disarm").note("there is space again")
+        Next::anywhere(Task::DisarmAlarms).note("there is space again")
     } else if in_use {
-        Next::anywhere("kubectl etcd usage")
-            .note("it shows what fills the database: delete what is too much; then kubectl etcd defrag, then kubectl etcd alarm disarm")
+        Next::anywhere(Task::ShowUsage).note(advice![
+            "it shows what fills the database: delete what is too much; then ",
+            Task::Defragment,
+            ", then ",
+            Task::DisarmAlarms
+        ])
     } else {
-        Next::anywhere("kubectl etcd defrag")
-            .note("it gives the free space back; then kubectl etcd alarm disarm")
+        Next::anywhere(Task::Defragment).note(advice![
+            "it gives the free space back; then ",
+            Task::DisarmAlarms
+        ])
     }
 }

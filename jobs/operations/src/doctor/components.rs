@@ -4,6 +4,7 @@ use super::cluster::working_elsewhere;
 use super::member::Member;
 use super::words::{self, logs_of};
 use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::advice::{Choice, Task};
 use crate::control_plane::ControlPlane;
 use crate::ending::ended;
 use crate::failure::{Answer, FailureKind};
@@ -68,10 +69,7 @@ fn archived_one(
     let (summary, next) = match bars {
         false => (
             format!("{component} on {node} was stopped: its manifest{since} is archived"),
-            Next::on(
-                node,
-                CommandLine::new("kubectl etcd manifest start").operand(component),
-            ),
+            Next::on(node, Task::StartComponent.of(component)),
         ),
         true => (
             format!(
@@ -79,9 +77,9 @@ fn archived_one(
             ),
             Next::on(
                 node,
-                CommandLine::new("kubectl etcd manifest start")
-                    .operand(component)
-                    .own("--manifest FILE"),
+                Task::StartComponent
+                    .of(component)
+                    .with(Choice::Manifest, "FILE"),
             )
             .note(format!(
                 "FILE is the manifest that ran last; {path} is the archived one"
@@ -246,7 +244,7 @@ fn apiserver(notes: &mut Notes<'_>) -> bool {
     let (what, next) = match container {
         Some(one) if one.state == State::Running => (
             "is not ready",
-            Next::on(node, "kubectl etcd doctor")
+            Next::on(node, Task::Diagnose)
                 .note("an apiserver that was just started takes some seconds; if it is still so: crictl logs of its container"),
         ),
         Some(one) if is_about_etcd(ended) => {

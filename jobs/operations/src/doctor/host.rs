@@ -7,6 +7,8 @@ use jiff::SignedDuration;
 
 use super::cluster::working_elsewhere;
 use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::advice;
+use crate::advice::{Choice, Task};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, FailureKind};
 use crate::kubelet::STATIC_PODS;
@@ -51,8 +53,8 @@ fn plan(notes: &mut Notes<'_>) {
             Kind::UnfinishedPlan,
             format!("the plan {} was begun on {node} and not ended", plan.id),
             vec![format!("{} names it", CURRENT_PLAN)],
-            Next::on(node, "kubectl etcd plan resume")
-                .note("or back to what was before: kubectl etcd plan undo"),
+            Next::on(node, Task::ResumePlan)
+                .note(advice!["or back to what was before: ", Task::UndoPlan]),
         );
     }
 }
@@ -279,10 +281,7 @@ fn etcds(notes: &mut Notes<'_>) {
     {
         Some(failure) if !others.is_empty() => {
             let first = others.first().map_or("NAME", |(_, pod)| *pod);
-            let next = Next::on(
-                node,
-                CommandLine::new("kubectl etcd doctor").option("--etcd", first),
-            );
+            let next = Next::on(node, Task::Diagnose.with(Choice::Etcd, first));
             let evidence = others
                 .iter()
                 .map(|(path, pod)| format!("{path} runs {pod}"));
@@ -291,9 +290,10 @@ fn etcds(notes: &mut Notes<'_>) {
                 Kind::WhichEtcd,
                 format!("{node}: {}", failure.message),
                 evidence,
-                next.note(
-                    "--etcd names the pod that is the cluster's own; the others are left alone",
-                ),
+                next.note(advice![
+                    Choice::Etcd,
+                    " names the pod that is the cluster's own; the others are left alone"
+                ]),
             );
         }
         _ => {
@@ -405,6 +405,6 @@ fn images(notes: &mut Notes<'_>) {
     }
     let node = notes.node();
     let summary = format!("images that manifests of {node} name are not there");
-    let next = Next::on(node, "kubectl etcd images pull");
+    let next = Next::on(node, Task::PullImages);
     notes.degraded(Kind::ImageMissing, summary, missing, next);
 }

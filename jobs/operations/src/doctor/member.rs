@@ -5,12 +5,13 @@ use super::data::{behind, data, end_of_log};
 use super::host::kubelet_errors;
 use super::words::{self, logs_of};
 use super::{Next, Notes, Severity, SituationKind as Kind};
+use crate::advice;
+use crate::advice::{Choice, Task};
 use crate::control_plane::ControlPlane;
 use crate::ending::{Cause, cause_of, ended, stumbles_over_log};
 use crate::failure::FailureKind;
 use crate::look::{ColdEtcd, Fitness, LockState, Look, Place, RefusalKind};
 use crate::runtime::State;
-use crate::shell::CommandLine;
 use crate::utc::to_the_second;
 
 /// How a host's own member is.
@@ -47,11 +48,8 @@ pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) -> Member {
                 "--force-new-cluster is in {}",
                 etcd.manifest.display()
             )],
-            Next::on(
-                node,
-                "kubectl etcd manifest unset-flag etcd force-new-cluster",
-            )
-            .note("with it, the next start cuts the other members off"),
+            Next::on(node, Task::UnsetFlag.of("etcd").of("force-new-cluster"))
+                .note("with it, the next start cuts the other members off"),
         );
     }
     if let Some(live) = look.live.ok().filter(|live| live.status.leader.is_some()) {
@@ -68,7 +66,7 @@ pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) -> Member {
                 Kind::Learner,
                 format!("the member of {node} is a learner: it has no vote yet"),
                 vec!["it says so itself".to_owned()],
-                Next::anywhere(CommandLine::new("kubectl etcd member promote").operand(node)),
+                Next::anywhere(Task::PromoteMember.of(node)),
             );
         }
         return Member::Serves;
@@ -258,32 +256,34 @@ fn remedy(look: &Look, looks: &[Look]) -> Next {
         );
     }
     if stumbles_over_log(look) {
-        return Next::on(node, "kubectl etcd manifest set-image etcd IMAGE").note(
-            "nothing is lost with a later etcd of the same line, as 3.5.35 for 3.5.0; where there is none, kubectl etcd recover goes on from the database",
+        return Next::on(node, Task::SetImage.of("etcd").of("IMAGE")).note(
+            advice!["nothing is lost with a later etcd of the same line, as 3.5.35 for 3.5.0; where there is none, ", Task::Recover, " goes on from the database"],
         );
     }
     let usable = inspection(look).is_some_and(|read| read.reach.is_some());
     let several = voters(look).len() > 1;
     if several || usable {
         let recover = match several {
-            true => "kubectl etcd recover --ssh",
-            false => "kubectl etcd recover",
+            true => Task::Recover.choosing(Choice::Ssh),
+            false => Task::Recover.into(),
         };
         Next::anywhere(recover).note(
             "it looks at all control-plane nodes' data first and shows what it would go on from",
         )
     } else {
-        Next::on(node, "kubectl etcd restore FILE").note(
-            "FILE is a snapshot or a bundle; kubectl etcd snapshot list shows those on the node",
-        )
+        Next::on(node, Task::Restore.of("FILE")).note(advice![
+            "FILE is a snapshot or a bundle; ",
+            Task::ListSnapshots,
+            " shows those on the node"
+        ])
     }
 }
 
 /// A member replaced: on its host, which is the one that was looked at, or else over ssh.
 fn replace(node: &str, looks: &[Look]) -> Next {
-    let replace = CommandLine::new("kubectl etcd member replace").operand(node);
+    let replace = Task::ReplaceMember.of(node);
     Next::anywhere(match looks.len() > 1 {
-        true => replace.own("--ssh"),
+        true => replace.choosing(Choice::Ssh),
         false => replace,
     })
 }
@@ -296,11 +296,11 @@ fn repair(look: &Look, kind: Kind) -> Next {
         Kind::CertificateExpired => Next::on(node, "kubeadm certs check-expiration"),
         Kind::DiskFull => Next::on(node, "df -h"),
         Kind::WrongInitialCluster | Kind::BadFlags => {
-            Next::on(node, "kubectl etcd manifest diff etcd").note("it shows what was changed last")
+            Next::on(node, Task::CompareManifest.of("etcd")).note("it shows what was changed last")
         }
-        Kind::NotJoined => Next::on(node, "kubectl etcd manifest show etcd")
+        Kind::NotJoined => Next::on(node, Task::ShowManifest.of("etcd"))
             .note("it waits for the members of its --initial-cluster: start these first"),
-        _ => Next::on(node, "kubectl etcd manifest show etcd"),
+        _ => Next::on(node, Task::ShowManifest.of("etcd")),
     }
 }
 

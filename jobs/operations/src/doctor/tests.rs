@@ -20,7 +20,7 @@ fn found(look: Look) -> (Vec<SituationKind>, String) {
     (
         kinds,
         first
-            .map(|one| one.next.command.clone())
+            .map(|one| one.next.command.to_string())
             .unwrap_or_default(),
     )
 }
@@ -68,7 +68,7 @@ fn each_situation_is_told_with_its_command() {
                 .down(Some(DB))
                 .data(broken(RefusalKind::DatabaseDamaged, None)),
             vec![K::DatabaseDamaged],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "only its words tell, as its lock is taken again",
@@ -80,7 +80,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::DatabaseDamaged],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "the WAL of one member is damaged",
@@ -88,7 +88,7 @@ fn each_situation_is_told_with_its_command() {
                 .down(Some("panic: tocommit(506) is out of range"))
                 .data(broken(RefusalKind::WalDamaged, reach())),
             vec![K::WalDamaged],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "the disk of one member was emptied while its etcd ran",
@@ -96,13 +96,13 @@ fn each_situation_is_told_with_its_command() {
                 .down(Some("panic: tocommit(1000) is out of range [lastIndex(0)]"))
                 .data(new_log()),
             vec![K::DataBehind],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "the same, and its words are lost",
             healthy().down(None).data(new_log()),
             vec![K::DataBehind],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "a member has lost the end of its log",
@@ -110,7 +110,7 @@ fn each_situation_is_told_with_its_command() {
                 "panic: tocommit(1000) is out of range [lastIndex(990)]",
             )),
             vec![K::DataBehind],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "a new member has not joined",
@@ -120,7 +120,7 @@ fn each_situation_is_told_with_its_command() {
                 ))
                 .data(broken(RefusalKind::NeverJoined, None)),
             vec![K::NotJoined],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "the data of one member is gone",
@@ -130,7 +130,7 @@ fn each_situation_is_told_with_its_command() {
                 ))
                 .data(empty()),
             vec![K::DataMissing],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "the only member's database is damaged",
@@ -139,7 +139,7 @@ fn each_situation_is_told_with_its_command() {
                 .data(broken(RefusalKind::DatabaseDamaged, None))
                 .single(),
             vec![K::DatabaseDamaged],
-            "kubectl etcd restore FILE",
+            "{restore FILE}",
         ),
         (
             "the only member's WAL is damaged, its database can be used",
@@ -148,7 +148,7 @@ fn each_situation_is_told_with_its_command() {
                 .data(broken(RefusalKind::WalDamaged, reach()))
                 .single(),
             vec![K::WalDamaged],
-            "kubectl etcd recover",
+            "{recover}",
         ),
         (
             "a member is damaged, and the others do not answer",
@@ -157,13 +157,13 @@ fn each_situation_is_told_with_its_command() {
                 .data(broken(RefusalKind::DatabaseDamaged, None))
                 .alone(),
             vec![K::QuorumLost, K::DatabaseDamaged],
-            "kubectl etcd recover --ssh",
+            "{recover +ssh}",
         ),
         (
             "the others are off",
             healthy().leaderless().alone(),
             vec![K::QuorumLost],
-            "kubectl etcd recover --ssh",
+            "{recover +ssh}",
         ),
         (
             "the others are off, and this one has seen no leader since its start",
@@ -172,7 +172,7 @@ fn each_situation_is_told_with_its_command() {
                 look.live = Answer::Failed(refused());
             }),
             vec![K::QuorumLost],
-            "kubectl etcd recover --ssh",
+            "{recover +ssh}",
         ),
         (
             "no leader is elected",
@@ -187,7 +187,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::NoLeader],
-            "kubectl etcd doctor",
+            "{diagnose}",
         ),
         (
             "another member does not answer",
@@ -198,7 +198,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::MemberSilent],
-            "kubectl etcd doctor",
+            "{diagnose}",
         ),
         (
             "it was removed from the cluster",
@@ -219,7 +219,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::MemberRemoved],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "the others were recovered without it",
@@ -235,7 +235,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::MemberRemoved],
-            "kubectl etcd member replace cp-1",
+            "{replace-member cp-1}",
         ),
         (
             "two clusters work",
@@ -250,7 +250,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::TwoClusters],
-            "kubectl etcd manifest stop kube-apiserver",
+            "{stop-component kube-apiserver}",
         ),
         (
             "the apiserver's manifest was moved somewhere",
@@ -277,7 +277,7 @@ fn each_situation_is_told_with_its_command() {
                 "discovery failed: error validating peerURLs: member count is unequal",
             )),
             vec![K::WrongInitialCluster],
-            "kubectl etcd manifest diff etcd",
+            "{compare-manifest etcd}",
         ),
         (
             "the disk is full",
@@ -338,7 +338,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::ImageMissing],
-            "kubectl etcd images pull",
+            "{pull-images}",
         ),
         (
             "a certificate has expired",
@@ -379,7 +379,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::ComponentStopped],
-            "kubectl etcd manifest start etcd",
+            "{start-component etcd}",
         ),
         (
             "what is archived is not what ran last",
@@ -395,7 +395,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::ComponentStopped],
-            "kubectl etcd manifest start etcd --manifest FILE",
+            "{start-component etcd +manifest=FILE}",
         ),
         (
             "etcd's manifest was moved away",
@@ -502,7 +502,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::ForceNewCluster],
-            "kubectl etcd manifest unset-flag etcd force-new-cluster",
+            "{unset-flag etcd force-new-cluster}",
         ),
         (
             "a learner",
@@ -512,7 +512,7 @@ fn each_situation_is_told_with_its_command() {
                 }
             }),
             vec![K::Learner],
-            "kubectl etcd member promote cp-1",
+            "{promote-member cp-1}",
         ),
         (
             "a plan was not ended, and the rest is its doing",
@@ -521,7 +521,7 @@ fn each_situation_is_told_with_its_command() {
                 look.kubelet.active = Answer::Ok(false);
             }),
             vec![K::UnfinishedPlan, K::KubeletDown],
-            "kubectl etcd plan resume",
+            "{resume-plan}",
         ),
     ];
     for (name, look, kinds, command) in cases {
@@ -544,9 +544,9 @@ fn out_of_space_the_next_step_is_the_one_that_is_left() {
         })
     };
     for (size, used, command) in [
-        (2040, 2000, "kubectl etcd usage"),
-        (2040, 100, "kubectl etcd defrag"),
-        (100, 100, "kubectl etcd alarm disarm"),
+        (2040, 2000, "{show-usage}"),
+        (2040, 100, "{defragment}"),
+        (100, 100, "{disarm-alarms}"),
     ] {
         let expected = (vec![SituationKind::NoSpaceAlarm], command.to_owned());
         assert_eq!(found(no_space(size, used)), expected);
@@ -558,7 +558,7 @@ fn out_of_space_the_next_step_is_the_one_that_is_left() {
     });
     let expected = (
         vec![SituationKind::CorruptAlarm],
-        "kubectl etcd member replace cp-2 --ssh".to_owned(),
+        "{replace-member cp-2 +ssh}".to_owned(),
     );
     assert_eq!(found(corrupt), expected);
 }
@@ -827,7 +827,7 @@ fn another_etcd_is_told_and_which_one_is_meant_is_asked() {
     let found = diagnose(&[look], now());
     let which = &found.situations[0];
     assert_eq!(which.kind, SituationKind::WhichEtcd);
-    assert_eq!(which.next.command, "kubectl etcd doctor --etcd etcd-a");
+    assert_eq!(which.next.command, "{diagnose +etcd=etcd-a}");
 }
 
 #[test]

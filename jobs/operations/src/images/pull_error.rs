@@ -3,6 +3,7 @@
 use tonic::{Code, Status};
 
 use super::Logins;
+use crate::advice::Advice;
 use crate::failure::{Failure, FailureKind};
 
 /// So many characters of the runtime's words are told: what matters is at their end.
@@ -25,7 +26,7 @@ impl PullError {
     pub(super) const UNAUTHORIZED: Self = Self {
         kind: FailureKind::Unauthorized,
         what: "its registry wants a login",
-        hint: "--auth-file FILE gives one, as docker login and podman login write it",
+        hint: "{+auth-file=FILE} gives one, as docker login and podman login write it",
         words: &[
             "401 unauthorized",
             "403 forbidden",
@@ -79,7 +80,7 @@ impl PullError {
     const NO_SUCH_IMAGE: Self = Self {
         kind: FailureKind::Missing,
         what: "its registry does not have it",
-        hint: "correct the name (kubectl etcd manifest set-image COMPONENT IMAGE), or push the image",
+        hint: "correct the name ({set-image COMPONENT IMAGE}), or push the image",
         words: &["not found", "manifest unknown", "name unknown"],
         codes: &[Code::NotFound],
     };
@@ -141,7 +142,7 @@ pub(super) fn failure(image: &str, error: PullError, status: &Status, logins: &L
     };
     let words = one_line(&without_queries(status.message()));
     let message = format!("{image} could not be fetched: {what}: {words}");
-    Failure::new(error.kind, message).hint(hint)
+    Failure::new(error.kind, message).hint(Advice::read(hint))
 }
 
 /// Without anything a terminal would act on.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::description::Description;
 use super::retention::{self, Rules};
+use crate::advice::Task;
 use crate::disk::files::{sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
 use crate::report::{Checked, KeptSnapshot, KeptState, NO_OBJECTS, PrunedSnapshot, Reason};
@@ -151,7 +152,7 @@ fn missing(path: &Path) -> Failure {
         FailureKind::Missing,
         format!("{} is not there", path.display()),
     )
-    .hint("kubectl etcd snapshot list")
+    .hint(Task::ListSnapshots)
 }
 
 /// Takes a snapshot away, and then what describes it.

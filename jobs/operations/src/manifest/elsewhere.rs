@@ -228,7 +228,10 @@ mod tests {
             let message = format!("kubelet's folder {FOLDER} is not there; {renamed} has ");
             assert!(failure.message.starts_with(&message), "{failure}");
             assert!(failure.message.contains("kube-apiserver.yaml"), "{failure}");
-            assert_eq!(failure.hint.unwrap(), format!("mv -T {renamed} {FOLDER}"));
+            assert_eq!(
+                failure.hint.unwrap().to_string(),
+                format!("mv -T {renamed} {FOLDER}")
+            );
             assert!(is_renamed(root.path(), Path::new(FOLDER)));
         }
     }
@@ -249,7 +252,7 @@ mod tests {
         let root = host(&[("/etc/kubernetes/pki/ca.key", "x")]);
         let failure = lost_folder(root.path(), Path::new(FOLDER));
         assert_eq!(failure.kind, FailureKind::Missing);
-        let hint = failure.hint.unwrap();
+        let hint = failure.hint.unwrap().to_string();
         for phase in ["control-plane all", "etcd local"] {
             let phase = format!("kubeadm init phase {phase} --config FILE");
             assert!(hint.contains(&phase), "{hint}");

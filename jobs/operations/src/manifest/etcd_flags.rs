@@ -11,7 +11,8 @@ use std::fmt;
 use etcd_datadir::restore::EtcdVersion;
 
 use super::{Component, Edit};
-use crate::shell::CommandLine;
+use crate::advice;
+use crate::advice::{Advice, Task};
 pub use environment::{Effect, Variable};
 use table::{ALL, Known};
 use value::suggestion;
@@ -115,18 +116,22 @@ impl std::error::Error for FlagProblem {}
 
 impl FlagProblem {
     /// What was meant, perhaps.
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Advice> {
         match self {
-            Self::Unknown { resembles, .. } => Some(format!("did you mean {}?", (*resembles)?)),
-            Self::OtherVersion { instead, .. } => Some(format!("did you mean {}?", (*instead)?)),
+            Self::Unknown { resembles, .. } => {
+                Some(format!("did you mean {}?", (*resembles)?).into())
+            }
+            Self::OtherVersion { instead, .. } => {
+                Some(format!("did you mean {}?", (*instead)?).into())
+            }
             Self::Given { flag, instead, .. } => {
-                let unset = CommandLine::new("kubectl etcd manifest unset-flag etcd").operand(flag);
+                let unset = Task::UnsetFlag.of("etcd").of(flag);
                 Some(match instead {
-                    Some(instead) => format!("{unset}; in its place there is {instead}"),
-                    None => format!("{unset}; nothing has taken its place"),
+                    Some(instead) => advice![unset, format!("; in its place there is {instead}")],
+                    None => advice![unset, "; nothing has taken its place"],
                 })
             }
-            Self::Value { flag, meant, .. } => Some(format!("{flag}={}", meant.as_ref()?)),
+            Self::Value { flag, meant, .. } => Some(format!("{flag}={}", meant.as_ref()?).into()),
         }
     }
 

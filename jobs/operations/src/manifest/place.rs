@@ -6,6 +6,7 @@ use super::quote::{Around, scalar};
 use super::spot::{Items, List, Splice, Spot};
 use super::tree::{Kind, Node, Tree};
 use super::{Manifest, block, flow};
+use crate::advice::Advice;
 use crate::failure::{Failure, FailureKind};
 
 /// A component in the text of its manifest.
@@ -208,7 +209,7 @@ impl<'m> Items<'m> {
     }
 }
 
-pub(super) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Failure {
+pub(super) fn refused(message: impl Into<String>, hint: impl Into<Advice>) -> Failure {
     Failure::new(FailureKind::Refused, message).hint(hint)
 }
 

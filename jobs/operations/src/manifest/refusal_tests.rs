@@ -13,7 +13,7 @@ fn pod(container: &str) -> String {
 fn refused(text: &str, edit: &Edit) -> String {
     let failure = parse(text).edit("etcd", edit).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused, "{failure}");
-    format!("{failure}\n  {}", failure.hint.as_deref().unwrap())
+    format!("{failure}\n  {}", failure.hint.as_ref().unwrap())
 }
 
 /// Each with what would lift it.
@@ -141,7 +141,10 @@ fn several_of_one_flag_are_told() {
     let failure = parse(&text)
         .edit("kube-apiserver", &set("name", "c"))
         .unwrap_err();
-    assert_eq!(failure.hint.unwrap(), "write --name once in the manifest");
+    assert_eq!(
+        failure.hint.unwrap().to_string(),
+        "write --name once in the manifest"
+    );
 }
 
 #[test]
@@ -157,7 +160,13 @@ fn a_flag_that_the_environment_gives_is_not_given_beside_it() {
                 .unwrap_err();
             assert_eq!(failure.kind, FailureKind::Refused);
             assert!(failure.message.contains("etcd does not start"), "{failure}");
-            assert!(failure.hint.unwrap().contains("ETCD_MAX_TXN_OPS"));
+            assert!(
+                failure
+                    .hint
+                    .unwrap()
+                    .to_string()
+                    .contains("ETCD_MAX_TXN_OPS")
+            );
         }
         assert!(parse(&text).edit("etcd", &set("max-wals", "2")).is_ok());
     }
@@ -213,7 +222,10 @@ fn components_are_found_by_name_and_by_program() {
     assert_eq!(several.kind, FailureKind::Refused);
     let none = manifest.component("kube-scheduler").unwrap_err();
     assert_eq!(none.kind, FailureKind::Missing);
-    assert_eq!(none.hint.unwrap(), "it has: one, two, three, four");
+    assert_eq!(
+        none.hint.unwrap().to_string(),
+        "it has: one, two, three, four"
+    );
 }
 
 #[test]
@@ -221,7 +233,10 @@ fn what_is_no_manifest_is_told() {
     let said = |bytes: &[u8]| {
         let failure = Manifest::parse(bytes).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Other);
-        format!("{failure}\n  {}", failure.hint.as_deref().unwrap_or("-"))
+        format!(
+            "{failure}\n  {}",
+            failure.hint.clone().unwrap_or_else(|| "-".into())
+        )
     };
     let cases: [&[u8]; 8] = [
         b"",

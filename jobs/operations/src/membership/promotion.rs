@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::{CHANGE_LIMIT, agreed_members, maybe_done, not_listed, refused, report};
-use crate::client::{CallError, EtcdApi, EtcdEndpoint, MemberChange, OWN_LIMIT};
+use crate::advice;
+use crate::advice::Task;
+use crate::client::{CallError, EtcdApi, EtcdEndpoint, MemberChange, OWN_LIMIT, says_behind};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
 use crate::report::{EndpointStatus, Member, MembershipReport};
@@ -77,7 +79,7 @@ pub async fn promote_when_ready<A: EtcdApi>(
                     let promote = MemberChange::Promote(member);
                     match Box::pin(endpoint.change_members(promote, CHANGE_LIMIT)).await {
                         Ok(members) => return Ok(report(&own, member, true, members)),
-                        Err(error) if is_behind(&error) => {}
+                        Err(error) if says_behind(error.message()) => {}
                         // The leader changes just now, say: what comes of it is listed.
                         Err(error) if error.kind() == FailureKind::NoQuorum && !late => {}
                         Err(error) => return Err(maybe_done(error)),
@@ -101,13 +103,6 @@ pub async fn promote_when_ready<A: EtcdApi>(
     }
 }
 
-/// etcd's own word for it (`ErrGRPCLearnerNotReady`): less than nine tenths of the leader's log have come to it.
-fn is_behind(error: &impl CallError) -> bool {
-    error
-        .message()
-        .contains("can only promote a learner member which is in sync with leader")
-}
-
 fn not_ready(learner: &Member, how_far: CatchingUp) -> Failure {
     let name = match learner.started() {
         true => learner.name.clone(),
@@ -118,9 +113,9 @@ fn not_ready(learner: &Member, how_far: CatchingUp) -> Failure {
         how_far.words()
     );
     let hint = match (how_far.started, how_far.behind) {
-        (false, _) => "start it first",
-        (true, None) => "see why with kubectl etcd status",
-        (true, Some(_)) => "wait until it has",
+        (false, _) => "start it first".into(),
+        (true, None) => advice!["see why with ", Task::ShowStatus],
+        (true, Some(_)) => "wait until it has".into(),
     };
     refused(message, hint)
 }

@@ -31,6 +31,7 @@ use std::path::Path;
 use etcd_datadir::progress::OnProgress;
 use etcd_datadir::source::{FileSource, Source};
 
+use crate::advice::Advice;
 use crate::client::chain;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::Description;
@@ -181,7 +182,7 @@ pub enum UnpackError {
         /// What it is.
         what: String,
         /// What would help.
-        hint: Option<String>,
+        hint: Option<Advice>,
     },
     /// It could not be read or stored.
     #[error(transparent)]

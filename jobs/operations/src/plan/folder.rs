@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use etcd_datadir::disk::make_folders;
 
 use super::{Direction, Journal, Plan, PlanId, VERSION};
+use crate::advice;
+use crate::advice::{Advice, Task};
 use crate::disk::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::shell::CommandLine;
 use crate::state::{PLANS, PlansFolder};
 
 /// The largest plan that is read, in bytes. One for five control-plane nodes has some fifty thousand.
@@ -212,7 +213,7 @@ impl Plans {
                 FailureKind::Refused,
                 format!("the plan {id} has ended on this host"),
             )
-            .hint(format!("{} says how", show(id))));
+            .hint(advice![Task::ShowPlan.of(id), " says how"]));
         }
         let path = self.folder.plan(id).running();
         let file = OpenOptions::new()
@@ -246,16 +247,11 @@ impl Plans {
     }
 }
 
-/// The command that shows a plan.
-fn show(id: &PlanId) -> CommandLine {
-    CommandLine::new("kubectl etcd plan show").operand(id)
-}
-
 /// What can be done about a plan that has begun and not ended.
-pub(super) fn ways_on(id: &impl std::fmt::Display) -> String {
-    let resume = CommandLine::new("kubectl etcd plan resume").operand(id);
-    let undo = CommandLine::new("kubectl etcd plan undo").operand(id);
-    format!("{resume} resumes it, {undo} rolls it back")
+pub(super) fn ways_on(id: &impl std::fmt::Display) -> Advice {
+    let resume = Task::ResumePlan.of(id);
+    let undo = Task::UndoPlan.of(id);
+    advice![resume, " resumes it, ", undo, " rolls it back"]
 }
 
 /// What every plan has, whatever version made it.
@@ -294,7 +290,13 @@ mod tests {
         assert_eq!(plans.current().unwrap(), Some(one.id.clone()));
         let refused = plans.begin(&other).unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused);
-        assert!(refused.hint.unwrap().contains("plan resume one"));
+        assert!(
+            refused
+                .hint
+                .unwrap()
+                .to_string()
+                .contains("plan resume one")
+        );
         assert_eq!(plans.read(&one.id).unwrap(), one);
         plans.end(&other.id).unwrap();
         assert!(plans.begin(&other).is_err());
@@ -330,7 +332,7 @@ mod tests {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
         let failure = plans.begin(&plan("one")).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused);
-        assert!(failure.hint.unwrap().starts_with("chown root "));
+        assert!(failure.hint.unwrap().to_string().starts_with("chown root "));
     }
 
     #[test]

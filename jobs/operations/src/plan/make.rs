@@ -22,6 +22,8 @@ use jiff::Timestamp;
 
 use super::folder::ways_on;
 use super::{HostRef, Plan, PlanId, PlanKind, Stage, VERSION};
+use crate::advice;
+use crate::advice::{Advice, Choice, Task};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{ArchivedManifest, EtcdManifest, Look, Manifests};
@@ -131,16 +133,19 @@ impl HostView {
             }));
         }
         let (path, since) = (archived.path.display(), archived.since());
-        let named = CommandLine::flags().option("--manifest", &path);
+        let named = Choice::Manifest.with(&path);
         let message = format!(
             "{}: the archived manifest of {component}, {path}{since}, is not what ran last: {}",
             self.node(),
             bars.join("; ")
         );
-        Err(Failure::new(FailureKind::Refused, message).hint(format!(
-            "if another manifest of {component} is the right one: --manifest FILE, or move it into {}; {named} takes the archived one all the same",
-            manifests.folder.display()
-        )))
+        Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            format!("if another manifest of {component} is the right one: "),
+            Choice::Manifest.with("FILE"),
+            format!(", or move it into {}; ", manifests.folder.display()),
+            named,
+            " takes the archived one all the same",
+        ]))
     }
 
     /// There is no manifest of a component, neither in the folder nor to be brought back.
@@ -161,24 +166,29 @@ impl HostView {
             let back = CommandLine::new("mv -n")
                 .operand(&path)
                 .operand(format!("{folder}/"));
-            let named = CommandLine::flags().option("--manifest", &path);
+            let named = Choice::Manifest.with(&path);
             let written = found.modified.map_or_else(String::new, |at| {
                 format!(" (last written {})", to_the_second(at))
             });
-            return failure.hint(format!(
-                "{path} is one{written}: if it is the right one, {back}, or {named}"
-            ));
+            return failure.hint(advice![
+                format!("{path} is one{written}: if it is the right one, {back}, or "),
+                named,
+            ]);
         }
         let old = manifests
             .outdated(component)
-            .map_or_else(String::new, |old| {
-                let named = CommandLine::flags().option("--manifest", old.path.display());
-                format!("{named} takes the old one; ")
+            .map_or_else(Advice::default, |old| {
+                let named = Choice::Manifest.with(old.path.display());
+                advice![named, " takes the old one; "]
             });
         let phase = component.kubeadm_phase();
-        failure.hint(format!(
-            "if it lies elsewhere, move it into {folder}, or --manifest FILE; {old}else {phase} writes a new one"
-        ))
+        failure.hint(advice![
+            format!("if it lies elsewhere, move it into {folder}, or "),
+            Choice::Manifest.with("FILE"),
+            "; ",
+            old,
+            format!("else {phase} writes a new one"),
+        ])
     }
 
     /// A failure that says on which host it was.
@@ -251,8 +261,11 @@ impl HostView {
             needed.div_ceil(MIB),
             free / MIB
         );
-        Err(Failure::new(FailureKind::NoSpace, message)
-            .hint("make room there: kubectl etcd doctor shows what was moved aside earlier and is not in use"))
+        Err(Failure::new(FailureKind::NoSpace, message).hint(advice![
+            "make room there: ",
+            Task::Diagnose,
+            " shows what was moved aside earlier and is not in use"
+        ]))
     }
 }
 

@@ -8,10 +8,11 @@ use super::action::undo::{Undo, UndoRule};
 use super::action::{Action, Done, Undone};
 use super::journal::{Event, Journal, StepState};
 use super::{Direction, Plan, Plans, Step};
+use crate::advice;
+use crate::advice::Task;
 use crate::failure::{Failure, FailureKind};
 use crate::local;
 use crate::manifest::{Aside, Selection};
-use crate::shell::CommandLine;
 use crate::work::Events;
 
 /// What came of a step.
@@ -225,9 +226,9 @@ impl<'a> Executor<'a> {
 
     fn is_being_undone(&self) -> Failure {
         let id = &self.plan.id;
-        let undo = CommandLine::new("kubectl etcd plan undo").operand(id);
+        let undo = Task::UndoPlan.of(id);
         let message = format!("{id} is being rolled back on this host");
-        Failure::new(FailureKind::Refused, message).hint(format!("{undo} resumes that"))
+        Failure::new(FailureKind::Refused, message).hint(advice![undo, " resumes that"])
     }
 
     /// Whether the learner that the plan added was removed again: one that had become a voter stays, and is left.

@@ -206,7 +206,7 @@ impl Trial {
         let reverts = matches!(undo, Undo::Revert | Undo::RevertUnlessMember);
         let left = match undo {
             Undo::Unknown | Undo::Stays => {
-                vec!["do as the script says cannot be undone".to_owned()]
+                vec!["do as the script says cannot be undone".into()]
             }
             _ => Vec::new(),
         };
@@ -296,7 +296,7 @@ fn an_undo_that_fails_or_is_killed_is_tried_again() {
 fn the_undo_of_data_is_told_whether_its_learner_was_removed_again() {
     let undone = |left: &[&str]| Event::Undone {
         undone: Undone {
-            left: left.iter().map(ToString::to_string).collect(),
+            left: left.iter().map(|one| (*one).into()).collect(),
             kept: Vec::new(),
         },
     };

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use etcd_datadir::verify::{Sha256State, Verdict, Verification, VerifyOptions};
 use jiff::Timestamp;
 
+use crate::advice;
+use crate::advice::{Choice, Task};
 use crate::disk::files::Replace;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::description::{Check, Description};
@@ -49,8 +51,10 @@ pub(super) async fn verify(
     let path = name.path_in(folder);
     let Some(described) = Description::beside(&path)? else {
         let message = format!("nothing describes {}", path.display());
-        return Err(Failure::new(FailureKind::Refused, message)
-            .hint("as root on the node: kubectl-etcd snapshot verify FILE"));
+        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            "as root on the node: ",
+            Task::VerifySnapshot.of("FILE")
+        ]));
     };
     let (file, snapshot) = (path.clone(), described.snapshot.clone());
     let job = move |flow: &Flow| read_again(&file, &snapshot, flow);
@@ -154,7 +158,8 @@ pub(super) fn prune(
 ) -> Result<Report, Failure> {
     if rules.are_none() {
         let message = "no rule says what to keep";
-        return Err(Failure::new(FailureKind::Refused, message).hint("such as --keep-last 7"));
+        return Err(Failure::new(FailureKind::Refused, message)
+            .hint(advice!["such as ", Choice::KeepLast.with("7")]));
     }
     let snapshots = folder::plan(&folder::list(folder)?, rules, Timestamp::now());
     let mut removed = Vec::new();

@@ -5,6 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::{ask, source};
+use crate::advice;
+use crate::advice::Task;
 use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::kept::folder;
@@ -48,8 +50,10 @@ pub async fn scheduled(
     let pruned = match saved.snapshot.is_empty() {
         false => prune(routine, &from, events).await,
         // It makes room for none that may be the last good one.
-        true => Err(Failure::new(FailureKind::Refused, NO_OBJECTS)
-            .hint("kubectl etcd doctor on that node says which etcds run there")),
+        true => Err(Failure::new(FailureKind::Refused, NO_OBJECTS).hint(advice![
+            Task::Diagnose,
+            " on that node says which etcds run there"
+        ])),
     };
     Ok(ScheduledReport {
         node: from.node,

@@ -1,5 +1,7 @@
 //! The member a scheduled snapshot is taken from: the node's own while it is healthy, else another one that is.
 
+use crate::advice;
+use crate::advice::Task;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -66,7 +68,8 @@ pub(super) async fn choose(
             tried.join("; ")
         )
     };
-    Err(Failure::new(why.kind, message).hint("kubectl etcd status shows how the members are"))
+    Err(Failure::new(why.kind, message)
+        .hint(advice![Task::ShowStatus, " shows how the members are"]))
 }
 
 /// The client URLs of the others, by the list of a member that answers. Which of several members is on this node, its own

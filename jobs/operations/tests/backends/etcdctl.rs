@@ -53,7 +53,7 @@ impl CallError for ExecError {
         &self.failure.message
     }
 
-    fn with_hint(mut self, hint: &str) -> Self {
+    fn with_hint(mut self, hint: etcd_operations::advice::Advice) -> Self {
         self.failure = self.failure.hint(hint);
         self
     }

@@ -156,7 +156,13 @@ async fn a_change_that_is_lost_may_have_been_done<B: Backend>() {
         b.cluster().fail(call, [Fault::CallLost]);
         let failure = b.run(&change).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unreachable, "{failure}");
-        assert!(failure.hint.unwrap().contains("may have been done"));
+        assert!(
+            failure
+                .hint
+                .unwrap()
+                .to_string()
+                .contains("may have been done")
+        );
     }
 }
 
@@ -197,7 +203,13 @@ async fn missing_rights_are_told_from_a_member_that_is_down<B: Backend>() {
     b.cluster().fail(Call::Add, [denied]);
     let failure = b.run(&add(3)).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unauthorized, "{failure}");
-    assert!(failure.hint.unwrap().contains("a user with the role root"));
+    assert!(
+        failure
+            .hint
+            .unwrap()
+            .to_string()
+            .contains("a user with the role root")
+    );
     b.cluster().fail(Call::Alarms, [denied]);
     let failure = b.run(&Operation::AlarmList).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unauthorized, "{failure}");

@@ -2,6 +2,7 @@
 
 mod of_status;
 
+use etcd_operations::advice::Advice;
 use etcd_operations::doctor as found;
 use etcd_operations::report::API_VERSION;
 use schemars::JsonSchema;
@@ -78,13 +79,15 @@ pub struct Seen {
 #[serde(rename_all = "camelCase")]
 pub struct Next {
     /// The command.
-    pub command: String,
+    #[schemars(with = "String")]
+    pub command: Advice,
     /// On which node; absent: wherever commands are run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on: Option<String>,
     /// What to know before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub note: Option<Advice>,
 }
 
 /// Something that could not be looked at.

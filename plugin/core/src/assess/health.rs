@@ -1,5 +1,6 @@
 //! From the members' answers to a linearizable read to whether the cluster does its work.
 
+use etcd_operations::advice::Advice;
 use etcd_operations::failure::FailureKind;
 use etcd_operations::report::{API_VERSION, AlarmKind, HealthReport, Member};
 use schemars::JsonSchema;
@@ -135,11 +136,7 @@ fn row(node: &Node, outcome: Option<&Outcome<HealthReport>>) -> HealthRow {
                 (Etcd::Absent { why }, RunErrorKind::NoEtcd) => why,
                 _ => &error.message,
             };
-            row.problem = Some(problem(
-                run_error_word(error),
-                detail,
-                error.hint.as_deref(),
-            ));
+            row.problem = Some(problem(run_error_word(error), detail, error.hint.as_ref()));
         }
         None => {
             let why = match &node.etcd {
@@ -168,17 +165,17 @@ fn fill(row: &mut HealthRow, report: &HealthReport) {
         row.problem = Some(problem(
             failure_word(failure.kind),
             &failure.message,
-            failure.hint.as_deref(),
+            failure.hint.as_ref(),
         ));
     }
     row.healthy = row.problem.is_none() && row.alarms.is_empty();
 }
 
-fn problem(short: &str, detail: &str, hint: Option<&str>) -> Problem {
+fn problem(short: &str, detail: &str, hint: Option<&Advice>) -> Problem {
     Problem {
         short: short.to_owned(),
         detail: detail.to_owned(),
-        hint: hint.map(str::to_owned),
+        hint: hint.cloned(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod doctor;
 mod evidence;
+pub mod files;
 pub mod health;
 mod majority;
 pub mod model;

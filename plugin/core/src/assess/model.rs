@@ -1,5 +1,6 @@
 //! How a cluster is: what `status` shows and what it prints as JSON.
 
+use etcd_operations::advice::Advice;
 use etcd_operations::report::AlarmKind;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -239,7 +240,8 @@ pub struct Problem {
     pub detail: String,
     /// What would help: a command or a flag.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub hint: Option<Advice>,
 }
 
 /// How much a warning matters.
@@ -303,7 +305,8 @@ pub struct Warning {
     pub message: String,
     /// What would help: a command.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub hint: Option<Advice>,
     /// The alarm that it is about, where it is about one.
     #[serde(skip)]
     pub alarm: Option<AlarmKind>,
@@ -339,7 +342,7 @@ impl Warning {
     }
 
     /// With what would help.
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<Advice>) -> Self {
         self.hint = Some(hint.into());
         self
     }

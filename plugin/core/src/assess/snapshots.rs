@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use etcd_operations::report::{KeptSnapshot, SnapshotReport};
 use jiff::Timestamp;
 
@@ -79,7 +81,7 @@ fn late(evidence: &Evidence<'_>, schedule: &Scheduled) -> Option<Warning> {
         None => format!("no verified snapshot is there{place}, and one is due every {every}"),
     };
     let warning = Warning::degrading(Reason::SnapshotOverdue, message);
-    Some(warning.hint("kubectl etcd snapshot schedule show says why"))
+    Some(warning.hint(advice![Task::ShowSchedules, " says why"]))
 }
 
 /// Whether a node, or all of them, told what is kept there.

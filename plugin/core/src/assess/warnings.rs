@@ -9,6 +9,8 @@ use super::{LAG_ENTRIES, NEAR_QUOTA_PERCENT, Scope, WORTH_DEFRAGMENTING_BYTES};
 use crate::format::{and, bytes, count, percent};
 use crate::outcome::{Outcome, RunErrorKind};
 use crate::via::Via;
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Task};
 use etcd_operations::report::AlarmKind;
 
 /// All warnings, those that degrade the cluster first.
@@ -65,7 +67,12 @@ fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
             Reason::NodesNotReached,
             "no node could be asked through the apiserver".to_owned(),
         )
-        .hint("as root on a control-plane node: kubectl etcd status --via local; from anywhere: kubectl etcd status --ssh"),
+        .hint(advice![
+            "as root on a control-plane node: ",
+            Task::ShowStatus.with(Choice::Via, "local"),
+            "; from anywhere: ",
+            Task::ShowStatus.choosing(Choice::Ssh)
+        ]),
     )
 }
 
@@ -91,7 +98,14 @@ fn alarms(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
                     Reason::AlarmRaised,
                     format!("{raised}: the cluster refuses every write but deletions"),
                 )
-                .hint("see what fills it: kubectl etcd usage; free space; then kubectl etcd defrag and kubectl etcd alarm disarm"),
+                .hint(advice![
+                    "see what fills it: ",
+                    Task::ShowUsage,
+                    "; free space; then ",
+                    Task::Defragment,
+                    " and ",
+                    Task::DisarmAlarms
+                ]),
                 AlarmKind::Corrupt => Warning::degrading(
                     Reason::AlarmRaised,
                     format!("{raised}: its data differs from that of the others"),
@@ -220,7 +234,12 @@ fn quota(rows: &[Row]) -> Option<Warning> {
             Reason::NearQuota,
             format!("the database is near its quota on {}", and(&near)),
         )
-        .hint("kubectl etcd usage shows what fills it; kubectl etcd defrag gives free space back")
+        .hint(advice![
+            Task::ShowUsage,
+            " shows what fills it; ",
+            Task::Defragment,
+            " gives free space back"
+        ])
     })
 }
 
@@ -351,6 +370,6 @@ fn fragmented(rows: &[Row]) -> Option<Warning> {
             Reason::WorthDefragmenting,
             format!("a defragmentation would give back {}", and(&worth)),
         )
-        .hint("kubectl etcd defrag --dry-run")
+        .hint(Task::Defragment.choosing(Choice::DryRun))
     })
 }

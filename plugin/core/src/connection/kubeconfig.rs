@@ -8,6 +8,8 @@ mod proxy;
 mod server;
 mod usable;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Task};
 use std::path::PathBuf;
 
 use kube::Config;
@@ -153,8 +155,11 @@ fn none_found(found: &Files) -> Error {
         ),
         (empty, _) => format!("{empty} is empty"),
     };
-    Error::usage(format!("no kubeconfig: {why}"))
-        .hint("kubectl etcd --kubeconfig FILE …, or as root on a control-plane node --via local")
+    Error::usage(format!("no kubeconfig: {why}")).hint(advice![
+        Task::Same.with(Choice::Kubeconfig, "FILE"),
+        " …, or as root on a control-plane node ",
+        Choice::Via.with("local")
+    ])
 }
 
 #[cfg(test)]

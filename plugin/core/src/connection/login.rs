@@ -4,6 +4,8 @@
 //! version of the interface, tells it that a person is there when none is, and its errors name neither the plugin nor
 //! what installs it.
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Advice, Choice};
 use std::io::{self, IsTerminal};
 use std::process::{ExitStatus, Stdio};
 
@@ -110,7 +112,7 @@ pub struct LoginFailure {
     /// What happened.
     pub message: String,
     /// What would help, a line each.
-    pub hints: Vec<String>,
+    pub hints: Vec<Advice>,
 }
 
 impl From<LoginFailure> for Error {
@@ -265,11 +267,12 @@ impl Plugin {
         });
         let hint = self.install_hint.iter().flat_map(|hint| hint.lines());
         let hint = hint.map(clean).filter(|line| !line.is_empty());
-        failure.hints.extend(hint);
+        failure.hints.extend(hint.map(Advice::from));
         if failure.hints.is_empty() {
-            failure.hints.push(
-                "install it, or choose another user of the kubeconfig: --user NAME".to_owned(),
-            );
+            failure.hints.push(advice![
+                "install it, or choose another user of the kubeconfig: ",
+                Choice::User.with("NAME"),
+            ]);
         }
         failure
     }

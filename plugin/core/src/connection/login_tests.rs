@@ -81,7 +81,8 @@ async fn a_plugin_that_is_not_installed_is_named_with_what_installs_it() {
         ["get it:", "brew install \u{fffd}[1mno-such-login"]
     );
     let error = Error::from(failure);
-    assert_eq!((error.kind.exit_code(), error.hints.len()), (1, 2));
+    assert_eq!(error.kind.exit_code(), 1);
+    assert_eq!(error.hints.len(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Is this apiserver usable? A refusal can be false: an apiserver without its etcd knows no RBAC rules and forbids
 //! everything to everybody. Its `/readyz?verbose`, which needs no rights, tells the difference.
 
+use etcd_operations::advice;
+use etcd_operations::advice::Choice;
 use etcd_operations::client::chain;
 use kube::client::{AuthError, Body};
 use kube::{Client, Error as KubeError};
@@ -103,7 +105,7 @@ impl Verdict {
         let error = Error::new(kind, self.describe(server));
         match self {
             Self::BadCredentials { .. } => error
-                .hint("check the kubeconfig's certificates or token; on a control-plane node, as root: --via local"),
+                .hint(advice!["check the kubeconfig's certificates or token; on a control-plane node, as root: ", Choice::Via.with("local")]),
             Self::Forbidden { message } => error.hint(crate::rights::grant(&message)),
             Self::NotLoggedIn(failure) => failure.hints.into_iter().fold(error, Error::hint),
             Self::ProxyFails { .. } => error.hint(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use etcd_operations::advice::Choice;
 use etcd_operations::flags::{ContainerFacts, Flags, HostVolume, Mount, PodFacts, target_from_pod};
 use etcd_operations::instance::{Candidate, NotChosen, Wanted, choose, is_elsewhere};
 use etcd_operations::target::TlsFiles;
@@ -97,7 +98,10 @@ pub(super) fn settle(node: &mut Node, pods: &[&Pod]) {
 /// Several could be meant.
 fn undecided(why: &NotChosen) -> Etcd {
     Etcd::Absent {
-        why: format!("{why}; as root on that node: --via local --etcd NAME"),
+        why: format!(
+            "{why}; as root on that node: {}",
+            Choice::Via.with("local").with(Choice::Etcd, "NAME")
+        ),
     }
 }
 

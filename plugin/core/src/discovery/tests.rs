@@ -163,9 +163,9 @@ fn a_member_whose_node_object_is_gone_is_said_with_the_ways_to_it() {
     assert!(found.nodes.is_empty());
     let left = &found.left_alone[0];
     assert!(left.to_string().contains("has no Node object"), "{left}");
-    let hint = left.hint().unwrap();
+    let hint = left.hint().unwrap().to_string();
     assert!(
-        hint.contains("--via local") && hint.contains("--ssh"),
+        hint.contains("+via=local") && hint.contains("+ssh}"),
         "{hint}"
     );
 }
@@ -234,7 +234,7 @@ fn two_that_could_be_meant_are_named_and_neither_is_taken() {
         panic!("{:?}", found.nodes[0].etcd)
     };
     assert!(
-        why.contains("etcd-a, etcd-b") && why.contains("--etcd NAME"),
+        why.contains("etcd-a, etcd-b") && why.contains("+etcd=NAME}"),
         "{why}"
     );
     assert_eq!(found.nodes[0].exec, None);

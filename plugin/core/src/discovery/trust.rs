@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Advice, Choice, Task};
 use etcd_operations::shell::CommandLine;
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
 
@@ -80,18 +82,21 @@ impl LeftAlone {
     }
 
     /// What to do where the pod is the cluster's etcd all the same.
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<Advice> {
         let node = &self.node;
         match self.why {
-            NotBelieved::NoNode => Some(format!(
-                "as root on {node}: kubectl etcd status --via local; from anywhere: kubectl etcd status --ssh"
-            )),
+            NotBelieved::NoNode => Some(advice![
+                format!("as root on {node}: "),
+                Task::ShowStatus.with(Choice::Via, "local"),
+                "; from anywhere: ",
+                Task::ShowStatus.choosing(Choice::Ssh),
+            ]),
             NotBelieved::NoControlPlaneNode => {
                 let [label, _] = CONTROL_PLANE;
                 let command = CommandLine::new("kubectl label node")
                     .operand(node)
                     .operand(format!("{label}="));
-                Some(format!("if {node} is a control-plane node: {command}"))
+                Some(format!("if {node} is a control-plane node: {command}").into())
             }
             NotBelieved::NotLookedUp | NotBelieved::NoStaticPod => None,
         }

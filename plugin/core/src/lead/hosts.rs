@@ -1,12 +1,13 @@
 //! The hosts of a plan.
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Command, Task};
 use std::path::PathBuf;
 
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::PlanId;
 use etcd_operations::plan::make::HostView;
-use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::ask::{BeginPlan, EndPlan};
 use futures::future::join_all;
 
@@ -18,7 +19,7 @@ use crate::ssh::SshTargets;
 pub struct Hosts {
     hosts: Vec<Host>,
     /// The flags that reach them again.
-    flags: CommandLine,
+    flags: Command,
 }
 
 impl Hosts {
@@ -26,7 +27,7 @@ impl Hosts {
     pub fn here(host: Host) -> Self {
         Self {
             hosts: vec![host],
-            flags: CommandLine::flags(),
+            flags: Command::default(),
         }
     }
 
@@ -44,16 +45,17 @@ impl Hosts {
     /// When a path means nothing.
     pub fn naming(&mut self, manifests: &[PathBuf]) -> Result<(), Error> {
         let mut relative = manifests.iter().filter(|path| path.is_relative());
-        if let Some(path) = relative.next().filter(|_| !self.flags.is_empty()) {
+        if let Some(path) = relative.next().filter(|_| self.flags != Command::default()) {
             return Err(Error::usage(format!(
-                "--manifest {}: give the whole path, as the hosts have it",
-                path.display()
+                "{}: give the whole path, as the hosts have it",
+                Choice::Manifest.with(path.display())
             )));
         }
         let absolute = manifests.iter().map(std::path::absolute);
-        let paths: Vec<PathBuf> = absolute
-            .collect::<Result<_, _>>()
-            .map_err(|cause| Error::usage("--manifest leads nowhere").caused_by(cause))?;
+        let paths: Vec<PathBuf> = absolute.collect::<Result<_, _>>().map_err(|cause| {
+            Error::usage(format!("{} leads nowhere", Command::from(Choice::Manifest)))
+                .caused_by(cause)
+        })?;
         for host in &mut self.hosts {
             host.naming(paths.clone());
         }
@@ -61,20 +63,18 @@ impl Hosts {
     }
 
     /// What follows a command that is to be typed for them: the flags that reach them.
-    pub fn flags(&self) -> &CommandLine {
+    pub fn flags(&self) -> &Command {
         &self.flags
     }
 
     /// The command that resumes a plan on these hosts.
-    pub fn resume(&self, id: &PlanId) -> CommandLine {
-        let resume = CommandLine::new("kubectl etcd plan resume");
-        resume.operand(id).with(&self.flags)
+    pub fn resume(&self, id: &PlanId) -> Command {
+        Task::ResumePlan.of(id).as_in(&self.flags)
     }
 
     /// The command that rolls a plan back on these hosts.
-    pub fn undo(&self, id: &PlanId) -> CommandLine {
-        let undo = CommandLine::new("kubectl etcd plan undo");
-        undo.operand(id).with(&self.flags)
+    pub fn undo(&self, id: &PlanId) -> Command {
+        Task::UndoPlan.of(id).as_in(&self.flags)
     }
 
     /// One more.
@@ -99,7 +99,7 @@ impl Hosts {
                 Error::refused(format!(
                     "{node} takes part in the plan and cannot be reached"
                 ))
-                .hint("run it on that host, or with --ssh")
+                .hint(advice!["run it on that host, or with ", Choice::Ssh])
             })
     }
 

@@ -272,7 +272,7 @@ impl State {
             }
             (Direction::Undo, Some(_)) => {
                 let of_step = Undone {
-                    left: left.into_iter().collect(),
+                    left: left.into_iter().map(Into::into).collect(),
                     kept: Vec::new(),
                 };
                 let state = StepState::Undone {

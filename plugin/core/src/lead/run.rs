@@ -163,17 +163,12 @@ fn told(
 }
 
 fn collect(led: &mut Led, stage: &Stage, ended: Vec<Result<StepRun, Error>>) -> Result<(), Error> {
-    let mut first = None;
+    let mut failed = Vec::new();
     for (step, ended) in stage.steps.iter().zip(ended) {
         match ended {
             Ok(run) => led.runs.push((step.number, run)),
-            Err(error) if first.is_none() => first = Some(error),
-            Err(error) => {
-                if let Some(first) = &mut first {
-                    first.message = format!("{}; {}", first.message, error.message);
-                }
-            }
+            Err(error) => failed.push(error),
         }
     }
-    first.map_or(Ok(()), Err)
+    Error::all(failed).map_or(Ok(()), Err)
 }

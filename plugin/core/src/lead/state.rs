@@ -1,9 +1,13 @@
 //! How far a plan is, by the journals of its hosts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use etcd_operations::advice::{Command, Task};
 use etcd_operations::plan::{Action, Plan, StepState, SwapData};
 use etcd_operations::wire::answer::PlanOnHost;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// How far a plan is.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +24,33 @@ pub struct PlanState {
     pub gone: Vec<String>,
     /// The manifests that somebody else has written to since, each with its host.
     pub changed: Vec<String>,
+}
+
+/// Where a plan stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// It was made and not begun.
+    Planned,
+    /// It has begun and not ended.
+    Unfinished,
+    /// It is done.
+    Done,
+    /// It is being rolled back.
+    BeingUndone,
+    /// It was rolled back.
+    Undone,
+}
+
+impl Progress {
+    /// What can be done about a plan that stands there.
+    pub fn next(self, id: &impl fmt::Display) -> Vec<Command> {
+        match self {
+            Self::Unfinished => vec![Task::ResumePlan.of(id), Task::UndoPlan.of(id)],
+            Self::BeingUndone | Self::Done => vec![Task::UndoPlan.of(id)],
+            Self::Planned | Self::Undone => Vec::new(),
+        }
+    }
 }
 
 impl PlanState {
@@ -50,6 +81,17 @@ impl PlanState {
         let changed = host.changed.iter();
         self.changed
             .extend(changed.map(|path| format!("{node}: {}", path.display())));
+    }
+
+    /// Where it stands.
+    pub fn progress(&self) -> Progress {
+        match (self.is_back(), self.unfinished) {
+            (true, true) => Progress::BeingUndone,
+            (true, false) => Progress::Undone,
+            (false, true) => Progress::Unfinished,
+            (false, false) if self.is_done() => Progress::Done,
+            (false, false) => Progress::Planned,
+        }
     }
 
     /// Whether every step is done.

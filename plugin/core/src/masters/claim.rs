@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use etcd_operations::advice;
+use etcd_operations::advice::Choice;
 use etcd_operations::wire::answer::Hello;
 
 use crate::error::Error;
@@ -47,8 +49,11 @@ pub(super) fn judge(
     }
     if names.contains(claimed) {
         let message = format!("{node} calls itself {claimed}, which is another control-plane node");
-        return Err(Error::refused(message)
-            .hint("if its address leads to the wrong host, --ssh NODE=ADDRESS says where it is"));
+        return Err(Error::refused(message).hint(advice![
+            "if its address leads to the wrong host, ",
+            Choice::Ssh.with("NODE=ADDRESS"),
+            " says where it is"
+        ]));
     }
     let member = hello
         .target

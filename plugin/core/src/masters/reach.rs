@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Advice, Choice};
 use etcd_operations::local::host;
 use etcd_operations::look::{Look, LookOptions};
 use etcd_operations::manifest::Selection;
@@ -50,7 +52,7 @@ pub struct Unreached {
     /// Why.
     pub why: String,
     /// What would help.
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
 }
 
 /// The members that hosts know beside those that were looked for.
@@ -83,7 +85,10 @@ pub async fn reach(
             reached.add_here(here, ssh.wanted).await?;
         }
         Err(error) if !ssh.wanted => {
-            return Err(error.hint("--ssh works on the control-plane nodes from here"));
+            return Err(error.hint(advice![
+                Choice::Ssh,
+                " works on the control-plane nodes from here"
+            ]));
         }
         Err(_) => {}
     }
@@ -179,9 +184,9 @@ impl Reached {
         let known = at_typed(others.new, &mut named);
         let who: Vec<&str> = self.hosts.iter().map(ReachedHost::node).collect();
         let whence = format!("as {} knows them", who.join(", "));
-        for (whence, new) in [(whence.as_str(), known), ("from --ssh", named)] {
+        for (whence, new) in [(whence, known), (super::from(Choice::Ssh), named)] {
             if !new.is_empty() {
-                notices(Notice::Told(super::told(&new, whence)));
+                notices(Notice::Told(super::told(&new, &whence)));
                 self.connect(notices, new, ssh).await;
             }
         }
@@ -288,9 +293,11 @@ impl Reached {
 impl Unreached {
     fn new(candidate: &Candidate, error: Error) -> Self {
         let hint = match candidate.origin {
-            Origin::Kubeconfig => Some(
-                "the kubeconfig's server may be a load balancer: --master HOST names a control-plane node".to_owned(),
-            ),
+            Origin::Kubeconfig => Some(advice![
+                "the kubeconfig's server may be a load balancer: ",
+                Choice::Master.with("HOST"),
+                " names a control-plane node",
+            ]),
             Origin::Ssh | Origin::Master | Origin::Cache | Origin::Member | Origin::Plan => {
                 error.hints.into_iter().next()
             }
@@ -410,13 +417,16 @@ mod tests {
         let error = reached.none();
         assert_eq!(error.kind.exit_code(), 6);
         assert_eq!(error.hints[0], "api.example.com: nobody there");
-        assert!(error.hints[1].contains("--master HOST"), "{error:?}");
+        assert!(
+            error.hints[1].to_string().contains("{+master=HOST}"),
+            "{error:?}"
+        );
     }
 
     #[test]
     fn a_host_that_was_named_is_told_with_its_own_hint() {
         let one = Unreached::new(&candidate(Origin::Master), refused());
-        assert_eq!(one.hint.as_deref(), Some("does `ssh` work?"));
+        assert_eq!(one.hint.unwrap().to_string(), "does `ssh` work?");
         assert_eq!(one.name, "api.example.com");
     }
 

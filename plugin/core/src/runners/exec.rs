@@ -6,6 +6,8 @@ pub(crate) mod stream;
 
 use std::time::Duration;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Advice, Choice};
 use etcd_operations::client::CallError;
 use etcd_operations::client::etcdctl::{Etcdctl, Printed, RunEtcdctl};
 use etcd_operations::failure::{Failure, FailureKind};
@@ -58,7 +60,12 @@ fn not_supported(operation: &Operation) -> RunError {
             operation.name()
         ),
     )
-    .hint("leave --via away, or run it on a control-plane node as root with --via local")
+    .hint(advice![
+        "leave ",
+        Choice::Via,
+        " away, or run it on a control-plane node as root with ",
+        Choice::Via.with("local")
+    ])
 }
 
 /// etcdctl in the etcd pods of a cluster.
@@ -266,7 +273,7 @@ impl CallError for RunError {
         &self.message
     }
 
-    fn with_hint(self, hint: &str) -> Self {
+    fn with_hint(self, hint: Advice) -> Self {
         self.hint(hint)
     }
 

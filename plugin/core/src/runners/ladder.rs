@@ -4,6 +4,7 @@
 //! reached over ssh, while it does not ([`instead_of_apiserver`]). A runner that the user forces is the only one of its
 //! session, so nothing takes over from it.
 
+use etcd_operations::advice;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -373,9 +374,10 @@ fn without_etcd(node: &Node) -> Option<RunError> {
         Etcd::External { servers } => {
             let servers = servers.join(", ");
             let message = format!("its apiserver uses an etcd outside the cluster: {servers}");
-            Some(RunError::new(RunErrorKind::NoEtcd, message).hint(
-                "kubectl etcd works on etcd that runs as static pods on the control-plane nodes",
-            ))
+            Some(RunError::new(RunErrorKind::NoEtcd, message).hint(advice![
+                advice::Task::Same,
+                " works on etcd that runs as static pods on the control-plane nodes"
+            ]))
         }
     }
 }

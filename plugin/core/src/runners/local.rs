@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use etcd_operations::advice;
+use etcd_operations::advice::Choice;
 use etcd_operations::failure::Failure;
 use etcd_operations::local::{Host, has_control_plane_files, host_at};
 use etcd_operations::manifest::Selection;
@@ -46,9 +48,7 @@ pub fn node_name() -> Result<String, Error> {
 /// The static pods of this host cannot be read: it is no control-plane node, or their folder is gone.
 fn not_one(root: &Path, failure: &Failure) -> Error {
     if has_control_plane_files(root) {
-        let mut error = Error::of_failure("", failure);
-        error.message.clone_from(&failure.message);
-        return error;
+        return Error::of_own(failure);
     }
     let message = &failure.message;
     Error::usage(format!("this host is not a control-plane node: {message}"))
@@ -65,7 +65,7 @@ pub fn as_root() -> Result<(), Error> {
     }
     Err(
         Error::usage("working on this host needs root: etcd's keys and manifests are root's")
-            .hint("sudo kubectl etcd …"),
+            .hint(advice!["sudo ", advice::Task::Same, " …"]),
     )
 }
 
@@ -92,7 +92,7 @@ fn node_at(root: &Path, selection: &Selection, notices: &NoticeSink) -> Result<N
     }
     let others = host.other_etcds.iter();
     for other in others.filter(|_| selection.etcd.is_none()) {
-        let flag = CommandLine::flags().option("--etcd", &other.pod);
+        let flag = Choice::Etcd.with(&other.pod);
         notices(Notice::Told(format!("{other}; {flag} works on it")));
     }
     Ok(Node {
@@ -134,7 +134,7 @@ fn without_manifest(root: &Path, host: &Host) -> Error {
                 path.display()
             ),
         )
-        .hint("kubectl etcd manifest start etcd"),
+        .hint(advice::Task::StartComponent.of("etcd")),
         (None, Some(servers)) => put_it_back(
             host,
             format!(
@@ -385,7 +385,9 @@ spec:
         let none = seen(root.path()).err().unwrap();
         assert!(none.message.contains("has no etcd"), "{none}");
         assert!(
-            none.hints.iter().any(|hint| hint.contains("other.yaml")),
+            none.hints
+                .iter()
+                .any(|hint| hint.to_string().contains("other.yaml")),
             "{none:?}"
         );
         write("etc/kubernetes/manifests/etcd.yaml", ETCD);

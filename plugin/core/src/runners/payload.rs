@@ -9,6 +9,8 @@
 mod compare;
 mod remembered;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Task};
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
@@ -181,7 +183,10 @@ pub(crate) async fn upload(
                 RunErrorKind::AdmissionRefused,
                 format!("the apiserver stored another program than was sent: {deviation}"),
             )
-            .hint("an admission webhook changes ConfigMaps; exempt the namespace from it, or use --image"));
+            .hint(advice![
+                "an admission webhook changes ConfigMaps; exempt the namespace from it, or use ",
+                Choice::Image
+            ]));
         }
         remembered.add(place.namespace, &stored.metadata);
     }
@@ -195,9 +200,14 @@ fn not_uploaded(error: &kube::Error) -> RunError {
         return error;
     }
     let hint = error.hint.clone().unwrap_or_default();
-    error.hint(format!(
-        "an operator's first `kubectl etcd status` uploads it for everybody; or use --image; or {hint}"
-    ))
+    error.hint(advice![
+        "an operator's first `",
+        Task::ShowStatus,
+        "` uploads it for everybody; or use ",
+        Choice::Image,
+        "; or ",
+        hint
+    ])
 }
 
 /// The names that a new copy would have.

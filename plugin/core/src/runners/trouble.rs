@@ -1,5 +1,7 @@
 //! What keeps a pod from running, told from the API's words: the reasons people meet, by name.
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Task};
 use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod,
 };
@@ -76,19 +78,36 @@ fn waiting_trouble(pod: &Pod, waiting: &ContainerStateWaiting) -> Option<RunErro
                 RunErrorKind::ImageMissing,
                 format!("the image {image} is not on {node}, and the pod does not pull it"),
             )
-            .hint("name an image that can be pulled with --image, or go through the etcd pod: --via exec"),
+            .hint(advice![
+                "name an image that can be pulled with ",
+                Choice::Image,
+                ", or go through the etcd pod: ",
+                Choice::Via.with("exec")
+            ]),
         ),
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ImageInspectError" | "RegistryUnavailable" => Some(
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => Some(
             RunError::new(
                 RunErrorKind::ImageMissing,
-                format!("the image {image} is not on {node} and cannot be pulled ({reason}): {message}"),
+                format!(
+                    "the image {image} is not on {node} and cannot be pulled ({reason}): {message}"
+                ),
             )
-            .hint("leave --image away: the plugin carries the program itself"),
+            .hint(advice![
+                "leave ",
+                Choice::Image,
+                " away: the plugin carries the program itself"
+            ]),
         ),
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => Some(RunError::new(
-            RunErrorKind::PodNotStarted,
-            format!("the container does not start on {node} ({reason}): {message}"),
-        )),
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            Some(RunError::new(
+                RunErrorKind::PodNotStarted,
+                format!("the container does not start on {node} ({reason}): {message}"),
+            ))
+        }
         _ => None,
     }
 }
@@ -144,7 +163,10 @@ pub fn api_error(doing: &str, error: &KubeError) -> RunError {
                 chain(error)
             ),
         )
-        .hint("as root on a control-plane node: --via local");
+        .hint(advice![
+            "as root on a control-plane node: ",
+            Choice::Via.with("local")
+        ]);
     };
     let message = &status.message;
     let said = |kind| RunError::new(kind, format!("{doing}: {message}"));
@@ -157,7 +179,10 @@ pub fn api_error(doing: &str, error: &KubeError) -> RunError {
         (false, _) => None,
     };
     if let Some(kind) = lost {
-        return said(kind).hint("as root on a control-plane node: --via local");
+        return said(kind).hint(advice![
+            "as root on a control-plane node: ",
+            Choice::Via.with("local")
+        ]);
     }
     match status.code {
         401 => said(RunErrorKind::NoRights),
@@ -196,8 +221,13 @@ fn by_words(doing: &str, message: &str) -> Option<RunError> {
     let said = |kind| RunError::new(kind, format!("{doing}: {message}"));
     let has = |words: &str| message.contains(words);
     Some(if has("database space exceeded") {
-        said(RunErrorKind::WritesRefused)
-            .hint("kubectl etcd alarm list; kubectl etcd defrag; kubectl etcd alarm disarm")
+        said(RunErrorKind::WritesRefused).hint(advice![
+            Task::ListAlarms,
+            "; ",
+            Task::Defragment,
+            "; ",
+            Task::DisarmAlarms
+        ])
     } else if has("exceeded quota") || has("failed quota") {
         said(RunErrorKind::QuotaExceeded).hint("use a namespace without a quota: -n kube-system")
     } else if has("violates PodSecurity") {

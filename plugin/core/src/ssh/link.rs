@@ -2,8 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Advice, Choice};
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::shell::CommandLine;
 use etcd_operations::wire::answer::HostAnswer;
 use etcd_operations::wire::{Ask, Progress};
 use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
@@ -205,7 +206,7 @@ impl Link {
 async fn destinations(
     candidate: &Candidate,
     options: &SshOptions,
-) -> (Vec<Destination>, Option<String>) {
+) -> (Vec<Destination>, Option<Advice>) {
     let mut all = candidate.addresses.clone();
     let Some(alias) = candidate.alias() else {
         return (all, None);
@@ -217,23 +218,28 @@ async fn destinations(
         all.insert(0, Destination::from(alias));
         return (all, None);
     }
-    let hint = format!(
-        "ssh's configuration leads {alias} to {leads_to}, which is no address of that member: {} takes it",
-        CommandLine::flags().option("--ssh", format_args!("{alias}={alias}"))
-    );
+    let hint = advice![
+        format!(
+            "ssh's configuration leads {alias} to {leads_to}, which is no address of that member: "
+        ),
+        Choice::Ssh.with(format_args!("{alias}={alias}")),
+        " takes it",
+    ];
     (all, Some(hint))
 }
 
 /// What would help to get in may be in the part of ssh's configuration that was not used.
-fn or_by_alias(error: SshError, not_used: Option<String>) -> SshError {
+fn or_by_alias(error: SshError, not_used: Option<Advice>) -> SshError {
     let Some(alias) = not_used else {
         return error;
     };
     match error.kind {
         SshErrorKind::Unreachable | SshErrorKind::NotAllowed => {
-            let hints = error.hint.iter().chain([&alias]).map(String::as_str);
-            let hints = hints.collect::<Vec<_>>().join("; ");
-            error.hint(hints)
+            let hint = match error.hint.clone() {
+                Some(hint) => hint.and("; ").and(alias),
+                None => alias,
+            };
+            error.hint(hint)
         }
         _ => error,
     }
@@ -249,7 +255,7 @@ fn no_address(candidate: &Candidate) -> SshError {
         false => format!("{host}: its address is not known: {}", left_out.join("; ")),
     };
     SshError::new(SshErrorKind::Unreachable, message)
-        .hint(format!("{} says where it is", at_address(host)))
+        .hint(advice![at_address(host), " says where it is"])
 }
 
 /// Tells the progress and gives back the answer; none: it was cut.
@@ -331,7 +337,11 @@ mod tests {
         assert_eq!(asked("bastion", Origin::Cache).await.0, "bastion 10.0.0.2");
         let (all, hint) = asked("bastion", Origin::Member).await;
         assert_eq!(all, "10.0.0.2");
-        assert!(hint.unwrap().contains("--ssh bastion=bastion takes it"));
+        assert!(
+            hint.unwrap()
+                .to_string()
+                .contains("{+ssh=bastion=bastion} takes it")
+        );
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use etcd_operations::shell::CommandLine;
+use etcd_operations::advice::{Choice, Command};
 
 use super::destination::Destination;
 
@@ -19,7 +19,7 @@ pub struct SshTargets {
     /// How to log in.
     pub options: SshOptions,
     /// The flags that say all this again, for a command to be typed next. None: nobody is reached over ssh.
-    pub flags: CommandLine,
+    pub flags: Command,
 }
 
 /// How to log in where ssh's own configuration does not say.
@@ -34,6 +34,6 @@ pub struct SshOptions {
 }
 
 /// The flag that says where a node is, to be typed with its address.
-pub fn at_address(node: &str) -> CommandLine {
-    CommandLine::flags().option("--ssh", format_args!("{node}=ADDRESS"))
+pub fn at_address(node: &str) -> Command {
+    Choice::Ssh.with(format_args!("{node}=ADDRESS"))
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use etcd_operations::advice::{Command, Task};
 use etcd_operations::kept::FOLDER as FOLDER_OF_SNAPSHOTS;
 use etcd_operations::target::Target;
 use serde_json::{Value, json};
@@ -101,7 +102,12 @@ const ABSENT_IN_CONTAINER: [&str; 14] = [
 /// What may follow of a target behind [`fixed`]: what an upgrade and a setting change.
 const CHANGING: &str = r#"^(,"quotaBytes":[0-9]+)?(,"image":"[^"\\]*")?[}][}]$"#;
 /// What makes the policy fit again.
-const RENEW: &str = "an administrator renews it with: kubectl etcd viewers | kubectl apply -f -";
+fn renew() -> String {
+    format!(
+        "an administrator renews it with: {} | kubectl apply -f -",
+        Command::from(Task::GrantViewers)
+    )
+}
 
 /// A check, and what is said when it fails.
 struct Check {
@@ -271,7 +277,8 @@ fn pod_checks(grant: &Grant) -> Vec<Check> {
         Check::new(
             format!("has(variables.pod.nodeName) && variables.pod.nodeName in {nodes}"),
             format!(
-                "a viewer's Job is bound to a control-plane node that the policy knows; {RENEW}"
+                "a viewer's Job is bound to a control-plane node that the policy knows; {}",
+                renew()
             ),
         ),
         Check::new(
@@ -315,14 +322,20 @@ fn container_checks(grant: &Grant) -> Vec<Check> {
                  && variables.said[1].substring(size(target)).matches({}))",
                 text(CHANGING)
             ),
-            format!("a viewer looks at the etcds that the policy knows; {RENEW}"),
+            format!(
+                "a viewer looks at the etcds that the policy knows; {}",
+                renew()
+            ),
         ),
         Check::new(
             format!(
                 "has(variables.container.image) && variables.container.image.matches({})",
                 text(&images(&grant.targets))
             ),
-            format!("a viewer's Job runs in the image of the node's etcd; {RENEW}"),
+            format!(
+                "a viewer's Job runs in the image of the node's etcd; {}",
+                renew()
+            ),
         ),
         Check::new(
             "variables.container.imagePullPolicy == 'Never'",
@@ -393,7 +406,10 @@ fn volume_checks(grant: &Grant) -> Vec<Check> {
             )
         })
         .collect();
-    let program = format!("this policy is for another version of kubectl etcd; {RENEW}");
+    let program = format!(
+        "this policy is for another version of kubectl etcd; {}",
+        renew()
+    );
     vec![
         Check::new(
             format!(

@@ -91,7 +91,10 @@ mod tests {
         std::fs::write(copy.join("snap/db"), "").unwrap();
         let error = data_dir(&copy).unwrap_err();
         assert!(error.message.contains("under another name"), "{error}");
-        assert!(error.hints[0].contains("DIR/member"), "{error:?}");
+        assert!(
+            crate::advice::hints(&error)[0].contains("DIR/member"),
+            "{error:?}"
+        );
         let error = data_dir(&copy.join("snap/db")).unwrap_err();
         assert!(
             error.message.ends_with("is a file and no data directory"),

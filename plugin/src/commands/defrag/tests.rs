@@ -89,7 +89,7 @@ async fn the_first_trouble_ends_it_and_what_was_done_is_shown() {
         "{error}"
     );
     assert_eq!(
-        error.hints,
+        crate::advice::hints(&error),
         ["kubectl etcd status shows how the cluster is"]
     );
     assert_eq!(cluster.asked().len(), 2);
@@ -169,8 +169,7 @@ fn a_cluster_that_bears_no_failure_is_not_stalled_unasked() {
     let error = refuse_stall(&cluster.assess(), false).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert!(
-        error
-            .hints
+        crate::advice::hints(&error)
             .iter()
             .any(|hint| hint.contains("--allow-stall"))
     );

@@ -330,7 +330,7 @@ mod tests {
         let typo = started("qouta-backend-bytes=1", Unknown::Refused).unwrap_err();
         assert_eq!(typo.kind, ErrorKind::Usage);
         assert_eq!(
-            typo.hints,
+            crate::advice::hints(&typo),
             [
                 "did you mean quota-backend-bytes?",
                 "a flag of a newer etcd: --accept-unknown-flags"
@@ -340,7 +340,10 @@ mod tests {
         for unknown in [Unknown::Refused, Unknown::Accepted] {
             let unit = started("quota-backend-bytes=8Gi", unknown).unwrap_err();
             assert_eq!(unit.kind, ErrorKind::Usage);
-            assert_eq!(unit.hints, ["quota-backend-bytes=8589934592"]);
+            assert_eq!(
+                crate::advice::hints(&unit),
+                ["quota-backend-bytes=8589934592"]
+            );
             assert!(started("heartbeat-interval=abc", unknown).is_err());
             assert!(started("auto-compaction-retention=8x", unknown).is_err());
             assert!(started("quota-backend-bytes=8589934592", unknown).is_ok());
@@ -362,9 +365,11 @@ mod tests {
             let flag = format!("--experimental-{flag}, ");
             assert!(refused.message.contains(&flag), "{}", refused.message);
         }
-        assert!(refused.hints[0].ends_with("feature-gates=InitialCorruptCheck=true"));
-        assert!(refused.hints[1].ends_with("there is memory-mlock"));
-        assert!(refused.hints[2].ends_with("--accept-unknown-flags"));
+        assert!(
+            crate::advice::hints(&refused)[0].ends_with("feature-gates=InitialCorruptCheck=true")
+        );
+        assert!(crate::advice::hints(&refused)[1].ends_with("there is memory-mlock"));
+        assert!(crate::advice::hints(&refused)[2].ends_with("--accept-unknown-flags"));
         assert!(would_start(&component, &edits, Unknown::Accepted).is_ok());
     }
 }

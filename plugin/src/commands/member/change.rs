@@ -162,12 +162,9 @@ where
         let steps = &made.plan.steps;
         let mut told = None;
         for (at, planned) in steps.iter().enumerate() {
-            let stopped = |mut error: Error| {
-                if at > 0 {
-                    let done = format!("after {at} of {} steps", steps.len());
-                    error.message = format!("{}, {done}", error.message);
-                }
-                error
+            let stopped = |error: Error| match at {
+                0 => error,
+                _ => error.after(format_args!("after {at} of {} steps", steps.len())),
             };
             lock.check().map_err(stopped)?;
             if steps.len() > 1 {

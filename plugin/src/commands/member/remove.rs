@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(error.kind, ErrorKind::Refused);
         assert!(error.message.contains("1 of 2"), "{error}");
         let lifts = |hint: &String| hint.contains("--allow-quorum-loss");
-        assert!(error.hints.iter().any(lifts), "{error:?}");
+        assert!(crate::advice::hints(&error).iter().any(lifts), "{error:?}");
         assert!(plan(&look(&cluster), "cp-2", true).is_ok());
         // The dead one may go: that is what helps.
         let dead = plan(&look(&cluster), "cp-3", false).unwrap();

@@ -1,6 +1,7 @@
 //! `kubectl etcd member replace`
 
 use clap::Args;
+use etcd_operations::advice;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{HostView, Replacing, replace as plan};
 
@@ -141,10 +142,10 @@ fn not_there(node: &str, over_ssh: bool, unreachable: &[(String, String)]) -> Er
         true => Error::usage(format!(
             "{node} is not among the control-plane nodes that were found"
         ))
-        .hint(format!(
-            "{} says where it is; or run it on {node}",
-            at_address(node)
-        )),
+        .hint(advice![
+            at_address(node),
+            format!(" says where it is; or run it on {node}"),
+        ]),
         false => Error::usage(format!(
             "this host is not {node}, whose member is to be replaced"
         ))
@@ -165,11 +166,14 @@ mod tests {
         let unknown = not_there("cp-2", true, &off);
         assert_eq!(unknown.kind.exit_code(), 2);
         assert!(
-            unknown.hints[0].contains("--ssh cp-2=ADDRESS"),
+            crate::advice::hints(&unknown)[0].contains("--ssh cp-2=ADDRESS"),
             "{unknown:?}"
         );
         let other = not_there("cp-2", false, &[]);
-        assert!(other.hints[0].ends_with("or with --ssh"), "{other:?}");
+        assert!(
+            crate::advice::hints(&other)[0].ends_with("or with --ssh"),
+            "{other:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `kubectl etcd plan resume`: a plan that has begun and not ended is done to its end, and ends as it would have at once.
 
+use etcd_operations::advice;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -94,7 +95,7 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
         if state.is_back() {
             let id = self.id;
             return Err(Error::refused(format!("{id} is being rolled back"))
-                .hint(format!("{} resumes that", self.hosts.undo(id))));
+                .hint(advice![self.hosts.undo(id), " resumes that"]));
         }
         Ok(state)
     }

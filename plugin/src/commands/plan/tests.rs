@@ -173,7 +173,7 @@ async fn a_resumed_plan_that_fails_again_leaves_the_same_two_ways_on() {
     let error = trial.resume(&yes(), YES).await.unwrap_err();
     let id = &trial.plan.id;
     assert_eq!(
-        error.hints,
+        crate::advice::hints(&error),
         [
             format!("kubectl etcd plan resume {id} tries again and goes on"),
             format!("kubectl etcd plan undo {id} rolls back what was done"),
@@ -204,7 +204,7 @@ async fn what_somebody_rolls_back_is_not_resumed() {
     let error = trial.resume(&yes(), YES).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert!(
-        error.hints[0].starts_with("kubectl etcd plan undo"),
+        crate::advice::hints(&error)[0].starts_with("kubectl etcd plan undo"),
         "{error:?}"
     );
 }
@@ -286,7 +286,7 @@ async fn an_undo_that_puts_data_out_of_service_wants_it_named() {
     let error = trial.undo(&yes(), YES).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Refused);
     assert!(
-        error.hints[0].starts_with("--accept-data-loss"),
+        crate::advice::hints(&error)[0].starts_with("--accept-data-loss"),
         "{error:?}"
     );
     assert_eq!(trial.performed(Direction::Undo), 0);

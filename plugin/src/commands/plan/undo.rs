@@ -1,6 +1,7 @@
 //! `kubectl etcd plan undo`: what a plan did is rolled back, as far as it still exists.
 
 use clap::Args;
+use etcd_operations::advice;
 use etcd_operations::plan::{Direction, Plan, PlanId};
 
 use super::idle::found_idle;
@@ -8,10 +9,11 @@ use super::outage::refuse_outage;
 use super::{WhichArgs, find, hosts, states};
 use crate::commands::Context;
 use crate::commands::life::{Change, Consent, Ending, Terminal, carry_out};
-use crate::views::plan::{PlanView, Progress};
+use crate::views::plan::PlanView;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::lead::gather::gather_for;
 use kubectl_etcd_core::lead::lock::Locked;
+use kubectl_etcd_core::lead::state::Progress;
 use kubectl_etcd_core::lead::surroundings::Surroundings;
 use kubectl_etcd_core::lead::{Hosts, Led, PlanState, take_back};
 
@@ -212,7 +214,7 @@ async fn refuse_older(hosts: &Hosts, state: &PlanState) -> Result<(), Error> {
                 "{} ({}) was done on the same hosts after {}",
                 later.id, later.title, state.plan.id
             ))
-            .hint(format!("roll that back first: {}", hosts.undo(&later.id))))
+            .hint(advice!["roll that back first: ", hosts.undo(&later.id)]))
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use etcd_operations::kept::FOLDER;
 use etcd_operations::pack::{Level, Wanted};
+use etcd_operations::report::MASTERS;
 use etcd_operations::snapshot_name::prefix;
 use etcd_operations::utc::of_time;
 use jiff::Timestamp;
@@ -173,14 +174,13 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
             .ui
             .warn("not in the bundle: the files of the other control-plane nodes, which only an apiserver leads to");
     }
+    let lacks_nodes = view
+        .left_out
+        .iter()
+        .any(|left| left.path.starts_with(MASTERS));
     let all_checked = is_all_checked(&saved.checked, &saved.compared);
     Ok(
-        if !confirmed
-            || !all_checked
-            || view.lacks_nodes()
-            || alone
-            || saved.saved.snapshot.is_empty()
-        {
+        if !confirmed || !all_checked || lacks_nodes || alone || saved.saved.snapshot.is_empty() {
             Verdict::Degraded
         } else {
             Verdict::Healthy
@@ -388,11 +388,11 @@ mod tests {
         assert_eq!(error.kind.exit_code(), 5);
         assert!(error.message.contains("cp-3: it is of cluster"), "{error}");
         assert!(
-            error.hints[0].contains("cp-2 and cp-1"),
+            crate::advice::hints(&error)[0].contains("cp-2 and cp-1"),
             "{:?}",
             error.hints
         );
-        assert!(error.hints[1].contains("--via local"));
+        assert!(crate::advice::hints(&error)[1].contains("--via local"));
         // One that is only silent is no such case.
         let mut cluster = Cluster::of(3);
         cluster.accounts[2] = None;

@@ -1,5 +1,6 @@
 //! `kubectl etcd snapshot verify`
 
+use crate::advice::{hints, worded};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,7 +15,8 @@ use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::input::{self, Input, is_stdin};
 use crate::ui::Ui;
-use crate::views::verification::{FileVerdict, Verification, VerifiedFile};
+use crate::views::verification::{Verification, VerifiedFile};
+use kubectl_etcd_core::assess::files::{FileVerdict, verdict};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::session::Session;
 
@@ -93,30 +95,8 @@ pub async fn verify(context: &Context<'_>, args: VerifyArgs) -> Result<Verdict, 
             .hint("name the snapshots themselves: those without .json and .part"));
     }
     context.ui.show(&view, args.output.output)?;
-    verdict(&view, missing)
-}
-
-/// What it comes to; `missing`: something that is described is not there.
-fn verdict(view: &Verification, missing: bool) -> Result<Verdict, Error> {
-    let any = |verdict| view.files.iter().any(|file| file.verdict == verdict);
-    if any(FileVerdict::Unreadable) {
-        return Err(Error::failed("not every file could be read"));
-    }
-    let is_none = |file: &VerifiedFile| file.verdict == FileVerdict::NotASnapshot;
-    if view.files.iter().all(is_none) {
-        return Err(Error::failed("none of the files is an etcd snapshot"));
-    }
-    Ok(if any(FileVerdict::Damaged) {
-        Verdict::QuorumLostOrDamaged
-    } else if missing
-        || any(FileVerdict::NotFullyChecked)
-        || any(FileVerdict::Empty)
-        || any(FileVerdict::NotASnapshot)
-    {
-        Verdict::Degraded
-    } else {
-        Verdict::Healthy
-    })
+    let verdicts: Vec<FileVerdict> = view.files.iter().map(|file| file.verdict).collect();
+    verdict(&verdicts, missing)
 }
 
 /// What this project stores beside snapshots: a glob names it too.
@@ -225,7 +205,9 @@ async fn one(ui: &Ui, input: Input) -> Result<VerifiedFile, Error> {
         Ok(Ok(verified)) => return Ok(verified),
         Ok(Err(cause)) => Error::from(cause),
         Err(UnpackError::NotASnapshot { what, hint, .. }) => {
-            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            let hint = hint
+                .map(|hint| format!("; {}", worded(&hint)))
+                .unwrap_or_default();
             return Ok(VerifiedFile::not_a_snapshot(name, &(what + &hint)));
         }
         Err(error) => Failure::from(error).into(),
@@ -235,7 +217,7 @@ async fn one(ui: &Ui, input: Input) -> Result<VerifiedFile, Error> {
         ErrorKind::QuorumLostOrDamaged => Ok(VerifiedFile::damaged(name, error.chain())),
         _ => {
             // The table has one line for it.
-            let hints = error.hints.iter().map(|hint| format!("; {hint}"));
+            let hints = hints(&error).into_iter().map(|hint| format!("; {hint}"));
             let why = error.chain() + &hints.collect::<String>();
             Ok(VerifiedFile::unreadable(name, why))
         }
@@ -271,29 +253,5 @@ mod tests {
         assert_eq!(Skipped::of(&other), None);
         assert_eq!(Skipped::of(&at("c.db", "")), None);
         assert_eq!(Skipped::of(&folder.path().join("d.db.part")), None);
-    }
-
-    #[test]
-    fn what_is_no_snapshot_warns_beside_those_that_are() {
-        let file = |verdict| VerifiedFile {
-            verdict,
-            ..VerifiedFile::unreadable("x".into(), String::new())
-        };
-        let of = |verdicts: &[FileVerdict], missing| {
-            let mut view = Verification::new();
-            view.files = verdicts.iter().map(|verdict| file(*verdict)).collect();
-            match verdict(&view, missing) {
-                Ok(verdict) => verdict.exit_code(),
-                Err(error) => error.kind.exit_code(),
-            }
-        };
-        use FileVerdict::{Damaged, NotASnapshot, NotFullyChecked, Reliable, Unreadable};
-        assert_eq!(of(&[Reliable, Reliable], false), 0);
-        assert_eq!(of(&[Reliable], true), 3);
-        assert_eq!(of(&[Reliable, NotASnapshot], false), 3);
-        assert_eq!(of(&[Reliable, NotFullyChecked], false), 3);
-        assert_eq!(of(&[NotASnapshot], false), 1);
-        assert_eq!(of(&[NotASnapshot, Damaged], false), 4);
-        assert_eq!(of(&[Damaged, Unreadable], false), 1);
     }
 }

@@ -247,14 +247,22 @@ pub(super) fn changes_row(loss: &Loss) -> Option<ChangesRow> {
 pub(super) fn other_host_row(host: &OtherHost) -> OtherHostRow {
     OtherHostRow {
         node: host.node.clone(),
-        before: host.before.iter().map(|one| by_hand(one)).collect(),
-        after: host.after.iter().map(|one| by_hand(one)).collect(),
+        before: host
+            .before
+            .iter()
+            .map(|one| by_hand(&one.to_string()))
+            .collect(),
+        after: host
+            .after
+            .iter()
+            .map(|one| by_hand(&one.to_string()))
+            .collect(),
     }
 }
 
 /// A command to be run by hand, as a plan has it: that may be of another host, which may lie.
 fn by_hand(command: &str) -> String {
-    let own = CommandLine::of_own(command);
+    let own = CommandLine::of_program(&["kubectl", "etcd"], command);
     own.map_or_else(
         || "(a command of another program is left out)".to_owned(),
         String::from,

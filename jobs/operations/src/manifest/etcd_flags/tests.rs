@@ -18,7 +18,10 @@ fn said(flag: &str, value: &str) -> Option<(String, Option<String>)> {
     let component = manifest.component("etcd").unwrap();
     let problems = component.flag_problems(&[set(flag, value)]);
     let problem = problems.first()?;
-    Some((problem.to_string(), problem.hint()))
+    Some((
+        problem.to_string(),
+        problem.hint().map(|hint| hint.to_string()),
+    ))
 }
 
 #[test]
@@ -163,13 +166,17 @@ fn flags_that_an_image_does_not_have_are_told_before_it_is_set() {
         said[0],
         "the manifest has --experimental-initial-corrupt-check, which etcd 3.7 does not have: it would not start"
     );
-    let hints: Vec<_> = problems.iter().filter_map(FlagProblem::hint).collect();
+    let hints: Vec<_> = problems
+        .iter()
+        .filter_map(FlagProblem::hint)
+        .map(|hint| hint.to_string())
+        .collect();
     for (hint, instead) in hints.iter().zip([
         "feature-gates=InitialCorruptCheck=true",
         "watch-progress-notify-interval",
         "memory-mlock",
     ]) {
-        let unset = "kubectl etcd manifest unset-flag etcd experimental-";
+        let unset = "{unset-flag etcd experimental-";
         assert!(hint.starts_with(unset) && hint.ends_with(instead), "{hint}");
     }
     assert!(problems.iter().all(FlagProblem::is_about_the_name));

@@ -18,7 +18,7 @@ use etcd_datadir::tree::Database;
 use super::input::Content;
 use super::spool::Spooled;
 use super::{Archive, Forms, Found, Opened, Spool, UnpackError, open_as};
-use crate::shell::CommandLine;
+use crate::advice::Task;
 use archive::Candidates;
 pub use what::{HEAD, What};
 
@@ -110,13 +110,12 @@ fn folder(path: &Path, name: String) -> UnpackError {
         false => "it is a folder",
     };
     let hint = match member {
-        true => CommandLine::new("kubectl etcd datadir inspect")
-            .operand(&name)
-            .to_string(),
+        true => Task::InspectDataDirectory.of(&name).into(),
         false => format!(
             "name the files in it, such as {}",
             path.join("*.db").display()
-        ),
+        )
+        .into(),
     };
     UnpackError::NotASnapshot {
         name,

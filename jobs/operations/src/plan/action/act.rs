@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::undo::Undo;
 use super::{Action, Done};
+use crate::advice::Advice;
 use crate::failure::{Failure, FailureKind};
 use crate::manifest::{Aside, Folder, Known, ManifestFile, Selection, holds_another};
 use crate::plan_id::PlanId;
@@ -52,8 +53,8 @@ pub(crate) trait Act: Send + Sync {
     /// Where [`Undo`] has that nothing is undone: the sentence that says what stays.
     ///
     /// `was_done`: whether the step was done; else it was tried.
-    fn what_stays(&self, _was_done: bool) -> String {
-        format!("{} cannot be undone", self.describe())
+    fn what_stays(&self, _was_done: bool) -> Advice {
+        format!("{} cannot be undone", self.describe()).into()
     }
 
     /// Targets that a finished step put there and that no longer exist, so that undo is impossible.
@@ -149,14 +150,14 @@ impl OwnManifest {
 pub struct Undone {
     /// What could not be undone, or is not as it was, in a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left: Vec<String>,
+    pub left: Vec<Advice>,
     /// Folders that nobody uses any more, and that somebody may have written to while they were in use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<PathBuf>,
 }
 
 impl Undone {
-    pub(crate) fn but(left: impl Into<String>) -> Self {
+    pub(crate) fn but(left: impl Into<Advice>) -> Self {
         Self {
             left: vec![left.into()],
             kept: Vec::new(),
@@ -256,7 +257,7 @@ pub(crate) trait AnyAct: Send + Sync {
     ) -> BoxFuture<'a, Result<Undone, Failure>>;
 
     /// See [`Act::what_stays`].
-    fn what_stays(&self, was_done: bool) -> String;
+    fn what_stays(&self, was_done: bool) -> Advice;
 
     /// See [`Act::missing_targets`].
     fn missing_targets(&self, record: &Record) -> Result<Vec<PathBuf>, Failure>;
@@ -293,7 +294,7 @@ impl<A: Act> AnyAct for A {
         Box::pin(async move { Act::undo(self, &record.read()?, undo).await })
     }
 
-    fn what_stays(&self, was_done: bool) -> String {
+    fn what_stays(&self, was_done: bool) -> Advice {
         Act::what_stays(self, was_done)
     }
 

@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::Done;
 use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::members::find;
+use crate::advice;
+use crate::advice::Task;
 use crate::client::Connector;
 use crate::failure::Failure;
 use crate::membership;
-use crate::shell::CommandLine;
 use crate::target::Target;
 
 /// Adds a member as a learner, by the etcd of this host. It is its own record.
@@ -54,11 +55,11 @@ impl Act for AddLearner {
                 membership::remove(&connector, &record.target, member.id).await?;
                 Ok(Undone::default())
             }
-            Some(_) => Ok(Undone::but(format!(
-                "{} stays a voting member; {} removes it",
-                record.name,
-                CommandLine::new("kubectl etcd member remove").operand(&record.name)
-            ))),
+            Some(_) => Ok(Undone::but(advice![
+                format!("{} stays a voting member; ", record.name),
+                Task::RemoveMember.of(&record.name),
+                " removes it",
+            ])),
         }
     }
 }

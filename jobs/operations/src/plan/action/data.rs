@@ -1,5 +1,7 @@
 //! The folders of etcd's data, and where a plan puts them.
 
+use crate::advice;
+use crate::advice::Task;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -79,8 +81,11 @@ pub(super) fn refuse_in_use(member: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("an etcd runs on {}", member.display());
-    Err(Failure::new(FailureKind::Refused, message)
-        .hint("somebody has started it again: kubectl etcd manifest stop etcd, then begin where this ended"))
+    Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        "somebody has started it again: ",
+        Task::StopComponent.of("etcd"),
+        ", then begin where this ended"
+    ]))
 }
 
 /// Whether there is something at a path, links themselves among it.

@@ -2,14 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use crate::advice;
+use crate::advice::{Advice, Task};
 use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::failure::Failure;
 use crate::report::Member;
 use crate::target::Target;
 
 /// What is said after a step that was tried: etcd may have done it all the same.
-pub(super) fn unknown(action: &str, name: &str) -> String {
-    format!("{action} was tried and failed: what {name} is now is shown by kubectl etcd members")
+pub(super) fn unknown(action: &str, name: &str) -> Advice {
+    advice![
+        format!("{action} was tried and failed: what {name} is now is shown by "),
+        Task::ListMembers,
+    ]
 }
 
 /// The member that has one of these peer URLs.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::Done;
 use super::act::{Act, NoRecord, StepContext};
 use super::members::{find, unknown};
+use crate::advice;
+use crate::advice::{Advice, Task};
 use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
 use crate::membership::{self, CatchingUp};
@@ -47,7 +49,7 @@ impl Act for PromoteLearner {
                 FailureKind::Missing,
                 format!("no member has the peer URL {}", peer_urls.join(", ")),
             )
-            .hint("kubectl etcd members lists them")
+            .hint(advice![Task::ListMembers, " lists them"])
         })?;
         let mut progress = |catching_up: CatchingUp| {
             (step.events)(Progress {
@@ -61,12 +63,13 @@ impl Act for PromoteLearner {
         Ok(Done::Plain)
     }
 
-    fn what_stays(&self, was_done: bool) -> String {
+    fn what_stays(&self, was_done: bool) -> Advice {
         match was_done {
             true => format!(
                 "{} stays a voting member: etcd makes no learner of a voter",
                 self.name
-            ),
+            )
+            .into(),
             false => unknown(&self.describe(), &self.name),
         }
     }

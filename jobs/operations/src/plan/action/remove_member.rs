@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Done;
 use super::act::{Act, NoRecord, StepContext};
 use super::members::{find, unknown};
+use crate::advice;
+use crate::advice::{Advice, Task};
 use crate::client::Connector;
 use crate::failure::Failure;
 use crate::membership;
@@ -45,12 +47,16 @@ impl Act for RemoveMember {
         Ok(Done::Plain)
     }
 
-    fn what_stays(&self, was_done: bool) -> String {
+    fn what_stays(&self, was_done: bool) -> Advice {
         match was_done {
-            true => format!(
-                "the member {} stays removed: etcd takes no removed member back; kubectl etcd member replace, run on that host, adds it anew",
-                self.name
-            ),
+            true => advice![
+                format!(
+                    "the member {} stays removed: etcd takes no removed member back; ",
+                    self.name
+                ),
+                Task::ReplaceMember,
+                ", run on that host, adds it anew",
+            ],
             false => unknown(&self.describe(), &self.name),
         }
     }

@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::pods::{self, OfText};
 use super::{Done, copy_data};
+use crate::advice;
+use crate::advice::Task;
 use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::{Failure, FailureKind};
 use crate::flags::target_from_pod;
@@ -130,10 +132,11 @@ fn on_the_data_itself(target: &Target) -> Failure {
         "etcd's manifest mounts more than its data directory, so that one that runs alone would not run on the copy but on {}",
         target.data_dir.display()
     );
-    Failure::new(FailureKind::Refused, message).hint(
-        "kubectl etcd plan undo rolls back what was done; give etcd a volume whose hostPath is its data directory (and one for \
-         --wal-dir, outside of it), then begin again",
-    )
+    Failure::new(FailureKind::Refused, message).hint(advice![
+        Task::UndoPlan,
+        " rolls back what was done; give etcd a volume whose hostPath is its data directory (and one for --wal-dir, outside of \
+         it), then begin again",
+    ])
 }
 
 fn free_ports() -> Result<[u16; 2], Failure> {

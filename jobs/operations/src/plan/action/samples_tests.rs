@@ -84,7 +84,12 @@ fn every_action_reads_its_record_of_version_1_and_writes_it_the_same() {
 fn what_cannot_be_undone_is_said() {
     let said = |number: u32, was_done: bool| {
         let plan = plan();
-        plan.step(number).unwrap().action.act().what_stays(was_done)
+        plan.step(number)
+            .unwrap()
+            .action
+            .act()
+            .what_stays(was_done)
+            .to_string()
     };
     assert_eq!(
         said(10, true),
@@ -92,7 +97,7 @@ fn what_cannot_be_undone_is_said() {
     );
     assert_eq!(
         said(10, false),
-        "promote cp-2 once it is in sync was tried and failed: what cp-2 is now is shown by kubectl etcd members"
+        "promote cp-2 once it is in sync was tried and failed: what cp-2 is now is shown by {list-members}"
     );
     assert!(said(11, true).starts_with("the member cp-2 stays removed: etcd takes no removed"));
     assert!(said(11, false).starts_with("remove the member cp-2 was tried and failed"));

@@ -8,10 +8,11 @@ use super::Done;
 use super::act::{Act, ActRecord, OwnManifest, StepContext, Undoing, Undone};
 use super::end_containers::end_watchers;
 use super::pods::{self, OfText};
+use crate::advice;
+use crate::advice::Task;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
 use crate::manifest::Stop;
-use crate::shell::CommandLine;
 use crate::static_pod::Wanted;
 use crate::work::Events;
 
@@ -51,10 +52,10 @@ impl Act for StopComponent {
     async fn prepare(&self, step: &mut StepContext<'_>) -> Result<StopRecord, Failure> {
         let component = &self.component;
         let file = step.manifest_of(component).map_err(|failure| {
-            let start = CommandLine::new("kubectl etcd manifest start").operand(component);
+            let start = Task::StartComponent.of(component);
             match failure.kind {
                 FailureKind::Missing => {
-                    failure.hint(format!("if it was taken out, {start} brings it back"))
+                    failure.hint(advice!["if it was taken out, ", start, " brings it back"])
                 }
                 _ => failure,
             }

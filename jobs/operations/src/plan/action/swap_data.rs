@@ -142,11 +142,14 @@ impl SwapRecord {
 /// etcd has made something new where this took something away.
 fn bring_back_over(one: &Move, stays: bool, undone: &mut Undone) -> Result<(), Failure> {
     if stays {
-        undone.left.push(format!(
-            "{} stays the data of a member that others count on; what it was before is in {}",
-            one.from.display(),
-            one.to.display()
-        ));
+        undone.left.push(
+            format!(
+                "{} stays the data of a member that others count on; what it was before is in {}",
+                one.from.display(),
+                one.to.display()
+            )
+            .into(),
+        );
         return Ok(());
     }
     let folder = one.to.parent().unwrap_or(&one.to).with_extension(NEW);
@@ -299,7 +302,10 @@ mod tests {
         let (dir, moves) = joined(false);
         let undone = moves.undo(false).unwrap();
         assert_eq!(in_use(&dir), "joined");
-        assert!(undone.left[0].contains("etcd-x.before"), "{undone:?}");
+        assert!(
+            undone.left[0].to_string().contains("etcd-x.before"),
+            "{undone:?}"
+        );
     }
 
     #[test]

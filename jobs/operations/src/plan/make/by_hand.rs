@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{Fence, HostView, TakingPart};
+use crate::advice;
+use crate::advice::{Advice, Choice, Command, Task};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
 use crate::plan::OtherHost;
-use crate::shell::CommandLine;
 
 /// What etcd does on the other hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,26 +47,25 @@ pub(super) fn other_hosts(
 }
 
 /// The apiserver first: an etcd whose own apiserver is gone ends at once.
-fn stop(there: EtcdThere) -> Vec<String> {
-    let command =
-        |component: ControlPlane| CommandLine::new("kubectl etcd manifest stop").operand(component);
+fn stop(there: EtcdThere) -> Vec<Advice> {
+    let command = |component: ControlPlane| Task::StopComponent.of(component);
     let etcd = command(ControlPlane::Etcd);
     let etcd = match there {
-        EtcdThere::Serves => etcd.own("--accept-outage"),
+        EtcdThere::Serves => etcd.choosing(Choice::AcceptOutage),
         EtcdThere::LostQuorum => etcd,
     };
     vec![command(ControlPlane::Apiserver).into(), etcd.into()]
 }
 
 /// The node is named where its name is known: the command refuses on another one.
-fn join(node: Option<&String>, endpoint: Option<&str>) -> String {
-    let mut command = CommandLine::new("kubectl etcd member replace");
+fn join(node: Option<&String>, endpoint: Option<&str>) -> Advice {
+    let mut command = Command::from(Task::ReplaceMember);
     if let Some(node) = node {
-        command = command.operand(node);
+        command = command.of(node);
     }
-    command = command.own("--this-node-only");
+    command = command.choosing(Choice::ThisNodeOnly);
     if let Some(url) = endpoint {
-        command = command.option("--endpoint", url);
+        command = command.with(Choice::Endpoint, url);
     }
     command.into()
 }
@@ -79,18 +79,25 @@ pub(super) fn refused(
     if taking_part == TakingPart::Unsaid && !by_hand.is_empty() {
         let (nodes, are) = (by_hand.join(", "), are(by_hand.len()));
         let message = format!("{nodes} {are} of the cluster too, and would take no part");
-        return Some(Failure::new(FailureKind::Refused, message).hint(
-            "--ssh has them take part; where ssh is not possible, --this-node-only works on this host alone and leaves \
-             to you what has to be run on each of the others",
-        ));
+        return Some(Failure::new(FailureKind::Refused, message).hint(advice![
+            Choice::Ssh,
+            " has them take part; where ssh is not possible, ",
+            Choice::ThisNodeOnly,
+            " works on this host alone and leaves to you what has to be run on each of the others",
+        ]));
     }
     if alive.is_empty() {
         return None;
     }
     let message = format!("the old cluster is alive elsewhere: {}", alive.join("; "));
-    Some(Failure::new(FailureKind::Refused, message).hint(
-        "have that host take part (--ssh), or stop it there: kubectl etcd manifest stop kube-apiserver, then kubectl etcd manifest stop etcd",
-    ))
+    Some(Failure::new(FailureKind::Refused, message).hint(advice![
+        "have that host take part (",
+        Choice::Ssh,
+        "), or stop it there: ",
+        Task::StopComponent.of("kube-apiserver"),
+        ", then ",
+        Task::StopComponent.of("etcd")
+    ]))
 }
 
 fn are(count: usize) -> &'static str {

@@ -1,5 +1,7 @@
 //! What plans have to know of a cluster from several hosts' looks.
 
+use crate::advice;
+use crate::advice::Task;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
@@ -84,8 +86,11 @@ impl NewMember {
         let target = &host.etcd()?.target;
         if target.peer_urls.is_empty() {
             let message = format!("{}: etcd's manifest gives no peer URL", host.node());
-            return Err(Failure::new(FailureKind::Refused, message)
-                .hint("give it --initial-advertise-peer-urls: kubectl etcd manifest set-flag etcd initial-advertise-peer-urls=…"));
+            return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+                "give it --initial-advertise-peer-urls: ",
+                Task::SetFlag.of("etcd"),
+                " initial-advertise-peer-urls=…"
+            ]));
         }
         Ok(Self {
             name: target.member_name.clone(),

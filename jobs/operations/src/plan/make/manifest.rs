@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::{BroughtBack, HostView, Loss, PlanPreview, plan};
+use crate::advice;
+use crate::advice::Task;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Failure, FailureKind};
 use crate::look::LiveEtcd;
 use crate::manifest::Edit;
 use crate::plan::{Action, PlanKind, Readiness, Stages, StartComponent, StopComponent};
-use crate::shell::CommandLine;
 
 /// What is to become of a component.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,7 +137,7 @@ fn to_start(host: &HostView, component: ControlPlane) -> Result<Option<BroughtBa
             pod.path.display()
         );
         return Err(Failure::new(FailureKind::Refused, message)
-            .hint("kubectl etcd doctor says what keeps it from running"));
+            .hint(advice![Task::Diagnose, " says what keeps it from running"]));
     }
     host.check_manifest(component)
 }
@@ -148,8 +149,8 @@ fn to_change(host: &HostView, component: ControlPlane) -> Result<(), Failure> {
     }
     host.check_manifest(component)?;
     let message = format!("{}: {component} was stopped", host.node());
-    let start = CommandLine::new("kubectl etcd manifest start").operand(component);
-    Err(Failure::new(FailureKind::Refused, message).hint(format!("{start} comes first")))
+    let start = Task::StartComponent.of(component);
+    Err(Failure::new(FailureKind::Refused, message).hint(advice![start, " comes first"]))
 }
 
 /// Whether the cluster keeps what quorum it has without this host's member. Where the member does not answer, or the quorum

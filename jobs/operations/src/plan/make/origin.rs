@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::HostView;
 use super::restoring::{Compared, Restoring, SnapshotFacts};
+use crate::advice;
+use crate::advice::Choice;
 use crate::failure::{Answer, Failure, FailureKind};
 
 /// So much of a fingerprint tells two CAs apart for people.
@@ -143,7 +145,7 @@ impl Origin {
             }
             Evidence::PeerUrls { .. } => "for control-plane nodes with new addresses, say",
         };
-        let hint = format!("--another-cluster restores it all the same: {when}");
+        let hint = advice![Choice::AnotherCluster, " restores it all the same: ", when];
         Err(Failure::new(FailureKind::Refused, self.to_string()).hint(hint))
     }
 

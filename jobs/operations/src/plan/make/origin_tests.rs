@@ -198,7 +198,13 @@ fn another_cluster_is_refused_and_its_flag_lifts_that() {
     let refused = restore(&hosts, &other, now()).unwrap_err();
     assert_eq!(refused.kind, FailureKind::Refused);
     assert!(refused.message.contains(OTHER) && refused.message.contains(UID));
-    assert!(refused.hint.unwrap().contains("--another-cluster"));
+    assert!(
+        refused
+            .hint
+            .unwrap()
+            .to_string()
+            .contains("{+another-cluster}")
+    );
 
     other.another_cluster = true;
     let preview = restore(&hosts, &other, now()).unwrap();

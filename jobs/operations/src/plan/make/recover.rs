@@ -1,5 +1,7 @@
 //! A new cluster formed of the best survivor, which the others then join.
 
+use crate::advice;
+use crate::advice::{Choice, Task};
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
@@ -132,9 +134,12 @@ fn refuse_quorum(hosts: &[HostView]) -> Result<(), Failure> {
                 "{}: etcd has a leader, so the quorum is not lost",
                 host.node()
             );
-            return Err(Failure::new(FailureKind::Refused, message).hint(
-                "kubectl etcd member replace NODE replaces a member that is broken; kubectl etcd doctor says which one is",
-            ));
+            return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+                Task::ReplaceMember.of("NODE"),
+                " replaces a member that is broken; ",
+                Task::Diagnose,
+                " says which one is"
+            ]));
         }
     }
     Ok(())
@@ -153,9 +158,12 @@ fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView
             ids.len(),
             ids.join(", ")
         );
-        return Err(Failure::new(FailureKind::Refused, message).hint(
-            "kubectl etcd doctor says whose is whose; --from NODE chooses the one to go on from",
-        ));
+        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            Task::Diagnose,
+            " says whose is whose; ",
+            Choice::From.with("NODE"),
+            " chooses the one to go on from"
+        ]));
     }
     let usable = hosts.iter().filter_map(|host| Some((host, basis(host)?)));
     let mut usable: Vec<_> = usable
@@ -178,8 +186,12 @@ fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView
             Some(from) => format!("the data of {from} cannot be used"),
             None => "no host has data that can be used".to_owned(),
         };
-        Failure::new(FailureKind::Refused, message)
-            .hint("kubectl etcd restore FILE makes the cluster anew from a snapshot; kubectl etcd snapshot list shows those on this host")
+        Failure::new(FailureKind::Refused, message).hint(advice![
+            Task::Restore.of("FILE"),
+            " makes the cluster anew from a snapshot; ",
+            Task::ListSnapshots,
+            " shows those on this host"
+        ])
     })
 }
 

@@ -9,13 +9,14 @@ use super::cluster::{NewMember, edits_for_joining};
 use super::join::{AskedMember, join};
 use super::stages::{check_manifests, found, restart_watchers, start_apiservers, stop_all};
 use super::{HostView, Loss, PlanPreview, plan};
+use crate::advice;
+use crate::advice::{Advice, Choice, Command, Task};
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::look::{LiveEtcd, PeerLook};
 use crate::manifest::{Edit, Manifest};
 use crate::plan::{Action, PlanKind, RemoveMember, Stage, Stages};
 use crate::report::{Member, MemberList};
-use crate::shell::CommandLine;
 use crate::target::Target;
 
 /// How a member is replaced.
@@ -46,7 +47,7 @@ pub fn replace(host: &HostView, what: &Replacing, now: Timestamp) -> Result<Plan
     cluster.check_quorum(&new)?;
     if !what.although_well && is_well(host) {
         return Err(Failure::new(FailureKind::Refused, cluster.well(host))
-            .hint("--even-if-healthy replaces it all the same"));
+            .hint(advice![Choice::EvenIfHealthy, " replaces it all the same"]));
     }
     let stages = stages(host, &new, &cluster, what.manifest.as_deref())?;
     Ok(PlanPreview {
@@ -138,15 +139,18 @@ fn refuse_new_machine(host: &HostView) -> Result<(), Failure> {
     }
     let node = host.node();
     let message = format!("{node}: {}", missing.message);
-    let outdated = missing.hint.as_ref();
-    let outdated = outdated.map_or_else(String::new, |hint| format!("{hint}. "));
-    let remove = CommandLine::new("kubectl etcd member remove").operand(node);
-    Err(Failure::new(FailureKind::Refused, message).hint(format!(
-        "{outdated}if its manifest lies elsewhere, move it there, or --manifest FILE. If this machine was set up anew, kubeadm makes it a control-plane node: where {node} \
-         is a member still, {remove} on another control-plane node; there, kubeadm init phase upload-certs \
-         --upload-certs and kubeadm token create --print-join-command; here, that kubeadm join with --control-plane and \
-         --certificate-key"
-    )))
+    let outdated = missing.hint.clone();
+    let outdated = outdated.map_or_else(Advice::default, |hint| hint.and(". "));
+    let remove = Task::RemoveMember.of(node);
+    Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        outdated,
+        "if its manifest lies elsewhere, move it there, or ",
+        Choice::Manifest.with("FILE"),
+        format!(". If this machine was set up anew, kubeadm makes it a control-plane node: where {node} is a member still, "),
+        remove,
+        " on another control-plane node; there, kubeadm init phase upload-certs --upload-certs and kubeadm token create \
+         --print-join-command; here, that kubeadm join with --control-plane and --certificate-key",
+    ]))
 }
 
 /// The rest of the cluster as it answers a host.
@@ -228,9 +232,11 @@ impl<'a> Cluster<'a> {
             "of {} voting members {healthy} others are healthy, and {needed} are needed",
             voters.count()
         );
-        Err(Failure::new(FailureKind::Refused, message).hint(
-            "mend another member first; if the quorum is lost for good, kubectl etcd recover makes a new cluster of what is left",
-        ))
+        Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            "mend another member first; if the quorum is lost for good, ",
+            Task::Recover,
+            " makes a new cluster of what is left"
+        ]))
     }
 
     fn answers(&self, member: &Member) -> bool {
@@ -252,24 +258,31 @@ fn led(peer: &PeerLook) -> Option<(&PeerLook, &LiveEtcd)> {
 
 /// The member at a URL that somebody named.
 fn asked_at<'a>(url: &str, peers: &'a [PeerLook]) -> Result<(&'a PeerLook, &'a LiveEtcd), Failure> {
-    let of_others = "--endpoint is the client URL of another member, such as https://10.0.0.3:2379";
+    let of_others = || {
+        advice![
+            Choice::Endpoint,
+            " is the client URL of another member, such as https://10.0.0.3:2379"
+        ]
+    };
     let asked = peers
         .iter()
         .find(|peer| peer.client_url.as_deref() == Some(url));
     let peer = asked.ok_or_else(|| {
         let message = format!("{url} is this host's own etcd");
-        Failure::new(FailureKind::Refused, message).hint(of_others)
+        Failure::new(FailureKind::Refused, message).hint(of_others())
     })?;
     match &peer.answer {
         Answer::Failed(failure) => {
             let message = format!("{url} does not answer: {}", failure.message);
-            Err(Failure::new(failure.kind, message).hint(of_others))
+            Err(Failure::new(failure.kind, message).hint(of_others()))
         }
         Answer::Ok(_) => led(peer).ok_or_else(|| {
             let message = format!("the member at {url} knows no leader");
-            Failure::new(FailureKind::NoQuorum, message).hint(
-                "name another one; if the quorum is lost for good, kubectl etcd recover makes a new cluster of what is left",
-            )
+            Failure::new(FailureKind::NoQuorum, message).hint(advice![
+                "name another one; if the quorum is lost for good, ",
+                Task::Recover,
+                " makes a new cluster of what is left"
+            ])
         }),
     }
 }
@@ -291,16 +304,21 @@ fn refuse_several(led: &[(&PeerLook, &LiveEtcd)]) -> Result<(), Failure> {
         ids.len(),
         each.join(", ")
     );
-    Err(Failure::new(FailureKind::Refused, message)
-        .hint("--this-node-only --endpoint URL names a member of the one that it is to join"))
+    Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        Command::from(Choice::ThisNodeOnly).with(Choice::Endpoint, "URL"),
+        " names a member of the one that it is to join"
+    ]))
 }
 
 fn nobody(host: &HostView) -> Failure {
     let message = format!("no other member answers {} and knows a leader", host.node());
-    Failure::new(FailureKind::NoQuorum, message).hint(
-        "if this host does not know where they are: --this-node-only --endpoint URL, with the client URL of one; if the \
-         quorum is lost for good, kubectl etcd recover makes a new cluster of what is left",
-    )
+    Failure::new(FailureKind::NoQuorum, message).hint(advice![
+        "if this host does not know where they are: ",
+        Command::from(Choice::ThisNodeOnly).with(Choice::Endpoint, "URL"),
+        ", with the client URL of one; if the quorum is lost for good, ",
+        Task::Recover,
+        " makes a new cluster of what is left",
+    ])
 }
 
 fn is_well(host: &HostView) -> bool {

@@ -1,5 +1,7 @@
 //! All members made anew from one snapshot.
 
+use crate::advice;
+use crate::advice::Choice;
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
@@ -17,7 +19,6 @@ use crate::plan::{
     Action, AwaitComponent, Plan, PlanKind, Readiness, ReceiveSnapshot, RestoreData, RestoreInput,
     Stages, StartComponent, SwapData,
 };
-use crate::shell::CommandLine;
 
 /// The plan.
 ///
@@ -48,8 +49,13 @@ pub fn restore(
         .find(|host| what.without.iter().any(|one| one == host.node()))
     {
         let message = format!("{} is to be left out, and takes part", host.node());
-        return Err(Failure::new(FailureKind::Refused, message)
-            .hint("leave it out of --without, or say with --master which hosts take part"));
+        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            "leave it out of ",
+            Choice::Without,
+            ", or say with ",
+            Choice::Master,
+            " which hosts take part"
+        ]));
     }
     let fences = fences(hosts, what, &origin)?;
     let by_hand = by_hand(&fences);
@@ -186,11 +192,16 @@ fn fences(hosts: &[HostView], what: &Restoring, origin: &Origin) -> Result<Vec<F
             fences.push(Fence::LeftOut { node });
         } else if what.taking_part == TakingPart::Reached {
             let message = format!("{node} is a member of the cluster and was not looked at");
-            let at = CommandLine::flags().option("--ssh", format_args!("{node}=ADDRESS"));
-            let without = CommandLine::flags().option("--without", &node);
-            return Err(Failure::new(FailureKind::Refused, message).hint(format!(
-                "have it take part ({at}); if it is gone for good: {without}; if ssh cannot reach it: --this-node-only"
-            )));
+            let at = Choice::Ssh.with(format_args!("{node}=ADDRESS"));
+            let without = Choice::Without.with(&node);
+            return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+                "have it take part (",
+                at,
+                "); if it is gone for good: ",
+                without,
+                "; if ssh cannot reach it: ",
+                Choice::ThisNodeOnly
+            ]));
         } else {
             fences.push(Fence::ByHand { node });
         }

@@ -197,9 +197,9 @@ fn a_manifest_that_is_not_what_ran_last_is_started_only_where_somebody_names_it(
                 refused.message.contains("of 2026-11-20T21:00:00Z"),
                 "{refused}"
             );
-            let hint = refused.hint.unwrap();
+            let hint = refused.hint.unwrap().to_string();
             assert!(
-                hint.contains("--manifest /var/lib/kubectl-etcd/manifests/etcd.yaml-2026"),
+                hint.contains("{+manifest=/var/lib/kubectl-etcd/manifests/etcd.yaml-2026"),
                 "{hint}"
             );
         }
@@ -234,7 +234,13 @@ fn an_etcd_without_any_manifest_is_refused_with_where_one_may_be() {
         let refused = made.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused);
         assert!(refused.message.contains("no manifest of etcd"), "{refused}");
-        assert!(refused.hint.unwrap().contains("--manifest FILE"));
+        assert!(
+            refused
+                .hint
+                .unwrap()
+                .to_string()
+                .contains("{+manifest=FILE}")
+        );
     }
     if let Answer::Ok(found) = &mut look.manifests {
         found.elsewhere = vec![ElsewhereManifest {
@@ -249,7 +255,7 @@ fn an_etcd_without_any_manifest_is_refused_with_where_one_may_be() {
     }
     look.etcd = etcd;
     for made in plans(&look) {
-        let hint = made.unwrap_err().hint.unwrap();
+        let hint = made.unwrap_err().hint.unwrap().to_string();
         assert!(
             hint.contains("mv -n /root/etcd.yaml /etc/kubernetes/manifests/"),
             "{hint}"
@@ -262,7 +268,13 @@ fn what_is_stopped_is_not_changed_and_what_is_in_the_folder_is_not_started() {
     let change = ManifestChange::Changed(Vec::new());
     let stopped = host(stopped(healthy().down(None)));
     let refused = manifest(&stopped, "etcd", &change, now()).unwrap_err();
-    assert!(refused.hint.unwrap().contains("manifest start etcd"));
+    assert!(
+        refused
+            .hint
+            .unwrap()
+            .to_string()
+            .contains("{start-component etcd}")
+    );
     let refused = manifest(&host(healthy()), "etcd", &ManifestChange::Started, now()).unwrap_err();
     assert_eq!(refused.kind, FailureKind::Refused);
 }
@@ -281,14 +293,11 @@ fn a_recovery_of_one_host_says_what_to_run_on_each_of_the_others() {
     assert_eq!(nodes, ["cp-2", "cp-3"]);
     assert_eq!(
         others[0].before,
-        [
-            "kubectl etcd manifest stop kube-apiserver",
-            "kubectl etcd manifest stop etcd"
-        ]
+        ["{stop-component kube-apiserver}", "{stop-component etcd}"]
     );
     assert_eq!(
         others[1].after,
-        ["kubectl etcd member replace cp-3 --this-node-only --endpoint https://10.0.0.1:2379"]
+        ["{replace-member cp-3 +this-node-only +endpoint=https://10.0.0.1:2379}"]
     );
     assert!(made.loses_data(), "nobody knows what the others have");
     let fences: Vec<bool> = made
@@ -309,8 +318,8 @@ fn while_nothing_was_said_of_the_others_or_one_is_alive_it_is_not_begun() {
     let unsaid = refusal(lost(), TakingPart::Unsaid, &[]).unwrap();
     assert_eq!(unsaid.kind, FailureKind::Refused);
     assert!(unsaid.message.starts_with("cp-2, cp-3 are members"));
-    let hint = unsaid.hint.unwrap();
-    assert!(hint.contains("--ssh") && hint.contains("--this-node-only"));
+    let hint = unsaid.hint.unwrap().to_string();
+    assert!(hint.contains("{+ssh}") && hint.contains("{+this-node-only}"));
     for taking_part in [TakingPart::ThisHost, TakingPart::Reached] {
         let alive = refusal(lost(), taking_part, &["cp-2: etcd answers at x"]).unwrap();
         assert!(alive.message.contains("cp-2: etcd answers at x"));
@@ -344,7 +353,11 @@ fn a_restore_on_one_host_leaves_out_by_name_or_has_the_others_join() {
         (false, 2)
     );
     // Their etcds may serve.
-    assert!(alone.plan.other_hosts[0].before[1].ends_with("stop etcd --accept-outage"));
+    assert!(
+        alone.plan.other_hosts[0].before[1]
+            .to_string()
+            .ends_with("etcd +accept-outage}")
+    );
     assert!(alone.loses_data(), "nobody knows what the others have");
     let one = made(TakingPart::ThisHost, &["cp-3"]).unwrap();
     assert_eq!(one.plan.other_hosts.len(), 1);
@@ -361,7 +374,13 @@ fn a_restore_on_one_host_leaves_out_by_name_or_has_the_others_join() {
     );
     assert!(!none.loses_data());
     let failure = made(TakingPart::Reached, &[]).unwrap_err();
-    assert!(failure.hint.unwrap().contains("--without cp-2"));
+    assert!(
+        failure
+            .hint
+            .unwrap()
+            .to_string()
+            .contains("{+without=cp-2}")
+    );
 }
 
 #[test]
@@ -373,24 +392,18 @@ fn a_member_without_a_name_goes_by_its_address() {
         list.members[2].name.clear();
     }
     let made = recover(&[host(look)], &recovering(TakingPart::ThisHost, &[]), now()).unwrap();
-    let others: Vec<(&str, &str)> = made
+    let others: Vec<(&str, String)> = made
         .plan
         .other_hosts
         .iter()
-        .map(|one| (one.node.as_str(), one.after[0].as_str()))
+        .map(|one| (one.node.as_str(), one.after[0].to_string()))
         .collect();
-    let end = "--this-node-only --endpoint https://10.0.0.1:2379";
+    let end = "+this-node-only +endpoint=https://10.0.0.1:2379";
     assert_eq!(
         others,
         [
-            (
-                "10.0.0.3",
-                format!("kubectl etcd member replace {end}").as_str()
-            ),
-            (
-                "cp-2",
-                format!("kubectl etcd member replace cp-2 {end}").as_str()
-            ),
+            ("10.0.0.3", format!("{{replace-member {end}}}")),
+            ("cp-2", format!("{{replace-member cp-2 {end}}}")),
         ]
     );
 }
@@ -413,7 +426,13 @@ fn members_that_the_snapshot_alone_knows_are_not_passed_by() {
     );
     what.snapshot.members = ["cp-1", "cp-2"].map(str::to_owned).to_vec();
     let failure = restore(&host, &what, now()).unwrap_err();
-    assert!(failure.hint.unwrap().contains("--without cp-2"));
+    assert!(
+        failure
+            .hint
+            .unwrap()
+            .to_string()
+            .contains("{+without=cp-2}")
+    );
     what.without.insert("cp-2".to_owned());
     assert!(restore(&host, &what, now()).is_ok());
     what.without.insert("cp-1".to_owned());
@@ -537,7 +556,7 @@ fn of_two_clusters_that_answer_one_is_named() {
     let host = with_peers(vec![old, anew()]);
     let failure = replace(&host, &Replacing::default(), now()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
-    assert!(failure.hint.unwrap().contains("--endpoint"));
+    assert!(failure.hint.unwrap().to_string().contains("{+endpoint}"));
     let at = |url: &str| {
         let what = Replacing {
             endpoint: Some(url.to_owned()),
@@ -633,8 +652,8 @@ fn a_machine_that_was_set_up_anew_is_for_kubeadm() {
     look.kubelet.active = Answer::Ok(false);
     let failure = replace(&host(look), &Replacing::default(), now()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
-    let hint = failure.hint.unwrap();
-    assert!(hint.contains("kubectl etcd member remove cp-1"), "{hint}");
+    let hint = failure.hint.unwrap().to_string();
+    assert!(hint.contains("{remove-member cp-1}"), "{hint}");
 }
 
 #[test]

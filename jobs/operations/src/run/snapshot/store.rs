@@ -13,6 +13,8 @@ use jiff::Timestamp;
 
 use super::beside::Beside;
 use super::packer::{Kind, Packed, Packer};
+use crate::advice;
+use crate::advice::Choice;
 use crate::disk;
 use crate::disk::files::trouble;
 use crate::failure::{Failure, FailureKind};
@@ -117,7 +119,8 @@ impl Sink {
                 let size = size.zip(store.beside.take());
                 let (size, beside) = size.ok_or_else(|| {
                     let message = "etcd did not say how large its database is";
-                    Failure::new(FailureKind::Other, message).hint("save it without --bundle")
+                    Failure::new(FailureKind::Other, message)
+                        .hint(advice!["save it without ", Choice::Bundle])
                 })?;
                 Kind::Bundle(beside, size)
             }

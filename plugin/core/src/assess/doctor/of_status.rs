@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use etcd_operations::advice::{Advice, Choice, Task};
 use etcd_operations::report::AlarmKind;
-use etcd_operations::shell::CommandLine;
 
 use super::{Doctor, Next, Seen, Severity, Situation};
 use crate::assess::model::{self, Reason, Role, Row, Status, VerdictWord};
@@ -52,11 +52,9 @@ fn lost(status: &Status) -> Situation {
         summary: status.summary.clone(),
         evidence: down.filter_map(problem).collect(),
         next: Next {
-            command: "kubectl etcd doctor".to_owned(),
+            command: Task::Diagnose.into(),
             on: None,
-            note: Some(
-                "as root on a control-plane node, where its host can be looked at".to_owned(),
-            ),
+            note: Some("as root on a control-plane node, where its host can be looked at".into()),
         },
     }
 }
@@ -77,9 +75,9 @@ fn silent(row: &Row) -> Option<Situation> {
         },
         evidence: problem(row).into_iter().collect(),
         next: Next {
-            command: "kubectl etcd doctor".to_owned(),
+            command: Task::Diagnose.into(),
             on: Some(name),
-            note: Some("as root: why it is so can only be seen there".to_owned()),
+            note: Some("as root: why it is so can only be seen there".into()),
         },
     })
 }
@@ -99,33 +97,39 @@ fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
         Reason::AlarmRaised if warning.alarm == Some(AlarmKind::Corrupt) => {
             ("corrupt-alarm", replace(status))
         }
-        Reason::AlarmRaised => ("no-space-alarm", "kubectl etcd usage".to_owned()),
-        Reason::ClusterIdsDiffer => ("two-clusters", "kubectl etcd status -o wide".to_owned()),
+        Reason::AlarmRaised => ("no-space-alarm", Task::ShowUsage.into()),
+        Reason::ClusterIdsDiffer => (
+            "two-clusters",
+            Task::ShowStatus.with(Choice::Output, "wide").into(),
+        ),
         // Its host has something to say that the API has not.
-        Reason::NodeNotAsked => ("node-not-asked", "kubectl etcd doctor --ssh".to_owned()),
+        Reason::NodeNotAsked => (
+            "node-not-asked",
+            Task::Diagnose.choosing(Choice::Ssh).into(),
+        ),
         Reason::NodesNotReached => (
             "nodes-not-reached",
-            "kubectl etcd doctor --via local".to_owned(),
+            Task::Diagnose.with(Choice::Via, "local").into(),
         ),
         Reason::MemberNotStarted | Reason::MemberWithoutNode | Reason::MemberListsDiffer => {
-            ("members", "kubectl etcd members".to_owned())
+            ("members", Task::ListMembers.into())
         }
         Reason::PodLeftAlone => (
             "pod-left-alone",
-            "kubectl get pods -n kube-system -o wide".to_owned(),
+            "kubectl get pods -n kube-system -o wide".into(),
         ),
-        Reason::NodeWithoutMember => ("node-without-member", "kubectl etcd members".to_owned()),
-        Reason::NearQuota => ("near-quota", "kubectl etcd usage".to_owned()),
-        Reason::WorthDefragmenting => ("fragmented", "kubectl etcd defrag".to_owned()),
-        Reason::Learner => ("learner", "kubectl etcd members".to_owned()),
-        Reason::SnapshotOverdue => (
-            "snapshot-overdue",
-            "kubectl etcd snapshot schedule show".to_owned(),
-        ),
+        Reason::NodeWithoutMember => ("node-without-member", Task::ListMembers.into()),
+        Reason::NearQuota => ("near-quota", Task::ShowUsage.into()),
+        Reason::WorthDefragmenting => ("fragmented", Task::Defragment.into()),
+        Reason::Learner => ("learner", Task::ListMembers.into()),
+        Reason::SnapshotOverdue => ("snapshot-overdue", Task::ShowSchedules.into()),
         Reason::Lagging
         | Reason::MemberError
         | Reason::VersionsDiffer
-        | Reason::DowngradeUnderWay => ("members", "kubectl etcd status -o wide".to_owned()),
+        | Reason::DowngradeUnderWay => (
+            "members",
+            Task::ShowStatus.with(Choice::Output, "wide").into(),
+        ),
     };
     Situation {
         kind: kind.to_owned(),
@@ -158,14 +162,12 @@ fn others(row: &Row) -> Option<String> {
 }
 
 /// What helps the member whose data differs.
-fn replace(status: &Status) -> String {
+fn replace(status: &Status) -> Advice {
     let of = |row: &&Row| row.alarms.iter().any(|alarm| alarm == "CORRUPT");
     let row = status.rows.iter().find(of);
     match row.and_then(|row| row.node.as_deref()) {
-        Some(node) => CommandLine::new("kubectl etcd member replace")
-            .operand(node)
-            .into(),
-        None => "kubectl etcd alarm list".to_owned(),
+        Some(node) => Task::ReplaceMember.of(node).into(),
+        None => Task::ListAlarms.into(),
     }
 }
 
@@ -201,7 +203,7 @@ mod tests {
             .collect();
         assert_eq!(kinds, ["no-space-alarm", "member-silent"]);
         let silent = &doctor.situations[1];
-        assert_eq!(silent.next.command, "kubectl etcd doctor");
+        assert_eq!(silent.next.command, "{diagnose}");
         assert_eq!(silent.next.on, silent.node);
         assert!(silent.evidence[0].text.contains("it is off"));
 
@@ -209,10 +211,7 @@ mod tests {
         damaged.alarms = vec![alarm(2, AlarmKind::Corrupt)];
         let doctor = Doctor::of_status(&damaged.assess());
         assert_eq!(doctor.situations[0].kind, "corrupt-alarm");
-        assert_eq!(
-            doctor.situations[0].next.command,
-            "kubectl etcd member replace cp-2"
-        );
+        assert_eq!(doctor.situations[0].next.command, "{replace-member cp-2}");
 
         let mut lost = Cluster::of(3);
         lost.without_quorum();

@@ -6,6 +6,8 @@
 use std::io;
 use std::path::Path;
 
+use etcd_operations::advice;
+use etcd_operations::advice::Choice;
 use etcd_operations::kept::description::Description;
 use etcd_operations::operation;
 use etcd_operations::pack::segment::Segment;
@@ -143,7 +145,11 @@ fn own(contents: Option<Contents>, node: &str) -> Result<Contents, RunError> {
         return Err(unfit(format!(
             "it puts {path:?} into the bundle, which is no file of its own"
         ))
-        .hint("take the snapshot from another member: --node NODE, and look at that host"));
+        .hint(advice![
+            "take the snapshot from another member: ",
+            Choice::Node.with("NODE"),
+            ", and look at that host"
+        ]));
     }
     Ok(Contents {
         left_out: left_out(&contents.left_out, node),

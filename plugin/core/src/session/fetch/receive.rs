@@ -1,5 +1,7 @@
 //! Taking a file in from a node, over as many connections as it takes.
 
+use etcd_operations::advice;
+use etcd_operations::advice::Choice;
 use std::path::Path;
 
 use etcd_operations::failure::FailureKind;
@@ -75,7 +77,8 @@ pub(super) async fn receive(
 /// The stream cannot be used, whatever is tried.
 fn not_fetched(message: &str) -> RunError {
     let message = format!("fetching the snapshot: {message}");
-    RunError::new(RunErrorKind::Lost, message).hint("keep it on the node instead: --on-node")
+    RunError::new(RunErrorKind::Lost, message)
+        .hint(advice!["keep it on the node instead: ", Choice::OnNode])
 }
 
 /// How a connection ended before the file was whole.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Task};
 use etcd_operations::operation::HashKv;
 use etcd_operations::pack::unpack::Pages;
 use etcd_operations::report::{HashReport, SnapshotReport};
@@ -237,8 +239,11 @@ impl Mismatch {
             Err(why) => error.hint(format!("it could not be kept: {}", why.chain())),
         };
         error
-            .hint("kubectl etcd snapshot save --node NODE takes one from another member")
-            .hint("kubectl etcd doctor --ssh")
+            .hint(advice![
+                Task::SaveSnapshot.with(Choice::Node, "NODE"),
+                " takes one from another member"
+            ])
+            .hint(Task::Diagnose.choosing(Choice::Ssh))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What arrived, held against what the node says of it, and why nothing is kept where they differ.
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Task};
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::pack::unpack::{Arrived, Found, Sum};
 use etcd_operations::report::{Report, SnapshotReport};
@@ -14,7 +16,10 @@ pub(super) fn damaged(failure: &Failure) -> RunError {
         RunErrorKind::OperationFailed(FailureKind::Corrupt),
         format!("what arrived is not kept: {}", failure.message),
     )
-    .hint("another member may give a whole one: kubectl etcd snapshot save --node NODE")
+    .hint(advice![
+        "another member may give a whole one: ",
+        Task::SaveSnapshot.with(Choice::Node, "NODE")
+    ])
 }
 
 /// Whether what came is what the job says it made and checked.
@@ -60,7 +65,7 @@ pub(super) fn is_of(told: &SnapshotReport, source: &MemberOn<'_>) -> Result<(), 
             source.member_id, source.cluster_id
         ),
     )
-    .hint("kubectl etcd status shows which members there are now"))
+    .hint(advice![Task::ShowStatus, " shows which members there are now"]))
 }
 
 /// Whether a snapshot is, by its own bytes, what the node says it is.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::FolderArgs;
 use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::{Context, out_of_reach};
-use crate::views::kept::{Place, SnapshotList};
+use crate::views::kept::{ListedSnapshot, Place, SnapshotList, SnapshotState};
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
@@ -72,7 +72,7 @@ pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Erro
         }
         Err(_) => return asked.map(|()| Verdict::Healthy),
     }
-    let whole = asked.is_ok() && view.is_whole();
+    let whole = asked.is_ok() && is_whole(&view);
     view.finish();
     context.ui.show(&view, args.output.output)?;
     Ok(if whole {
@@ -104,4 +104,27 @@ async fn ask_nodes(
         }
     }
     Ok(())
+}
+
+/// Whether all nodes were asked and nothing is damaged.
+fn is_whole(view: &SnapshotList) -> bool {
+    let damaged = |one: &ListedSnapshot| one.state == SnapshotState::Damaged;
+    view.unreached.is_empty() && !view.snapshots.iter().any(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::kept::tests::{list, now};
+
+    #[test]
+    fn what_is_damaged_or_not_known_is_no_whole_list() {
+        let mut view = SnapshotList::new("/kept".as_ref(), now());
+        assert!(is_whole(&view));
+        view.unknown("cp-1", "off".to_owned());
+        assert!(!is_whole(&view));
+        let mut damaged = list();
+        damaged.unreached.clear();
+        assert!(!is_whole(&damaged));
+    }
 }

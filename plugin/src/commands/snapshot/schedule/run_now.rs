@@ -100,7 +100,7 @@ pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict,
             // The last one is told at the end, as the error.
             Err(error) => {
                 if let Some(before) = failed.replace(error) {
-                    context.ui.error(&before);
+                    context.ui.error(&before, args.output.output);
                 }
             }
         }

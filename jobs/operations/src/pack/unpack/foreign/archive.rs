@@ -213,7 +213,7 @@ impl<'s> Candidates<'s> {
     }
 
     fn not_it(&self, what: String, unpacker: Option<&'static str>) -> UnpackError {
-        let hint = |unpacker| format!("unpack it ({unpacker}) and name the snapshot in it");
+        let hint = |unpacker| format!("unpack it ({unpacker}) and name the snapshot in it").into();
         UnpackError::NotASnapshot {
             name: self.name.to_owned(),
             what,

@@ -108,7 +108,9 @@ fn bytes_of(opened: &Opened) -> Vec<u8> {
 
 fn is_not(result: Result<Opened, UnpackError>) -> (String, String) {
     match result {
-        Err(UnpackError::NotASnapshot { what, hint, .. }) => (what, hint.unwrap_or_default()),
+        Err(UnpackError::NotASnapshot { what, hint, .. }) => {
+            (what, hint.unwrap_or_default().to_string())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -502,7 +504,7 @@ fn a_path_may_lead_to_a_pipe_and_not_to_a_folder() {
     std::fs::write(folder.path().join("member/snap/db"), b"x").unwrap();
     let (what, hint) = is_not(open(folder.path(), &spool(), &mut ignore));
     assert_eq!(what, "it is a data directory of etcd");
-    assert!(hint.starts_with("kubectl etcd datadir inspect"), "{hint}");
+    assert!(hint.starts_with("{inspect-data-directory "), "{hint}");
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! What a file is that is no database, by what it begins with.
 
+use crate::advice::Advice;
+
 /// How many bytes at the beginning of a file tell what it is: btrfs has its name at 64 KiB.
 pub const HEAD: usize = 68 << 10;
 
@@ -13,7 +15,7 @@ pub struct What {
     /// What people call it, with its article.
     pub name: String,
     /// What would help.
-    pub hint: Option<String>,
+    pub hint: Option<Advice>,
 }
 
 /// Something with a place and a magic number.
@@ -34,7 +36,7 @@ const fn magic(at: usize, bytes: &'static [u8], name: &'static str, hint: &'stat
 }
 
 const UNPACK: &str = "unpack it, and name the snapshot in it";
-const DECRYPT: &str = "decrypt it first; | kubectl etcd snapshot verify - reads what is piped in";
+const DECRYPT: &str = "decrypt it first; | {verify-snapshot} - reads what is piped in";
 const IMAGE: &str = "mount it, and name the snapshot in it";
 
 /// Strong ones alone: what is not among them may be a database whose first pages are destroyed.
@@ -84,7 +86,7 @@ const MAGICS: &[Magic] = &[
         0,
         b"SQLite format 3\0",
         "a SQLite database: K3s without etcd keeps its state in one",
-        "an etcd snapshot is what kubectl etcd snapshot save or etcdctl snapshot save writes",
+        "an etcd snapshot is what {save-snapshot} or etcdctl snapshot save writes",
     ),
     magic(0, b"\x7fELF", "a program", ""),
     magic(0, b"XFSB", "an image of an XFS file system", IMAGE),
@@ -108,7 +110,7 @@ const MAGICS: &[Magic] = &[
         0,
         b"\x04\0\0\0\0\0\0\x84\x08\x04",
         "a file of etcd's write-ahead log",
-        "name the data directory that it is in: kubectl etcd datadir inspect DIR",
+        "name the data directory that it is in: {inspect-data-directory DIR}",
     ),
 ];
 
@@ -130,7 +132,7 @@ impl What {
         if head.is_empty() {
             return Some(Self {
                 name: "an empty file".to_owned(),
-                hint: Some("see what wrote it: its disk may have been full".to_owned()),
+                hint: Some("see what wrote it: its disk may have been full".into()),
             });
         }
         Self::of_head(head)
@@ -145,14 +147,14 @@ impl What {
         if let Some(found) = found {
             return Some(Self {
                 name: found.name.to_owned(),
-                hint: (!found.hint.is_empty()).then(|| found.hint.to_owned()),
+                hint: (!found.hint.is_empty()).then(|| Advice::read(found.hint)),
             });
         }
         // bzip2's magic number is text; the digit after it and the first block's number are part of it.
         if head.starts_with(b"BZh") && head.get(4..10) == Some(b"1AY&SY") {
             return Some(Self {
                 name: "a bzip2 file".to_owned(),
-                hint: Some(UNPACK.to_owned()),
+                hint: Some(UNPACK.into()),
             });
         }
         let name = text(head)?;

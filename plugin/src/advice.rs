@@ -1,0 +1,137 @@
+//! How what libraries advise is typed: the one place that knows the names of commands and flags beside [`crate::cli`].
+
+use etcd_operations::advice::{Advice, Choice, Command, Task, word_with};
+use etcd_operations::shell::CommandLine;
+use kubectl_etcd_core::error::Error;
+
+/// Has all that libraries advise in this process written as it is typed here.
+pub fn install() {
+    word_with(typed);
+}
+
+/// The hints of an error.
+pub(crate) fn hints(error: &Error) -> Vec<String> {
+    error.hints.iter().map(worded).collect()
+}
+
+/// An advice as it is typed.
+pub(crate) fn worded(advice: &Advice) -> String {
+    install();
+    advice.to_string()
+}
+
+/// A command as it is typed.
+pub(crate) fn typed(command: &Command) -> CommandLine {
+    let mut line = command
+        .task
+        .map_or_else(CommandLine::flags, |task| CommandLine::new(name(task)));
+    for operand in &command.operands {
+        line = line.operand(operand);
+    }
+    for (choice, value) in &command.choices {
+        line = match value {
+            Some(value) => line.option(flag(*choice), value),
+            None => line.own(flag(*choice)),
+        };
+    }
+    line
+}
+
+fn name(task: Task) -> &'static str {
+    match task {
+        Task::Same => "kubectl etcd",
+        Task::AddMember => "kubectl etcd member add",
+        Task::CompareManifest => "kubectl etcd manifest diff",
+        Task::Defragment => "kubectl etcd defrag",
+        Task::Diagnose => "kubectl etcd doctor",
+        Task::DisarmAlarms => "kubectl etcd alarm disarm",
+        Task::GrantViewers => "kubectl etcd viewers",
+        Task::InspectDataDirectory => "kubectl etcd datadir inspect",
+        Task::ListAlarms => "kubectl etcd alarm list",
+        Task::ListMembers => "kubectl etcd members",
+        Task::ListSnapshots => "kubectl etcd snapshot list",
+        Task::PromoteMember => "kubectl etcd member promote",
+        Task::PullImages => "kubectl etcd images pull",
+        Task::Recover => "kubectl etcd recover",
+        Task::RemoveMember => "kubectl etcd member remove",
+        Task::ReplaceMember => "kubectl etcd member replace",
+        Task::Restore => "kubectl etcd restore",
+        Task::ResumePlan => "kubectl etcd plan resume",
+        Task::SaveSnapshot => "kubectl etcd snapshot save",
+        Task::SetFlag => "kubectl etcd manifest set-flag",
+        Task::SetImage => "kubectl etcd manifest set-image",
+        Task::ShowManifest => "kubectl etcd manifest show",
+        Task::ShowPlan => "kubectl etcd plan show",
+        Task::ShowSchedules => "kubectl etcd snapshot schedule show",
+        Task::ShowStatus => "kubectl etcd status",
+        Task::ShowUsage => "kubectl etcd usage",
+        Task::StartComponent => "kubectl etcd manifest start",
+        Task::StopComponent => "kubectl etcd manifest stop",
+        Task::UndoPlan => "kubectl etcd plan undo",
+        Task::UnsetFlag => "kubectl etcd manifest unset-flag",
+        Task::VerifySnapshot => "kubectl etcd snapshot verify",
+    }
+}
+
+fn flag(choice: Choice) -> &'static str {
+    match choice {
+        Choice::AcceptOutage => "--accept-outage",
+        Choice::AnotherCluster => "--another-cluster",
+        Choice::As => "--as",
+        Choice::AuthFile => "--auth-file",
+        Choice::Bundle => "--bundle",
+        Choice::DryRun => "--dry-run",
+        Choice::Endpoint => "--endpoint",
+        Choice::Etcd => "--etcd",
+        Choice::EvenIfHealthy => "--even-if-healthy",
+        Choice::From => "--from",
+        Choice::Image => "--image",
+        Choice::KeepLast => "--keep-last",
+        Choice::Kubeconfig => "--kubeconfig",
+        Choice::Manifest => "--manifest",
+        Choice::Master => "--master",
+        Choice::Node => "--node",
+        Choice::OnNode => "--on-node",
+        Choice::Output => "-o",
+        Choice::Server => "--server",
+        Choice::Ssh => "--ssh",
+        Choice::SshConfig => "--ssh-config",
+        Choice::SshIdentity => "--ssh-identity",
+        Choice::SshUser => "--ssh-user",
+        Choice::ThisNodeOnly => "--this-node-only",
+        Choice::Timeout => "--timeout",
+        Choice::User => "--user",
+        Choice::Via => "--via",
+        Choice::Without => "--without",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_operations::advice;
+
+    use super::*;
+
+    #[test]
+    fn an_advice_is_written_as_it_is_typed() {
+        let advice = advice![
+            Task::ReplaceMember
+                .of("m 3;id")
+                .choosing(Choice::ThisNodeOnly)
+                .with(Choice::Endpoint, "https://a:1"),
+            "; else ",
+            Choice::Ssh.with("m3=ADDRESS"),
+        ];
+        assert_eq!(
+            worded(&advice),
+            "kubectl etcd member replace 'm 3;id' --this-node-only --endpoint https://a:1; else --ssh m3=ADDRESS"
+        );
+        // As it comes from a node, whose program knows no command's name; and a name that looks like a flag is none.
+        let advice =
+            serde_json::from_str("\"see {show-status +output=wide} or {restore -y}\"").unwrap();
+        assert_eq!(
+            worded(&advice),
+            "see kubectl etcd status -o wide or kubectl etcd restore -- -y"
+        );
+    }
+}
