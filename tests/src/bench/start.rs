@@ -17,7 +17,7 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
     drop(Cluster::start(Spec::masters(masters))?);
     writeln!(
         out,
-        "first start and removal, {control-plane nodes} master(s): {:.1} s",
+        "first start and removal, {masters} master(s): {:.1} s",
         first.elapsed().as_secs_f64()
     )?;
     let mut removals = Vec::new();

@@ -174,7 +174,7 @@ pub(super) fn is_for(spec: &Spec, slot: Slot) -> Result<bool> {
 /// What the names of checkpoints of one kind begin with.
 fn kind(kubernetes: Kubernetes, etcd: Etcd, masters: u8) -> String {
     let (kubernetes, etcd) = (kubernetes.version(), etcd.version());
-    format!("kubernetes-{kubernetes}-etcd-{etcd}-masters-{control-plane nodes}-")
+    format!("kubernetes-{kubernetes}-etcd-{etcd}-masters-{masters}-")
 }
 
 /// Removes every checkpoint; the next cluster of each kind is made by kubeadm again.

@@ -150,7 +150,7 @@ pub(crate) fn m3_is_said_to_be_missing(me: &Workstation) -> Result<()> {
     ensure!(told["leftOut"][0]["path"] == "masters/m3", "{answer}");
     let bundle = unpacked(&me.folder().join("two.tar.zst"))?;
     let masters = fs::read_dir(bundle.path().join("two/masters"))?.count();
-    ensure!(masters == 2, "{control-plane nodes} control-plane nodes");
+    ensure!(masters == 2, "{masters} control-plane nodes");
     Ok(())
 }
 
