@@ -195,8 +195,13 @@ const LIBRARIES: [&str; 4] = [
     "../jobs/datadir/src",
 ];
 
-/// Flags that other programs have as well, whose words libraries say or pass on.
-const OF_OTHERS: [&str; 0] = [];
+/// Flags that other programs have as well, whose words libraries say or pass on: etcd's, and one of `etcd-job host-work`.
+const OF_OTHERS: [&str; 4] = [
+    "initial-cluster",
+    "initial-advertise-peer-urls",
+    "wal-dir",
+    "folder",
+];
 
 /// The flags of a command and of those below it, but those that are kubectl's own; and the names of the commands.
 fn names(command: &clap::Command, flags: &mut BTreeSet<String>, commands: &mut BTreeSet<String>) {

@@ -295,7 +295,7 @@ mod tests {
                 .hint
                 .unwrap()
                 .to_string()
-                .contains("plan resume one")
+                .contains("{resume-plan one}")
         );
         assert_eq!(plans.read(&one.id).unwrap(), one);
         plans.end(&other.id).unwrap();

@@ -299,7 +299,7 @@ spec:
             lines,
             [
                 "/etc/kubernetes/manifests/etcd-events.yaml runs another etcd (etcd-events): it is left alone; \
-                 --etcd etcd-events works on it"
+                 {+etcd=etcd-events} works on it"
             ]
         );
         let named = Selection {

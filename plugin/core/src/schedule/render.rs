@@ -416,7 +416,7 @@ mod tests {
             shortened("etcd-snapshot-cp-1.example"),
             "etcd-snapshot-cp-1.example"
         );
-        let long = |end: &str| shortened(&format!("etcd-snapshot-{}{end}", "control-plane node.".repeat(9)));
+        let long = |end: &str| shortened(&format!("etcd-snapshot-{}{end}", "master.".repeat(9)));
         assert_ne!(long("a"), long("b"));
         assert!(
             long("a").starts_with("etcd-snapshot-master.master."),

@@ -556,7 +556,7 @@ fn of_two_clusters_that_answer_one_is_named() {
     let host = with_peers(vec![old, anew()]);
     let failure = replace(&host, &Replacing::default(), now()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
-    assert!(failure.hint.unwrap().to_string().contains("{+endpoint}"));
+    assert!(failure.hint.unwrap().to_string().contains("+endpoint"));
     let at = |url: &str| {
         let what = Replacing {
             endpoint: Some(url.to_owned()),
