@@ -17,7 +17,7 @@ use etcd_operations::wire::Ask;
 use kubectl_etcd::args::ConnectionArgs;
 use kubectl_etcd::args::ssh::SshArgs;
 use kubectl_etcd_core::error::Error;
-use kubectl_etcd_core::masters::find;
+use kubectl_etcd_core::inventory::find;
 use kubectl_etcd_core::outcome::{Notice, NoticeSink};
 use kubectl_etcd_core::ssh::{Candidate, SshError, SshHost};
 use serde_json::{Value, json};

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use etcd_operations::ids::{ClusterId, MemberId};
-use etcd_operations::kept::description::Description;
 use etcd_operations::report::SnapshotReport;
+use etcd_operations::stored::description::Description;
 
 fn sample(name: &str) -> PathBuf {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd/offline.in");

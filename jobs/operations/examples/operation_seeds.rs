@@ -5,10 +5,10 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use etcd_operations::kept::description::Description;
 use etcd_operations::pack::Level;
 use etcd_operations::pack::segment::{Attributes, Segment};
 use etcd_operations::report::API_VERSION;
+use etcd_operations::stored::description::Description;
 use etcd_operations::transfer::FrameWriter;
 use serde_json::{Value, json};
 

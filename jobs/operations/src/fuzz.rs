@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::container_log;
 use crate::failure::FailureKind;
 use crate::flags::{Flags, GivenFlag, given};
-use crate::kept::description::Description;
 use crate::kubelet::unit::Unit;
 use crate::manifest::{Edit, Manifest};
 use crate::operation::Assignment;
 use crate::pack::unpack::{self, Forms, Found, Opened, Spool, UnpackError};
 use crate::plan::Plan;
 use crate::routine::Routine;
+use crate::stored::description::Description;
 use crate::transfer::{Decoder, Frame, MAGIC, MAX_PAYLOAD, TransferError};
 use crate::wire;
 

@@ -7,7 +7,6 @@ mod apiserver;
 mod archived;
 #[cfg(test)]
 mod archived_tests;
-mod aside;
 mod certificates;
 mod cold;
 mod containers;
@@ -16,6 +15,7 @@ mod kubelet;
 mod live;
 mod locks;
 mod manifests;
+mod moved_aside;
 mod read;
 mod since;
 #[cfg(test)]
@@ -42,7 +42,6 @@ use crate::work::Events;
 
 pub use apiserver::{ApiserverHealth, HealthAnswer};
 pub use archived::{ArchivedManifest, DataFolder, Doubt, LastRan};
-pub use aside::{PutAside, UnfinishedPlan};
 pub use certificates::{CertificateLook, Dates};
 pub use cold::{ColdEtcd, ColdMember, Fitness, Inspection, LockState, RefusalKind};
 pub use containers::{ContainerLook, ImageLook, PodContainers, RuntimeLook};
@@ -55,6 +54,7 @@ pub use manifests::{
     ApiserverManifest, AsideManifest, ElsewhereManifest, EtcdManifest, InitialMember, InitialState,
     Manifests, OutdatedManifest, PodManifest, StrayKind, StrayManifest,
 };
+pub use moved_aside::{PutAside, UnfinishedPlan};
 pub use since::{Changes, ClusterIdentity, ETCD_PREFIX, KindChanges, Since, since};
 
 use live::{Asking, Known};
@@ -287,7 +287,7 @@ pub async fn look(
         at,
         disks: disks::look(root, &disks),
         certificates: certificates::look(root, &name, pods),
-        plan: aside::plan(root).into(),
+        plan: moved_aside::plan(root).into(),
         control_plane_files: local::has_control_plane_files(root),
         node: node.into(),
         kubelet,
@@ -381,7 +381,7 @@ async fn look_at_etcd(
         peers,
         cold: cold.into(),
         listeners: listeners(read, &etcd.target.node).into(),
-        put_aside: aside::data(root, &etcd.target.data_dir).into(),
+        put_aside: moved_aside::data(root, &etcd.target.data_dir).into(),
     }
 }
 

@@ -10,7 +10,7 @@
 //! links are followed, folders are not; of a file with several YAML documents the first one counts; a file that begins
 //! with `{` is JSON.
 
-mod aside;
+mod archive;
 mod block;
 mod change;
 mod component;
@@ -53,7 +53,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use aside::{Aside, Kept, Why};
+pub use archive::{Aside, Kept, Why};
 pub use change::Change;
 pub use component::{Component, HostPath};
 pub use diff::{Hunk, Line, Side, diff};

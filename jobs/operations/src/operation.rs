@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::MemberId;
-use crate::kept::retention::Rules;
 use crate::pack::{BundleParts, Packing};
 use crate::report::{
     AlarmKind, AlarmReport, DefragReport, HashReport, HealthReport, KeptList, KeptSnapshot,
@@ -14,6 +13,7 @@ use crate::report::{
 };
 use crate::request::{Wire, request};
 use crate::snapshot_name::SnapshotName;
+use crate::stored::retention::Rules;
 use crate::target::Target;
 
 /// One thing to be done on one control-plane node.

@@ -3,13 +3,13 @@
 //! Absent is not zero: what a version of etcd does not tell is `None` (3.5 tells no quota and no storage version).
 
 mod bundle;
-mod kept;
 mod membership;
+mod stored;
 
 use std::path::PathBuf;
 
 pub use bundle::{BundleSummary, BundledFile, Contents, LeftOut, MASTERS};
-pub use kept::{
+pub use stored::{
     Checked, Fate, KeptList, KeptSnapshot, KeptState, KeptSummary, PruneReport, PrunedSnapshot,
     Reason, RemovedSnapshots,
 };

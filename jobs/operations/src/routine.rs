@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::kept::retention::Rules;
 use crate::pack::{Packing, Wanted};
 use crate::report::{Report, ScheduledReport};
 use crate::request::{Request, Wire};
+use crate::stored::retention::Rules;
 use crate::target::{Target, is_loopback};
 use crate::utc;
 

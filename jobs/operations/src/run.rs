@@ -5,11 +5,11 @@ mod calls;
 mod defrag;
 mod hash;
 mod health;
-mod kept;
 mod scheduled;
 mod snapshot;
 mod source;
 mod status;
+mod stored;
 mod usage;
 
 use crate::client::Connector;
@@ -65,13 +65,15 @@ async fn operate(
         Operation::HashKv(hash) => hash::hash_kv(target, &connector?, hash.revision).await,
         Operation::SnapshotSave(save) => snapshot::save(target, &connector?, save, events).await,
         Operation::NodeFiles(files) => snapshot::node_files(target, files, events).await,
-        Operation::SnapshotList(list) => kept::list(&list.folder),
+        Operation::SnapshotList(list) => stored::list(&list.folder),
         Operation::SnapshotVerify(verify) => {
-            kept::verify(&verify.folder, &verify.name, events).await
+            stored::verify(&verify.folder, &verify.name, events).await
         }
-        Operation::SnapshotSend(send) => kept::send(&send.folder, &send.name),
-        Operation::SnapshotDelete(delete) => kept::delete(&delete.folder, &delete.names),
-        Operation::SnapshotPrune(prune) => kept::prune(&prune.folder, &prune.rules, &prune.remove),
+        Operation::SnapshotSend(send) => stored::send(&send.folder, &send.name),
+        Operation::SnapshotDelete(delete) => stored::delete(&delete.folder, &delete.names),
+        Operation::SnapshotPrune(prune) => {
+            stored::prune(&prune.folder, &prune.rules, &prune.remove)
+        }
         Operation::Usage(usage) => usage::usage(target, &connector?, usage.top, events).await,
     }
 }

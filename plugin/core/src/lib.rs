@@ -13,16 +13,16 @@ pub mod connection;
 pub mod created;
 pub mod discovery;
 pub mod error;
+pub mod executor;
 pub mod exit_code;
 #[cfg(test)]
 mod fake;
 pub mod format;
 pub mod host_name;
-pub mod lead;
+pub mod inventory;
 pub mod lease;
 mod limits;
 mod lines;
-pub mod masters;
 pub mod names;
 pub mod outcome;
 mod owner;

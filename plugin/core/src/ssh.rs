@@ -4,7 +4,6 @@
 //! A node that is connected has the program this plugin carries, checked, and runs it as root. What is asked of it is safe
 //! to ask again, so a connection that breaks is made anew and the question asked again for a while.
 
-mod bring;
 mod candidate;
 mod destination;
 mod error;
@@ -12,6 +11,7 @@ mod files;
 mod link;
 mod master;
 mod options;
+mod upload;
 
 use std::path::Path;
 use std::sync::Arc;

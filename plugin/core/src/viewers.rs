@@ -63,7 +63,7 @@ const OPERATIONS: [&str; 5] = ["status", "members", "health", "alarm-list", "sna
 /// What these operations mount of a node: the path and the kind that is asked for there.
 fn files(targets: &[Target]) -> BTreeMap<String, &'static str> {
     let list = Operation::SnapshotList(SnapshotList {
-        folder: etcd_operations::kept::FOLDER.into(),
+        folder: etcd_operations::stored::FOLDER.into(),
     });
     let looking = [Operation::Status, list];
     let files = targets

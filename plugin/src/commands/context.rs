@@ -13,7 +13,7 @@ use kubectl_etcd_core::connection::ConnectionOptions;
 use kubectl_etcd_core::created::Created;
 use kubectl_etcd_core::discovery::{Etcd, Node};
 use kubectl_etcd_core::error::{Error, ErrorKind};
-use kubectl_etcd_core::masters::reach::reach;
+use kubectl_etcd_core::inventory::reach::reach;
 use kubectl_etcd_core::outcome::{Outcome, RunErrorKind, run_error};
 use kubectl_etcd_core::session::Session;
 use kubectl_etcd_core::via::Via;

@@ -175,7 +175,7 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
             .hint("kubectl etcd status, then defrag again")
     }
 
-    async fn lead(
+    async fn execute(
         &self,
         plan: &Plan,
         lock: &C::Lock,

@@ -14,7 +14,7 @@ use crate::args::{FleetArgs, OutputArgs};
 use kubectl_etcd_core::assess::doctor::Doctor;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::host_name::HostName;
-use kubectl_etcd_core::masters::reach::{Unreached, reach};
+use kubectl_etcd_core::inventory::reach::{Unreached, reach};
 use kubectl_etcd_core::runners::local;
 use kubectl_etcd_core::via::Via;
 

@@ -1,5 +1,5 @@
 //! The life of everything that changes a cluster, the same for all: look, make, show, refuse or ask, lock, look again,
-//! compare, begin, lead, check, show. With `--dry-run` it ends once the plan is shown.
+//! compare, begin, executor, check, show. With `--dry-run` it ends once the plan is shown.
 //!
 //! What is made and what is shown is the command's: a [`Change`]. Nothing of the order is.
 
@@ -190,7 +190,7 @@ pub(crate) trait Change {
     ///
     /// # Errors
     /// The first step's that failed, with what helps on from there.
-    async fn lead(
+    async fn execute(
         &self,
         plan: &Self::Plan,
         lock: &Self::Lock,
@@ -250,7 +250,7 @@ pub(crate) async fn carry_out(
         }
     };
     let lock = Box::pin(change.begin(&plan, lock)).await?;
-    let done = Box::pin(change.lead(&plan, &lock, terminal)).await?;
+    let done = Box::pin(change.execute(&plan, &lock, terminal)).await?;
     let ending = Box::pin(change.check(plan, done, terminal)).await;
     end(ending, terminal, consent)
 }

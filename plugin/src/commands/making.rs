@@ -11,11 +11,11 @@ use super::life::{Change, Consent, Ending, Terminal, carry_out};
 use super::planned::{Accepted, PlanArgs, Planned, no_plan};
 use crate::views::plan::{PlanView, data_losses};
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::lead::lock::Locked;
-use kubectl_etcd_core::lead::run::Bring;
-use kubectl_etcd_core::lead::state::Progress;
-use kubectl_etcd_core::lead::surroundings::{Apiservers, Surroundings};
-use kubectl_etcd_core::lead::{Hosts, Led, is_anew, lead};
+use kubectl_etcd_core::executor::lock::Locked;
+use kubectl_etcd_core::executor::run::Bring;
+use kubectl_etcd_core::executor::state::Progress;
+use kubectl_etcd_core::executor::surroundings::{Apiservers, Surroundings};
+use kubectl_etcd_core::executor::{Executed, Hosts, execute, is_anew};
 
 /// A plan that is to be made and done.
 pub(crate) struct Making<'a, B, S, M> {
@@ -91,7 +91,7 @@ where
 {
     type Plan = Planned;
     type Lock = Locked;
-    type Done = Led;
+    type Done = Executed;
     type View = PlanView;
 
     async fn make(&self, _terminal: &impl Terminal) -> Result<Planned, Error> {
@@ -141,25 +141,25 @@ where
         Ok(locked.during(plan.kind).await)
     }
 
-    async fn lead(
+    async fn execute(
         &self,
         planned: &Planned,
         _locked: &Locked,
         terminal: &impl Terminal,
-    ) -> Result<Led, Error> {
+    ) -> Result<Executed, Error> {
         let (hosts, plan) = (self.hosts, &planned.preview.plan);
         let (resume, undo) = (typed(&hosts.resume(&plan.id)), typed(&hosts.undo(&plan.id)));
         terminal.say(&format!(
             "if this is interrupted, `{resume}` goes on and `{undo}` rolls back"
         ));
-        let led = lead(&terminal.notices(), hosts, plan, self.bring).await;
+        let led = execute(&terminal.notices(), hosts, plan, self.bring).await;
         led.map_err(|error| with_ways_on(error, hosts, &plan.id))
     }
 
     async fn check(
         &self,
         planned: Planned,
-        led: Led,
+        led: Executed,
         terminal: &impl Terminal,
     ) -> Ending<PlanView> {
         let view = PlanView::planned(&planned.preview);
@@ -186,7 +186,7 @@ pub(super) struct DonePlan<'a> {
     pub(super) kind: PlanKind,
     /// As it was shown before.
     pub(super) view: PlanView,
-    pub(super) led: Led,
+    pub(super) led: Executed,
     /// The host on which this runs, as it was found; none where that is not known.
     pub(super) looked: Option<&'a HostView>,
 }

@@ -15,7 +15,7 @@ use super::making::Making;
 use super::planned::{Accepted, Nothing, Planned};
 use crate::views::Format;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
-use kubectl_etcd_core::lead::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
+use kubectl_etcd_core::executor::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
 
 const ASKED: Consent = Consent {
     dry_run: false,

@@ -13,8 +13,8 @@ use super::life::Consent;
 use crate::args::OutputArgs;
 use crate::args::ssh::SshArgs;
 use kubectl_etcd_core::error::Error;
-use kubectl_etcd_core::lead::gather::{Gathered, gather};
-use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::executor::gather::{Gathered, gather};
+use kubectl_etcd_core::executor::run::Bring;
 use kubectl_etcd_core::runners::host::Host;
 
 /// The flags of every command that makes a plan.

@@ -9,7 +9,7 @@ use super::making::Planning;
 use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs};
 use super::restore::token;
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::lead::gather::{Gathered, alive_elsewhere};
+use kubectl_etcd_core::executor::gather::{Gathered, alive_elsewhere};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,7 +10,6 @@ use etcd_datadir::progress::OnProgress;
 use etcd_datadir::source::{FileSource, Source};
 use etcd_datadir::status::Status;
 use etcd_datadir::verify::{Sha256State, VerifyOptions, verify};
-use etcd_operations::kept::description::Description;
 use etcd_operations::look::{ClusterIdentity, ETCD_PREFIX, LookOptions};
 use etcd_operations::pack::unpack::{Found, Opened};
 use etcd_operations::plan::Plan;
@@ -18,6 +17,7 @@ use etcd_operations::plan::make::{
     Compared, HostView, Restoring, SnapshotFacts, Taken, TakenBy, restore as plan, revisions,
 };
 use etcd_operations::report::NO_OBJECTS;
+use etcd_operations::stored::description::Description;
 use etcd_operations::transfer::hex;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -30,9 +30,9 @@ use crate::files;
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::lead::Hosts;
-use kubectl_etcd_core::lead::gather::alive_elsewhere;
-use kubectl_etcd_core::lead::run::Bring;
+use kubectl_etcd_core::executor::Hosts;
+use kubectl_etcd_core::executor::gather::alive_elsewhere;
+use kubectl_etcd_core::executor::run::Bring;
 use kubectl_etcd_core::runners::host::Host;
 use kubectl_etcd_core::spool::spool_folder;
 

@@ -10,7 +10,6 @@ pub mod grid;
 pub mod health;
 pub mod images;
 pub mod inspection;
-pub mod kept;
 pub mod manifest_diff;
 pub mod manifests;
 pub mod member_change;
@@ -28,6 +27,7 @@ pub mod snapshot;
 mod status;
 #[cfg(test)]
 mod status_tests;
+pub mod stored;
 pub mod usage;
 pub mod verification;
 pub mod version;

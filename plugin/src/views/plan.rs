@@ -5,7 +5,7 @@ mod rows;
 mod words;
 
 use crate::advice::typed;
-use kubectl_etcd_core::lead::state::Progress;
+use kubectl_etcd_core::executor::state::Progress;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -25,8 +25,8 @@ use words::{fence, losses};
 
 use super::grid::{Field, Grid, Paint, Tone, field, maybe, one_line};
 use super::{API_VERSION, View};
-use kubectl_etcd_core::lead::check::Checked;
-use kubectl_etcd_core::lead::{Hosts, Led, PlanState};
+use kubectl_etcd_core::executor::check::Checked;
+use kubectl_etcd_core::executor::{Executed, Hosts, PlanState};
 
 /// What stands above the commands that come before a plan.
 const BEFORE: &str = "by hand, as root, on hosts that take no part:";
@@ -204,7 +204,7 @@ impl PlanView {
     }
 
     /// What became of a plan that was led to its end, or back.
-    pub(crate) fn ended(mut self, progress: Progress, led: &Led) -> Self {
+    pub(crate) fn ended(mut self, progress: Progress, led: &Executed) -> Self {
         self.state = progress;
         self.has_begun();
         for (number, run) in &led.runs {

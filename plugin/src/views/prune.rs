@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::views::grid::{Grid, Paint, Tone, field, maybe, one_line};
-use crate::views::kept::{Unreached, age_at};
+use crate::views::stored::{Unreached, age_at};
 use crate::views::{API_VERSION, View};
 use kubectl_etcd_core::format::{bytes, counted};
 
@@ -260,7 +260,7 @@ pub(crate) mod tests {
     use etcd_operations::report::KeptSnapshot;
 
     use super::*;
-    use crate::views::kept::tests::{now, verified};
+    use crate::views::stored::tests::{now, verified};
     use crate::views::{Format, render};
 
     pub(crate) fn prune() -> Prune {

@@ -205,8 +205,8 @@ fn snapshot() {
 
 #[test]
 fn kept() {
-    use crate::views::kept::tests::list;
     use crate::views::prune::{Deleted, tests::prune};
+    use crate::views::stored::tests::list;
     check("SnapshotList", &[list()]);
     check("SnapshotPrune", &[prune()]);
     let mut deleted = Deleted::new();

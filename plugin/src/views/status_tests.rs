@@ -484,7 +484,7 @@ fn kept(taken_at: &str) -> etcd_operations::report::KeptSummary {
         packed: None,
     };
     etcd_operations::report::KeptSummary {
-        folder: etcd_operations::kept::FOLDER.into(),
+        folder: etcd_operations::stored::FOLDER.into(),
         newest: Some(Box::new(etcd_operations::report::KeptSnapshot {
             name: "etcd-x.db".parse().unwrap(),
             size_bytes: 3,
@@ -511,7 +511,7 @@ fn scheduled(last_success: Option<&str>) -> kubectl_etcd_core::assess::Scheduled
 #[test]
 fn a_schedule_that_is_not_kept_is_warned_of() {
     let none = etcd_operations::report::KeptSummary {
-        folder: etcd_operations::kept::FOLDER.into(),
+        folder: etcd_operations::stored::FOLDER.into(),
         newest: None,
     };
     let with = |kept_on: [Option<_>; 3], last_success| {

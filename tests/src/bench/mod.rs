@@ -4,11 +4,11 @@
 //! given: a table of medians, and against what they are measured.
 
 mod files;
-mod kept;
 mod noise;
 mod pairs;
 mod plugin;
 mod start;
+mod stored;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ pub const ALL: &[Bench] = &[
     Bench {
         name: "kept",
         about: "a compressed snapshot of 2 GiB kept on the control-plane node, and fetched, against etcdctl and kubectl exec; arguments: MiB, runs",
-        run: kept::run,
+        run: stored::run,
     },
     Bench {
         name: "files",

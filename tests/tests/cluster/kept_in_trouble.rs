@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use testbed::{Cluster, Node, Running, Workstation};
 
 use crate::agrees_with_etcdutl;
-use crate::kept::{FOLDER, kept, list, names, save, snapshot};
+use crate::stored::{FOLDER, kept, list, names, save, snapshot};
 use crate::transfer::{arrived, large_database};
 
 /// How long a saving may take to be seen in the middle.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use testbed::{Cluster, Workstation, wait};
 
 use crate::schema::checked;
-use crate::{bundles, kept, three};
+use crate::{bundles, stored, three};
 
 /// The usual folder: it is the one `status` looks into.
 const FOLDER: &str = "/var/lib/etcd-snapshots";
@@ -19,7 +19,7 @@ fn scheduled(test: impl FnOnce(&Cluster, &Workstation) -> Result<()>) {
     three(|cluster, me| {
         let empty = || -> Result<()> {
             me.etcd(schedule(&["remove", "--yes"]))?.code(0)?;
-            kept::remove(cluster, FOLDER)
+            stored::remove(cluster, FOLDER)
         };
         empty()?;
         test(cluster, me)?;
@@ -159,24 +159,24 @@ fn snapshots_come_by_themselves_and_when_asked_and_older_ones_go() {
 #[test]
 fn a_master_that_is_off_keeps_no_other_from_its_turn_and_its_files_are_said_to_be_unknown() {
     scheduled(|cluster, me| {
-        kept::remove(cluster, kept::FOLDER)?;
-        kept::save(me, "m3")?;
+        stored::remove(cluster, stored::FOLDER)?;
+        stored::save(me, "m3")?;
         me.etcd(every_minute(&["--keep-last", "2"]))?.code(0)?;
         let node = cluster.node("m3")?;
         node.power_off()?;
         let off = jiff::Timestamp::now().to_string();
-        kept::those_of_m3_are_unknown(me)?;
+        stored::those_of_m3_are_unknown(me)?;
         bundles::m3_is_said_to_be_missing(me)?;
         // Until Kubernetes sees that m3 is off, a run may go there in vain.
         wait_for_one_after(me, &off, &["m1", "m2"], 240)?;
         node.power_on()?;
         cluster.wait_ready()?;
-        let all = kept::list(me, 0)?;
+        let all = stored::list(me, 0)?;
         ensure!(
-            kept::names(&all, "m3").len() == 1,
+            stored::names(&all, "m3").len() == 1,
             "it is not there any more: {all}"
         );
-        kept::remove(cluster, kept::FOLDER)?;
+        stored::remove(cluster, stored::FOLDER)?;
         me.etcd(schedule(&["remove", "--yes"]))?.code(0)?;
         // A run that went to m3 in vain is ended there now.
         cluster.wait_nothing_left(Duration::from_secs(60))

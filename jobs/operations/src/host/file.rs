@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::unreadable;
 use crate::disk::files::{Begin, name, open_part, sync_folder_of, trouble};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::part::{Part, make_room};
+use crate::stored::part::{Part, make_room};
 use crate::transfer::{FrameWriter, MAX_PAYLOAD, Receiver, TransferError, Whole, hex, part_of};
 
 /// How long nothing may come before the sender is taken for gone: its host lost power, or the line was cut.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::aside::{Aside, Why, keep, kept_content, spoiled};
+use super::archive::{Aside, Why, keep, kept_content, spoiled};
 use super::file::{Links, Over, changed, content, is_prepared, open, put, sha256, unfinished};
 use super::{Manifest, ManifestFile};
 use crate::failure::Failure;

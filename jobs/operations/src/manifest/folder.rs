@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
-use super::aside::{Kept, Why};
+use super::archive::{Kept, Why};
 use super::elsewhere::lost_folder;
 use super::etcds::{self, Etcds};
 use super::file::{ManifestFile, is_unfinished};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::aside::{Aside, Kept, Why};
+use super::archive::{Aside, Kept, Why};
 use super::file::ManifestFile;
 use super::folder::Folder;
 use super::returned::brought_back;

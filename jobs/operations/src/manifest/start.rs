@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::aside::{Aside, Kept, Why, kept_content, kept_now, mark_returned, mark_stopped};
+use super::archive::{Aside, Kept, Why, kept_content, kept_now, mark_returned, mark_stopped};
 use super::file::{
     Links, Over, content, holds_another, is_prepared, open, put, sha256, unfinished,
 };

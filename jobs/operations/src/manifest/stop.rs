@@ -13,7 +13,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use super::ManifestFile;
-use super::aside::{
+use super::archive::{
     Aside, Kept, Why, is_kept, keep, kept_content, kept_now, make_folder_of, mark_returned,
     mark_stopped, spoiled,
 };

@@ -9,13 +9,13 @@ use crate::advice;
 use crate::advice::Task;
 use crate::client::Connector;
 use crate::failure::{Failure, FailureKind};
-use crate::kept::folder;
 use crate::kubelet::node_name;
 use crate::local::host_at;
 use crate::manifest::Selection;
 use crate::operation::{SnapshotPrune, SnapshotSave};
 use crate::report::{Fate, NO_OBJECTS, Pruned, ScheduledReport};
 use crate::routine::Routine;
+use crate::stored::folder;
 use crate::target::Target;
 use crate::work::{Events, Progress};
 

@@ -15,10 +15,10 @@ use jiff::Timestamp;
 
 use crate::client::{Connector, EtcdApi, OWN_LIMIT};
 use crate::failure::{Failure, FailureKind};
-use crate::kept::part::{Part, make_kept_folder, make_room};
 use crate::operation::SnapshotSave;
 use crate::pack::Packing;
 use crate::report::Report;
+use crate::stored::part::{Part, make_kept_folder, make_room};
 use crate::target::Target;
 use crate::work::Events;
 use crate::work::stream::receive;

@@ -12,11 +12,11 @@ use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::evidence;
 use crate::failure::{Answer, Failure, FailureKind};
 use crate::ids::ClusterId;
-use crate::kept::{FOLDER, folder};
 use crate::limits::{ALARMS_LIMIT, EVIDENCE_LIMIT, STATUS_LIMIT};
 use crate::report::{
     KeptSnapshot, KeptState, KeptSummary, Member, NodeEvidence, PeerStatus, StatusReport,
 };
+use crate::stored::{FOLDER, folder};
 use crate::target::Target;
 
 pub(super) async fn status(target: &Target, connector: Result<Connector, Failure>) -> StatusReport {

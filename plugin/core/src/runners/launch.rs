@@ -1,6 +1,6 @@
 //! One operation on one node by a Job or a bare Pod: create, wait for its kubelet, read the report.
 
-mod heard;
+mod kubelet_liveness;
 mod waiting;
 
 use backon::{ConstantBuilder, Retryable};
@@ -14,7 +14,7 @@ use kube::api::PostParams;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-pub(crate) use heard::Heard;
+pub(crate) use kubelet_liveness::Heard;
 use waiting::Waiting;
 
 use super::output::{self, NoReport};

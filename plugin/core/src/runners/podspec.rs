@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use etcd_operations::kept::FOLDER;
 use etcd_operations::operation::{
     Assignment, Operation, SnapshotDelete, SnapshotList, SnapshotPrune, SnapshotSend,
     SnapshotVerify,
 };
 use etcd_operations::pack::Packing;
+use etcd_operations::stored::FOLDER;
 use etcd_operations::target::Target;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{

@@ -1,7 +1,7 @@
 //! Made-up schedules for tests.
 
-use etcd_operations::kept::retention::Rules;
 use etcd_operations::pack::Wanted;
+use etcd_operations::stored::retention::Rules;
 use k8s_openapi::api::batch::v1::CronJob;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ pub fn example() -> Schedule {
         cron: "0 3 * * *".into(),
         time_zone: "Etc/UTC".into(),
         masters: Masters::One,
-        folder: etcd_operations::kept::FOLDER.into(),
+        folder: etcd_operations::stored::FOLDER.into(),
         prefix: "etcd".into(),
         packing: Wanted::Plain,
         rules: Some(Rules {

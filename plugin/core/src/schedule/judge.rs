@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_operations::kept::FOLDER;
+use etcd_operations::stored::FOLDER;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::CronJob;
 

@@ -16,8 +16,8 @@ mod store;
 use std::cmp::Ordering;
 use std::path::PathBuf;
 
-use etcd_operations::kept::retention::Rules;
 use etcd_operations::pack::Wanted;
+use etcd_operations::stored::retention::Rules;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

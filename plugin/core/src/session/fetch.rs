@@ -1,8 +1,8 @@
 //! Bringing a snapshot to this host: taken on the node, fetched while it is being saved, kept only when it is whole.
 
-mod bring;
 mod bundle;
 mod check;
+mod fetched;
 mod receive;
 mod saved;
 mod second;
@@ -14,12 +14,12 @@ use etcd_operations::advice::{Choice, Task};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use etcd_operations::kept::description::Description;
 use etcd_operations::operation::{SnapshotSave, SnapshotSend};
 use etcd_operations::pack::{Packing, Wanted};
 use etcd_operations::report::{SavedSnapshot, SnapshotReport};
 use etcd_operations::shell::CommandLine;
 use etcd_operations::snapshot_name::SnapshotName;
+use etcd_operations::stored::description::Description;
 
 use super::{Node, Session};
 use crate::error::Error;
@@ -28,7 +28,7 @@ use crate::outcome::run_error;
 use crate::runners::mounts::HOST;
 use crate::runners::podspec::SCRATCH;
 use crate::via::Via;
-use bring::Bring;
+use fetched::Bring;
 pub use saved::{Checked, Saved};
 use second::judge;
 pub use second::{Compared, MemberOn};

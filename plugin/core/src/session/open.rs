@@ -16,9 +16,9 @@ use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
 use crate::created::Created;
 use crate::discovery::{ApiView, Discovered, Etcd, LeftAlone, discover};
 use crate::error::Error;
+use crate::inventory;
+use crate::inventory::reach::{Reached, ReachedHost, Unreached};
 use crate::limits;
-use crate::masters;
-use crate::masters::reach::{Reached, ReachedHost, Unreached};
 use crate::owner::Owner;
 use crate::runners::ladder::{self, Ladder};
 use crate::runners::launch::{Heard, Kind};
@@ -69,7 +69,7 @@ impl Session {
                 Choice::Via.with("local").with(Choice::Etcd, "NAME")
             ])),
             Ok(found) => {
-                masters::remember(&server.cluster, &found.nodes);
+                inventory::remember(&server.cluster, &found.nodes);
                 Self::in_cluster(server, found, fleet, created, notices)
             }
             Err((verdict, known)) => {

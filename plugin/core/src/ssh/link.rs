@@ -14,7 +14,7 @@ use super::candidate::Candidate;
 use super::destination::Destination;
 use super::error::{SshError, SshErrorKind};
 use super::options::{SshOptions, at_address};
-use super::{bring, master};
+use super::{master, upload};
 use crate::answers::{AnswerError, Answered, answer};
 use crate::carried::carried;
 use crate::lines::LinesError;
@@ -61,8 +61,8 @@ impl Link {
             session,
             sudo: false,
         };
-        let (code, printed, said) = link.run(&bring::look(), b"").await?;
-        let seen = bring::seen(host, &printed, &carried()).map_err(|error| match code {
+        let (code, printed, said) = link.run(&upload::look(), b"").await?;
+        let seen = upload::seen(host, &printed, &carried()).map_err(|error| match code {
             0 => error,
             _ => SshError::new(error.kind, format!("{} {said}", error.message)),
         })?;
@@ -73,7 +73,7 @@ impl Link {
                 "{host}: bringing the program there ({} MB)",
                 carried().program_size / 1_000_000
             )));
-            let (code, _, said) = link.run(&bring::bring(), bring::bytes()?).await?;
+            let (code, _, said) = link.run(&upload::bring(), upload::bytes()?).await?;
             if code != 0 {
                 let message = format!("{host}: the program could not be brought there: {said}");
                 return Err(SshError::new(SshErrorKind::Program, message).hint(
@@ -101,7 +101,7 @@ impl Link {
 
     /// Starts the program there.
     pub(super) async fn start(&self, words: &[&str]) -> Result<Child<&Session>, SshError> {
-        let words: Vec<String> = std::iter::once(bring::path())
+        let words: Vec<String> = std::iter::once(upload::path())
             .chain(words.iter().map(|&word| word.to_owned()))
             .collect();
         let spawned = self.command(&words).spawn().await;
@@ -194,7 +194,7 @@ impl Link {
             126 | 127 => error.hint(format!(
                 "try again: another version of kubectl etcd may have put its own program in this one's place; else, can {} be \
                  executed there? /var may be mounted noexec",
-                bring::path()
+                upload::path()
             )),
             _ => error,
         }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use etcd_operations::advice::{Command, Task};
-use etcd_operations::kept::FOLDER as FOLDER_OF_SNAPSHOTS;
+use etcd_operations::stored::FOLDER as FOLDER_OF_SNAPSHOTS;
 use etcd_operations::target::Target;
 use serde_json::{Value, json};
 

@@ -119,7 +119,7 @@ fn an_assignment_of_the_plugin_says_of_its_target_what_the_policy_knows() {
     let grant = grant("kubectl-etcd");
     let target = grant.targets[0].clone();
     let list = Operation::SnapshotList(SnapshotList {
-        folder: etcd_operations::kept::FOLDER.into(),
+        folder: etcd_operations::stored::FOLDER.into(),
     });
     for operation in [Operation::Status, list] {
         let assignment = etcd_operations::operation::Assignment {

@@ -8,10 +8,10 @@ use super::Terminal;
 use crate::views::grid::Paint;
 use crate::views::{Format, View, render};
 use kubectl_etcd_core::error::{Error, ErrorKind};
-use kubectl_etcd_core::lead::Hosts;
-use kubectl_etcd_core::lead::check::Checked;
-use kubectl_etcd_core::lead::lock::Locked;
-use kubectl_etcd_core::lead::surroundings::Surroundings;
+use kubectl_etcd_core::executor::Hosts;
+use kubectl_etcd_core::executor::check::Checked;
+use kubectl_etcd_core::executor::lock::Locked;
+use kubectl_etcd_core::executor::surroundings::Surroundings;
 use kubectl_etcd_core::outcome::{Notice, NoticeSink};
 
 /// What somebody answers.

@@ -102,8 +102,8 @@ impl Change for Told {
         self.at(&format!("begin {plan}"))
     }
 
-    async fn lead(&self, plan: &u32, (): &(), _terminal: &impl Terminal) -> Result<(), Error> {
-        self.at(&format!("lead {plan}"))
+    async fn execute(&self, plan: &u32, (): &(), _terminal: &impl Terminal) -> Result<(), Error> {
+        self.at(&format!("execute {plan}"))
     }
 
     async fn check(&self, plan: u32, (): (), _terminal: &impl Terminal) -> Ending<Shown> {
@@ -135,7 +135,7 @@ async fn what_is_looked_at_under_the_lock_is_what_is_done() {
     assert_eq!(verdict, Verdict::Degraded);
     assert_eq!(
         change.life(),
-        "look 1, refuse 1, lock, look 2, refuse 2, begin 2, lead 2, check"
+        "look 1, refuse 1, lock, look 2, refuse 2, begin 2, execute 2, check"
     );
     assert_eq!(
         terminal.lines(),
@@ -180,7 +180,7 @@ async fn where_there_is_nothing_to_do_nobody_is_asked_or_kept_out() {
 
 #[tokio::test]
 async fn what_fails_ends_the_life_there() {
-    let all = "look 1, refuse 1, lock, look 2, refuse 2, begin 2, lead 2, check";
+    let all = "look 1, refuse 1, lock, look 2, refuse 2, begin 2, execute 2, check";
     for at in all.split(", ") {
         let (change, terminal) = (Told::failing(at), FakeTerminal::new(Reply::Yes));
         let error = carry_out(&change, &terminal, ASKED).await.unwrap_err();
@@ -231,6 +231,6 @@ async fn a_look_that_is_fresh_enough_is_not_taken_again() {
         .unwrap();
     assert_eq!(
         change.life(),
-        "look 1, refuse 1, lock, begin 1, lead 1, check"
+        "look 1, refuse 1, lock, begin 1, execute 1, check"
     );
 }

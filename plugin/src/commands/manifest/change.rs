@@ -13,8 +13,8 @@ use crate::commands::Context;
 use crate::commands::making::Planning;
 use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, no_plan};
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::lead::Hosts;
-use kubectl_etcd_core::lead::gather::this_host;
+use kubectl_etcd_core::executor::Hosts;
+use kubectl_etcd_core::executor::gather::this_host;
 
 const SET_FLAG: &str = "\
 Examples:

@@ -153,7 +153,7 @@ where
             .hint("kubectl etcd status, then try again")
     }
 
-    async fn lead(
+    async fn execute(
         &self,
         made: &Made,
         lock: &C::Lock,

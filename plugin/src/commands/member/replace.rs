@@ -9,8 +9,8 @@ use crate::commands::Context;
 use crate::commands::making::Planning;
 use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
-use kubectl_etcd_core::lead::Hosts;
-use kubectl_etcd_core::lead::gather::{Gathered, gather, this_host};
+use kubectl_etcd_core::executor::Hosts;
+use kubectl_etcd_core::executor::gather::{Gathered, gather, this_host};
 use kubectl_etcd_core::ssh::at_address;
 
 const EXAMPLES: &str = "\

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::find;
 use crate::commands::life::Terminal;
 use kubectl_etcd_core::error::Error;
-use kubectl_etcd_core::lead::{Hosts, PlanState};
+use kubectl_etcd_core::executor::{Hosts, PlanState};
 
 /// Longer than a component may take to come up, which are the longest steps but for a large snapshot's.
 const LIMIT: Duration = Duration::from_secs(180);

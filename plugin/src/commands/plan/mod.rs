@@ -18,8 +18,8 @@ use crate::args::OutputArgs;
 use crate::args::ssh::SshArgs;
 use crate::views::plan::{PlanList, PlanView};
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::lead::gather::{gather, this_host};
-use kubectl_etcd_core::lead::{Hosts, PlanState};
+use kubectl_etcd_core::executor::gather::{gather, this_host};
+use kubectl_etcd_core::executor::{Hosts, PlanState};
 
 const EXAMPLES: &str = "\
 Examples:

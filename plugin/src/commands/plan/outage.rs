@@ -10,7 +10,7 @@ use etcd_operations::plan::{
 
 use crate::commands::making::outage_refused;
 use kubectl_etcd_core::error::Error;
-use kubectl_etcd_core::lead::{Hosts, PlanState};
+use kubectl_etcd_core::executor::{Hosts, PlanState};
 
 /// Refuses where the cluster would lose its quorum.
 ///

@@ -17,11 +17,11 @@ use crate::commands::planned::Nothing;
 use crate::commands::restore;
 use crate::views::plan::PlanView;
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::lead::gather::gather_for;
-use kubectl_etcd_core::lead::lock::Locked;
-use kubectl_etcd_core::lead::run::Bring;
-use kubectl_etcd_core::lead::surroundings::Surroundings;
-use kubectl_etcd_core::lead::{Hosts, Led, PlanState, lead};
+use kubectl_etcd_core::executor::gather::gather_for;
+use kubectl_etcd_core::executor::lock::Locked;
+use kubectl_etcd_core::executor::run::Bring;
+use kubectl_etcd_core::executor::surroundings::Surroundings;
+use kubectl_etcd_core::executor::{Executed, Hosts, PlanState, execute};
 use kubectl_etcd_core::runners::host::Host;
 
 #[derive(Debug, Args)]
@@ -87,7 +87,7 @@ pub(super) struct Resuming<'a, S, B> {
 impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
     type Plan = PlanState;
     type Lock = Locked;
-    type Done = Led;
+    type Done = Executed;
     type View = PlanView;
 
     async fn make(&self, terminal: &impl Terminal) -> Result<PlanState, Error> {
@@ -146,24 +146,24 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
         Ok(locked.during(state.plan.kind).await)
     }
 
-    async fn lead(
+    async fn execute(
         &self,
         state: &PlanState,
         _locked: &Locked,
         terminal: &impl Terminal,
-    ) -> Result<Led, Error> {
+    ) -> Result<Executed, Error> {
         let sent = Sent {
             state,
             snapshot: self.snapshot,
         };
-        let led = lead(&terminal.notices(), self.hosts, &state.plan, &sent).await;
+        let led = execute(&terminal.notices(), self.hosts, &state.plan, &sent).await;
         led.map_err(|error| with_ways_on(error, self.hosts, self.id))
     }
 
     async fn check(
         &self,
         state: PlanState,
-        led: Led,
+        led: Executed,
         terminal: &impl Terminal,
     ) -> Ending<PlanView> {
         let looked = match self.alone {

@@ -11,8 +11,8 @@ use crate::commands::life::{Consent, carry_out};
 use crate::commands::planned::Nothing;
 use crate::views::Format;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
-use kubectl_etcd_core::lead::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
-use kubectl_etcd_core::lead::{Led, lead};
+use kubectl_etcd_core::executor::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
+use kubectl_etcd_core::executor::{Executed, execute};
 use kubectl_etcd_core::outcome::NoticeSink;
 
 const ASKED: Consent = Consent {
@@ -46,20 +46,20 @@ impl Trial {
     async fn failed(kind: PlanKind, number: u32, fault: Fault) -> Self {
         let trial = Self::begun(kind).await;
         trial.fails(number, Direction::Do, fault);
-        trial.lead().await.unwrap_err();
+        trial.execute().await.unwrap_err();
         trial
     }
 
     /// One that is done.
     async fn done(kind: PlanKind) -> Self {
         let trial = Self::begun(kind).await;
-        trial.lead().await.unwrap();
+        trial.execute().await.unwrap();
         trial
     }
 
-    async fn lead(&self) -> Result<Led, Error> {
+    async fn execute(&self) -> Result<Executed, Error> {
         let quiet: NoticeSink = Arc::new(|_| {});
-        lead(&quiet, &hosts(&self.memory), &self.plan, &Nothing).await
+        execute(&quiet, &hosts(&self.memory), &self.plan, &Nothing).await
     }
 
     fn fails(&self, number: u32, direction: Direction, fault: Fault) {

@@ -11,11 +11,11 @@ use crate::commands::Context;
 use crate::commands::life::{Change, Consent, Ending, Terminal, carry_out};
 use crate::views::plan::PlanView;
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::lead::gather::gather_for;
-use kubectl_etcd_core::lead::lock::Locked;
-use kubectl_etcd_core::lead::state::Progress;
-use kubectl_etcd_core::lead::surroundings::Surroundings;
-use kubectl_etcd_core::lead::{Hosts, Led, PlanState, take_back};
+use kubectl_etcd_core::executor::gather::gather_for;
+use kubectl_etcd_core::executor::lock::Locked;
+use kubectl_etcd_core::executor::state::Progress;
+use kubectl_etcd_core::executor::surroundings::Surroundings;
+use kubectl_etcd_core::executor::{Executed, Hosts, PlanState, roll_back};
 
 #[derive(Debug, Args)]
 pub(super) struct UndoArgs {
@@ -80,7 +80,7 @@ pub(super) struct Undoing<'a, S> {
 impl<S: Surroundings> Change for Undoing<'_, S> {
     type Plan = PlanState;
     type Lock = Locked;
-    type Done = Led;
+    type Done = Executed;
     type View = PlanView;
 
     async fn make(&self, terminal: &impl Terminal) -> Result<PlanState, Error> {
@@ -128,20 +128,20 @@ impl<S: Surroundings> Change for Undoing<'_, S> {
         Ok(locked.during(state.plan.kind).await)
     }
 
-    async fn lead(
+    async fn execute(
         &self,
         state: &PlanState,
         _locked: &Locked,
         terminal: &impl Terminal,
-    ) -> Result<Led, Error> {
+    ) -> Result<Executed, Error> {
         let plan = state.plan.without(self.without);
-        take_back(&terminal.notices(), self.hosts, &plan).await
+        roll_back(&terminal.notices(), self.hosts, &plan).await
     }
 
     async fn check(
         &self,
         state: PlanState,
-        led: Led,
+        led: Executed,
         _terminal: &impl Terminal,
     ) -> Ending<PlanView> {
         let view = PlanView::taken_back(&state)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use etcd_operations::kept::description::Description;
+use etcd_operations::stored::description::Description;
 
 use kubectl_etcd_core::error::Error;
 

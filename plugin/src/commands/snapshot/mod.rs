@@ -2,10 +2,10 @@
 
 mod destination;
 pub mod inspect;
-pub mod kept;
 pub mod restore;
 pub mod save;
 pub mod schedule;
+pub mod stored;
 pub mod usage;
 pub mod verify;
 
@@ -38,10 +38,10 @@ pub struct SnapshotArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     Save(save::SaveArgs),
-    List(kept::list::ListArgs),
-    Get(kept::get::GetArgs),
-    Delete(kept::delete::DeleteArgs),
-    Prune(kept::prune::PruneArgs),
+    List(stored::list::ListArgs),
+    Get(stored::get::GetArgs),
+    Delete(stored::delete::DeleteArgs),
+    Prune(stored::prune::PruneArgs),
     Schedule(schedule::ScheduleArgs),
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
@@ -56,10 +56,10 @@ enum Action {
 pub async fn snapshot(context: &Context<'_>, args: SnapshotArgs) -> Result<Verdict, Error> {
     match args.action {
         Action::Save(args) => save::save(context, args).await,
-        Action::List(args) => kept::list::list(context, args).await,
-        Action::Get(args) => kept::get::get(context, args).await,
-        Action::Delete(args) => kept::delete::delete(context, args).await,
-        Action::Prune(args) => kept::prune::prune(context, args).await,
+        Action::List(args) => stored::list::list(context, args).await,
+        Action::Get(args) => stored::get::get(context, args).await,
+        Action::Delete(args) => stored::delete::delete(context, args).await,
+        Action::Prune(args) => stored::prune::prune(context, args).await,
         Action::Schedule(args) => schedule::schedule(context, args).await,
         Action::Verify(args) => verify::verify(context, args).await,
         Action::Inspect(args) => inspect::inspect(context.ui, args).await,

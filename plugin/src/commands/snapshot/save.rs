@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use etcd_operations::kept::FOLDER;
 use etcd_operations::pack::{Level, Wanted};
 use etcd_operations::report::MASTERS;
 use etcd_operations::snapshot_name::prefix;
+use etcd_operations::stored::FOLDER;
 use etcd_operations::utc::of_time;
 use jiff::Timestamp;
 

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use etcd_datadir::verify::{Verification as Found, VerifyOptions, verify as verify_file};
 use etcd_operations::failure::Failure;
-use etcd_operations::kept::description::Description;
 use etcd_operations::operation::SnapshotVerify;
 use etcd_operations::pack::unpack::{Opened, UnpackError};
+use etcd_operations::stored::description::Description;
 
-use super::kept::{FolderArgs, KeptRef, node, open};
+use super::stored::{FolderArgs, KeptRef, node, open};
 use crate::args::{NamedOutputArgs, WayArgs};
 use crate::commands::Context;
 use crate::input::{self, Input, is_stdin};

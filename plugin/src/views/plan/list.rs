@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{PlanView, Progress};
 use crate::views::grid::{Grid, Paint, Tone, field, maybe};
 use crate::views::{API_VERSION, View};
-use kubectl_etcd_core::lead::PlanState;
+use kubectl_etcd_core::executor::PlanState;
 
 /// Plans in a list.
 #[derive(Debug, Serialize)]

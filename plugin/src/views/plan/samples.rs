@@ -19,8 +19,8 @@ use etcd_operations::plan::{
 use jiff::Timestamp;
 
 use super::{PlanView, Progress};
-use kubectl_etcd_core::lead::check::Checked;
-use kubectl_etcd_core::lead::{Led, PlanState};
+use kubectl_etcd_core::executor::check::Checked;
+use kubectl_etcd_core::executor::{Executed, PlanState};
 
 /// Of a dozen kinds.
 pub(super) fn sample_changes() -> Changes {
@@ -160,7 +160,7 @@ pub(crate) fn state() -> PlanState {
 /// A plan in each state.
 pub(crate) fn samples() -> Vec<PlanView> {
     let preview = preview();
-    let led = Led {
+    let led = Executed {
         runs: vec![(
             1,
             StepRun::Done {
@@ -171,7 +171,7 @@ pub(crate) fn samples() -> Vec<PlanView> {
         )],
         took: vec![(0, Duration::from_millis(1400))],
     };
-    let undone = Led {
+    let undone = Executed {
         runs: vec![(
             1,
             StepRun::Undone {

@@ -42,9 +42,9 @@ fn bundle(database: &[u8], mode: u32) -> Vec<u8> {
         .small("masters/m1/etc/x", b"kind: Pod", attributes)
         .unwrap();
     let contents = segment.contents().clone();
-    let report = crate::kept::description::tests::snapshot("2026-11-20T21:00:00Z");
+    let report = crate::stored::description::tests::snapshot("2026-11-20T21:00:00Z");
     let description =
-        crate::kept::description::Description::new(&report, std::path::Path::new(SNAPSHOT));
+        crate::stored::description::Description::new(&report, std::path::Path::new(SNAPSHOT));
     let text = description.with_contents(Some(contents)).text().unwrap();
     segment.finish_bundle(&text).unwrap()
 }

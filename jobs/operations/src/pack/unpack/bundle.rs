@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use super::entry::{BLOCK, Entry};
 use super::input::Content;
 use super::{Sum, UnpackError};
-use crate::kept::description::Description;
 use crate::pack::{DESCRIPTION, SNAPSHOT};
 use crate::report::Contents;
+use crate::stored::description::Description;
 use crate::transfer::hex;
 
 /// The most entries.

@@ -11,8 +11,8 @@ use tar::{EntryType, Header};
 
 use super::*;
 use crate::disk::Room;
-use crate::kept::description::tests::snapshot as report;
 use crate::report::{BundledFile, Contents};
+use crate::stored::description::tests::snapshot as report;
 use crate::transfer::hex;
 
 /// What a zstd frame begins with.

@@ -9,13 +9,13 @@ use etcd_datadir::kubernetes::config_map_entry;
 use crate::client::{Endpoint, OWN_LIMIT};
 use crate::disk::files::trouble;
 use crate::failure::Failure;
-use crate::kept::part::{Part, make_room};
 use crate::local;
 use crate::manifest::Selection;
 use crate::operation;
 use crate::pack::segment::{Attributes, Hashed, Segment};
 use crate::pack::{BundleParts, KUBEADM_CONFIG, node};
 use crate::report::{NodeFiles, Report};
+use crate::stored::part::{Part, make_room};
 use crate::target::Target;
 use crate::work::{Events, Flow, work};
 

@@ -18,11 +18,11 @@ use crate::advice::Choice;
 use crate::disk;
 use crate::disk::files::trouble;
 use crate::failure::{Failure, FailureKind};
-use crate::kept::description::Description;
-use crate::kept::part::{Part, SPARE_BYTES};
 use crate::pack::segment::{Hashed, Segment};
 use crate::pack::{Packing, SNAPSHOT};
 use crate::report::{self, Contents, EndpointStatus, SavedSnapshot, SnapshotReport};
+use crate::stored::description::Description;
+use crate::stored::part::{Part, SPARE_BYTES};
 use crate::work::stream::Pieces;
 use crate::work::{Flow, fatal, trouble_with_data, verify_source};
 

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use etcd_operations::advice;
 use etcd_operations::advice::Choice;
-use etcd_operations::kept::description::Description;
 use etcd_operations::operation;
 use etcd_operations::pack::segment::Segment;
 use etcd_operations::pack::unpack::segment::{self, Expected, is_below};
@@ -17,9 +16,10 @@ use etcd_operations::pack::{BundleParts, KUBEADM_CONFIG, SNAPSHOT};
 use etcd_operations::report::{
     Contents, LeftOut, MASTERS, NodeFiles, Packed, SavedSnapshot, SnapshotReport,
 };
+use etcd_operations::stored::description::Description;
 use futures::future::join_all;
 
-use super::bring::Bring;
+use super::fetched::Bring;
 use super::scratch;
 use super::sink::Sink;
 use crate::clean::one_line;
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_nodes_files_are_packed_here_from_their_bytes() {
-        let path = "masters/m3/etc/kubernetes/manifests/etcd.yaml";
+        let path = "inventory/m3/etc/kubernetes/manifests/etcd.yaml";
         let (bytes, told) = segment(&[path], 0o640);
         let files = packed_again(&bytes, &told, "m3", &parts()).unwrap();
         assert_eq!(files.contents.files[0].path, path);

@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use etcd_operations::failure::{Failure, FailureKind};
-use etcd_operations::kept::description::Description;
-use etcd_operations::kept::part::Part;
 use etcd_operations::pack::unpack::Arrived;
 use etcd_operations::pack::unpack::segment::LARGEST_SEGMENT;
+use etcd_operations::stored::description::Description;
+use etcd_operations::stored::part::Part;
 use etcd_operations::transfer::{Receiver, Whole, hex};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;

@@ -135,13 +135,13 @@ pub enum Fate {
 pub enum Reason {
     /// The newest one always stays.
     Newest,
-    /// [`Rules::last`](crate::kept::retention::Rules::last).
+    /// [`Rules::last`](crate::stored::retention::Rules::last).
     Last,
-    /// [`Rules::daily`](crate::kept::retention::Rules::daily).
+    /// [`Rules::daily`](crate::stored::retention::Rules::daily).
     Daily,
-    /// [`Rules::weekly`](crate::kept::retention::Rules::weekly).
+    /// [`Rules::weekly`](crate::stored::retention::Rules::weekly).
     Weekly,
-    /// [`Rules::within_seconds`](crate::kept::retention::Rules::within_seconds).
+    /// [`Rules::within_seconds`](crate::stored::retention::Rules::within_seconds).
     Within,
     /// It is of a time that has not come: some clock was or is wrong, so its age says nothing.
     InFuture,

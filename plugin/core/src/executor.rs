@@ -13,14 +13,14 @@ pub mod memory;
 pub mod run;
 #[cfg(test)]
 mod run_tests;
+mod staggered;
 pub mod state;
 pub mod surroundings;
-mod turns;
 
 use etcd_operations::plan::PlanKind;
 
 pub use hosts::Hosts;
-pub use run::{Led, lead, take_back};
+pub use run::{Executed, execute, roll_back};
 pub use state::PlanState;
 
 /// Whether a plan makes the cluster anew: nothing serves meanwhile, which is what it is for.

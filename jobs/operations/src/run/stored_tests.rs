@@ -5,8 +5,8 @@ use etcd_datadir::progress::ignore;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::kept::description::tests::snapshot as report;
 use crate::report::Packed;
+use crate::stored::description::tests::snapshot as report;
 use crate::transfer::hex;
 
 /// A real snapshot.

@@ -352,5 +352,5 @@ impl View for SnapshotList {
 }
 
 #[cfg(test)]
-#[path = "kept_tests.rs"]
+#[path = "stored_tests.rs"]
 pub(crate) mod tests;

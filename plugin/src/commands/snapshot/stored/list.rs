@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use etcd_operations::kept::folder;
 use etcd_operations::operation;
+use etcd_operations::stored::folder;
 use jiff::Timestamp;
 
 use super::FolderArgs;
 use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::{Context, out_of_reach};
-use crate::views::kept::{ListedSnapshot, Place, SnapshotList, SnapshotState};
+use crate::views::stored::{ListedSnapshot, Place, SnapshotList, SnapshotState};
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
@@ -115,7 +115,7 @@ fn is_whole(view: &SnapshotList) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::views::kept::tests::{list, now};
+    use crate::views::stored::tests::{list, now};
 
     #[test]
     fn what_is_damaged_or_not_known_is_no_whole_list() {

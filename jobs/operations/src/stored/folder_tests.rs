@@ -4,8 +4,8 @@ use super::super::description::tests::snapshot;
 use super::*;
 use crate::disk::files::Replace;
 use crate::ids::ClusterId;
-use crate::kept::description::Check;
 use crate::report::{Checked, Fate, SnapshotReport};
+use crate::stored::description::Check;
 
 fn name(text: &str) -> SnapshotName {
     text.parse().unwrap()

@@ -11,14 +11,14 @@ use crate::advice;
 use crate::advice::{Choice, Task};
 use crate::disk::files::Replace;
 use crate::failure::{Failure, FailureKind};
-use crate::kept::description::{Check, Description};
-use crate::kept::folder;
-use crate::kept::retention::Rules;
 use crate::pack::unpack::{self, Opened, Spool, UnpackError};
 use crate::report::{
     Fate, KeptList, KeptState, PruneReport, RemovedSnapshots, Report, SnapshotReport,
 };
 use crate::snapshot_name::SnapshotName;
+use crate::stored::description::{Check, Description};
+use crate::stored::folder;
+use crate::stored::retention::Rules;
 use crate::work::{Events, Flow, fatal, verify_source, work};
 
 pub(super) fn list(folder: &Path) -> Result<Report, Failure> {
@@ -184,5 +184,5 @@ pub(super) fn prune(
 }
 
 #[cfg(test)]
-#[path = "kept_tests.rs"]
+#[path = "stored_tests.rs"]
 mod tests;

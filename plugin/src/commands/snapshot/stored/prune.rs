@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use etcd_operations::kept::retention::Rules;
 use etcd_operations::operation::SnapshotPrune;
 use etcd_operations::report::{Fate, PruneReport, PrunedSnapshot};
+use etcd_operations::stored::retention::Rules;
 use jiff::Timestamp;
 
 use super::FolderArgs;

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use etcd_operations::kept::FOLDER;
 use etcd_operations::snapshot_name::SnapshotName;
+use etcd_operations::stored::FOLDER;
 
 use crate::args::{FleetArgs, WayArgs};
 use crate::commands::Context;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use etcd_operations::plan::{Direction, Plan, PlanKind, StepRun};
 
 use super::memory::{Fault, MemoryHost, RESTORED, hosts, memory, plan};
-use super::{Hosts, Led, lead, take_back};
+use super::{Executed, Hosts, execute, roll_back};
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{Notice, NoticeSink};
 use crate::runners::host::Host;
@@ -23,12 +23,12 @@ fn quiet() -> NoticeSink {
     Arc::new(|_| {})
 }
 
-async fn forth(hosts: &Hosts, plan: &Plan) -> Result<Led, Error> {
-    lead(&quiet(), hosts, plan, &NothingToBring).await
+async fn forth(hosts: &Hosts, plan: &Plan) -> Result<Executed, Error> {
+    execute(&quiet(), hosts, plan, &NothingToBring).await
 }
 
-async fn back(hosts: &Hosts, plan: &Plan) -> Result<Led, Error> {
-    take_back(&quiet(), hosts, plan).await
+async fn back(hosts: &Hosts, plan: &Plan) -> Result<Executed, Error> {
+    roll_back(&quiet(), hosts, plan).await
 }
 
 /// Three hosts on which a plan has begun.
@@ -71,7 +71,7 @@ async fn every_step_is_done_once_stage_by_stage_and_the_hosts_are_free_then() {
             sink.lock().unwrap().push(line);
         }
     });
-    let led = lead(&notices, &hosts, &plan, &NothingToBring)
+    let led = execute(&notices, &hosts, &plan, &NothingToBring)
         .await
         .unwrap();
     assert_eq!(numbers(&memory, Direction::Do), all(&plan));

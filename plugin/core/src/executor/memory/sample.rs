@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::MemoryHost;
 use crate::assess::fixtures::target;
-use crate::lead::Hosts;
+use crate::executor::Hosts;
 use crate::runners::host::Host;
 use crate::ssh::SshTargets;
 

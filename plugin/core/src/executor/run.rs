@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use etcd_operations::plan::{Action, Direction, Done, Plan, Stage, Step, StepRun};
 use etcd_operations::wire::ask;
 
-use super::{Hosts, turns};
+use super::{Hosts, staggered};
 use crate::error::Error;
 use crate::format::counted;
 use crate::outcome::{Notice, NoticeSink};
@@ -13,14 +13,14 @@ use crate::runners::host::Host;
 
 /// What became of a plan.
 #[derive(Debug, Default)]
-pub struct Led {
+pub struct Executed {
     /// What each step did, or what could not be rolled back.
     pub runs: Vec<(u32, StepRun)>,
     /// How long each stage took, by its place in the plan.
     pub took: Vec<(usize, Duration)>,
 }
 
-impl Led {
+impl Executed {
     /// Whether everything that was to be rolled back was.
     pub fn leaves_nothing(&self) -> bool {
         self.runs.iter().all(|(_, run)| match run {
@@ -53,16 +53,16 @@ pub trait Bring {
 ///
 /// # Errors
 /// The first step's that failed, after all of its stage have ended. What was done stays done.
-pub async fn lead(
+pub async fn execute(
     notices: &NoticeSink,
     hosts: &Hosts,
     plan: &Plan,
     bring: &impl Bring,
-) -> Result<Led, Error> {
-    let mut led = Led::default();
+) -> Result<Executed, Error> {
+    let mut led = Executed::default();
     for (at, stage) in plan.stages.iter().enumerate() {
         let begun = Instant::now();
-        let ended = turns::all(stage, Direction::Do, async |step| {
+        let ended = staggered::all(stage, Direction::Do, async |step| {
             if let Action::Receive(_) = step.action {
                 bring.snapshot(hosts.of(&step.node)?, plan).await?;
             }
@@ -88,11 +88,15 @@ pub async fn lead(
 ///
 /// # Errors
 /// As [`lead`].
-pub async fn take_back(notices: &NoticeSink, hosts: &Hosts, plan: &Plan) -> Result<Led, Error> {
-    let mut led = Led::default();
+pub async fn roll_back(
+    notices: &NoticeSink,
+    hosts: &Hosts,
+    plan: &Plan,
+) -> Result<Executed, Error> {
+    let mut led = Executed::default();
     for (at, stage) in plan.stages.iter().enumerate().rev() {
         let begun = Instant::now();
-        let ended = turns::all(stage, Direction::Undo, async |step| {
+        let ended = staggered::all(stage, Direction::Undo, async |step| {
             perform(hosts, plan, step, Direction::Undo).await
         })
         .await;
@@ -162,7 +166,11 @@ fn told(
     )));
 }
 
-fn collect(led: &mut Led, stage: &Stage, ended: Vec<Result<StepRun, Error>>) -> Result<(), Error> {
+fn collect(
+    led: &mut Executed,
+    stage: &Stage,
+    ended: Vec<Result<StepRun, Error>>,
+) -> Result<(), Error> {
     let mut failed = Vec::new();
     for (step, ended) in stage.steps.iter().zip(ended) {
         match ended {
