@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(found.candidates.len(), 2);
         assert_eq!(
             found.told,
-            "control-plane nodes, from {+control-plane node}: m1 (10.0.0.1), 10.0.0.2"
+            "control-plane nodes, from {+master}: m1 (10.0.0.1), 10.0.0.2"
         );
         let only_ssh = find(&ssh(&[("m1", "10.0.0.1")], &[]), &nowhere)
             .await
@@ -195,7 +195,7 @@ mod tests {
             error
                 .hints
                 .iter()
-                .any(|hint| hint.to_string().contains("{+control-plane node")),
+                .any(|hint| hint.to_string().contains("{+master")),
             "{error:?}"
         );
     }

@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_nodes_files_are_packed_here_from_their_bytes() {
-        let path = "inventory/m3/etc/kubernetes/manifests/etcd.yaml";
+        let path = "masters/m3/etc/kubernetes/manifests/etcd.yaml";
         let (bytes, told) = segment(&[path], 0o640);
         let files = packed_again(&bytes, &told, "m3", &parts()).unwrap();
         assert_eq!(files.contents.files[0].path, path);
