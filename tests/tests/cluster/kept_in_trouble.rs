@@ -111,7 +111,7 @@ fn fill_up(cluster: &Cluster, me: &Workstation, flags: &[&str]) -> Result<()> {
         .as_u64()
         .context("no size")?;
     // Room for one that is packed, with some to spare, and for what is there already.
-    let room = (size >> 20) * 3 / 2 + 24;
+    let room = (size >> 20) * 3 / 2 + 40;
     let mount = format!(
         "mkdir -p {FOLDER} && mount -t tmpfs -o size={room}m,mode=700 tmpfs {FOLDER} && echo old > {FOLDER}/old.db"
     );

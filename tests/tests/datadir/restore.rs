@@ -1,5 +1,7 @@
 //! Restored directories against etcd and etcdutl themselves: equal files, and etcds that run on them.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
@@ -468,9 +470,10 @@ fn killed_at_any_moment_the_target_is_absent_or_complete() -> Result<()> {
         match round % 6 {
             0 => wait_for(&mut child, || target.exists())?,
             1 => {
+                // By name: it also removes what killed ones left, so their number may stay the same.
                 let before = entries(dir.path())?;
                 wait_for(&mut child, || {
-                    entries(dir.path()).is_ok_and(|now| now > before)
+                    entries(dir.path()).is_ok_and(|now| !now.is_subset(&before))
                 })?;
             }
             _ => std::thread::sleep(whole * (round % ROUNDS + 1) * 5 / (ROUNDS * 4)),
@@ -497,8 +500,9 @@ fn killed_at_any_moment_the_target_is_absent_or_complete() -> Result<()> {
     Ok(())
 }
 
-fn entries(dir: &Path) -> Result<usize> {
-    Ok(std::fs::read_dir(dir)?.count())
+fn entries(dir: &Path) -> Result<BTreeSet<OsString>> {
+    let names = std::fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name()));
+    names.collect()
 }
 
 /// Waits closely for something a child does; a child that ends without it is an error.
