@@ -41,7 +41,7 @@ fn a_flag_of_a_members_etcd_is_set_in_seconds_and_taken_back() {
             without.as_bytes() == before,
             "more than a line is another one:\n{after}"
         );
-        on(m2, &set)?.code(0)?.says(&["nothing was done"])?;
+        on(m2, &set)?.code(0)?.says(&["nothing changed"])?;
 
         // Later the others may not hold the quorum.
         let m3 = cluster.node("m3")?;
