@@ -26,10 +26,12 @@ pub fn read<T: DeserializeOwned + Default>(text: &str) -> Result<T, Error> {
     Ok(read.unwrap_or_default())
 }
 
-/// Writes a value so that readers of YAML 1.1 take each text for a text.
+/// Writes a value so that readers of YAML 1.1 take each text for a text. No text is a block: one that begins with a tab is
+/// none to kubelet's reader.
 ///
 /// # Errors
 /// When the value cannot be told in YAML.
 pub fn write(value: &impl Serialize) -> Result<String, serde_saphyr::ser::Error> {
-    serde_saphyr::to_string(value)
+    let quotes = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(value, quotes)
 }
