@@ -40,7 +40,6 @@ pub(crate) fn typed(command: &Command) -> CommandLine {
 fn name(task: Task) -> &'static str {
     match task {
         Task::Same => "kubectl etcd",
-        Task::AddMember => "kubectl etcd member add",
         Task::CompareManifest => "kubectl etcd manifest diff",
         Task::Defragment => "kubectl etcd defrag",
         Task::Diagnose => "kubectl etcd doctor",
@@ -77,7 +76,6 @@ fn flag(choice: Choice) -> &'static str {
     match choice {
         Choice::AcceptOutage => "--accept-outage",
         Choice::AnotherCluster => "--another-cluster",
-        Choice::As => "--as",
         Choice::AuthFile => "--auth-file",
         Choice::Bundle => "--bundle",
         Choice::DryRun => "--dry-run",

@@ -148,6 +148,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_flag_of_before_is_still_understood() {
+        let typed = |flag| {
+            let words = [
+                "kubectl-etcd",
+                "snapshot",
+                "schedule",
+                "set",
+                "--cron=0 3 * * *",
+                flag,
+                "all",
+            ];
+            Cli::try_parse_from(words).map(|cli| format!("{:?}", cli.command))
+        };
+        assert_eq!(typed("--masters").unwrap(), typed("--on").unwrap());
+    }
+
+    #[test]
     fn the_log_level_goes_before_the_environment() {
         let usual = log_filter(None, None);
         assert!(usual.starts_with("error,"));

@@ -59,6 +59,14 @@ fn serve(asked: impl FnOnce() -> Result<Ask, Failure>) -> ExitCode {
             _ => "the request",
         };
         let work = async |events: &mut Events<'_>| Box::pin(answered(&ask, events)).await;
+        if ask.detached.is_some() {
+            // The work goes on when this process is stopped: without a last line, who asked asks again and follows it.
+            return tokio::select! {
+                biased;
+                ended = printed(work) => end(&ended.into()),
+                () = stop.asked() => ExitCode::FAILURE,
+            };
+        }
         let ended = told(what, work, &mut stop).await;
         let hold = ended.as_ref().map_or(0, |_| ask.hold_seconds());
         let code = end(&ended.into());
@@ -111,19 +119,26 @@ pub(crate) fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
+/// Does some work whose progress is printed.
+async fn printed<T>(
+    work: impl AsyncFnOnce(&mut Events<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut events = |progress| {
+        // Whoever read this may be gone; the work and its answer are not for him alone.
+        let _ = print(&Event::Progress(progress));
+    };
+    work(&mut events).await
+}
+
 /// Does some work whose progress is printed and which a signal stops.
 pub(crate) async fn told<T>(
     what: &str,
     work: impl AsyncFnOnce(&mut Events<'_>) -> Result<T, Failure>,
     stop: &mut Stop,
 ) -> Result<T, Failure> {
-    let mut events = |progress| {
-        // Whoever read this may be gone; the work and its answer are not for him alone.
-        let _ = print(&Event::Progress(progress));
-    };
     tokio::select! {
         biased;
-        ended = work(&mut events) => ended,
+        ended = printed(work) => ended,
         () = stop.asked() => {
             let message = format!("{what} was stopped");
             Err(Failure::new(FailureKind::Interrupted, message))

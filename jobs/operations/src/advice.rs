@@ -16,7 +16,6 @@ use crate::shell::{CommandLine, quoted};
 pub enum Task {
     /// Whatever was asked for, in another way.
     Same,
-    AddMember,
     CompareManifest,
     Defragment,
     Diagnose,
@@ -56,8 +55,6 @@ pub enum Choice {
     AcceptOutage,
     /// A snapshot of another cluster is meant.
     AnotherCluster,
-    /// As which user of the API.
-    As,
     AuthFile,
     Bundle,
     DryRun,
@@ -193,7 +190,18 @@ impl fmt::Display for Command {
             Some(value) => format!("+{}={}", name(choice), quoted(value)),
             None => format!("+{}", name(choice)),
         });
-        let words: Vec<String> = task.chain(operands).chain(choices).collect();
+        // Behind `--` a name that begins as a choice does is none.
+        let marked = self
+            .operands
+            .iter()
+            .any(|one| one.starts_with('+') || one == "--");
+        let words: Vec<String> = match marked {
+            false => task.chain(operands).chain(choices).collect(),
+            true => {
+                let mark = std::iter::once("--".to_owned());
+                task.chain(choices).chain(mark).chain(operands).collect()
+            }
+        };
         write!(f, "{{{}}}", words.join(" "))
     }
 }
@@ -202,8 +210,14 @@ impl Command {
     /// What is between the braces. None: it is none, or one that this version does not know.
     fn parse(text: &str) -> Option<Self> {
         let mut command = Self::default();
+        let mut only_operands = false;
         for word in shlex::split(text)? {
-            command = match (word.strip_prefix('+'), &command.task) {
+            if word == "--" && !only_operands {
+                only_operands = true;
+                continue;
+            }
+            let choice = word.strip_prefix('+').filter(|_| !only_operands);
+            command = match (choice, &command.task) {
                 (Some(choice), _) => match choice.split_once('=') {
                     Some((choice, value)) => command.with(named(choice)?, value),
                     None => command.choosing(named(choice)?),
@@ -267,7 +281,22 @@ impl fmt::Display for Advice {
 
 impl Serialize for Advice {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match WORDING.get() {
+            Some(_) => serializer.collect_str(self),
+            None => serializer.collect_str(&self.written()),
+        }
+    }
+}
+
+impl Advice {
+    /// As a process without a command line writes it: words of others must not be read as a command, so their braces are
+    /// doubled.
+    fn written(&self) -> String {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Words(words) => words.replace('{', "{{"),
+            Part::Command(command) => command.to_string(),
+        });
+        parts.collect()
     }
 }
 
@@ -284,8 +313,16 @@ impl Advice {
         let mut words = String::new();
         while let Some((before, rest)) = text.split_once('{') {
             words.push_str(before);
-            let inside = rest.split_once('}');
-            match inside.and_then(|(inside, rest)| Some((Command::parse(inside)?, rest))) {
+            if let Some(rest) = rest.strip_prefix('{') {
+                words.push('{');
+                text = rest;
+                continue;
+            }
+            // A name may have braces itself: the first end that makes a command of it is the command's.
+            let mut ends = rest.match_indices('}');
+            let command =
+                ends.find_map(|(at, _)| Some((Command::parse(&rest[..at])?, &rest[at + 1..])));
+            match command {
                 Some((command, rest)) => {
                     parts.extend(words_of(std::mem::take(&mut words)));
                     parts.push(Part::Command(command));
@@ -365,11 +402,10 @@ mod tests {
             Task::ReplaceMember
                 .of("m 2")
                 .with(Choice::Endpoint, "https://a:1 x"),
-            ", or {this} with ",
+            ", or {list-members} with ",
             Choice::ThisNodeOnly,
         ];
-        let text =
-            "{replace-member 'm 2' +endpoint='https://a:1 x'}, or {this} with {+this-node-only}";
+        let text = "{replace-member 'm 2' +endpoint='https://a:1 x'}, or {{list-members} with {+this-node-only}";
         assert_eq!(written(&advice), text);
         assert_eq!(Advice::read(text), advice);
     }
@@ -382,7 +418,10 @@ mod tests {
             "{list-members +what-is-new}, {}, {+}, {list-members",
         ] {
             assert_eq!(Advice::read(text), Advice::from(text));
-            assert_eq!(written(&Advice::read(text)), text);
+            assert_eq!(
+                Advice::read(&written(&Advice::from(text))),
+                Advice::from(text)
+            );
         }
     }
 
@@ -390,7 +429,16 @@ mod tests {
         #[test]
         fn nothing_that_is_read_changes(text in "[{}+ a'=-]{0,20}|\\PC{0,20}") {
             let once = Advice::read(&text);
-            proptest::prop_assert_eq!(Advice::read(&once.to_string()), once);
+            proptest::prop_assert_eq!(Advice::read(&written(&once)), once);
+        }
+
+        #[test]
+        fn a_command_for_any_name_and_any_words_are_read_again(
+            name in "[{}+ a'-]{0,8}|\\PC{0,8}", words in "[{}+ a'-]{1,8}|\\PC{1,8}", value in "[{} a']{0,5}",
+        ) {
+            let command = Task::Restore.of(&name).of("--").with(Choice::From, value);
+            let advice = advice![words, command, "."];
+            proptest::prop_assert_eq!(Advice::read(&written(&advice)), advice);
         }
     }
 }

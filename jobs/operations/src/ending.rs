@@ -10,7 +10,7 @@ use crate::runtime::State;
 pub(crate) enum Cause {
     Database,
     Wal,
-    /// raft is told of entries that the member has confirmed and does not have any more.
+    /// The member has lost entries of the log that it had confirmed to the leader.
     Behind,
     DataMissing,
     Removed,

@@ -1,4 +1,4 @@
-//! What is done on a host when it is asked: in the job's program, in the one that was brought over ssh, and in the plugin's own
+//! What is done on a host when it is asked: in the job's program, in the one that was sent over ssh, and in the plugin's own
 //! process on a control-plane node.
 //!
 //! What is asked and answered is in [`crate::wire`]. Work that must not stop when the connection does is done by a process of
@@ -33,7 +33,7 @@ use crate::work::{Events, Flow, hash_file, work};
 pub use file::{Impatient, copy, receive, send};
 
 /// Does what is asked, in this process. Dropped, it ends at once and leaves nothing unfinished on the node, but etcd itself
-/// does not stop a defragmentation that it has begun.
+/// does not stop a defragmentation that it has begun, and a step stays begun in the journal: resume or undo ends it.
 ///
 /// # Errors
 /// What was in the way.

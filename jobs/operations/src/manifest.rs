@@ -186,29 +186,33 @@ impl Manifest {
 /// The value of the first document, and the keys it gives twice. A file that begins with `{` is JSON to kubelet
 /// (`k8s.io/apimachinery/pkg/util/yaml`).
 fn read(text: &str) -> Result<(Value, Vec<String>), Failure> {
-    // kubelet's reader passes a byte order mark by; a parser may count it as a column.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let right = |error: &dyn fmt::Display| {
+        no_manifest(error).hint("put it right there, or move the file out of the folder")
+    };
+    // Behind a byte order mark `{` begins no JSON for kubelet.
     if is_json(text) {
         let value = serde_json::from_str(text).map_err(|error| {
             no_manifest(&error).hint("kubelet takes a file that begins with `{` for JSON")
         })?;
-        // kubelet takes parts of both.
-        let tree = Tree::parse(text).ok().flatten();
+        // Where a key is there twice, kubelet merges parts of both values.
+        let tree = Tree::parse(text).map_err(|error| right(&error))?;
         let twice = tree.map(|tree| tree.given_twice()).unwrap_or_default();
         return match twice.first() {
             None => Ok((value, twice)),
             Some(key) => Err(given_twice(key)),
         };
     }
-    let right = |error: &dyn fmt::Display| {
-        no_manifest(error).hint("put it right there, or move the file out of the folder")
-    };
+    // kubelet's reader passes the mark by; a parser may count it as a column.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Some(tree) = Tree::parse(text).map_err(|error| right(&error))? else {
         return Ok((Value::Null, Vec::new()));
     };
     let twice = tree.given_twice();
     // What kubelet brings in then is another matter.
-    if let Some(merge) = twice.iter().find(|key| key.ends_with("<<")) {
+    if let Some(merge) = twice
+        .iter()
+        .find(|key| key.rsplit('.').next() == Some("<<"))
+    {
         return Err(given_twice(merge));
     }
     let first = text.get(..tree.end).unwrap_or(text);

@@ -1,7 +1,7 @@
 //! Changing who belongs to a cluster and who leads it, through one member of it.
 //!
-//! Each of these looks first, and what is already done is not done again. What is said of a change is what the quorum lists
-//! afterwards: an answer that got lost on the way is no failure, and may be asked for again.
+//! Each change looks at the list of members first and does nothing where it is already made. Its report is the list that the quorum
+//! has afterwards, so an answer that got lost on the way is no failure, and the change may be asked for again.
 
 mod promotion;
 
@@ -85,9 +85,10 @@ pub async fn add<A: EtcdApi>(
             let id = there.id;
             Ok(report(&own, id, true, members))
         }
-        Ok(None) | Err(_) => Err(error.unwrap_or_else(|| {
+        Ok(None) => Err(error.unwrap_or_else(|| {
             Failure::new(FailureKind::Other, "etcd's answer lists no new member").into()
         })),
+        Err(refusal) => Err(error.unwrap_or_else(|| refusal.into())),
     }
 }
 

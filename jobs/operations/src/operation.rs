@@ -132,7 +132,7 @@ pub struct HashKv {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlarmList;
 
-/// Takes one alarm back (needs the quorum).
+/// Disarms one alarm (needs the quorum).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmDisarm {

@@ -236,6 +236,7 @@ impl From<Result<HostAnswer, Failure>> for Event {
 pub fn request<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure> {
     parse(text).map_err(|error| {
         let message = match error {
+            LineError::Foreign { .. } if text.trim().is_empty() => format!("{what} is empty"),
             LineError::OtherVersion { theirs } => {
                 format!("{what} is of version {theirs}, this program of {VERSION}")
             }

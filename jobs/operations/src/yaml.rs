@@ -35,3 +35,52 @@ pub fn write(value: &impl Serialize) -> Result<String, serde_saphyr::ser::Error>
     let quotes = serde_saphyr::ser_options! { prefer_block_scalars: false };
     serde_saphyr::to_string_with_options(value, quotes)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_yaml_1_1_has_them() {
+        for (text, value) in [
+            ("on", json!(true)),
+            ("no", json!(false)),
+            ("0644", json!(420)),
+            ("0o644", json!(420)),
+            ("\"0644\"", json!("0644")),
+            (".inf", json!(".inf")),
+            ("a: 1\na: 2", json!({"a": 2})),
+            ("", Value::Null),
+        ] {
+            assert_eq!(read::<Value>(text).unwrap(), value, "{text}");
+        }
+        assert!(read::<Value>("---\na\n---\nb").is_err());
+    }
+
+    #[test]
+    fn texts_are_written_so_that_another_reader_takes_them_for_texts() {
+        for text in [
+            "yes",
+            "0644",
+            "1e3",
+            "1:30",
+            "<<",
+            "=",
+            "2001-01-01",
+            "~",
+            "null",
+            "\tx\ny",
+            "\t\n",
+            "a\n\tb",
+            " x",
+            "x: y",
+            "#",
+        ] {
+            let written = write(&json!({ "text": text })).unwrap();
+            let back: serde_yaml::Value = serde_yaml::from_str(&written).unwrap();
+            assert_eq!(back["text"].as_str(), Some(text), "{written}");
+        }
+    }
+}

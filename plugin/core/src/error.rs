@@ -5,6 +5,8 @@ use std::fmt;
 
 use etcd_operations::advice::Advice;
 use etcd_operations::failure::{Failure, FailureKind};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::exit_code::ExitCode;
 
@@ -34,21 +36,21 @@ impl Verdict {
 }
 
 /// What sort of ending an error is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum ErrorKind {
     /// It was tried and failed.
     Failed,
     /// The user's rights, or who the kubeconfig says the user is, do not suffice: trying again changes nothing.
     NotAllowed,
-    /// What was typed cannot be meant.
+    /// What was typed cannot be meant, or the kubeconfig cannot be used.
     Usage,
     /// It could not be done because the cluster is degraded.
     Degraded,
     /// The quorum is lost, or data is damaged.
     QuorumLostOrDamaged,
-    /// A safety check refused; a hint says what would lift it.
+    /// A safety check refused, or it was not confirmed; a hint says what would lift the refusal.
     Refused,
-    /// Neither the apiserver nor any etcd could be reached.
+    /// Nothing could be reached: no apiserver and no etcd.
     NothingReached,
     /// Ctrl-C or a signal ended it.
     Interrupted,

@@ -1,7 +1,7 @@
-//! Leading a plan over its hosts: stage by stage, each when all of the one before is done; forth and back.
+//! Executes a plan on its hosts: stage by stage, each when all of the one before is done; or rolls it back.
 //!
-//! What is done on a host is done by the host's own code and is in its journal. Nothing is kept here: whoever leads may be
-//! gone at any moment, and another one goes on from the journals.
+//! What is done on a host is done by the host's own code and is in its journal. Nothing is kept here: the executor may be gone at
+//! any moment, and another one resumes the plan from the journals.
 
 pub mod check;
 pub mod gather;

@@ -38,7 +38,7 @@ pub(crate) trait Runner: Send + Sync {
     /// Its name.
     fn via(&self) -> Via;
 
-    /// Its name in what is told of one node.
+    /// The runner that is named in the outcome of one node.
     fn via_on(&self, _node: &Node) -> Via {
         self.via()
     }

@@ -102,7 +102,7 @@ impl Session {
         outcomes.into_iter().map(Outcome::of::<R>).collect()
     }
 
-    /// What a runner is told of an operation.
+    /// The task of a runner for one operation.
     fn task<'a>(
         &self,
         operation: &'a Operation,

@@ -55,6 +55,8 @@ pub struct Grant {
     pub targets: Vec<Target>,
     /// Who may look.
     pub subjects: Vec<Subject>,
+    /// The command that prints the policy anew, as it is typed.
+    pub renewed_by: String,
 }
 
 /// The operations that look, by the names they have in an assignment.

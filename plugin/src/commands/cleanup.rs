@@ -9,7 +9,7 @@ use kubectl_etcd_core::error::{Error, Verdict};
 
 const EXAMPLES: &str = "\
 Examples:
-  # Remove what interrupted runs left, and the program the plugin brought in
+  # Remove what interrupted runs left, and the program the plugin uploaded
   kubectl etcd cleanup
 
   # What would be removed?
@@ -17,7 +17,7 @@ Examples:
 
 What a Job or CronJob still refers to stays, and so do the Jobs of runs that go on.";
 
-/// Remove from the cluster what kubectl etcd left there: Jobs of interrupted runs, and the program it brought in
+/// Remove from the cluster what kubectl etcd left there: Jobs of interrupted runs, and the program it uploaded
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CleanupArgs {

@@ -18,11 +18,11 @@ Examples:
   # Would etcd start from this directory, and what would be lost?
   kubectl etcd datadir inspect /var/lib/etcd
 
-  # Copies of several members' directories: which one to go on from?
+  # Copies of several members' directories: which one to recover from?
   kubectl etcd datadir inspect --compare ./cp-1 ./cp-2 ./cp-3
 
 Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it, 4 it can only be
-restored from, or not even that. With --compare: 0 there is one to go on from, 4 there is none, 1
+restored from, or not even that. With --compare: 0 there is one to recover from, 4 there is none, 1
 one cannot be read (the others are ranked).";
 
 /// Look into etcd's data directories while no etcd runs on them
@@ -49,7 +49,7 @@ struct InspectArgs {
     /// Where the WAL is, if not in the data directory
     #[arg(long, value_name = "DIR", conflicts_with = "compare")]
     wal_dir: Option<PathBuf>,
-    /// Rank the directories: best to go on from first
+    /// Rank the directories: best to recover from first
     #[arg(long)]
     compare: bool,
     /// Leave out the walk through the database: fast, but damage in it is not seen

@@ -9,7 +9,8 @@ use etcd_operations::operation;
 use super::Context;
 use super::life::{Change, Consent, Ending, Terminal, carry_out};
 use super::operated::{ClusterLock, InSession, OperatedCluster};
-use crate::args::{FleetArgs, OutputArgs};
+use super::planned::PlanArgs;
+use crate::args::FleetArgs;
 use crate::views::defrag::{Defrag, DefragRow, State};
 use kubectl_etcd_core::assess::LAG_ENTRIES;
 use kubectl_etcd_core::assess::model::{Role, Status, VerdictWord};
@@ -43,17 +44,11 @@ const GATE_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DefragArgs {
-    /// Show what would be done and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not ask for confirmation
-    #[arg(short = 'y', long)]
-    yes: bool,
+    #[command(flatten)]
+    how: PlanArgs,
     /// Go on although the cluster takes no writes while a member is busy, because no further failure is tolerated
     #[arg(long)]
     allow_stall: bool,
-    #[command(flatten)]
-    output: OutputArgs,
     #[command(flatten)]
     fleet: FleetArgs,
 }
@@ -68,12 +63,7 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
         cluster: &cluster,
         allow_stall: args.allow_stall,
     };
-    let consent = Consent {
-        dry_run: args.dry_run,
-        yes: args.yes,
-        output: args.output.output,
-    };
-    carry_out(&defragmenting, context.ui, consent).await
+    carry_out(&defragmenting, context.ui, args.how.consent()).await
 }
 
 /// A defragmentation of the members of a cluster: in an order of its own, and stopped at the first trouble.
@@ -108,13 +98,20 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
     async fn make(&self, _terminal: &impl Terminal) -> Result<Plan, Error> {
         let (_, status) = self.cluster.answered_survey().await?;
         let steps = defragmentation(&status);
-        match steps.is_empty() {
-            false => Ok(Plan { status, steps }),
-            true => Err(Error::new(
-                ErrorKind::NothingReached,
-                format!("no member to defragment: {}", status.summary),
-            )),
-        }
+        Ok(Plan { status, steps })
+    }
+
+    fn nothing_to_do(
+        &self,
+        plan: &Plan,
+        _consent: &Consent,
+        _terminal: &impl Terminal,
+    ) -> Option<Ending<Defrag>> {
+        let message = format!("no member to defragment: {}", plan.status.summary);
+        plan.steps.is_empty().then(|| Ending {
+            view: None,
+            ends: Err(Error::new(ErrorKind::NothingReached, message)),
+        })
     }
 
     fn preview(&self, plan: &Plan, consent: &Consent) -> Defrag {

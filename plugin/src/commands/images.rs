@@ -1,6 +1,5 @@
 //! `kubectl etcd images`
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -45,9 +44,9 @@ Examples:
 
 The file is what docker login and podman login write (config.json, auth.json), or the content of a
 kubernetes.io/dockerconfigjson secret. Without --auth-file it is kubelet's own, such as
-/var/lib/kubelet/config.json. The login for the image's registry and path is taken from it as kubelet
-does, and goes to the container runtime alone. Programs that keep logins (credHelpers, credsStore)
-are not asked.
+/var/lib/kubelet/config.json. The login for the image's registry and path is taken from it as
+kubelet does, and goes to the container runtime alone. Programs that keep logins (credHelpers,
+credsStore) are not asked.
 
 kubelet notices by itself that the image is there and starts the pod.
 Exit codes: 0 all are there, 1 one could not be fetched, 3 some would be fetched (--dry-run).";
@@ -131,8 +130,12 @@ async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
     }
     let mut meter = ui.meter("this host".to_owned());
     // Two components may name one.
-    let images = found.named.iter().filter(|one| wanted(one));
-    let images: BTreeSet<String> = images.map(|one| one.image.clone()).collect();
+    let mut images: Vec<String> = Vec::new();
+    for one in found.named.iter().filter(|one| wanted(one)) {
+        if !images.contains(&one.image) {
+            images.push(one.image.clone());
+        }
+    }
     let mut failures = Vec::new();
     for image in images {
         meter(&format!("pulling {image}"), 0, 0);
@@ -167,8 +170,38 @@ async fn look(components: &[String]) -> Result<Found, Error> {
 
 fn show(ui: &Ui, view: &Images, output: OutputArgs) -> Result<Verdict, Error> {
     ui.show(view, output.output)?;
-    Ok(match view.all_there() {
+    Ok(match all_there(&view.images) {
         true => Verdict::Healthy,
         false => Verdict::Degraded,
     })
+}
+
+/// Whether the runtime has all of them now.
+fn all_there(images: &[NamedImage]) -> bool {
+    let there = |one: &NamedImage| matches!(one.state, ImageState::Present | ImageState::Pulled);
+    images.iter().all(there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_is_missing_or_not_known_is_not_there() {
+        let image = |state| NamedImage {
+            component: "etcd".into(),
+            pod: "etcd".into(),
+            image: "registry.example/etcd:1".into(),
+            taken_out: false,
+            state,
+            id: None,
+            size_bytes: None,
+            problem: None,
+        };
+        let there = [image(ImageState::Present), image(ImageState::Pulled)];
+        assert!(all_there(&there));
+        for state in [ImageState::Missing, ImageState::Unknown, ImageState::Failed] {
+            assert!(!all_there(&[image(ImageState::Present), image(state)]));
+        }
+    }
 }

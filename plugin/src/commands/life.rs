@@ -1,5 +1,5 @@
-//! The life of everything that changes a cluster, the same for all: look, make, show, refuse or ask, lock, look again,
-//! compare, begin, executor, check, show. With `--dry-run` it ends once the plan is shown.
+//! The life of everything that changes a cluster, the same for all: look, make, refuse, show, ask, lock, look again, refuse,
+//! compare, begin, execute, check, show. With `--dry-run` it ends once the plan is made and shown.
 //!
 //! What is made and what is shown is the command's: a [`Change`]. Nothing of the order is.
 
@@ -215,7 +215,7 @@ pub(crate) async fn carry_out(
     terminal: &impl Terminal,
     consent: Consent,
 ) -> Result<Verdict, Error> {
-    // On the heap: what is looked at and led is large, and would be in the future of whoever calls this.
+    // On the heap: what is found and done is large, and would be in the future of whoever calls this.
     let agreed = match Box::pin(change.make(terminal)).await {
         Ok(agreed) => agreed,
         Err(refused) => return Err(change.why_refused(refused).await),
@@ -251,6 +251,8 @@ pub(crate) async fn carry_out(
     };
     let lock = Box::pin(change.begin(&plan, lock)).await?;
     let done = Box::pin(change.execute(&plan, &lock, terminal)).await?;
+    // Nothing is changed from here on, and looking at what came of it may take a minute.
+    drop(lock);
     let ending = Box::pin(change.check(plan, done, terminal)).await;
     end(ending, terminal, consent)
 }

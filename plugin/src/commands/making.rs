@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Context;
 use super::life::{Change, Consent, Ending, Terminal, carry_out};
-use super::planned::{Accepted, PlanArgs, Planned, no_plan};
+use super::planned::{Accepted, PlanArgs, Planned};
 use crate::views::plan::{PlanView, data_losses};
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::executor::lock::Locked;
@@ -104,7 +104,7 @@ where
 
     fn dry_run_ends(&self, planned: &Planned) -> Result<Verdict, Error> {
         match &planned.preview.refused {
-            Some(failure) => Err(no_plan(failure)),
+            Some(failure) => Err(Error::of_own(failure)),
             None => Ok(Verdict::Healthy),
         }
     }
@@ -152,21 +152,21 @@ where
         terminal.say(&format!(
             "if this is interrupted, `{resume}` goes on and `{undo}` rolls back"
         ));
-        let led = execute(&terminal.notices(), hosts, plan, self.bring).await;
-        led.map_err(|error| with_ways_on(error, hosts, &plan.id))
+        let executed = execute(&terminal.notices(), hosts, plan, self.bring).await;
+        executed.map_err(|error| with_ways_on(error, hosts, &plan.id))
     }
 
     async fn check(
         &self,
         planned: Planned,
-        led: Executed,
+        executed: Executed,
         terminal: &impl Terminal,
     ) -> Ending<PlanView> {
         let view = PlanView::planned(&planned.preview);
         let done = DonePlan {
             kind: planned.preview.plan.kind,
             view,
-            led,
+            executed,
             looked: planned.looked.first(),
         };
         done.checked(self.hosts, &self.surroundings, terminal).await
@@ -186,7 +186,7 @@ pub(super) struct DonePlan<'a> {
     pub(super) kind: PlanKind,
     /// As it was shown before.
     pub(super) view: PlanView,
-    pub(super) led: Executed,
+    pub(super) executed: Executed,
     /// The host on which this runs, as it was found; none where that is not known.
     pub(super) looked: Option<&'a HostView>,
 }
@@ -199,13 +199,16 @@ impl DonePlan<'_> {
         surroundings: &impl Surroundings,
         terminal: &impl Terminal,
     ) -> Ending<PlanView> {
-        let view = self.view.ended(Progress::Done, &self.led).for_hosts(hosts);
+        let view = self
+            .view
+            .ended(Progress::Done, &self.executed)
+            .for_hosts(hosts);
         if self.kind == PlanKind::Manifest {
             // Its last step has waited until the component is ready, and the members are as they were.
             return Ending::shown(view, Verdict::Healthy);
         }
         terminal.say("looking at members, nodes and pods");
-        let revision = self.led.least_revision();
+        let revision = self.executed.least_revision();
         let checked = surroundings.check(hosts, self.looked, revision).await;
         let verdict = checked.verdict();
         Ending::shown(view.checked(checked), verdict)
@@ -214,7 +217,7 @@ impl DonePlan<'_> {
 
 fn refuse(preview: &PlanPreview, accepted: Accepted, yes: bool) -> Result<(), Error> {
     if let Some(failure) = &preview.refused {
-        let mut error = no_plan(failure);
+        let mut error = Error::of_own(failure);
         let by_hand = PlanView::planned(preview).by_hand();
         error.hints.extend(by_hand.into_iter().map(Into::into));
         return Err(error);

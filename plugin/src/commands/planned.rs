@@ -17,7 +17,7 @@ use kubectl_etcd_core::executor::gather::{Gathered, gather};
 use kubectl_etcd_core::executor::run::Bring;
 use kubectl_etcd_core::runners::host::Host;
 
-/// The flags of every command that makes a plan.
+/// The flags of every command that shows what it would change before it does.
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
     /// Show the plan and do nothing
@@ -121,7 +121,7 @@ impl Planned {
         made: Result<PlanPreview, Failure>,
         named: &[PathBuf],
     ) -> Result<Self, Error> {
-        let preview = made.map_err(|failure| no_plan(&failure))?;
+        let preview = made.map_err(|failure| Error::of_own(&failure))?;
         check_named(named, &preview)?;
         Ok(Self { looked, preview })
     }
@@ -162,9 +162,4 @@ impl Bring for Nothing {
             CommandLine::new("kubectl etcd plan resume").operand(&plan.id)
         )))
     }
-}
-
-/// A plan that cannot be made.
-pub(crate) fn no_plan(failure: &Failure) -> Error {
-    Error::of_own(failure)
 }

@@ -22,8 +22,8 @@ Examples:
   # A cluster with one control-plane node
   kubectl etcd recover
 
-  # No ssh, or the other control-plane nodes are lost: out of this one alone. What to run on each of the others
-  # is in the plan
+  # No ssh, or the other nodes are lost: out of this one alone. What to run on each of the others is
+  # in the plan
   kubectl etcd recover --this-node-only --dry-run
 
 Run it as root on a control-plane node, or with --ssh from anywhere. The old data is moved aside,

@@ -1,9 +1,11 @@
 //! `kubectl etcd viewers`
 
 use clap::Args;
+use etcd_operations::advice::Task;
 use kube::Client;
 
 use super::Context;
+use crate::advice::typed;
 use crate::args::{FleetArgs, WayArgs};
 use kubectl_etcd_core::connection::chain;
 use kubectl_etcd_core::error::{Error, Verdict};
@@ -96,6 +98,7 @@ pub async fn viewers(context: &Context<'_>, args: ViewersArgs) -> Result<Verdict
         }
     };
     let grant = Grant {
+        renewed_by: typed(&Task::GrantViewers.into()).to_string(),
         namespace: namespace.clone(),
         program,
         targets: session

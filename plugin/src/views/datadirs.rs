@@ -101,7 +101,7 @@ pub enum Fitness {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
-    /// The directory to go on from; absent when there is none.
+    /// The directory to recover from; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<String>,
     /// In a sentence.
@@ -139,12 +139,12 @@ impl DataDirs {
         let summary = match &best {
             Some(best) if ranking.majority => {
                 format!(
-                    "go on from {best}: whole logs of a majority of {} voters were compared, it has every acknowledged write",
+                    "recover from {best}: whole logs of a majority of {} voters were compared, it has every acknowledged write",
                     ranking.voters
                 )
             }
             Some(best) => format!(
-                "go on from {best}: but there are whole logs of fewer than a majority of {} voters, writes that only the others had may be missing",
+                "recover from {best}: but there are whole logs of fewer than a majority of {} voters, writes that only the others had may be missing",
                 ranking.voters
             ),
             None if ranking.clusters.len() > 1 => {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::advice;
 use crate::views::grid::Paint;
-use crate::views::{API_VERSION, Format, View, render};
+use crate::views::{API_VERSION, Format, View, json_line, render};
 use kubectl_etcd_core::error::{Error, ErrorKind};
 
 /// Why a command was not done.
@@ -17,7 +17,7 @@ pub struct ErrorObject {
     /// `Error`.
     pub kind: &'static str,
     /// What sort of ending it is.
-    pub reason: Reason,
+    pub reason: ErrorKind,
     /// The process's exit code.
     pub exit_code: u8,
     /// What happened.
@@ -28,49 +28,13 @@ pub struct ErrorObject {
     pub hints: Vec<String>,
 }
 
-/// What sort of ending an error is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-pub enum Reason {
-    /// It was tried and failed.
-    Failed,
-    /// The user's rights do not suffice: trying again changes nothing.
-    NotAllowed,
-    /// What was typed cannot be meant, or the kubeconfig cannot be used.
-    Usage,
-    /// It could not be done because the cluster is degraded.
-    Degraded,
-    /// The quorum is lost, or data is damaged.
-    QuorumLostOrDamaged,
-    /// A safety check refused, or it was not confirmed.
-    Refused,
-    /// Nothing could be reached.
-    NothingReached,
-    /// Ctrl-C or a signal ended it.
-    Interrupted,
-}
-
-impl From<ErrorKind> for Reason {
-    fn from(kind: ErrorKind) -> Self {
-        match kind {
-            ErrorKind::Failed => Self::Failed,
-            ErrorKind::NotAllowed => Self::NotAllowed,
-            ErrorKind::Usage => Self::Usage,
-            ErrorKind::Degraded => Self::Degraded,
-            ErrorKind::QuorumLostOrDamaged => Self::QuorumLostOrDamaged,
-            ErrorKind::Refused => Self::Refused,
-            ErrorKind::NothingReached => Self::NothingReached,
-            ErrorKind::Interrupted => Self::Interrupted,
-        }
-    }
-}
-
 impl ErrorObject {
     /// The object of an error.
     pub fn new(error: &Error) -> Self {
         Self {
             api_version: API_VERSION,
             kind: "Error",
-            reason: error.kind.into(),
+            reason: error.kind,
             exit_code: error.kind.exit_code().code(),
             message: error.message.clone(),
             causes: error.causes(),
@@ -83,11 +47,7 @@ impl ErrorObject {
     pub(crate) fn written(&self, format: Format) -> Option<String> {
         match format {
             Format::Table | Format::Wide | Format::Name => None,
-            // Line ends in texts are escaped: all that are left are between the parts.
-            Format::Json => render(self, Format::Json, Paint::Plain).ok().map(|text| {
-                let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
-                lines.join("") + "\n"
-            }),
+            Format::Json => json_line(self).ok(),
             Format::Yaml => render(self, Format::Yaml, Paint::Plain)
                 .ok()
                 .map(|text| format!("---\n{text}")),

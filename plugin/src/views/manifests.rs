@@ -309,9 +309,9 @@ impl Manifests {
             .text("COMPONENT")
             .text("FILE")
             .text("IMAGE")
-            .number("KEPT");
+            .number("ARCHIVED");
         let mut grid = match wide {
-            true => grid.text("LAST KEPT").text("POD"),
+            true => grid.text("LAST ARCHIVED").text("POD"),
             false => grid,
         };
         for one in &self.components {
@@ -355,7 +355,7 @@ impl Component {
             text.push_str(&format!("\n{}", settings(flags).draw(paint)));
         }
         if !self.kept.is_empty() {
-            let mut grid = Grid::new().text("KEPT").text("SINCE").text("WHY");
+            let mut grid = Grid::new().text("ARCHIVED").text("SINCE").text("WHY");
             for kept in &self.kept {
                 let why = match kept.why {
                     KeptWhy::BeforeChange => "as it was before a change",

@@ -92,21 +92,27 @@ pub fn render<V: View>(view: &V, format: Format, paint: Paint) -> Result<String,
     }
 }
 
+/// A view as JSON in one line.
+///
+/// # Errors
+/// When it cannot be serialised.
+pub(crate) fn json_line<V: View>(view: &V) -> Result<String, serde_json::Error> {
+    crate::advice::install();
+    serde_json::to_string(view).map(|text| escape_json(&text) + "\n")
+}
+
 /// A view as text for people.
 pub(crate) fn table<V: View>(view: &V, wide: bool, paint: Paint) -> String {
     crate::advice::install();
     clean_layout(&view.table(wide, paint), paint)
 }
 
-/// YAML as every reader takes it: `serde_saphyr` quotes what YAML 1.1 would read as a boolean or a number, so that an id
-/// such as `7e23` or a node named `on` stays text. It leaves characters that are not seen as they are. Where there is one, all
-/// is in double quotes, as JSON has it and YAML takes it, and they are escaped. A text of several lines is in quotes too: as a
-/// block that begins with a tab, libyaml and what descends from it (Go's) do not read it.
+/// YAML as every reader takes it: [`etcd_operations::yaml::write`] quotes what YAML 1.1 would read as a boolean or a number, so
+/// that an id such as `7e23` or a node named `on` stays text. It leaves characters that are not seen as they are. Where there is
+/// one, all is in double quotes, as JSON has it and YAML takes it, and they are escaped.
 fn yaml<V: Serialize>(view: &V) -> Result<String, Error> {
     let failed = || Error::failed("the answer cannot be written as YAML");
-    let quotes = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    let text = serde_saphyr::to_string_with_options(view, quotes)
-        .map_err(|cause| failed().caused_by(cause))?;
+    let text = etcd_operations::yaml::write(view).map_err(|cause| failed().caused_by(cause))?;
     if is_plain(&text) {
         return Ok(text);
     }

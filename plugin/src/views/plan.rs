@@ -203,11 +203,11 @@ impl PlanView {
         }
     }
 
-    /// What became of a plan that was led to its end, or back.
-    pub(crate) fn ended(mut self, progress: Progress, led: &Executed) -> Self {
+    /// What became of a plan that was executed, or rolled back.
+    pub(crate) fn ended(mut self, progress: Progress, executed: &Executed) -> Self {
         self.state = progress;
         self.has_begun();
-        for (number, run) in &led.runs {
+        for (number, run) in &executed.runs {
             let mut steps = self.stages.iter_mut().flat_map(|stage| &mut stage.steps);
             if let Some(step) = steps.find(|step| step.number == *number) {
                 step.state = Some(match run {
@@ -220,7 +220,7 @@ impl PlanView {
                 StepRun::Done { done } => self.add_kept(*number, done),
             }
         }
-        for (at, took) in &led.took {
+        for (at, took) in &executed.took {
             if let Some(stage) = self.stages.get_mut(*at) {
                 stage.took_ms = u64::try_from(took.as_millis()).ok();
             }
@@ -268,7 +268,7 @@ impl PlanView {
     }
 
     /// A plan that is rolled back: what was said of it before does not count any more.
-    pub(crate) fn taken_back(state: &PlanState) -> Self {
+    pub(crate) fn rolled_back(state: &PlanState) -> Self {
         Self {
             other_hosts: Vec::new(),
             ..Self::of(&state.plan, Progress::BeingUndone, &BTreeMap::new())
@@ -285,7 +285,7 @@ impl PlanView {
     }
 
     /// A plan that would be rolled back, and what that costs.
-    pub(crate) fn to_be_taken_back(state: &PlanState) -> Self {
+    pub(crate) fn to_be_rolled_back(state: &PlanState) -> Self {
         let mut view = Self::kept(state);
         view.next.clear();
         if state.undo_loses_data() {

@@ -30,7 +30,7 @@ use state::State;
 /// What a cluster is to be like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spec {
-    /// How many masters: 1, 3 or 5.
+    /// How many control-plane nodes: 1, 3 or 5.
     pub masters: u8,
     /// Its Kubernetes.
     pub kubernetes: Kubernetes,

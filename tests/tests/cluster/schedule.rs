@@ -1,4 +1,4 @@
-//! Snapshots on a schedule, on real masters: they come by themselves, when asked, and with a control-plane node off.
+//! Snapshots on a schedule, on real control-plane nodes: they come by themselves, when asked, and with a control-plane node off.
 
 use std::time::Duration;
 

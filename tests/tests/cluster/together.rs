@@ -47,7 +47,10 @@ fn answered(me: &Workstation, words: &[&str], code: i32) -> Result<Answer> {
     wait::until("an answer", Duration::from_secs(60), || {
         let answer = me.etcd(words).map_err(|error| format!("{error:#}"))?;
         match answer.output.code {
-            6 => Err(answer.to_string()),
+            6 => {
+                eprintln!("asked again: {answer}");
+                Err(answer.to_string())
+            }
             _ => Ok(answer),
         }
     })?

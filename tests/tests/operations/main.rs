@@ -297,7 +297,7 @@ fn a_full_etcd_tells_its_alarm_and_only_what_was_raised_is_taken_back() -> Resul
     assert_eq!(
         disarm(AlarmKind::Corrupt)?,
         0,
-        "another kind was rolled back"
+        "an alarm of another kind was disarmed"
     );
     let health = cluster.health(0, 3000)?;
     assert!(health.read_us.ok().is_some(), "reads go on: {health:?}");

@@ -49,7 +49,7 @@ fn a_member_removed_twice_is_got_over_from_the_database_or_by_a_later_etcd() -> 
     whole(&cluster)?;
     all_written(&cluster, "twice", 150)?;
 
-    // Taken back, it ends as before; and nothing is lost by a later one.
+    // Rolled back, it ends as before; and nothing is lost by a later one.
     on(m1, &["plan", "undo", "--yes", "--accept-data-loss"])?.code(0)?;
     on(m1, &["manifest", "set-image", "etcd", &later, "--yes"])?.code(0)?;
     ensure!(whole(&cluster)? == id, "the cluster id is another one");

@@ -143,6 +143,12 @@ fn while_a_plan_is_under_way_or_has_not_ended_there_is_no_other() {
 
         on(m1, &other)?.code(0)?;
         on(m1, &["plan", "undo", "--yes"])?.code(0)?;
+        // And one that somebody else was refused for ends well.
+        let running = begun(&me, m2)?;
+        on(m1, &other)?.code(5)?;
+        running.wait(Duration::from_secs(120))?.code(0)?;
+        on(m2, &["plan", "undo", "--yes"])?.code(0)?;
+        ensure!(manifest(m2)? == before, "the manifest is another one");
         untouched(cluster, id)
     });
 }

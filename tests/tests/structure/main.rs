@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use circles::Circle;
 use sources::Crate;
@@ -44,6 +44,7 @@ fn product_files() -> Result<BTreeSet<PathBuf>> {
             }
         }
     }
+    ensure!(files.len() > 200, "only {} files were found", files.len());
     Ok(files)
 }
 
@@ -130,6 +131,7 @@ fn roots(package: &Path) -> Result<Vec<PathBuf>> {
     }
     roots.retain(|root| root.exists());
     roots.sort();
+    ensure!(!roots.is_empty(), "no crate in {}", package.display());
     Ok(roots)
 }
 

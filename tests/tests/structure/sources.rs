@@ -246,10 +246,16 @@ impl<'ast> Visit<'ast> for Reader<'ast> {
 }
 
 pub(crate) fn is_for_tests(attribute: &Attribute) -> bool {
-    attribute.path().is_ident("cfg")
-        && attribute
-            .parse_args()
-            .is_ok_and(|only: Ident| only == "test")
+    match &attribute.meta {
+        Meta::List(list) if list.path.is_ident("cfg") => is_only_in_tests(&list.tokens.to_string()),
+        Meta::List(_) | Meta::Path(_) | Meta::NameValue(_) => false,
+    }
+}
+
+/// Whether this condition of a `cfg` holds in tests alone, those of other crates among them.
+pub(crate) fn is_only_in_tests(condition: &str) -> bool {
+    let condition = condition.replace(char::is_whitespace, "");
+    ["test", "any(test,feature=\"testing\")"].contains(&condition.as_str())
 }
 
 /// The paths among the arguments of a macro or an attribute, whose grammar is the macro's own.

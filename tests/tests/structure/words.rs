@@ -7,6 +7,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow};
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
+use crate::sources::is_only_in_tests;
+use crate::{product_files, tree};
+
 /// What is not said, and what is said instead. A phrase is found as whole words, in small letters.
 pub(crate) const GLOSSARY: &[(&[&str], &str)] = &[
     (&["master", "masters"], "control-plane node"),
@@ -37,6 +40,8 @@ pub(crate) const GLOSSARY: &[(&[&str], &str)] = &[
             "goes on with",
             "gone on with",
             "going on with",
+            "gone on from",
+            "go on from",
         ],
         "resume",
     ),
@@ -75,6 +80,8 @@ pub(crate) const GLOSSARY: &[(&[&str], &str)] = &[
         &[
             "is brought",
             "are brought",
+            "be brought",
+            "brought in",
             "bring the program",
             "brings the program",
         ],
@@ -135,6 +142,12 @@ fn collect(tokens: TokenStream, all: &mut Vec<(usize, String)>) {
             }
             TokenTree::Group(group) if after_hash && group.delimiter() == Delimiter::Bracket => {
                 for_tests |= is_for_tests(&group);
+                // Messages of `thiserror` are read by users.
+                let name = group.stream().into_iter().next();
+                let is_message = matches!(name, Some(TokenTree::Ident(one)) if one == "error");
+                if is_message && !for_tests {
+                    collect(group.stream(), all);
+                }
             }
             TokenTree::Group(group) => {
                 if !for_tests {
@@ -155,37 +168,14 @@ fn collect(tokens: TokenStream, all: &mut Vec<(usize, String)>) {
 }
 
 fn is_for_tests(attribute: &Group) -> bool {
-    let written = attribute.stream().to_string().replace(' ', "");
-    written.starts_with("cfg(") && written.contains("test")
-}
-
-/// The Rust files below a folder that are part of a program, not of its tests.
-pub(crate) fn product_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let of_tests = ["tests", "fuzz", "target", "examples"].contains(&name.as_ref());
-        if path.is_dir() && !of_tests {
-            product_files(&path, files)?;
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") && !is_test_file(&name) {
-            files.push(path);
+    let mut tokens = attribute.stream().into_iter();
+    let is_cfg = matches!(tokens.next(), Some(TokenTree::Ident(name)) if name == "cfg");
+    match tokens.next() {
+        Some(TokenTree::Group(condition)) if is_cfg => {
+            is_only_in_tests(&condition.stream().to_string())
         }
+        _ => false,
     }
-    files.sort();
-    Ok(())
-}
-
-/// Files that only tests have and whose names do not say so.
-fn is_test_file(name: &str) -> bool {
-    [
-        "fakes.rs",
-        "fake.rs",
-        "memory.rs",
-        "fixtures.rs",
-        "schemas.rs",
-    ]
-    .contains(&name)
 }
 
 /// The documents of the project; their quoted output and commands are held by other tests.
@@ -213,27 +203,13 @@ fn documents(tree: &Path) -> Result<Vec<PathBuf>> {
 
 #[test]
 fn texts_use_the_words_of_the_field() -> Result<()> {
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("the tests lie in a workspace")?;
+    let tree = tree();
     let mut texts = Vec::new();
-    for folder in [
-        "plugin/src",
-        "plugin/core/src",
-        "jobs/agent/src",
-        "jobs/operations/src",
-        "jobs/datadir/src",
-    ] {
-        let mut files = Vec::new();
-        product_files(&tree.join(folder), &mut files)?;
-        for file in files {
-            let source = fs::read_to_string(&file)?;
-            let all = strings(&source).with_context(|| file.display().to_string())?;
-            texts.extend(
-                all.into_iter()
-                    .map(|(line, text)| (file.clone(), line, text)),
-            );
-        }
+    for file in product_files()? {
+        let source = fs::read_to_string(&file)?;
+        let all = strings(&source).with_context(|| file.display().to_string())?;
+        let all = all.into_iter();
+        texts.extend(all.map(|(line, text)| (file.clone(), line, text)));
     }
     assert!(
         texts.len() > 2_000,
@@ -270,6 +246,7 @@ fn a_word_is_found_in_strings_and_not_in_tests_comments_or_names() -> Result<()>
     let source = r#"
         /// Takes it back.
         #[doc = "the master"]
+        #[error("a fence")]
         fn f() { println!("{} is Taken\n back", "node-role.kubernetes.io/master"); }
         #[cfg(test)]
         mod tests { const A: &str = "a master"; }
@@ -282,6 +259,6 @@ fn a_word_is_found_in_strings_and_not_in_tests_comments_or_names() -> Result<()>
         .iter()
         .flat_map(|(line, text)| found(text).into_iter().map(move |one| (*line, one.0)))
         .collect();
-    assert_eq!(found, [(4, "taken back"), (9, "masters")]);
+    assert_eq!(found, [(4, "fence"), (5, "taken back"), (10, "masters")]);
     Ok(())
 }

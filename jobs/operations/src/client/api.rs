@@ -170,7 +170,7 @@ pub trait EtcdEndpoint: Send + Sync {
         limit: Duration,
     ) -> impl Future<Output = Result<Vec<Alarm>, Self::Error>> + Send;
 
-    /// Takes these alarms back, out of all that are raised; needs the quorum.
+    /// Disarms these alarms, out of all that are raised; needs the quorum.
     ///
     /// # Errors
     /// As [`EtcdEndpoint::linearizable_read`]; [`FailureKind::Refused`] where the backend cannot tell them from others.

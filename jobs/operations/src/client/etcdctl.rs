@@ -16,8 +16,9 @@ use crate::target::TlsFiles;
 /// etcdctl takes whole seconds, and in them it starts and connects as well.
 const LEAST_LIMIT: Duration = Duration::from_secs(2);
 
-/// So much longer it is waited for etcdctl than etcdctl waits for etcd, so that it says itself what it waited for.
-const ENDING_LIMIT: Duration = Duration::from_secs(1);
+/// So much longer it is waited for etcdctl than etcdctl waits for etcd: it has to be started on a node that may be busy, and says
+/// itself what it waited for.
+const ENDING_LIMIT: Duration = Duration::from_secs(3);
 
 /// Runs etcdctl.
 pub trait RunEtcdctl: Clone + Send + Sync {

@@ -52,7 +52,7 @@ fn plan(notes: &mut Notes<'_>) {
         notes.degraded(
             Kind::UnfinishedPlan,
             format!("the plan {} was begun on {node} and not ended", plan.id),
-            vec![format!("{} names it", CURRENT_PLAN)],
+            vec![format!("{CURRENT_PLAN} names it")],
             Next::on(node, Task::ResumePlan)
                 .note(advice!["or back to what was before: ", Task::UndoPlan]),
         );

@@ -1,4 +1,4 @@
-//! What is said of a container that ended.
+//! Describes why a container ended, for a diagnosis.
 
 use crate::control_plane::ControlPlane;
 use crate::ending::is_plain;

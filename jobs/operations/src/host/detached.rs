@@ -139,9 +139,11 @@ impl Detached {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(trouble("read", &path, &error)),
         };
-        if !Ask::parse(&text)
-            .is_ok_and(|known| known.request == ask.request && known.selection == ask.selection)
-        {
+        let known = Ask::parse(&text).map_err(|failure| Failure {
+            message: format!("{}: {}", path.display(), failure.message),
+            ..failure
+        })?;
+        if known.request != ask.request || known.selection != ask.selection {
             let message = format!("{} is the record of another request", path.display());
             return Err(Failure::new(FailureKind::Refused, message));
         }

@@ -37,7 +37,7 @@ impl Unit {
         }
     }
 
-    /// Takes in a setting. An empty value rolls back what was set before.
+    /// Takes in a setting. An empty value clears what was set before.
     fn take(&mut self, key: &str, value: &str) {
         match (key, value) {
             ("ExecStart", _) => value.clone_into(&mut self.exec),

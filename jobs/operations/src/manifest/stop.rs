@@ -87,7 +87,7 @@ impl Stop {
         mark_stopped(&self.kept, &self.manifest)?;
         match renameat_with(CWD, &self.manifest, CWD, &self.kept, RenameFlags::NOREPLACE) {
             Ok(()) => self.moved(),
-            // Another file system, or one that cannot rename so; or a copy that was made and not resumed.
+            // Another file system, or one that cannot rename so; or a copy of a move that was interrupted.
             Err(
                 rustix::io::Errno::XDEV
                 | rustix::io::Errno::INVAL

@@ -38,3 +38,19 @@ fn a_manifest_with_a_key_twice_is_read_changed_and_told_of() {
     assert_eq!(std::str::from_utf8(edited.bytes()).unwrap(), after);
     assert!(Manifest::parse(etcd.as_bytes()).unwrap().twice().is_empty());
 }
+
+#[test]
+fn manifests_without_such_keys_are_read_as_libyaml_reads_them() {
+    for text in [
+        include_str!("../../tests/manifests/kubeadm-1.24-etcd.yaml"),
+        include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml"),
+        include_str!("../../tests/manifests/kubeadm-1.36-kube-apiserver.yaml"),
+        include_str!("../../tests/manifests/rke2-etcd.yaml"),
+        include_str!("../../tests/manifests/rke2-kube-apiserver.yaml"),
+        "kind: Pod\na: &a {x: 1}\nb: *a\nspec: {containers: []}\n",
+    ] {
+        let usual: serde_json::Value = serde_yaml::from_str(text).unwrap();
+        let manifest = Manifest::parse(text.as_bytes()).unwrap();
+        assert_eq!(*manifest.meant(), usual, "{text}");
+    }
+}

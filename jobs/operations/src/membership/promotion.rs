@@ -82,7 +82,17 @@ pub async fn promote_when_ready<A: EtcdApi>(
                         Err(error) if says_behind(error.message()) => {}
                         // The leader changes just now, say: what comes of it is listed.
                         Err(error) if error.kind() == FailureKind::NoQuorum && !late => {}
-                        Err(error) => return Err(maybe_done(error)),
+                        // An answer that got lost is no failure where the list says that it was done.
+                        Err(error) => {
+                            let error = maybe_done(error);
+                            let after = Box::pin(agreed_members(&endpoint, &own)).await;
+                            let after = after.map(|list| list.members).unwrap_or_default();
+                            let votes = |one: &Member| one.id == member && !one.is_learner;
+                            return match after.iter().any(votes) {
+                                true => Ok(report(&own, member, true, after)),
+                                false => Err(error),
+                            };
+                        }
                     }
                 }
                 if late {

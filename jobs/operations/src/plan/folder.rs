@@ -155,7 +155,9 @@ impl Plans {
         sync_folder_of(folder)?;
         sync_folder_of(all)?;
         if path.exists() {
-            if self.read(&plan.id)? != *plan {
+            // As they are written: advice in memory, and what was read of it, may differ and say the same.
+            let written = |plan: &Plan| serde_json::to_value(plan).ok();
+            if written(&self.read(&plan.id)?) != written(plan) {
                 return Err(Failure::new(
                     FailureKind::Refused,
                     format!("{} is another plan of the same name", path.display()),

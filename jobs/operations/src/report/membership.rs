@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Member;
 use crate::ids::{ClusterId, MemberId};
 
-/// A member was added, removed or promoted, or already was.
+/// A member was added, removed or promoted, or nothing had to be changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MembershipReport {
@@ -13,7 +13,7 @@ pub struct MembershipReport {
     pub cluster_id: ClusterId,
     /// The member it is about.
     pub member_id: MemberId,
-    /// Whether anything was changed; false: it already was.
+    /// Whether anything was changed; false: nothing had to be changed.
     pub changed: bool,
     /// The quorum's list of members afterwards.
     pub members: Vec<Member>,

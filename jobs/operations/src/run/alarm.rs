@@ -14,7 +14,7 @@ pub(super) async fn list<A: EtcdApi>(api: &A, target: &Target) -> Result<AlarmRe
     })
 }
 
-/// Only what is raised is rolled back: etcd answers a disarm of what is not raised as if it were done.
+/// Only raised alarms are disarmed: etcd answers a disarm of what is not raised as if it were done.
 pub(super) async fn disarm<A: EtcdApi>(
     api: &A,
     target: &Target,

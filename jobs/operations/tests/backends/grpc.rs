@@ -4,15 +4,13 @@ use std::pin::Pin;
 
 use etcd_client::proto::{
     PbAlarmMember, PbAlarmRequest, PbAlarmResponse, PbClusterServer, PbClusterService,
-    PbCompactionRequest, PbCompactionResponse, PbDefragmentRequest, PbDefragmentResponse,
-    PbDeleteRequest, PbDeleteResponse, PbDowngradeRequest, PbDowngradeResponse, PbHashKvRequest,
-    PbHashKvResponse, PbHashRequest, PbHashResponse, PbKvServer, PbKvService, PbMaintenanceServer,
-    PbMaintenanceService, PbMember, PbMemberAddRequest, PbMemberAddResponse, PbMemberListRequest,
-    PbMemberListResponse, PbMemberPromoteRequest, PbMemberPromoteResponse, PbMemberRemoveRequest,
-    PbMemberRemoveResponse, PbMemberUpdateRequest, PbMemberUpdateResponse, PbMoveLeaderRequest,
-    PbMoveLeaderResponse, PbPutRequest, PbPutResponse, PbRangeRequest, PbRangeResponse,
-    PbRangeStreamResponse, PbResponseHeader, PbSnapshotRequest, PbSnapshotResponse,
-    PbStatusRequest, PbStatusResponse, PbTxnRequest, PbTxnResponse,
+    PbDefragmentRequest, PbDefragmentResponse, PbDowngradeRequest, PbDowngradeResponse,
+    PbHashKvRequest, PbHashKvResponse, PbHashRequest, PbHashResponse, PbKvServer,
+    PbMaintenanceServer, PbMaintenanceService, PbMember, PbMemberAddRequest, PbMemberAddResponse,
+    PbMemberListRequest, PbMemberListResponse, PbMemberPromoteRequest, PbMemberPromoteResponse,
+    PbMemberRemoveRequest, PbMemberRemoveResponse, PbMemberUpdateRequest, PbMemberUpdateResponse,
+    PbMoveLeaderRequest, PbMoveLeaderResponse, PbResponseHeader, PbSnapshotRequest,
+    PbSnapshotResponse, PbStatusRequest, PbStatusResponse,
 };
 use etcd_operations::client::Connector;
 use etcd_operations::ids::MemberId;
@@ -23,6 +21,8 @@ use tokio::task::JoinHandle;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+
+use crate::kv::{Kv, Reads, unasked};
 
 use crate::memory::{MemoryCluster, NoAnswer};
 use crate::{Backend, target_at};
@@ -79,7 +79,7 @@ impl Backend for OverGrpc {
             Server::builder()
                 .add_service(PbMaintenanceServer::new(member.clone()))
                 .add_service(PbClusterServer::new(member.clone()))
-                .add_service(PbKvServer::new(member))
+                .add_service(PbKvServer::new(Kv(member)))
                 .serve_with_incoming(incoming)
                 .await
                 .unwrap();
@@ -115,10 +115,6 @@ async fn answered<T>(result: Result<T, NoAnswer>) -> Result<T, Status> {
         Err(NoAnswer::Lost) => Err(Status::unavailable("Connection reset by peer")),
         Err(NoAnswer::Silence) => std::future::pending().await,
     }
-}
-
-fn unasked<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("no operation here asks for it"))
 }
 
 fn listed(members: Vec<Member>) -> Vec<PbMember> {
@@ -195,46 +191,10 @@ impl PbClusterService for Served {
     }
 }
 
-#[tonic::async_trait]
-impl PbKvService for Served {
-    async fn range(&self, _: Request<PbRangeRequest>) -> Result<Response<PbRangeResponse>, Status> {
+impl Reads for Served {
+    async fn read(&self) -> Result<PbResponseHeader, Status> {
         answered(self.cluster.read()).await?;
-        Ok(Response::new(PbRangeResponse {
-            header: self.header(),
-            ..PbRangeResponse::default()
-        }))
-    }
-
-    type RangeStreamStream =
-        Pin<Box<dyn Stream<Item = Result<PbRangeStreamResponse, Status>> + Send>>;
-
-    async fn range_stream(
-        &self,
-        _: Request<PbRangeRequest>,
-    ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        unasked()
-    }
-
-    async fn put(&self, _: Request<PbPutRequest>) -> Result<Response<PbPutResponse>, Status> {
-        unasked()
-    }
-
-    async fn delete_range(
-        &self,
-        _: Request<PbDeleteRequest>,
-    ) -> Result<Response<PbDeleteResponse>, Status> {
-        unasked()
-    }
-
-    async fn txn(&self, _: Request<PbTxnRequest>) -> Result<Response<PbTxnResponse>, Status> {
-        unasked()
-    }
-
-    async fn compact(
-        &self,
-        _: Request<PbCompactionRequest>,
-    ) -> Result<Response<PbCompactionResponse>, Status> {
-        unasked()
+        Ok(self.header().unwrap_or_default())
     }
 }
 

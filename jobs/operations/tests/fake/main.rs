@@ -5,6 +5,8 @@
     reason = "tests: the helpers of tests panic as tests do"
 )]
 
+#[path = "../shared/kv.rs"]
+mod kv;
 mod server;
 
 use std::path::Path;

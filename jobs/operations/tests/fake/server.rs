@@ -3,19 +3,19 @@
 use std::pin::Pin;
 
 use etcd_client::proto::{
-    PbAlarmRequest, PbAlarmResponse, PbCompactionRequest, PbCompactionResponse,
-    PbDefragmentRequest, PbDefragmentResponse, PbDeleteRequest, PbDeleteResponse,
-    PbDowngradeRequest, PbDowngradeResponse, PbHashKvRequest, PbHashKvResponse, PbHashRequest,
-    PbHashResponse, PbKvServer, PbKvService, PbMaintenanceServer, PbMaintenanceService,
-    PbMoveLeaderRequest, PbMoveLeaderResponse, PbPutRequest, PbPutResponse, PbRangeRequest,
-    PbRangeResponse, PbRangeStreamResponse, PbResponseHeader, PbSnapshotRequest,
-    PbSnapshotResponse, PbStatusRequest, PbStatusResponse, PbTxnRequest, PbTxnResponse,
+    PbAlarmRequest, PbAlarmResponse, PbDefragmentRequest, PbDefragmentResponse, PbDowngradeRequest,
+    PbDowngradeResponse, PbHashKvRequest, PbHashKvResponse, PbHashRequest, PbHashResponse,
+    PbKvServer, PbMaintenanceServer, PbMaintenanceService, PbMoveLeaderRequest,
+    PbMoveLeaderResponse, PbResponseHeader, PbSnapshotRequest, PbSnapshotResponse, PbStatusRequest,
+    PbStatusResponse,
 };
 use futures::stream::{self, Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
+
+use crate::kv::{Kv, Reads, unasked};
 
 const PAGE: usize = 4096;
 /// The member's revision.
@@ -64,7 +64,7 @@ impl Drop for Running {
 pub(crate) async fn serve(script: Script) -> Running {
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("http://{}", incoming.local_addr().unwrap());
-    let keys = PbKvServer::new(Fake(script.clone()));
+    let keys = PbKvServer::new(Kv(Fake(script.clone())));
     let service = PbMaintenanceServer::new(Fake(script));
     let task = tokio::spawn(async move {
         Server::builder()
@@ -81,10 +81,6 @@ struct Fake(Script);
 
 type Messages = Pin<Box<dyn Stream<Item = Result<PbSnapshotResponse, Status>> + Send>>;
 
-fn unasked<T>() -> Result<Response<T>, Status> {
-    Err(Status::unimplemented("not in this play"))
-}
-
 fn header() -> PbResponseHeader {
     PbResponseHeader {
         cluster_id: 1,
@@ -94,45 +90,9 @@ fn header() -> PbResponseHeader {
     }
 }
 
-#[tonic::async_trait]
-impl PbKvService for Fake {
-    async fn range(&self, _: Request<PbRangeRequest>) -> Result<Response<PbRangeResponse>, Status> {
-        Ok(Response::new(PbRangeResponse {
-            header: Some(header()),
-            ..PbRangeResponse::default()
-        }))
-    }
-
-    type RangeStreamStream =
-        Pin<Box<dyn Stream<Item = Result<PbRangeStreamResponse, Status>> + Send>>;
-
-    async fn range_stream(
-        &self,
-        _: Request<PbRangeRequest>,
-    ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        unasked()
-    }
-
-    async fn put(&self, _: Request<PbPutRequest>) -> Result<Response<PbPutResponse>, Status> {
-        unasked()
-    }
-
-    async fn delete_range(
-        &self,
-        _: Request<PbDeleteRequest>,
-    ) -> Result<Response<PbDeleteResponse>, Status> {
-        unasked()
-    }
-
-    async fn txn(&self, _: Request<PbTxnRequest>) -> Result<Response<PbTxnResponse>, Status> {
-        unasked()
-    }
-
-    async fn compact(
-        &self,
-        _: Request<PbCompactionRequest>,
-    ) -> Result<Response<PbCompactionResponse>, Status> {
-        unasked()
+impl Reads for Fake {
+    async fn read(&self) -> Result<PbResponseHeader, Status> {
+        Ok(header())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::runners::host::Host;
 use crate::ssh::SshTargets;
 
-/// The hosts that take part, in the order in which they are told.
+/// The hosts of the plan, in the order in which they are told.
 pub struct Hosts {
     hosts: Vec<Host>,
     /// The flags that reach them again.
@@ -97,7 +97,7 @@ impl Hosts {
             .find(|host| host.node() == node)
             .ok_or_else(|| {
                 Error::refused(format!(
-                    "{node} takes part in the plan and cannot be reached"
+                    "{node} is a host of the plan and cannot be reached"
                 ))
                 .hint(advice!["run it on that host, or with ", Choice::Ssh])
             })

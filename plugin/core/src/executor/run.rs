@@ -1,4 +1,4 @@
-//! A plan led to its end, or back to its beginning.
+//! A plan executed to its end, or rolled back to its beginning.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ pub async fn execute(
     plan: &Plan,
     bring: &impl Bring,
 ) -> Result<Executed, Error> {
-    let mut led = Executed::default();
+    let mut executed = Executed::default();
     for (at, stage) in plan.stages.iter().enumerate() {
         let begun = Instant::now();
         let ended = staggered::all(stage, Direction::Do, async |step| {
@@ -77,23 +77,23 @@ pub async fn execute(
             begun.elapsed(),
             &ended,
         );
-        led.took.push((at, begun.elapsed()));
-        collect(&mut led, stage, ended)?;
+        executed.took.push((at, begun.elapsed()));
+        collect(&mut executed, stage, ended)?;
     }
     hosts.end(plan).await?;
-    Ok(led)
+    Ok(executed)
 }
 
-/// Takes back what was done of a plan, the last step first.
+/// Rolls back what was done of a plan, the last step first.
 ///
 /// # Errors
-/// As [`lead`].
+/// As [`execute`].
 pub async fn roll_back(
     notices: &NoticeSink,
     hosts: &Hosts,
     plan: &Plan,
 ) -> Result<Executed, Error> {
-    let mut led = Executed::default();
+    let mut executed = Executed::default();
     for (at, stage) in plan.stages.iter().enumerate().rev() {
         let begun = Instant::now();
         let ended = staggered::all(stage, Direction::Undo, async |step| {
@@ -124,10 +124,10 @@ pub async fn roll_back(
                 &ended,
             );
         }
-        collect(&mut led, stage, ended)?;
+        collect(&mut executed, stage, ended)?;
     }
     hosts.end(plan).await?;
-    Ok(led)
+    Ok(executed)
 }
 
 async fn perform(
@@ -167,14 +167,14 @@ fn told(
 }
 
 fn collect(
-    led: &mut Executed,
+    executed: &mut Executed,
     stage: &Stage,
     ended: Vec<Result<StepRun, Error>>,
 ) -> Result<(), Error> {
     let mut failed = Vec::new();
     for (step, ended) in stage.steps.iter().zip(ended) {
         match ended {
-            Ok(run) => led.runs.push((step.number, run)),
+            Ok(run) => executed.runs.push((step.number, run)),
             Err(error) => failed.push(error),
         }
     }

@@ -1,4 +1,4 @@
-//! A plan led over hosts in memory: each step fails in each way, then it is resumed, or rolled back.
+//! A plan executed over hosts in memory: each step fails in each way, then it is resumed, or rolled back.
 
 use std::sync::{Arc, Mutex};
 
@@ -71,12 +71,12 @@ async fn every_step_is_done_once_stage_by_stage_and_the_hosts_are_free_then() {
             sink.lock().unwrap().push(line);
         }
     });
-    let led = execute(&notices, &hosts, &plan, &NothingToBring)
+    let executed = execute(&notices, &hosts, &plan, &NothingToBring)
         .await
         .unwrap();
     assert_eq!(numbers(&memory, Direction::Do), all(&plan));
-    assert_eq!((led.runs.len(), led.took.len()), (12, 4));
-    assert_eq!(led.least_revision(), Some(RESTORED));
+    assert_eq!((executed.runs.len(), executed.took.len()), (12, 4));
+    assert_eq!(executed.least_revision(), Some(RESTORED));
     assert!(memory.iter().all(MemoryHost::is_free));
     let told = told.lock().unwrap();
     assert!(
@@ -109,19 +109,19 @@ async fn a_step_that_fails_in_any_way_ends_its_stage_and_is_resumed() {
             }
             assert_eq!(numbers(&memory, Direction::Do), expected, "{case}");
             assert!(memory.iter().all(|host| !host.is_free()), "{case}");
-            // Gone on with: what is done is not done again.
+            // Resumed: steps that are done are not done again.
             hosts.begin_again(&plan, &[]).await.unwrap();
-            let led = forth(&hosts, &plan).await.unwrap();
+            let executed = forth(&hosts, &plan).await.unwrap();
             assert_eq!(numbers(&memory, Direction::Do), all(&plan), "{case}");
-            assert_eq!(led.runs.len(), 12, "{case}");
-            assert_eq!(led.least_revision(), Some(RESTORED), "{case}");
+            assert_eq!(executed.runs.len(), 12, "{case}");
+            assert_eq!(executed.least_revision(), Some(RESTORED), "{case}");
             assert!(memory.iter().all(MemoryHost::is_free), "{case}");
         }
     }
 }
 
 #[tokio::test]
-async fn what_was_done_until_a_step_failed_is_taken_back() {
+async fn what_was_done_until_a_step_failed_is_rolled_back() {
     let (_, _, plan) = begun().await;
     for number in all(&plan) {
         for fault in Fault::ALL {
@@ -130,7 +130,7 @@ async fn what_was_done_until_a_step_failed_is_taken_back() {
             memory[at].fails(number, Direction::Do, fault);
             forth(&hosts, &plan).await.unwrap_err();
             let done = numbers(&memory, Direction::Do);
-            let led = back(&hosts, &plan).await.unwrap();
+            let executed = back(&hosts, &plan).await.unwrap();
             let case = format!("{fault:?} at {number}");
             let undone = numbers(&memory, Direction::Undo);
             // One that failed half way is rolled back as well.
@@ -138,7 +138,7 @@ async fn what_was_done_until_a_step_failed_is_taken_back() {
             let mut expected: Vec<u32> = done.into_iter().chain(half).collect();
             expected.sort_unstable();
             assert_eq!(undone, expected, "{case}");
-            assert!(led.leaves_nothing(), "{case}");
+            assert!(executed.leaves_nothing(), "{case}");
             assert!(memory.iter().all(MemoryHost::is_free), "{case}");
         }
     }
@@ -172,14 +172,14 @@ async fn an_undo_that_fails_in_any_way_is_tried_again_and_nothing_goes_forth_mea
 }
 
 #[tokio::test]
-async fn what_cannot_be_taken_back_is_told_and_what_never_began_is_not() {
+async fn what_cannot_be_rolled_back_is_told_and_what_never_began_is_not() {
     let (memory, hosts, plan) = begun().await;
     memory[0].fails(4, Direction::Do, Fault::Unheard);
     forth(&hosts, &plan).await.unwrap_err();
     memory[1].leaves(5, "the member stays removed");
-    let led = back(&hosts, &plan).await.unwrap();
-    assert!(!led.leaves_nothing());
-    let never: Vec<u32> = led
+    let executed = back(&hosts, &plan).await.unwrap();
+    assert!(!executed.leaves_nothing());
+    let never: Vec<u32> = executed
         .runs
         .iter()
         .filter(|(_, run)| {

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn etcds_come_up_where_they_are_started_and_where_their_stop_is_taken_back() {
+    fn etcds_come_up_where_they_are_started_and_where_their_stop_is_rolled_back() {
         let stop = |component: &str| {
             stage(Action::Stop(StopComponent {
                 component: component.into(),

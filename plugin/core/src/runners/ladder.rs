@@ -202,7 +202,10 @@ impl Ladder {
                 continue;
             }
             let (next, able) = match row.next {
-                Next::Again if first.is_back().await => (first, nodes.to_vec()),
+                // With the runner that took over, where one did.
+                Next::Again if first.is_back().await => {
+                    (self.first(nodes, &task).unwrap_or(first), nodes.to_vec())
+                }
                 Next::Again => continue,
                 Next::Runner(via) => {
                     let Some(next) = self.runner(via) else {

@@ -424,6 +424,18 @@ async fn an_apiserver_that_is_back_is_asked_once_more_for_what_changes_nothing()
     assert!(ended.outcomes.iter().all(|outcome| outcome.result.is_ok()));
     let ended = away(Operation::Defrag).run(elections).await;
     assert_eq!(ended.vias(), [Via::Job; 2]);
+    // With the runner that had taken over.
+    let without_controller = |via, _: &str, times| match (via, times) {
+        (Via::Job, _) => Some(RunErrorKind::NoController),
+        (_, times) => (times == 1).then_some(RunErrorKind::EtcdLost),
+    };
+    let trial = Trial {
+        here: "workstation",
+        back: true,
+        ..Trial::of(Operation::Status)
+    };
+    let ended = trial.run(without_controller).await;
+    assert_eq!(ended.vias(), [Via::Job, Via::Pod, Via::Pod]);
     let lasting = away(Operation::Status).run(|_, _, _| Some(RunErrorKind::EtcdLost));
     assert_eq!(lasting.await.vias(), [Via::Job; 4], "once");
 }

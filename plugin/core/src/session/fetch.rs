@@ -239,8 +239,9 @@ impl Session {
                 let (folder, name) = parts(path)?;
                 self.save_on_node(node, folder, name, wanted, false).await
             }
-            Destination::Stdout { name } | Destination::Node { name, .. } => {
-                self.save_to_stdout_here(node, name, wanted).await
+            Destination::Stdout { name } => self.save_to_stdout_here(node, name, wanted).await,
+            Destination::Node { folder, name } => {
+                self.save_on_node(node, folder, name, wanted, false).await
             }
         }
     }

@@ -75,7 +75,7 @@ impl Link {
             )));
             let (code, _, said) = link.run(&upload::bring(), upload::bytes()?).await?;
             if code != 0 {
-                let message = format!("{host}: the program could not be brought there: {said}");
+                let message = format!("{host}: the program could not be uploaded: {said}");
                 return Err(SshError::new(SshErrorKind::Program, message).hint(
                     "its file system for /var/lib needs some 20 MB and must not be read-only",
                 ));

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use etcd_operations::advice::{Command, Task};
 use etcd_operations::stored::FOLDER as FOLDER_OF_SNAPSHOTS;
 use etcd_operations::target::Target;
 use serde_json::{Value, json};
@@ -102,10 +101,10 @@ const ABSENT_IN_CONTAINER: [&str; 14] = [
 /// What may follow of a target behind [`fixed`]: what an upgrade and a setting change.
 const CHANGING: &str = r#"^(,"quotaBytes":[0-9]+)?(,"image":"[^"\\]*")?[}][}]$"#;
 /// What makes the policy fit again.
-fn renew() -> String {
+fn renew(grant: &Grant) -> String {
     format!(
         "an administrator renews it with: {} | kubectl apply -f -",
-        Command::from(Task::GrantViewers)
+        grant.renewed_by
     )
 }
 
@@ -278,7 +277,7 @@ fn pod_checks(grant: &Grant) -> Vec<Check> {
             format!("has(variables.pod.nodeName) && variables.pod.nodeName in {nodes}"),
             format!(
                 "a viewer's Job is bound to a control-plane node that the policy knows; {}",
-                renew()
+                renew(grant)
             ),
         ),
         Check::new(
@@ -324,7 +323,7 @@ fn container_checks(grant: &Grant) -> Vec<Check> {
             ),
             format!(
                 "a viewer looks at the etcds that the policy knows; {}",
-                renew()
+                renew(grant)
             ),
         ),
         Check::new(
@@ -334,7 +333,7 @@ fn container_checks(grant: &Grant) -> Vec<Check> {
             ),
             format!(
                 "a viewer's Job runs in the image of the node's etcd; {}",
-                renew()
+                renew(grant)
             ),
         ),
         Check::new(
@@ -408,7 +407,7 @@ fn volume_checks(grant: &Grant) -> Vec<Check> {
         .collect();
     let program = format!(
         "this policy is for another version of kubectl etcd; {}",
-        renew()
+        renew(grant)
     );
     vec![
         Check::new(

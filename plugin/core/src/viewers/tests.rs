@@ -13,6 +13,7 @@ fn grant(namespace: &str) -> Grant {
     }))
     .unwrap();
     Grant {
+        renewed_by: "kubectl etcd viewers".into(),
         namespace: namespace.into(),
         program: CarriedProgram {
             config_maps: vec![

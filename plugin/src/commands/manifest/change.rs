@@ -11,7 +11,7 @@ use etcd_operations::plan::make::{ManifestChange, manifest};
 
 use crate::commands::Context;
 use crate::commands::making::Planning;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, no_plan};
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned};
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::executor::Hosts;
 use kubectl_etcd_core::executor::gather::this_host;
@@ -247,25 +247,25 @@ async fn changed(
 ) -> Result<Verdict, Error> {
     let host = this_host(&context.ui.notices(), context.connection)?;
     let text = host.manifest(component).await?;
-    let before = Manifest::parse(text.as_bytes()).map_err(|failure| no_plan(&failure))?;
+    let before = Manifest::parse(text.as_bytes()).map_err(|failure| Error::of_own(&failure))?;
     let found = before
         .component(component)
-        .map_err(|failure| no_plan(&failure))?;
+        .map_err(|failure| Error::of_own(&failure))?;
     would_start(&found, &edits, unknown)?;
     let mut after = before.clone();
     for edit in &edits {
         let edited = after
             .edit(component, edit)
-            .map_err(|failure| no_plan(&failure))?;
+            .map_err(|failure| Error::of_own(&failure))?;
         for note in edited.notes {
             context.ui.warn(&note.to_string());
         }
         after = edited.manifest;
     }
     if after.bytes() == before.bytes() {
-        context.ui.say(&format!(
-            "{component} already has these settings: nothing changed"
-        ));
+        context
+            .ui
+            .say(&format!("{component} is already as asked: nothing changed"));
         return Ok(Verdict::Healthy);
     }
     done(context, component, ManifestChange::Changed(edits), &[], how).await

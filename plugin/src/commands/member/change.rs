@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::look::Look;
 use super::plan::{Plan, Planned, Step};
-use crate::args::{FleetArgs, OutputArgs, WayArgs};
+use crate::args::{FleetArgs, WayArgs};
 use crate::commands::life::{self, Change, Consent, Ending, Terminal};
 use crate::commands::operated::{ClusterLock, InSession, OperatedCluster};
+use crate::commands::planned::PlanArgs;
 use crate::commands::{Context, members};
 use crate::views::member_change::MemberChange;
 use crate::views::members::MemberRow;
@@ -22,14 +23,8 @@ use kubectl_etcd_core::error::{Error, Verdict};
 /// How every change is made.
 #[derive(Debug, Args)]
 pub(super) struct ChangeArgs {
-    /// Show what would be done and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Do not ask for confirmation
-    #[arg(short = 'y', long)]
-    yes: bool,
     #[command(flatten)]
-    output: OutputArgs,
+    how: PlanArgs,
     #[command(flatten)]
     way: WayArgs,
 }
@@ -49,12 +44,7 @@ pub(super) async fn carry_out(
     };
     let cluster = InSession::open(context, fleet).await?;
     let changing = Changing::new(&cluster, plan_of);
-    let consent = Consent {
-        dry_run: args.dry_run,
-        yes: args.yes,
-        output: args.output.output,
-    };
-    life::carry_out(&changing, context.ui, consent).await
+    life::carry_out(&changing, context.ui, args.how.consent()).await
 }
 
 /// A change of the members of a cluster.

@@ -121,7 +121,7 @@ impl<'a> Look<'a> {
         rows.iter().find(|row| row.node.as_deref() == Some(node))
     }
 
-    /// Those that vote.
+    /// The voters.
     pub(super) fn voters(&self) -> Vec<Subject<'_>> {
         let voters = self.members.iter().filter(|member| !member.is_learner);
         voters.map(|member| self.subject(member)).collect()

@@ -1,4 +1,4 @@
-//! A step that goes on although whoever led the plan is gone: its host does it to its end.
+//! A step that goes on although the process that executed the plan is gone: its host does it to its end.
 
 use std::time::Duration;
 

@@ -36,10 +36,10 @@ Examples:
   # The same from anywhere
   kubectl etcd plan list --ssh
 
-Run it on a control-plane node, as root; the other hosts of the plan are reached over ssh. Without a name: the plan that has
-begun and not ended, else the newest.
-Exit codes: 0 done, 1 a step failed, 3 done and something is not as it should be or
-could not be rolled back, 5 refused.";
+Run it on a control-plane node, as root; the other hosts of the plan are reached over ssh. Without a
+name: the plan that has begun and not ended, else the newest.
+Exit codes: 0 done, 1 a step failed, 3 done and something is not as it should be or could not be
+rolled back, 5 refused.";
 
 /// Show, resume, or roll back what a command did on control-plane nodes
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use etcd_operations::look::LookOptions;
-use etcd_operations::plan::{Action, Direction, Plan, PlanId, StepState};
+use etcd_operations::plan::{Action, Direction, Plan, PlanId, PlanKind, StepState};
 
 use super::idle::found_idle;
 use super::outage::refuse_outage;
@@ -45,10 +45,16 @@ pub(super) async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Ve
     let plan = find(&hosts, args.which.plan).await?.plan;
     let hosts = gather_for(&context.ui.notices(), &ssh.targets(), hosts, &plan).await?;
     let snapshot = match &args.file {
-        Some(file) => Some(restore::read(context.ui, file).await?),
+        // A database is read page by page, which takes long: not for a plan that has ended, or that is rolled back.
+        Some(file) => match found_idle(context.ui, &hosts, &plan.id).await? {
+            state if state.unfinished && !state.is_back() => {
+                Some(restore::read(context.ui, file).await?)
+            }
+            _ => None,
+        },
         None => None,
     };
-    let alone = works_alone(&hosts, &plan);
+    let alone = works_alone(&hosts, &plan, ssh.wanted());
     let resuming = Resuming {
         hosts: &hosts,
         id: &plan.id,
@@ -65,11 +71,13 @@ pub(super) async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Ve
     carry_out(&resuming, context.ui, consent).await
 }
 
-/// Whether a plan is one of this host alone, while there are others on which somebody works by hand.
-fn works_alone(hosts: &Hosts, plan: &Plan) -> bool {
+/// Whether a plan is one of this host alone, while there are others: its own apiserver tells then how the cluster is, as in the
+/// first run. A plan that forms a cluster lists the others, on which somebody works by hand; one that replaces a member does not.
+fn works_alone(hosts: &Hosts, plan: &Plan, by_ssh: bool) -> bool {
     let mut all = hosts.iter();
     let this_host = all.next().is_some_and(Host::is_here) && all.next().is_none();
-    this_host && !plan.other_hosts.is_empty()
+    let replaces = plan.kind == PlanKind::Replace && !by_ssh;
+    this_host && (replaces || !plan.other_hosts.is_empty())
 }
 
 /// What is left to do of a plan.
@@ -122,7 +130,7 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
     }
 
     fn refuse(&self, _state: &PlanState, _consent: &Consent) -> Result<(), Error> {
-        // What it costs was agreed to when it began.
+        // What it costs was agreed to when it began. An outage is refused in `begin`, which asks the hosts.
         Ok(())
     }
 
@@ -156,14 +164,14 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
             state,
             snapshot: self.snapshot,
         };
-        let led = execute(&terminal.notices(), self.hosts, &state.plan, &sent).await;
-        led.map_err(|error| with_ways_on(error, self.hosts, self.id))
+        let executed = execute(&terminal.notices(), self.hosts, &state.plan, &sent).await;
+        executed.map_err(|error| with_ways_on(error, self.hosts, self.id))
     }
 
     async fn check(
         &self,
         state: PlanState,
-        led: Executed,
+        executed: Executed,
         terminal: &impl Terminal,
     ) -> Ending<PlanView> {
         let looked = match self.alone {
@@ -174,7 +182,7 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
         let done = DonePlan {
             kind: state.plan.kind,
             view: PlanView::resumed(&state),
-            led,
+            executed,
             looked: looked.as_ref().and_then(|looked| looked.first()),
         };
         done.checked(self.hosts, &self.surroundings, terminal).await

@@ -135,7 +135,7 @@ async fn a_resumed_plan_ends_as_it_would_have_at_once() {
         assert_eq!(said.len(), 1, "{kind:?}");
         let shown = terminal.starting("shows").join("");
         let id = &trial.plan.id;
-        // The way back is the only one, and nothing is told of a step that failed before.
+        // Only undo is offered, and a step that failed before is not mentioned.
         let next = format!("Next     kubectl etcd plan undo {id}\n");
         assert!(shown.ends_with(&next), "{shown}");
         assert!(shown.contains("Problem  m2 is not ready\n"), "{shown}");
@@ -234,7 +234,7 @@ async fn a_plan_that_somebody_else_goes_on_with_while_the_question_stands_is_lef
 }
 
 #[tokio::test]
-async fn without_a_yes_or_the_lock_nothing_is_resumed_or_taken_back() {
+async fn without_a_yes_or_the_lock_nothing_is_resumed_or_rolled_back() {
     let mut trial = Trial::failed(PlanKind::Restore, 4, Fault::Unheard).await;
     let no = FakeTerminal::new(Reply::No);
     assert_eq!(
@@ -261,7 +261,7 @@ async fn without_a_yes_or_the_lock_nothing_is_resumed_or_taken_back() {
 }
 
 #[tokio::test]
-async fn a_plan_is_taken_back_after_each_step() {
+async fn a_plan_is_rolled_back_after_each_step() {
     for number in 1..=12 {
         for fault in Fault::ALL {
             let trial = Trial::failed(PlanKind::Restore, number, fault).await;
@@ -303,7 +303,7 @@ async fn an_undo_that_puts_data_out_of_service_wants_it_named() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_taken_back_makes_the_end_a_degraded_one() {
+async fn what_could_not_be_rolled_back_makes_the_end_a_degraded_one() {
     let trial = Trial::done(PlanKind::Replace).await;
     trial.memory[1].leaves(5, "the member stays removed");
     let terminal = yes();

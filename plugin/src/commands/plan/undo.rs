@@ -92,7 +92,7 @@ impl<S: Surroundings> Change for Undoing<'_, S> {
     }
 
     fn preview(&self, state: &PlanState, _consent: &Consent) -> PlanView {
-        PlanView::to_be_taken_back(state)
+        PlanView::to_be_rolled_back(state)
     }
 
     fn refuse(&self, state: &PlanState, consent: &Consent) -> Result<(), Error> {
@@ -141,13 +141,13 @@ impl<S: Surroundings> Change for Undoing<'_, S> {
     async fn check(
         &self,
         state: PlanState,
-        led: Executed,
+        executed: Executed,
         _terminal: &impl Terminal,
     ) -> Ending<PlanView> {
-        let view = PlanView::taken_back(&state)
-            .ended(Progress::Undone, &led)
+        let view = PlanView::rolled_back(&state)
+            .ended(Progress::Undone, &executed)
             .without(self.without);
-        let verdict = match led.leaves_nothing() && self.without.is_empty() {
+        let verdict = match executed.leaves_nothing() && self.without.is_empty() {
             true => Verdict::Healthy,
             false => Verdict::Degraded,
         };

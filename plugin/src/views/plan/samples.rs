@@ -160,7 +160,7 @@ pub(crate) fn state() -> PlanState {
 /// A plan in each state.
 pub(crate) fn samples() -> Vec<PlanView> {
     let preview = preview();
-    let led = Executed {
+    let executed = Executed {
         runs: vec![(
             1,
             StepRun::Done {
@@ -192,9 +192,9 @@ pub(crate) fn samples() -> Vec<PlanView> {
     vec![
         PlanView::planned(&preview),
         PlanView::planned(&preview)
-            .ended(Progress::Done, &led)
+            .ended(Progress::Done, &executed)
             .checked(checked),
         PlanView::kept(&state),
-        PlanView::taken_back(&state).ended(Progress::Undone, &undone),
+        PlanView::rolled_back(&state).ended(Progress::Undone, &undone),
     ]
 }

@@ -123,7 +123,7 @@ fn where_and_when(newest: &Revision) -> String {
 
 fn loss(loss: &Loss) -> String {
     match loss {
-        Loss::Outage => "etcd and the API server are down during this".to_owned(),
+        Loss::Outage => "etcd and the apiserver are down during this".to_owned(),
         Loss::Everything { newest } => {
             let upto = newest.as_ref().map(|newest| {
                 let at = where_and_when(newest);
@@ -148,13 +148,13 @@ fn loss(loss: &Loss) -> String {
             nodes.join(", ")
         ),
         Loss::FurtherLog { node, entries: 0 } => format!(
-            "what the log of {node} has of a later term: it may have been acknowledged, and is not in the data that is gone on from"
+            "what the log of {node} has of a later term: it may have been acknowledged, and is not in the data that the cluster is recovered from"
         ),
         Loss::FurtherLog {
             node,
             entries: number,
         } => format!(
-            "{} in the log of {node}, which goes further than the data that is gone on from: they may have been acknowledged",
+            "{} in the log of {node}, which goes further than the data that the cluster is recovered from: they may have been acknowledged",
             entries(*number)
         ),
         Loss::NeverAcknowledged {

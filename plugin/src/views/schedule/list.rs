@@ -178,11 +178,6 @@ impl ScheduleList {
         self.problems.push(problem);
     }
 
-    /// Whether nothing is wrong.
-    pub fn is_in_order(&self) -> bool {
-        self.problems.is_empty()
-    }
-
     fn ago(&self, time: Option<Timestamp>) -> Option<String> {
         let passed = self.now.duration_since(time?);
         Duration::try_from(passed)

@@ -56,7 +56,7 @@ Examples:
     Down(Down),
     /// Show clusters and which of their control-plane nodes are on
     List,
-    /// Cut the power of a master: everything in it dies at once, its disk stays
+    /// Cut the power of a control-plane node: everything in it dies at once, its disk stays
     Off(OneNode),
     /// Power on a control-plane node
     On(OneNode),
@@ -194,7 +194,7 @@ pub(crate) struct Down {
 
 #[derive(Debug, Args)]
 pub(crate) struct OneNode {
-    /// Which master: m1, m2, …
+    /// Which control-plane node: m1, m2, …
     pub(crate) node: String,
     #[command(flatten)]
     pub(crate) cluster: Named,

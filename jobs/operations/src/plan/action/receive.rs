@@ -11,7 +11,7 @@ use crate::disk::files::trouble;
 use crate::failure::{Failure, FailureKind};
 use crate::work::{Flow, hash_file, work};
 
-/// Has the snapshot in the plan's folder, which whoever leads the plan sends before.
+/// Has the snapshot in the plan's folder, which the executor of the plan sends before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiveSnapshot {
     /// The sha256 of the whole file, in hex.

@@ -77,6 +77,29 @@ mod tests {
     }
 
     #[test]
+    fn what_other_members_count_on_and_what_a_recovery_undoes_as_a_whole_are_exceptions() {
+        use crate::plan_id::PlanKind::{Manifest, Recover, Replace, Restore};
+        let rule = |name: &str| {
+            let mut rules = RULES.iter();
+            let (_, rule, _) = rules.find(|(action, ..)| *action == name).unwrap();
+            *rule
+        };
+        let swap = rule("SwapData");
+        assert_eq!(swap.of(Replace, true), Undo::RevertUnlessMember);
+        for kind in [Restore, Recover, Manifest] {
+            assert_eq!(swap.of(kind, true), Undo::Revert);
+        }
+        for action in ["Promote", "RemoveMember"] {
+            let rule = rule(action);
+            assert_eq!(rule.of(Replace, true), Undo::Stays, "{action}");
+            assert_eq!(rule.of(Replace, false), Undo::Unknown, "{action}");
+            assert_eq!(rule.of(Recover, true), Undo::Nothing, "{action}");
+        }
+        assert_eq!(rule("AddLearner").of(Recover, true), Undo::Nothing);
+        assert_eq!(rule("AddLearner").of(Replace, true), Undo::Revert);
+    }
+
+    #[test]
     fn the_documents_say_what_undo_does_for_every_action() {
         let mut table = String::new();
         for (action, rule, how) in RULES {

@@ -81,7 +81,7 @@ pub(super) fn refused(
         let message = format!("{nodes} {are} of the cluster too, and would take no part");
         return Some(Failure::new(FailureKind::Refused, message).hint(advice![
             Choice::Ssh,
-            " has them take part; where ssh is not possible, ",
+            " includes them; where ssh is not possible, ",
             Choice::ThisNodeOnly,
             " works on this host alone and leaves to you what has to be run on each of the others",
         ]));
@@ -91,7 +91,7 @@ pub(super) fn refused(
     }
     let message = format!("the old cluster is alive elsewhere: {}", alive.join("; "));
     Some(Failure::new(FailureKind::Refused, message).hint(advice![
-        "have that host take part (",
+        "include that host (",
         Choice::Ssh,
         "), or stop it there: ",
         Task::StopComponent.of("kube-apiserver"),

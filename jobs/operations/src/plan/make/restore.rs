@@ -48,13 +48,16 @@ pub fn restore(
         .iter()
         .find(|host| what.without.iter().any(|one| one == host.node()))
     {
-        let message = format!("{} is to be left out, and takes part", host.node());
+        let message = format!(
+            "{} is to be left out, and is one of the hosts of the plan",
+            host.node()
+        );
         return Err(Failure::new(FailureKind::Refused, message).hint(advice![
             "leave it out of ",
             Choice::Without,
             ", or say with ",
             Choice::Master,
-            " which hosts take part"
+            " which hosts are included"
         ]));
     }
     let fences = fences(hosts, what, &origin)?;
@@ -195,7 +198,7 @@ fn fences(hosts: &[HostView], what: &Restoring, origin: &Origin) -> Result<Vec<F
             let at = Choice::Ssh.with(format_args!("{node}=ADDRESS"));
             let without = Choice::Without.with(&node);
             return Err(Failure::new(FailureKind::Refused, message).hint(advice![
-                "have it take part (",
+                "include it (",
                 at,
                 "); if it is gone for good: ",
                 without,

@@ -79,8 +79,10 @@ pub(in crate::run) async fn node_files(
 ) -> Result<Report, Failure> {
     make_room(&files.folder, ROOM)?;
     let part = Part::create(&files.folder.join(&files.name))?;
+    // The process may end before the thread that packs sees that it is stopped, and these files are secret.
+    let _removed = part.removal();
     let (node, parts) = (target.node.clone(), files.parts.clone());
-    let job = move |_: &Flow| {
+    let job = move |flow: &Flow| {
         let path = part.current_path().to_owned();
         let failed = |error: io::Error| trouble("write", &path, &error);
         let segment = Segment::begin(Hashed::new(part.file()), &parts.top, parts.level);
@@ -88,6 +90,7 @@ pub(in crate::run) async fn node_files(
         let segment = node::pack(segment, &node, &parts).map_err(failed)?;
         let (out, contents) = segment.finish().map_err(failed)?;
         let (_, size_bytes, sha256) = out.finish();
+        flow.check_stopped()?;
         part.complete(None)?;
         Ok(Report::NodeFiles(NodeFiles {
             size_bytes,

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::limits;
 
-/// What else is known of the nodes while a kubelet unreachable: is it merely slow?
+/// What else is known of the nodes while a kubelet is unreachable: is it merely slow?
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     /// When a kubelet has last taken a pod of ours.

@@ -33,18 +33,19 @@ use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
-  # Every night at three, on a control-plane node that is up; what no rule keeps is removed afterwards
+  # Every night at three, on a node that is up; what no rule keeps is removed afterwards
   kubectl etcd snapshot schedule set --cron '0 3 * * *' --keep-last 7 --keep-weekly 8
 
-  # On every control-plane node, with the control-plane node's manifests and the kubeadm configuration, every six hours
+  # On every control-plane node, with its manifests and the kubeadm configuration, every six hours
   kubectl etcd snapshot schedule set --cron '0 */6 * * *' --on all --bundle --keep-within 168h
 
   # As YAML, for GitOps
   kubectl etcd snapshot schedule set --cron '0 3 * * *' --image ghcr.io/…@sha256:… --dry-run -o yaml
 
 The same command again changes the schedule; what is not given has its default. Snapshots hold every
-Secret of the cluster; they stay on the control-plane nodes, in a folder that only root may read. A bundle holds
-the files of the one control-plane node it is taken on; with --with-pki its certificates and private keys too.
+Secret of the cluster; they stay on the control-plane nodes, in a folder that only root may read.
+A bundle holds the files of the one node it is taken on; with --with-pki its certificates and
+private keys too.
 Exit codes: 0 set, 2 not a schedule (the apiserver says what is wrong).";
 
 /// What `--on` takes.
@@ -170,7 +171,7 @@ fn free_folder(folder: PathBuf) -> Result<PathBuf, Error> {
 /// Sets the schedule.
 ///
 /// # Errors
-/// When the apiserver refuses it; when the program cannot be brought in.
+/// When the apiserver refuses it; when the program cannot be uploaded.
 pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error> {
     let mut schedule = args.schedule()?;
     if let Some(warning) = schedule.image.as_deref().and_then(changeable) {

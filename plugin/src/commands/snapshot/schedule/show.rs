@@ -20,8 +20,8 @@ Examples:
   # In a check: exit code 3 when the last run failed or none succeeded for twice the interval
   kubectl etcd snapshot schedule show -o json
 
-Exit codes: 0 in order, or there is no schedule; 3 a run failed, one is overdue, or a control-plane node has
-none.";
+Exit codes: 0 in order, or there is no schedule; 3 a run failed, one is overdue, or a
+control-plane node has none.";
 
 /// Show the schedule: when it runs next, when it last succeeded, and how the last run ended
 #[derive(Debug, Args)]
@@ -71,9 +71,8 @@ pub async fn show(context: &Context<'_>, args: ShowArgs) -> Result<Verdict, Erro
         lacking.for_each(|problem| view.problem(problem));
     }
     context.ui.show(&view, args.output.output)?;
-    Ok(if view.is_in_order() {
-        Verdict::Healthy
-    } else {
-        Verdict::Degraded
+    Ok(match view.problems.is_empty() {
+        true => Verdict::Healthy,
+        false => Verdict::Degraded,
     })
 }
