@@ -268,7 +268,7 @@ fn remedy(look: &Look, looks: &[Look]) -> Next {
             false => Task::Recover.into(),
         };
         Next::anywhere(recover).note(
-            "it looks at all control-plane nodes' data first and shows what it would go on from",
+            "it looks at all control-plane nodes' data first and shows what it would recover from",
         )
     } else {
         Next::on(node, Task::Restore.of("FILE")).note(advice![

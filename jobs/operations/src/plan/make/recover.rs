@@ -39,7 +39,7 @@ enum Basis {
 pub struct Recovering {
     /// The token of the new cluster.
     pub token: String,
-    /// The host to go on from; none: the best.
+    /// The host to recover from; none: the best.
     pub from: Option<String>,
     /// The text of etcd's manifest on each host, in the order of the hosts; none: it could not be read.
     pub manifests: Vec<Option<String>>,
@@ -145,7 +145,7 @@ fn refuse_quorum(hosts: &[HostView]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The host to go on from: raft's own order of logs, among those that can be used.
+/// The host to recover from: raft's own order of logs, among those that can be used.
 fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView, Basis), Failure> {
     let clusters: BTreeSet<String> = hosts
         .iter()
@@ -162,7 +162,7 @@ fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView
             Task::Diagnose,
             " says whose is whose; ",
             Choice::From.with("NODE"),
-            " chooses the one to go on from"
+            " chooses the one to recover from"
         ]));
     }
     let usable = hosts.iter().filter_map(|host| Some((host, basis(host)?)));
