@@ -37,7 +37,7 @@ reached.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RecoverArgs {
-    /// Go on from the data of this node, instead of the best
+    /// Recover from the data of this node, instead of the best
     #[arg(long, value_name = "NODE", conflicts_with = "this_node_only")]
     from: Option<String>,
     /// Agree to losing what the plan says may be lost; needed with --yes
