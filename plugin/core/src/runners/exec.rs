@@ -197,12 +197,8 @@ impl RunEtcdctl for PodExec<'_> {
         let mut stream = match tokio::time::timeout(limits::EXEC_STARTS, open).await {
             Ok(opened) => opened.map_err(|error| exec_error(node, &error))?,
             Err(_) => {
-                return Err(RunError::new(
-                    RunErrorKind::NodeDown,
-                    format!(
-                        "the kubelet of {node} does not answer: the node is off, frozen or cut off"
-                    ),
-                ));
+                let silent = format!("no answer within {} s", limits::EXEC_STARTS.as_secs());
+                return Err(kubelet_out_of_reach(node, &silent));
             }
         };
         let output = match tokio::time::timeout(limit, stream.collect()).await {
@@ -241,17 +237,26 @@ fn exec_error(node: &str, error: &kube::Error) -> RunError {
 
 /// What the apiserver or the kubelet says about an exec that did not take place.
 fn exec_failure(node: &str, message: &str) -> RunError {
-    let kind = if message.contains("container not found")
-        || message.contains("not running")
-        || message.contains("not found")
-    {
+    if let Some((_, why)) = message.split_once("dial tcp ") {
+        return kubelet_out_of_reach(node, why);
+    }
+    if message.contains("error dialing backend") {
+        return kubelet_out_of_reach(node, message);
+    }
+    let kind = if message.contains("not found") || message.contains("not running") {
         RunErrorKind::EtcdNotRunning
-    } else if message.contains("dial tcp") || message.contains("error dialing backend") {
-        RunErrorKind::NodeDown
     } else {
         RunErrorKind::Other
     };
     RunError::new(kind, format!("running etcdctl on {node}: {message}"))
+}
+
+/// The apiserver was to pass an exec on to a node's kubelet, and that did not take it.
+fn kubelet_out_of_reach(node: &str, why: &str) -> RunError {
+    RunError::new(
+        RunErrorKind::NodeDown,
+        format!("the apiserver does not reach the kubelet of {node} ({why})"),
+    )
 }
 
 impl CallError for RunError {

@@ -2,7 +2,9 @@
 //!
 //! The first runner of a session is its first choice: the Job while the apiserver answers; this host, or the hosts that are
 //! reached over ssh, while it does not ([`instead_of_apiserver`]). A runner that the user forces is the only one of its
-//! session, so nothing takes over from it.
+//! session, so nothing takes over from it. What only looks begins with etcdctl, which writes nothing ([`looks`]).
+
+mod looks;
 
 use etcd_operations::advice;
 use std::ops::Range;
@@ -19,6 +21,7 @@ use crate::discovery::{Etcd, Node};
 use crate::limits;
 use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::via::Via;
+use looks::Looks;
 
 /// One row of the table.
 #[derive(Debug)]
@@ -128,6 +131,8 @@ impl HandOver {
 /// The runners of a session, its first choice first.
 pub(crate) struct Ladder {
     runners: Vec<Box<dyn Runner>>,
+    /// Where looks begin, if not with the first choice.
+    looks: Looks,
     /// The runner that took over: used from the beginning by what comes later.
     chosen: Mutex<Option<Via>>,
     notices: NoticeSink,
@@ -150,6 +155,7 @@ impl Ladder {
     pub(crate) fn new(runners: Vec<Box<dyn Runner>>, notices: NoticeSink) -> Self {
         Self {
             runners,
+            looks: Looks::default(),
             chosen: Mutex::new(None),
             notices,
         }
@@ -191,7 +197,10 @@ impl Ladder {
         let Some(first) = self.first(nodes, &task) else {
             return Vec::new();
         };
-        let mut outcomes = self.run_each(first, nodes, task).await;
+        let mut outcomes = match self.look(nodes, task).await {
+            Some(looked) => self.complete(looked, first, nodes, task).await,
+            None => self.run_each(first, nodes, task).await,
+        };
         let rows = HAND_OVERS.iter();
         for row in rows.filter(|row| row.scope == Scope::AllNodes) {
             let failed_so = |outcome: &Outcome| match (&outcome.via, &outcome.result) {

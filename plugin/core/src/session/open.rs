@@ -104,6 +104,7 @@ impl Session {
             return Err(no_nodes(&connection.server, &found.left_alone));
         }
         let nodes = narrow(&found.nodes, &fleet.nodes)?;
+        let free = fleet.via.is_none() && image.is_none();
         let cluster = Arc::new(Cluster {
             connection,
             created,
@@ -116,10 +117,15 @@ impl Session {
             notices: NoticeSink::clone(&notices),
             heard: Heard::default(),
         });
+        let ladder = Ladder::new(runners_of(&cluster, fleet.via, &notices), notices);
         Ok(Self {
             nodes,
             left_alone: found.left_alone,
-            ladder: Ladder::new(runners_of(&cluster, fleet.via, &notices), notices),
+            // Who names a way or an image wants that one.
+            ladder: match free {
+                true => ladder.looking_by_etcdctl(),
+                false => ladder,
+            },
             cluster: Some(cluster),
             complete: true,
             limit: fleet.timeout,

@@ -118,26 +118,34 @@ async fn own_status(
     }
 }
 
-/// The accounts of these nodes' members as far as one etcdctl, on the last node, hears them at once over the network.
+/// The accounts of these nodes' members as far as one etcdctl hears them at once over the network: on the last node or, where
+/// it cannot be run there, on the one before.
 async fn told_by_one(connection: &Connection, nodes: &[&Node]) -> Vec<Option<EndpointStatus>> {
-    let nobody = vec![None; nodes.len()];
-    let [_, .., teller] = nodes else {
-        return nobody;
-    };
-    let Ok((etcdctl, _)) = etcdctl(connection, teller) else {
-        return nobody;
-    };
+    if let [_, .., _] = nodes {
+        for teller in nodes.iter().rev().take(2) {
+            if let Some(told) = told_by(connection, teller, nodes).await {
+                return told;
+            }
+        }
+    }
+    vec![None; nodes.len()]
+}
+
+/// The accounts that one etcdctl on this node hears; none: it cannot be run there, or not in time.
+async fn told_by(
+    connection: &Connection,
+    teller: &Node,
+    nodes: &[&Node],
+) -> Option<Vec<Option<EndpointStatus>>> {
+    let (etcdctl, _) = etcdctl(connection, teller).ok()?;
     let targets: Vec<_> = nodes.iter().map(|node| node.target()).collect();
     let urls = targets.iter().flatten();
     let urls: Vec<_> = urls.filter_map(|t| t.url_beyond_the_node()).collect();
     let heard = etcdctl.statuses(&urls, limits::EXEC_TOGETHER);
-    match tokio::time::timeout(limits::EXEC_TOGETHER, heard).await {
-        Ok(Ok(heard)) => {
-            let account = |target: &Option<&Target>| its_own(target.as_ref()?, &heard);
-            targets.iter().map(account).collect()
-        }
-        Ok(Err(_)) | Err(_) => nobody,
-    }
+    let heard = tokio::time::timeout(limits::EXEC_TOGETHER, heard).await;
+    let heard = heard.ok()?.ok()?;
+    let account = |target: &Option<&Target>| its_own(target.as_ref()?, &heard);
+    Some(targets.iter().map(account).collect())
 }
 
 /// What was heard at this member's address, unless that address is a balancer's and so nobody's own.
