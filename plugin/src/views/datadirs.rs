@@ -311,24 +311,9 @@ fn judged(dir: &DataDir) -> (Fitness, String, Vec<String>) {
 
 impl View for DataDirs {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new()
-            .text("DIRECTORY")
-            .text("MEMBER")
-            .text("VERDICT")
-            .number("TERM")
-            .number("INDEX")
-            .number("COMMIT")
-            .number("IN DB")
-            .number("REVISION")
-            .number("DB");
-        let mut grid = if wide {
-            grid.text("MEMBER ID")
-                .text("CLUSTER ID")
-                .text("VERSION")
-                .text("MEMBERS")
-        } else {
-            grid
-        };
+        let mut grid =
+            Grid::new("DIRECTORY|MEMBER|VERDICT|>TERM|>INDEX|>COMMIT|>IN DB|>REVISION|>DB")
+                .and(wide, "MEMBER ID|CLUSTER ID|VERSION|MEMBERS");
         for dir in &self.directories {
             grid.row(row(dir, wide));
         }

@@ -206,10 +206,7 @@ fn kubernetes(found: &file::Kubernetes) -> Kubernetes {
 
 impl View for Inspection {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("RESOURCE")
-            .number("OBJECTS")
-            .number("ENCRYPTED");
+        let mut grid = Grid::new("RESOURCE|>OBJECTS|>ENCRYPTED");
         for resource in &self.kubernetes.resources {
             let encrypted = if resource.encrypted == 0 {
                 String::new()

@@ -206,12 +206,7 @@ fn word(reason: Reason) -> &'static str {
 
 impl View for Prune {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("NODE")
-            .text("NAME")
-            .number("AGE")
-            .number("SIZE")
-            .text("KEPT BY");
+        let mut grid = Grid::new("NODE|NAME|>AGE|>SIZE|KEPT BY");
         for one in &self.snapshots {
             let fate = match one.fate {
                 JudgedFate::Stays => field(one.kept_by.join(", ")),

@@ -286,21 +286,8 @@ impl SnapshotList {
 
 impl View for SnapshotList {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("NODE")
-            .text("NAME")
-            .number("AGE")
-            .number("REVISION")
-            .number("SIZE")
-            .text("PACKED")
-            .text("VERIFIED");
-        if wide {
-            grid = grid
-                .text("ETCD")
-                .text("CLUSTER ID")
-                .text("FOLDER")
-                .text("SHA256");
-        }
+        let mut grid = Grid::new("NODE|NAME|>AGE|>REVISION|>SIZE|PACKED|VERIFIED")
+            .and(wide, "ETCD|CLUSTER ID|FOLDER|SHA256");
         for one in &self.snapshots {
             grid.row(self.row(one, wide));
         }

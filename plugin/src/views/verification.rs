@@ -279,19 +279,8 @@ fn damaged(found: &etcd_datadir::verify::Verification) -> String {
 
 impl View for Verification {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new()
-            .text("FILE")
-            .text("VERDICT")
-            .number("SIZE")
-            .number("REVISION")
-            .number("KEYS")
-            .text("HASH")
-            .text("VERSION");
-        let mut grid = if wide {
-            grid.number("RECORDS").number("FREE").text("SHA256")
-        } else {
-            grid
-        };
+        let mut grid = Grid::new("FILE|VERDICT|>SIZE|>REVISION|>KEYS|HASH|VERSION")
+            .and(wide, ">RECORDS|>FREE|SHA256");
         for file in &self.files {
             grid.row(row(file, wide));
         }
