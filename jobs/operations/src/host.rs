@@ -65,7 +65,7 @@ pub async fn answer(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Fa
             let etcd = local::host(selection)?.etcd?.ok_or_else(no_etcd)?;
             let target = etcd
                 .target
-                .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
+                .map_err(|error| Failure::refused(error.to_string()))?;
             agreement(&target).await.map(HostAnswer::Agreement)
         }
         HostRequest::Manifest(ask::Manifest { component }) => plans::manifest(component, selection),
@@ -83,7 +83,7 @@ pub async fn answer(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Fa
 }
 
 fn no_etcd() -> Failure {
-    Failure::new(FailureKind::Missing, "no manifest here runs etcd")
+    Failure::missing("no manifest here runs etcd")
 }
 
 async fn report(
@@ -97,7 +97,7 @@ async fn report(
     }
     if !operation.only_looks() {
         let message = format!("{} is not done in this way", operation.name());
-        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        return Err(Failure::refused(message).hint(advice![
             "run it through the apiserver, or on the host with ",
             Choice::Via.with("local")
         ]));
@@ -145,7 +145,7 @@ fn hash(mut file: File, path: &Path, flow: &Flow) -> Result<Whole, Failure> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let message = format!("could not read {}: {error}", path.display());
-    Failure::new(FailureKind::Missing, message)
+    Failure::missing(message)
 }
 
 #[cfg(test)]

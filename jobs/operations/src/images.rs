@@ -142,7 +142,7 @@ impl Images {
         }
         self.runtime.image(image).await?.ok_or_else(|| {
             let message = format!("{image} was fetched, but the runtime does not have it");
-            Failure::new(FailureKind::Missing, message).hint("crictl images")
+            Failure::missing(message).hint("crictl images")
         })
     }
 }

@@ -393,8 +393,8 @@ fn listeners(read: &read::Read, node: &str) -> Result<Vec<Listener>, Failure> {
         return Ok(Vec::new());
     };
     let pod = StaticPod::of(manifest, ControlPlane::Etcd.name(), node)?;
-    let listening = ports::listening()
-        .map_err(|error| Failure::new(FailureKind::Other, format!("the ports: {error}")))?;
+    let listening =
+        ports::listening().map_err(|error| Failure::other(format!("the ports: {error}")))?;
     let listener = |address: &std::net::SocketAddr| Listener {
         address: *address,
         taken: ports::is_taken(&listening, *address),
@@ -411,7 +411,7 @@ async fn bounded<T>(
     timeout(limit, answer).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs();
         let message = format!("{who} did not answer within {seconds} s");
-        Err(Failure::new(FailureKind::Unreachable, message))
+        Err(Failure::unreachable(message))
     })
 }
 

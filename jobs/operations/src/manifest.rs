@@ -114,8 +114,9 @@ impl Manifest {
             .map_err(|error| no_manifest(&error).hint("save it as UTF-8"))?;
         let (meant, twice) = read(text)?;
         if !pod::is_pod(&meant) {
-            return Err(Failure::new(FailureKind::Other, "it is no pod's manifest")
-                .hint("a manifest says `kind: Pod`"));
+            return Err(
+                Failure::other("it is no pod's manifest").hint("a manifest says `kind: Pod`")
+            );
         }
         Ok(Self {
             text: text.to_owned(),
@@ -229,5 +230,5 @@ fn is_json(text: &str) -> bool {
 }
 
 fn no_manifest(error: &dyn fmt::Display) -> Failure {
-    Failure::new(FailureKind::Other, format!("it is no manifest: {error}"))
+    Failure::other(format!("it is no manifest: {error}"))
 }

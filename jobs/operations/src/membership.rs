@@ -85,9 +85,9 @@ pub async fn add<A: EtcdApi>(
             let id = there.id;
             Ok(report(&own, id, true, members))
         }
-        Ok(None) => Err(error.unwrap_or_else(|| {
-            Failure::new(FailureKind::Other, "etcd's answer lists no new member").into()
-        })),
+        Ok(None) => {
+            Err(error.unwrap_or_else(|| Failure::other("etcd's answer lists no new member").into()))
+        }
         Err(refusal) => Err(error.unwrap_or_else(|| refusal.into())),
     }
 }
@@ -169,7 +169,7 @@ pub async fn move_leader<A: EtcdApi>(
                 .leader
                 .map_or("nobody".to_owned(), |leader| leader.to_string());
             let message = format!("etcd says that the lead was handed to {to}, but {leads} leads");
-            let failure = Failure::new(FailureKind::Other, message);
+            let failure = Failure::other(message);
             Err(failure.hint(Task::ShowStatus).into())
         }
     }
@@ -310,7 +310,7 @@ fn maybe_done<E: CallError>(error: E) -> E {
 }
 
 fn refused(message: impl Into<String>, hint: impl Into<Advice>) -> Failure {
-    Failure::new(FailureKind::Refused, message).hint(hint)
+    Failure::refused(message).hint(hint)
 }
 
 fn not_listed(member: MemberId) -> Failure {

@@ -100,14 +100,13 @@ impl StaticPod {
     pub fn of(manifest: &Manifest, component: &str, node: &str) -> Result<Self, Failure> {
         let found = manifest.component(component)?;
         let flags = found.flags().map_err(|error| {
-            Failure::new(FailureKind::Refused, format!("{component}: {error}"))
+            Failure::refused(format!("{component}: {error}"))
                 .hint("write the program and its flags as words of `command`")
         })?;
         let pod = manifest.pod();
         let etcd = (component == "etcd").then(|| target_from_pod(&manifest.facts(node)));
         let target = etcd.transpose().map_err(|error| {
-            Failure::new(FailureKind::Refused, error.to_string())
-                .hint("put that flag right in etcd's manifest")
+            Failure::refused(error.to_string()).hint("put that flag right in etcd's manifest")
         })?;
         let database = target
             .as_ref()
@@ -230,10 +229,7 @@ impl StaticPod {
         let processes = processes.iter().filter(alive);
         left.extend(processes.map(|pid| Remains::Process { pid: *pid }));
         let listening = ports::listening().map_err(|error| {
-            Failure::new(
-                FailureKind::Other,
-                format!("could not look at the ports of this host: {error}"),
-            )
+            Failure::other(format!("could not look at the ports of this host: {error}"))
         })?;
         let taken = self.listens.iter();
         let taken = taken.filter(|address| ports::is_taken(&listening, **address));
@@ -254,8 +250,7 @@ impl StaticPod {
     fn still_there(&self, left: &[Remains]) -> Failure {
         let left: Vec<String> = left.iter().map(ToString::to_string).collect();
         let message = format!("{} has not stopped: {}", self.component, left.join("; "));
-        Failure::new(FailureKind::Other, message)
-            .hint("what else runs it on this host has to be stopped first")
+        Failure::other(message).hint("what else runs it on this host has to be stopped first")
     }
 }
 

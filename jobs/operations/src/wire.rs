@@ -243,8 +243,7 @@ pub fn request<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure
             LineError::Malformed(error) => format!("{what} is not understood: {error}"),
             LineError::Foreign { .. } => format!("{what} is not understood: it has no version"),
         };
-        Failure::new(FailureKind::Refused, message)
-            .hint("use the plugin and the job image of one release")
+        Failure::refused(message).hint("use the plugin and the job image of one release")
     })
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
     let is_ours = |found: Metadata| file.metadata().is_ok_and(|own| own.ino() == found.ino());
     if !part.symlink_metadata().is_ok_and(is_ours) {
         let message = format!("another run has just written {}", part.display());
-        return Err(Failure::new(FailureKind::Refused, message));
+        return Err(Failure::refused(message));
     }
     let found = file
         .metadata()
@@ -51,8 +51,7 @@ pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
     let own = is_new || found.uid() == rustix::process::geteuid().as_raw();
     if !found.is_file() || !own || found.nlink() != 1 {
         let message = format!("{} is there and is somebody else's", part.display());
-        return Err(Failure::new(FailureKind::Refused, message)
-            .hint("move it aside, or choose another name"));
+        return Err(Failure::refused(message).hint("move it aside, or choose another name"));
     }
     file.set_permissions(Permissions::from_mode(0o600))
         .and_then(|()| match begin {
@@ -86,7 +85,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Failure> {
     while file.try_lock().is_err() {
         if begun.elapsed() >= LOCK_PATIENCE {
             let message = format!("another run is writing {}", path.display());
-            return Err(Failure::new(FailureKind::Refused, message));
+            return Err(Failure::refused(message));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -180,8 +179,7 @@ pub(crate) fn refuse_shared_of(owner: Owner, folder: &Path, what: &str) -> Resul
         closed = CommandLine::new("chown root").operand(&folder).and(&closed);
     }
     let message = format!("others can write to {folder}, where {what}");
-    Err(Failure::new(FailureKind::Refused, message)
-        .hint(format!("{closed}, or choose another folder")))
+    Err(Failure::refused(message).hint(format!("{closed}, or choose another folder")))
 }
 
 /// The flag with which a link in the place of a file is an error.
@@ -194,7 +192,7 @@ pub(crate) fn exists(path: &Path) -> Failure {
         "{} is there already, and nothing is overwritten",
         path.display()
     );
-    Failure::new(FailureKind::Refused, message).hint("choose another name")
+    Failure::refused(message).hint("choose another name")
 }
 
 pub(crate) fn trouble(action: &str, path: &Path, error: &io::Error) -> Failure {

@@ -110,8 +110,7 @@ impl Detached {
                 "an earlier attempt in {} is still at work",
                 self.folder.display()
             );
-            return Err(Failure::new(FailureKind::Refused, message)
-                .hint("wait for its end, or end its process"));
+            return Err(Failure::refused(message).hint("wait for its end, or end its process"));
         }
         let request = self.path("request.json");
         let text =
@@ -127,7 +126,7 @@ impl Detached {
             .spawn();
         spawned.map(drop).map_err(|error| {
             let message = format!("the process for the work does not start: {error}");
-            Failure::new(FailureKind::Other, message)
+            Failure::other(message)
         })
     }
 
@@ -145,7 +144,7 @@ impl Detached {
         })?;
         if known.request != ask.request || known.selection != ask.selection {
             let message = format!("{} is the record of another request", path.display());
-            return Err(Failure::new(FailureKind::Refused, message));
+            return Err(Failure::refused(message));
         }
         Ok(true)
     }
@@ -291,7 +290,7 @@ impl Lines {
                 self.path.display(),
                 MAX_LINE_BYTES >> 20
             );
-            return Err(Failure::new(FailureKind::Corrupt, message));
+            return Err(Failure::corrupt(message));
         }
         if self.begun.last() != Some(&b'\n') {
             return Ok(None);
@@ -300,7 +299,7 @@ impl Lines {
         self.begun.clear();
         let line = Line::parse(text.trim_end()).map_err(|error| {
             let message = format!("{}: {error}", self.path.display());
-            Failure::new(FailureKind::Corrupt, message)
+            Failure::corrupt(message)
         })?;
         Ok(Some(line.event))
     }

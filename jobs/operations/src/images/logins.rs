@@ -172,13 +172,13 @@ fn of_user(user: &str, password: &str) -> Login {
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     read_up_to(path, LOGINS_BYTES).map_err(|error| {
         let message = format!("could not read {}: {error}", path.display());
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
     })
 }
 
 fn no_logins(path: &Path, why: &str) -> Failure {
     let message = format!("{} is no file of logins: {why}", path.display());
-    Failure::new(FailureKind::Other, message)
+    Failure::other(message)
         .hint("it is what `docker login` and `podman login` write: {\"auths\": {REGISTRY: {\"auth\": …}}}")
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{EtcdManifest, Inspection};
 use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::https::{Pair, Said, Server, Signed, Tls};
 use crate::ids::{ClusterId, MemberId};
 use crate::report::{EndpointStatus, Member, MemberList};
@@ -189,7 +189,7 @@ impl Asking {
         let as_client = async {
             let url = client_url.as_deref().ok_or_else(|| {
                 let message = "it has never started: it announces no client URL";
-                Failure::new(FailureKind::Missing, message)
+                Failure::missing(message)
             })?;
             self.client(url).await
         };
@@ -218,9 +218,9 @@ impl Asking {
     }
 
     async fn peer_port(&self, urls: &[String]) -> Result<PeerPort, Failure> {
-        let url = urls.first().ok_or_else(|| {
-            Failure::new(FailureKind::Missing, "nothing tells where peers reach it")
-        })?;
+        let url = urls
+            .first()
+            .ok_or_else(|| Failure::missing("nothing tells where peers reach it"))?;
         let signed = self.peer.ca.clone().map(|by| Signed {
             name: host(url).to_owned(),
             by,
@@ -328,7 +328,7 @@ fn port_of(url: &str) -> Option<&str> {
 
 /// What `/members` of the port for peers says: the members as JSON, and the cluster in a header.
 fn as_peer(url: &str, said: &Said) -> Result<PeerPort, Failure> {
-    let other = |what: String| Failure::new(FailureKind::Other, format!("{url}/members {what}"));
+    let other = |what: String| Failure::other(format!("{url}/members {what}"));
     if !said.status.is_success() {
         return Err(other(format!("answers {}", said.status.as_u16())));
     }

@@ -264,8 +264,7 @@ fn rename(path: &Path, manifest: &Path, from: Why, to: Why) -> Result<(), Failur
 /// What was moved aside is not what it was.
 pub(super) fn spoiled(path: &Path) -> Failure {
     let message = format!("{} is not what was put there", path.display());
-    Failure::new(FailureKind::Refused, message)
-        .hint("look at it, and put the manifest in its place by hand")
+    Failure::refused(message).hint("look at it, and put the manifest in its place by hand")
 }
 
 fn kept(path: &Path) -> Option<Kept> {

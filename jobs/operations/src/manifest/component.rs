@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::PodId;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::flags::{
     ContainerFacts, FlagError, Flags, GivenFlag, PodFacts, base_name, expand_all, first_flag,
     given, path_of_mount,
@@ -155,16 +155,14 @@ pub(super) fn find(
         Ok([component]) => Ok(component),
         Err(none) if none.is_empty() => {
             let message = format!("the pod {pod} has no container that is or runs {name}");
-            Err(Failure::new(FailureKind::Missing, message)
-                .hint(format!("it has: {}", has.join(", "))))
+            Err(Failure::missing(message).hint(format!("it has: {}", has.join(", "))))
         }
         Err(several) => {
             let message = format!(
                 "{} containers of the pod {pod} are or run {name}",
                 several.len()
             );
-            Err(Failure::new(FailureKind::Refused, message)
-                .hint("name one of them by its own name"))
+            Err(Failure::refused(message).hint("name one of them by its own name"))
         }
     }
 }

@@ -67,7 +67,7 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
     let found = elsewhere(root, folder);
     let Some(best) = fullest(&found) else {
         let message = format!("kubelet's folder {shown} is not there");
-        return Failure::new(FailureKind::Missing, message).hint(format!(
+        return Failure::missing(message).hint(format!(
             "if this is a control-plane node and the folder was moved, move it back; else {} writes the manifests anew; {ANEW}",
             anew(folder)
         ));
@@ -80,7 +80,7 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
         .collect();
     let (best, names) = (best.display(), names.join(", "));
     let message = format!("kubelet's folder {shown} is not there; {best} has {names}");
-    Failure::new(FailureKind::Missing, message).hint(back(best, shown).to_string())
+    Failure::missing(message).hint(back(best, shown).to_string())
 }
 
 /// What FILE is in [`anew`].

@@ -169,8 +169,7 @@ fn names(root: &Path, folder: &Path) -> Result<Vec<OsString>, Failure> {
                 "could not read the static pods' folder {}: {error}",
                 folder.display()
             );
-            Failure::new(FailureKind::Missing, message)
-                .hint("run it as root on a control-plane node")
+            Failure::missing(message).hint("run it as root on a control-plane node")
         })?;
     let mut names: Vec<_> = entries.iter().map(DirEntry::file_name).collect();
     names.sort();

@@ -214,7 +214,7 @@ impl Known {
 
 fn archive(root: &Path) -> Result<Vec<Kept>, Failure> {
     let below = root::below(root, Path::new(ARCHIVE))
-        .map_err(|error| Failure::new(FailureKind::Missing, format!("{ARCHIVE}: {error}")));
+        .map_err(|error| Failure::missing(format!("{ARCHIVE}: {error}")));
     below.and_then(|path| Aside::new(&path).list())
 }
 

@@ -73,8 +73,7 @@ impl Stop {
                 Ok(false)
             } else {
                 let message = format!("{} is not there", self.manifest.display());
-                Err(Failure::new(FailureKind::Missing, message)
-                    .hint("somebody else took it out of the folder"))
+                Err(Failure::missing(message).hint("somebody else took it out of the folder"))
             };
         }
         let file = open(&self.manifest, Links::Refused)?;

@@ -76,7 +76,7 @@ impl Plans {
             Ok(text) => {
                 let id = PlanId::try_from(text.trim().to_owned());
                 let id = id.map_err(|error| {
-                    Failure::new(FailureKind::Other, format!("{}: {error}", path.display()))
+                    Failure::other(format!("{}: {error}", path.display()))
                         .hint("the folders beside it are the plans; put the name of the one that was begun into it")
                 })?;
                 Ok(Some(id))
@@ -96,10 +96,7 @@ impl Plans {
             .metadata()
             .map_err(|error| trouble("read", &path, &error))?;
         let no_plan = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                FailureKind::Corrupt,
-                format!("{} is no plan: {error}", path.display()),
-            )
+            Failure::corrupt(format!("{} is no plan: {error}", path.display()))
         };
         if size.len() > LARGEST {
             return Err(no_plan(&"it is too large"));
@@ -112,8 +109,7 @@ impl Plans {
                 path.display(),
                 version.version
             );
-            return Err(Failure::new(FailureKind::Refused, message)
-                .hint("use the release that began the plan"));
+            return Err(Failure::refused(message).hint("use the release that began the plan"));
         }
         serde_json::from_slice(&text).map_err(|error| no_plan(&error))
     }
@@ -158,15 +154,15 @@ impl Plans {
             // As they are written: advice in memory, and what was read of it, may differ and say the same.
             let written = |plan: &Plan| serde_json::to_value(plan).ok();
             if written(&self.read(&plan.id)?) != written(plan) {
-                return Err(Failure::new(
-                    FailureKind::Refused,
-                    format!("{} is another plan of the same name", path.display()),
-                )
+                return Err(Failure::refused(format!(
+                    "{} is another plan of the same name",
+                    path.display()
+                ))
                 .hint("begin again"));
             }
         } else {
             let text = serde_json::to_vec_pretty(plan)
-                .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?;
+                .map_err(|error| Failure::other(error.to_string()))?;
             files::write(&path, &text, Replace::Nothing)?;
         }
         let current = self.folder.current();
@@ -211,11 +207,10 @@ impl Plans {
     pub fn hold(&self, id: &PlanId) -> Result<Held, Failure> {
         if self.current()?.as_ref() != Some(id) {
             self.refuse_others(id)?;
-            return Err(Failure::new(
-                FailureKind::Refused,
-                format!("the plan {id} has ended on this host"),
-            )
-            .hint(advice![Task::ShowPlan.of(id), " says how"]));
+            return Err(
+                Failure::refused(format!("the plan {id} has ended on this host"))
+                    .hint(advice![Task::ShowPlan.of(id), " says how"]),
+            );
         }
         let path = self.folder.plan(id).running();
         let file = OpenOptions::new()
@@ -228,10 +223,9 @@ impl Plans {
             .map_err(|error| trouble("open", &path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Held(file)),
-            Err(std::fs::TryLockError::WouldBlock) => Err(Failure::new(
-                FailureKind::Refused,
-                format!("a step of {id} is being done on this host"),
-            )
+            Err(std::fs::TryLockError::WouldBlock) => Err(Failure::refused(format!(
+                "a step of {id} is being done on this host"
+            ))
             .hint("wait for its end, then try again")),
             Err(std::fs::TryLockError::Error(error)) => Err(trouble("lock", &path, &error)),
         }
@@ -239,10 +233,9 @@ impl Plans {
 
     fn refuse_others(&self, id: &PlanId) -> Result<(), Failure> {
         match self.current()? {
-            Some(other) if other != *id => Err(Failure::new(
-                FailureKind::Refused,
-                format!("the plan {other} has begun on this host and not ended"),
-            )
+            Some(other) if other != *id => Err(Failure::refused(format!(
+                "the plan {other} has begun on this host and not ended"
+            ))
             .hint(ways_on(&other))),
             _ => Ok(()),
         }

@@ -137,7 +137,7 @@ impl Journal {
         }
         let (entries, whole) = parse(&text).map_err(|(line, error)| {
             let message = format!("line {line} of {} is no entry: {error}", path.display());
-            Failure::new(FailureKind::Corrupt, message)
+            Failure::corrupt(message)
                 .hint("what the plan did is in the lines before it; look at them, and at plan.json beside them")
         })?;
         Ok(Self {
@@ -204,8 +204,8 @@ impl Journal {
             step,
             event,
         };
-        let mut line = serde_json::to_vec(&entry)
-            .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?;
+        let mut line =
+            serde_json::to_vec(&entry).map_err(|error| Failure::other(error.to_string()))?;
         line.push(b'\n');
         self.append(&line)
             .map_err(|error| trouble("write", &self.path, &error))?;

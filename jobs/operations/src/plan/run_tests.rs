@@ -69,7 +69,7 @@ impl Script {
 
     fn fail(&self, fault: Fault) -> Result<(), Failure> {
         match self.is_due(fault) {
-            true => Err(Failure::new(FailureKind::Other, "the script fails")),
+            true => Err(Failure::other("the script fails")),
             false => Ok(()),
         }
     }

@@ -75,7 +75,7 @@ pub async fn run_calls<A: EtcdApi>(
         }
         other => {
             let message = format!("{} takes more than calls to etcd", other.name());
-            Err(Failure::new(FailureKind::Refused, message).into())
+            Err(Failure::refused(message).into())
         }
     }
 }

@@ -73,7 +73,7 @@ fn room_for(folder: &Path, in_use: u64) -> Result<(), Failure> {
             "could not look at etcd's data in {}: {error}",
             folder.display()
         );
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
     })?;
     let needed = in_use.saturating_add(SPARE_BYTES);
     if free >= needed {
@@ -84,7 +84,7 @@ fn room_for(folder: &Path, in_use: u64) -> Result<(), Failure> {
         folder.display()
     );
     let hint = format!("free {} bytes on that file system", needed - free);
-    Err(Failure::new(FailureKind::Refused, message).hint(hint))
+    Err(Failure::refused(message).hint(hint))
 }
 
 /// The size of the copy etcd is writing, `db.tmp.…`.

@@ -83,7 +83,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("`{name}` is not a name for a snapshot's file");
-    Err(Failure::new(FailureKind::Refused, message))
+    Err(Failure::refused(message))
 }
 
 #[cfg(test)]

@@ -52,10 +52,10 @@ pub(crate) fn find(folder: &Path, name: &SnapshotName) -> Result<KeptSnapshot, F
     match look(folder, name.clone())? {
         Looked::Snapshot(snapshot) => Ok(*snapshot),
         Looked::Gone => Err(missing(&path)),
-        Looked::Foreign => Err(Failure::new(
-            FailureKind::Refused,
-            format!("{} is not a snapshot of kubectl etcd", path.display()),
-        )),
+        Looked::Foreign => Err(Failure::refused(format!(
+            "{} is not a snapshot of kubectl etcd",
+            path.display()
+        ))),
     }
 }
 
@@ -144,15 +144,11 @@ pub(crate) fn check_ours(folder: &Path, name: &SnapshotName) -> Result<(), Failu
         ),
         Err(_) => return Err(missing(&path)),
     };
-    Err(Failure::new(FailureKind::Refused, message).hint("rm on the node removes it"))
+    Err(Failure::refused(message).hint("rm on the node removes it"))
 }
 
 fn missing(path: &Path) -> Failure {
-    Failure::new(
-        FailureKind::Missing,
-        format!("{} is not there", path.display()),
-    )
-    .hint(Task::ListSnapshots)
+    Failure::missing(format!("{} is not there", path.display())).hint(Task::ListSnapshots)
 }
 
 /// Takes a snapshot away, and then what describes it.

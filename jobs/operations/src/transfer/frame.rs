@@ -287,12 +287,8 @@ fn fields(header: &[u8; HEADER]) -> (u64, u32, u32) {
 
 fn failure(payload: &[u8]) -> Failure {
     use crate::failure::FailureKind;
-    serde_json::from_slice(payload).unwrap_or_else(|_| {
-        Failure::new(
-            FailureKind::Other,
-            "the sender failed and its reason cannot be read",
-        )
-    })
+    serde_json::from_slice(payload)
+        .unwrap_or_else(|_| Failure::other("the sender failed and its reason cannot be read"))
 }
 
 #[cfg(test)]

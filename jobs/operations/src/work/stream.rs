@@ -125,7 +125,7 @@ async fn stream(
 fn unreadable(endpoint: &Endpoint) -> Failure {
     let url = endpoint.url();
     let message = format!("{url} sends a snapshot without content: it cannot read its database");
-    Failure::new(FailureKind::Corrupt, message)
+    Failure::corrupt(message)
 }
 
 async fn send(pieces: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), Streaming> {

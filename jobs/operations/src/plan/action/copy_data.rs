@@ -159,7 +159,7 @@ fn copy_folder(from: &Path, to: &Path, flow: &Flow, done: &mut u64) -> Result<()
             copy_file(&path, &copy, flow, done)?;
         } else {
             let message = format!("{} is neither a file nor a folder", path.display());
-            return Err(Failure::new(FailureKind::Refused, message)
+            return Err(Failure::refused(message)
                 .hint("nothing of the kind belongs into etcd's data; move it away"));
         }
     }

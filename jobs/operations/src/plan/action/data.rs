@@ -59,7 +59,7 @@ pub(super) fn parts(target: &Target, context: &StepContext<'_>) -> Result<Vec<Pa
                 "the WAL's folder {} is a file system of its own and cannot be moved aside",
                 wal_dir.display()
             );
-            return Err(Failure::new(FailureKind::Refused, message)
+            return Err(Failure::refused(message)
                 .hint("give etcd a --wal-dir below that file system's top, then begin again"));
         }
         parts.push(Part {
@@ -81,7 +81,7 @@ pub(super) fn refuse_in_use(member: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("an etcd runs on {}", member.display());
-    Err(Failure::new(FailureKind::Refused, message).hint(advice![
+    Err(Failure::refused(message).hint(advice![
         "somebody has started it again: ",
         Task::StopComponent.of("etcd"),
         ", then begin where this ended"

@@ -181,8 +181,7 @@ fn is_aside(one: &Move) -> bool {
 
 fn missing(path: &Path) -> Failure {
     let message = format!("{} is not there", path.display());
-    Failure::new(FailureKind::Missing, message)
-        .hint("somebody else moved it; bring it back to its place")
+    Failure::missing(message).hint("somebody else moved it; bring it back to its place")
 }
 
 /// Moves a folder. Never over something.

@@ -146,7 +146,7 @@ impl Origin {
             Evidence::PeerUrls { .. } => "for control-plane nodes with new addresses, say",
         };
         let hint = advice![Choice::AnotherCluster, " restores it all the same: ", when];
-        Err(Failure::new(FailureKind::Refused, self.to_string()).hint(hint))
+        Err(Failure::refused(self.to_string()).hint(hint))
     }
 
     /// Whether no database here is known to be of the snapshot's cluster, or of another one: the snapshot may know more of the

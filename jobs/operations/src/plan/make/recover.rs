@@ -134,7 +134,7 @@ fn refuse_quorum(hosts: &[HostView]) -> Result<(), Failure> {
                 "{}: etcd has a leader, so the quorum is not lost",
                 host.node()
             );
-            return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            return Err(Failure::refused(message).hint(advice![
                 Task::ReplaceMember.of("NODE"),
                 " replaces a member that is broken; ",
                 Task::Diagnose,
@@ -158,7 +158,7 @@ fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView
             ids.len(),
             ids.join(", ")
         );
-        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        return Err(Failure::refused(message).hint(advice![
             Task::Diagnose,
             " says whose is whose; ",
             Choice::From.with("NODE"),
@@ -186,7 +186,7 @@ fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView
             Some(from) => format!("the data of {from} cannot be used"),
             None => "no host has data that can be used".to_owned(),
         };
-        Failure::new(FailureKind::Refused, message).hint(advice![
+        Failure::refused(message).hint(advice![
             Task::Restore.of("FILE"),
             " makes the cluster anew from a snapshot; ",
             Task::ListSnapshots,
@@ -240,8 +240,7 @@ fn form(
     if basis == Basis::ByLog {
         let manifest = manifest.ok_or_else(|| {
             let message = format!("the manifest of etcd on {} could not be read", best.node());
-            Failure::new(FailureKind::Missing, message)
-                .hint("see whether that host still answers, then begin again")
+            Failure::missing(message).hint("see whether that host still answers, then begin again")
         })?;
         stages.stage(
             "run etcd alone on the copy",

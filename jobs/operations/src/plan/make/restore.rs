@@ -52,7 +52,7 @@ pub fn restore(
             "{} is to be left out, and is one of the hosts of the plan",
             host.node()
         );
-        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        return Err(Failure::refused(message).hint(advice![
             "leave it out of ",
             Choice::Without,
             ", or say with ",
@@ -197,7 +197,7 @@ fn fences(hosts: &[HostView], what: &Restoring, origin: &Origin) -> Result<Vec<F
             let message = format!("{node} is a member of the cluster and was not looked at");
             let at = Choice::Ssh.with(format_args!("{node}=ADDRESS"));
             let without = Choice::Without.with(&node);
-            return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            return Err(Failure::refused(message).hint(advice![
                 "include it (",
                 at,
                 "); if it is gone for good: ",
