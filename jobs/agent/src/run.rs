@@ -42,7 +42,7 @@ fn standard_input() -> Result<String, Failure> {
     })?;
     if text.len() > MAX_LINE_BYTES {
         let message = format!("the request is longer than {} MiB", MAX_LINE_BYTES >> 20);
-        return Err(Failure::refused(message));
+        return Err(Failure::new(FailureKind::Refused, message));
     }
     Ok(text)
 }
@@ -86,7 +86,7 @@ async fn answered(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Fail
 fn worker(detached: &Detached) -> Result<Command, Failure> {
     let own = std::env::current_exe().map_err(|error| {
         let message = format!("could not find this program: {error}");
-        Failure::missing(message)
+        Failure::new(FailureKind::Missing, message)
     })?;
     let mut command = Command::new(own);
     command
@@ -114,7 +114,7 @@ pub(crate) fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
             code
         }
         Err(error) => end(&Event::Failed {
-            failure: Failure::other(format!("could not start: {error}")),
+            failure: Failure::new(FailureKind::Other, format!("could not start: {error}")),
         }),
     }
 }
@@ -157,7 +157,7 @@ impl Stop {
         let listen = |kind| {
             signal(kind).map_err(|error| {
                 let message = format!("could not listen for signals: {error}");
-                Failure::other(message)
+                Failure::new(FailureKind::Other, message)
             })
         };
         Ok(Self {

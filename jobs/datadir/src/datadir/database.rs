@@ -47,7 +47,7 @@ impl DatabaseState {
 
     /// Whether it can be read and nothing is known to be wrong with it: it is whole, or was not walked.
     #[must_use]
-    pub fn seems_whole(&self) -> bool {
+    pub(crate) fn seems_whole(&self) -> bool {
         let unchecked = |facts: &DatabaseFacts| facts.check.is_none();
         self.is_whole() || self.facts().is_some_and(unchecked)
     }

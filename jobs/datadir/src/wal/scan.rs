@@ -77,7 +77,7 @@ pub struct SegmentSummary {
 
 impl WalSummary {
     /// The snapshots etcd would start from: those whose index was committed (`wal.ValidSnapshotEntries`).
-    pub fn valid_snapshots(&self) -> impl DoubleEndedIterator<Item = &WalSnapshot> {
+    pub(crate) fn valid_snapshots(&self) -> impl DoubleEndedIterator<Item = &WalSnapshot> {
         let commit = self.hard_state.unwrap_or_default().commit;
         self.snapshots
             .iter()
@@ -86,7 +86,7 @@ impl WalSummary {
 
     /// The term of the entry at an index; `None` when the log does not reach so far in either direction.
     #[must_use]
-    pub fn term_at(&self, index: u64) -> Option<u64> {
+    pub(crate) fn term_at(&self, index: u64) -> Option<u64> {
         let after = self.terms.partition_point(|start| start.index <= index);
         let start = self.terms.get(after.checked_sub(1)?)?;
         (index <= self.last.index).then_some(start.term)
@@ -94,7 +94,7 @@ impl WalSummary {
 
     /// Whether every entry since the cluster began is here.
     #[must_use]
-    pub fn is_from_the_beginning(&self) -> bool {
+    pub(crate) fn is_from_the_beginning(&self) -> bool {
         let begins = self.first.is_none_or(|first| first.index == 1);
         begins
             && self.jumps.is_empty()

@@ -110,7 +110,8 @@ impl Detached {
                 "an earlier attempt in {} is still at work",
                 self.folder.display()
             );
-            return Err(Failure::refused(message).hint("wait for its end, or end its process"));
+            return Err(Failure::new(FailureKind::Refused, message)
+                .hint("wait for its end, or end its process"));
         }
         let request = self.path("request.json");
         let text =
@@ -126,7 +127,7 @@ impl Detached {
             .spawn();
         spawned.map(drop).map_err(|error| {
             let message = format!("the process for the work does not start: {error}");
-            Failure::other(message)
+            Failure::new(FailureKind::Other, message)
         })
     }
 
@@ -144,7 +145,7 @@ impl Detached {
         })?;
         if known.request != ask.request || known.selection != ask.selection {
             let message = format!("{} is the record of another request", path.display());
-            return Err(Failure::refused(message));
+            return Err(Failure::new(FailureKind::Refused, message));
         }
         Ok(true)
     }
@@ -290,7 +291,7 @@ impl Lines {
                 self.path.display(),
                 MAX_LINE_BYTES >> 20
             );
-            return Err(Failure::corrupt(message));
+            return Err(Failure::new(FailureKind::Corrupt, message));
         }
         if self.begun.last() != Some(&b'\n') {
             return Ok(None);
@@ -299,7 +300,7 @@ impl Lines {
         self.begun.clear();
         let line = Line::parse(text.trim_end()).map_err(|error| {
             let message = format!("{}: {error}", self.path.display());
-            Failure::corrupt(message)
+            Failure::new(FailureKind::Corrupt, message)
         })?;
         Ok(Some(line.event))
     }
