@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::advice;
 use crate::advice::Choice;
 use crate::agree::agreement;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::kubelet;
 use crate::local;
 use crate::look::{etcd_manifest, is_control_plane, look, since};
@@ -151,6 +151,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
     use crate::operation::Operation;
 
     #[test]

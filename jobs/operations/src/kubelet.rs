@@ -27,7 +27,7 @@ const SERVICE: &str = "kubelet";
 const LOG_LINES: &str = "400";
 
 /// The socket of the container runtime it is told to use: by its flag (before Kubernetes 1.27), or its configuration.
-pub fn runtime_socket(root: &Path) -> Option<PathBuf> {
+pub(crate) fn runtime_socket(root: &Path) -> Option<PathBuf> {
     let started = Started::find(root);
     let by_flag = started.flag("container-runtime-endpoint");
     let told = by_flag.or_else(|| started.configured("containerRuntimeEndpoint"))?;
@@ -58,7 +58,7 @@ pub fn manifests_folder(root: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When there is no systemd to ask.
-pub async fn is_active() -> Result<bool, Failure> {
+pub(crate) async fn is_active() -> Result<bool, Failure> {
     let (_, said) = systemd("systemctl", &["is-active", SERVICE]).await?;
     Ok(matches!(
         said.as_str(),
@@ -106,7 +106,7 @@ fn words(line: &str) -> String {
 ///
 /// # Errors
 /// When there is no journal to ask.
-pub async fn last_errors(most: usize) -> Result<Vec<String>, Failure> {
+pub(crate) async fn last_errors(most: usize) -> Result<Vec<String>, Failure> {
     let args = ["-u", SERVICE, "-n", LOG_LINES, "-o", "cat", "--no-pager"];
     let (_, log) = systemd("journalctl", &args).await?;
     Ok(errors(&log, most))

@@ -23,7 +23,7 @@ use crate::target::Target;
 pub use promotion::{CatchingUp, promote_when_ready};
 
 /// How long one change may take: etcd waits for an election before it gives up.
-pub const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long to wait for the voting members to be connected. etcd changes nothing until they have been so for 5 s, which
 /// they are not right after one of them has started.

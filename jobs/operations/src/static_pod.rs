@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use etcd_datadir::lock::{Holder, database_holder};
 use tokio::time::sleep;
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::flags::{Flags, target_from_pod};
 use crate::kubelet;
 use crate::manifest::{Manifest, PodId};
@@ -150,7 +150,7 @@ impl StaticPod {
     /// for that; with none it is killed at once.
     ///
     /// # Errors
-    /// [`FailureKind::Unreachable`] when the runtime does not answer; [`FailureKind::Other`] with what is left, when
+    /// [`crate::failure::FailureKind::Unreachable`] when the runtime does not answer; [`crate::failure::FailureKind::Other`] with what is left, when
     /// something is after `limit`.
     pub async fn end(
         &self,
@@ -203,7 +203,11 @@ impl StaticPod {
     ///
     /// # Errors
     /// When the runtime does not do it.
-    pub async fn end_containers(&self, runtime: &Runtime, grace: Duration) -> Result<(), Failure> {
+    pub(crate) async fn end_containers(
+        &self,
+        runtime: &Runtime,
+        grace: Duration,
+    ) -> Result<(), Failure> {
         for container in self.alive(runtime).await? {
             runtime.stop(&container.id, grace).await?;
         }
@@ -214,7 +218,7 @@ impl StaticPod {
     ///
     /// # Errors
     /// When the runtime or the kernel does not tell.
-    pub async fn remains(
+    pub(crate) async fn remains(
         &self,
         runtime: &Runtime,
         processes: &BTreeSet<u32>,
@@ -262,7 +266,7 @@ impl StaticPod {
 ///
 /// # Errors
 /// When systemd does not do it.
-pub async fn let_go() -> Result<(), Failure> {
+pub(crate) async fn let_go() -> Result<(), Failure> {
     match kubelet::is_active().await? {
         true => kubelet::restart().await,
         false => Ok(()),

@@ -36,7 +36,7 @@ use crate::failure::Failure;
 pub const MAGIC: [u8; 8] = *b"KETCDX2\n";
 
 /// The longest payload of a frame, in bytes.
-pub const MAX_PAYLOAD: usize = 1 << 20;
+pub(crate) const MAX_PAYLOAD: usize = 1 << 20;
 
 /// What the receiver writes back, one line, once it has everything.
 pub const ACKNOWLEDGEMENT: &str = "received";

@@ -12,7 +12,7 @@ use super::manifests::{
 };
 use super::{ArchivedManifest, LastRan};
 use crate::control_plane::ControlPlane;
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::flags::{Flags, parts, target_from_pod};
 use crate::https::Pair;
 use crate::manifest::{
@@ -207,7 +207,7 @@ impl Read {
     /// What etcd's manifest says.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed; [`FailureKind::Refused`] when
+    /// [`crate::failure::FailureKind::Missing`] when there is none, or it does not tell what is needed; [`crate::failure::FailureKind::Refused`] when
     /// several could be meant.
     pub(super) fn etcd(&self, node: &str) -> Result<EtcdManifest, Failure> {
         let found = self.wanted(ControlPlane::Etcd)?;

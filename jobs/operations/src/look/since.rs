@@ -62,6 +62,7 @@ pub struct Changes {
 /// How many objects of a kind were changed. Each counts once, by what became of it last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct KindChanges {
     /// The resource as kubectl names it, `deployments`; empty for keys that are none of Kubernetes' objects.
     pub kind: String,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::file::{Links, Over, content, open, put, sha256};
 use super::place::refused;
 use crate::disk::files::{exists, name, refuse_shared, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::state::ARCHIVE;
 use crate::transfer::part_of;
 use crate::utc::{is_of_time, of_time};
@@ -103,7 +103,7 @@ impl Aside {
     /// A name for a manifest that is moved aside now, which nothing has: `etcd.yaml-2026-11-20T210000Z.changed`.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when the manifest's name is no text, or the folder is that of the static pods.
+    /// [`crate::failure::FailureKind::Refused`] when the manifest's name is no text, or the folder is that of the static pods.
     pub(super) fn name_for(
         &self,
         manifest: &Path,

@@ -15,7 +15,7 @@ pub struct Component {
     /// Its place among the pod's containers.
     pub(crate) index: usize,
     facts: ContainerFacts,
-    host_paths: Vec<HostPath>,
+    pub(super) host_paths: Vec<HostPath>,
 }
 
 /// A file or folder of the node inside a container.
@@ -93,11 +93,6 @@ impl Component {
     /// [`FlagError::Shell`] when a shell starts the program.
     pub fn flags(&self) -> Result<Flags, FlagError> {
         Flags::parse(&self.facts.command, &self.facts.args, &self.facts.env)
-    }
-
-    /// The folders and files of the node that are mounted, in the order of the mounts.
-    pub fn host_paths(&self) -> &[HostPath] {
-        &self.host_paths
     }
 
     /// Where on the node a path lies that is one inside the container; none when it is not mounted from there.

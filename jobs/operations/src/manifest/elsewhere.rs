@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::file::ManifestFile;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::limits::STAND_IN_BYTES;
 use crate::root;
 use crate::shell::CommandLine;
@@ -193,6 +193,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::failure::FailureKind;
 
     const ETCD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
     const APISERVER: &str = include_str!("../../tests/manifests/kubeadm-1.36-kube-apiserver.yaml");

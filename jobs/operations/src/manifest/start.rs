@@ -55,7 +55,7 @@ impl Start {
     ///
     /// # Errors
     /// As [`Start::prepare`].
-    pub fn prepare_new(
+    pub(crate) fn prepare_new(
         manifest: &Path,
         to: &Manifest,
         aside: &Aside,

@@ -19,7 +19,7 @@ use super::archive::{
 };
 use super::file::{Links, Over, changed, content, open, put, sha256, unfinished};
 use crate::disk::files::{self, exists, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 /// One manifest out of the folder. As a [`super::Change`] it is made before anything is done and can be resumed or
 /// undone from its record.
@@ -38,7 +38,7 @@ impl Stop {
     /// Prepares to take a file out that was read. Nothing is moved yet.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when it is a link, or has no place in the folder aside.
+    /// [`crate::failure::FailureKind::Refused`] when it is a link, or has no place in the folder aside.
     pub fn prepare(file: &ManifestFile, aside: &Aside, now: Timestamp) -> Result<Self, Failure> {
         // What could not be moved is not begun with: there would be a step to roll back that never did anything.
         open(&file.path, Links::Refused)?;
@@ -53,7 +53,7 @@ impl Stop {
     ///
     /// # Errors
     /// What the disk says of the kept file.
-    pub fn of_kept(kept: &Kept, pods: &std::path::Path) -> Result<Self, Failure> {
+    pub(crate) fn of_kept(kept: &Kept, pods: &std::path::Path) -> Result<Self, Failure> {
         let (_, bytes) = kept_content(&kept_now(&kept.path))?;
         Ok(Self {
             manifest: pods.join(&kept.name),
@@ -65,8 +65,8 @@ impl Stop {
     /// Moves the manifest out. Gives back whether that was still to be done.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when the file is not the one that was read, or is a link, or its place aside is taken;
-    /// [`FailureKind::Missing`] when it is neither here nor there; else what the disk says.
+    /// [`crate::failure::FailureKind::Refused`] when the file is not the one that was read, or is a link, or its place aside is taken;
+    /// [`crate::failure::FailureKind::Missing`] when it is neither here nor there; else what the disk says.
     pub fn apply(&self) -> Result<bool, Failure> {
         if self.is_out()? {
             return if is_kept(&self.kept, &self.sha256)? {
@@ -102,8 +102,8 @@ impl Stop {
     /// whether that was still to be done: not where nothing was ever moved, whatever is in the place.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when another file is in the place, or the kept one is not what it was;
-    /// [`FailureKind::Missing`] when the kept one is not there; else what the disk says.
+    /// [`crate::failure::FailureKind::Refused`] when another file is in the place, or the kept one is not what it was;
+    /// [`crate::failure::FailureKind::Missing`] when the kept one is not there; else what the disk says.
     pub fn undo(&self) -> Result<bool, Failure> {
         if self.never_left()? {
             return Ok(false);

@@ -14,7 +14,7 @@ use super::{Direction, Journal, Plan, PlanId, VERSION};
 use crate::advice;
 use crate::advice::{Advice, Task};
 use crate::disk::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::state::{PLANS, PlansFolder};
 
 /// The largest plan that is read, in bytes. One for five control-plane nodes has some fifty thousand.
@@ -89,7 +89,7 @@ impl Plans {
     /// Reads a plan.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when it is not there; [`FailureKind::Refused`] when another version made it.
+    /// [`crate::failure::FailureKind::Missing`] when it is not there; [`crate::failure::FailureKind::Refused`] when another version made it.
     pub fn read(&self, id: &PlanId) -> Result<Plan, Failure> {
         let path = self.folder.plan(id).plan();
         let size = path
@@ -138,7 +138,7 @@ impl Plans {
     /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun is resumed.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when another plan has begun here and not ended; else what the disk says.
+    /// [`crate::failure::FailureKind::Refused`] when another plan has begun here and not ended; else what the disk says.
     pub fn begin(&self, plan: &Plan) -> Result<(), Failure> {
         self.refuse_others(&plan.id)?;
         let (folder, all) = (self.folder.plan(&plan.id), self.folder.path());
@@ -203,7 +203,7 @@ impl Plans {
     /// Takes the host for one step. The lock ends with this process, however it ends.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when a step is being done, or the plan has not begun here.
+    /// [`crate::failure::FailureKind::Refused`] when a step is being done, or the plan has not begun here.
     pub fn hold(&self, id: &PlanId) -> Result<Held, Failure> {
         if self.current()?.as_ref() != Some(id) {
             self.refuse_others(id)?;
@@ -258,6 +258,7 @@ struct Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
     use crate::plan::PlanKind;
 
     fn plan(id: &str) -> Plan {

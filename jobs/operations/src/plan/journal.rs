@@ -12,10 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::action::Done;
 use super::action::act::{Record, Undone};
 use crate::disk::files::{nofollow, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
-
-/// The longest journal that is read, in bytes. A manifest goes into it now and then, of 10 MiB at most.
-const LONGEST: u64 = 256 << 20;
+use crate::failure::Failure;
+use crate::state::LONGEST_JOURNAL;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,7 +128,7 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             opened => {
                 let file = opened.map_err(|error| trouble("read", path, &error))?;
-                file.take(LONGEST)
+                file.take(LONGEST_JOURNAL)
                     .read_to_end(&mut text)
                     .map_err(|error| trouble("read", path, &error))?;
             }
@@ -249,6 +247,7 @@ fn parse(text: &[u8]) -> Result<(Vec<Entry>, u64), (usize, serde_json::Error)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
     use crate::plan::action::act::NoRecord;
     use proptest::prelude::*;
 

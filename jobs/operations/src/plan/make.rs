@@ -30,7 +30,7 @@ use crate::look::{ArchivedManifest, EtcdManifest, Look, Manifests};
 use crate::shell::CommandLine;
 use crate::utc::to_the_second;
 
-pub use cluster::{MARGIN, Revision, newest_revision, revisions};
+pub use cluster::{MARGIN, Revision, revisions};
 pub use manifest::{ManifestChange, holds_without, manifest};
 pub use origin::{Evidence, Origin};
 pub use preview::{BroughtBack, Fence, Found, Loss, PlanPreview};

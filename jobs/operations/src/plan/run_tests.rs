@@ -9,6 +9,7 @@ use super::super::action::act::{Act, ActRecord};
 use super::super::tests::plan_of;
 use super::super::{AddLearner, PlanKind, Stages};
 use super::*;
+use crate::failure::FailureKind;
 use crate::target::Target;
 
 /// Where a script goes wrong, once.

@@ -14,7 +14,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::client::{Connector, EtcdApi, OWN_LIMIT};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::operation::SnapshotSave;
 use crate::pack::Packing;
 use crate::report::Report;
@@ -89,6 +89,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {

@@ -67,7 +67,7 @@ impl Description {
 
     /// The same, after all of it was read again.
     #[must_use]
-    pub fn checked_again(self, check: Check) -> Self {
+    pub(crate) fn checked_again(self, check: Check) -> Self {
         Self {
             checked: Some(check),
             ..self

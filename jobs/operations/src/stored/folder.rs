@@ -11,7 +11,7 @@ use super::description::Description;
 use super::retention::{self, Rules};
 use crate::advice::Task;
 use crate::disk::files::{sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::report::{Checked, KeptSnapshot, KeptState, NO_OBJECTS, PrunedSnapshot, Reason};
 use crate::snapshot_name::ENDINGS;
 use crate::snapshot_name::SnapshotName;
@@ -46,7 +46,7 @@ pub fn list(folder: &Path) -> Result<Vec<KeptSnapshot>, Failure> {
 /// One snapshot.
 ///
 /// # Errors
-/// [`FailureKind::Missing`] when there is no such file; [`FailureKind::Refused`] when it is no file.
+/// [`crate::failure::FailureKind::Missing`] when there is no such file; [`crate::failure::FailureKind::Refused`] when it is no file.
 pub(crate) fn find(folder: &Path, name: &SnapshotName) -> Result<KeptSnapshot, Failure> {
     let path = name.path_in(folder);
     match look(folder, name.clone())? {

@@ -3,6 +3,7 @@
 use super::super::description::tests::snapshot;
 use super::*;
 use crate::disk::files::Replace;
+use crate::failure::FailureKind;
 use crate::ids::ClusterId;
 use crate::report::{Checked, Fate, SnapshotReport};
 use crate::stored::description::Check;

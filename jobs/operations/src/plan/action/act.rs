@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::undo::Undo;
 use super::{Action, Done};
 use crate::advice::Advice;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::manifest::{Aside, Folder, Known, ManifestFile, Selection, holds_another};
 use crate::plan_id::PlanId;
 use crate::work::Events;
@@ -109,7 +109,7 @@ impl Record {
     }
 
     /// # Errors
-    /// [`FailureKind::Corrupt`] when it is another action's.
+    /// [`crate::failure::FailureKind::Corrupt`] when it is another action's.
     pub(crate) fn read<R: ActRecord>(&self) -> Result<R, Failure> {
         let not_one = |what: &dyn std::fmt::Display| {
             let message = format!("the journal has no record of {} here: {what}", R::NAME);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::StepContext;
 use crate::disk::files::trouble;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::plan::places::Places;
 use crate::static_pod::is_locked;
 use crate::target::Target;
@@ -74,7 +74,7 @@ pub(super) fn parts(target: &Target, context: &StepContext<'_>) -> Result<Vec<Pa
 /// Refuses data that an etcd runs on.
 ///
 /// # Errors
-/// [`FailureKind::Refused`] when somebody has the lock on the database in it.
+/// [`crate::failure::FailureKind::Refused`] when somebody has the lock on the database in it.
 pub(super) fn refuse_in_use(member: &Path) -> Result<(), Failure> {
     let database = member.join("snap/db");
     if !is_locked(&database) {

@@ -11,7 +11,7 @@ use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::data::{Move, is_there, parts, refuse_in_use};
 use super::undo::Undo;
 use crate::disk::files::{exists, make_folder_like, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::plan::places::{BEFORE, NEW};
 use crate::target::Target;
 
@@ -220,6 +220,7 @@ fn make_folder_of(to: &Path, from: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
 
     fn folders() -> (tempfile::TempDir, SwapRecord) {
         let dir = tempfile::tempdir().unwrap();

@@ -47,7 +47,7 @@ pub fn revisions(hosts: &[HostView]) -> Vec<Revision> {
 }
 
 /// The highest revision on any of the hosts.
-pub fn newest_revision(hosts: &[HostView]) -> Option<Revision> {
+pub(super) fn newest_revision(hosts: &[HostView]) -> Option<Revision> {
     revisions(hosts).into_iter().next()
 }
 

@@ -8,7 +8,7 @@ use super::{BroughtBack, HostView, Loss, PlanPreview, plan};
 use crate::advice;
 use crate::advice::Task;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::look::LiveEtcd;
 use crate::manifest::Edit;
 use crate::plan::{Action, PlanKind, Readiness, Stages, StartComponent, StopComponent};

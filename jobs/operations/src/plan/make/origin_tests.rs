@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::cluster::newest_revision;
 use super::restore::restore;
 use super::restoring::{Compared, Restoring, SnapshotFacts};
 use super::*;

@@ -11,15 +11,17 @@ use super::TakingPart;
 use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_restored, list};
 use super::join::{AskedMember, join};
-use super::stages::{check_manifests, found, others, restart_watchers, start_apiservers, stop_all};
+use super::stages::{
+    check_manifests, found, others, restart_watchers, start, start_apiservers, stop_all,
+};
 use super::{Fence, HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::ending::stumbles_over_log;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::look::{Fitness, Inspection, LogPosition};
 use crate::plan::{
     Action, CopyData, Plan, PlanKind, Readiness, RemoveCopy, RestoreData, RestoreInput, RunAlone,
-    Stages, StartComponent, SwapData,
+    Stages, SwapData,
 };
 
 /// What the log of a member may take, in bytes.
@@ -54,7 +56,7 @@ pub struct Recovering {
 /// The plan.
 ///
 /// # Errors
-/// [`FailureKind::Refused`] when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
+/// [`crate::failure::FailureKind::Refused`] when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
 /// of several clusters; the hint says what helps instead. See also [`PlanPreview::refused`].
 pub fn recover(
     hosts: &[HostView],
@@ -274,12 +276,12 @@ fn form(
         )
         .stage(
             "start etcd",
-            step(Action::Start(StartComponent {
-                component: ControlPlane::Etcd.name().to_owned(),
-                manifest: best.manifest_to_start(ControlPlane::Etcd),
-                edits: edits_for_restored(etcd, members)?,
-                until: Readiness::Ready,
-            })),
+            step(start(
+                best,
+                ControlPlane::Etcd,
+                edits_for_restored(etcd, members)?,
+                Readiness::Ready,
+            )),
         );
     Ok(())
 }

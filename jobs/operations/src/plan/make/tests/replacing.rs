@@ -1,6 +1,7 @@
 //! A member that is replaced, and what a change of one member costs.
 
 use super::*;
+use crate::failure::FailureKind;
 
 /// What a member of the cluster answers that was made anew on cp-3, which alone is in it.
 fn anew() -> crate::look::PeerLook {
