@@ -23,15 +23,9 @@ pub struct Deleted {
     pub removed: Vec<String>,
 }
 
-impl Default for Deleted {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Deleted {
     /// Nothing yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             api_version: API_VERSION,
             kind: "SnapshotDeletion",

@@ -83,6 +83,7 @@ fn trouble(row: &Row) -> Option<String> {
 }
 
 fn grid(rows: &[Row], wide: bool) -> Grid {
+    // Few have one, and it is wide enough without.
     let with_others = wide && rows.iter().any(|row| !row.other_etcds.is_empty());
     let mut grid = Grid::new("NODE|MEMBER|VERSION|>DB|IN USE|QUOTA|ROLE|>TERM|>APPLIED|>LAG|ALARMS")
         .and(

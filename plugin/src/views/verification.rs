@@ -27,7 +27,7 @@ pub struct Verification {
 }
 
 /// One file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifiedFile {
     /// Its path, as given.
@@ -95,18 +95,12 @@ pub enum Trailer {
 
 impl Verification {
     /// Without files yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             api_version: API_VERSION,
             kind: "SnapshotVerification",
             files: Vec::new(),
         }
-    }
-}
-
-impl Default for Verification {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -244,15 +238,7 @@ impl VerifiedFile {
             file,
             verdict: FileVerdict::Unreadable,
             summary: why,
-            size_bytes: None,
-            sha256: None,
-            content_sha256: None,
-            etcdutl: None,
-            records: None,
-            free_bytes: None,
-            findings: Vec::new(),
-            findings_left_out: 0,
-            packed: None,
+            ..Self::default()
         }
     }
 }
