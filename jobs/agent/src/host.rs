@@ -38,5 +38,5 @@ pub(crate) fn receive(path: &Path, size_bytes: u64) -> ExitCode {
             format!("no standard input: {error}"),
         )),
     };
-    end(&received.map(|file| HostAnswer::Received { file }).into())
+    end(received.map(|file| HostAnswer::Received { file }).into())
 }
