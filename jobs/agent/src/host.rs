@@ -35,5 +35,5 @@ pub(crate) fn receive(path: &Path, size_bytes: u64) -> ExitCode {
         Ok(input) => take_in(path, size_bytes, Impatient(File::from(input))),
         Err(error) => Err(Failure::other(format!("no standard input: {error}"))),
     };
-    end(&received.map(|file| HostAnswer::Received { file }).into())
+    end(received.map(|file| HostAnswer::Received { file }).into())
 }

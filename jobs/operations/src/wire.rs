@@ -248,7 +248,7 @@ pub fn request<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure
 }
 
 /// Reads what says its version: that is looked at before anything else is, and here alone.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, LineError> {
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, LineError> {
     let foreign = || LineError::Foreign {
         text: text.to_owned(),
     };
