@@ -24,6 +24,18 @@ pub(crate) fn create_private(path: &Path) -> Result<File, Error> {
         .map_err(|e| Error::io(&path.display().to_string(), "create", e))
 }
 
+/// What was found; none where there is nothing of that name.
+///
+/// # Errors
+/// All others.
+pub fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads all of a file that has no more than `limit` bytes, whole MiB or KiB. One that has more is never taken for its
 /// beginning.
 ///

@@ -21,7 +21,7 @@ pub const BRANCH: u16 = 0x01;
 /// Flag of a leaf page.
 pub const LEAF: u16 = 0x02;
 /// Flag of a meta page.
-pub(crate) const META: u16 = 0x04;
+pub const META: u16 = 0x04;
 /// Flag of a page that lists free pages.
 pub const FREELIST: u16 = 0x10;
 

@@ -13,6 +13,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use etcd_datadir::disk::if_there;
+
 use crate::advice;
 use crate::advice::Choice;
 use crate::agree::agreement;
@@ -128,10 +130,9 @@ fn hello(root: &Path, selection: &Selection) -> Result<Hello, Failure> {
 /// # Errors
 /// When it cannot be read.
 pub async fn digest(path: &Path, events: &mut Events<'_>) -> Result<Option<Whole>, Failure> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(path, &error)),
+    let opened = if_there(File::open(path));
+    let Some(file) = opened.map_err(|error| unreadable(path, &error))? else {
+        return Ok(None);
     };
     let (path, flow) = (path.to_owned(), Arc::new(Flow::new("reading")));
     work(flow, events, move |flow| hash(file, &path, flow).map(Some)).await

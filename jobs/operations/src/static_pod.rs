@@ -130,7 +130,7 @@ impl StaticPod {
         self.health.ask(Wanted::Answers).await.is_ok()
     }
 
-    /// Ends it and waits until nothing is left of it: [`let_go`], then [`StaticPod::end`]. Its manifest has to be out of
+    /// Ends it and waits until nothing is left of it: `let_go`, then [`StaticPod::end`]. Its manifest has to be out of
     /// kubelet's folder before; whoever has taken it out knows.
     ///
     /// # Errors

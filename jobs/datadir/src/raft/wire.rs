@@ -92,29 +92,22 @@ impl<'a> Field<'a> {
     pub(crate) fn varint(&self) -> Result<u64, WireError> {
         match self.value {
             Value::Varint(v) => Ok(v),
-            Value::Bytes(_) => Err(WireError::WireType {
-                field: self.number,
-                found: 2,
-            }),
-            Value::Fixed => Err(WireError::WireType {
-                field: self.number,
-                found: 1,
-            }),
+            Value::Bytes(_) => Err(self.other(2)),
+            Value::Fixed => Err(self.other(1)),
         }
     }
 
     pub(crate) fn bytes(&self) -> Result<&'a [u8], WireError> {
         match self.value {
             Value::Bytes(b) => Ok(b),
-            Value::Varint(_) => Err(WireError::WireType {
-                field: self.number,
-                found: 0,
-            }),
-            Value::Fixed => Err(WireError::WireType {
-                field: self.number,
-                found: 1,
-            }),
+            Value::Varint(_) => Err(self.other(0)),
+            Value::Fixed => Err(self.other(1)),
         }
+    }
+
+    fn other(&self, found: u8) -> WireError {
+        let field = self.number;
+        WireError::WireType { field, found }
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::disk::if_there;
 use crate::raft::wire::{WireError, each_field, put_bytes, put_uint};
 use crate::raft::{ConfState, LogPosition};
 
@@ -176,12 +177,8 @@ pub struct SnapFound {
 /// When the directory cannot be read; one that is not there has none.
 pub fn list_snaps(snap_dir: &Path) -> io::Result<Vec<SnapName>> {
     let mut names = Vec::new();
-    let entries = match std::fs::read_dir(snap_dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(names),
-        Err(e) => return Err(e),
-    };
-    for entry in entries {
+    let entries = if_there(std::fs::read_dir(snap_dir))?;
+    for entry in entries.into_iter().flatten() {
         if let Some(name) = entry?.file_name().to_str().and_then(SnapName::parse) {
             names.push(name);
         }

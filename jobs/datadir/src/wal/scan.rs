@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::disk::if_there;
 use crate::progress::{OnProgress, report};
 use crate::raft::{HardState, LogPosition};
 
@@ -118,10 +119,10 @@ impl WalSummary {
 /// # Errors
 /// [`Error::Io`] when the disk fails, [`Error::Cancelled`]. Damage is not an error: see [`WalSummary::damage`].
 pub fn read_wal(wal_dir: &Path, on_progress: OnProgress<'_>) -> Result<Option<WalSummary>, Error> {
-    let names = match list_segments(wal_dir) {
-        Ok(names) => names,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(&wal_dir.display().to_string(), "list", e)),
+    let names = if_there(list_segments(wal_dir))
+        .map_err(|e| Error::io(&wal_dir.display().to_string(), "list", e))?;
+    let Some(names) = names else {
+        return Ok(None);
     };
     let mut total = 0;
     let mut segments = Vec::new();

@@ -1,12 +1,12 @@
 //! Files that only root may read, which get their names when they are complete.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use etcd_datadir::disk::{rename_new, sync_folder};
+use etcd_datadir::disk::{if_there, rename_new, sync_folder};
 
 use crate::failure::{Failure, FailureKind};
 use crate::shell::CommandLine;
@@ -138,12 +138,37 @@ pub(crate) fn make_folder_like(folder: &Path, like: &Metadata, mode: u32) -> Res
         .map_err(|error| trouble("make", folder, &error))
 }
 
+/// Whether there is something at a path, links themselves among it.
+pub(crate) fn is_there(path: &Path) -> Result<bool, Failure> {
+    let found = if_there(path.symlink_metadata());
+    Ok(found
+        .map_err(|error| trouble("look at", path, &error))?
+        .is_some())
+}
+
+/// What is in a folder; nothing when it is not there.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<DirEntry>, Failure> {
+    let unreadable = |error| trouble("read", folder, &error);
+    let Some(entries) = if_there(std::fs::read_dir(folder)).map_err(unreadable)? else {
+        return Ok(Vec::new());
+    };
+    entries.collect::<Result<_, _>>().map_err(unreadable)
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Failure> {
+    let removed = if_there(std::fs::remove_file(path));
+    removed
+        .map(drop)
+        .map_err(|error| trouble("remove", path, &error))
+}
+
 /// Removes a folder with all that is in it, if it is there.
 pub(crate) fn remove_folder(folder: &Path) -> Result<(), Failure> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(|error| trouble("remove", folder, &error)),
-    }
+    let removed = if_there(std::fs::remove_dir_all(folder));
+    removed
+        .map(drop)
+        .map_err(|error| trouble("remove", folder, &error))
 }
 
 /// Whose folder it may be.

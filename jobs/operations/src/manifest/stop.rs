@@ -5,7 +5,6 @@
 //! others all the same, there is [`super::Start`].
 
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -18,7 +17,7 @@ use super::archive::{
     mark_stopped, spoiled,
 };
 use super::file::{Links, Over, changed, content, open, put, sha256, unfinished};
-use crate::disk::files::{self, exists, sync_folder_of, trouble};
+use crate::disk::files::{self, exists, is_there, sync_folder_of, trouble};
 use crate::failure::Failure;
 
 /// One manifest out of the folder. As a [`super::Change`] it is made before anything is done and can be resumed or
@@ -68,7 +67,7 @@ impl Stop {
     /// [`crate::failure::FailureKind::Refused`] when the file is not the one that was read, or is a link, or its place aside is taken;
     /// [`crate::failure::FailureKind::Missing`] when it is neither here nor there; else what the disk says.
     pub fn apply(&self) -> Result<bool, Failure> {
-        if self.is_out()? {
+        if !is_there(&self.manifest)? {
             return if is_kept(&self.kept, &self.sha256)? {
                 Ok(false)
             } else {
@@ -108,7 +107,7 @@ impl Stop {
         if self.never_left()? {
             return Ok(false);
         }
-        if !self.is_out()? {
+        if is_there(&self.manifest)? {
             let file = open(&self.manifest, Links::Refused)?;
             return if sha256(&content(&self.manifest, &file)?) == self.sha256 {
                 mark_returned(&self.kept, &self.manifest)?;
@@ -144,21 +143,7 @@ impl Stop {
     /// # Errors
     /// What the disk says.
     pub(crate) fn never_left(&self) -> Result<bool, Failure> {
-        let kept = self.kept_now();
-        let is_kept = match kept.symlink_metadata() {
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(trouble("look at", &kept, &error)),
-        };
-        Ok(!is_kept && !self.is_out()?)
-    }
-
-    fn is_out(&self) -> Result<bool, Failure> {
-        match self.manifest.symlink_metadata() {
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(trouble("look at", &self.manifest, &error)),
-        }
+        Ok(!is_there(&self.kept_now())? && is_there(&self.manifest)?)
     }
 
     /// What was moved is what was looked at, or it goes back.

@@ -13,7 +13,9 @@ use etcd_datadir::disk::make_folders;
 use super::{Direction, Journal, Plan, PlanId, VERSION};
 use crate::advice;
 use crate::advice::{Advice, Task};
-use crate::disk::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
+use crate::disk::files::{
+    self, Replace, entries, nofollow, refuse_shared, remove_file, sync_folder_of, trouble,
+};
 use crate::failure::Failure;
 use crate::state::{PLANS, PlansFolder};
 
@@ -119,14 +121,8 @@ impl Plans {
     /// # Errors
     /// What the disk says; a folder that is not there holds nothing.
     pub fn list(&self) -> Result<Vec<PlanId>, Failure> {
-        let folder = self.folder.path();
-        let entries = match std::fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| trouble("read", folder, &error))?,
-        };
         let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| trouble("read", folder, &error))?;
+        for entry in entries(self.folder.path())? {
             let id = entry.file_name().into_string().ok();
             let id = id.and_then(|name| PlanId::try_from(name).ok());
             found.extend(id.filter(|id| self.folder.plan(id).plan().exists()));
@@ -188,13 +184,7 @@ impl Plans {
         if self.current()?.as_ref() != Some(id) {
             return Ok(());
         }
-        let snapshot = self.snapshot_of(id);
-        match std::fs::remove_file(&snapshot) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(trouble("remove", &snapshot, &error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        remove_file(&self.snapshot_of(id))?;
         let path = self.folder.current();
         std::fs::remove_file(&path).map_err(|error| trouble("remove", &path, &error))?;
         sync_folder_of(&path)

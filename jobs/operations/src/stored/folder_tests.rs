@@ -7,6 +7,7 @@ use crate::failure::FailureKind;
 use crate::ids::ClusterId;
 use crate::report::{Checked, Fate, SnapshotReport};
 use crate::stored::description::Check;
+use std::fs;
 
 fn name(text: &str) -> SnapshotName {
     text.parse().unwrap()

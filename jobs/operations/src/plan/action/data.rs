@@ -2,14 +2,13 @@
 
 use crate::advice;
 use crate::advice::Task;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::act::StepContext;
-use crate::disk::files::trouble;
+use crate::disk::files::{is_there, trouble};
 use crate::failure::Failure;
 use crate::plan::places::Places;
 use crate::static_pod::is_locked;
@@ -86,13 +85,4 @@ pub(super) fn refuse_in_use(member: &Path) -> Result<(), Failure> {
         Task::StopComponent.of("etcd"),
         ", then begin where this ended"
     ]))
-}
-
-/// Whether there is something at a path, links themselves among it.
-pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
-    match path.symlink_metadata() {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(trouble("look at", path, &error)),
-    }
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Done;
 use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
-use super::data::{Move, is_there, parts, refuse_in_use};
+use super::data::{Move, parts, refuse_in_use};
 use super::undo::Undo;
-use crate::disk::files::{exists, make_folder_like, sync_folder_of, trouble};
+use crate::disk::files::{exists, is_there, make_folder_like, sync_folder_of, trouble};
 use crate::failure::Failure;
 use crate::plan::places::{BEFORE, NEW};
 use crate::target::Target;
