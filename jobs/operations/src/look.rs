@@ -57,7 +57,7 @@ pub use manifests::{
 pub use moved_aside::{PutAside, UnfinishedPlan};
 pub use since::{Changes, ClusterIdentity, ETCD_PREFIX, KindChanges, Since, since};
 
-use live::{Asking, Known};
+use live::{Asking, KnownMember};
 
 /// The version of [`Look`]. Within one, fields may be added, and a reader passes by what it does not know.
 pub const VERSION: u32 = 1;
@@ -365,8 +365,8 @@ async fn look_at_etcd(
         cold::look(&target, options.check_database, events)
     );
     let inspection = cold.as_ref().ok().and_then(|cold| cold.inspection.as_ref());
-    let given = options.endpoint.as_deref().map(Known::at);
-    let known = Known::all(
+    let given = options.endpoint.as_deref().map(KnownMember::at);
+    let known = KnownMember::all(
         live.as_ref().ok(),
         peer_port.as_ref().ok(),
         inspection.and_then(Answer::ok),

@@ -10,13 +10,13 @@ use crate::advice::Advice;
 use crate::failure::Failure;
 
 /// A component in the text of its manifest.
-pub(super) struct Place<'m> {
+pub(super) struct InText<'m> {
     text: &'m str,
     tree: &'m Tree,
     node: &'m Node,
 }
 
-impl<'m> Place<'m> {
+impl<'m> InText<'m> {
     /// Finds the component.
     pub(super) fn find(
         manifest: &'m Manifest,

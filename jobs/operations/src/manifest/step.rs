@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Manifest;
-use super::place::{Place, refused};
+use super::place::{InText, refused};
 use super::spot::{List, Splice, Spot};
 use super::tree::Tree;
 use crate::failure::Failure;
@@ -42,7 +42,7 @@ impl Step {
     /// The manifest after it.
     pub(super) fn take(&self, manifest: &Manifest, container: usize) -> Result<Manifest, Failure> {
         let tree = tree(manifest)?;
-        let place = Place::find(manifest, &tree, container)?;
+        let place = InText::find(manifest, &tree, container)?;
         let splices = match self {
             Self::Replace { spot, word } => place.replace(*spot, word),
             Self::Insert { spot, word } => place.insert(*spot, word),
