@@ -30,8 +30,8 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 const CARRY: &str = "KUBECTL_ETCD_CARRY";
 /// A ConfigMap holds 1 MiB of data; a part stays well below it, for the object around it.
 const LARGEST_PART: usize = 900 << 10;
-/// What the job image promises (images/), and so what a release of the plugin may carry: 7 MiB.
-const LARGEST_RELEASED_JOB: usize = 7 << 20;
+/// What the job image promises (images/), and so what a release of the plugin may carry: 6.5 MiB.
+const LARGEST_RELEASED_JOB: usize = 6_815_744;
 /// Far above what the loader is; another file given for it by mistake is noticed.
 const LARGEST_LOADER: usize = 64 << 10;
 /// The strongest level of miniz_oxide: 2 % smaller than level 9 for a second of work on each build.

@@ -174,6 +174,14 @@ pub struct FleetArgs {
 }
 
 impl FleetArgs {
+    /// All nodes, by a runner.
+    pub(crate) fn everywhere(way: WayArgs) -> Self {
+        Self {
+            node: Vec::new(),
+            way,
+        }
+    }
+
     /// What is meant by them.
     pub(crate) fn options(&self) -> FleetOptions {
         FleetOptions {

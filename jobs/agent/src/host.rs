@@ -5,7 +5,7 @@ use std::io::{self, Write, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::failure::Failure;
 use etcd_operations::host::detached::{leave_session, work};
 use etcd_operations::host::{Impatient, receive as take_in};
 use etcd_operations::wire::Detached;
@@ -33,10 +33,7 @@ pub(crate) fn receive(path: &Path, size_bytes: u64) -> ExitCode {
     // Not the library's own buffer: what is in there is not seen by who waits for more.
     let received = match std::os::fd::AsFd::as_fd(&stdin()).try_clone_to_owned() {
         Ok(input) => take_in(path, size_bytes, Impatient(File::from(input))),
-        Err(error) => Err(Failure::new(
-            FailureKind::Other,
-            format!("no standard input: {error}"),
-        )),
+        Err(error) => Err(Failure::other(format!("no standard input: {error}"))),
     };
-    end(&received.map(|file| HostAnswer::Received { file }).into())
+    end(received.map(|file| HostAnswer::Received { file }).into())
 }

@@ -10,7 +10,6 @@ use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::host::answer;
 use etcd_operations::host::detached::start_or_follow;
 use etcd_operations::operation::Assignment;
-use etcd_operations::wire::answer::HostAnswer;
 use etcd_operations::wire::ask::HostRequest;
 use etcd_operations::wire::{Ask, Detached, Event, Line, MAX_LINE_BYTES, request};
 use etcd_operations::work::Events;
@@ -52,33 +51,37 @@ fn serve(asked: impl FnOnce() -> Result<Ask, Failure>) -> ExitCode {
         let begun = asked().and_then(|ask| Ok((ask, Stop::listen()?)));
         let (ask, mut stop) = match begun {
             Ok(begun) => begun,
-            Err(failure) => return end(&Event::Failed { failure }),
+            Err(failure) => return end(Event::Failed { failure }),
         };
         let what = match &ask.request {
             HostRequest::Operate(operate) => operate.operation.name(),
             _ => "the request",
         };
-        let work = async |events: &mut Events<'_>| Box::pin(answered(&ask, events)).await;
-        if ask.detached.is_some() {
+        if let Some(detached) = &ask.detached {
             // The work goes on when this process is stopped: without a last line, who asked asks again and follows it.
             return tokio::select! {
                 biased;
-                ended = printed(work) => end(&ended.into()),
+                code = follow(&ask, detached) => code,
                 () = stop.asked() => ExitCode::FAILURE,
             };
         }
+        let work = async |events: &mut Events<'_>| Box::pin(answer(&ask, events)).await;
         let ended = told(what, work, &mut stop).await;
         let hold = ended.as_ref().map_or(0, |_| ask.hold_seconds());
-        let code = end(&ended.into());
+        let code = end(ended.into());
         stop.asked_within(Duration::from_secs(hold)).await;
         code
     })
 }
 
-async fn answered(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Failure> {
-    match &ask.detached {
-        None => answer(ask, events).await,
-        Some(detached) => start_or_follow(ask, detached, worker(detached)?, events).await,
+/// Has the work done by a process of its own, and prints what that one wrote.
+async fn follow(ask: &Ask, detached: &Detached) -> ExitCode {
+    let work = async |events: &mut Events<'_>| {
+        start_or_follow(ask, detached, worker(detached)?, events).await
+    };
+    match printed(work).await {
+        Ok(line) => end_with(&line),
+        Err(failure) => end(Event::Failed { failure }),
     }
 }
 
@@ -113,7 +116,7 @@ pub(crate) fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
             runtime.shutdown_background();
             code
         }
-        Err(error) => end(&Event::Failed {
+        Err(error) => end(Event::Failed {
             failure: Failure::new(FailureKind::Other, format!("could not start: {error}")),
         }),
     }
@@ -125,7 +128,8 @@ async fn printed<T>(
 ) -> Result<T, Failure> {
     let mut events = |progress| {
         // Whoever read this may be gone; the work and its answer are not for him alone.
-        let _ = print(&Event::Progress(progress));
+        let line = Line::new(Event::Progress(progress)).text();
+        let _ = line.and_then(|line| print(&line));
     };
     work(&mut events).await
 }
@@ -180,32 +184,40 @@ impl Stop {
     }
 }
 
-/// Prints the last line, and leaves it for Kubernetes as well.
-pub(crate) fn end(event: &Event) -> ExitCode {
-    let printed = print(event);
-    // The report was printed; this is a second way, and not there outside of a container.
-    let _ = leave(Path::new(TERMINATION_MESSAGE), event);
-    match (event, printed) {
-        (Event::Report { .. } | Event::Done { .. }, Ok(())) => ExitCode::SUCCESS,
+/// Ends with this event as the last line.
+pub(crate) fn end(event: Event) -> ExitCode {
+    let done = matches!(event, Event::Report { .. } | Event::Done { .. });
+    match Line::new(event).text().map(|line| end_with(&line)) {
+        Ok(code) if done => code,
         _ => ExitCode::FAILURE,
     }
 }
 
-fn print(event: &Event) -> io::Result<()> {
+/// Prints the last line, and leaves it for Kubernetes as well.
+fn end_with(line: &str) -> ExitCode {
+    let printed = print(line);
+    // The line was printed; this is a second way, and not there outside of a container.
+    let _ = leave(Path::new(TERMINATION_MESSAGE), line);
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn print(line: &str) -> io::Result<()> {
     let mut out = stdout().lock();
-    out.write_all(Line::new(event.clone()).text()?.as_bytes())?;
+    out.write_all(line.as_bytes())?;
     out.flush()
 }
 
 /// Writes the line into the termination message, if it is there and the line fits.
-fn leave(path: &Path, event: &Event) -> io::Result<()> {
-    let text = Line::new(event.clone()).text()?;
-    if text.len() > TERMINATION_MESSAGE_BYTES {
+fn leave(path: &Path, line: &str) -> io::Result<()> {
+    if line.len() > TERMINATION_MESSAGE_BYTES {
         return Ok(());
     }
     OpenOptions::new()
         .write(true)
         .truncate(true)
         .open(path)?
-        .write_all(text.as_bytes())
+        .write_all(line.as_bytes())
 }

@@ -15,7 +15,7 @@ pub(crate) fn scheduled(routine: &str) -> ExitCode {
         let begun = request::<Routine>(routine, "the routine");
         let (routine, mut stop) = match begun.and_then(|routine| Ok((routine, Stop::listen()?))) {
             Ok(begun) => begun,
-            Err(failure) => return end(&Event::Failed { failure }),
+            Err(failure) => return end(Event::Failed { failure }),
         };
         let node = std::env::var(NODE_VARIABLE).ok();
         let work = async |events: &mut Events<'_>| {
@@ -23,11 +23,11 @@ pub(crate) fn scheduled(routine: &str) -> ExitCode {
         };
         let report = match told("the scheduled run", work, &mut stop).await {
             Ok(report) => report,
-            Err(failure) => return end(&Event::Failed { failure }),
+            Err(failure) => return end(Event::Failed { failure }),
         };
         let not_pruned = report.not_pruned().is_some();
         let report = Report::Scheduled(report);
-        match end(&Event::Report { report }) {
+        match end(Event::Report { report }) {
             ExitCode::SUCCESS if not_pruned => ExitCode::from(NOT_PRUNED),
             code => code,
         }

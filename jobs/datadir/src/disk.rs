@@ -24,6 +24,18 @@ pub(crate) fn create_private(path: &Path) -> Result<File, Error> {
         .map_err(|e| Error::io(&path.display().to_string(), "create", e))
 }
 
+/// What was found; none where there is nothing of that name.
+///
+/// # Errors
+/// All others.
+pub fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads all of a file that has no more than `limit` bytes, whole MiB or KiB. One that has more is never taken for its
 /// beginning.
 ///
@@ -48,13 +60,18 @@ pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// What the disk says.
 pub fn make_folders(folder: &Path) -> io::Result<()> {
-    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-    let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    let missing = missing(folder);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
     missing.into_iter().try_for_each(sync_folder_of)
+}
+
+/// A folder and those above it, up to the first one that is there: their names have to be flushed when they are made.
+fn missing(folder: &Path) -> Vec<&Path> {
+    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    folder.ancestors().take_while(is_missing).collect()
 }
 
 /// Gives a file or a folder another name on its file system, never one that is taken.
@@ -135,6 +152,20 @@ mod tests {
         make_folders(&folder).unwrap();
         let mode = folder.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn each_folder_that_is_made_is_flushed_in_the_one_above() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path();
+        let folder = base.join("a/b");
+        assert_eq!(missing(&folder), [folder.as_path(), &base.join("a")]);
+        make_folders(&base.join("a")).unwrap();
+        assert_eq!(missing(&folder), [folder.as_path()]);
+        assert_eq!(
+            missing(Path::new("none/x")),
+            ["none/x", "none"].map(Path::new)
+        );
     }
 
     #[test]

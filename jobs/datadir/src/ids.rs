@@ -72,7 +72,7 @@ hex_id! {
 impl MemberId {
     /// The id of a member of a new cluster. The URLs may come in any order.
     #[must_use]
-    pub fn of_new_member(urls: &[PeerUrl], token: &str) -> Self {
+    pub(crate) fn of_new_member(urls: &[PeerUrl], token: &str) -> Self {
         let mut sorted: Vec<&str> = urls.iter().map(PeerUrl::as_str).collect();
         sorted.sort_unstable();
         let mut sha = Sha1::new();
@@ -87,7 +87,7 @@ impl MemberId {
 impl ClusterId {
     /// The id of a new cluster of these members, in any order.
     #[must_use]
-    pub fn of_new_cluster(members: &[MemberId]) -> Self {
+    pub(crate) fn of_new_cluster(members: &[MemberId]) -> Self {
         let mut sorted = members.to_vec();
         sorted.sort_unstable();
         let mut sha = Sha1::new();

@@ -122,7 +122,7 @@ impl EncryptionKey {
 }
 
 /// When an object was created, in seconds since 1970; `None` if the value does not tell (encrypted, or no object).
-pub fn creation_time(value: &[u8]) -> Option<i64> {
+pub(crate) fn creation_time(value: &[u8]) -> Option<i64> {
     if let Some(unknown) = value.strip_prefix(b"k8s\0") {
         // runtime.Unknown.raw, ObjectMeta, creationTimestamp, seconds
         let raw = message(unknown, 2)?;

@@ -49,7 +49,10 @@ impl Drop for SharedLock<'_> {
 ///
 /// # Errors
 /// [`Error::Io`] when the file system knows no locks.
-pub fn share_database<'f>(file: &'f File, name: &str) -> Result<Option<SharedLock<'f>>, Error> {
+pub(crate) fn share_database<'f>(
+    file: &'f File,
+    name: &str,
+) -> Result<Option<SharedLock<'f>>, Error> {
     match file.try_lock_shared() {
         Ok(()) => Ok(Some(SharedLock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -64,7 +67,7 @@ pub fn share_database<'f>(file: &'f File, name: &str) -> Result<Option<SharedLoc
 ///
 /// # Errors
 /// [`Error::Io`] when the file system knows no locks.
-pub fn segment_holder(path: &Path) -> Result<Holder, Error> {
+pub(crate) fn segment_holder(path: &Path) -> Result<Holder, Error> {
     let fail = |action: &str, e| Error::io(&path.display().to_string(), action, e);
     let file = File::open(path).map_err(|e| fail("open", e))?;
     match fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {

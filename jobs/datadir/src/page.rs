@@ -12,7 +12,7 @@ pub const HEADER_LEN: usize = 16;
 /// Bytes of one element of a branch or leaf page's table.
 pub const ELEMENT_LEN: usize = 16;
 /// Bytes of the meta structure that follows the header of pages 0 and 1.
-pub const META_LEN: usize = 64;
+pub(crate) const META_LEN: usize = 64;
 /// Bytes of a bucket header, which is the value of a bucket's element.
 pub const BUCKET_HEADER_LEN: usize = 16;
 
@@ -26,7 +26,7 @@ pub const META: u16 = 0x04;
 pub const FREELIST: u16 = 0x10;
 
 /// Flag of a leaf element whose value is a bucket header.
-pub const BUCKET_ELEMENT: u32 = 0x01;
+pub(crate) const BUCKET_ELEMENT: u32 = 0x01;
 
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
@@ -80,7 +80,7 @@ impl Header {
     }
 
     /// Pages the whole run fills: itself and its overflow.
-    pub fn run_pages(&self) -> u64 {
+    pub(crate) fn run_pages(&self) -> u64 {
         u64::from(self.overflow) + 1
     }
 }
@@ -171,7 +171,7 @@ impl Meta {
     }
 
     /// Size of the database in bytes: what etcd reports as `dbSize`, and what a snapshot has before its trailer.
-    pub fn database_size(&self) -> u64 {
+    pub(crate) fn database_size(&self) -> u64 {
         self.high_water.saturating_mul(u64::from(self.page_size))
     }
 

@@ -14,7 +14,7 @@ use crate::page::Meta;
 pub const TRAILER_LEN: u64 = 32;
 
 /// Whether a snapshot of this size has a trailer, by the rule etcd itself uses: pages come in multiples of 512.
-pub fn has_trailer(size: u64) -> bool {
+pub(crate) fn has_trailer(size: u64) -> bool {
     size % 512 == TRAILER_LEN
 }
 

@@ -13,13 +13,13 @@ use crate::page::{BRANCH, Branch, BucketHeader, Header, LEAF, Leaf, LeafElement,
 use crate::source::{ChunkCache, Source};
 
 /// Deepest tree that is followed. Branch pages have at least two children, so 2^32 pages make 32 levels at most.
-pub const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// Longest run of pages that is read, in bytes: what one page with its overflow may take of memory.
 ///
 /// etcd refuses requests of more than 1.5 MiB unless told otherwise (`--max-request-bytes`), and bbolt puts no more
 /// than a few large values into one page.
-pub const MAX_RUN_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_RUN_BYTES: u64 = 64 << 20;
 
 /// A database opened for reading.
 pub struct Database<'s> {
@@ -48,7 +48,7 @@ impl Bucket {
     }
 
     /// Whether its only page is in its element of the root bucket.
-    pub fn is_inline(&self) -> bool {
+    pub(crate) fn is_inline(&self) -> bool {
         self.header.root == 0
     }
 }
@@ -90,7 +90,7 @@ impl<'s> Database<'s> {
     ///
     /// # Errors
     /// As [`Database::open`]; [`Damage::NotEtcd`].
-    pub fn open_etcd(source: &'s dyn Source) -> Result<Self, Error> {
+    pub(crate) fn open_etcd(source: &'s dyn Source) -> Result<Self, Error> {
         let mut db = Self::open(source)?;
         match db.foreign_buckets() {
             Ok(Some(buckets)) => Err(db.damaged(Damage::not_etcd(&buckets))),
@@ -102,7 +102,7 @@ impl<'s> Database<'s> {
     ///
     /// # Errors
     /// When the root bucket cannot be read.
-    pub fn foreign_buckets(&mut self) -> Result<Option<Vec<String>>, Error> {
+    pub(crate) fn foreign_buckets(&mut self) -> Result<Option<Vec<String>>, Error> {
         let buckets = self.buckets()?;
         let is_etcds = |bucket: &Bucket| matches!(bucket.name.as_slice(), b"key" | b"meta");
         let foreign = !buckets.iter().any(is_etcds);
@@ -172,7 +172,7 @@ impl<'s> Database<'s> {
     }
 
     /// The bucket without a name that holds the others.
-    pub fn root_bucket(&self) -> Bucket {
+    pub(crate) fn root_bucket(&self) -> Bucket {
         let header = BucketHeader {
             root: self.meta.root,
             sequence: self.meta.sequence,
@@ -385,7 +385,7 @@ pub struct Entry<'a> {
 
 impl Entry<'_> {
     /// Says that this record cannot be what its bucket holds.
-    pub fn bad_record(&self, bucket: &str, what: impl Into<String>) -> Error {
+    pub(crate) fn bad_record(&self, bucket: &str, what: impl Into<String>) -> Error {
         let (page, index) = (self.page, self.index);
         Error::damaged(
             self.file,

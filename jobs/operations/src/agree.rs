@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Connector, Endpoint, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::ids::{ClusterId, MemberId};
 use crate::limits::HASH_LIMIT;
 use crate::report::Member;
@@ -78,7 +78,7 @@ async fn hash(connector: &Connector, member: &Member, revision: i64) -> Result<u
     let url = member
         .client_urls
         .first()
-        .ok_or_else(|| Failure::new(FailureKind::Unreachable, "it announces no client URL"))?;
+        .ok_or_else(|| Failure::unreachable("it announces no client URL"))?;
     let until = Instant::now() + PATIENCE;
     loop {
         let asked = at(&connector.endpoint(url).await?, revision).await;
@@ -109,9 +109,7 @@ mod tests {
                 .map(|hash| MemberHash {
                     id: MemberId(1),
                     name: "a".into(),
-                    hash: hash
-                        .ok_or(Failure::new(FailureKind::Unreachable, "off"))
-                        .into(),
+                    hash: hash.ok_or(Failure::unreachable("off")).into(),
                 })
                 .collect(),
         };

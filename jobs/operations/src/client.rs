@@ -165,10 +165,9 @@ impl Needs {
     fn timed_out(self, url: &str, limit: Duration) -> Failure {
         let seconds = limit.as_secs_f64();
         match self {
-            Self::Itself => Failure::new(
-                FailureKind::Unreachable,
-                format!("{url} did not answer within {seconds:.1} s"),
-            ),
+            Self::Itself => {
+                Failure::unreachable(format!("{url} did not answer within {seconds:.1} s"))
+            }
             Self::Quorum => Failure::new(
                 FailureKind::NoQuorum,
                 format!(
@@ -182,7 +181,7 @@ impl Needs {
 fn pem(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|error| {
         let message = format!("could not read the {what} {}: {error}", path.display());
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
     })
 }
 

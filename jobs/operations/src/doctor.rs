@@ -53,6 +53,7 @@ pub struct Situation {
 /// How much a situation matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub enum Severity {
     /// The quorum is lost, or data is damaged or gone.
     Lost,
@@ -152,14 +153,17 @@ pub struct Evidence {
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct Next {
     /// The command.
+    #[cfg_attr(feature = "schemas", schemars(with = "String"))]
     pub command: Advice,
-    /// On which node; none: on any control-plane node.
+    /// On which node; absent: wherever commands are run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<String>,
     /// What to know before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schemars(with = "Option<String>"))]
     pub note: Option<Advice>,
 }
 

@@ -52,6 +52,31 @@ impl Failure {
         }
     }
 
+    /// A safety check that refused.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Refused, message)
+    }
+
+    /// Something that is needed on the node and is not there.
+    pub fn missing(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Missing, message)
+    }
+
+    /// Data that should be whole and is not.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Corrupt, message)
+    }
+
+    /// Something that does not answer.
+    pub fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Unreachable, message)
+    }
+
+    /// A failure of no kind of its own.
+    pub fn other(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Other, message)
+    }
+
     /// The same failure, saying what would help.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<Advice>) -> Self {

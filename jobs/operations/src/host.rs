@@ -13,10 +13,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use etcd_datadir::disk::if_there;
+
 use crate::advice;
 use crate::advice::Choice;
 use crate::agree::agreement;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::kubelet;
 use crate::local;
 use crate::look::{etcd_manifest, is_control_plane, look, since};
@@ -65,7 +67,7 @@ pub async fn answer(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Fa
             let etcd = local::host(selection)?.etcd?.ok_or_else(no_etcd)?;
             let target = etcd
                 .target
-                .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
+                .map_err(|error| Failure::refused(error.to_string()))?;
             agreement(&target).await.map(HostAnswer::Agreement)
         }
         HostRequest::Manifest(ask::Manifest { component }) => plans::manifest(component, selection),
@@ -83,7 +85,7 @@ pub async fn answer(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Fa
 }
 
 fn no_etcd() -> Failure {
-    Failure::new(FailureKind::Missing, "no manifest here runs etcd")
+    Failure::missing("no manifest here runs etcd")
 }
 
 async fn report(
@@ -97,7 +99,7 @@ async fn report(
     }
     if !operation.only_looks() {
         let message = format!("{} is not done in this way", operation.name());
-        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        return Err(Failure::refused(message).hint(advice![
             "run it through the apiserver, or on the host with ",
             Choice::Via.with("local")
         ]));
@@ -128,10 +130,9 @@ fn hello(root: &Path, selection: &Selection) -> Result<Hello, Failure> {
 /// # Errors
 /// When it cannot be read.
 pub async fn digest(path: &Path, events: &mut Events<'_>) -> Result<Option<Whole>, Failure> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(path, &error)),
+    let opened = if_there(File::open(path));
+    let Some(file) = opened.map_err(|error| unreadable(path, &error))? else {
+        return Ok(None);
     };
     let (path, flow) = (path.to_owned(), Arc::new(Flow::new("reading")));
     work(flow, events, move |flow| hash(file, &path, flow).map(Some)).await
@@ -145,12 +146,13 @@ fn hash(mut file: File, path: &Path, flow: &Flow) -> Result<Whole, Failure> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let message = format!("could not read {}: {error}", path.display());
-    Failure::new(FailureKind::Missing, message)
+    Failure::missing(message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
     use crate::operation::Operation;
 
     #[test]

@@ -88,7 +88,7 @@ impl Server {
     /// # Errors
     /// [`FailureKind::Unreachable`] when its name is not known.
     pub(crate) async fn at(url: &str, tls: Tls) -> Result<Self, Failure> {
-        let unknown = |why: &str| Failure::new(FailureKind::Unreachable, format!("{url}: {why}"));
+        let unknown = |why: &str| Failure::unreachable(format!("{url}: {why}"));
         let (scheme, authority) = url
             .trim_end_matches('/')
             .split_once("://")
@@ -187,7 +187,7 @@ impl Server {
     fn unreachable(&self, path: &str, said: &str) -> Failure {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let message = format!("{scheme}://{}{path}: {said}", self.address);
-        Failure::new(FailureKind::Unreachable, message)
+        Failure::unreachable(message)
     }
 }
 
@@ -195,8 +195,7 @@ impl Tls {
     fn config(&self) -> Result<ClientConfig, Failure> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let algorithms = provider.signature_verification_algorithms;
-        let impossible =
-            |error: &TlsError| Failure::new(FailureKind::Other, format!("no TLS here: {error}"));
+        let impossible = |error: &TlsError| Failure::other(format!("no TLS here: {error}"));
         let config = ClientConfig::builder_with_provider(provider as Arc<CryptoProvider>)
             .with_safe_default_protocol_versions()
             .map_err(|error| impossible(&error))?;
@@ -236,7 +235,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     let message = format!("could not read {}: {error}", path.display());
-    Failure::new(FailureKind::Missing, message)
+    Failure::missing(message)
 }
 
 /// Takes the one certificate the server was told to show, whatever names and dates are in it: who has its key is the

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::kubelet;
 use crate::kubelet::manifests_folder;
 use crate::manifest::{Known, Manifest, Selection};
@@ -98,8 +98,8 @@ impl Images {
     /// Finds the images of this host; the runtime is not asked for them yet.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when the folder of the static pods cannot be read or there is no runtime,
-    /// [`FailureKind::Unreachable`] when that does not answer.
+    /// [`crate::failure::FailureKind::Missing`] when the folder of the static pods cannot be read or there is no runtime,
+    /// [`crate::failure::FailureKind::Unreachable`] when that does not answer.
     pub async fn of_host() -> Result<Self, Failure> {
         let root = Path::new("/");
         let known = Known::read_below(root, &manifests_folder(root), &Selection::default())?;
@@ -120,7 +120,7 @@ impl Images {
     /// takes; with none when there is none.
     ///
     /// # Errors
-    /// [`FailureKind::Unauthorized`], [`FailureKind::Missing`], [`FailureKind::Unreachable`], [`FailureKind::NoSpace`] for
+    /// [`crate::failure::FailureKind::Unauthorized`], [`crate::failure::FailureKind::Missing`], [`crate::failure::FailureKind::Unreachable`], [`crate::failure::FailureKind::NoSpace`] for
     /// what the runtime says of it; the hint says what to do.
     pub async fn pull(&mut self, image: &str, logins: &Logins) -> Result<(), Failure> {
         let pulled = self.fetch(image, logins).await.map(Some);
@@ -142,7 +142,7 @@ impl Images {
         }
         self.runtime.image(image).await?.ok_or_else(|| {
             let message = format!("{image} was fetched, but the runtime does not have it");
-            Failure::new(FailureKind::Missing, message).hint("crictl images")
+            Failure::missing(message).hint("crictl images")
         })
     }
 }

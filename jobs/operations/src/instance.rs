@@ -176,7 +176,7 @@ impl Candidate {
 
 impl ChosenBy {
     /// Whether it is beyond doubt: no other one that is found elsewhere is meant.
-    pub fn is_sure(self) -> bool {
+    pub(crate) fn is_sure(self) -> bool {
         match self {
             Self::Named | Self::Servers | Self::Name => true,
             Self::Label | Self::Only => false,

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::evidence::shown;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::limits::SYSTEMCTL_LIMIT;
 use crate::root;
 
@@ -27,7 +27,7 @@ const SERVICE: &str = "kubelet";
 const LOG_LINES: &str = "400";
 
 /// The socket of the container runtime it is told to use: by its flag (before Kubernetes 1.27), or its configuration.
-pub fn runtime_socket(root: &Path) -> Option<PathBuf> {
+pub(crate) fn runtime_socket(root: &Path) -> Option<PathBuf> {
     let started = Started::find(root);
     let by_flag = started.flag("container-runtime-endpoint");
     let told = by_flag.or_else(|| started.configured("containerRuntimeEndpoint"))?;
@@ -42,12 +42,8 @@ pub(crate) fn node_name(root: &Path) -> Result<String, Failure> {
     if let Some(name) = Started::find(root).node_name() {
         return Ok(name);
     }
-    let name = root::read_text(root, "/proc/sys/kernel/hostname").map_err(|error| {
-        Failure::new(
-            FailureKind::Missing,
-            format!("could not read this host's name: {error}"),
-        )
-    })?;
+    let name = root::read_text(root, "/proc/sys/kernel/hostname")
+        .map_err(|error| Failure::missing(format!("could not read this host's name: {error}")))?;
     Ok(name.trim().to_lowercase())
 }
 
@@ -62,7 +58,7 @@ pub fn manifests_folder(root: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When there is no systemd to ask.
-pub async fn is_active() -> Result<bool, Failure> {
+pub(crate) async fn is_active() -> Result<bool, Failure> {
     let (_, said) = systemd("systemctl", &["is-active", SERVICE]).await?;
     Ok(matches!(
         said.as_str(),
@@ -81,7 +77,7 @@ pub async fn restart() -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("kubelet could not be restarted: {said}");
-    Err(Failure::new(FailureKind::Other, message).hint("systemctl status kubelet says why"))
+    Err(Failure::other(message).hint("systemctl status kubelet says why"))
 }
 
 /// What it said last of a pod since then, of what went wrong.
@@ -110,7 +106,7 @@ fn words(line: &str) -> String {
 ///
 /// # Errors
 /// When there is no journal to ask.
-pub async fn last_errors(most: usize) -> Result<Vec<String>, Failure> {
+pub(crate) async fn last_errors(most: usize) -> Result<Vec<String>, Failure> {
     let args = ["-u", SERVICE, "-n", LOG_LINES, "-o", "cat", "--no-pager"];
     let (_, log) = systemd("journalctl", &args).await?;
     Ok(errors(&log, most))
@@ -139,7 +135,7 @@ fn is_error(line: &str) -> bool {
 async fn systemd(program: &str, args: &[&str]) -> Result<(bool, String), Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         let command = format!("{program} {}", args.join(" "));
-        Failure::new(FailureKind::Missing, format!("`{command}` failed: {error}"))
+        Failure::missing(format!("`{command}` failed: {error}"))
             .hint("it takes root and a systemd that runs kubelet")
     };
     let run = Command::new(program)

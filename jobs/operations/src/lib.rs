@@ -45,6 +45,7 @@ pub mod state;
 pub mod static_pod;
 pub mod stored;
 pub mod target;
+mod text;
 pub mod transfer;
 pub mod utc;
 pub mod wire;

@@ -57,7 +57,7 @@ pub use manifests::{
 pub use moved_aside::{PutAside, UnfinishedPlan};
 pub use since::{Changes, ClusterIdentity, ETCD_PREFIX, KindChanges, Since, since};
 
-use live::{Asking, Known};
+use live::{Asking, KnownMember};
 
 /// The version of [`Look`]. Within one, fields may be added, and a reader passes by what it does not know.
 pub const VERSION: u32 = 1;
@@ -365,8 +365,8 @@ async fn look_at_etcd(
         cold::look(&target, options.check_database, events)
     );
     let inspection = cold.as_ref().ok().and_then(|cold| cold.inspection.as_ref());
-    let given = options.endpoint.as_deref().map(Known::at);
-    let known = Known::all(
+    let given = options.endpoint.as_deref().map(KnownMember::at);
+    let known = KnownMember::all(
         live.as_ref().ok(),
         peer_port.as_ref().ok(),
         inspection.and_then(Answer::ok),
@@ -393,8 +393,8 @@ fn listeners(read: &read::Read, node: &str) -> Result<Vec<Listener>, Failure> {
         return Ok(Vec::new());
     };
     let pod = StaticPod::of(manifest, ControlPlane::Etcd.name(), node)?;
-    let listening = ports::listening()
-        .map_err(|error| Failure::new(FailureKind::Other, format!("the ports: {error}")))?;
+    let listening =
+        ports::listening().map_err(|error| Failure::other(format!("the ports: {error}")))?;
     let listener = |address: &std::net::SocketAddr| Listener {
         address: *address,
         taken: ports::is_taken(&listening, *address),
@@ -411,7 +411,7 @@ async fn bounded<T>(
     timeout(limit, answer).await.unwrap_or_else(|_| {
         let seconds = limit.as_secs();
         let message = format!("{who} did not answer within {seconds} s");
-        Err(Failure::new(FailureKind::Unreachable, message))
+        Err(Failure::unreachable(message))
     })
 }
 

@@ -72,7 +72,7 @@ pub use start::Start;
 pub use stop::Stop;
 pub use stray::{Problem, Stray};
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::flags::PodFacts;
 use crate::yaml;
 use tree::Tree;
@@ -107,15 +107,16 @@ impl Manifest {
     /// Reads a manifest, in YAML or JSON.
     ///
     /// # Errors
-    /// [`FailureKind::Other`]: it is not UTF-8, not YAML, or is not a pod. Of a key that is given twice the last one counts, as
+    /// [`crate::failure::FailureKind::Other`]: it is not UTF-8, not YAML, or is not a pod. Of a key that is given twice the last one counts, as
     /// for kubelet ([`Manifest::twice`]); JSON that gives one twice is refused, as kubelet then takes parts of both.
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| no_manifest(&error).hint("save it as UTF-8"))?;
         let (meant, twice) = read(text)?;
         if !pod::is_pod(&meant) {
-            return Err(Failure::new(FailureKind::Other, "it is no pod's manifest")
-                .hint("a manifest says `kind: Pod`"));
+            return Err(
+                Failure::other("it is no pod's manifest").hint("a manifest says `kind: Pod`")
+            );
         }
         Ok(Self {
             text: text.to_owned(),
@@ -157,7 +158,7 @@ impl Manifest {
     /// The container of this name, or else the one that runs this program.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when there is none, [`FailureKind::Refused`] when several run it.
+    /// [`crate::failure::FailureKind::Missing`] when there is none, [`crate::failure::FailureKind::Refused`] when several run it.
     pub fn component(&self, name: &str) -> Result<Component, Failure> {
         component::find(self.components(), name, &self.pod())
     }
@@ -175,7 +176,7 @@ impl Manifest {
     /// Changes one thing of a component. One that is as it should be already gives the same bytes.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when there is no such component; [`FailureKind::Refused`] when the manifest is written in a
+    /// [`crate::failure::FailureKind::Missing`] when there is no such component; [`crate::failure::FailureKind::Refused`] when the manifest is written in a
     /// way in which this cannot be changed without changing more, or in which it would have no effect. The hint says what
     /// to write instead.
     pub fn edit(&self, component: &str, edit: &Edit) -> Result<Edited, Failure> {
@@ -229,5 +230,5 @@ fn is_json(text: &str) -> bool {
 }
 
 fn no_manifest(error: &dyn fmt::Display) -> Failure {
-    Failure::new(FailureKind::Other, format!("it is no manifest: {error}"))
+    Failure::other(format!("it is no manifest: {error}"))
 }

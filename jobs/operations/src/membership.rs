@@ -23,7 +23,7 @@ use crate::target::Target;
 pub use promotion::{CatchingUp, promote_when_ready};
 
 /// How long one change may take: etcd waits for an election before it gives up.
-pub const CHANGE_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const CHANGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long to wait for the voting members to be connected. etcd changes nothing until they have been so for 5 s, which
 /// they are not right after one of them has started.
@@ -85,9 +85,9 @@ pub async fn add<A: EtcdApi>(
             let id = there.id;
             Ok(report(&own, id, true, members))
         }
-        Ok(None) => Err(error.unwrap_or_else(|| {
-            Failure::new(FailureKind::Other, "etcd's answer lists no new member").into()
-        })),
+        Ok(None) => {
+            Err(error.unwrap_or_else(|| Failure::other("etcd's answer lists no new member").into()))
+        }
         Err(refusal) => Err(error.unwrap_or_else(|| refusal.into())),
     }
 }
@@ -169,7 +169,7 @@ pub async fn move_leader<A: EtcdApi>(
                 .leader
                 .map_or("nobody".to_owned(), |leader| leader.to_string());
             let message = format!("etcd says that the lead was handed to {to}, but {leads} leads");
-            let failure = Failure::new(FailureKind::Other, message);
+            let failure = Failure::other(message);
             Err(failure.hint(Task::ShowStatus).into())
         }
     }
@@ -310,7 +310,7 @@ fn maybe_done<E: CallError>(error: E) -> E {
 }
 
 fn refused(message: impl Into<String>, hint: impl Into<Advice>) -> Failure {
-    Failure::new(FailureKind::Refused, message).hint(hint)
+    Failure::refused(message).hint(hint)
 }
 
 fn not_listed(member: MemberId) -> Failure {

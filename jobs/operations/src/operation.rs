@@ -299,6 +299,22 @@ impl Operation {
         )
     }
 
+    /// Whether it is calls to etcd and no more: such an operation needs no program of ours beside etcd.
+    pub fn is_calls(&self) -> bool {
+        matches!(
+            self,
+            Self::Members
+                | Self::MemberAdd { .. }
+                | Self::MemberRemove { .. }
+                | Self::MemberPromote { .. }
+                | Self::MoveLeader { .. }
+                | Self::Health { .. }
+                | Self::AlarmList
+                | Self::AlarmDisarm { .. }
+                | Self::Defrag
+        )
+    }
+
     /// The snapshot's file that can be fetched from a job while it stays.
     pub fn held_file(&self) -> Option<PathBuf> {
         match self {

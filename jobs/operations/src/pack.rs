@@ -29,7 +29,7 @@ use crate::snapshot_name::safe;
 /// The database snapshot in a bundle, below its top folder.
 pub const SNAPSHOT: &str = "snapshot.db";
 /// What describes a bundle, below its top folder.
-pub const DESCRIPTION: &str = "description.json";
+pub(crate) const DESCRIPTION: &str = "description.json";
 /// kubeadm's ClusterConfiguration in a bundle, below its top folder.
 pub const KUBEADM_CONFIG: &str = "kubeadm-config.yaml";
 

@@ -1,10 +1,9 @@
 //! The names of plans, which are names of folders too.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::text::text;
 use crate::utc::of_time;
 
 /// A plan's name: what it is and when it was made, `restore-2026-11-22T083000Z`.
@@ -27,11 +26,6 @@ impl PlanId {
             milliseconds => Self(format!("{name}-{milliseconds:03}")),
         }
     }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl TryFrom<String> for PlanId {
@@ -52,17 +46,7 @@ impl TryFrom<String> for PlanId {
     }
 }
 
-impl From<PlanId> for String {
-    fn from(id: PlanId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Display for PlanId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text!(PlanId);
 
 /// Which command made a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

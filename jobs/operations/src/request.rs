@@ -1,6 +1,6 @@
 //! The link between a request, what goes over the wire for it, and the type of its answer.
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 /// What goes over the wire: one enum with all requests of one kind.
 pub trait Wire {
@@ -27,7 +27,7 @@ pub trait Request {
 /// # Errors
 /// When it is.
 pub fn answer_to<R: Request>(reply: <R::Wire as Wire>::Reply) -> Result<R::Answer, Failure> {
-    let unexpected = || Failure::new(FailureKind::Other, "unexpected reply from the program");
+    let unexpected = || Failure::other("unexpected reply from the program");
     R::answer_in(reply).ok_or_else(unexpected)
 }
 

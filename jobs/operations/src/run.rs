@@ -49,14 +49,6 @@ async fn operate(
     match operation {
         // Evidence does not depend on certificates.
         Operation::Status => Ok(Report::Status(status::status(target, connector).await)),
-        Operation::Members
-        | Operation::MemberAdd { .. }
-        | Operation::MemberRemove { .. }
-        | Operation::MemberPromote { .. }
-        | Operation::MoveLeader { .. }
-        | Operation::AlarmList
-        | Operation::AlarmDisarm { .. }
-        | Operation::Defrag => Box::pin(run_calls(&connector?, target, operation, events)).await,
         // That the certificates cannot be read is an answer as well.
         Operation::Health { .. } => match connector {
             Ok(connector) => Box::pin(run_calls(&connector, target, operation, events)).await,
@@ -75,6 +67,7 @@ async fn operate(
             stored::prune(&prune.folder, &prune.rules, &prune.remove)
         }
         Operation::Usage(usage) => usage::usage(target, &connector?, usage.top, events).await,
+        calls => Box::pin(run_calls(&connector?, target, calls, events)).await,
     }
 }
 

@@ -125,7 +125,7 @@ impl Runtime {
         let there = told.or_else(|| known.clone().find(|socket| socket.exists()));
         let socket = there.ok_or_else(|| {
             let message = format!("no container runtime listens at {}", SOCKETS.join(", "));
-            Failure::new(FailureKind::Missing, message).hint("systemctl status containerd")
+            Failure::missing(message).hint("systemctl status containerd")
         })?;
         Self::connect(socket).await
     }
@@ -136,7 +136,7 @@ impl Runtime {
                 "the container runtime at {} does not answer: {error}",
                 socket.display()
             );
-            Failure::new(FailureKind::Unreachable, message).hint("systemctl status containerd")
+            Failure::unreachable(message).hint("systemctl status containerd")
         };
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))
             .map_err(|error| unreachable(&error))?;

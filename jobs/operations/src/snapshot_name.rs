@@ -1,10 +1,11 @@
 //! The names of stored snapshots.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::text;
 
 /// The longest name, in bytes: room for `.json.part` within the 255 that file systems take.
 const LONGEST: usize = 200;
@@ -26,11 +27,6 @@ pub struct SnapshotName(String);
 pub struct NameError(String);
 
 impl SnapshotName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The snapshot of this name in a folder.
     pub fn path_in(&self, folder: &Path) -> PathBuf {
         folder.join(&self.0)
@@ -80,25 +76,7 @@ impl FromStr for SnapshotName {
     }
 }
 
-impl TryFrom<String> for SnapshotName {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<SnapshotName> for String {
-    fn from(name: SnapshotName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Display for SnapshotName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text!(SnapshotName, NameError);
 
 #[cfg(test)]
 mod tests {

@@ -38,7 +38,10 @@ pub const ARCHIVE: &str = "/var/lib/kubectl-etcd/manifests";
 pub const PLANS: &str = "/var/lib/kubectl-etcd/plans";
 
 /// The file that names the plan that has begun and not ended.
-pub const CURRENT_PLAN: &str = "/var/lib/kubectl-etcd/plans/current";
+pub(crate) const CURRENT_PLAN: &str = "/var/lib/kubectl-etcd/plans/current";
+
+/// The longest journal that is read, in bytes.
+pub(crate) const LONGEST_JOURNAL: u64 = 256 << 20;
 
 /// The folder of the plans, by its path: that of a host is [`PLANS`].
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use etcd_datadir::lock::{Holder, database_holder};
 use tokio::time::sleep;
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::flags::{Flags, target_from_pod};
 use crate::kubelet;
 use crate::manifest::{Manifest, PodId};
@@ -100,14 +100,13 @@ impl StaticPod {
     pub fn of(manifest: &Manifest, component: &str, node: &str) -> Result<Self, Failure> {
         let found = manifest.component(component)?;
         let flags = found.flags().map_err(|error| {
-            Failure::new(FailureKind::Refused, format!("{component}: {error}"))
+            Failure::refused(format!("{component}: {error}"))
                 .hint("write the program and its flags as words of `command`")
         })?;
         let pod = manifest.pod();
         let etcd = (component == "etcd").then(|| target_from_pod(&manifest.facts(node)));
         let target = etcd.transpose().map_err(|error| {
-            Failure::new(FailureKind::Refused, error.to_string())
-                .hint("put that flag right in etcd's manifest")
+            Failure::refused(error.to_string()).hint("put that flag right in etcd's manifest")
         })?;
         let database = target
             .as_ref()
@@ -131,7 +130,7 @@ impl StaticPod {
         self.health.ask(Wanted::Answers).await.is_ok()
     }
 
-    /// Ends it and waits until nothing is left of it: [`let_go`], then [`StaticPod::end`]. Its manifest has to be out of
+    /// Ends it and waits until nothing is left of it: `let_go`, then [`StaticPod::end`]. Its manifest has to be out of
     /// kubelet's folder before; whoever has taken it out knows.
     ///
     /// # Errors
@@ -151,7 +150,7 @@ impl StaticPod {
     /// for that; with none it is killed at once.
     ///
     /// # Errors
-    /// [`FailureKind::Unreachable`] when the runtime does not answer; [`FailureKind::Other`] with what is left, when
+    /// [`crate::failure::FailureKind::Unreachable`] when the runtime does not answer; [`crate::failure::FailureKind::Other`] with what is left, when
     /// something is after `limit`.
     pub async fn end(
         &self,
@@ -204,7 +203,11 @@ impl StaticPod {
     ///
     /// # Errors
     /// When the runtime does not do it.
-    pub async fn end_containers(&self, runtime: &Runtime, grace: Duration) -> Result<(), Failure> {
+    pub(crate) async fn end_containers(
+        &self,
+        runtime: &Runtime,
+        grace: Duration,
+    ) -> Result<(), Failure> {
         for container in self.alive(runtime).await? {
             runtime.stop(&container.id, grace).await?;
         }
@@ -215,7 +218,7 @@ impl StaticPod {
     ///
     /// # Errors
     /// When the runtime or the kernel does not tell.
-    pub async fn remains(
+    pub(crate) async fn remains(
         &self,
         runtime: &Runtime,
         processes: &BTreeSet<u32>,
@@ -230,10 +233,7 @@ impl StaticPod {
         let processes = processes.iter().filter(alive);
         left.extend(processes.map(|pid| Remains::Process { pid: *pid }));
         let listening = ports::listening().map_err(|error| {
-            Failure::new(
-                FailureKind::Other,
-                format!("could not look at the ports of this host: {error}"),
-            )
+            Failure::other(format!("could not look at the ports of this host: {error}"))
         })?;
         let taken = self.listens.iter();
         let taken = taken.filter(|address| ports::is_taken(&listening, **address));
@@ -254,8 +254,7 @@ impl StaticPod {
     fn still_there(&self, left: &[Remains]) -> Failure {
         let left: Vec<String> = left.iter().map(ToString::to_string).collect();
         let message = format!("{} has not stopped: {}", self.component, left.join("; "));
-        Failure::new(FailureKind::Other, message)
-            .hint("what else runs it on this host has to be stopped first")
+        Failure::other(message).hint("what else runs it on this host has to be stopped first")
     }
 }
 
@@ -267,7 +266,7 @@ impl StaticPod {
 ///
 /// # Errors
 /// When systemd does not do it.
-pub async fn let_go() -> Result<(), Failure> {
+pub(crate) async fn let_go() -> Result<(), Failure> {
     match kubelet::is_active().await? {
         true => kubelet::restart().await,
         false => Ok(()),

@@ -6,12 +6,12 @@
 //! | bytes | |
 //! |---|---|
 //! | 8 | offset in the file |
-//! | 4 | kind (upper 2 bits) and length of the payload (lower 30), at most [`MAX_PAYLOAD`] |
+//! | 4 | kind (upper 2 bits) and length of the payload (lower 30), at most `MAX_PAYLOAD` |
 //! | 4 | CRC-32C over the 12 bytes before and the payload |
 //! | … | payload |
 //!
 //! Kinds: 0 data (an empty one says only that the sender is alive), 1 the end (offset is the file's size, payload its
-//! SHA-256), 2 the sender failed (payload a [`Failure`] as JSON), 3 data compressed by zstd, of at most [`MAX_PAYLOAD`] bytes
+//! SHA-256), 2 the sender failed (payload a [`Failure`] as JSON), 3 data compressed by zstd, of at most `MAX_PAYLOAD` bytes
 //! again: the way through kubelet and apiserver costs more than the compression, and a slow line much more. After the end the sender waits for [`ACKNOWLEDGEMENT`]
 //! before it exits: a remote program's last output is lost when it ends before all of it was drained.
 //!
@@ -36,7 +36,7 @@ use crate::failure::Failure;
 pub const MAGIC: [u8; 8] = *b"KETCDX2\n";
 
 /// The longest payload of a frame, in bytes.
-pub const MAX_PAYLOAD: usize = 1 << 20;
+pub(crate) const MAX_PAYLOAD: usize = 1 << 20;
 
 /// What the receiver writes back, one line, once it has everything.
 pub const ACKNOWLEDGEMENT: &str = "received";

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::manifest::Selection;
 use crate::operation::Assignment;
 use crate::report::Report;
@@ -154,7 +154,7 @@ impl Ask {
     /// Reads a request.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`]: it is of another version, or not understood.
+    /// [`crate::failure::FailureKind::Refused`]: it is of another version, or not understood.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         request(text, "the request")
     }
@@ -232,7 +232,7 @@ impl From<Result<HostAnswer, Failure>> for Event {
 /// Reads what this program is asked to do. `what` names it in the failure.
 ///
 /// # Errors
-/// [`FailureKind::Refused`]: it is of another version, or not understood.
+/// [`crate::failure::FailureKind::Refused`]: it is of another version, or not understood.
 pub fn request<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure> {
     parse(text).map_err(|error| {
         let message = match error {
@@ -243,13 +243,12 @@ pub fn request<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure
             LineError::Malformed(error) => format!("{what} is not understood: {error}"),
             LineError::Foreign { .. } => format!("{what} is not understood: it has no version"),
         };
-        Failure::new(FailureKind::Refused, message)
-            .hint("use the plugin and the job image of one release")
+        Failure::refused(message).hint("use the plugin and the job image of one release")
     })
 }
 
 /// Reads what says its version: that is looked at before anything else is, and here alone.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, LineError> {
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, LineError> {
     let foreign = || LineError::Foreign {
         text: text.to_owned(),
     };
@@ -268,6 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::failure::FailureKind;
 
     #[test]
     fn the_words_stay_what_they_are() {

@@ -147,7 +147,7 @@ pub(crate) async fn work<T: Send + 'static>(
 }
 
 fn joined<T>(result: Result<Result<T, Failure>, JoinError>) -> Result<T, Failure> {
-    let gone = |error| Failure::new(FailureKind::Other, format!("the work ended: {error}"));
+    let gone = |error| Failure::other(format!("the work ended: {error}"));
     result.map_err(gone)?
 }
 

@@ -283,7 +283,7 @@ fn referred(spec: &PodSpec) -> Vec<String> {
         .collect()
 }
 
-fn ignore_missing<T>(result: kube::Result<T>) -> kube::Result<()> {
+pub(crate) fn ignore_missing<T>(result: kube::Result<T>) -> kube::Result<()> {
     match result {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),

@@ -133,7 +133,7 @@ pub(crate) async fn discover(client: &Client) -> kube::Result<Discovered> {
     let nodes = Api::<ApiNode>::all(client.clone());
     let (known, pods) =
         futures::try_join!(control_plane_nodes(&nodes), control_plane_pods(&system))?;
-    let mut known = Known::new(known.items);
+    let mut known = KnownNodes::new(known.items);
     known.look_up(&nodes, &pods.items).await?;
     let found = place(&known, &pods.items);
     if found.nodes.iter().any(Node::has_some_etcd) {
@@ -186,14 +186,14 @@ async fn control_plane_pods(pods: &Api<Pod>) -> kube::Result<ObjectList<Pod>> {
 
 /// The nodes that are known, by name.
 #[derive(Default)]
-struct Known {
+struct KnownNodes {
     /// The control-plane nodes.
     trusted: BTreeMap<String, ApiNode>,
     /// Nodes that some pod names: whether there is a Node object of this name.
     others: BTreeMap<String, bool>,
 }
 
-impl Known {
+impl KnownNodes {
     /// These are control-plane nodes: they were listed by the label.
     fn new(listed: Vec<ApiNode>) -> Self {
         let named = listed
@@ -289,7 +289,7 @@ fn bare_node(name: String, node: ApiNode) -> Node {
 }
 
 /// Puts the pods' facts to their nodes. A pod alone makes no node.
-fn place(known: &Known, pods: &[Pod]) -> Discovered {
+fn place(known: &KnownNodes, pods: &[Pod]) -> Discovered {
     let mut found = Discovered::default();
     let claims = pods.iter().filter(|pod| pods::is_etcd(pod));
     for (pod, node) in claims.filter_map(|pod| Some((pod, pods::node_of(pod)?))) {

@@ -24,6 +24,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Healthy where all is well, else degraded.
+    pub fn of(is_well: bool) -> Self {
+        match is_well {
+            true => Self::Healthy,
+            false => Self::Degraded,
+        }
+    }
+
     /// The process's exit code.
     pub fn exit_code(self) -> ExitCode {
         match self {

@@ -84,7 +84,8 @@ pub fn age(time: Duration) -> String {
 }
 
 /// A noun with its number: `1 member`, `3 members`.
-pub fn counted(number: usize, noun: &str) -> String {
+pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     if number == 1 {
         format!("1 {noun}")
     } else {

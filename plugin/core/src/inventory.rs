@@ -14,7 +14,7 @@ use etcd_operations::advice;
 use etcd_operations::advice::{Choice, Command};
 
 pub(crate) use cache::remember;
-use cache::{Known, recall};
+use cache::{Remembered, recall};
 
 /// The candidates, and where they come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ fn named(ssh: &SshTargets) -> Vec<Candidate> {
 }
 
 /// Those that are known, where the command line has not said better.
-fn merged(mut named: Vec<Candidate>, known: Known) -> Vec<Candidate> {
+fn merged(mut named: Vec<Candidate>, known: Remembered) -> Vec<Candidate> {
     for (node, addresses) in known.nodes {
         if !named.iter().any(|one| one.node.as_ref() == Some(&node)) {
             let addresses = addresses.iter().map(|address| HostName::parse(address));
@@ -115,10 +115,10 @@ mod tests {
     use super::*;
     use crate::ssh::Destination;
 
-    fn known() -> Known {
+    fn known() -> Remembered {
         let nodes = [("m1", "10.0.0.1"), ("m2", "10.0.0.2")];
         let nodes = nodes.map(|(node, address)| (node.to_owned(), vec![address.to_owned()]));
-        Known::new("https://10.0.0.9:6443", nodes.into())
+        Remembered::new("https://10.0.0.9:6443", nodes.into())
     }
 
     fn ssh(at: &[(&str, &str)], masters: &[&str]) -> SshTargets {
@@ -162,7 +162,7 @@ mod tests {
         let nodes = nodes.map(|(node, address)| (node.to_owned(), vec![address.to_owned()]));
         let all = merged(
             Vec::new(),
-            Known::new("https://10.0.0.9:6443", nodes.into()),
+            Remembered::new("https://10.0.0.9:6443", nodes.into()),
         );
         let known = all
             .iter()

@@ -101,7 +101,7 @@ pub enum RunErrorKind {
 
 impl RunErrorKind {
     /// Whether nothing more can be done through the apiserver, be it gone itself or its etcd.
-    pub fn is_without_apiserver(self) -> bool {
+    pub(crate) fn is_without_apiserver(self) -> bool {
         matches!(self, Self::ApiserverLost | Self::EtcdLost)
     }
 }

@@ -39,13 +39,13 @@ pub(crate) struct Process {
     pid: u32,
     /// Where its number means something; none where there is no `/proc`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    place: Option<Place>,
+    place: Option<Whereabouts>,
 }
 
 /// Where a number of a process means something, and since when it is this one's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Place {
+struct Whereabouts {
     /// Of `/etc/machine-id`, which is not told itself: man machine-id asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     machine: Option<String>,
@@ -107,7 +107,7 @@ impl Process {
         let this = THIS.get_or_init(|| Self {
             token: format!("{:016x}", random()),
             pid: std::process::id(),
-            place: Place::here(),
+            place: Whereabouts::here(),
         });
         this.clone()
     }
@@ -149,9 +149,9 @@ impl Process {
     }
 }
 
-// === impl Place ===
+// === impl Whereabouts ===
 
-impl Place {
+impl Whereabouts {
     fn here() -> Option<Self> {
         // A /proc of another namespace has other numbers.
         let own = std::process::id().to_string();
@@ -241,7 +241,7 @@ mod tests {
         Process {
             token: token.to_owned(),
             pid,
-            place: Some(Place {
+            place: Some(Whereabouts {
                 machine: Some("aa".into()),
                 host: "admin-1".into(),
                 boot: "boot-1".into(),
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    fn elsewhere(change: impl FnOnce(&mut Place)) -> Process {
+    fn elsewhere(change: impl FnOnce(&mut Whereabouts)) -> Process {
         let mut there = process("other", 7);
         change(there.place.as_mut().unwrap());
         there
@@ -354,7 +354,7 @@ mod tests {
         let other = Process {
             token: "other".into(),
             pid,
-            place: Some(Place { started, ..place }),
+            place: Some(Whereabouts { started, ..place }),
         };
         assert!(!other.has_ended());
         child.kill().unwrap();

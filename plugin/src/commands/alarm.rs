@@ -116,7 +116,7 @@ async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Error> {
 
 async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Error> {
     let session = context.open(&args.fleet).await?;
-    let status = answered_survey(&session, &args.fleet).await?;
+    let (_, status) = answered_survey(&session, &args.fleet).await?;
     let kind = match args.alarm {
         Which::Nospace => AlarmKind::NoSpace,
         Which::Corrupt => AlarmKind::Corrupt,
@@ -203,9 +203,7 @@ fn view(kind: AlarmsKind, report: &AlarmReport, alarms: &[Alarm], rows: &[Row]) 
 fn verdict(alarms: &[Alarm]) -> Verdict {
     if alarms.iter().any(|alarm| alarm.alarm == AlarmKind::Corrupt) {
         Verdict::QuorumLostOrDamaged
-    } else if alarms.is_empty() {
-        Verdict::Healthy
     } else {
-        Verdict::Degraded
+        Verdict::of(alarms.is_empty())
     }
 }

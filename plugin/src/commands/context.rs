@@ -13,8 +13,11 @@ use kubectl_etcd_core::connection::ConnectionOptions;
 use kubectl_etcd_core::created::Created;
 use kubectl_etcd_core::discovery::{Etcd, Node};
 use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::executor::Hosts;
+use kubectl_etcd_core::executor::gather::{Gathered, gather, this_host};
 use kubectl_etcd_core::inventory::reach::reach;
 use kubectl_etcd_core::outcome::{Outcome, RunErrorKind, run_error};
+use kubectl_etcd_core::runners::host::Host;
 use kubectl_etcd_core::session::Session;
 use kubectl_etcd_core::via::Via;
 
@@ -30,6 +33,36 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// This host, as one to work on.
+    ///
+    /// # Errors
+    /// When its name is not known, or this is not root.
+    pub(crate) fn this_host(&self) -> Result<Host, Error> {
+        this_host(&self.ui.notices(), self.connection)
+    }
+
+    /// Everybody who can be reached, and who cannot.
+    ///
+    /// # Errors
+    /// When there is nobody.
+    pub(crate) async fn gather(&self, ssh: &SshArgs) -> Result<Gathered, Error> {
+        gather(&self.ui.notices(), &ssh.targets(), self.connection).await
+    }
+
+    /// With `--ssh` everybody who can be reached, else this host alone.
+    ///
+    /// # Errors
+    /// When there is nobody.
+    pub(crate) async fn hosts(&self, ssh: &SshArgs) -> Result<Gathered, Error> {
+        match ssh.wanted() {
+            true => self.gather(ssh).await,
+            false => Ok(Gathered {
+                hosts: Hosts::here(self.this_host()?),
+                unreachable: Vec::new(),
+            }),
+        }
+    }
+
     /// Finds the cluster and its control-plane nodes, and warns of pods that pose as an etcd.
     pub(crate) async fn open(&self, fleet: &FleetArgs) -> Result<Session, Error> {
         let session = self.find(fleet).await?;
@@ -163,12 +196,15 @@ pub(crate) fn out_of_reach<T>(session: &Session, outcomes: &[Outcome<T>]) -> Opt
 ///
 /// # Errors
 /// Why none does.
-pub(crate) async fn answered_survey(session: &Session, fleet: &FleetArgs) -> Result<Status, Error> {
+pub(crate) async fn answered_survey(
+    session: &Session,
+    fleet: &FleetArgs,
+) -> Result<(Vec<Outcome<StatusReport>>, Status), Error> {
     let (outcomes, status) = survey(session, fleet).await;
-    if outcomes.iter().all(|outcome| outcome.result.is_err()) {
-        return Err(none_answered(session, &outcomes));
+    match outcomes.iter().all(|outcome| outcome.result.is_err()) {
+        true => Err(none_answered(session, &outcomes)),
+        false => Ok((outcomes, status)),
     }
-    Ok(status)
 }
 
 /// Which of the nodes a session knows.

@@ -81,10 +81,7 @@ struct Plan {
 impl Plan {
     /// Of all members, or of some.
     fn ending(&self) -> Verdict {
-        match self.steps.len() == self.status.rows.len() {
-            true => Verdict::Healthy,
-            false => Verdict::Degraded,
-        }
+        Verdict::of(self.steps.len() == self.status.rows.len())
     }
 }
 
@@ -135,13 +132,12 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
             return;
         }
         for step in &plan.steps {
-            let seconds = usize::try_from(step.estimated_seconds()).unwrap_or(usize::MAX);
             terminal.say(&format!(
                 "{} ({}): {} in the file, about {} without an answer",
                 step.node,
                 step.role.word(),
                 bytes(step.db_size_bytes),
-                counted(seconds, "second")
+                counted(step.estimated_seconds(), "second")
             ));
         }
         if plan.status.quorum.voters == 1 {

@@ -170,10 +170,7 @@ async fn look(components: &[String]) -> Result<Found, Error> {
 
 fn show(ui: &Ui, view: &Images, output: OutputArgs) -> Result<Verdict, Error> {
     ui.show(view, output.output)?;
-    Ok(match all_there(&view.images) {
-        true => Verdict::Healthy,
-        false => Verdict::Degraded,
-    })
+    Ok(Verdict::of(all_there(&view.images)))
 }
 
 /// Whether the runtime has all of them now.

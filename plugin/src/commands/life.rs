@@ -138,7 +138,9 @@ pub(crate) trait Change {
     ///
     /// # Errors
     /// What would lift it is a hint.
-    fn refuse(&self, plan: &Self::Plan, consent: &Consent) -> Result<(), Error>;
+    fn refuse(&self, _plan: &Self::Plan, _consent: &Consent) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Why something was refused before the lock was held: members look ill while somebody else works on them.
     async fn why_refused(&self, refused: Error) -> Error {

@@ -7,8 +7,8 @@ use etcd_operations::plan::{PlanId, PlanKind};
 use jiff::Timestamp;
 
 use super::Context;
-use super::life::{Change, Consent, Ending, Terminal, carry_out};
-use super::planned::{Accepted, PlanArgs, Planned};
+use super::life::{Change, Consent, Ending, Terminal};
+use super::planned::{Accepted, Planned};
 use crate::views::plan::{PlanView, data_losses};
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::executor::lock::Locked;
@@ -31,44 +31,6 @@ pub(crate) struct Making<'a, B, S, M> {
     pub(crate) now: Timestamp,
     /// Looks, and makes the plan.
     pub(crate) plan_of: M,
-}
-
-/// What a command that makes a plan has to say of it.
-pub(crate) struct Planning<'a, B> {
-    /// The command's surroundings.
-    pub(crate) context: &'a Context<'a>,
-    /// On which hosts.
-    pub(crate) hosts: &'a Hosts,
-    /// Whether this host is worked on alone.
-    pub(crate) this_node_only: bool,
-    /// What somebody has agreed to beforehand.
-    pub(crate) accepted: Accepted,
-    /// The command's flags.
-    pub(crate) how: &'a PlanArgs,
-    /// What a step wants brought.
-    pub(crate) bring: &'a B,
-}
-
-impl<B: Bring> Planning<'_, B> {
-    /// Carries out what `plan_of` makes.
-    ///
-    /// # Errors
-    /// [`kubectl_etcd_core::error::ErrorKind::Refused`] without the consent it takes, or as things are; the first step's that failed.
-    pub(crate) async fn carry_out(
-        &self,
-        plan_of: impl AsyncFn(Timestamp) -> Result<Planned, Error>,
-    ) -> Result<Verdict, Error> {
-        let context = self.context;
-        let making = Making {
-            hosts: self.hosts,
-            accepted: self.accepted,
-            bring: self.bring,
-            surroundings: context.apiservers(self.this_node_only),
-            now: Timestamp::now(),
-            plan_of,
-        };
-        carry_out(&making, context.ui, self.how.consent()).await
-    }
 }
 
 impl Context<'_> {

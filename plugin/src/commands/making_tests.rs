@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::failure::Failure;
 use etcd_operations::plan::make::{Loss, PlanPreview};
 use etcd_operations::plan::{Direction, Plan, PlanKind};
 use jiff::Timestamp;
@@ -123,7 +123,7 @@ async fn a_dry_run_shows_the_plan_and_touches_nothing() {
 #[tokio::test]
 async fn a_plan_that_is_refused_is_shown_by_a_dry_run_and_never_begun() {
     let mut trial = Trial::of(PlanKind::Recover);
-    let refusal = Failure::new(FailureKind::Refused, "m2 still serves").hint("stop it");
+    let refusal = Failure::refused("m2 still serves").hint("stop it");
     trial.looks[0].refused = Some(refusal);
     for (consent, shown) in [(DRY_RUN, 1), (ASKED, 0), (YES, 0)] {
         let terminal = yes();

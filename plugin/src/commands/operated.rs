@@ -7,7 +7,7 @@ use etcd_operations::operation::Operation;
 use etcd_operations::report::StatusReport;
 use etcd_operations::request::Request;
 
-use super::{Context, none_answered, survey};
+use super::{Context, answered_survey, survey};
 use crate::args::FleetArgs;
 use kubectl_etcd_core::assess::model::Status;
 use kubectl_etcd_core::discovery::{LeftAlone, Node};
@@ -37,9 +37,6 @@ pub(crate) trait OperatedCluster {
     /// Asks all nodes for their status and puts the answers together.
     async fn survey(&self) -> (Vec<Outcome<StatusReport>>, Status);
 
-    /// Why none of the nodes gave an answer.
-    fn none_answered(&self, outcomes: &[Outcome<StatusReport>]) -> Error;
-
     /// Takes the cluster's lock.
     ///
     /// # Errors
@@ -53,13 +50,7 @@ pub(crate) trait OperatedCluster {
     ///
     /// # Errors
     /// Why none does.
-    async fn answered_survey(&self) -> Result<(Vec<Outcome<StatusReport>>, Status), Error> {
-        let (outcomes, status) = self.survey().await;
-        match outcomes.iter().all(|outcome| outcome.result.is_err()) {
-            true => Err(self.none_answered(&outcomes)),
-            false => Ok((outcomes, status)),
-        }
-    }
+    async fn answered_survey(&self) -> Result<(Vec<Outcome<StatusReport>>, Status), Error>;
 
     /// Does one operation on the node of this name.
     ///
@@ -143,8 +134,8 @@ impl OperatedCluster for InSession {
         survey(&self.session, &self.fleet).await
     }
 
-    fn none_answered(&self, outcomes: &[Outcome<StatusReport>]) -> Error {
-        none_answered(&self.session, outcomes)
+    async fn answered_survey(&self) -> Result<(Vec<Outcome<StatusReport>>, Status), Error> {
+        answered_survey(&self.session, &self.fleet).await
     }
 
     async fn lock(&self, what: &str) -> Result<LeaseGuard, Error> {

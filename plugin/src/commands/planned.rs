@@ -13,7 +13,7 @@ use super::life::Consent;
 use crate::args::OutputArgs;
 use crate::args::ssh::SshArgs;
 use kubectl_etcd_core::error::Error;
-use kubectl_etcd_core::executor::gather::{Gathered, gather};
+use kubectl_etcd_core::executor::gather::Gathered;
 use kubectl_etcd_core::executor::run::Bring;
 use kubectl_etcd_core::runners::host::Host;
 
@@ -72,12 +72,7 @@ impl WhoArgs {
     /// # Errors
     /// When there is nobody.
     pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
-        let mut gathered = gather(
-            &context.ui.notices(),
-            &self.ssh.targets(),
-            context.connection,
-        )
-        .await?;
+        let mut gathered = context.gather(&self.ssh).await?;
         gathered.hosts.naming(&self.manifest)?;
         for (node, why) in &gathered.unreachable {
             context.ui.warn(&format!("{node} cannot be reached: {why}"));

@@ -3,9 +3,11 @@
 use clap::Args;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{Recovering, recover as plan};
+use jiff::Timestamp;
 
 use super::Context;
-use super::making::Planning;
+use super::life::carry_out;
+use super::making::Making;
 use super::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs};
 use super::restore::token;
 use kubectl_etcd_core::error::{Error, Verdict};
@@ -73,13 +75,13 @@ pub async fn recover(context: &Context<'_>, args: RecoverArgs) -> Result<Verdict
         let made = plan(&looked, &what, now);
         Planned::new(looked, made, &args.who.manifest)
     };
-    let planning = Planning {
-        context,
+    let making = Making {
         hosts: &hosts,
-        this_node_only: args.who.this_node_only,
         accepted: Accepted::data_loss(args.accept_data_loss),
-        how: &args.plan,
         bring: &Nothing,
+        surroundings: context.apiservers(args.who.this_node_only),
+        now: Timestamp::now(),
+        plan_of,
     };
-    planning.carry_out(plan_of).await
+    carry_out(&making, context.ui, args.plan.consent()).await
 }

@@ -24,7 +24,8 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::Context;
-use super::making::Planning;
+use super::life::carry_out;
+use super::making::Making;
 use super::planned::{Accepted, PlanArgs, Planned, WhoArgs};
 use crate::files;
 use crate::input::{self, Input};
@@ -131,15 +132,15 @@ pub async fn restore(context: &Context<'_>, args: RestoreArgs) -> Result<Verdict
         let made = plan(&looked, &what, now);
         Planned::new(looked, made, &args.who.manifest)
     };
-    let planning = Planning {
-        context,
+    let making = Making {
         hosts: &hosts,
-        this_node_only: args.who.this_node_only,
         accepted: Accepted::data_loss(args.accept_data_loss),
-        how: &args.plan,
         bring: &snapshot,
+        surroundings: context.apiservers(args.who.this_node_only),
+        now: Timestamp::now(),
+        plan_of,
     };
-    planning.carry_out(plan_of).await
+    carry_out(&making, context.ui, args.plan.consent()).await
 }
 
 /// A name that no cluster had before.

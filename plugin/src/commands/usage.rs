@@ -50,7 +50,7 @@ pub struct ShownArgs {
 /// When no member can give its database.
 pub async fn usage(context: &Context<'_>, args: UsageArgs) -> Result<Verdict, Error> {
     let session = context.open(&args.fleet).await?;
-    let status = answered_survey(&session, &args.fleet).await?;
+    let (_, status) = answered_survey(&session, &args.fleet).await?;
     // Read as a snapshot is: best from a follower, which the apiservers' leader does not feel.
     let node = snapshot_sources(&status, LAG_ENTRIES)
         .into_iter()

@@ -6,7 +6,7 @@ use kube::Client;
 
 use super::Context;
 use crate::advice::typed;
-use crate::args::{FleetArgs, WayArgs};
+use crate::args::FleetArgs;
 use kubectl_etcd_core::connection::chain;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::outcome::run_error;
@@ -74,11 +74,7 @@ impl ViewersArgs {
 /// # Errors
 /// When the cluster has no such policies, the namespace is one that does not fit, or the program cannot be uploaded.
 pub async fn viewers(context: &Context<'_>, args: ViewersArgs) -> Result<Verdict, Error> {
-    let fleet = FleetArgs {
-        node: Vec::new(),
-        way: WayArgs::default(),
-    };
-    let session = context.open(&fleet).await?;
+    let session = context.open(&FleetArgs::default()).await?;
     let cluster = session.cluster()?;
     let namespace = &cluster.connection.namespace;
     if namespace == REFUSED_NAMESPACE {

@@ -65,11 +65,7 @@ impl Alarms {
 
 impl View for Alarms {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("ALARM")
-            .text("NODE")
-            .text("MEMBER")
-            .text("MEMBER ID");
+        let mut grid = Grid::new("ALARM|NODE|MEMBER|MEMBER ID");
         let tone = match self.kind {
             AlarmsKind::Raised => Tone::Bad,
             AlarmsKind::Disarmed => Tone::Plain,

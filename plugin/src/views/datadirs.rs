@@ -28,7 +28,7 @@ pub struct DataDirs {
 }
 
 /// One directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Directory {
     /// Its path.
@@ -78,7 +78,7 @@ pub struct Directory {
 }
 
 /// What a directory is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fitness {
     /// An etcd runs on it, or wrote to it while it was read.
@@ -94,6 +94,7 @@ pub enum Fitness {
     /// Neither.
     BeyondUse,
     /// It could not be read.
+    #[default]
     Unreadable,
 }
 
@@ -200,20 +201,7 @@ fn unreadable(path: String, why: &str) -> Directory {
         path,
         verdict: Fitness::Unreadable,
         summary: format!("unreadable: {why}"),
-        member_id: None,
-        member: None,
-        cluster_id: None,
-        members: Vec::new(),
-        members_agree: false,
-        last_term: None,
-        last_index: None,
-        commit: None,
-        consistent_index: None,
-        revision: None,
-        db_bytes: None,
-        cluster_version: None,
-        losses: Vec::new(),
-        findings: Vec::new(),
+        ..Directory::default()
     }
 }
 
@@ -311,24 +299,9 @@ fn judged(dir: &DataDir) -> (Fitness, String, Vec<String>) {
 
 impl View for DataDirs {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new()
-            .text("DIRECTORY")
-            .text("MEMBER")
-            .text("VERDICT")
-            .number("TERM")
-            .number("INDEX")
-            .number("COMMIT")
-            .number("IN DB")
-            .number("REVISION")
-            .number("DB");
-        let mut grid = if wide {
-            grid.text("MEMBER ID")
-                .text("CLUSTER ID")
-                .text("VERSION")
-                .text("MEMBERS")
-        } else {
-            grid
-        };
+        let mut grid =
+            Grid::new("DIRECTORY|MEMBER|VERDICT|>TERM|>INDEX|>COMMIT|>IN DB|>REVISION|>DB")
+                .and(wide, "MEMBER ID|CLUSTER ID|VERSION|MEMBERS");
         for dir in &self.directories {
             grid.row(row(dir, wide));
         }

@@ -105,13 +105,7 @@ impl View for Defrag {
 }
 
 fn plan(view: &Defrag, paint: Paint) -> String {
-    let mut grid = Grid::new()
-        .number("STEP")
-        .text("NODE")
-        .text("ROLE")
-        .number("DB")
-        .number("FREE")
-        .number("STALL");
+    let mut grid = Grid::new(">STEP|NODE|ROLE|>DB|>FREE|>STALL");
     for (at, row) in view.members.iter().enumerate() {
         grid.row(vec![
             field((at + 1).to_string()),
@@ -126,14 +120,7 @@ fn plan(view: &Defrag, paint: Paint) -> String {
 }
 
 fn result(view: &Defrag, paint: Paint) -> String {
-    let mut grid = Grid::new()
-        .text("NODE")
-        .text("ROLE")
-        .number("BEFORE")
-        .number("AFTER")
-        .number("FREED")
-        .number("TOOK")
-        .text("RESULT");
+    let mut grid = Grid::new("NODE|ROLE|>BEFORE|>AFTER|>FREED|>TOOK|RESULT");
     for row in &view.members {
         let freed = row
             .after_bytes

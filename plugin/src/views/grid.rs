@@ -67,22 +67,20 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// An empty table without columns.
-    pub fn new() -> Self {
-        Self::default()
+    /// A table without rows. `columns` names its columns, with `|` between them and `>` before one of numbers.
+    pub fn new(columns: &'static str) -> Self {
+        Self::default().and(true, columns)
     }
 
-    /// One more column of text.
+    /// The same with more columns, if they are wanted.
     #[must_use]
-    pub fn text(mut self, header: &'static str) -> Self {
-        self.headers.push((header, CellAlignment::Left));
-        self
-    }
-
-    /// One more column of numbers.
-    #[must_use]
-    pub fn number(mut self, header: &'static str) -> Self {
-        self.headers.push((header, CellAlignment::Right));
+    pub fn and(mut self, wanted: bool, columns: &'static str) -> Self {
+        let headers = columns.split('|').filter(|_| wanted);
+        self.headers
+            .extend(headers.map(|name| match name.strip_prefix('>') {
+                Some(name) => (name, CellAlignment::Right),
+                None => (name, CellAlignment::Left),
+            }));
         self
     }
 
@@ -164,7 +162,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Grid {
-        let mut grid = Grid::new().text("NODE").number("TERM").text("ALARMS");
+        let mut grid = Grid::new("NODE|>TERM|ALARMS");
         grid.row(vec![field("cp-1"), field("14"), field("").tone(Tone::Bad)]);
         grid.row(vec![
             field("cp-long"),
@@ -202,7 +200,7 @@ mod tests {
 
     #[test]
     fn all_colours_pass_the_gate() {
-        let mut grid = Grid::new().text("A");
+        let mut grid = Grid::new("A");
         let tones = [Tone::Plain, Tone::Good, Tone::Warn, Tone::Bad, Tone::Dim];
         for tone in tones {
             grid.row(vec![field("x").tone(tone)]);

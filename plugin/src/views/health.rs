@@ -10,13 +10,7 @@ use kubectl_etcd_core::format::took;
 
 impl View for Health {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new()
-            .text("NODE")
-            .text("MEMBER")
-            .text("HEALTH")
-            .number("READ")
-            .text("ALARMS");
-        let mut grid = if wide { grid.text("MEMBER ID") } else { grid };
+        let mut grid = Grid::new("NODE|MEMBER|HEALTH|>READ|ALARMS").and(wide, "MEMBER ID");
         for row in &self.members {
             let mut trouble = row.alarms.clone();
             trouble.extend(row.problem.as_ref().map(|problem| problem.short.clone()));

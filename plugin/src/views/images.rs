@@ -60,16 +60,7 @@ fn state_field(state: ImageState) -> Field {
 
 impl View for Images {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new()
-            .text("COMPONENT")
-            .text("IMAGE")
-            .text("STATE")
-            .number("SIZE")
-            .text("MANIFEST");
-        let mut grid = match wide {
-            true => grid.text("POD").text("ID"),
-            false => grid,
-        };
+        let mut grid = Grid::new("COMPONENT|IMAGE|STATE|>SIZE|MANIFEST").and(wide, "POD|ID");
         for one in &self.images {
             let mut row = vec![
                 field(&one.component),

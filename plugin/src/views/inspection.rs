@@ -206,10 +206,7 @@ fn kubernetes(found: &file::Kubernetes) -> Kubernetes {
 
 impl View for Inspection {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("RESOURCE")
-            .number("OBJECTS")
-            .number("ENCRYPTED");
+        let mut grid = Grid::new("RESOURCE|>OBJECTS|>ENCRYPTED");
         for resource in &self.kubernetes.resources {
             let encrypted = if resource.encrypted == 0 {
                 String::new()
@@ -251,7 +248,7 @@ impl Inspection {
             ),
             (
                 "keys",
-                format!("{}, {}", count(self.keys), counted_leases(self.leases)),
+                format!("{}, {}", count(self.keys), counted(self.leases, "lease")),
             ),
         ];
         if let (Some(term), Some(index)) = (self.raft_term, self.consistent_index) {
@@ -284,8 +281,8 @@ impl Inspection {
             let (users, roles) = (self.auth.users, self.auth.roles);
             let words = format!(
                 "on, {} and {}",
-                plural(users, "user"),
-                plural(roles, "role")
+                counted(users, "user"),
+                counted(roles, "role")
             );
             facts.push(("auth", words));
         }
@@ -305,7 +302,7 @@ impl Member {
 impl Kubernetes {
     fn facts(&self) -> Vec<(&'static str, String)> {
         let used = self.encryption.iter().map(|used| {
-            let objects = plural(used.objects, "object");
+            let objects = counted(used.objects, "object");
             let words = format!("{} key {}: {objects}", used.provider, used.key);
             ("encryption", words)
         });
@@ -314,17 +311,9 @@ impl Kubernetes {
             facts.push(("newest", format!("object created {newest}")));
         }
         if self.other_keys > 0 {
-            let keys = plural(self.other_keys, "key");
+            let keys = counted(self.other_keys, "key");
             facts.push(("other", format!("{keys} outside of Kubernetes' prefix")));
         }
         facts
     }
-}
-
-fn plural(number: u64, noun: &str) -> String {
-    counted(usize::try_from(number).unwrap_or(usize::MAX), noun)
-}
-
-fn counted_leases(leases: u64) -> String {
-    plural(leases, "lease")
 }

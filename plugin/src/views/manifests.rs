@@ -305,15 +305,7 @@ impl View for Manifests {
 
 impl Manifests {
     fn list(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new()
-            .text("COMPONENT")
-            .text("FILE")
-            .text("IMAGE")
-            .number("ARCHIVED");
-        let mut grid = match wide {
-            true => grid.text("LAST ARCHIVED").text("POD"),
-            false => grid,
-        };
+        let mut grid = Grid::new("COMPONENT|FILE|IMAGE|>ARCHIVED").and(wide, "LAST ARCHIVED|POD");
         for one in &self.components {
             let file = one.file.as_deref().map(file_name);
             let out = || field("taken out").tone(Tone::Bad);
@@ -355,7 +347,7 @@ impl Component {
             text.push_str(&format!("\n{}", settings(flags).draw(paint)));
         }
         if !self.kept.is_empty() {
-            let mut grid = Grid::new().text("ARCHIVED").text("SINCE").text("WHY");
+            let mut grid = Grid::new("ARCHIVED|SINCE|WHY");
             for kept in &self.kept {
                 let why = match kept.why {
                     KeptWhy::BeforeChange => "as it was before a change",
@@ -378,11 +370,7 @@ impl Component {
 /// The flags and their values; where each is given only if there are several places.
 fn settings(flags: &[Flag]) -> Grid {
     let in_environment = flags.iter().any(|flag| flag.variable.is_some());
-    let grid = Grid::new().text("FLAG").text("VALUE");
-    let mut grid = match in_environment {
-        true => grid.text("GIVEN BY"),
-        false => grid,
-    };
+    let mut grid = Grid::new("FLAG|VALUE").and(in_environment, "GIVEN BY");
     for flag in flags {
         let mut row = vec![field(&flag.name), field(&flag.value)];
         if in_environment {

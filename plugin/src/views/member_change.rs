@@ -123,7 +123,7 @@ impl View for MemberChange {
 }
 
 fn plan(view: &MemberChange, paint: Paint) -> String {
-    let mut grid = Grid::new().number("STEP").text("ON").text("WHAT");
+    let mut grid = Grid::new(">STEP|ON|WHAT");
     for (at, step) in view.steps.iter().enumerate() {
         grid.row(vec![
             field((at + 1).to_string()),

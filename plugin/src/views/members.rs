@@ -86,14 +86,7 @@ impl View for Members {
 
 /// The members as a table.
 pub(super) fn table(members: &[MemberRow], wide: bool, paint: Paint) -> String {
-    let grid = Grid::new()
-        .text("MEMBER")
-        .text("NODE")
-        .text("ID")
-        .text("VOTE")
-        .text("STARTED")
-        .text("PEER URLS");
-    let mut grid = if wide { grid.text("CLIENT URLS") } else { grid };
+    let mut grid = Grid::new("MEMBER|NODE|ID|VOTE|STARTED|PEER URLS").and(wide, "CLIENT URLS");
     for member in members {
         let mut fields = vec![
             maybe(member.name.as_deref()),

@@ -159,7 +159,7 @@ mod tests {
 
     impl View for Careless {
         fn table(&self, _wide: bool, paint: Paint) -> String {
-            let mut grid = grid::Grid::new().text("NAME");
+            let mut grid = grid::Grid::new("NAME");
             grid.row(vec![grid::field(self.name.as_str())]);
             let head = grid::painted(&self.name, grid::Tone::Bad, paint);
             format!("{head} {}\n{}", self.name, grid.draw(paint))

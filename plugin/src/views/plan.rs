@@ -409,14 +409,7 @@ impl View for PlanView {
 
 impl PlanView {
     fn found_table(&self, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("FOUND")
-            .text("ETCD")
-            .text("DATA")
-            .number("TERM")
-            .number("INDEX")
-            .number("REVISION")
-            .text("");
+        let mut grid = Grid::new("FOUND|ETCD|DATA|>TERM|>INDEX|>REVISION|");
         for row in &self.found {
             let number = |number: Option<u64>| maybe(number.map(|number| number.to_string()));
             let best: Field = match row.best {

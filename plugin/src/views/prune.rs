@@ -23,15 +23,9 @@ pub struct Deleted {
     pub removed: Vec<String>,
 }
 
-impl Default for Deleted {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Deleted {
     /// Nothing yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             api_version: API_VERSION,
             kind: "SnapshotDeletion",
@@ -206,12 +200,7 @@ fn word(reason: Reason) -> &'static str {
 
 impl View for Prune {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("NODE")
-            .text("NAME")
-            .number("AGE")
-            .number("SIZE")
-            .text("KEPT BY");
+        let mut grid = Grid::new("NODE|NAME|>AGE|>SIZE|KEPT BY");
         for one in &self.snapshots {
             let fate = match one.fate {
                 JudgedFate::Stays => field(one.kept_by.join(", ")),

@@ -97,11 +97,7 @@ impl Restored {
 
 impl View for Restored {
     fn table(&self, _wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("MEMBER")
-            .text("ID")
-            .text("DATA DIRECTORY")
-            .text("PEER URLS");
+        let mut grid = Grid::new("MEMBER|ID|DATA DIRECTORY|PEER URLS");
         for member in &self.members {
             grid.row(vec![
                 field(&member.name),

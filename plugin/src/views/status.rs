@@ -83,38 +83,14 @@ fn trouble(row: &Row) -> Option<String> {
 }
 
 fn grid(rows: &[Row], wide: bool) -> Grid {
-    let grid = Grid::new()
-        .text("NODE")
-        .text("MEMBER")
-        .text("VERSION")
-        .number("DB")
-        .text("IN USE")
-        .text("QUOTA")
-        .text("ROLE")
-        .number("TERM")
-        .number("APPLIED")
-        .number("LAG")
-        .text("ALARMS");
     // Few have one, and it is wide enough without.
     let with_others = wide && rows.iter().any(|row| !row.other_etcds.is_empty());
-    let mut grid = if wide {
-        grid.text("MEMBER ID")
-            .text("CLUSTER ID")
-            .text("STORAGE")
-            .number("INDEX")
-            .number("REVISION")
-            .text("ENDPOINT")
-            .text("CLIENT URLS")
-            .text("PEER URLS")
-            .text("DOWNGRADE")
-            .text("VIA")
-            .number("TOOK")
-    } else {
-        grid
-    };
-    if with_others {
-        grid = grid.text("OTHER ETCDS");
-    }
+    let mut grid = Grid::new("NODE|MEMBER|VERSION|>DB|IN USE|QUOTA|ROLE|>TERM|>APPLIED|>LAG|ALARMS")
+        .and(
+            wide,
+            "MEMBER ID|CLUSTER ID|STORAGE|>INDEX|>REVISION|ENDPOINT|CLIENT URLS|PEER URLS|DOWNGRADE|VIA|>TOOK",
+        )
+        .and(with_others, "OTHER ETCDS");
     for row in rows {
         let mut fields = narrow(row);
         if wide {

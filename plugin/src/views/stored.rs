@@ -13,15 +13,6 @@ use crate::views::packed::Packing;
 use crate::views::{API_VERSION, View};
 use kubectl_etcd_core::format::{age, bytes, revision};
 
-/// Where a snapshot lies.
-#[derive(Debug, Clone, Copy)]
-pub enum Place<'a> {
-    /// On this node.
-    Node(&'a str),
-    /// In this folder of this host.
-    Here(&'a Path),
-}
-
 /// The snapshots that are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -140,16 +131,21 @@ impl SnapshotList {
         }
     }
 
-    /// What lies in one place.
-    pub fn add(&mut self, place: &Place<'_>, kept: &[KeptSnapshot]) {
-        let (node, folder) = match place {
-            Place::Node(node) => (Some((*node).to_owned()), self.folder.clone()),
-            Place::Here(folder) => (None, folder.display().to_string()),
-        };
-        let of_place = kept
+    /// What is stored in the folder of a node.
+    pub fn add(&mut self, node: &str, stored: &[KeptSnapshot]) {
+        self.extend(Some(node), &self.folder.clone(), stored);
+    }
+
+    /// What is stored in a folder of this host.
+    pub fn add_here(&mut self, folder: &Path, stored: &[KeptSnapshot]) {
+        self.extend(None, &folder.display().to_string(), stored);
+    }
+
+    fn extend(&mut self, node: Option<&str>, folder: &str, stored: &[KeptSnapshot]) {
+        let listed = stored
             .iter()
-            .map(|one| ListedSnapshot::new(node.clone(), folder.clone(), one));
-        self.snapshots.extend(of_place);
+            .map(|one| ListedSnapshot::new(node.map(str::to_owned), folder.to_owned(), one));
+        self.snapshots.extend(listed);
     }
 
     /// A node whose snapshots are not known.
@@ -286,21 +282,8 @@ impl SnapshotList {
 
 impl View for SnapshotList {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let mut grid = Grid::new()
-            .text("NODE")
-            .text("NAME")
-            .number("AGE")
-            .number("REVISION")
-            .number("SIZE")
-            .text("PACKED")
-            .text("VERIFIED");
-        if wide {
-            grid = grid
-                .text("ETCD")
-                .text("CLUSTER ID")
-                .text("FOLDER")
-                .text("SHA256");
-        }
+        let mut grid = Grid::new("NODE|NAME|>AGE|>REVISION|>SIZE|PACKED|VERIFIED")
+            .and(wide, "ETCD|CLUSTER ID|FOLDER|SHA256");
         for one in &self.snapshots {
             grid.row(self.row(one, wide));
         }

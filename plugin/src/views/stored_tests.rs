@@ -61,11 +61,8 @@ pub(crate) fn list() -> SnapshotList {
             ..kept("d.db", "2026-11-21T04:00:00Z", unknown)
         },
     ];
-    list.add(&Place::Node("cp-1"), &on_1);
-    list.add(
-        &Place::Node("cp-2"),
-        &[verified("future.db", "2031-01-01T00:00:00Z")],
-    );
+    list.add("cp-1", &on_1);
+    list.add("cp-2", &[verified("future.db", "2031-01-01T00:00:00Z")]);
     list.unknown("cp-3", "the kubelet does not answer".into());
     list.finish();
     list

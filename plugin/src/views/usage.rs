@@ -96,14 +96,8 @@ impl View for Usage {
             By::Namespace => ("NAMESPACE", "(in no namespace)", &self.namespaces),
             By::Object => ("OBJECT", "", &self.objects),
         };
-        let mut grid = Grid::new()
-            .text(header)
-            .number("OBJECTS")
-            .number("REVISIONS")
-            .number("LIVE")
-            .number("HISTORY")
-            .number("TOTAL")
-            .number("SHARE");
+        let mut grid =
+            Grid::new(header).and(true, ">OBJECTS|>REVISIONS|>LIVE|>HISTORY|>TOTAL|>SHARE");
         let all = self.total.live_bytes + self.total.history_bytes;
         let line = |name: &str, row: &UsageRow| {
             let total = row.live_bytes + row.history_bytes;

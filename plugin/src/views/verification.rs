@@ -27,7 +27,7 @@ pub struct Verification {
 }
 
 /// One file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifiedFile {
     /// Its path, as given.
@@ -95,18 +95,12 @@ pub enum Trailer {
 
 impl Verification {
     /// Without files yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             api_version: API_VERSION,
             kind: "SnapshotVerification",
             files: Vec::new(),
         }
-    }
-}
-
-impl Default for Verification {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -244,15 +238,7 @@ impl VerifiedFile {
             file,
             verdict: FileVerdict::Unreadable,
             summary: why,
-            size_bytes: None,
-            sha256: None,
-            content_sha256: None,
-            etcdutl: None,
-            records: None,
-            free_bytes: None,
-            findings: Vec::new(),
-            findings_left_out: 0,
-            packed: None,
+            ..Self::default()
         }
     }
 }
@@ -279,19 +265,8 @@ fn damaged(found: &etcd_datadir::verify::Verification) -> String {
 
 impl View for Verification {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let grid = Grid::new()
-            .text("FILE")
-            .text("VERDICT")
-            .number("SIZE")
-            .number("REVISION")
-            .number("KEYS")
-            .text("HASH")
-            .text("VERSION");
-        let mut grid = if wide {
-            grid.number("RECORDS").number("FREE").text("SHA256")
-        } else {
-            grid
-        };
+        let mut grid = Grid::new("FILE|VERDICT|>SIZE|>REVISION|>KEYS|HASH|VERSION")
+            .and(wide, ">RECORDS|>FREE|SHA256");
         for file in &self.files {
             grid.row(row(file, wide));
         }

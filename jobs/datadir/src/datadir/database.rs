@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::disk::if_there;
 use crate::error::Damage;
 use crate::ids::MemberId;
 use crate::progress::OnProgress;
@@ -47,7 +48,7 @@ impl DatabaseState {
 
     /// Whether it can be read and nothing is known to be wrong with it: it is whole, or was not walked.
     #[must_use]
-    pub fn seems_whole(&self) -> bool {
+    pub(crate) fn seems_whole(&self) -> bool {
         let unchecked = |facts: &DatabaseFacts| facts.check.is_none();
         self.is_whole() || self.facts().is_some_and(unchecked)
     }
@@ -124,12 +125,8 @@ impl ReceivedDatabase {
     pub(super) fn list(snap_dir: &Path) -> Result<Vec<Self>, Error> {
         let fail = |e| Error::io(&snap_dir.display().to_string(), "list", e);
         let mut found = Vec::new();
-        let entries = match std::fs::read_dir(snap_dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-            Err(e) => return Err(fail(e)),
-        };
-        for entry in entries {
+        let entries = if_there(std::fs::read_dir(snap_dir)).map_err(fail)?;
+        for entry in entries.into_iter().flatten() {
             let entry = entry.map_err(fail)?;
             let name = entry.file_name();
             let index = name.to_str().and_then(|name| name.strip_suffix(".snap.db"));

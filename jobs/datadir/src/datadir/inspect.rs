@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::disk::if_there;
 use crate::ids::{ClusterId, MemberId};
 use crate::lock::{Holder, database_holder, segment_holder};
 use crate::membership::{Membership, Source, View, compare};
@@ -191,16 +192,14 @@ impl Moment {
 
 impl FileState {
     fn of(path: &Path) -> Result<Option<Self>, Error> {
-        match path.metadata() {
-            Ok(found) => Ok(Some(Self {
-                device: found.dev(),
-                inode: found.ino(),
-                size: found.len(),
-                modified: (found.mtime(), found.mtime_nsec()),
-            })),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io(&path.display().to_string(), "look at", e)),
-        }
+        let found = if_there(path.metadata())
+            .map_err(|e| Error::io(&path.display().to_string(), "look at", e))?;
+        Ok(found.map(|found| Self {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        }))
     }
 }
 

@@ -21,7 +21,7 @@ pub enum StartRule {
 impl StartRule {
     /// The rule of the etcd that ran here, by the cluster version in the database.
     #[must_use]
-    pub fn of_cluster_version(version: Option<&str>) -> Self {
+    pub(crate) fn of_cluster_version(version: Option<&str>) -> Self {
         match version.and_then(EtcdVersion::parse) {
             Some(version) if version >= (EtcdVersion { major: 3, minor: 7 }) => Self::From37,
             _ => Self::UpTo36,
@@ -39,7 +39,7 @@ impl StartRule {
 
     /// The releases, for messages.
     #[must_use]
-    pub fn releases(self) -> &'static str {
+    pub(crate) fn releases(self) -> &'static str {
         match self {
             Self::UpTo36 => "etcd 3.4 to 3.6",
             Self::From37 => "etcd 3.7",

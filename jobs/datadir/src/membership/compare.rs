@@ -53,7 +53,7 @@ pub struct View {
 impl View {
     /// From raft's configuration, which knows ids only.
     #[must_use]
-    pub fn of_conf_state(conf_state: &ConfState) -> Self {
+    pub(crate) fn of_conf_state(conf_state: &ConfState) -> Self {
         let mut view = Self::default();
         let roles = [(&conf_state.voters, false), (&conf_state.learners, true)];
         for (ids, is_learner) in roles {
@@ -72,7 +72,7 @@ impl View {
 
     /// From members that are described in full.
     #[must_use]
-    pub fn of_members<'m>(
+    pub(crate) fn of_members<'m>(
         members: impl IntoIterator<Item = &'m Member>,
         removed: &[MemberId],
     ) -> Self {

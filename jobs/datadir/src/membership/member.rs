@@ -26,7 +26,7 @@ impl Member {
     ///
     /// # Errors
     /// What is wrong with the JSON, in words.
-    pub fn from_json(json: &[u8]) -> Result<Self, String> {
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, String> {
         let json: Json = serde_json::from_slice(json).map_err(|e| e.to_string())?;
         Ok(Self {
             id: MemberId(json.id),
@@ -39,7 +39,7 @@ impl Member {
 
     /// The JSON etcd writes, to the byte: empty fields are left away, but not the peer URLs.
     #[must_use]
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let mut out = format!("{{\"id\":{},\"peerURLs\":", self.id.0);
         put_strings(&mut out, self.peer_urls.iter().map(String::as_str));
         if self.is_learner {

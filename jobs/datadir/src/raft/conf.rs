@@ -1,6 +1,6 @@
 //! Raft's configuration: who votes, who learns, and how that changes.
 
-use super::wire::{Field, Fields, Value, WireError, put_bytes, put_uint, varint};
+use super::wire::{Field, Value, WireError, each_field, numbered, put_bytes, put_uint, varint};
 
 /// Most members a configuration may list here. etcd warns above seven; a file that claims more than this is damaged.
 const MAX_MEMBERS: usize = 10_000;
@@ -28,17 +28,13 @@ impl ConfState {
     /// [`WireError`] when the bytes are no such message, or list more members than any cluster has.
     pub fn decode(message: &[u8]) -> Result<Self, WireError> {
         let mut state = Self::default();
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                1 => push_ids(&mut state.voters, &field)?,
-                2 => push_ids(&mut state.learners, &field)?,
-                3 => push_ids(&mut state.voters_outgoing, &field)?,
-                4 => push_ids(&mut state.learners_next, &field)?,
-                5 => state.auto_leave = field.varint()? != 0,
-                _ => {}
-            }
-        }
+        each_field!(message, field, {
+            1 => push_ids(&mut state.voters, &field)?,
+            2 => push_ids(&mut state.learners, &field)?,
+            3 => push_ids(&mut state.voters_outgoing, &field)?,
+            4 => push_ids(&mut state.learners_next, &field)?,
+            5 => state.auto_leave = field.varint()? != 0,
+        });
         Ok(state)
     }
 
@@ -102,27 +98,12 @@ pub enum ConfChangeKind {
     Unknown(u64),
 }
 
-impl ConfChangeKind {
-    fn from_number(number: u64) -> Self {
-        match number {
-            0 => Self::AddVoter,
-            1 => Self::Remove,
-            2 => Self::Update,
-            3 => Self::AddLearner,
-            other => Self::Unknown(other),
-        }
-    }
-
-    fn number(self) -> u64 {
-        match self {
-            Self::AddVoter => 0,
-            Self::Remove => 1,
-            Self::Update => 2,
-            Self::AddLearner => 3,
-            Self::Unknown(other) => other,
-        }
-    }
-}
+numbered!(ConfChangeKind {
+    0 => AddVoter,
+    1 => Remove,
+    2 => Update,
+    3 => AddLearner,
+});
 
 /// One change of the membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,15 +127,11 @@ impl ConfChange {
             member_id: 0,
             context: Vec::new(),
         };
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                2 => change.kind = ConfChangeKind::from_number(field.varint()?),
-                3 => change.member_id = field.varint()?,
-                4 => change.context = field.bytes()?.to_vec(),
-                _ => {}
-            }
-        }
+        each_field!(message, field, {
+            2 => change.kind = ConfChangeKind::from_number(field.varint()?),
+            3 => change.member_id = field.varint()?,
+            4 => change.context = field.bytes()?.to_vec(),
+        });
         Ok(change)
     }
 
@@ -188,19 +165,15 @@ impl ConfChanges {
     /// [`WireError`] when the bytes are no such message, or hold more changes than any cluster has members.
     pub fn decode(message: &[u8]) -> Result<Self, WireError> {
         let mut all = Self::default();
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                2 => {
-                    if all.changes.len() >= MAX_MEMBERS {
-                        return Err(WireError::OutOfRange { field: 2 });
-                    }
-                    all.changes.push(single(field.bytes()?)?);
+        each_field!(message, field, {
+            2 => {
+                if all.changes.len() >= MAX_MEMBERS {
+                    return Err(WireError::OutOfRange { field: 2 });
                 }
-                3 => all.context = field.bytes()?.to_vec(),
-                _ => {}
-            }
-        }
+                all.changes.push(single(field.bytes()?)?);
+            },
+            3 => all.context = field.bytes()?.to_vec(),
+        });
         Ok(all)
     }
 }
@@ -211,14 +184,10 @@ fn single(message: &[u8]) -> Result<ConfChange, WireError> {
         member_id: 0,
         context: Vec::new(),
     };
-    for field in Fields::new(message) {
-        let field = field?;
-        match field.number {
-            1 => change.kind = ConfChangeKind::from_number(field.varint()?),
-            2 => change.member_id = field.varint()?,
-            _ => {}
-        }
-    }
+    each_field!(message, field, {
+        1 => change.kind = ConfChangeKind::from_number(field.varint()?),
+        2 => change.member_id = field.varint()?,
+    });
     Ok(change)
 }
 

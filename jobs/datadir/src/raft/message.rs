@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Fields, WireError, put_bytes, put_uint};
+use super::wire::{WireError, each_field, numbered, put_bytes, put_uint};
 
 /// A place in the raft log. Ordered as raft's election rule orders logs: by term, then by index.
 #[derive(
@@ -36,25 +36,11 @@ pub enum EntryKind {
     Unknown(u64),
 }
 
-impl EntryKind {
-    fn from_number(number: u64) -> Self {
-        match number {
-            0 => Self::Normal,
-            1 => Self::ConfChange,
-            2 => Self::ConfChangeV2,
-            other => Self::Unknown(other),
-        }
-    }
-
-    fn number(self) -> u64 {
-        match self {
-            Self::Normal => 0,
-            Self::ConfChange => 1,
-            Self::ConfChangeV2 => 2,
-            Self::Unknown(other) => other,
-        }
-    }
-}
+numbered!(EntryKind {
+    0 => Normal,
+    1 => ConfChange,
+    2 => ConfChangeV2,
+});
 
 /// An entry of the log, borrowed from the record it was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,16 +64,12 @@ impl<'a> Entry<'a> {
             position: LogPosition::default(),
             data: &[],
         };
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                1 => entry.kind = EntryKind::from_number(field.varint()?),
-                2 => entry.position.term = field.varint()?,
-                3 => entry.position.index = field.varint()?,
-                4 => entry.data = field.bytes()?,
-                _ => {}
-            }
-        }
+        each_field!(message, field, {
+            1 => entry.kind = EntryKind::from_number(field.varint()?),
+            2 => entry.position.term = field.varint()?,
+            3 => entry.position.index = field.varint()?,
+            4 => entry.data = field.bytes()?,
+        });
         Ok(entry)
     }
 
@@ -123,15 +105,11 @@ impl HardState {
     /// [`WireError`] when the bytes are no such message.
     pub fn decode(message: &[u8]) -> Result<Self, WireError> {
         let mut state = Self::default();
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                1 => state.term = field.varint()?,
-                2 => state.vote = field.varint()?,
-                3 => state.commit = field.varint()?,
-                _ => {}
-            }
-        }
+        each_field!(message, field, {
+            1 => state.term = field.varint()?,
+            2 => state.vote = field.varint()?,
+            3 => state.commit = field.varint()?,
+        });
         Ok(state)
     }
 

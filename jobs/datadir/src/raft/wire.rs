@@ -36,6 +36,42 @@ pub enum WireError {
     },
 }
 
+/// Reads a message field by field; those that are not named are skipped, as etcd skips them.
+macro_rules! each_field {
+    ($message:expr, $field:ident, { $($number:literal => $read:expr,)* }) => {
+        for $field in $crate::raft::wire::Fields::new($message) {
+            let $field = $field?;
+            match $field.number {
+                $($number => $read,)*
+                _ => {}
+            }
+        }
+    };
+}
+
+/// The numbers that a format has for what an enum names; it calls all others `Unknown`.
+macro_rules! numbered {
+    ($kind:ident { $($number:literal => $name:ident,)* }) => {
+        impl $kind {
+            pub(crate) fn from_number(number: u64) -> Self {
+                match number {
+                    $($number => Self::$name,)*
+                    other => Self::Unknown(other),
+                }
+            }
+
+            pub(crate) fn number(self) -> u64 {
+                match self {
+                    $(Self::$name => $number,)*
+                    Self::Unknown(other) => other,
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {each_field, numbered};
+
 /// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
@@ -56,29 +92,22 @@ impl<'a> Field<'a> {
     pub(crate) fn varint(&self) -> Result<u64, WireError> {
         match self.value {
             Value::Varint(v) => Ok(v),
-            Value::Bytes(_) => Err(WireError::WireType {
-                field: self.number,
-                found: 2,
-            }),
-            Value::Fixed => Err(WireError::WireType {
-                field: self.number,
-                found: 1,
-            }),
+            Value::Bytes(_) => Err(self.other(2)),
+            Value::Fixed => Err(self.other(1)),
         }
     }
 
     pub(crate) fn bytes(&self) -> Result<&'a [u8], WireError> {
         match self.value {
             Value::Bytes(b) => Ok(b),
-            Value::Varint(_) => Err(WireError::WireType {
-                field: self.number,
-                found: 0,
-            }),
-            Value::Fixed => Err(WireError::WireType {
-                field: self.number,
-                found: 1,
-            }),
+            Value::Varint(_) => Err(self.other(0)),
+            Value::Fixed => Err(self.other(1)),
         }
+    }
+
+    fn other(&self, found: u8) -> WireError {
+        let field = self.number;
+        WireError::WireType { field, found }
     }
 }
 

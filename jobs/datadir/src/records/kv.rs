@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::BadRecord;
-use crate::raft::wire::Fields;
+use crate::raft::wire::each_field;
 
 /// A revision of the store: `main` counts transactions, `sub` the changes within one, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
@@ -102,18 +102,14 @@ impl<'a> KeyValue<'a> {
     /// [`BadRecord::Value`].
     pub fn decode(message: &'a [u8]) -> Result<Self, BadRecord> {
         let mut kv = Self::default();
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                1 => kv.key = field.bytes()?,
-                2 => kv.create_revision = field.varint()?.cast_signed(),
-                3 => kv.mod_revision = field.varint()?.cast_signed(),
-                4 => kv.version = field.varint()?.cast_signed(),
-                5 => kv.value = field.bytes()?,
-                6 => kv.lease = field.varint()?.cast_signed(),
-                _ => {}
-            }
-        }
+        each_field!(message, field, {
+            1 => kv.key = field.bytes()?,
+            2 => kv.create_revision = field.varint()?.cast_signed(),
+            3 => kv.mod_revision = field.varint()?.cast_signed(),
+            4 => kv.version = field.varint()?.cast_signed(),
+            5 => kv.value = field.bytes()?,
+            6 => kv.lease = field.varint()?.cast_signed(),
+        });
         Ok(kv)
     }
 }

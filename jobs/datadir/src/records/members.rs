@@ -59,7 +59,7 @@ impl Member {
 ///
 /// # Errors
 /// [`BadRecord`].
-pub fn removed_id(key: &[u8]) -> Result<MemberId, BadRecord> {
+pub(crate) fn removed_id(key: &[u8]) -> Result<MemberId, BadRecord> {
     parse_id(key)
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{BadRecord, meta};
 use crate::ids::MemberId;
-use crate::raft::wire::Fields;
+use crate::raft::wire::each_field;
 
 /// A lease (`leasepb.Lease`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +25,10 @@ impl Lease {
             id: 0,
             ttl_seconds: 0,
         };
-        for field in Fields::new(value) {
-            let field = field?;
-            match field.number {
-                1 => lease.id = field.varint()?.cast_signed(),
-                2 => lease.ttl_seconds = field.varint()?.cast_signed(),
-                _ => {}
-            }
-        }
+        each_field!(value, field, {
+            1 => lease.id = field.varint()?.cast_signed(),
+            2 => lease.ttl_seconds = field.varint()?.cast_signed(),
+        });
         if key != lease.id.to_be_bytes() {
             return Err(BadRecord::Contradiction(
                 "the lease's id is not the one it is stored under",
@@ -69,14 +65,10 @@ impl Alarm {
     /// [`BadRecord`].
     pub fn decode(key: &[u8], value: &[u8]) -> Result<Self, BadRecord> {
         let (mut member, mut kind) = (0, 0);
-        for field in Fields::new(key) {
-            let field = field?;
-            match field.number {
-                1 => member = field.varint()?,
-                2 => kind = field.varint()?,
-                _ => {}
-            }
-        }
+        each_field!(key, field, {
+            1 => member = field.varint()?,
+            2 => kind = field.varint()?,
+        });
         if !value.is_empty() {
             return Err(BadRecord::Contradiction("an alarm with a value"));
         }
@@ -132,12 +124,7 @@ pub(super) fn check_role(key: &[u8], value: &[u8]) -> Result<(), BadRecord> {
 /// A message whose first field is the name it is stored under, as users and roles are.
 fn check_named(key: &[u8], value: &[u8], otherwise: &'static str) -> Result<(), BadRecord> {
     let mut name: &[u8] = &[];
-    for field in Fields::new(value) {
-        let field = field?;
-        if field.number == 1 {
-            name = field.bytes()?;
-        }
-    }
+    each_field!(value, field, { 1 => name = field.bytes()?, });
     if name == key {
         Ok(())
     } else {

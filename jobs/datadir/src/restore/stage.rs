@@ -17,8 +17,6 @@ pub(super) struct Stage {
     dir: PathBuf,
     target: PathBuf,
     named: bool,
-    /// The target's parent and those above it, up to the first one that was there before, topmost first.
-    parents: Vec<PathBuf>,
 }
 
 impl Stage {
@@ -29,7 +27,6 @@ impl Stage {
             return Err(RestoreError::Exists(target.to_owned()));
         }
         let parent = within.map_or_else(|| parent_of(target), Path::to_owned);
-        let parents = new_parents(&parent_of(target));
         make_folders(&parent).map_err(|e| cannot_make(&parent, e))?;
         let name = target
             .file_name()
@@ -41,7 +38,6 @@ impl Stage {
             dir,
             target: target.to_owned(),
             named: false,
-            parents,
         })
     }
 
@@ -57,7 +53,7 @@ impl Stage {
         Ok(path)
     }
 
-    /// Gives it its name and flushes that, with the names of the parents that were made. Nothing is replaced: if the
+    /// Gives it its name and flushes that; those of the parents were flushed when they were made. Nothing is replaced: if the
     /// name was taken meanwhile, it is an error.
     pub(super) fn name(&mut self) -> Result<(), RestoreError> {
         rename_new(&self.dir, &self.target).map_err(|e| match e.kind() {
@@ -67,7 +63,7 @@ impl Stage {
             _ => rename_error(&self.target, e).into(),
         })?;
         self.named = true;
-        let flushed = self.parents.iter().try_for_each(|dir| sync_dir(dir));
+        let flushed = sync_dir(&parent_of(&self.target));
         if flushed.is_err() {
             self.take_back();
         }
@@ -108,23 +104,6 @@ pub(super) fn parent_of(path: &Path) -> PathBuf {
     }
 }
 
-/// A directory and those above it, up to the first one that is there, topmost first: their names have to be flushed when
-/// they are made.
-fn new_parents(dir: &Path) -> Vec<PathBuf> {
-    let mut found = vec![dir.to_owned()];
-    while let Some(top) = found.last()
-        && !top.exists()
-    {
-        let above = parent_of(top);
-        if found.contains(&above) {
-            break;
-        }
-        found.push(above);
-    }
-    found.reverse();
-    found
-}
-
 fn make(path: &Path) -> Result<(), Error> {
     DirBuilder::new()
         .mode(0o700)
@@ -154,19 +133,6 @@ mod tests {
         assert!(stage.path().join("member").is_dir() && !target.exists());
         drop(stage);
         assert_eq!(std::fs::read_dir(dir.path().join("a")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn parents_that_are_made_are_flushed_in_their_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let base = dir.path();
-        let stage = Stage::new(&base.join("a/b/etcd"), None).unwrap();
-        let expected = [base.to_owned(), base.join("a"), base.join("a/b")];
-        assert_eq!(stage.parents, expected);
-        let stage = Stage::new(&base.join("a/b/other"), None).unwrap();
-        assert_eq!(stage.parents, [base.join("a/b")]);
-        let relative = new_parents(Path::new("none/x"));
-        assert_eq!(relative, [".", "none", "none/x"].map(PathBuf::from));
     }
 
     #[test]

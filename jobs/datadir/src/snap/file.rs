@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::raft::wire::{Fields, WireError, put_bytes, put_uint};
+use crate::disk::if_there;
+use crate::raft::wire::{WireError, each_field, put_bytes, put_uint};
 use crate::raft::{ConfState, LogPosition};
 
 use super::store::{StoreError, V2Store};
@@ -86,17 +87,13 @@ impl SnapFile {
     /// [`SnapError`]; never because of the disk.
     pub fn decode(file: &[u8]) -> Result<Self, SnapError> {
         let (mut stated, mut data) = (0u32, &[][..]);
-        for field in Fields::new(file) {
-            let field = field?;
-            match field.number {
-                1 => {
-                    stated = u32::try_from(field.varint()?)
-                        .map_err(|_| WireError::OutOfRange { field: 1 })?;
-                }
-                2 => data = field.bytes()?,
-                _ => {}
-            }
-        }
+        each_field!(file, field, {
+            1 => {
+                stated = u32::try_from(field.varint()?)
+                    .map_err(|_| WireError::OutOfRange { field: 1 })?;
+            },
+            2 => data = field.bytes()?,
+        });
         if data.is_empty() || stated == 0 {
             return Err(SnapError::Empty);
         }
@@ -105,14 +102,10 @@ impl SnapFile {
             return Err(SnapError::CrcMismatch { stated, found });
         }
         let (mut store, mut metadata) = (&[][..], &[][..]);
-        for field in Fields::new(data) {
-            let field = field?;
-            match field.number {
-                1 => store = field.bytes()?,
-                2 => metadata = field.bytes()?,
-                _ => {}
-            }
-        }
+        each_field!(data, field, {
+            1 => store = field.bytes()?,
+            2 => metadata = field.bytes()?,
+        });
         let (conf_state, position) = decode_metadata(metadata)?;
         Ok(Self {
             position,
@@ -140,15 +133,11 @@ impl SnapFile {
 
 fn decode_metadata(metadata: &[u8]) -> Result<(ConfState, LogPosition), WireError> {
     let (mut conf_state, mut position) = (ConfState::default(), LogPosition::default());
-    for field in Fields::new(metadata) {
-        let field = field?;
-        match field.number {
-            1 => conf_state = ConfState::decode(field.bytes()?)?,
-            2 => position.index = field.varint()?,
-            3 => position.term = field.varint()?,
-            _ => {}
-        }
-    }
+    each_field!(metadata, field, {
+        1 => conf_state = ConfState::decode(field.bytes()?)?,
+        2 => position.index = field.varint()?,
+        3 => position.term = field.varint()?,
+    });
     Ok((conf_state, position))
 }
 
@@ -188,12 +177,8 @@ pub struct SnapFound {
 /// When the directory cannot be read; one that is not there has none.
 pub fn list_snaps(snap_dir: &Path) -> io::Result<Vec<SnapName>> {
     let mut names = Vec::new();
-    let entries = match std::fs::read_dir(snap_dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(names),
-        Err(e) => return Err(e),
-    };
-    for entry in entries {
+    let entries = if_there(std::fs::read_dir(snap_dir))?;
+    for entry in entries.into_iter().flatten() {
         if let Some(name) = entry?.file_name().to_str().and_then(SnapName::parse) {
             names.push(name);
         }

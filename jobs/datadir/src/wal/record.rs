@@ -1,7 +1,7 @@
 //! Records of the WAL and the small messages they carry.
 
 use crate::ids::{ClusterId, MemberId};
-use crate::raft::wire::{Fields, WireError, put_bytes, put_uint};
+use crate::raft::wire::{WireError, each_field, numbered, put_bytes, put_uint};
 use crate::raft::{ConfState, LogPosition};
 
 /// What a record holds (`server/storage/wal/wal.go`).
@@ -21,29 +21,13 @@ pub enum RecordKind {
     Unknown(u64),
 }
 
-impl RecordKind {
-    fn from_number(number: u64) -> Self {
-        match number {
-            1 => Self::Metadata,
-            2 => Self::Entry,
-            3 => Self::State,
-            4 => Self::Crc,
-            5 => Self::Snapshot,
-            other => Self::Unknown(other),
-        }
-    }
-
-    pub(crate) fn number(self) -> u64 {
-        match self {
-            Self::Metadata => 1,
-            Self::Entry => 2,
-            Self::State => 3,
-            Self::Crc => 4,
-            Self::Snapshot => 5,
-            Self::Unknown(other) => other,
-        }
-    }
-}
+numbered!(RecordKind {
+    1 => Metadata,
+    2 => Entry,
+    3 => State,
+    4 => Crc,
+    5 => Snapshot,
+});
 
 /// One record (`walpb.Record`), borrowed from the frame it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,18 +51,14 @@ impl<'a> Record<'a> {
             crc: 0,
             data: &[],
         };
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                1 => record.kind = RecordKind::from_number(field.varint()?),
-                2 => {
-                    record.crc = u32::try_from(field.varint()?)
-                        .map_err(|_| WireError::OutOfRange { field: 2 })?;
-                }
-                3 => record.data = field.bytes()?,
-                _ => {}
-            }
-        }
+        each_field!(message, field, {
+            1 => record.kind = RecordKind::from_number(field.varint()?),
+            2 => {
+                record.crc = u32::try_from(field.varint()?)
+                    .map_err(|_| WireError::OutOfRange { field: 2 })?;
+            },
+            3 => record.data = field.bytes()?,
+        });
         Ok(record)
     }
 
@@ -114,14 +94,10 @@ impl WalMetadata {
             member_id: MemberId(0),
             cluster_id: ClusterId(0),
         };
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                1 => metadata.member_id = MemberId(field.varint()?),
-                2 => metadata.cluster_id = ClusterId(field.varint()?),
-                _ => {}
-            }
-        }
+        each_field!(message, field, {
+            1 => metadata.member_id = MemberId(field.varint()?),
+            2 => metadata.cluster_id = ClusterId(field.varint()?),
+        });
         Ok(metadata)
     }
 
@@ -152,15 +128,11 @@ impl WalSnapshot {
             position: LogPosition::default(),
             conf_state: None,
         };
-        for field in Fields::new(message) {
-            let field = field?;
-            match field.number {
-                1 => snapshot.position.index = field.varint()?,
-                2 => snapshot.position.term = field.varint()?,
-                3 => snapshot.conf_state = Some(ConfState::decode(field.bytes()?)?),
-                _ => {}
-            }
-        }
+        each_field!(message, field, {
+            1 => snapshot.position.index = field.varint()?,
+            2 => snapshot.position.term = field.varint()?,
+            3 => snapshot.conf_state = Some(ConfState::decode(field.bytes()?)?),
+        });
         Ok(snapshot)
     }
 

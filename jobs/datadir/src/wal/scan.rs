@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::disk::if_there;
 use crate::progress::{OnProgress, report};
 use crate::raft::{HardState, LogPosition};
 
@@ -77,7 +78,7 @@ pub struct SegmentSummary {
 
 impl WalSummary {
     /// The snapshots etcd would start from: those whose index was committed (`wal.ValidSnapshotEntries`).
-    pub fn valid_snapshots(&self) -> impl DoubleEndedIterator<Item = &WalSnapshot> {
+    pub(crate) fn valid_snapshots(&self) -> impl DoubleEndedIterator<Item = &WalSnapshot> {
         let commit = self.hard_state.unwrap_or_default().commit;
         self.snapshots
             .iter()
@@ -86,7 +87,7 @@ impl WalSummary {
 
     /// The term of the entry at an index; `None` when the log does not reach so far in either direction.
     #[must_use]
-    pub fn term_at(&self, index: u64) -> Option<u64> {
+    pub(crate) fn term_at(&self, index: u64) -> Option<u64> {
         let after = self.terms.partition_point(|start| start.index <= index);
         let start = self.terms.get(after.checked_sub(1)?)?;
         (index <= self.last.index).then_some(start.term)
@@ -94,7 +95,7 @@ impl WalSummary {
 
     /// Whether every entry since the cluster began is here.
     #[must_use]
-    pub fn is_from_the_beginning(&self) -> bool {
+    pub(crate) fn is_from_the_beginning(&self) -> bool {
         let begins = self.first.is_none_or(|first| first.index == 1);
         begins
             && self.jumps.is_empty()
@@ -118,10 +119,10 @@ impl WalSummary {
 /// # Errors
 /// [`Error::Io`] when the disk fails, [`Error::Cancelled`]. Damage is not an error: see [`WalSummary::damage`].
 pub fn read_wal(wal_dir: &Path, on_progress: OnProgress<'_>) -> Result<Option<WalSummary>, Error> {
-    let names = match list_segments(wal_dir) {
-        Ok(names) => names,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(&wal_dir.display().to_string(), "list", e)),
+    let names = if_there(list_segments(wal_dir))
+        .map_err(|e| Error::io(&wal_dir.display().to_string(), "list", e))?;
+    let Some(names) = names else {
+        return Ok(None);
     };
     let mut total = 0;
     let mut segments = Vec::new();

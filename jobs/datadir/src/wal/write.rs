@@ -106,7 +106,7 @@ impl WalWriter {
     ///
     /// # Errors
     /// [`Error::Io`]; a full disk is noticed here and not when etcd first writes.
-    pub fn write_to(&self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn write_to(&self, path: &Path) -> Result<(), Error> {
         let fail = |action: &str, e| Error::io(&path.display().to_string(), action, e);
         let mut file = create_private(path)?;
         match fallocate(&file, FallocateFlags::empty(), 0, SEGMENT_BYTES) {

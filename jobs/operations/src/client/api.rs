@@ -95,7 +95,7 @@ pub trait EtcdApi: Sync {
                     Err(error) => first = first.or(Some(error)),
                 }
             }
-            let none = || Failure::new(FailureKind::Missing, "the target names no client URL");
+            let none = || Failure::missing("the target names no client URL");
             Err(first.unwrap_or_else(|| none().into()))
         }
     }

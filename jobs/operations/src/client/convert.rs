@@ -6,7 +6,7 @@ use etcd_client::{
     AlarmResponse, AlarmType, HashKvResponse, MemberListResponse, ResponseHeader, StatusResponse,
 };
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::ids::{ClusterId, MemberId};
 use crate::report::{
     Alarm, AlarmKind, Consistency, EndpointStatus, HashReport, Member, MemberList,
@@ -16,7 +16,7 @@ fn header<'r>(
     header: Option<&'r ResponseHeader>,
     what: &str,
 ) -> Result<&'r ResponseHeader, Failure> {
-    let missing = || Failure::new(FailureKind::Other, format!("etcd's {what} has no header"));
+    let missing = || Failure::other(format!("etcd's {what} has no header"));
     header.ok_or_else(missing)
 }
 

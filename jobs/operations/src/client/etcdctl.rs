@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{CallError, EtcdApi, EtcdEndpoint, MemberChange, Needs};
 use crate::advice;
 use crate::advice::Choice;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::ids::MemberId;
 use crate::report::{Alarm, Consistency, EndpointStatus, Member, MemberList};
 use crate::target::TlsFiles;
@@ -252,9 +252,7 @@ impl<R: RunEtcdctl> EtcdEndpoint for EtcdctlEndpoint<R> {
                 "do it through a Job, or on a control-plane node as root with ",
                 Choice::Via.with("local"),
             ];
-            return Err(Failure::new(FailureKind::Refused, message)
-                .hint(hint)
-                .into());
+            return Err(Failure::refused(message).hint(hint).into());
         }
         let words = ["alarm", "disarm", "-w", "json"];
         self.ask(limit, Needs::Quorum, &words).await.map(drop)

@@ -11,7 +11,7 @@ use etcd_client::{
 use super::{
     Connector, Endpoint, EtcdApi, EtcdEndpoint, MemberChange, Needs, OWN_LIMIT, convert, failure_of,
 };
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::ids::MemberId;
 use crate::report::{Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList};
 use crate::target::host;
@@ -36,7 +36,7 @@ impl EtcdApi for Connector {
             let material = self.tls.as_ref().ok_or_else(|| {
                 let message =
                     format!("{url} speaks TLS, and this node's etcd names no certificates for it");
-                Failure::new(FailureKind::Missing, message)
+                Failure::missing(message)
             })?;
             options = options.with_tls(
                 TlsOptions::new()
@@ -109,7 +109,7 @@ impl EtcdEndpoint for Endpoint {
                 AlarmKind::Corrupt => AlarmType::Corrupt,
                 AlarmKind::Unknown => {
                     let message = "the alarm is of a kind this version does not know";
-                    return Err(Failure::new(FailureKind::Refused, message));
+                    return Err(Failure::refused(message));
                 }
             };
             let mut client = self.client.maintenance_client();

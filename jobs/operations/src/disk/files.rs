@@ -1,12 +1,12 @@
 //! Files that only root may read, which get their names when they are complete.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{DirBuilder, DirEntry, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use etcd_datadir::disk::{rename_new, sync_folder};
+use etcd_datadir::disk::{if_there, rename_new, sync_folder};
 
 use crate::failure::{Failure, FailureKind};
 use crate::shell::CommandLine;
@@ -41,7 +41,7 @@ pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
     let is_ours = |found: Metadata| file.metadata().is_ok_and(|own| own.ino() == found.ino());
     if !part.symlink_metadata().is_ok_and(is_ours) {
         let message = format!("another run has just written {}", part.display());
-        return Err(Failure::new(FailureKind::Refused, message));
+        return Err(Failure::refused(message));
     }
     let found = file
         .metadata()
@@ -51,8 +51,7 @@ pub(crate) fn open_part(part: &Path, begin: Begin) -> Result<File, Failure> {
     let own = is_new || found.uid() == rustix::process::geteuid().as_raw();
     if !found.is_file() || !own || found.nlink() != 1 {
         let message = format!("{} is there and is somebody else's", part.display());
-        return Err(Failure::new(FailureKind::Refused, message)
-            .hint("move it aside, or choose another name"));
+        return Err(Failure::refused(message).hint("move it aside, or choose another name"));
     }
     file.set_permissions(Permissions::from_mode(0o600))
         .and_then(|()| match begin {
@@ -86,7 +85,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Failure> {
     while file.try_lock().is_err() {
         if begun.elapsed() >= LOCK_PATIENCE {
             let message = format!("another run is writing {}", path.display());
-            return Err(Failure::new(FailureKind::Refused, message));
+            return Err(Failure::refused(message));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -139,12 +138,37 @@ pub(crate) fn make_folder_like(folder: &Path, like: &Metadata, mode: u32) -> Res
         .map_err(|error| trouble("make", folder, &error))
 }
 
+/// Whether there is something at a path, links themselves among it.
+pub(crate) fn is_there(path: &Path) -> Result<bool, Failure> {
+    let found = if_there(path.symlink_metadata());
+    Ok(found
+        .map_err(|error| trouble("look at", path, &error))?
+        .is_some())
+}
+
+/// What is in a folder; nothing when it is not there.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<DirEntry>, Failure> {
+    let unreadable = |error| trouble("read", folder, &error);
+    let Some(entries) = if_there(std::fs::read_dir(folder)).map_err(unreadable)? else {
+        return Ok(Vec::new());
+    };
+    entries.collect::<Result<_, _>>().map_err(unreadable)
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<(), Failure> {
+    let removed = if_there(std::fs::remove_file(path));
+    removed
+        .map(drop)
+        .map_err(|error| trouble("remove", path, &error))
+}
+
 /// Removes a folder with all that is in it, if it is there.
 pub(crate) fn remove_folder(folder: &Path) -> Result<(), Failure> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(|error| trouble("remove", folder, &error)),
-    }
+    let removed = if_there(std::fs::remove_dir_all(folder));
+    removed
+        .map(drop)
+        .map_err(|error| trouble("remove", folder, &error))
 }
 
 /// Whose folder it may be.
@@ -180,8 +204,7 @@ pub(crate) fn refuse_shared_of(owner: Owner, folder: &Path, what: &str) -> Resul
         closed = CommandLine::new("chown root").operand(&folder).and(&closed);
     }
     let message = format!("others can write to {folder}, where {what}");
-    Err(Failure::new(FailureKind::Refused, message)
-        .hint(format!("{closed}, or choose another folder")))
+    Err(Failure::refused(message).hint(format!("{closed}, or choose another folder")))
 }
 
 /// The flag with which a link in the place of a file is an error.
@@ -194,7 +217,7 @@ pub(crate) fn exists(path: &Path) -> Failure {
         "{} is there already, and nothing is overwritten",
         path.display()
     );
-    Failure::new(FailureKind::Refused, message).hint("choose another name")
+    Failure::refused(message).hint("choose another name")
 }
 
 pub(crate) fn trouble(action: &str, path: &Path, error: &io::Error) -> Failure {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::control_plane::ControlPlane;
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{
     ApiserverHealth, ApiserverManifest, CertificateLook, ColdEtcd, ContainerLook, Dates, DiskLook,
@@ -28,10 +28,7 @@ pub(crate) fn now() -> Timestamp {
 
 /// Nothing answers there.
 pub(crate) fn refused() -> Failure {
-    Failure::new(
-        FailureKind::Unreachable,
-        "Connection refused (os error 111)",
-    )
+    Failure::unreachable("Connection refused (os error 111)")
 }
 
 pub(crate) fn member(number: u64) -> Member {

@@ -6,7 +6,7 @@ mod situations;
 use super::fixtures::*;
 use super::*;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::ids::{ClusterId, MemberId};
 use crate::look::LostFolder;
 use crate::look::{
@@ -94,7 +94,7 @@ fn out_of_space_the_next_step_is_the_one_that_is_left() {
 #[test]
 fn what_could_not_be_looked_at_is_told_and_nothing_is_made_of_it() {
     let look = change(|look| {
-        let failure = Failure::new(FailureKind::Missing, "no systemd here");
+        let failure = Failure::missing("no systemd here");
         look.kubelet.active = Answer::Failed(failure.clone());
         look.disks[0].space = Answer::Failed(failure);
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::{FlagError, Flags, base_name, parts};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::target::{Target, TlsFiles, is_loopback};
 
 /// What a target is made from: an etcd pod, taken from the API or from a manifest.
@@ -118,7 +118,7 @@ pub enum TargetError {
 
 impl From<TargetError> for Failure {
     fn from(error: TargetError) -> Self {
-        Failure::new(FailureKind::Missing, error.to_string())
+        Failure::missing(error.to_string())
     }
 }
 

@@ -20,13 +20,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use etcd_datadir::disk::make_folders;
+use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::answer;
 use crate::disk::files::{Replace, trouble, write};
 use crate::failure::{Failure, FailureKind};
-use crate::wire::answer::HostAnswer;
-use crate::wire::{Ask, Detached, Event, Line, MAX_LINE_BYTES};
+use crate::wire::{self, Ask, Detached, Event, Line, MAX_LINE_BYTES};
 use crate::work::Progress;
 
 /// How often is looked whether there is more to tell.
@@ -43,6 +43,8 @@ const LAST_WORDS: usize = 400;
 ///
 /// `worker` is the command that calls [`work`] with the same [`Detached`].
 ///
+/// Gives back the [`Line`] with the answer as the worker wrote it.
+///
 /// # Errors
 /// What the work failed with; [`FailureKind::Interrupted`] when the worker died; [`FailureKind::Refused`] when the folder
 /// is another work's, or another attempt is at work.
@@ -51,7 +53,7 @@ pub async fn start_or_follow(
     detached: &Detached,
     worker: Command,
     tell: &mut (dyn FnMut(Progress) + Send),
-) -> Result<HostAnswer, Failure> {
+) -> Result<String, Failure> {
     detached.start(ask, worker)?;
     detached.follow(tell).await
 }
@@ -155,19 +157,17 @@ impl Detached {
     }
 
     /// Tells what is on record, and what is added to it, until the end.
-    async fn follow(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<HostAnswer, Failure> {
+    async fn follow(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<String, Failure> {
         let mut lines = Lines::new(self.path("events.jsonl"));
         loop {
             // Asked before the lines are read: what the worker wrote before it ended is read then.
             let lives = self.worker_lives()?;
-            while let Some(line) = lines.next()? {
-                match line {
-                    Event::Progress(progress) => tell(progress),
-                    other => {
-                        if let Some(ended) = other.ended() {
-                            return ended;
-                        }
-                    }
+            while let Some((event, text)) = lines.next()? {
+                match event {
+                    FollowedEvent::Progress(progress) => tell(progress),
+                    FollowedEvent::Report {} | FollowedEvent::Done {} => return Ok(text),
+                    FollowedEvent::Failed { failure } => return Err(failure),
+                    FollowedEvent::Unknown => {}
                 }
             }
             if !lives {
@@ -253,6 +253,26 @@ impl Record {
     }
 }
 
+/// What a follower reads of a [`Line`]. It passes the answer on unread: the code that reads every kind of answer is large, and
+/// so the program on a node does without it.
+#[derive(Deserialize)]
+struct FollowedLine {
+    event: FollowedEvent,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum FollowedEvent {
+    Progress(Progress),
+    Report {},
+    Done {},
+    Failed {
+        failure: Failure,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
 /// The lines of a file that grows.
 struct Lines {
     path: PathBuf,
@@ -270,8 +290,8 @@ impl Lines {
         }
     }
 
-    /// The next whole line, if it is there already.
-    fn next(&mut self) -> Result<Option<Event>, Failure> {
+    /// The next whole line and its text, if it is there already.
+    fn next(&mut self) -> Result<Option<(FollowedEvent, String)>, Failure> {
         let unreadable = |error| trouble("read", &self.path, &error);
         let file = match &mut self.file {
             Some(file) => file,
@@ -298,11 +318,11 @@ impl Lines {
         }
         let text = String::from_utf8_lossy(&self.begun).into_owned();
         self.begun.clear();
-        let line = Line::parse(text.trim_end()).map_err(|error| {
+        let line: FollowedLine = wire::parse(text.trim_end()).map_err(|error| {
             let message = format!("{}: {error}", self.path.display());
             Failure::new(FailureKind::Corrupt, message)
         })?;
-        Ok(Some(line.event))
+        Ok(Some((line.event, text)))
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::wire::answer::HostAnswer;
 use crate::wire::ask::{Digest, HostRequest};
 
 const DONE: &str = r#"{"version":1,"event":{"type":"done","answer":{"answer":"digest"}}}"#;
@@ -52,7 +53,13 @@ async fn followed(at: &Detached, then: &str) -> (Vec<String>, Result<HostAnswer,
     let mut steps = Vec::new();
     let mut tell = |progress: Progress| steps.push(progress.step);
     let ended = start_or_follow(&ask(), at, worker(at, then), &mut tell).await;
-    (steps, ended)
+    (steps, ended.map(|line| answer_in(&line)))
+}
+
+/// The answer as the plugin reads it.
+fn answer_in(line: &str) -> HostAnswer {
+    let event = Line::parse(line.trim_end()).unwrap().event;
+    event.ended().unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -162,7 +169,23 @@ async fn the_worker_does_what_is_on_record_and_leaves_its_answer() {
     std::fs::write(at.path("request.json"), text).unwrap();
     work(&at).await.unwrap();
     let ended = start_or_follow(&ask(), &at, Command::new("false"), &mut |_| ()).await;
-    assert_eq!(ended, Ok(HostAnswer::Digest { file: None }));
+    assert_eq!(
+        answer_in(&ended.unwrap()),
+        HostAnswer::Digest { file: None }
+    );
     // Never over the record of what was done.
     assert!(work(&at).await.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_is_passed_on_as_the_worker_wrote_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = detached(folder.path());
+    std::fs::create_dir_all(&at.folder).unwrap();
+    go(&at);
+    // Of a kind that is not known here.
+    let line = r#"{"version":1,"event":{"type":"report","report":{"report":"later"},"more":[1]}}"#;
+    let worker = worker(&at, &lines_then(&[line]));
+    let ended = start_or_follow(&ask(), &at, worker, &mut |_| ()).await;
+    assert_eq!(ended, Ok(format!("{line}\n")));
 }

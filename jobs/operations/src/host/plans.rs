@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::kubelet::manifests_folder;
 use crate::manifest::{Known, Selection};
 use crate::plan::{Journal, PlanId, Plans, changed_manifests, missing_targets, perform};
@@ -70,7 +70,7 @@ pub(super) fn manifest(component: &str, selection: &Selection) -> Result<HostAns
     let found = known.of(component)?.ok_or_else(|| {
         let folder = known.folder.path.display();
         let message = format!("no manifest in {folder} runs {component}");
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
     })?;
     Ok(HostAnswer::Manifest {
         text: String::from_utf8_lossy(found.file.manifest.bytes()).into_owned(),

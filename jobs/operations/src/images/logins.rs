@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT as BASE64;
 use etcd_datadir::disk::read_up_to;
 use serde::Deserialize;
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::limits::LOGINS_BYTES;
 use crate::runtime::Login;
 
@@ -61,7 +61,7 @@ impl Logins {
     /// Those of a file.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when it cannot be read, [`FailureKind::Other`] when it is not such a file, or there is no
+    /// [`crate::failure::FailureKind::Missing`] when it cannot be read, [`crate::failure::FailureKind::Other`] when it is not such a file, or there is no
     /// login in it.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let logins = Self::parse(path, &read(path)?)?;
@@ -74,7 +74,7 @@ impl Logins {
     /// Those that kubelet has of its own on this host: of the first such file there is; none, when there is no file.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when it is there and cannot be read, [`FailureKind::Other`] when it is not such a file.
+    /// [`crate::failure::FailureKind::Missing`] when it is there and cannot be read, [`crate::failure::FailureKind::Other`] when it is not such a file.
     pub fn of_kubelet() -> Result<Self, Failure> {
         let mut there = OF_KUBELET.map(Path::new).into_iter();
         match there.find(|path| path.is_file()) {
@@ -110,7 +110,7 @@ impl Logins {
     }
 
     /// The logins that are meant for an image, the one for the longest path first. They are tried one after another.
-    pub fn of_image(&self, image: &str) -> Vec<&Login> {
+    pub(crate) fn of_image(&self, image: &str) -> Vec<&Login> {
         let repository = repository(image);
         let meant = |key: &str| is_meant(key, &repository);
         let mut found: Vec<&Login> = self.all_of(meant).collect();
@@ -121,7 +121,7 @@ impl Logins {
     }
 
     /// The program that would have to be asked for the login for an image, when the file has no login itself.
-    pub fn helper_of_image(&self, image: &str) -> Option<&str> {
+    pub(crate) fn helper_of_image(&self, image: &str) -> Option<&str> {
         let repository = repository(image);
         let docker = repository.starts_with("docker.io/");
         let named = self
@@ -172,13 +172,13 @@ fn of_user(user: &str, password: &str) -> Login {
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     read_up_to(path, LOGINS_BYTES).map_err(|error| {
         let message = format!("could not read {}: {error}", path.display());
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
     })
 }
 
 fn no_logins(path: &Path, why: &str) -> Failure {
     let message = format!("{} is no file of logins: {why}", path.display());
-    Failure::new(FailureKind::Other, message)
+    Failure::other(message)
         .hint("it is what `docker login` and `podman login` write: {\"auths\": {REGISTRY: {\"auth\": …}}}")
 }
 
@@ -242,6 +242,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::failure::FailureKind;
 
     fn logins(file: &serde_json::Value) -> Result<Logins, Failure> {
         Logins::parse(Path::new("/auth.json"), file.to_string().as_bytes())

@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::flags::named_paths;
 use crate::limits::CERTIFICATE_BYTES;
 use crate::manifest::ManifestFile;
@@ -87,7 +87,7 @@ fn of_file(root: &Path, path: &Path) -> Option<Result<Dates, Failure>> {
     }
     let failed = |why: &dyn std::fmt::Display| {
         let message = format!("{}: {why}", path.display());
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
     };
     let bytes = match read(root, path) {
         Ok(bytes) => bytes,

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::locks::{self, Holder};
 use crate::client::chain;
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::ids::{ClusterId, MemberId};
 use crate::target::Target;
 use crate::work::{Events, Progress};
@@ -200,7 +200,7 @@ pub(super) async fn look(
     loop {
         tokio::select! {
             read = &mut thread => {
-                let gone = |error| Failure::new(FailureKind::Other, format!("reading ended: {error}"));
+                let gone = |error| Failure::other(format!("reading ended: {error}"));
                 return read.map_err(gone);
             }
             Some(progress) = steps.recv() => events(Progress {
@@ -237,7 +237,7 @@ fn read(
     };
     let inspection = exists.then(|| {
         let found = inspect(&target.data_dir, &options, on_progress);
-        let found = found.map_err(|error| Failure::new(FailureKind::Other, chain(&error)));
+        let found = found.map_err(|error| Failure::other(chain(&error)));
         found.map(|found| inspection(&found)).into()
     });
     let wal_dir = target.wal_dir.clone();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::statvfs;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::root;
 
 /// A file system.
@@ -50,9 +50,8 @@ pub(super) fn look(root: &Path, folders: &[&Path]) -> Vec<DiskLook> {
         {
             continue;
         }
-        let failed = |error: rustix::io::Errno| {
-            Failure::new(FailureKind::Other, format!("{}: {error}", path.display()))
-        };
+        let failed =
+            |error: rustix::io::Errno| Failure::other(format!("{}: {error}", path.display()));
         disks.push(DiskLook {
             path: path.to_owned(),
             space: statvfs(&found)

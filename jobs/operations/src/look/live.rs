@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{EtcdManifest, Inspection};
 use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::https::{Pair, Said, Server, Signed, Tls};
 use crate::ids::{ClusterId, MemberId};
 use crate::report::{EndpointStatus, Member, MemberList};
@@ -132,7 +132,7 @@ impl Asking {
     }
 
     /// What the other members answer: those that are known, and those that they tell of.
-    pub(super) async fn others(&self, known: Vec<Known>) -> Vec<PeerLook> {
+    pub(super) async fn others(&self, known: Vec<KnownMember>) -> Vec<PeerLook> {
         let mut seen = BTreeSet::new();
         let mut asked = self.ask(self.new_ones(known, &mut seen)).await;
         let told = asked.iter().flat_map(|one| {
@@ -143,7 +143,7 @@ impl Asking {
             members.unwrap_or_default().iter()
         });
         let told = told
-            .map(|member| Known::of(member, KnownFrom::Peer))
+            .map(|member| KnownMember::of(member, KnownFrom::Peer))
             .collect();
         let more = self.new_ones(told, &mut seen);
         asked.extend(self.ask(more).await);
@@ -151,7 +151,7 @@ impl Asking {
     }
 
     /// Those that are neither this host's nor asked already.
-    fn new_ones(&self, known: Vec<Known>, seen: &mut BTreeSet<String>) -> Vec<Known> {
+    fn new_ones(&self, known: Vec<KnownMember>, seen: &mut BTreeSet<String>) -> Vec<KnownMember> {
         let own: BTreeSet<&str> = self
             .target
             .peer_urls
@@ -173,11 +173,11 @@ impl Asking {
         new
     }
 
-    async fn ask(&self, known: Vec<Known>) -> Vec<PeerLook> {
+    async fn ask(&self, known: Vec<KnownMember>) -> Vec<PeerLook> {
         join_all(known.into_iter().map(|one| self.ask_one(one))).await
     }
 
-    async fn ask_one(&self, known: Known) -> PeerLook {
+    async fn ask_one(&self, known: KnownMember) -> PeerLook {
         // A list of members tells where each serves clients once it has started; the others do not tell.
         let started = !matches!(known.from, KnownFrom::OwnMember | KnownFrom::Peer);
         let by_manifest = || {
@@ -189,7 +189,7 @@ impl Asking {
         let as_client = async {
             let url = client_url.as_deref().ok_or_else(|| {
                 let message = "it has never started: it announces no client URL";
-                Failure::new(FailureKind::Missing, message)
+                Failure::missing(message)
             })?;
             self.client(url).await
         };
@@ -218,9 +218,9 @@ impl Asking {
     }
 
     async fn peer_port(&self, urls: &[String]) -> Result<PeerPort, Failure> {
-        let url = urls.first().ok_or_else(|| {
-            Failure::new(FailureKind::Missing, "nothing tells where peers reach it")
-        })?;
+        let url = urls
+            .first()
+            .ok_or_else(|| Failure::missing("nothing tells where peers reach it"))?;
         let signed = self.peer.ca.clone().map(|by| Signed {
             name: host(url).to_owned(),
             by,
@@ -238,7 +238,7 @@ impl Asking {
 
 /// A member before it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownMember {
     id: Option<MemberId>,
     name: Option<String>,
     peer_urls: Vec<String>,
@@ -246,7 +246,7 @@ pub(super) struct Known {
     from: KnownFrom,
 }
 
-impl Known {
+impl KnownMember {
     /// The members of the best source there is: the own member's list, its peer port, the data directory, the manifest.
     pub(super) fn all(
         live: Option<&LiveEtcd>,
@@ -328,7 +328,7 @@ fn port_of(url: &str) -> Option<&str> {
 
 /// What `/members` of the port for peers says: the members as JSON, and the cluster in a header.
 fn as_peer(url: &str, said: &Said) -> Result<PeerPort, Failure> {
-    let other = |what: String| Failure::new(FailureKind::Other, format!("{url}/members {what}"));
+    let other = |what: String| Failure::other(format!("{url}/members {what}"));
     if !said.status.is_success() {
         return Err(other(format!("answers {}", said.status.as_u16())));
     }
@@ -411,8 +411,8 @@ mod tests {
         Asking::with(target, PeerFiles::default())
     }
 
-    fn known(peer: &str, from: KnownFrom) -> Known {
-        Known {
+    fn known(peer: &str, from: KnownFrom) -> KnownMember {
+        KnownMember {
             id: None,
             name: None,
             peer_urls: vec![peer.to_owned()],

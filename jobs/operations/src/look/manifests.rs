@@ -70,7 +70,7 @@ impl Manifests {
     }
 
     /// The newest copy of a component without a manifest, if it is history.
-    pub fn outdated(&self, component: ControlPlane) -> Option<&OutdatedManifest> {
+    pub(crate) fn outdated(&self, component: ControlPlane) -> Option<&OutdatedManifest> {
         let mut all = self.outdated.iter();
         all.find(|one| one.component == component)
     }

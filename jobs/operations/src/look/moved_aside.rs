@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::root;
 use crate::state::CURRENT_PLAN;
 
@@ -78,7 +78,7 @@ pub(super) fn plan(root: &Path) -> Result<Option<UnfinishedPlan>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             let message = format!("{CURRENT_PLAN}: {error}");
-            return Err(Failure::new(FailureKind::Missing, message));
+            return Err(Failure::missing(message));
         }
     };
     let id: String = text.trim().chars().take(LONGEST_ID).collect();
@@ -91,12 +91,8 @@ fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         let entries = folder.read_dir()?;
         entries.map(|entry| Ok(entry?.path())).collect()
     });
-    let mut entries: Vec<PathBuf> = entries.map_err(|error| {
-        Failure::new(
-            FailureKind::Missing,
-            format!("{}: {error}", folder.display()),
-        )
-    })?;
+    let mut entries: Vec<PathBuf> =
+        entries.map_err(|error| Failure::missing(format!("{}: {error}", folder.display())))?;
     entries.sort();
     Ok(entries)
 }

@@ -12,7 +12,7 @@ use super::manifests::{
 };
 use super::{ArchivedManifest, LastRan};
 use crate::control_plane::ControlPlane;
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::flags::{Flags, parts, target_from_pod};
 use crate::https::Pair;
 use crate::manifest::{
@@ -207,7 +207,7 @@ impl Read {
     /// What etcd's manifest says.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when there is none, or it does not tell what is needed; [`FailureKind::Refused`] when
+    /// [`crate::failure::FailureKind::Missing`] when there is none, or it does not tell what is needed; [`crate::failure::FailureKind::Refused`] when
     /// several could be meant.
     pub(super) fn etcd(&self, node: &str) -> Result<EtcdManifest, Failure> {
         let found = self.wanted(ControlPlane::Etcd)?;
@@ -215,7 +215,7 @@ impl Read {
         let flags = flags(&file.manifest, ControlPlane::Etcd)?;
         let path = file.path.display();
         let target = target_from_pod(&file.manifest.facts(node))
-            .map_err(|error| Failure::new(FailureKind::Missing, format!("{path}: {error}")))?;
+            .map_err(|error| Failure::missing(format!("{path}: {error}")))?;
         let members = parts(flags.get("initial-cluster").unwrap_or_default());
         Ok(EtcdManifest {
             target,
@@ -274,7 +274,7 @@ impl Read {
             let on_node = component.on_node(path);
             let on_node = on_node.ok_or_else(|| {
                 let message = format!("`--client-ca-file={path}` lies on no folder of this host");
-                Failure::new(FailureKind::Missing, message)
+                Failure::missing(message)
             });
             on_node.and_then(|on_node| ca_certificates(root, &on_node))
         };
@@ -313,23 +313,22 @@ impl Read {
             "no manifest of {component}: {}",
             self.told.none_of(component)
         );
-        Err(Failure::new(FailureKind::Missing, message))
+        Err(Failure::missing(message))
     }
 }
 
 fn flags(manifest: &Manifest, component: ControlPlane) -> Result<Flags, Failure> {
     let found = manifest.component(component.name())?;
     found.flags().map_err(|error| {
-        Failure::new(FailureKind::Refused, format!("{component}: {error}"))
+        Failure::refused(format!("{component}: {error}"))
             .hint("write the program and its flags as words of `command`")
     })
 }
 
 /// The certificates in a file of the node, each by its SHA-256.
 fn ca_certificates(root: &Path, path: &Path) -> Result<BTreeSet<String>, Failure> {
-    let failed = |why: &dyn std::fmt::Display| {
-        Failure::new(FailureKind::Missing, format!("{}: {why}", path.display()))
-    };
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::missing(format!("{}: {why}", path.display()));
     let pem = certificates::read(root, path).map_err(|error| failed(&error))?;
     let found = fingerprints(&pem);
     match found.is_empty() {

@@ -1,6 +1,7 @@
 //! Tests of what is read of manifests.
 
 use super::*;
+use crate::failure::FailureKind;
 
 const ETCD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
 const APISERVER: &str = include_str!("../../tests/manifests/kubeadm-1.36-kube-apiserver.yaml");

@@ -14,7 +14,7 @@ use super::certificates::fingerprints;
 use super::cold::{self, LockState};
 use super::read;
 use crate::client::{Connector, EtcdApi, OWN_LIMIT};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::kubelet;
 use crate::manifest::Selection;
 use crate::pack::unpack::Spool;
@@ -62,6 +62,7 @@ pub struct Changes {
 /// How many objects of a kind were changed. Each counts once, by what became of it last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub struct KindChanges {
     /// The resource as kubectl names it, `deployments`; empty for keys that are none of Kubernetes' objects.
     pub kind: String,
@@ -150,7 +151,7 @@ pub async fn since(
     let runs = matches!(cold::lock_of(&database), LockState::Held { .. });
     let asked = match runs {
         true => of_running(root, &target, &prefix, after, events).await,
-        false => Err(Failure::new(FailureKind::Unreachable, "etcd does not run")),
+        false => Err(Failure::unreachable("etcd does not run")),
     };
     let Err(unasked) = asked else {
         return asked;
@@ -173,7 +174,7 @@ async fn of_running(
     let (endpoint, _) = connector.own(target, OWN_LIMIT).await?;
     let spool = crate::root::below(root, Path::new(SPOOL))
         .map(Spool::new)
-        .map_err(|error| Failure::new(FailureKind::Other, format!("{SPOOL}: {error}")))?;
+        .map_err(|error| Failure::other(format!("{SPOOL}: {error}")))?;
     let (name, prefix) = (
         format!("the snapshot of {}", endpoint.url()),
         prefix.to_owned(),
@@ -206,7 +207,7 @@ fn of_file(path: &Path, prefix: &str, after: u64, flow: &Flow) -> Result<Since, 
         std::thread::sleep(PAUSE);
     }
     let message = format!("{} is written to while it is read", path.display());
-    Err(Failure::new(FailureKind::Refused, message))
+    Err(Failure::refused(message))
 }
 
 fn counted(source: &dyn Source, prefix: &str, after: u64, flow: &Flow) -> Result<Since, Failure> {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{Links, Over, content, open, put, sha256};
 use super::place::refused;
-use crate::disk::files::{exists, name, refuse_shared, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::disk::files::{entries, exists, is_there, name, refuse_shared, sync_folder_of, trouble};
+use crate::failure::Failure;
 use crate::state::ARCHIVE;
 use crate::transfer::part_of;
 use crate::utc::{is_of_time, of_time};
@@ -103,7 +103,7 @@ impl Aside {
     /// A name for a manifest that is moved aside now, which nothing has: `etcd.yaml-2026-11-20T210000Z.changed`.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when the manifest's name is no text, or the folder is that of the static pods.
+    /// [`crate::failure::FailureKind::Refused`] when the manifest's name is no text, or the folder is that of the static pods.
     pub(super) fn name_for(
         &self,
         manifest: &Path,
@@ -134,13 +134,7 @@ impl Aside {
     /// # Errors
     /// What the disk says; a folder that is not there holds nothing.
     pub fn list(&self) -> Result<Vec<Kept>, Failure> {
-        let entries = match std::fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| trouble("read", &self.folder, &error))?,
-        };
-        let entries: Result<Vec<_>, _> = entries.collect();
-        let entries = entries.map_err(|error| trouble("read", &self.folder, &error))?;
-        let mut kept: Vec<Kept> = entries
+        let mut kept: Vec<Kept> = entries(&self.folder)?
             .iter()
             .filter_map(|entry| kept(&entry.path()))
             .collect();
@@ -190,13 +184,7 @@ pub(super) fn keep(path: &Path, bytes: &[u8], like: &File) -> Result<(), Failure
 
 /// Whether there is a file with these bytes at a place aside; false when there is nothing.
 pub(super) fn is_kept(path: &Path, digest: &str) -> Result<bool, Failure> {
-    if let Err(error) = path.symlink_metadata() {
-        return match error.kind() {
-            std::io::ErrorKind::NotFound => Ok(false),
-            _ => Err(trouble("look at", path, &error)),
-        };
-    }
-    Ok(sha256(&kept_content(path)?.1) == digest)
+    Ok(is_there(path)? && sha256(&kept_content(path)?.1) == digest)
 }
 
 /// What is at a place aside.
@@ -251,11 +239,8 @@ fn rename(path: &Path, manifest: &Path, from: Why, to: Why) -> Result<(), Failur
     let Some(to) = other_name(path, from, to).filter(|_| of_manifest) else {
         return Ok(());
     };
-    if let Err(error) = path.symlink_metadata() {
-        return match error.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
-            _ => Err(trouble("look at", path, &error)),
-        };
+    if !is_there(path)? {
+        return Ok(());
     }
     name(path, &to)?;
     sync_folder_of(&to)
@@ -264,8 +249,7 @@ fn rename(path: &Path, manifest: &Path, from: Why, to: Why) -> Result<(), Failur
 /// What was moved aside is not what it was.
 pub(super) fn spoiled(path: &Path) -> Failure {
     let message = format!("{} is not what was put there", path.display());
-    Failure::new(FailureKind::Refused, message)
-        .hint("look at it, and put the manifest in its place by hand")
+    Failure::refused(message).hint("look at it, and put the manifest in its place by hand")
 }
 
 fn kept(path: &Path) -> Option<Kept> {

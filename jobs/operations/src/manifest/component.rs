@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::PodId;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::flags::{
     ContainerFacts, FlagError, Flags, GivenFlag, PodFacts, base_name, expand_all, first_flag,
     given, path_of_mount,
@@ -15,7 +15,7 @@ pub struct Component {
     /// Its place among the pod's containers.
     pub(crate) index: usize,
     facts: ContainerFacts,
-    host_paths: Vec<HostPath>,
+    pub(super) host_paths: Vec<HostPath>,
 }
 
 /// A file or folder of the node inside a container.
@@ -95,11 +95,6 @@ impl Component {
         Flags::parse(&self.facts.command, &self.facts.args, &self.facts.env)
     }
 
-    /// The folders and files of the node that are mounted, in the order of the mounts.
-    pub fn host_paths(&self) -> &[HostPath] {
-        &self.host_paths
-    }
-
     /// Where on the node a path lies that is one inside the container; none when it is not mounted from there.
     pub(crate) fn on_node(&self, in_container: &str) -> Option<PathBuf> {
         let path = Path::new(in_container);
@@ -155,16 +150,14 @@ pub(super) fn find(
         Ok([component]) => Ok(component),
         Err(none) if none.is_empty() => {
             let message = format!("the pod {pod} has no container that is or runs {name}");
-            Err(Failure::new(FailureKind::Missing, message)
-                .hint(format!("it has: {}", has.join(", "))))
+            Err(Failure::missing(message).hint(format!("it has: {}", has.join(", "))))
         }
         Err(several) => {
             let message = format!(
                 "{} containers of the pod {pod} are or run {name}",
                 several.len()
             );
-            Err(Failure::new(FailureKind::Refused, message)
-                .hint("name one of them by its own name"))
+            Err(Failure::refused(message).hint("name one of them by its own name"))
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::file::ManifestFile;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::limits::STAND_IN_BYTES;
 use crate::root;
 use crate::shell::CommandLine;
@@ -67,7 +67,7 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
     let found = elsewhere(root, folder);
     let Some(best) = fullest(&found) else {
         let message = format!("kubelet's folder {shown} is not there");
-        return Failure::new(FailureKind::Missing, message).hint(format!(
+        return Failure::missing(message).hint(format!(
             "if this is a control-plane node and the folder was moved, move it back; else {} writes the manifests anew; {ANEW}",
             anew(folder)
         ));
@@ -80,7 +80,7 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
         .collect();
     let (best, names) = (best.display(), names.join(", "));
     let message = format!("kubelet's folder {shown} is not there; {best} has {names}");
-    Failure::new(FailureKind::Missing, message).hint(back(best, shown).to_string())
+    Failure::missing(message).hint(back(best, shown).to_string())
 }
 
 /// What FILE is in [`anew`].
@@ -193,6 +193,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::failure::FailureKind;
 
     const ETCD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
     const APISERVER: &str = include_str!("../../tests/manifests/kubeadm-1.36-kube-apiserver.yaml");

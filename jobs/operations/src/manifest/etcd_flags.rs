@@ -14,7 +14,7 @@ use super::{Component, Edit};
 use crate::advice;
 use crate::advice::{Advice, Task};
 pub use environment::{Effect, Variable};
-use table::{ALL, Known};
+use table::{ALL, KnownFlag};
 use value::suggestion;
 
 /// What a flag's value is.
@@ -197,7 +197,7 @@ fn is_known(flag: &str) -> bool {
     find(flag).is_some()
 }
 
-fn find(flag: &str) -> Option<&'static Known> {
+fn find(flag: &str) -> Option<&'static KnownFlag> {
     ALL.iter().find(|known| known.name == flag)
 }
 
@@ -237,7 +237,7 @@ fn check(flag: &str, value: Option<&str>, version: Option<EtcdVersion>) -> Resul
     }
 }
 
-impl Known {
+impl KnownFlag {
     /// Whether the etcd of a version has it. Versions before 3.4 and those of another major one are not known here.
     fn is_in(&self, version: EtcdVersion) -> bool {
         let until = self.until.is_none_or(|until| version.minor <= until);
@@ -250,7 +250,7 @@ fn resembling(flag: &str, version: Option<EtcdVersion>) -> Option<&'static str> 
     let there = ALL
         .iter()
         .filter(|known| version.is_none_or(|version| known.is_in(version)));
-    let distance = |known: &&Known| strsim::damerau_levenshtein(known.name, flag);
+    let distance = |known: &&KnownFlag| strsim::damerau_levenshtein(known.name, flag);
     let nearest = there.min_by_key(distance)?;
     (distance(&nearest) <= flag.len() / 3).then_some(nearest.name)
 }

@@ -79,7 +79,7 @@ pub(super) fn open(path: &Path, links: Links) -> Result<File, Failure> {
     }
     if !found.is_file() {
         let message = format!("{} is no file", path.display());
-        return Err(Failure::new(FailureKind::Missing, message).hint("move it out of the folder"));
+        return Err(Failure::missing(message).hint("move it out of the folder"));
     }
     let flags = match links {
         Links::Followed => 0,
@@ -100,7 +100,7 @@ pub(super) fn content(path: &Path, file: &File) -> Result<Vec<u8>, Failure> {
             "{} is longer than 10 MiB: kubelet rejects it",
             path.display()
         );
-        return Err(Failure::new(FailureKind::Other, message).hint("move it out of the folder"));
+        return Err(Failure::other(message).hint("move it out of the folder"));
     }
     Ok(bytes)
 }
@@ -113,10 +113,9 @@ fn linked(path: &Path) -> Failure {
     let (from, to) = (path.display(), aside.display());
     let put = CommandLine::new("cp -pL").operand(&from).operand(&to);
     let put = put.and(&CommandLine::new("mv -T").operand(&to).operand(&from));
-    Failure::new(
-        FailureKind::Refused,
-        format!("{shown} is a link: whoever made it would write over a change"),
-    )
+    Failure::refused(format!(
+        "{shown} is a link: whoever made it would write over a change"
+    ))
     .hint(format!(
         "change the file it leads to, or put that file itself in its place: {put}"
     ))
@@ -149,7 +148,7 @@ pub(super) fn is_prepared(manifest: &Manifest, digest: &str) -> Result<(), Failu
         return Ok(());
     }
     let message = "the new manifest is not the prepared one";
-    Err(Failure::new(FailureKind::Other, message))
+    Err(Failure::other(message))
 }
 
 /// The dot-file beside a manifest that becomes it. kubelet does not read it.
@@ -224,7 +223,7 @@ fn unchanged(path: &Path, digest: &str) -> Result<(), Failure> {
 
 pub(super) fn changed(path: &Path) -> Failure {
     let message = format!("{} was changed by somebody else meanwhile", path.display());
-    Failure::new(FailureKind::Refused, message).hint("look at it, then begin again")
+    Failure::refused(message).hint("look at it, then begin again")
 }
 
 /// Mode, owner and extended attributes (access lists, SELinux labels) of another file.

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::golden_tests::set;
 use super::*;
+use crate::failure::FailureKind;
 
 const OLD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
 

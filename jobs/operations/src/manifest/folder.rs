@@ -15,7 +15,7 @@ use super::etcds::{self, Etcds};
 use super::file::{ManifestFile, is_unfinished};
 use super::stray::{Problem, Stray, second_of};
 use super::{Manifest, PodId};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::instance::ChosenBy;
 use crate::root;
 
@@ -39,7 +39,7 @@ impl Folder {
     /// Reads everything that kubelet would read.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when the folder cannot be read. A file that cannot is a stray.
+    /// [`crate::failure::FailureKind::Missing`] when the folder cannot be read. A file that cannot is a stray.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         Self::read_below(Path::new("/"), path)
     }
@@ -88,7 +88,7 @@ impl Folder {
     /// The manifest of the pod that is or runs a component; of etcd the one that the apiserver uses ([`crate::instance`]).
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when several pods could be the etcd that is meant.
+    /// [`crate::failure::FailureKind::Refused`] when several pods could be the etcd that is meant.
     pub fn of_component(&self, component: &str) -> Result<Option<&ManifestFile>, Failure> {
         let found = self.chosen(component)?;
         Ok(found.map(|(file, _)| file))
@@ -169,8 +169,7 @@ fn names(root: &Path, folder: &Path) -> Result<Vec<OsString>, Failure> {
                 "could not read the static pods' folder {}: {error}",
                 folder.display()
             );
-            Failure::new(FailureKind::Missing, message)
-                .hint("run it as root on a control-plane node")
+            Failure::missing(message).hint("run it as root on a control-plane node")
         })?;
     let mut names: Vec<_> = entries.iter().map(DirEntry::file_name).collect();
     names.sort();

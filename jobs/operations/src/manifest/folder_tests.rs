@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::failure::FailureKind;
 
 const ETCD: &str = include_str!("../../tests/manifests/kubeadm-1.36-etcd.yaml");
 const APISERVER: &str = include_str!("../../tests/manifests/kubeadm-1.36-kube-apiserver.yaml");

@@ -1,6 +1,7 @@
 //! Edits of real manifests, as the difference that a person is shown.
 
 use super::*;
+use crate::failure::FailureKind;
 
 macro_rules! manifest {
     ($name:literal) => {

@@ -172,7 +172,7 @@ impl Known {
 
     /// The newest copy of a component's manifest that is history: something else ran since. None: the component is known, or
     /// there is no such copy.
-    pub fn outdated(&self, component: &str) -> Option<&Kept> {
+    pub(crate) fn outdated(&self, component: &str) -> Option<&Kept> {
         if !matches!(self.of(component), Ok(None)) {
             return None;
         }
@@ -214,7 +214,7 @@ impl Known {
 
 fn archive(root: &Path) -> Result<Vec<Kept>, Failure> {
     let below = root::below(root, Path::new(ARCHIVE))
-        .map_err(|error| Failure::new(FailureKind::Missing, format!("{ARCHIVE}: {error}")));
+        .map_err(|error| Failure::missing(format!("{ARCHIVE}: {error}")));
     below.and_then(|path| Aside::new(&path).list())
 }
 

@@ -1,11 +1,11 @@
 //! What goes into a manifest: names and values that were looked at before.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::flags::plain_name;
+use crate::text::text;
 
 /// A flag's name, without dashes before it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,38 +86,9 @@ impl FromStr for ImageName {
     }
 }
 
-macro_rules! text {
-    ($($name:ident)*) => {$(
-        impl $name {
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = NameError;
-
-            fn try_from(text: String) -> Result<Self, NameError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
-            }
-        }
-    )*};
-}
-
-text!(FlagName FlagValue ImageName);
+text!(FlagName, NameError);
+text!(FlagValue, NameError);
+text!(ImageName, NameError);
 
 #[cfg(test)]
 mod tests {

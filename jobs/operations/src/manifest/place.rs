@@ -7,16 +7,16 @@ use super::spot::{Items, List, Splice, Spot};
 use super::tree::{Kind, Node, Tree};
 use super::{Manifest, block, flow};
 use crate::advice::Advice;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 /// A component in the text of its manifest.
-pub(super) struct Place<'m> {
+pub(super) struct InText<'m> {
     text: &'m str,
     tree: &'m Tree,
     node: &'m Node,
 }
 
-impl<'m> Place<'m> {
+impl<'m> InText<'m> {
     /// Finds the component.
     pub(super) fn find(
         manifest: &'m Manifest,
@@ -210,7 +210,7 @@ impl<'m> Items<'m> {
 }
 
 pub(super) fn refused(message: impl Into<String>, hint: impl Into<Advice>) -> Failure {
-    Failure::new(FailureKind::Refused, message).hint(hint)
+    Failure::refused(message).hint(hint)
 }
 
 fn is_shared(what: &str) -> Failure {

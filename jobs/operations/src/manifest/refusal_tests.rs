@@ -3,6 +3,7 @@
 use super::golden_tests::{edited, image, on, parse, set, unset};
 use super::tree::Tree;
 use super::*;
+use crate::failure::FailureKind;
 
 /// A pod with one container, from what is below its name.
 fn pod(container: &str) -> String {
@@ -300,5 +301,5 @@ fn host_paths_are_where_the_mounts_lead() {
         on_node: "/srv/etcd/one".into(),
         in_container: "/data".into(),
     };
-    assert_eq!(component.host_paths(), [wanted]);
+    assert_eq!(component.host_paths, [wanted]);
 }

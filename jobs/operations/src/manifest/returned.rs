@@ -12,10 +12,7 @@ use serde::Deserialize;
 
 use super::{Start, Stop};
 use crate::root;
-use crate::state::{PLANS, PlanFolder};
-
-/// The longest journal that is read, in bytes.
-const LONGEST: u64 = 256 << 20;
+use crate::state::{LONGEST_JOURNAL, PLANS, PlanFolder};
 
 /// One line of a journal.
 #[derive(Deserialize)]
@@ -65,7 +62,9 @@ pub(super) fn brought_back(root: &Path) -> BTreeSet<OsString> {
 
 fn read(path: &Path) -> io::Result<Vec<Entry>> {
     let mut text = Vec::new();
-    File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
+    File::open(path)?
+        .take(LONGEST_JOURNAL)
+        .read_to_end(&mut text)?;
     // A last line without an end was being written when the power went.
     let lines = text.split_inclusive(|byte| *byte == b'\n');
     let whole = lines.filter(|line| line.ends_with(b"\n"));

@@ -38,7 +38,7 @@ impl Start {
     /// Prepares to bring back what was taken out, changed. Nothing is written yet.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when it would have no place in the folder aside; else what the disk says of that folder.
+    /// [`crate::failure::FailureKind::Refused`] when it would have no place in the folder aside; else what the disk says of that folder.
     pub fn prepare(
         stop: &Stop,
         to: &Manifest,
@@ -55,7 +55,7 @@ impl Start {
     ///
     /// # Errors
     /// As [`Start::prepare`].
-    pub fn prepare_new(
+    pub(crate) fn prepare_new(
         manifest: &Path,
         to: &Manifest,
         aside: &Aside,
@@ -74,7 +74,7 @@ impl Start {
     /// is what ran before this. Gives back whether that was still to be done.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when another file is in the place; [`FailureKind::Missing`] when the one that was taken out
+    /// [`crate::failure::FailureKind::Refused`] when another file is in the place; [`crate::failure::FailureKind::Missing`] when the one that was taken out
     /// is not there; else what the disk says.
     pub fn apply(&self, to: &Manifest) -> Result<bool, Failure> {
         is_prepared(to, &self.after)?;

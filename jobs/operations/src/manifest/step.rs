@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::Manifest;
-use super::place::{Place, refused};
+use super::place::{InText, refused};
 use super::spot::{List, Splice, Spot};
 use super::tree::Tree;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 
 /// A change of one word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Step {
     /// The manifest after it.
     pub(super) fn take(&self, manifest: &Manifest, container: usize) -> Result<Manifest, Failure> {
         let tree = tree(manifest)?;
-        let place = Place::find(manifest, &tree, container)?;
+        let place = InText::find(manifest, &tree, container)?;
         let splices = match self {
             Self::Replace { spot, word } => place.replace(*spot, word),
             Self::Insert { spot, word } => place.insert(*spot, word),
@@ -109,8 +109,7 @@ fn spliced(text: &str, mut splices: Vec<Splice>) -> Option<String> {
 
 /// What came out is not exactly what was asked for.
 pub(super) fn unproved() -> Failure {
-    Failure::new(
-        FailureKind::Refused,
+    Failure::refused(
         "the edited text does not read as the old one with this change alone, so it is not used",
     )
     .hint("change it by hand, and please report the manifest: this is a fault of kubectl-etcd")

@@ -5,7 +5,6 @@
 //! others all the same, there is [`super::Start`].
 
 use std::fs::File;
-use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -18,8 +17,8 @@ use super::archive::{
     mark_stopped, spoiled,
 };
 use super::file::{Links, Over, changed, content, open, put, sha256, unfinished};
-use crate::disk::files::{self, exists, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::disk::files::{self, exists, is_there, sync_folder_of, trouble};
+use crate::failure::Failure;
 
 /// One manifest out of the folder. As a [`super::Change`] it is made before anything is done and can be resumed or
 /// undone from its record.
@@ -38,7 +37,7 @@ impl Stop {
     /// Prepares to take a file out that was read. Nothing is moved yet.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when it is a link, or has no place in the folder aside.
+    /// [`crate::failure::FailureKind::Refused`] when it is a link, or has no place in the folder aside.
     pub fn prepare(file: &ManifestFile, aside: &Aside, now: Timestamp) -> Result<Self, Failure> {
         // What could not be moved is not begun with: there would be a step to roll back that never did anything.
         open(&file.path, Links::Refused)?;
@@ -53,7 +52,7 @@ impl Stop {
     ///
     /// # Errors
     /// What the disk says of the kept file.
-    pub fn of_kept(kept: &Kept, pods: &std::path::Path) -> Result<Self, Failure> {
+    pub(crate) fn of_kept(kept: &Kept, pods: &std::path::Path) -> Result<Self, Failure> {
         let (_, bytes) = kept_content(&kept_now(&kept.path))?;
         Ok(Self {
             manifest: pods.join(&kept.name),
@@ -65,16 +64,15 @@ impl Stop {
     /// Moves the manifest out. Gives back whether that was still to be done.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when the file is not the one that was read, or is a link, or its place aside is taken;
-    /// [`FailureKind::Missing`] when it is neither here nor there; else what the disk says.
+    /// [`crate::failure::FailureKind::Refused`] when the file is not the one that was read, or is a link, or its place aside is taken;
+    /// [`crate::failure::FailureKind::Missing`] when it is neither here nor there; else what the disk says.
     pub fn apply(&self) -> Result<bool, Failure> {
-        if self.is_out()? {
+        if !is_there(&self.manifest)? {
             return if is_kept(&self.kept, &self.sha256)? {
                 Ok(false)
             } else {
                 let message = format!("{} is not there", self.manifest.display());
-                Err(Failure::new(FailureKind::Missing, message)
-                    .hint("somebody else took it out of the folder"))
+                Err(Failure::missing(message).hint("somebody else took it out of the folder"))
             };
         }
         let file = open(&self.manifest, Links::Refused)?;
@@ -103,13 +101,13 @@ impl Stop {
     /// whether that was still to be done: not where nothing was ever moved, whatever is in the place.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when another file is in the place, or the kept one is not what it was;
-    /// [`FailureKind::Missing`] when the kept one is not there; else what the disk says.
+    /// [`crate::failure::FailureKind::Refused`] when another file is in the place, or the kept one is not what it was;
+    /// [`crate::failure::FailureKind::Missing`] when the kept one is not there; else what the disk says.
     pub fn undo(&self) -> Result<bool, Failure> {
         if self.never_left()? {
             return Ok(false);
         }
-        if !self.is_out()? {
+        if is_there(&self.manifest)? {
             let file = open(&self.manifest, Links::Refused)?;
             return if sha256(&content(&self.manifest, &file)?) == self.sha256 {
                 mark_returned(&self.kept, &self.manifest)?;
@@ -145,21 +143,7 @@ impl Stop {
     /// # Errors
     /// What the disk says.
     pub(crate) fn never_left(&self) -> Result<bool, Failure> {
-        let kept = self.kept_now();
-        let is_kept = match kept.symlink_metadata() {
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(trouble("look at", &kept, &error)),
-        };
-        Ok(!is_kept && !self.is_out()?)
-    }
-
-    fn is_out(&self) -> Result<bool, Failure> {
-        match self.manifest.symlink_metadata() {
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(trouble("look at", &self.manifest, &error)),
-        }
+        Ok(!is_there(&self.kept_now())? && is_there(&self.manifest)?)
     }
 
     /// What was moved is what was looked at, or it goes back.

@@ -289,9 +289,7 @@ pub(crate) fn stream(
     if head.is_empty() {
         let message = format!("{name} is empty");
         let hint = "see what the command before the pipe says";
-        return Err(Failure::new(FailureKind::Missing, message)
-            .hint(hint)
-            .into());
+        return Err(Failure::missing(message).hint(hint).into());
     }
     let mut layers = Vec::new();
     while let Some(layer) = forms.compression(&head) {

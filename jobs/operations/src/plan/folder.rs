@@ -13,8 +13,10 @@ use etcd_datadir::disk::make_folders;
 use super::{Direction, Journal, Plan, PlanId, VERSION};
 use crate::advice;
 use crate::advice::{Advice, Task};
-use crate::disk::files::{self, Replace, nofollow, refuse_shared, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::disk::files::{
+    self, Replace, entries, nofollow, refuse_shared, remove_file, sync_folder_of, trouble,
+};
+use crate::failure::Failure;
 use crate::state::{PLANS, PlansFolder};
 
 /// The largest plan that is read, in bytes. One for five control-plane nodes has some fifty thousand.
@@ -76,7 +78,7 @@ impl Plans {
             Ok(text) => {
                 let id = PlanId::try_from(text.trim().to_owned());
                 let id = id.map_err(|error| {
-                    Failure::new(FailureKind::Other, format!("{}: {error}", path.display()))
+                    Failure::other(format!("{}: {error}", path.display()))
                         .hint("the folders beside it are the plans; put the name of the one that was begun into it")
                 })?;
                 Ok(Some(id))
@@ -89,17 +91,14 @@ impl Plans {
     /// Reads a plan.
     ///
     /// # Errors
-    /// [`FailureKind::Missing`] when it is not there; [`FailureKind::Refused`] when another version made it.
+    /// [`crate::failure::FailureKind::Missing`] when it is not there; [`crate::failure::FailureKind::Refused`] when another version made it.
     pub fn read(&self, id: &PlanId) -> Result<Plan, Failure> {
         let path = self.folder.plan(id).plan();
         let size = path
             .metadata()
             .map_err(|error| trouble("read", &path, &error))?;
         let no_plan = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                FailureKind::Corrupt,
-                format!("{} is no plan: {error}", path.display()),
-            )
+            Failure::corrupt(format!("{} is no plan: {error}", path.display()))
         };
         if size.len() > LARGEST {
             return Err(no_plan(&"it is too large"));
@@ -112,8 +111,7 @@ impl Plans {
                 path.display(),
                 version.version
             );
-            return Err(Failure::new(FailureKind::Refused, message)
-                .hint("use the release that began the plan"));
+            return Err(Failure::refused(message).hint("use the release that began the plan"));
         }
         serde_json::from_slice(&text).map_err(|error| no_plan(&error))
     }
@@ -123,14 +121,8 @@ impl Plans {
     /// # Errors
     /// What the disk says; a folder that is not there holds nothing.
     pub fn list(&self) -> Result<Vec<PlanId>, Failure> {
-        let folder = self.folder.path();
-        let entries = match std::fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| trouble("read", folder, &error))?,
-        };
         let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| trouble("read", folder, &error))?;
+        for entry in entries(self.folder.path())? {
             let id = entry.file_name().into_string().ok();
             let id = id.and_then(|name| PlanId::try_from(name).ok());
             found.extend(id.filter(|id| self.folder.plan(id).plan().exists()));
@@ -142,7 +134,7 @@ impl Plans {
     /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun is resumed.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when another plan has begun here and not ended; else what the disk says.
+    /// [`crate::failure::FailureKind::Refused`] when another plan has begun here and not ended; else what the disk says.
     pub fn begin(&self, plan: &Plan) -> Result<(), Failure> {
         self.refuse_others(&plan.id)?;
         let (folder, all) = (self.folder.plan(&plan.id), self.folder.path());
@@ -158,15 +150,15 @@ impl Plans {
             // As they are written: advice in memory, and what was read of it, may differ and say the same.
             let written = |plan: &Plan| serde_json::to_value(plan).ok();
             if written(&self.read(&plan.id)?) != written(plan) {
-                return Err(Failure::new(
-                    FailureKind::Refused,
-                    format!("{} is another plan of the same name", path.display()),
-                )
+                return Err(Failure::refused(format!(
+                    "{} is another plan of the same name",
+                    path.display()
+                ))
                 .hint("begin again"));
             }
         } else {
             let text = serde_json::to_vec_pretty(plan)
-                .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?;
+                .map_err(|error| Failure::other(error.to_string()))?;
             files::write(&path, &text, Replace::Nothing)?;
         }
         let current = self.folder.current();
@@ -192,13 +184,7 @@ impl Plans {
         if self.current()?.as_ref() != Some(id) {
             return Ok(());
         }
-        let snapshot = self.snapshot_of(id);
-        match std::fs::remove_file(&snapshot) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(trouble("remove", &snapshot, &error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        remove_file(&self.snapshot_of(id))?;
         let path = self.folder.current();
         std::fs::remove_file(&path).map_err(|error| trouble("remove", &path, &error))?;
         sync_folder_of(&path)
@@ -207,15 +193,14 @@ impl Plans {
     /// Takes the host for one step. The lock ends with this process, however it ends.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] when a step is being done, or the plan has not begun here.
+    /// [`crate::failure::FailureKind::Refused`] when a step is being done, or the plan has not begun here.
     pub fn hold(&self, id: &PlanId) -> Result<Held, Failure> {
         if self.current()?.as_ref() != Some(id) {
             self.refuse_others(id)?;
-            return Err(Failure::new(
-                FailureKind::Refused,
-                format!("the plan {id} has ended on this host"),
-            )
-            .hint(advice![Task::ShowPlan.of(id), " says how"]));
+            return Err(
+                Failure::refused(format!("the plan {id} has ended on this host"))
+                    .hint(advice![Task::ShowPlan.of(id), " says how"]),
+            );
         }
         let path = self.folder.plan(id).running();
         let file = OpenOptions::new()
@@ -228,10 +213,9 @@ impl Plans {
             .map_err(|error| trouble("open", &path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(Held(file)),
-            Err(std::fs::TryLockError::WouldBlock) => Err(Failure::new(
-                FailureKind::Refused,
-                format!("a step of {id} is being done on this host"),
-            )
+            Err(std::fs::TryLockError::WouldBlock) => Err(Failure::refused(format!(
+                "a step of {id} is being done on this host"
+            ))
             .hint("wait for its end, then try again")),
             Err(std::fs::TryLockError::Error(error)) => Err(trouble("lock", &path, &error)),
         }
@@ -239,10 +223,9 @@ impl Plans {
 
     fn refuse_others(&self, id: &PlanId) -> Result<(), Failure> {
         match self.current()? {
-            Some(other) if other != *id => Err(Failure::new(
-                FailureKind::Refused,
-                format!("the plan {other} has begun on this host and not ended"),
-            )
+            Some(other) if other != *id => Err(Failure::refused(format!(
+                "the plan {other} has begun on this host and not ended"
+            ))
             .hint(ways_on(&other))),
             _ => Ok(()),
         }
@@ -265,6 +248,7 @@ struct Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
     use crate::plan::PlanKind;
 
     fn plan(id: &str) -> Plan {

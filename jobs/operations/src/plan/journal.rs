@@ -12,10 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::action::Done;
 use super::action::act::{Record, Undone};
 use crate::disk::files::{nofollow, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
-
-/// The longest journal that is read, in bytes. A manifest goes into it now and then, of 10 MiB at most.
-const LONGEST: u64 = 256 << 20;
+use crate::failure::Failure;
+use crate::state::LONGEST_JOURNAL;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -123,21 +121,21 @@ impl Journal {
     /// Reads a journal; one that is not there is empty.
     ///
     /// # Errors
-    /// [`FailureKind::Corrupt`] when a line is not one, unless it is the last and has no end.
+    /// [`crate::failure::FailureKind::Corrupt`] when a line is not one, unless it is the last and has no end.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let mut text = Vec::new();
         match File::open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             opened => {
                 let file = opened.map_err(|error| trouble("read", path, &error))?;
-                file.take(LONGEST)
+                file.take(LONGEST_JOURNAL)
                     .read_to_end(&mut text)
                     .map_err(|error| trouble("read", path, &error))?;
             }
         }
         let (entries, whole) = parse(&text).map_err(|(line, error)| {
             let message = format!("line {line} of {} is no entry: {error}", path.display());
-            Failure::new(FailureKind::Corrupt, message)
+            Failure::corrupt(message)
                 .hint("what the plan did is in the lines before it; look at them, and at plan.json beside them")
         })?;
         Ok(Self {
@@ -204,8 +202,8 @@ impl Journal {
             step,
             event,
         };
-        let mut line = serde_json::to_vec(&entry)
-            .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?;
+        let mut line =
+            serde_json::to_vec(&entry).map_err(|error| Failure::other(error.to_string()))?;
         line.push(b'\n');
         self.append(&line)
             .map_err(|error| trouble("write", &self.path, &error))?;
@@ -249,6 +247,7 @@ fn parse(text: &[u8]) -> Result<(Vec<Entry>, u64), (usize, serde_json::Error)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
     use crate::plan::action::act::NoRecord;
     use proptest::prelude::*;
 

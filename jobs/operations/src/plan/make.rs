@@ -30,7 +30,7 @@ use crate::look::{ArchivedManifest, EtcdManifest, Look, Manifests};
 use crate::shell::CommandLine;
 use crate::utc::to_the_second;
 
-pub use cluster::{MARGIN, Revision, newest_revision, revisions};
+pub use cluster::{MARGIN, Revision, revisions};
 pub use manifest::{ManifestChange, holds_without, manifest};
 pub use origin::{Evidence, Origin};
 pub use preview::{BroughtBack, Fence, Found, Loss, PlanPreview};
@@ -139,7 +139,7 @@ impl HostView {
             self.node(),
             bars.join("; ")
         );
-        Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        Err(Failure::refused(message).hint(advice![
             format!("if another manifest of {component} is the right one: "),
             Choice::Manifest.with("FILE"),
             format!(", or move it into {}; ", manifests.folder.display()),
@@ -160,7 +160,7 @@ impl HostView {
             let data = manifests.etcd_data.iter();
             data.for_each(|data| message.push_str(&format!("; {data}")));
         }
-        let failure = Failure::new(FailureKind::Refused, message);
+        let failure = Failure::refused(message);
         if let Some(found) = manifests.elsewhere(component).next() {
             let path = found.path.display();
             let back = CommandLine::new("mv -n")
@@ -202,9 +202,7 @@ impl HostView {
     /// Refuses a host on which a plan can do nothing well: a plan that has not ended, a file in kubelet's folder that
     /// interferes, a kubelet or runtime that does not run.
     fn check_fit(&self) -> Result<(), Failure> {
-        let refused = |message: String| {
-            Failure::new(FailureKind::Refused, format!("{}: {message}", self.node()))
-        };
+        let refused = |message: String| Failure::refused(format!("{}: {message}", self.node()));
         if let Some(plan) = self.look.plan.ok().and_then(Option::as_ref) {
             let id = &plan.id;
             return Err(refused(format!("the plan {id} has begun and not ended")).hint(ways_on(id)));

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::super::action::{Action, Done, Readiness, StartComponent, StopComponent};
 use super::super::{Stages, Undone};
 use super::*;
-use crate::failure::FailureKind;
 use crate::manifest::sha256;
 use crate::plan::journal::Event;
 use crate::plan::tests::plan_of;
@@ -109,7 +108,7 @@ fn a_manifest_that_somebody_has_edited_since_is_told_before_an_undo_begins() {
 /// A step that failed.
 fn failed(journal: &mut Journal, step: u32, record: Record) {
     journal.add(step, Event::Begun { record }).unwrap();
-    let failure = Failure::new(FailureKind::Refused, "it is a link");
+    let failure = Failure::refused("it is a link");
     journal.add(step, Event::Failed { failure }).unwrap();
 }
 

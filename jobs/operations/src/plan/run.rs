@@ -10,7 +10,7 @@ use super::journal::{Event, Journal, StepState};
 use super::{Direction, Plan, Plans, Step};
 use crate::advice;
 use crate::advice::Task;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::local;
 use crate::manifest::{Aside, Selection};
 use crate::work::Events;
@@ -49,12 +49,9 @@ pub async fn perform(
     events: &mut Events<'_>,
 ) -> Result<StepRun, Failure> {
     let _held = plans.hold(&plan.id)?;
-    let step = plan.step(number).ok_or_else(|| {
-        Failure::new(
-            FailureKind::Other,
-            format!("the plan {} has no step {number}", plan.id),
-        )
-    })?;
+    let step = plan
+        .step(number)
+        .ok_or_else(|| Failure::other(format!("the plan {} has no step {number}", plan.id)))?;
     let mut executor = Executor::new(plans, plan, this_host)?;
     executor.perform(&Work::of(step), direction, events).await
 }
@@ -228,7 +225,7 @@ impl<'a> Executor<'a> {
         let id = &self.plan.id;
         let undo = Task::UndoPlan.of(id);
         let message = format!("{id} is being rolled back on this host");
-        Failure::new(FailureKind::Refused, message).hint(advice![undo, " resumes that"])
+        Failure::refused(message).hint(advice![undo, " resumes that"])
     }
 
     /// Whether the learner that the plan added was removed again: one that had become a voter stays, and is left.

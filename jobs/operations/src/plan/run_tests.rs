@@ -9,6 +9,7 @@ use super::super::action::act::{Act, ActRecord};
 use super::super::tests::plan_of;
 use super::super::{AddLearner, PlanKind, Stages};
 use super::*;
+use crate::failure::FailureKind;
 use crate::target::Target;
 
 /// Where a script goes wrong, once.
@@ -69,7 +70,7 @@ impl Script {
 
     fn fail(&self, fault: Fault) -> Result<(), Failure> {
         match self.is_due(fault) {
-            true => Err(Failure::new(FailureKind::Other, "the script fails")),
+            true => Err(Failure::other("the script fails")),
             false => Ok(()),
         }
     }

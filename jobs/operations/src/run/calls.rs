@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{alarm, defrag, health};
 use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::membership::{self, CatchingUp, NewMember};
 use crate::operation::{
     AlarmDisarm, Health, MemberAdd, MemberPromote, MemberRemove, MoveLeader, Operation,
@@ -16,7 +16,7 @@ use crate::work::{Events, Progress};
 /// Does an operation on the target's member by calls to etcd.
 ///
 /// # Errors
-/// Why there is no report; [`FailureKind::Refused`] for an operation that takes more than calls to etcd.
+/// Why there is no report; [`crate::failure::FailureKind::Refused`] for an operation that takes more than calls to etcd.
 pub async fn run_calls<A: EtcdApi>(
     api: &A,
     target: &Target,
@@ -75,7 +75,7 @@ pub async fn run_calls<A: EtcdApi>(
         }
         other => {
             let message = format!("{} takes more than calls to etcd", other.name());
-            Err(Failure::new(FailureKind::Refused, message).into())
+            Err(Failure::refused(message).into())
         }
     }
 }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::disk;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::limits::AFTER_DEFRAG_LIMIT;
 use crate::report::DefragReport;
 use crate::target::Target;
 use crate::work::{Events, Progress};
 
 /// Room beside the copy itself: page overhead, and the log that grows meanwhile.
-const SPARE_BYTES: u64 = 32 << 20;
+const BESIDE_COPY_BYTES: u64 = 32 << 20;
 
 /// How often the progress is looked at.
 const STEP: Duration = Duration::from_secs(1);
@@ -73,9 +73,9 @@ fn room_for(folder: &Path, in_use: u64) -> Result<(), Failure> {
             "could not look at etcd's data in {}: {error}",
             folder.display()
         );
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
     })?;
-    let needed = in_use.saturating_add(SPARE_BYTES);
+    let needed = in_use.saturating_add(BESIDE_COPY_BYTES);
     if free >= needed {
         return Ok(());
     }
@@ -84,7 +84,7 @@ fn room_for(folder: &Path, in_use: u64) -> Result<(), Failure> {
         folder.display()
     );
     let hint = format!("free {} bytes on that file system", needed - free);
-    Err(Failure::new(FailureKind::Refused, message).hint(hint))
+    Err(Failure::refused(message).hint(hint))
 }
 
 /// The size of the copy etcd is writing, `db.tmp.…`.
@@ -106,6 +106,7 @@ fn copied(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
 
     #[test]
     fn too_little_room_is_refused_with_what_is_missing() {

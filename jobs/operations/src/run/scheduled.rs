@@ -8,7 +8,7 @@ use super::{ask, source};
 use crate::advice;
 use crate::advice::Task;
 use crate::client::Connector;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::kubelet::node_name;
 use crate::local::host_at;
 use crate::manifest::Selection;
@@ -50,7 +50,7 @@ pub async fn scheduled(
     let pruned = match saved.snapshot.is_empty() {
         false => prune(routine, &from, events).await,
         // It makes room for none that may be the last good one.
-        true => Err(Failure::new(FailureKind::Refused, NO_OBJECTS).hint(advice![
+        true => Err(Failure::refused(NO_OBJECTS).hint(advice![
             Task::Diagnose,
             " on that node says which etcds run there"
         ])),
@@ -79,7 +79,7 @@ fn own_etcd(routine: &Routine, node: Option<&str>) -> Result<(Target, Vec<String
     }
     let host = host_at(&routine.root, &Selection::default())?;
     let missing = |message: String| {
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
             .hint("schedules run on control-plane nodes that have an etcd of their own")
     };
     let etcd = host.etcd?.ok_or_else(|| {

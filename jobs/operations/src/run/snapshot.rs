@@ -14,7 +14,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::client::{Connector, EtcdApi, OWN_LIMIT};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::operation::SnapshotSave;
 use crate::pack::Packing;
 use crate::report::Report;
@@ -83,12 +83,13 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("`{name}` is not a name for a snapshot's file");
-    Err(Failure::new(FailureKind::Refused, message))
+    Err(Failure::refused(message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {

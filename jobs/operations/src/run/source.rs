@@ -162,7 +162,7 @@ async fn healthy(endpoint: &Endpoint, status: &EndpointStatus) -> Result<(), Fai
     // Before the read: a CORRUPT alarm makes etcd refuse reads, and that is what has to be said.
     if endpoint.alarms(QUORUM_LIMIT).await?.iter().any(corrupt) {
         let message = format!("{} has a CORRUPT alarm", endpoint.url());
-        return Err(Failure::new(FailureKind::Corrupt, message));
+        return Err(Failure::corrupt(message));
     }
     endpoint.linearizable_read(QUORUM_LIMIT).await.map(|_| ())
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use crate::evidence;
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::ids::ClusterId;
 use crate::limits::{ALARMS_LIMIT, EVIDENCE_LIMIT, STATUS_LIMIT};
 use crate::report::{
@@ -90,11 +90,9 @@ pub async fn peers<A: EtcdApi>(
                 Ok(endpoint) => endpoint.status(limit).await,
                 Err(error) => Err(error),
             },
-            None => Err(Failure::new(
-                FailureKind::Unreachable,
-                "it has never started: it announces no client URL",
-            )
-            .into()),
+            None => {
+                Err(Failure::unreachable("it has never started: it announces no client URL").into())
+            }
         };
         PeerStatus {
             member_id: member.id,

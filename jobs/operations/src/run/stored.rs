@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::advice;
 use crate::advice::{Choice, Task};
 use crate::disk::files::Replace;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::pack::unpack::{self, Opened, Spool, UnpackError};
 use crate::report::{
     Fate, KeptList, KeptState, PruneReport, RemovedSnapshots, Report, SnapshotReport,
@@ -37,7 +37,7 @@ pub(super) fn send(folder: &Path, name: &SnapshotName) -> Result<Report, Failure
         KeptState::Unknown { why } => format!("cannot be relied on: {why}"),
     };
     let message = format!("{} {why}", name.path_in(folder).display());
-    Err(Failure::new(FailureKind::Refused, message).hint("scp copies it as it is"))
+    Err(Failure::refused(message).hint("scp copies it as it is"))
 }
 
 /// Reads all of it again. What is found is noted beside it, so that lists and rules know.
@@ -51,7 +51,7 @@ pub(super) async fn verify(
     let path = name.path_in(folder);
     let Some(described) = Description::beside(&path)? else {
         let message = format!("nothing describes {}", path.display());
-        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        return Err(Failure::refused(message).hint(advice![
             "as root on the node: ",
             Task::VerifySnapshot.of("FILE")
         ]));
@@ -158,8 +158,7 @@ pub(super) fn prune(
 ) -> Result<Report, Failure> {
     if rules.are_none() {
         let message = "no rule says what to keep";
-        return Err(Failure::new(FailureKind::Refused, message)
-            .hint(advice!["such as ", Choice::KeepLast.with("7")]));
+        return Err(Failure::refused(message).hint(advice!["such as ", Choice::KeepLast.with("7")]));
     }
     let snapshots = folder::plan(&folder::list(folder)?, rules, Timestamp::now());
     let mut removed = Vec::new();

@@ -159,16 +159,16 @@ pub(super) struct PullImageRequest {
 /// an identity token by where there is a user.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 #[prost(skip_debug)]
-pub struct Login {
+pub(crate) struct Login {
     /// The user.
     #[prost(string, tag = "1")]
-    pub username: String,
+    pub(crate) username: String,
     /// The password.
     #[prost(string, tag = "2")]
-    pub password: String,
+    pub(crate) password: String,
     /// Instead of both: what a registry gave at a login.
     #[prost(string, tag = "5")]
-    pub identity_token: String,
+    pub(crate) identity_token: String,
 }
 
 impl fmt::Debug for Login {

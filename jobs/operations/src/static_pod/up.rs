@@ -221,7 +221,7 @@ impl StaticPod {
             Some(words) => format!("; kubelet says: {words}"),
             None => String::new(),
         };
-        let failed = |saw: String| Failure::new(FailureKind::Other, format!("{begin}: {saw}"));
+        let failed = |saw: String| Failure::other(format!("{begin}: {saw}"));
         match seen {
             Seen::Nothing => failed(format!("kubelet has made no container of it{kubelets}"))
                 .hint(hint_on_kubelet(kubelet.as_deref())),
@@ -309,9 +309,7 @@ impl Waiting {
             self.kubelet_seen = Some(Instant::now());
             if !kubelet::is_active().await? {
                 let message = format!("kubelet does not run, so {component} is not started");
-                return Err(
-                    Failure::new(FailureKind::Missing, message).hint("systemctl start kubelet")
-                );
+                return Err(Failure::missing(message).hint("systemctl start kubelet"));
             }
         }
         Ok(!self.restarted && self.begun.elapsed() > PATIENCE)

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::files::{self, Replace};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::limits::DESCRIPTION_BYTES;
 use crate::report::{API_VERSION, Contents, SnapshotReport};
 
@@ -67,7 +67,7 @@ impl Description {
 
     /// The same, after all of it was read again.
     #[must_use]
-    pub fn checked_again(self, check: Check) -> Self {
+    pub(crate) fn checked_again(self, check: Check) -> Self {
         Self {
             checked: Some(check),
             ..self
@@ -133,7 +133,7 @@ impl Description {
         let parsed = Self::parse(&text);
         let foreign = |what| {
             let message = format!("{} is not understood: {what}", path.display());
-            Failure::new(FailureKind::Other, message)
+            Failure::other(message)
         };
         parsed.map(Some).map_err(foreign)
     }

@@ -1,17 +1,16 @@
 //! A folder of stored snapshots: what lies there, and taking one away.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::Path;
 
+use etcd_datadir::disk::if_there;
 use jiff::Timestamp;
 
 use super::description::Description;
 use super::retention::{self, Rules};
 use crate::advice::Task;
-use crate::disk::files::{sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::disk::files::{entries, remove_file, sync_folder_of, trouble};
+use crate::failure::Failure;
 use crate::report::{Checked, KeptSnapshot, KeptState, NO_OBJECTS, PrunedSnapshot, Reason};
 use crate::snapshot_name::ENDINGS;
 use crate::snapshot_name::SnapshotName;
@@ -21,15 +20,8 @@ use crate::snapshot_name::SnapshotName;
 /// # Errors
 /// When the folder cannot be read.
 pub fn list(folder: &Path) -> Result<Vec<KeptSnapshot>, Failure> {
-    let unreadable = |error| trouble("read", folder, &error);
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error)),
-    };
     let mut kept = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(unreadable)?;
+    for entry in entries(folder)? {
         let name = entry.file_name();
         let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
@@ -46,16 +38,16 @@ pub fn list(folder: &Path) -> Result<Vec<KeptSnapshot>, Failure> {
 /// One snapshot.
 ///
 /// # Errors
-/// [`FailureKind::Missing`] when there is no such file; [`FailureKind::Refused`] when it is no file.
+/// [`crate::failure::FailureKind::Missing`] when there is no such file; [`crate::failure::FailureKind::Refused`] when it is no file.
 pub(crate) fn find(folder: &Path, name: &SnapshotName) -> Result<KeptSnapshot, Failure> {
     let path = name.path_in(folder);
     match look(folder, name.clone())? {
         Looked::Snapshot(snapshot) => Ok(*snapshot),
         Looked::Gone => Err(missing(&path)),
-        Looked::Foreign => Err(Failure::new(
-            FailureKind::Refused,
-            format!("{} is not a snapshot of kubectl etcd", path.display()),
-        )),
+        Looked::Foreign => Err(Failure::refused(format!(
+            "{} is not a snapshot of kubectl etcd",
+            path.display()
+        ))),
     }
 }
 
@@ -69,10 +61,9 @@ enum Looked {
 
 fn look(folder: &Path, name: SnapshotName) -> Result<Looked, Failure> {
     let path = name.path_in(folder);
-    let found = match path.symlink_metadata() {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Looked::Gone),
-        Err(error) => return Err(trouble("look at", &path, &error)),
+    let found = if_there(path.symlink_metadata());
+    let Some(found) = found.map_err(|error| trouble("look at", &path, &error))? else {
+        return Ok(Looked::Gone);
     };
     if !found.is_file() {
         return Ok(Looked::Foreign);
@@ -144,15 +135,11 @@ pub(crate) fn check_ours(folder: &Path, name: &SnapshotName) -> Result<(), Failu
         ),
         Err(_) => return Err(missing(&path)),
     };
-    Err(Failure::new(FailureKind::Refused, message).hint("rm on the node removes it"))
+    Err(Failure::refused(message).hint("rm on the node removes it"))
 }
 
 fn missing(path: &Path) -> Failure {
-    Failure::new(
-        FailureKind::Missing,
-        format!("{} is not there", path.display()),
-    )
-    .hint(Task::ListSnapshots)
+    Failure::missing(format!("{} is not there", path.display())).hint(Task::ListSnapshots)
 }
 
 /// Takes a snapshot away, and then what describes it.
@@ -164,12 +151,7 @@ pub(crate) fn remove(folder: &Path, name: &SnapshotName) -> Result<(), Failure> 
     let path = name.path_in(folder);
     // In this order: what is left of a removal that was stopped is never a file that nobody knows.
     for gone in [path.clone(), Description::path_of(&path)] {
-        match fs::remove_file(&gone) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(trouble("remove", &gone, &error));
-            }
-            _ => {}
-        }
+        remove_file(&gone)?;
     }
     sync_folder_of(&path)
 }

@@ -3,9 +3,11 @@
 use super::super::description::tests::snapshot;
 use super::*;
 use crate::disk::files::Replace;
+use crate::failure::FailureKind;
 use crate::ids::ClusterId;
 use crate::report::{Checked, Fate, SnapshotReport};
 use crate::stored::description::Check;
+use std::fs;
 
 fn name(text: &str) -> SnapshotName {
     text.parse().unwrap()

@@ -124,7 +124,7 @@ fn send<W: Write>(what: &Follow, out: &mut FrameWriter<W>) -> Result<(), Stop> {
             "the file has {position} bytes, and byte {} was asked for",
             what.offset
         );
-        return Err(Failure::new(FailureKind::Refused, message).into());
+        return Err(Failure::refused(message).into());
     }
     out.end(&sha.finalize().into())?;
     Ok(())
@@ -145,7 +145,7 @@ fn open<W: Write>(what: &Follow, out: &mut FrameWriter<W>) -> Result<File, Stop>
         }
         if begun.elapsed() >= what.patience {
             let message = format!("{} is not there", what.path.display());
-            return Err(Failure::new(FailureKind::Missing, message).into());
+            return Err(Failure::missing(message).into());
         }
         if told.elapsed() >= ALIVE {
             out.data(&[])?;
@@ -156,10 +156,7 @@ fn open<W: Write>(what: &Follow, out: &mut FrameWriter<W>) -> Result<File, Stop>
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(
-        FailureKind::Missing,
-        format!("could not read {}: {error}", path.display()),
-    )
+    Failure::missing(format!("could not read {}: {error}", path.display()))
 }
 
 /// Whether a file that has no more bytes just now is complete, goes on, or never will.
@@ -230,11 +227,8 @@ impl<'p> Watch<'p> {
 }
 
 fn unfinished(why: &str) -> Failure {
-    Failure::new(
-        FailureKind::Other,
-        format!("the file was not finished: {why}"),
-    )
-    .hint("the report of the operation that wrote it says why")
+    Failure::other(format!("the file was not finished: {why}"))
+        .hint("the report of the operation that wrote it says why")
 }
 
 #[cfg(test)]

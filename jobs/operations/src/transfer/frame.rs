@@ -194,7 +194,7 @@ impl Decoder {
     }
 
     /// Whether the end (or the sender's failure) has come.
-    pub fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         self.ended
     }
 
@@ -286,13 +286,8 @@ fn fields(header: &[u8; HEADER]) -> (u64, u32, u32) {
 }
 
 fn failure(payload: &[u8]) -> Failure {
-    use crate::failure::FailureKind;
-    serde_json::from_slice(payload).unwrap_or_else(|_| {
-        Failure::new(
-            FailureKind::Other,
-            "the sender failed and its reason cannot be read",
-        )
-    })
+    serde_json::from_slice(payload)
+        .unwrap_or_else(|_| Failure::other("the sender failed and its reason cannot be read"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::{Events, Flow, stopped, work as work_on_thread};
 use crate::client::{Endpoint, Needs};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::limits::MESSAGE_LIMIT;
 
 /// How much is collected before it is handed on; messages are 32 KiB and less.
@@ -29,7 +29,7 @@ impl Pieces {
     /// The next bytes; none after the last ones.
     ///
     /// # Errors
-    /// [`FailureKind::Interrupted`] when there was no last one.
+    /// [`crate::failure::FailureKind::Interrupted`] when there was no last one.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         match self.0.blocking_recv() {
             Some(Piece::Bytes(bytes)) => Ok(Some(bytes)),
@@ -125,7 +125,7 @@ async fn stream(
 fn unreadable(endpoint: &Endpoint) -> Failure {
     let url = endpoint.url();
     let message = format!("{url} sends a snapshot without content: it cannot read its database");
-    Failure::new(FailureKind::Corrupt, message)
+    Failure::corrupt(message)
 }
 
 async fn send(pieces: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), Streaming> {

@@ -65,7 +65,7 @@ impl CallError for ExecError {
 
 fn lost() -> ExecError {
     ExecError {
-        failure: Failure::new(FailureKind::Unreachable, "exec: the connection was cut"),
+        failure: Failure::unreachable("exec: the connection was cut"),
         transport: true,
     }
 }

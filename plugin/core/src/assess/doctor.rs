@@ -2,8 +2,8 @@
 
 mod of_status;
 
-use etcd_operations::advice::Advice;
 use etcd_operations::doctor as found;
+pub use etcd_operations::doctor::{Next, Severity};
 use etcd_operations::report::API_VERSION;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -53,16 +53,6 @@ pub struct Situation {
     pub next: Next,
 }
 
-/// How much a situation matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// The quorum is lost, or data is damaged or gone.
-    Lost,
-    /// The cluster is degraded, or will be.
-    Degraded,
-}
-
 /// Something that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -72,22 +62,6 @@ pub struct Seen {
     pub node: Option<String>,
     /// What.
     pub text: String,
-}
-
-/// What to run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Next {
-    /// The command.
-    #[schemars(with = "String")]
-    pub command: Advice,
-    /// On which node; absent: wherever commands are run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on: Option<String>,
-    /// What to know before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub note: Option<Advice>,
 }
 
 /// Something that could not be looked at.
@@ -114,11 +88,11 @@ impl Doctor {
         let without_quorum =
             |one: &found::Situation| matches!(one.kind, Kind::QuorumLost | Kind::NoLeader);
         let verdict = match diagnosis.severity() {
-            Some(found::Severity::Lost) if diagnosis.situations.iter().any(without_quorum) => {
+            Some(Severity::Lost) if diagnosis.situations.iter().any(without_quorum) => {
                 VerdictWord::QuorumLost
             }
-            Some(found::Severity::Lost) => VerdictWord::Damaged,
-            Some(found::Severity::Degraded) => VerdictWord::Degraded,
+            Some(Severity::Lost) => VerdictWord::Damaged,
+            Some(Severity::Degraded) => VerdictWord::Degraded,
             // What could not be seen may be anything.
             None if !diagnosis.unseen.is_empty() => VerdictWord::Degraded,
             None => VerdictWord::Healthy,
@@ -130,17 +104,10 @@ impl Doctor {
         let situation = |one: &found::Situation| Situation {
             kind: word(one.kind),
             node: one.node.clone(),
-            severity: match one.severity {
-                found::Severity::Lost => Severity::Lost,
-                found::Severity::Degraded => Severity::Degraded,
-            },
+            severity: one.severity,
             summary: one.summary.clone(),
             evidence: one.evidence.iter().map(seen).collect(),
-            next: Next {
-                command: one.next.command.clone(),
-                on: one.next.on.clone(),
-                note: one.next.note.clone(),
-            },
+            next: one.next.clone(),
         };
         let unseen = |one: &found::Unseen| Unseen {
             node: Some(one.node.clone()),

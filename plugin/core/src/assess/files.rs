@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::error::{Error, Verdict};
 
 /// What becomes of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileVerdict {
     /// All was checked and nothing is wrong.
@@ -23,6 +23,7 @@ pub enum FileVerdict {
     /// It is something else, and was not checked.
     NotASnapshot,
     /// It could not be read.
+    #[default]
     Unreadable,
 }
 

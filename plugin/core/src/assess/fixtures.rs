@@ -178,10 +178,7 @@ impl Cluster {
 
 /// Nobody answers.
 pub fn unreachable() -> Failure {
-    Failure::new(
-        FailureKind::Unreachable,
-        "tcp connect error: Connection refused (os error 111)",
-    )
+    Failure::unreachable("tcp connect error: Connection refused (os error 111)")
 }
 
 /// The id of a member.

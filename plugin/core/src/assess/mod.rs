@@ -37,11 +37,11 @@ use model::Status;
 /// Share of the quota from which a database is said to be near it, in per cent.
 pub const NEAR_QUOTA_PERCENT: u64 = 80;
 /// Databases smaller than this are never called worth defragmenting: 100 MiB.
-pub const WORTH_DEFRAGMENTING_BYTES: u64 = 100 * 1024 * 1024;
+pub(crate) const WORTH_DEFRAGMENTING_BYTES: u64 = 100 * 1024 * 1024;
 /// From so many entries behind the leader on a member is said to lag. etcd refuses requests from 5,000 unapplied entries on.
 pub const LAG_ENTRIES: u64 = 1_000;
 /// What is in force when `--quota-backend-bytes` is not given or zero: 2 GiB (etcd, `DefaultQuotaBytes`).
-pub const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+pub(crate) const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// What was asked, and what came back.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ pub struct Scheduled {
 
 impl Scheduled {
     /// Whether something is wrong when so long ago the last one succeeded: one run may fail, two in a row may not.
-    pub fn is_late(&self, since: Duration) -> bool {
+    pub(crate) fn is_late(&self, since: Duration) -> bool {
         since > self.interval * 2
     }
 }

@@ -313,10 +313,9 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// One that degrades the cluster.
-    pub(super) fn degrading(reason: Reason, message: String) -> Self {
+    fn new(severity: Severity, reason: Reason, message: String) -> Self {
         Self {
-            severity: Severity::Warning,
+            severity,
             reason,
             message,
             hint: None,
@@ -324,15 +323,14 @@ impl Warning {
         }
     }
 
+    /// One that degrades the cluster.
+    pub(super) fn degrading(reason: Reason, message: String) -> Self {
+        Self::new(Severity::Warning, reason, message)
+    }
+
     /// One that is only worth knowing.
     pub(super) fn note(reason: Reason, message: String) -> Self {
-        Self {
-            severity: Severity::Note,
-            reason,
-            message,
-            hint: None,
-            alarm: None,
-        }
+        Self::new(Severity::Note, reason, message)
     }
 
     /// About this alarm.

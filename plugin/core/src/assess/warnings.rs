@@ -117,27 +117,22 @@ fn alarms(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
         .collect()
 }
 
-fn cluster_ids(rows: &[Row]) -> Option<Warning> {
-    let ids: BTreeSet<&str> = rows
-        .iter()
-        .filter_map(|row| row.cluster_id.as_deref())
-        .collect();
-    if ids.len() < 2 {
-        return None;
-    }
-    let each = |id: &&str| {
-        let of_id = rows
-            .iter()
-            .filter(|row| row.cluster_id.as_deref() == Some(id));
-        format!("{id} ({})", and(&of_id.map(name).collect::<Vec<_>>()))
+/// Where the rows that say something differ: how many things they say, and which says which.
+fn differing<'r>(rows: &'r [Row], said: fn(&'r Row) -> Option<&'r str>) -> Option<(usize, String)> {
+    let all: BTreeSet<&str> = rows.iter().filter_map(said).collect();
+    let each = |one: &&str| {
+        let saying = rows.iter().filter(|row| said(row) == Some(*one));
+        format!("{one} ({})", and(&saying.map(name).collect::<Vec<_>>()))
     };
+    let each: Vec<String> = all.iter().map(each).collect();
+    (each.len() > 1).then(|| (each.len(), and(&each)))
+}
+
+fn cluster_ids(rows: &[Row]) -> Option<Warning> {
+    let (count, which) = differing(rows, |row| row.cluster_id.as_deref())?;
     Some(Warning::degrading(
         Reason::ClusterIdsDiffer,
-        format!(
-            "the members belong to {} different clusters: {}",
-            ids.len(),
-            and(&ids.iter().map(each).collect::<Vec<_>>())
-        ),
+        format!("the members belong to {count} different clusters: {which}"),
     ))
 }
 
@@ -290,28 +285,11 @@ fn not_asked(rows: &[Row]) -> Vec<Warning> {
 }
 
 fn versions(rows: &[Row]) -> Option<Warning> {
-    let versions: BTreeSet<&str> = rows
-        .iter()
-        .filter_map(|row| row.version.as_deref())
-        .collect();
-    (versions.len() > 1).then(|| {
-        let each = |version: &&str| {
-            let of_version = rows
-                .iter()
-                .filter(|row| row.version.as_deref() == Some(version));
-            format!(
-                "{version} ({})",
-                and(&of_version.map(name).collect::<Vec<_>>())
-            )
-        };
-        Warning::note(
-            Reason::VersionsDiffer,
-            format!(
-                "the members run different versions: {}",
-                and(&versions.iter().map(each).collect::<Vec<_>>())
-            ),
-        )
-    })
+    let (_, which) = differing(rows, |row| row.version.as_deref())?;
+    Some(Warning::note(
+        Reason::VersionsDiffer,
+        format!("the members run different versions: {which}"),
+    ))
 }
 
 fn downgrade(rows: &[Row]) -> Option<Warning> {

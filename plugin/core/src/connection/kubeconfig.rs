@@ -23,7 +23,7 @@ pub(crate) use proxy::Proxy;
 use usable::Usable;
 
 /// The administrator's kubeconfig that kubeadm puts on every control-plane node.
-pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
+pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 
 /// A configuration, and where it came from, for messages.
 pub(super) struct Loaded {

@@ -44,7 +44,7 @@ pub struct ConnectionOptions {
 
 impl ConnectionOptions {
     /// Whether somebody has said which apiserver is meant, besides by a whole kubeconfig.
-    pub fn names_cluster(&self) -> bool {
+    pub(crate) fn names_cluster(&self) -> bool {
         self.server.is_some() || self.context.is_some() || self.cluster.is_some()
     }
 

@@ -50,7 +50,7 @@ fn pod(name: &str, node: &str, component: &str, command: &[&str]) -> Pod {
 }
 
 fn assemble(nodes: Vec<ApiNode>, pods: &[Pod]) -> Vec<Node> {
-    place(&Known::new(nodes), pods).nodes
+    place(&KnownNodes::new(nodes), pods).nodes
 }
 
 const ETCD: &[&str] = &[
@@ -135,7 +135,7 @@ fn an_etcd_whose_flags_cannot_be_read_says_why() {
 #[test]
 fn a_pod_alone_makes_no_node() {
     let pods = [pod("etcd-w1", "w1", "etcd", ETCD)];
-    let mut known = Known::new(vec![node("cp-1", "True")]);
+    let mut known = KnownNodes::new(vec![node("cp-1", "True")]);
     known.others.insert("w1".into(), true);
     let found = place(&known, &pods);
     assert_eq!(found.nodes.len(), 1);
@@ -157,7 +157,7 @@ fn a_pod_alone_makes_no_node() {
 
 #[test]
 fn a_member_whose_node_object_is_gone_is_said_with_the_ways_to_it() {
-    let mut known = Known::default();
+    let mut known = KnownNodes::default();
     known.others.insert("cp-9".into(), false);
     let found = place(&known, &[pod("etcd-cp-9", "cp-9", "etcd", ETCD)]);
     assert!(found.nodes.is_empty());
@@ -172,7 +172,7 @@ fn a_member_whose_node_object_is_gone_is_said_with_the_ways_to_it() {
 
 #[test]
 fn only_what_kubelet_makes_of_a_static_pod_is_an_etcd() {
-    let known = || Known::new(vec![node("cp-1", "True")]);
+    let known = || KnownNodes::new(vec![node("cp-1", "True")]);
     let none = common("etcd-cp-1", "cp-1", "etcd", ETCD);
     let mut unowned = pod("etcd-cp-1", "cp-1", "etcd", ETCD);
     unowned.metadata.owner_references = None;
@@ -228,7 +228,7 @@ fn two_that_could_be_meant_are_named_and_neither_is_taken() {
         pod("etcd-a-cp-1", "cp-1", "etcd", EVENTS),
         pod("etcd-b-cp-1", "cp-1", "etcd", ETCD),
     ];
-    let known = Known::new(vec![node("cp-1", "True")]);
+    let known = KnownNodes::new(vec![node("cp-1", "True")]);
     let found = place(&known, &pods);
     let Etcd::Absent { why } = &found.nodes[0].etcd else {
         panic!("{:?}", found.nodes[0].etcd)

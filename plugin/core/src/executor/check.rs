@@ -31,10 +31,7 @@ pub struct Checked {
 impl Checked {
     /// What that means for the cluster.
     pub fn verdict(&self) -> Verdict {
-        match self.problems.is_empty() {
-            true => Verdict::Healthy,
-            false => Verdict::Degraded,
-        }
+        Verdict::of(self.problems.is_empty())
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::failure::Failure;
 use etcd_operations::ids::{ClusterId, MemberId};
 use etcd_operations::plan::{Action, Direction, Done, Plan, PlanId, StepRun, StepState, Undone};
 use etcd_operations::wire::Ask;
@@ -140,7 +140,7 @@ impl MemoryHost {
     }
 
     fn fail(&self, request: &HostRequest) -> Failure {
-        let failure = Failure::new(FailureKind::Other, "it went wrong");
+        let failure = Failure::other("it went wrong");
         if let HostRequest::Step(step) = request {
             let failure = failure.clone();
             let failed = match step.direction {
@@ -171,8 +171,7 @@ impl HostWay for MemoryHost {
             let request = &ask.request;
             match self.fault(request) {
                 None => self.state().answer(request).map_err(Trouble::Failure),
-                Some(Fault::Prepare) => Err(Trouble::Failure(Failure::new(
-                    FailureKind::Refused,
+                Some(Fault::Prepare) => Err(Trouble::Failure(Failure::refused(
                     "it is not as the plan needs it",
                 ))),
                 Some(Fault::Apply) => Err(Trouble::Failure(self.fail(request))),
@@ -215,10 +214,7 @@ impl State {
                 plans: self.plans(plan.as_ref()),
                 unreadable: Vec::new(),
             })),
-            _ => Err(Failure::new(
-                FailureKind::Other,
-                "a host in memory does not do this",
-            )),
+            _ => Err(Failure::other("a host in memory does not do this")),
         }
     }
 
@@ -226,7 +222,7 @@ impl State {
     fn begin(&mut self, plan: &Plan) -> Result<(), Failure> {
         if let Some(other) = self.current.as_ref().filter(|id| **id != plan.id) {
             let message = format!("{other} has begun and not ended");
-            return Err(Failure::new(FailureKind::Refused, message));
+            return Err(Failure::refused(message));
         }
         self.current = Some(plan.id.clone());
         if self.plans.iter().all(|one| one.plan.id != plan.id) {
@@ -243,16 +239,13 @@ impl State {
     fn step(&mut self, id: &PlanId, number: u32, direction: Direction) -> Result<StepRun, Failure> {
         let left = self.left.get(&number).cloned();
         let on_host = self.plans.iter().find(|one| one.plan.id == *id);
-        let on_host = on_host.ok_or_else(|| Failure::new(FailureKind::Missing, "no such plan"))?;
+        let on_host = on_host.ok_or_else(|| Failure::missing("no such plan"))?;
         let step = on_host.plan.step(number);
-        let step = step.ok_or_else(|| Failure::new(FailureKind::Other, "no such step"))?;
+        let step = step.ok_or_else(|| Failure::other("no such step"))?;
         let before = on_host.steps.get(&number);
         let (state, run) = match (direction, before) {
             (Direction::Do, _) if on_host.steps.values().any(StepState::is_back) => {
-                return Err(Failure::new(
-                    FailureKind::Refused,
-                    "it is being rolled back",
-                ));
+                return Err(Failure::refused("it is being rolled back"));
             }
             (Direction::Do, Some(StepState::Done { done })) => {
                 return Ok(StepRun::Done { done: done.clone() });

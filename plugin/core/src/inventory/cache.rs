@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 /// What is remembered of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Known {
+pub(super) struct Remembered {
     version: u32,
     /// For people who look into it.
     server: String,
@@ -24,7 +24,7 @@ pub(super) struct Known {
     pub(super) nodes: BTreeMap<String, Vec<String>>,
 }
 
-impl Known {
+impl Remembered {
     pub(super) fn new(server: &str, nodes: BTreeMap<String, Vec<String>>) -> Self {
         Self {
             version: VERSION,
@@ -50,14 +50,14 @@ pub(crate) fn remember(cluster: &ClusterIdentity, nodes: &[Node]) {
     if nodes.is_empty() {
         return;
     }
-    let known = Known::new(&cluster.server, nodes);
+    let known = Remembered::new(&cluster.server, nodes);
     if let Err(error) = cache().save(&cluster.key(), &known) {
         tracing::debug!(%error, "where the control-plane nodes are could not be noted");
     }
 }
 
 /// What is remembered of a cluster, if anything.
-pub(super) fn recall(cluster: &ClusterIdentity) -> Option<Known> {
+pub(super) fn recall(cluster: &ClusterIdentity) -> Option<Remembered> {
     load(&cache(), cluster)
 }
 
@@ -65,8 +65,8 @@ fn cache() -> UserCache {
     UserCache::new("masters")
 }
 
-fn load(cache: &UserCache, cluster: &ClusterIdentity) -> Option<Known> {
-    let known: Known = cache.load(&cluster.key())?;
+fn load(cache: &UserCache, cluster: &ClusterIdentity) -> Option<Remembered> {
+    let known: Remembered = cache.load(&cluster.key())?;
     // Who writes there could send us anywhere; ssh checks who answers, and gets nothing but host names of it.
     (known.version == VERSION && !known.nodes.is_empty()).then_some(known)
 }
@@ -90,7 +90,7 @@ mod tests {
         let place = UserCache::at(folder.path().join("a/masters"));
         let own = cluster("https://10.0.0.9:6443", b"ca");
         let nodes = BTreeMap::from([("m1".to_owned(), vec!["10.0.0.1".to_owned()])]);
-        let known = Known::new(&own.server, nodes);
+        let known = Remembered::new(&own.server, nodes);
         assert_eq!(load(&place, &own), None);
         place.save(&own.key(), &known).unwrap();
         place.save(&own.key(), &known).unwrap();

@@ -28,27 +28,7 @@ use stream::{Ending, ExecStream};
 
 /// Whether this runner can do that operation at all.
 fn supports(operation: &Operation) -> bool {
-    match operation {
-        Operation::Status
-        | Operation::Members
-        | Operation::MemberAdd { .. }
-        | Operation::MemberRemove { .. }
-        | Operation::MemberPromote { .. }
-        | Operation::MoveLeader { .. }
-        | Operation::Health { .. }
-        | Operation::AlarmList
-        | Operation::AlarmDisarm { .. }
-        | Operation::Defrag => true,
-        Operation::HashKv { .. }
-        | Operation::SnapshotSave { .. }
-        | Operation::NodeFiles { .. }
-        | Operation::SnapshotList { .. }
-        | Operation::SnapshotVerify { .. }
-        | Operation::SnapshotSend { .. }
-        | Operation::SnapshotDelete { .. }
-        | Operation::SnapshotPrune { .. }
-        | Operation::Usage { .. } => false,
-    }
+    *operation == Operation::Status || operation.is_calls()
 }
 
 /// Why it cannot, with the way that can.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use etcd_operations::failure::{Answer, Failure, FailureKind};
+use etcd_operations::failure::{Answer, Failure};
 use etcd_operations::host::{answer, copy};
 use etcd_operations::look::{Look, LookOptions, Since};
 use etcd_operations::manifest::Selection;
@@ -250,9 +250,7 @@ impl Host {
     /// What its database has beyond a snapshot's revision, or why that is not known: nothing depends on it.
     pub async fn since(&self, revision: u64) -> Answer<Since> {
         let found = self.ask(&ask::Since { revision }).await;
-        found
-            .map_err(|error| Failure::new(FailureKind::Other, error.message))
-            .into()
+        found.map_err(|error| Failure::other(error.message)).into()
     }
 
     /// The text of a component's manifest.

@@ -40,7 +40,7 @@ pub(crate) const SNAPSHOTS: &str = "snapshots";
 /// Annotation: the version of the plugin that rendered a CronJob.
 pub const VERSION: &str = "kubectl-etcd/version";
 /// This plugin's version.
-pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// On how many control-plane nodes each run takes a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

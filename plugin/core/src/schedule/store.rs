@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use super::judge::promise;
 use super::{SCHEDULE, SNAPSHOTS};
 use crate::assess::Scheduled;
+use crate::cleanup::ignore_missing;
 use crate::owner;
 use crate::runners::podspec::APP;
 
@@ -115,11 +116,7 @@ pub async fn remove(client: &Client, namespace: &str, name: &str) -> kube::Resul
     let gone = api(client, namespace)
         .delete(name, &DeleteParams::background())
         .await;
-    match gone {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(error),
-    }
+    ignore_missing(gone)
 }
 
 /// Starts a run of a CronJob now, as `kubectl create job --from` does; gives the Job's name. Somebody waits for it, so

@@ -175,9 +175,9 @@ fn pod(created: &str, phase: &str, words: &str) -> serde_json::Value {
 }
 
 fn failed(message: &str) -> String {
-    use etcd_operations::failure::{Failure, FailureKind};
+    use etcd_operations::failure::Failure;
     use etcd_operations::wire::{Event, Line};
-    let failure = Failure::new(FailureKind::Other, message);
+    let failure = Failure::other(message);
     serde_json::to_string(&Line::new(Event::Failed { failure })).unwrap()
 }
 
@@ -201,11 +201,11 @@ fn a_failed_run_says_what_its_program_said() {
 
 #[test]
 fn a_run_that_could_not_remove_older_ones_has_failed_and_says_what_it_saved() {
-    use etcd_operations::failure::{Answer, Failure, FailureKind};
+    use etcd_operations::failure::{Answer, Failure};
     use etcd_operations::report::{Report, ScheduledReport};
     use etcd_operations::wire::{Event, Line};
     let report = Report::Scheduled(ScheduledReport {
-        pruned: Answer::Failed(Failure::new(FailureKind::Missing, "it is read-only")),
+        pruned: Answer::Failed(Failure::missing("it is read-only")),
         ..sample_report()
     });
     let words = serde_json::to_string(&Line::new(Event::Report { report })).unwrap();

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::failure::Failure;
 use etcd_operations::host::{digest, send};
 use etcd_operations::transfer::{ACKNOWLEDGEMENT, Receiver, TransferError, Whole};
 use etcd_operations::wire::answer::HostAnswer;
@@ -28,7 +28,7 @@ impl Link {
         let host = &self.host;
         let size = tokio::fs::metadata(local).await.map_err(|error| {
             let message = format!("could not read {}: {error}", local.display());
-            SshError::failed(host, Failure::new(FailureKind::Missing, message))
+            SshError::failed(host, Failure::missing(message))
         })?;
         let (size, path) = (size.len().to_string(), text(host, remote)?);
         let mut child = self
@@ -129,7 +129,7 @@ pub(super) async fn same(
         Some(here) if here == there => Ok(there),
         _ => {
             let message = format!("{} is there and is another file", remote.display());
-            let failure = Failure::new(FailureKind::Refused, message)
+            let failure = Failure::refused(message)
                 .hint("move it aside on that host, or choose another name");
             Err(SshError::failed(host, failure))
         }
@@ -142,10 +142,10 @@ pub(super) fn refused(host: &str, error: &TransferError) -> SshError {
         TransferError::Sender(failure) => SshError::failed(host, failure.clone()),
         TransferError::Sink(cause) => {
             let message = format!("{error}: {cause}");
-            SshError::failed(host, Failure::new(FailureKind::Other, message))
+            SshError::failed(host, Failure::other(message))
         }
         TransferError::Foreign | TransferError::Checksum { .. } | TransferError::AfterEnd => {
-            SshError::failed(host, Failure::new(FailureKind::Corrupt, error.to_string()))
+            SshError::failed(host, Failure::corrupt(error.to_string()))
         }
         TransferError::Damaged { .. } | TransferError::Gap { .. } | TransferError::Cut { .. } => {
             SshError::lost(host)
@@ -156,6 +156,6 @@ pub(super) fn refused(host: &str, error: &TransferError) -> SshError {
 fn text<'p>(host: &str, path: &'p Path) -> Result<&'p str, SshError> {
     path.to_str().ok_or_else(|| {
         let message = format!("{} cannot be written for a shell", path.display());
-        SshError::failed(host, Failure::new(FailureKind::Refused, message))
+        SshError::failed(host, Failure::refused(message))
     })
 }

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use etcd_operations::advice;
 use etcd_operations::advice::{Advice, Choice};
-use etcd_operations::failure::{Failure, FailureKind};
+use etcd_operations::failure::Failure;
 use etcd_operations::wire::answer::HostAnswer;
 use etcd_operations::wire::{Ask, Progress};
 use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
@@ -267,13 +267,10 @@ async fn last_line(
     let foreign = |text: String| tracing::debug!(text, "not ours");
     match answer(stdout, progress, foreign).await {
         Err(AnswerError::Lines(LinesError::Io(_))) => Ok(None),
-        Err(error @ AnswerError::Lines(LinesError::TooLong)) => Err(Failure::new(
-            FailureKind::Other,
-            format!("the program there prints {error}"),
-        )),
-        Err(error @ AnswerError::Line(_)) => {
-            Err(Failure::new(FailureKind::Other, error.to_string()))
+        Err(error @ AnswerError::Lines(LinesError::TooLong)) => {
+            Err(Failure::other(format!("the program there prints {error}")))
         }
+        Err(error @ AnswerError::Line(_)) => Err(Failure::other(error.to_string())),
         Ok(answered) => Ok(answered),
     }
 }

@@ -22,13 +22,8 @@ const MAY_NOT_CREATE_PODS: &str = "!authorizer.group('').resource('pods').namesp
 const CHANGES_WHAT_RUNS: &str = "request.operation == 'CREATE' || object.spec != oldObject.spec";
 
 /// Fields of a Job that must be absent, besides those that are looked at.
-const ABSENT_IN_JOB: [&str; 5] = [
-    "managedBy",
-    "podFailurePolicy",
-    "successPolicy",
-    "backoffLimitPerIndex",
-    "maxFailedIndexes",
-];
+const ABSENT_IN_JOB: &str =
+    "managedBy podFailurePolicy successPolicy backoffLimitPerIndex maxFailedIndexes";
 /// Labels that the apiserver adds to a Job's template.
 const LABELS_OF_JOBS: [&str; 4] = [
     "controller-uid",
@@ -38,65 +33,17 @@ const LABELS_OF_JOBS: [&str; 4] = [
 ];
 
 /// Fields of a pod that must be absent, besides those that are looked at.
-const ABSENT_IN_POD: [&str; 18] = [
-    "initContainers",
-    "ephemeralContainers",
-    "resourceClaims",
-    "resources",
-    "runtimeClassName",
-    "hostAliases",
-    "dnsConfig",
-    "imagePullSecrets",
-    "hostname",
-    "hostnameOverride",
-    "subdomain",
-    "overhead",
-    "hostUsers",
-    "os",
-    "readinessGates",
-    "schedulingGates",
-    "priority",
-    "preemptionPolicy",
-];
+const ABSENT_IN_POD: &str = "initContainers ephemeralContainers resourceClaims resources runtimeClassName hostAliases dnsConfig \
+    imagePullSecrets hostname hostnameOverride subdomain overhead hostUsers os readinessGates schedulingGates \
+    priority preemptionPolicy";
 /// Fields of a pod that must be absent or false.
-const FALSE_IN_POD: [&str; 4] = [
-    "hostPID",
-    "hostIPC",
-    "shareProcessNamespace",
-    "setHostnameAsFQDN",
-];
+const FALSE_IN_POD: &str = "hostPID hostIPC shareProcessNamespace setHostnameAsFQDN";
 /// Fields of a pod's security context, all of which must be absent.
-const ABSENT_IN_POD_SECURITY: [&str; 12] = [
-    "runAsUser",
-    "runAsGroup",
-    "runAsNonRoot",
-    "fsGroup",
-    "fsGroupChangePolicy",
-    "supplementalGroups",
-    "supplementalGroupsPolicy",
-    "sysctls",
-    "seLinuxOptions",
-    "seLinuxChangePolicy",
-    "windowsOptions",
-    "appArmorProfile",
-];
+const ABSENT_IN_POD_SECURITY: &str = "runAsUser runAsGroup runAsNonRoot fsGroup fsGroupChangePolicy supplementalGroups supplementalGroupsPolicy \
+    sysctls seLinuxOptions seLinuxChangePolicy windowsOptions appArmorProfile";
 /// Fields of a container that must be absent, besides those that are looked at.
-const ABSENT_IN_CONTAINER: [&str; 14] = [
-    "env",
-    "envFrom",
-    "lifecycle",
-    "livenessProbe",
-    "readinessProbe",
-    "startupProbe",
-    "ports",
-    "volumeDevices",
-    "workingDir",
-    "stdin",
-    "stdinOnce",
-    "tty",
-    "restartPolicy",
-    "resizePolicy",
-];
+const ABSENT_IN_CONTAINER: &str = "env envFrom lifecycle livenessProbe readinessProbe startupProbe ports volumeDevices workingDir stdin \
+    stdinOnce tty restartPolicy resizePolicy";
 
 /// What may follow of a target behind [`fixed`]: what an upgrade and a setting change.
 const CHANGING: &str = r#"^(,"quotaBytes":[0-9]+)?(,"image":"[^"\\]*")?[}][}]$"#;
@@ -208,7 +155,7 @@ fn job_checks() -> Vec<Check> {
                 "object.spec.parallelism == 1 && object.spec.completions == 1 && object.spec.backoffLimit == 0 \
                  && object.spec.activeDeadlineSeconds <= 3600 && object.spec.ttlSecondsAfterFinished <= 3600 \
                  && (!has(object.spec.suspend) || !object.spec.suspend) && {}",
-                absent("object.spec", &ABSENT_IN_JOB)
+                absent("object.spec", ABSENT_IN_JOB)
             ),
             once,
         ),
@@ -231,7 +178,7 @@ fn object_checks() -> Vec<Check> {
     };
     let free = |of: &str, labels: &[&str]| {
         [
-            absent(of, &["ownerReferences", "finalizers"]),
+            absent(of, "ownerReferences finalizers"),
             keys(of, "labels", labels),
             keys(of, "annotations", &ANNOTATIONS),
         ]
@@ -252,17 +199,17 @@ fn pod_checks(grant: &Grant) -> Vec<Check> {
     let message =
         "a viewer's Job has the node's network and nothing else of the node or the cluster";
     vec![
-        Check::new(absent("variables.pod", &ABSENT_IN_POD), message),
+        Check::new(absent("variables.pod", ABSENT_IN_POD), message),
         Check::new(
-            FALSE_IN_POD
-                .map(|field| format!("(!has(variables.pod.{field}) || !variables.pod.{field})"))
-                .join(" && "),
+            all(FALSE_IN_POD, |field| {
+                format!("(!has(variables.pod.{field}) || !variables.pod.{field})")
+            }),
             message,
         ),
         Check::new(
             format!(
                 "!has(variables.pod.securityContext) || ({})",
-                absent("variables.pod.securityContext", &ABSENT_IN_POD_SECURITY)
+                absent("variables.pod.securityContext", ABSENT_IN_POD_SECURITY)
             ),
             message,
         ),
@@ -303,7 +250,7 @@ fn container_checks(grant: &Grant) -> Vec<Check> {
         Check::new(
             format!(
                 "has(variables.container.command) && variables.container.command == ['{FOLDER}/{LOADER}'] && {}",
-                absent("variables.container", &ABSENT_IN_CONTAINER)
+                absent("variables.container", ABSENT_IN_CONTAINER)
             ),
             "a viewer's Job starts the carried program and nothing else",
         ),
@@ -374,10 +321,7 @@ fn security_checks() -> Vec<Check> {
                 "has(variables.security.seccompProfile) && variables.security.seccompProfile.type == 'RuntimeDefault' \
                  && (!has(variables.security.seLinuxOptions) || (variables.security.seLinuxOptions.type == '{SELINUX_TYPE}' \
                  && {}))",
-                absent(
-                    "variables.security.seLinuxOptions",
-                    &["user", "role", "level"]
-                )
+                absent("variables.security.seLinuxOptions", "user role level")
             ),
             message,
         ),
@@ -509,9 +453,13 @@ fn list(texts: impl Iterator<Item = String>) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-fn absent(of: &str, fields: &[&str]) -> String {
-    let absent = fields.iter().map(|field| format!("!has({of}.{field})"));
-    absent.collect::<Vec<_>>().join(" && ")
+fn absent(of: &str, fields: &str) -> String {
+    all(fields, |field| format!("!has({of}.{field})"))
+}
+
+fn all(fields: &str, rule: impl Fn(&str) -> String) -> String {
+    let rules: Vec<_> = fields.split_whitespace().map(rule).collect();
+    rules.join(" && ")
 }
 
 /// A text as CEL writes it. JSON's way is one of CEL's.

@@ -8,13 +8,14 @@ use etcd_operations::manifest::{
     Component, Edit, FlagName, FlagProblem, FlagValue, ImageName, Manifest,
 };
 use etcd_operations::plan::make::{ManifestChange, manifest};
+use jiff::Timestamp;
 
 use crate::commands::Context;
-use crate::commands::making::Planning;
+use crate::commands::life::carry_out;
+use crate::commands::making::Making;
 use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned};
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::executor::Hosts;
-use kubectl_etcd_core::executor::gather::this_host;
 
 const SET_FLAG: &str = "\
 Examples:
@@ -245,7 +246,7 @@ async fn changed(
     unknown: Unknown,
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let host = this_host(&context.ui.notices(), context.connection)?;
+    let host = context.this_host()?;
     let text = host.manifest(component).await?;
     let before = Manifest::parse(text.as_bytes()).map_err(|failure| Error::of_own(&failure))?;
     let found = before
@@ -278,7 +279,7 @@ async fn done(
     named: &[PathBuf],
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
-    let mut hosts = Hosts::here(this_host(&context.ui.notices(), context.connection)?);
+    let mut hosts = Hosts::here(context.this_host()?);
     hosts.naming(named)?;
     let plan_of = async |now| {
         let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
@@ -288,18 +289,18 @@ async fn done(
         let made = manifest(host, component, &wanted, now);
         Planned::new(looked, made, named)
     };
-    let planning = Planning {
-        context,
+    let making = Making {
         hosts: &hosts,
-        this_node_only: true,
         accepted: Accepted {
             outage: how.accept_outage,
             ..Accepted::default()
         },
-        how: &how.plan,
         bring: &Nothing,
+        surroundings: context.apiservers(true),
+        now: Timestamp::now(),
+        plan_of,
     };
-    planning.carry_out(plan_of).await
+    carry_out(&making, context.ui, how.plan.consent()).await
 }
 
 #[cfg(test)]

@@ -50,12 +50,9 @@ pub fn show(context: &Context<'_>, args: &ShowArgs) -> Result<Verdict, Error> {
     }
     context.ui.show(&view, args.output.output)?;
     let all_in = view.components.iter().all(|one| one.file.is_some());
-    Ok(
-        match view.strays.is_empty() && all_in && !view.etcd_missing {
-            true => Verdict::Healthy,
-            false => Verdict::Degraded,
-        },
-    )
+    Ok(Verdict::of(
+        view.strays.is_empty() && all_in && !view.etcd_missing,
+    ))
 }
 
 fn view(found: &Found) -> Manifests {

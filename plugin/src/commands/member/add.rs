@@ -53,19 +53,11 @@ pub(super) struct AddArgs {
 ///
 /// # Errors
 /// When a safety check refuses, or etcd does.
-pub(super) async fn add(context: &Context<'_>, args: AddArgs) -> Result<Verdict, Error> {
-    let AddArgs {
-        name,
-        peer_url,
-        voter,
-        allow_quorum_loss,
-        change,
-    } = args;
-    let urls: Vec<String> = peer_url.iter().map(ToString::to_string).collect();
-    carry_out(context, change, |look| {
-        plan(look, &name, &urls, voter, allow_quorum_loss)
-    })
-    .await
+pub(super) async fn add(context: &Context<'_>, args: &AddArgs) -> Result<Verdict, Error> {
+    let urls: Vec<String> = args.peer_url.iter().map(ToString::to_string).collect();
+    let (voter, allowed) = (args.voter, args.allow_quorum_loss);
+    let plan_of = |look: &Look<'_>| plan(look, &args.name, &urls, voter, allowed);
+    carry_out(context, &args.change, plan_of).await
 }
 
 pub(super) fn plan(

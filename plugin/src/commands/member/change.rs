@@ -35,13 +35,10 @@ pub(super) struct ChangeArgs {
 /// What the plan is refused for, or the first step that failed.
 pub(super) async fn carry_out(
     context: &Context<'_>,
-    args: ChangeArgs,
+    args: &ChangeArgs,
     plan_of: impl Fn(&Look<'_>) -> Result<Plan, Error>,
 ) -> Result<Verdict, Error> {
-    let fleet = FleetArgs {
-        node: Vec::new(),
-        way: args.way,
-    };
+    let fleet = FleetArgs::everywhere(args.way.clone());
     let cluster = InSession::open(context, fleet).await?;
     let changing = Changing::new(&cluster, plan_of);
     life::carry_out(&changing, context.ui, args.how.consent()).await
@@ -107,10 +104,7 @@ where
         view
     }
 
-    fn refuse(&self, _made: &Made, _consent: &Consent) -> Result<(), Error> {
-        // What etcd or the votes forbid is refused while the plan is made: there is none to be shown.
-        Ok(())
-    }
+    // What etcd or the votes forbid is refused while the plan is made, not in `refuse`: there is none to be shown.
 
     async fn why_refused(&self, refused: Error) -> Error {
         self.cluster.refused_because(refused).await

@@ -58,10 +58,10 @@ enum Action {
 pub async fn member(context: &Context<'_>, args: MemberArgs) -> Result<Verdict, Error> {
     match args.action {
         Action::List(args) => members::members(context, args).await,
-        Action::Add(args) => add::add(context, args).await,
-        Action::Remove(args) => remove::remove(context, args).await,
-        Action::Promote(args) => promote::promote(context, args).await,
-        Action::MoveLeader(args) => move_leader::move_leader(context, args).await,
+        Action::Add(args) => add::add(context, &args).await,
+        Action::Remove(args) => remove::remove(context, &args).await,
+        Action::Promote(args) => promote::promote(context, &args).await,
+        Action::MoveLeader(args) => move_leader::move_leader(context, &args).await,
         Action::Replace(args) => Box::pin(replace::replace(context, args)).await,
     }
 }

@@ -39,10 +39,10 @@ pub(super) struct MoveLeaderArgs {
 /// When a safety check refuses, or etcd does.
 pub(super) async fn move_leader(
     context: &Context<'_>,
-    args: MoveLeaderArgs,
+    args: &MoveLeaderArgs,
 ) -> Result<Verdict, Error> {
-    let MoveLeaderArgs { member, change } = args;
-    carry_out(context, change, |look| plan(look, member.as_deref())).await
+    let plan_of = |look: &Look<'_>| plan(look, args.member.as_deref());
+    carry_out(context, &args.change, plan_of).await
 }
 
 pub(super) fn plan(look: &Look<'_>, wanted: Option<&str>) -> Result<Plan, Error> {

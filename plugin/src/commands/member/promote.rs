@@ -46,18 +46,10 @@ pub(super) struct PromoteArgs {
 ///
 /// # Errors
 /// When a safety check refuses, or etcd does.
-pub(super) async fn promote(context: &Context<'_>, args: PromoteArgs) -> Result<Verdict, Error> {
-    let PromoteArgs {
-        member,
-        wait,
-        allow_quorum_loss,
-        change,
-    } = args;
-    let wait = wait.unwrap_or(Duration::ZERO);
-    carry_out(context, change, |look| {
-        plan(look, &member, wait, allow_quorum_loss)
-    })
-    .await
+pub(super) async fn promote(context: &Context<'_>, args: &PromoteArgs) -> Result<Verdict, Error> {
+    let wait = args.wait.unwrap_or(Duration::ZERO);
+    let plan_of = |look: &Look<'_>| plan(look, &args.member, wait, args.allow_quorum_loss);
+    carry_out(context, &args.change, plan_of).await
 }
 
 pub(super) fn plan(

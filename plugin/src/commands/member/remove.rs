@@ -46,16 +46,9 @@ pub(super) struct RemoveArgs {
 ///
 /// # Errors
 /// When a safety check refuses, or etcd does.
-pub(super) async fn remove(context: &Context<'_>, args: RemoveArgs) -> Result<Verdict, Error> {
-    let RemoveArgs {
-        member,
-        allow_quorum_loss,
-        change,
-    } = args;
-    carry_out(context, change, |look| {
-        plan(look, &member, allow_quorum_loss)
-    })
-    .await
+pub(super) async fn remove(context: &Context<'_>, args: &RemoveArgs) -> Result<Verdict, Error> {
+    let plan_of = |look: &Look<'_>| plan(look, &args.member, args.allow_quorum_loss);
+    carry_out(context, &args.change, plan_of).await
 }
 
 pub(super) fn plan(look: &Look<'_>, wanted: &str, allowed: bool) -> Result<Plan, Error> {

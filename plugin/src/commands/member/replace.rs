@@ -4,13 +4,14 @@ use clap::Args;
 use etcd_operations::advice;
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::make::{HostView, Replacing, replace as plan};
+use jiff::Timestamp;
 
 use crate::commands::Context;
-use crate::commands::making::Planning;
+use crate::commands::life::carry_out;
+use crate::commands::making::Making;
 use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
-use kubectl_etcd_core::executor::Hosts;
-use kubectl_etcd_core::executor::gather::{Gathered, gather, this_host};
+use kubectl_etcd_core::executor::gather::Gathered;
 use kubectl_etcd_core::ssh::at_address;
 
 const EXAMPLES: &str = "\
@@ -78,26 +79,11 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
     let Gathered {
         mut hosts,
         unreachable,
-    } = match args.who.ssh.wanted() {
-        true => {
-            gather(
-                &context.ui.notices(),
-                &args.who.ssh.targets(),
-                context.connection,
-            )
-            .await?
-        }
-        false => Gathered {
-            hosts: Hosts::here(this_host(&context.ui.notices(), context.connection)?),
-            unreachable: Vec::new(),
-        },
-    };
+    } = context.hosts(&args.who.ssh).await?;
     hosts.naming(&args.who.manifest)?;
     let node = match args.node.clone() {
         Some(node) => node,
-        None => this_host(&context.ui.notices(), context.connection)?
-            .node()
-            .to_owned(),
+        None => context.this_host()?.node().to_owned(),
     };
     let host = hosts
         .of(&node)
@@ -120,15 +106,15 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         let made = plan(&looked, &what, now);
         Planned::new(vec![looked], made, &args.who.manifest)
     };
-    let planning = Planning {
-        context,
+    let making = Making {
         hosts: &hosts,
-        this_node_only: args.who.this_node_only,
         accepted: Accepted::data_loss(args.accept_data_loss),
-        how: &args.plan,
         bring: &Nothing,
+        surroundings: context.apiservers(args.who.this_node_only),
+        now: Timestamp::now(),
+        plan_of,
     };
-    planning.carry_out(plan_of).await
+    carry_out(&making, context.ui, args.plan.consent()).await
 }
 
 /// The node whose member is to be replaced is not among the hosts.

@@ -181,8 +181,12 @@ impl OperatedCluster for MemoryCluster {
         (cluster.outcomes(), cluster.assess())
     }
 
-    fn none_answered(&self, _outcomes: &[Outcome<StatusReport>]) -> Error {
-        Error::new(ErrorKind::NothingReached, "no node answers")
+    async fn answered_survey(&self) -> Result<(Vec<Outcome<StatusReport>>, Status), Error> {
+        let (outcomes, status) = self.survey().await;
+        match outcomes.iter().all(|outcome| outcome.result.is_err()) {
+            true => Err(Error::new(ErrorKind::NothingReached, "no node answers")),
+            false => Ok((outcomes, status)),
+        }
     }
 
     async fn refused_because(&self, refused: Error) -> Error {

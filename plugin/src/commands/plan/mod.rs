@@ -18,7 +18,6 @@ use crate::args::OutputArgs;
 use crate::args::ssh::SshArgs;
 use crate::views::plan::{PlanList, PlanView};
 use kubectl_etcd_core::error::{Error, Verdict};
-use kubectl_etcd_core::executor::gather::{gather, this_host};
 use kubectl_etcd_core::executor::{Hosts, PlanState};
 
 const EXAMPLES: &str = "\
@@ -91,13 +90,13 @@ fn plan_id(text: &str) -> Result<PlanId, String> {
 pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Error> {
     match args.action {
         Action::List(args) => {
-            let states = states(&hosts(context, &args.ssh).await?).await?;
+            let states = states(&context.hosts(&args.ssh).await?.hosts).await?;
             let view = PlanList::new(&states, Timestamp::now());
             context.ui.show(&view, args.output.output)?;
             Ok(Verdict::Healthy)
         }
         Action::Show(args) => {
-            let hosts = hosts(context, &args.ssh).await?;
+            let hosts = context.hosts(&args.ssh).await?.hosts;
             let state = find(&hosts, args.plan).await?;
             let view = PlanView::kept(&state).for_hosts(&hosts);
             context.ui.show(&view, args.output.output)?;
@@ -108,26 +107,8 @@ pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Err
     }
 }
 
-/// Those on which plans are looked for.
-async fn hosts(context: &Context<'_>, ssh: &SshArgs) -> Result<Hosts, Error> {
-    match ssh.wanted() {
-        true => Ok(
-            gather(&context.ui.notices(), &ssh.targets(), context.connection)
-                .await?
-                .hosts,
-        ),
-        false => Ok(Hosts::here(this_host(
-            &context.ui.notices(),
-            context.connection,
-        )?)),
-    }
-}
-
 fn verdict(state: &PlanState) -> Verdict {
-    match state.unfinished {
-        true => Verdict::Degraded,
-        false => Verdict::Healthy,
-    }
+    Verdict::of(!state.unfinished)
 }
 
 /// The plans of the hosts, each once, the newest last.

@@ -9,7 +9,7 @@ use etcd_operations::plan::{Action, Direction, Plan, PlanId, PlanKind, StepState
 
 use super::idle::found_idle;
 use super::outage::refuse_outage;
-use super::{WhichArgs, find, hosts};
+use super::{WhichArgs, find};
 use crate::commands::Context;
 use crate::commands::life::{Change, Consent, Ending, Terminal, carry_out};
 use crate::commands::making::{DonePlan, with_ways_on};
@@ -41,7 +41,7 @@ pub(super) struct ResumeArgs {
 
 pub(super) async fn resume(context: &Context<'_>, args: ResumeArgs) -> Result<Verdict, Error> {
     let ssh = &args.which.ssh;
-    let hosts = hosts(context, ssh).await?;
+    let hosts = context.hosts(ssh).await?.hosts;
     let plan = find(&hosts, args.which.plan).await?.plan;
     let hosts = gather_for(&context.ui.notices(), &ssh.targets(), hosts, &plan).await?;
     let snapshot = match &args.file {
@@ -129,10 +129,7 @@ impl<S: Surroundings, B: Bring> Change for Resuming<'_, S, B> {
         PlanView::kept(state)
     }
 
-    fn refuse(&self, _state: &PlanState, _consent: &Consent) -> Result<(), Error> {
-        // What it costs was agreed to when it began. An outage is refused in `begin`, which asks the hosts.
-        Ok(())
-    }
+    // `refuse` takes all: what it costs was agreed to when it began. An outage is refused in `begin`, which asks the hosts.
 
     fn question(&self, _state: &PlanState) -> String {
         "Resume it?".to_owned()

@@ -6,7 +6,7 @@ use etcd_operations::plan::{Direction, Plan, PlanId};
 
 use super::idle::found_idle;
 use super::outage::refuse_outage;
-use super::{WhichArgs, find, hosts, states};
+use super::{WhichArgs, find, states};
 use crate::commands::Context;
 use crate::commands::life::{Change, Consent, Ending, Terminal, carry_out};
 use crate::views::plan::PlanView;
@@ -37,7 +37,7 @@ pub(super) struct UndoArgs {
 
 pub(super) async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     let ssh = &args.which.ssh;
-    let hosts = hosts(context, ssh).await?;
+    let hosts = context.hosts(ssh).await?.hosts;
     let plan = find(&hosts, args.which.plan).await?.plan;
     refuse_without(&plan, &args.without)?;
     let hosts = gather_for(
@@ -147,10 +147,7 @@ impl<S: Surroundings> Change for Undoing<'_, S> {
         let view = PlanView::rolled_back(&state)
             .ended(Progress::Undone, &executed)
             .without(self.without);
-        let verdict = match executed.leaves_nothing() && self.without.is_empty() {
-            true => Verdict::Healthy,
-            false => Verdict::Degraded,
-        };
+        let verdict = Verdict::of(executed.leaves_nothing() && self.without.is_empty());
         Ending::shown(view, verdict)
     }
 }

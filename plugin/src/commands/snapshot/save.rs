@@ -142,20 +142,14 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
     let wanted = args.packing.wanted();
     let destination = destination(&args, &default_name(context, wanted.ending()))?;
     refuse_partial(&args)?;
+    // Whether all are healthy, and whether a node has a member of this cluster, is for every member to say.
+    let everywhere = FleetArgs::everywhere(args.fleet.way.clone());
     if let Some(wait) = args.wait_healthy {
-        // Every member, wherever the snapshot comes from.
-        let way = args.fleet.way.clone();
-        let node = Vec::new();
-        wait_for_health(context, &FleetArgs { node, way }, wait).await?;
+        wait_for_health(context, &everywhere, wait).await?;
     }
-    // Whether a node has a member of this cluster is for the others to say: all of them are asked.
-    let everywhere = FleetArgs {
-        node: Vec::new(),
-        way: args.fleet.way.clone(),
-    };
     let session = context.open(&everywhere).await?;
     let wanted_nodes = session.named(&args.fleet.node)?;
-    let status = answered_survey(&session, &everywhere).await?;
+    let (_, status) = answered_survey(&session, &everywhere).await?;
     let (row, node) = source(&session, &status, &wanted_nodes)?;
     let confirmed = is_confirmed(context, &session, row, node);
     let member = member_of(&session, row)
@@ -179,13 +173,8 @@ pub async fn save(context: &Context<'_>, args: SaveArgs) -> Result<Verdict, Erro
         .iter()
         .any(|left| left.path.starts_with(MASTERS));
     let all_checked = is_all_checked(&saved.checked, &saved.compared);
-    Ok(
-        if !confirmed || !all_checked || lacks_nodes || alone || saved.saved.snapshot.is_empty() {
-            Verdict::Degraded
-        } else {
-            Verdict::Healthy
-        },
-    )
+    let lacks = lacks_nodes || alone || saved.saved.snapshot.is_empty();
+    Ok(Verdict::of(confirmed && all_checked && !lacks))
 }
 
 /// Where it lies on this host.

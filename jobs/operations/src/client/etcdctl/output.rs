@@ -264,10 +264,7 @@ fn parse<'a, T: Deserialize<'a>>(stdout: &'a str) -> Result<T, Failure> {
 }
 
 pub(super) fn not_understood(what: &str) -> Failure {
-    Failure::new(
-        FailureKind::Other,
-        format!("etcdctl's answer is not understood: {what}"),
-    )
+    Failure::other(format!("etcdctl's answer is not understood: {what}"))
 }
 
 #[cfg(test)]

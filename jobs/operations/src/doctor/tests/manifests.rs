@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_host_without_a_manifest_of_etcd_is_told_of_its_data_and_of_old_copies() {
     let mut look = healthy().down(None).single();
-    look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+    look.etcd = Answer::Failed(Failure::missing("none"));
     if let Answer::Ok(manifests) = &mut look.manifests {
         manifests.pods.remove(0);
         manifests.outdated = vec![OutdatedManifest {
@@ -61,11 +61,11 @@ fn a_lone_etcd_without_a_manifest_is_lost_and_one_of_three_is_not() {
         if let Answer::Ok(manifests) = &mut look.manifests {
             manifests.pods.remove(0);
         }
-        look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+        look.etcd = Answer::Failed(Failure::missing("none"));
         look
     };
     let without_folder = |mut look: Look| {
-        look.manifests = Answer::Failed(Failure::new(FailureKind::Missing, "gone"));
+        look.manifests = Answer::Failed(Failure::missing("gone"));
         look
     };
     assert_eq!(
@@ -103,7 +103,7 @@ fn an_etcd_of_systemd_or_docker_on_a_master_needs_no_manifest() {
             true => healthy(),
             false => healthy().down(None),
         };
-        let none = || Failure::new(FailureKind::Missing, "none");
+        let none = || Failure::missing("none");
         look.etcd = Answer::Failed(none());
         look.live = Answer::Failed(none());
         look.peer_port = Answer::Failed(none());
@@ -154,7 +154,7 @@ fn another_etcd_is_told_and_which_one_is_meant_is_asked() {
     assert_eq!(found.situations, []);
 
     let mut look = healthy();
-    look.etcd = Answer::Failed(Failure::new(FailureKind::Refused, "several run etcd"));
+    look.etcd = Answer::Failed(Failure::refused("several run etcd"));
     if let Answer::Ok(manifests) = &mut look.manifests {
         manifests.pods = vec![other("etcd-a"), other("etcd-b")];
     }
@@ -221,7 +221,7 @@ fn looks_at_several_hosts_are_one_cluster() {
 
 #[test]
 fn a_host_of_which_nothing_is_known_makes_nothing_up() {
-    let failure = || Failure::new(FailureKind::Missing, "no folder");
+    let failure = || Failure::missing("no folder");
     let look = change(|look| {
         look.control_plane_files = false;
         look.apiserver = Answer::Failed(failure());

@@ -371,7 +371,7 @@ fn each_situation_is_told_with_its_command() {
             "etcd's manifest is nowhere",
             change(|look| {
                 *look = healthy().down(None);
-                look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+                look.etcd = Answer::Failed(Failure::missing("none"));
                 if let Answer::Ok(manifests) = &mut look.manifests {
                     manifests.pods.remove(0);
                 }
@@ -386,7 +386,7 @@ fn each_situation_is_told_with_its_command() {
                 if let Answer::Ok(etcd) = &mut look.etcd {
                     etcd.place = Place::Elsewhere;
                 }
-                let gone = Failure::new(FailureKind::Missing, "the folder is not there");
+                let gone = Failure::missing("the folder is not there");
                 look.manifests = Answer::Failed(gone);
                 look.lost_folder = Some(LostFolder {
                     folder: "/etc/kubernetes/manifests".into(),

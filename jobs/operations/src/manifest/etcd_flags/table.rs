@@ -6,7 +6,7 @@ use super::Kind;
 
 /// A flag of etcd.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Known {
+pub(super) struct KnownFlag {
     /// The first 3.x that has it; 4: that or an older one.
     pub(super) since: u64,
     /// The last 3.x that has it; none: the newest that is known here has it.
@@ -20,17 +20,17 @@ pub(super) struct Known {
 }
 
 /// All flags, in the order of their names.
-pub(super) static ALL: LazyLock<Vec<Known>> = LazyLock::new(|| {
+pub(super) static ALL: LazyLock<Vec<KnownFlag>> = LazyLock::new(|| {
     let lines = include_str!("flags.txt").lines();
     lines.filter_map(known).collect()
 });
 
 /// The flag of a line; none: the line is a comment.
-fn known(line: &'static str) -> Option<Known> {
+fn known(line: &'static str) -> Option<KnownFlag> {
     let mut words = line.split(' ');
     let name = words.next()?;
     let (since, until) = words.next()?.split_once('-')?;
-    Some(Known {
+    Some(KnownFlag {
         since: since.parse().ok()?,
         until: until.parse().ok(),
         name,

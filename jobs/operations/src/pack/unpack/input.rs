@@ -67,7 +67,7 @@ impl<R: Read> Read for Input<'_, R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     let message = format!("{}: could not read: {error}", self.name);
-                    return Err(io::Error::other(Failure::new(FailureKind::Other, message)));
+                    return Err(io::Error::other(Failure::other(message)));
                 }
                 Ok(read) => break read,
             }
@@ -92,11 +92,7 @@ pub(super) struct Content<'r> {
 pub(super) fn unread(error: io::Error, name: &str) -> UnpackError {
     match error.downcast::<Failure>() {
         Ok(failure) => failure.into(),
-        Err(error) => Failure::new(
-            FailureKind::Other,
-            format!("{name}: could not read: {error}"),
-        )
-        .into(),
+        Err(error) => Failure::other(format!("{name}: could not read: {error}")).into(),
     }
 }
 
@@ -116,7 +112,7 @@ impl<'r> Content<'r> {
         let packed = self.ahead.chain(self.reader);
         let decoder = by.decoder(packed).map_err(|error| {
             let message = format!("{name}: could not be unpacked: {error}");
-            Failure::new(FailureKind::Other, message)
+            Failure::other(message)
         })?;
         Ok(Self {
             by: Some(by),

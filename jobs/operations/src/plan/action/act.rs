@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::undo::Undo;
 use super::{Action, Done};
 use crate::advice::Advice;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::manifest::{Aside, Folder, Known, ManifestFile, Selection, holds_another};
 use crate::plan_id::PlanId;
 use crate::work::Events;
@@ -101,19 +101,19 @@ impl Record {
                 fields.insert(Self::NAME.to_owned(), R::NAME.into());
                 Ok(Self(fields))
             }
-            other => Err(Failure::new(
-                FailureKind::Other,
-                format!("the record {} is no object: {other:?}", R::NAME),
-            )),
+            other => Err(Failure::other(format!(
+                "the record {} is no object: {other:?}",
+                R::NAME
+            ))),
         }
     }
 
     /// # Errors
-    /// [`FailureKind::Corrupt`] when it is another action's.
+    /// [`crate::failure::FailureKind::Corrupt`] when it is another action's.
     pub(crate) fn read<R: ActRecord>(&self) -> Result<R, Failure> {
         let not_one = |what: &dyn std::fmt::Display| {
             let message = format!("the journal has no record of {} here: {what}", R::NAME);
-            Failure::new(FailureKind::Corrupt, message)
+            Failure::corrupt(message)
                 .hint("use the release that began the plan to resume or undo it")
         };
         match self.0.get(Self::NAME).and_then(Value::as_str) {
@@ -217,7 +217,7 @@ impl StepContext<'_> {
         found.cloned().ok_or_else(|| {
             let pods = self.host.pods.display();
             let message = format!("no manifest in {pods} runs {component}");
-            Failure::new(FailureKind::Missing, message)
+            Failure::missing(message)
         })
     }
 

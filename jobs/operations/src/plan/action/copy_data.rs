@@ -13,7 +13,7 @@ use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::data::Move;
 use super::{Done, data};
 use crate::disk::files::{make_folder_like, remove_folder, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::target::Target;
 use crate::work::{Events, Flow, work};
 
@@ -159,7 +159,7 @@ fn copy_folder(from: &Path, to: &Path, flow: &Flow, done: &mut u64) -> Result<()
             copy_file(&path, &copy, flow, done)?;
         } else {
             let message = format!("{} is neither a file nor a folder", path.display());
-            return Err(Failure::new(FailureKind::Refused, message)
+            return Err(Failure::refused(message)
                 .hint("nothing of the kind belongs into etcd's data; move it away"));
         }
     }
@@ -201,6 +201,7 @@ fn copy_file(from: &Path, to: &Path, flow: &Flow, done: &mut u64) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
 
     #[tokio::test]
     async fn a_copy_is_the_same_and_made_again_as_often_as_asked() {

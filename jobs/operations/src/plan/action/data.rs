@@ -2,15 +2,14 @@
 
 use crate::advice;
 use crate::advice::Task;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::act::StepContext;
-use crate::disk::files::trouble;
-use crate::failure::{Failure, FailureKind};
+use crate::disk::files::{is_there, trouble};
+use crate::failure::Failure;
 use crate::plan::places::Places;
 use crate::static_pod::is_locked;
 use crate::target::Target;
@@ -59,7 +58,7 @@ pub(super) fn parts(target: &Target, context: &StepContext<'_>) -> Result<Vec<Pa
                 "the WAL's folder {} is a file system of its own and cannot be moved aside",
                 wal_dir.display()
             );
-            return Err(Failure::new(FailureKind::Refused, message)
+            return Err(Failure::refused(message)
                 .hint("give etcd a --wal-dir below that file system's top, then begin again"));
         }
         parts.push(Part {
@@ -74,25 +73,16 @@ pub(super) fn parts(target: &Target, context: &StepContext<'_>) -> Result<Vec<Pa
 /// Refuses data that an etcd runs on.
 ///
 /// # Errors
-/// [`FailureKind::Refused`] when somebody has the lock on the database in it.
+/// [`crate::failure::FailureKind::Refused`] when somebody has the lock on the database in it.
 pub(super) fn refuse_in_use(member: &Path) -> Result<(), Failure> {
     let database = member.join("snap/db");
     if !is_locked(&database) {
         return Ok(());
     }
     let message = format!("an etcd runs on {}", member.display());
-    Err(Failure::new(FailureKind::Refused, message).hint(advice![
+    Err(Failure::refused(message).hint(advice![
         "somebody has started it again: ",
         Task::StopComponent.of("etcd"),
         ", then begin where this ended"
     ]))
-}
-
-/// Whether there is something at a path, links themselves among it.
-pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
-    match path.symlink_metadata() {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(trouble("look at", path, &error)),
-    }
 }

@@ -10,7 +10,7 @@ use super::members::{find, unknown};
 use crate::advice;
 use crate::advice::{Advice, Task};
 use crate::client::Connector;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::membership::{self, CatchingUp};
 use crate::target::Target;
 use crate::work::Progress;
@@ -45,10 +45,10 @@ impl Act for PromoteLearner {
         let (target, peer_urls) = (&self.target, &self.peer_urls);
         let connector = Connector::load(target)?;
         let member = find(&connector, target, peer_urls).await?.ok_or_else(|| {
-            Failure::new(
-                FailureKind::Missing,
-                format!("no member has the peer URL {}", peer_urls.join(", ")),
-            )
+            Failure::missing(format!(
+                "no member has the peer URL {}",
+                peer_urls.join(", ")
+            ))
             .hint(advice![Task::ListMembers, " lists them"])
         })?;
         let mut progress = |catching_up: CatchingUp| {

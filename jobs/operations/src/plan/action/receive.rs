@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Done;
 use super::act::{Act, NoRecord, StepContext};
 use crate::disk::files::trouble;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::work::{Flow, hash_file, work};
 
 /// Has the snapshot in the plan's folder, which the executor of the plan sends before.
@@ -46,8 +46,7 @@ impl Act for ReceiveSnapshot {
                 Ok(Done::Plain)
             } else {
                 let message = format!("{} is not the snapshot of this plan", path.display());
-                Err(Failure::new(FailureKind::Corrupt, message)
-                    .hint("move it away; the plan then has it sent again"))
+                Err(Failure::corrupt(message).hint("move it away; the plan then has it sent again"))
             }
         })
         .await

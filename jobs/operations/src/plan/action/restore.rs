@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
 use super::{Done, RestoreInput, copy_data, data};
 use crate::disk::files::{remove_folder, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::target::Target;
 use crate::work::{Flow, on_progress, trouble_with_data, work};
 
@@ -82,7 +82,7 @@ impl Act for RestoreData {
             ),
         };
         let members = NewMember::parse_list(&self.members)
-            .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?;
+            .map_err(|error| Failure::other(error.to_string()))?;
         let options = RestoreOptions {
             token: Token::Given(self.token.clone()),
             bump_revision: self.bump_revision,
@@ -151,7 +151,7 @@ fn done(report: &RestoreReport) -> Result<Done, Failure> {
     let member = report
         .members
         .first()
-        .ok_or_else(|| Failure::new(FailureKind::Other, "nothing was restored"))?;
+        .ok_or_else(|| Failure::other("nothing was restored"))?;
     Ok(Done::Restored {
         cluster_id: report.cluster_id,
         member_id: member.id,
@@ -164,8 +164,8 @@ fn failure(error: &RestoreError) -> Failure {
     match error {
         RestoreError::Files(error) => trouble_with_data(error),
         RestoreError::Exists(_) | RestoreError::Raw { .. } | RestoreError::InUse { .. } => {
-            Failure::new(FailureKind::Refused, error.to_string())
+            Failure::refused(error.to_string())
         }
-        error => Failure::new(FailureKind::Other, error.to_string()),
+        error => Failure::other(error.to_string()),
     }
 }

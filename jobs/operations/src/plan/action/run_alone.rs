@@ -18,7 +18,7 @@ use super::{Done, copy_data};
 use crate::advice;
 use crate::advice::Task;
 use crate::client::{Connector, EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::flags::target_from_pod;
 use crate::manifest::{ALONE, Manifest, Start};
 use crate::static_pod::Wanted;
@@ -78,7 +78,7 @@ impl Act for RunAlone {
         let text = lonely.manifest(&Manifest::parse(self.manifest.as_bytes())?)?;
         let made = Manifest::parse(text.as_bytes())?;
         let target_of_copy = target_from_pod(&made.facts(&host.node))
-            .map_err(|error| Failure::new(FailureKind::Refused, error.to_string()))?;
+            .map_err(|error| Failure::refused(error.to_string()))?;
         let copied = Target {
             data_dir,
             wal_dir: target_of_copy.wal_dir.as_ref().map(|_| wal_dir.clone()),
@@ -106,7 +106,7 @@ impl Act for RunAlone {
         let wal_dir = record.wal_dir.clone();
         let committed = tokio::task::spawn_blocking(move || commit_to_the_end(&wal_dir)).await;
         committed
-            .map_err(|error| Failure::new(FailureKind::Other, error.to_string()))?
+            .map_err(|error| Failure::other(error.to_string()))?
             .map_err(|error| trouble_with_data(&error))?;
         let runtime = pods::runtime().await?;
         record.manifest.apply(&record.of.manifest()?)?;
@@ -132,7 +132,7 @@ fn on_the_data_itself(target: &Target) -> Failure {
         "etcd's manifest mounts more than its data directory, so that one that runs alone would not run on the copy but on {}",
         target.data_dir.display()
     );
-    Failure::new(FailureKind::Refused, message).hint(advice![
+    Failure::refused(message).hint(advice![
         Task::UndoPlan,
         " rolls back what was done; give etcd a volume whose hostPath is its data directory (and one for --wal-dir, outside of \
          it), then begin again",
@@ -140,9 +140,7 @@ fn on_the_data_itself(target: &Target) -> Failure {
 }
 
 fn free_ports() -> Result<[u16; 2], Failure> {
-    let none = |error: std::io::Error| {
-        Failure::new(FailureKind::Other, format!("no port is free: {error}"))
-    };
+    let none = |error: std::io::Error| Failure::other(format!("no port is free: {error}"));
     let listen = || TcpListener::bind("127.0.0.1:0").map_err(none);
     // Both at once, so that they are two.
     let (one, other) = (listen()?, listen()?);
@@ -233,7 +231,7 @@ impl Lonely<'_> {
         let pod = value.as_object_mut().ok_or_else(not_a_pod)?;
         pod.insert("metadata".into(), Value::Object(metadata));
         pod.remove("status");
-        yaml::write(&value).map_err(|error| Failure::new(FailureKind::Other, error.to_string()))
+        yaml::write(&value).map_err(|error| Failure::other(error.to_string()))
     }
 
     /// The folders of the data lead to the copy.
@@ -261,5 +259,5 @@ impl Lonely<'_> {
 }
 
 fn not_a_pod() -> Failure {
-    Failure::new(FailureKind::Other, "etcd's manifest is no pod's")
+    Failure::other("etcd's manifest is no pod's")
 }

@@ -8,7 +8,7 @@ use super::act::{Act, ActRecord, OwnManifest, StepContext, Undoing, Undone};
 use super::pods::{self, OfText};
 use super::stop::StopRecord;
 use super::{Action, Done, Readiness};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::manifest::{Edit, Kept, Manifest, ManifestFile, Start, Stop};
 
 /// Brings back a component's manifest that was taken out, changed as asked, and waits for it.
@@ -140,7 +140,7 @@ fn place_of(manifest: &Manifest, context: &StepContext<'_>) -> Result<PathBuf, F
         return Ok(context.host.pods.join(format!("{pod}.yaml")));
     }
     let message = format!("{pod:?} is no pod's name");
-    Err(Failure::new(FailureKind::Refused, message).hint("correct `metadata.name` in the manifest"))
+    Err(Failure::refused(message).hint("correct `metadata.name` in the manifest"))
 }
 
 /// The manifest of a component that this plan took out.
@@ -174,7 +174,7 @@ fn taken_out(
             "no manifest of {component} was taken out: there is none in {}",
             context.host.archive.folder().display()
         );
-        Failure::new(FailureKind::Missing, message)
+        Failure::missing(message)
             .hint("if it lies elsewhere, move it into the folder of the static pods")
     })?;
     Stop::of_kept(kept, &context.host.pods)

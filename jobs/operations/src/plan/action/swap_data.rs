@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Done;
 use super::act::{Act, ActRecord, StepContext, Undoing, Undone};
-use super::data::{Move, is_there, parts, refuse_in_use};
+use super::data::{Move, parts, refuse_in_use};
 use super::undo::Undo;
-use crate::disk::files::{exists, make_folder_like, sync_folder_of, trouble};
-use crate::failure::{Failure, FailureKind};
+use crate::disk::files::{exists, is_there, make_folder_like, sync_folder_of, trouble};
+use crate::failure::Failure;
 use crate::plan::places::{BEFORE, NEW};
 use crate::target::Target;
 
@@ -181,8 +181,7 @@ fn is_aside(one: &Move) -> bool {
 
 fn missing(path: &Path) -> Failure {
     let message = format!("{} is not there", path.display());
-    Failure::new(FailureKind::Missing, message)
-        .hint("somebody else moved it; bring it back to its place")
+    Failure::missing(message).hint("somebody else moved it; bring it back to its place")
 }
 
 /// Moves a folder. Never over something.
@@ -221,6 +220,7 @@ fn make_folder_of(to: &Path, from: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::FailureKind;
 
     fn folders() -> (tempfile::TempDir, SwapRecord) {
         let dir = tempfile::tempdir().unwrap();

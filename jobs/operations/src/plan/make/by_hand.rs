@@ -6,7 +6,7 @@ use super::{Fence, HostView, TakingPart};
 use crate::advice;
 use crate::advice::{Advice, Choice, Command, Task};
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::plan::OtherHost;
 
 /// What etcd does on the other hosts.
@@ -79,7 +79,7 @@ pub(super) fn refused(
     if taking_part == TakingPart::Unsaid && !by_hand.is_empty() {
         let (nodes, are) = (by_hand.join(", "), are(by_hand.len()));
         let message = format!("{nodes} {are} of the cluster too, and would take no part");
-        return Some(Failure::new(FailureKind::Refused, message).hint(advice![
+        return Some(Failure::refused(message).hint(advice![
             Choice::Ssh,
             " includes them; where ssh is not possible, ",
             Choice::ThisNodeOnly,
@@ -90,7 +90,7 @@ pub(super) fn refused(
         return None;
     }
     let message = format!("the old cluster is alive elsewhere: {}", alive.join("; "));
-    Some(Failure::new(FailureKind::Refused, message).hint(advice![
+    Some(Failure::refused(message).hint(advice![
         "include that host (",
         Choice::Ssh,
         "), or stop it there: ",

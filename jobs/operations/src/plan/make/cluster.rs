@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::HostView;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::look::{EtcdManifest, InitialState};
 use crate::manifest::{Edit, FlagName, FlagValue};
 
@@ -47,7 +47,7 @@ pub fn revisions(hosts: &[HostView]) -> Vec<Revision> {
 }
 
 /// The highest revision on any of the hosts.
-pub fn newest_revision(hosts: &[HostView]) -> Option<Revision> {
+pub(super) fn newest_revision(hosts: &[HostView]) -> Option<Revision> {
     revisions(hosts).into_iter().next()
 }
 
@@ -86,7 +86,7 @@ impl NewMember {
         let target = &host.etcd()?.target;
         if target.peer_urls.is_empty() {
             let message = format!("{}: etcd's manifest gives no peer URL", host.node());
-            return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            return Err(Failure::refused(message).hint(advice![
                 "give it --initial-advertise-peer-urls: ",
                 Task::SetFlag.of("etcd"),
                 " initial-advertise-peer-urls=…"
@@ -170,7 +170,7 @@ fn without_force(etcd: &EtcdManifest) -> Result<Vec<Edit>, Failure> {
 pub(super) fn set(name: &str, value: &str) -> Result<Edit, Failure> {
     let value: FlagValue = value
         .parse()
-        .map_err(|error| Failure::new(FailureKind::Other, format!("{error}")))?;
+        .map_err(|error| Failure::other(format!("{error}")))?;
     Ok(Edit::SetFlag {
         flag: flag(name)?,
         value: Some(value),
@@ -179,5 +179,5 @@ pub(super) fn set(name: &str, value: &str) -> Result<Edit, Failure> {
 
 fn flag(name: &str) -> Result<FlagName, Failure> {
     name.parse()
-        .map_err(|error| Failure::new(FailureKind::Other, format!("{error}")))
+        .map_err(|error| Failure::other(format!("{error}")))
 }

@@ -2,11 +2,10 @@
 
 use super::HostView;
 use super::cluster::{NewMember, edits_for_joining};
+use super::stages::start;
 use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
-use crate::plan::{
-    Action, AddLearner, PromoteLearner, Readiness, Stages, StartComponent, SwapData,
-};
+use crate::plan::{Action, AddLearner, PromoteLearner, Readiness, Stages, SwapData};
 use crate::target::Target;
 
 /// The member that is asked to change who is a member.
@@ -47,12 +46,12 @@ pub(super) fn join(
         )
         .stage(
             format!("start etcd on {node}"),
-            own(Action::Start(StartComponent {
-                component: ControlPlane::Etcd.name().to_owned(),
-                manifest: host.manifest_to_start(ControlPlane::Etcd),
-                edits: edits_for_joining(host.etcd()?, members)?,
-                until: Readiness::Answers,
-            })),
+            own(start(
+                host,
+                ControlPlane::Etcd,
+                edits_for_joining(host.etcd()?, members)?,
+                Readiness::Answers,
+            )),
         )
         .stage(
             format!("promote {node}"),

@@ -8,7 +8,7 @@ use super::{BroughtBack, HostView, Loss, PlanPreview, plan};
 use crate::advice;
 use crate::advice::Task;
 use crate::control_plane::ControlPlane;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::look::LiveEtcd;
 use crate::manifest::Edit;
 use crate::plan::{Action, PlanKind, Readiness, Stages, StartComponent, StopComponent};
@@ -136,7 +136,7 @@ fn to_start(host: &HostView, component: ControlPlane) -> Result<Option<BroughtBa
             host.node(),
             pod.path.display()
         );
-        return Err(Failure::new(FailureKind::Refused, message)
+        return Err(Failure::refused(message)
             .hint(advice![Task::Diagnose, " says what keeps it from running"]));
     }
     host.check_manifest(component)
@@ -150,7 +150,7 @@ fn to_change(host: &HostView, component: ControlPlane) -> Result<(), Failure> {
     host.check_manifest(component)?;
     let message = format!("{}: {component} was stopped", host.node());
     let start = Task::StartComponent.of(component);
-    Err(Failure::new(FailureKind::Refused, message).hint(advice![start, " comes first"]))
+    Err(Failure::refused(message).hint(advice![start, " comes first"]))
 }
 
 /// Whether the cluster keeps what quorum it has without this host's member. Where the member does not answer, or the quorum

@@ -9,7 +9,7 @@ use super::HostView;
 use super::restoring::{Compared, Restoring, SnapshotFacts};
 use crate::advice;
 use crate::advice::Choice;
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 
 /// So much of a fingerprint tells two CAs apart for people.
 const SHOWN: usize = 16;
@@ -130,7 +130,7 @@ impl Origin {
     /// Refuses a snapshot of another cluster.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`], unless somebody has agreed to it.
+    /// [`crate::failure::FailureKind::Refused`], unless somebody has agreed to it.
     pub(super) fn check(&self, accepted: bool) -> Result<(), Failure> {
         let Self::Another { by } = self else {
             return Ok(());
@@ -146,7 +146,7 @@ impl Origin {
             Evidence::PeerUrls { .. } => "for control-plane nodes with new addresses, say",
         };
         let hint = advice![Choice::AnotherCluster, " restores it all the same: ", when];
-        Err(Failure::new(FailureKind::Refused, self.to_string()).hint(hint))
+        Err(Failure::refused(self.to_string()).hint(hint))
     }
 
     /// Whether no database here is known to be of the snapshot's cluster, or of another one: the snapshot may know more of the

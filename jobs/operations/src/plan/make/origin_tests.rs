@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::cluster::newest_revision;
 use super::restore::restore;
 use super::restoring::{Compared, Restoring, SnapshotFacts};
 use super::*;
@@ -89,7 +90,7 @@ fn the_uid_counts_more_than_the_ca_and_that_more_than_addresses() {
     let (same, another, unknown) = ("same", "another", "unknown");
     let failed = || Compared {
         node: "cp-1".into(),
-        since: Answer::Failed(Failure::new(FailureKind::Corrupt, "page 7")),
+        since: Answer::Failed(Failure::corrupt("page 7")),
     };
     let ca: Option<&[&str]> = Some(&["a", "b"]);
     for (snapshot, address, databases, ca, verdict, says) in [

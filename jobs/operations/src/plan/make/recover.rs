@@ -11,15 +11,17 @@ use super::TakingPart;
 use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_restored, list};
 use super::join::{AskedMember, join};
-use super::stages::{check_manifests, found, others, restart_watchers, start_apiservers, stop_all};
+use super::stages::{
+    check_manifests, found, others, restart_watchers, start, start_apiservers, stop_all,
+};
 use super::{Fence, HostView, Loss, PlanPreview, plan};
 use crate::control_plane::ControlPlane;
 use crate::ending::stumbles_over_log;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::look::{Fitness, Inspection, LogPosition};
 use crate::plan::{
     Action, CopyData, Plan, PlanKind, Readiness, RemoveCopy, RestoreData, RestoreInput, RunAlone,
-    Stages, StartComponent, SwapData,
+    Stages, SwapData,
 };
 
 /// What the log of a member may take, in bytes.
@@ -54,7 +56,7 @@ pub struct Recovering {
 /// The plan.
 ///
 /// # Errors
-/// [`FailureKind::Refused`] when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
+/// [`crate::failure::FailureKind::Refused`] when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
 /// of several clusters; the hint says what helps instead. See also [`PlanPreview::refused`].
 pub fn recover(
     hosts: &[HostView],
@@ -134,7 +136,7 @@ fn refuse_quorum(hosts: &[HostView]) -> Result<(), Failure> {
                 "{}: etcd has a leader, so the quorum is not lost",
                 host.node()
             );
-            return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            return Err(Failure::refused(message).hint(advice![
                 Task::ReplaceMember.of("NODE"),
                 " replaces a member that is broken; ",
                 Task::Diagnose,
@@ -158,7 +160,7 @@ fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView
             ids.len(),
             ids.join(", ")
         );
-        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        return Err(Failure::refused(message).hint(advice![
             Task::Diagnose,
             " says whose is whose; ",
             Choice::From.with("NODE"),
@@ -186,7 +188,7 @@ fn choose<'a>(hosts: &'a [HostView], from: Option<&str>) -> Result<(&'a HostView
             Some(from) => format!("the data of {from} cannot be used"),
             None => "no host has data that can be used".to_owned(),
         };
-        Failure::new(FailureKind::Refused, message).hint(advice![
+        Failure::refused(message).hint(advice![
             Task::Restore.of("FILE"),
             " makes the cluster anew from a snapshot; ",
             Task::ListSnapshots,
@@ -240,8 +242,7 @@ fn form(
     if basis == Basis::ByLog {
         let manifest = manifest.ok_or_else(|| {
             let message = format!("the manifest of etcd on {} could not be read", best.node());
-            Failure::new(FailureKind::Missing, message)
-                .hint("see whether that host still answers, then begin again")
+            Failure::missing(message).hint("see whether that host still answers, then begin again")
         })?;
         stages.stage(
             "run etcd alone on the copy",
@@ -275,12 +276,12 @@ fn form(
         )
         .stage(
             "start etcd",
-            step(Action::Start(StartComponent {
-                component: ControlPlane::Etcd.name().to_owned(),
-                manifest: best.manifest_to_start(ControlPlane::Etcd),
-                edits: edits_for_restored(etcd, members)?,
-                until: Readiness::Ready,
-            })),
+            step(start(
+                best,
+                ControlPlane::Etcd,
+                edits_for_restored(etcd, members)?,
+                Readiness::Ready,
+            )),
         );
     Ok(())
 }

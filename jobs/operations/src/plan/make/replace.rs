@@ -46,7 +46,7 @@ pub fn replace(host: &HostView, what: &Replacing, now: Timestamp) -> Result<Plan
     let cluster = Cluster::seen_from(host, what.endpoint.as_deref())?;
     cluster.check_quorum(&new)?;
     if !what.although_well && is_well(host) {
-        return Err(Failure::new(FailureKind::Refused, cluster.well(host))
+        return Err(Failure::refused(cluster.well(host))
             .hint(advice![Choice::EvenIfHealthy, " replaces it all the same"]));
     }
     let stages = stages(host, &new, &cluster, what.manifest.as_deref())?;
@@ -142,7 +142,7 @@ fn refuse_new_machine(host: &HostView) -> Result<(), Failure> {
     let outdated = missing.hint.clone();
     let outdated = outdated.map_or_else(Advice::default, |hint| hint.and(". "));
     let remove = Task::RemoveMember.of(node);
-    Err(Failure::new(FailureKind::Refused, message).hint(advice![
+    Err(Failure::refused(message).hint(advice![
         outdated,
         "if its manifest lies elsewhere, move it there, or ",
         Choice::Manifest.with("FILE"),
@@ -232,7 +232,7 @@ impl<'a> Cluster<'a> {
             "of {} voting members {healthy} others are healthy, and {needed} are needed",
             voters.count()
         );
-        Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        Err(Failure::refused(message).hint(advice![
             "mend another member first; if the quorum is lost for good, ",
             Task::Recover,
             " makes a new cluster of what is left"
@@ -269,7 +269,7 @@ fn asked_at<'a>(url: &str, peers: &'a [PeerLook]) -> Result<(&'a PeerLook, &'a L
         .find(|peer| peer.client_url.as_deref() == Some(url));
     let peer = asked.ok_or_else(|| {
         let message = format!("{url} is this host's own etcd");
-        Failure::new(FailureKind::Refused, message).hint(of_others())
+        Failure::refused(message).hint(of_others())
     })?;
     match &peer.answer {
         Answer::Failed(failure) => {
@@ -304,7 +304,7 @@ fn refuse_several(led: &[(&PeerLook, &LiveEtcd)]) -> Result<(), Failure> {
         ids.len(),
         each.join(", ")
     );
-    Err(Failure::new(FailureKind::Refused, message).hint(advice![
+    Err(Failure::refused(message).hint(advice![
         Command::from(Choice::ThisNodeOnly).with(Choice::Endpoint, "URL"),
         " names a member of the one that it is to join"
     ]))

@@ -11,19 +11,21 @@ use super::by_hand::{EtcdThere, by_hand, other_hosts, refused};
 use super::cluster::{MARGIN, NewMember, edits_for_restored, list, newest_revision};
 use super::origin::Origin;
 use super::restoring::Restoring;
-use super::stages::{check_manifests, found, others, restart_watchers, start_apiservers, stop_all};
+use super::stages::{
+    check_manifests, found, others, restart_watchers, start, start_apiservers, stop_all,
+};
 use super::{Fence, HostView, Loss, PlanPreview, TakingPart, plan};
 use crate::control_plane::ControlPlane;
-use crate::failure::{Answer, Failure, FailureKind};
+use crate::failure::{Answer, Failure};
 use crate::plan::{
     Action, AwaitComponent, Plan, PlanKind, Readiness, ReceiveSnapshot, RestoreData, RestoreInput,
-    Stages, StartComponent, SwapData,
+    Stages, SwapData,
 };
 
 /// The plan.
 ///
 /// # Errors
-/// [`FailureKind::Refused`] when a host is not fit for it, the snapshot is of another cluster, or a member that could not be
+/// [`crate::failure::FailureKind::Refused`] when a host is not fit for it, the snapshot is of another cluster, or a member that could not be
 /// reached was not left out by name; the hint says what lifts it. See also [`PlanPreview::refused`].
 pub fn restore(
     hosts: &[HostView],
@@ -52,7 +54,7 @@ pub fn restore(
             "{} is to be left out, and is one of the hosts of the plan",
             host.node()
         );
-        return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+        return Err(Failure::refused(message).hint(advice![
             "leave it out of ",
             Choice::Without,
             ", or say with ",
@@ -150,13 +152,9 @@ fn stages(
             restored: true,
         }))
     };
-    let start = |host: &HostView| {
-        Ok(Action::Start(StartComponent {
-            component: ControlPlane::Etcd.name().to_owned(),
-            manifest: host.manifest_to_start(ControlPlane::Etcd),
-            edits: edits_for_restored(host.etcd()?, members)?,
-            until: Readiness::Answers,
-        }))
+    let start_etcd = |host: &HostView| {
+        let edits = edits_for_restored(host.etcd()?, members)?;
+        Ok(start(host, ControlPlane::Etcd, edits, Readiness::Answers))
     };
     let wait = |_: &HostView| {
         Ok(Action::Await(AwaitComponent {
@@ -172,7 +170,7 @@ fn stages(
     let moves = "move the old data aside, the restored data in";
     stages
         .stage(moves, all(&swap)?)
-        .stage("start etcd", all(&start)?)
+        .stage("start etcd", all(&start_etcd)?)
         .stage("wait for the quorum", all(&wait)?);
     start_apiservers(&mut stages, hosts);
     restart_watchers(&mut stages, hosts);
@@ -197,7 +195,7 @@ fn fences(hosts: &[HostView], what: &Restoring, origin: &Origin) -> Result<Vec<F
             let message = format!("{node} is a member of the cluster and was not looked at");
             let at = Choice::Ssh.with(format_args!("{node}=ADDRESS"));
             let without = Choice::Without.with(&node);
-            return Err(Failure::new(FailureKind::Refused, message).hint(advice![
+            return Err(Failure::refused(message).hint(advice![
                 "include it (",
                 at,
                 "); if it is gone for good: ",

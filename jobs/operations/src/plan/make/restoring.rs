@@ -39,6 +39,7 @@ pub struct Taken {
 /// What says when a snapshot was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schemas", derive(schemars::JsonSchema))]
 pub enum TakenBy {
     /// What was written about it when it was taken.
     Description,

@@ -6,6 +6,7 @@ use super::{BroughtBack, Found, HostView};
 use crate::control_plane::ControlPlane;
 use crate::failure::Failure;
 use crate::look::{Fitness, LockState};
+use crate::manifest::Edit;
 use crate::plan::{Action, EndContainers, Readiness, Stages, StartComponent, StopComponent};
 use crate::target;
 
@@ -45,6 +46,21 @@ fn stop<'a>(
     );
 }
 
+/// Starts a component from its manifest in kubelet's folder, or else from the one that is to be brought back.
+pub(super) fn start(
+    host: &HostView,
+    component: ControlPlane,
+    edits: Vec<Edit>,
+    until: Readiness,
+) -> Action {
+    Action::Start(StartComponent {
+        component: component.name().to_owned(),
+        manifest: host.manifest_to_start(component),
+        edits,
+        until,
+    })
+}
+
 /// Starts every API server, also one that was stopped before the plan.
 pub(super) fn start_apiservers<'a>(
     stages: &mut Stages,
@@ -55,12 +71,7 @@ pub(super) fn start_apiservers<'a>(
     stages.stage(
         format!("start {apiserver}"),
         runs.map(|host| {
-            let action = Action::Start(StartComponent {
-                component: apiserver.name().to_owned(),
-                manifest: host.manifest_to_start(apiserver),
-                edits: Vec::new(),
-                until: Readiness::Ready,
-            });
+            let action = start(host, apiserver, Vec::new(), Readiness::Ready);
             (host.node().to_owned(), action)
         }),
     );

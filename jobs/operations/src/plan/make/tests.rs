@@ -230,8 +230,8 @@ fn a_manifest_that_is_not_what_ran_last_is_started_only_where_somebody_names_it(
 #[test]
 fn an_etcd_without_any_manifest_is_refused_with_where_one_may_be() {
     let mut look = with_archived(stopped(healthy().down(None)), Vec::clear);
-    look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "no manifest of etcd"));
-    look.apiserver = Answer::Failed(Failure::new(FailureKind::Missing, "none"));
+    look.etcd = Answer::Failed(Failure::missing("no manifest of etcd"));
+    look.apiserver = Answer::Failed(Failure::missing("none"));
     for made in plans(&look) {
         let refused = made.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused);

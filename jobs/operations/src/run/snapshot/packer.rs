@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use super::beside::Beside;
 use crate::disk::files::trouble;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::pack::segment::{Attributes, Hashed, Segment, encoder};
 use crate::pack::{Level, SNAPSHOT};
 
@@ -68,10 +68,7 @@ impl Packer {
         let ended = self.thread.take().map(JoinHandle::join);
         match ended {
             Some(Ok(packed)) => packed.map_err(|error| trouble("write", &self.path, &error)),
-            Some(Err(_)) | None => Err(Failure::new(
-                FailureKind::Other,
-                "packing ended unexpectedly",
-            )),
+            Some(Err(_)) | None => Err(Failure::other("packing ended unexpectedly")),
         }
     }
 }

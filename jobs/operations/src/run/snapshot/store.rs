@@ -88,7 +88,7 @@ fn receive(
     let received = checker
         .finish()
         .map_err(|error| trouble_with_data(&error))?;
-    let mut sink = sink.ok_or_else(|| Failure::new(FailureKind::Corrupt, "etcd sent nothing"))?;
+    let mut sink = sink.ok_or_else(|| Failure::corrupt("etcd sent nothing"))?;
     flow.enter("checking");
     let status = check(sink.plain(&store.part)?, name.to_owned(), flow)?;
     flow.check_stopped()?;
@@ -119,8 +119,7 @@ impl Sink {
                 let size = size.zip(store.beside.take());
                 let (size, beside) = size.ok_or_else(|| {
                     let message = "etcd did not say how large its database is";
-                    Failure::new(FailureKind::Other, message)
-                        .hint(advice!["save it without ", Choice::Bundle])
+                    Failure::other(message).hint(advice!["save it without ", Choice::Bundle])
                 })?;
                 Kind::Bundle(beside, size)
             }
@@ -232,7 +231,7 @@ fn check(plain: File, name: String, flow: &Flow) -> Result<Status, Failure> {
             let what = what.unwrap_or_else(|| "its pages cannot be read".to_owned());
             let message = format!("etcd sent a snapshot of a damaged database: {what}");
             let hint = "take the snapshot from another member, and replace this one";
-            Err(Failure::new(FailureKind::Corrupt, message).hint(hint))
+            Err(Failure::corrupt(message).hint(hint))
         }
     }
 }
@@ -251,7 +250,7 @@ fn snapshot(
 ) -> Result<SnapshotReport, Failure> {
     let revision = i64::try_from(status.revision).map_err(|_| {
         let message = format!("the snapshot's revision is {}", status.revision);
-        Failure::new(FailureKind::Corrupt, message)
+        Failure::corrupt(message)
     })?;
     let storage_version = Some(status.version.clone()).filter(|version| !version.is_empty());
     let own = &taken.own;

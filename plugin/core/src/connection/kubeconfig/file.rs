@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use etcd_datadir::disk::read_up_to;
+use etcd_datadir::disk::{if_there, read_up_to};
 use serde::Deserialize;
 
 use super::super::reading::first_document;
@@ -207,10 +207,8 @@ impl Kubeconfig {
         let trouble = |error: io::Error| {
             Error::usage(format!("the kubeconfig {origin} cannot be read")).caused_by(error)
         };
-        let bytes = match read_up_to(path, LARGEST) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(trouble(error)),
+        let Some(bytes) = if_there(read_up_to(path, LARGEST)).map_err(trouble)? else {
+            return Ok(None);
         };
         let mut read = Self::parse(&bytes).map_err(|what| {
             Error::usage(format!("the kubeconfig {origin} cannot be used: {what}"))

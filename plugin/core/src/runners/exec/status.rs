@@ -173,13 +173,10 @@ struct Shared {
 impl Shared {
     /// For nodes that were not asked, since another one has told.
     fn not_asked(teller: Option<&str>) -> Self {
-        let failure = Failure::new(
-            FailureKind::Other,
-            match teller {
-                Some(node) => format!("not asked here: {node} has told it"),
-                None => "no node told it".to_owned(),
-            },
-        );
+        let failure = Failure::other(match teller {
+            Some(node) => format!("not asked here: {node} has told it"),
+            None => "no node told it".to_owned(),
+        });
         Self {
             members: Answer::Failed(failure.clone()),
             alarms: Answer::Failed(failure),
@@ -207,10 +204,7 @@ impl Lists {
 fn alarms_in<'a>(accounts: impl Iterator<Item = &'a EndpointStatus>) -> Answer<Vec<Alarm>> {
     let mut accounts = accounts.peekable();
     if accounts.peek().is_none() {
-        return Answer::Failed(Failure::new(
-            FailureKind::Other,
-            "no member told its alarms",
-        ));
+        return Answer::Failed(Failure::other("no member told its alarms"));
     }
     let mut alarms: Vec<Alarm> = Vec::new();
     for alarm in accounts.flat_map(EndpointStatus::alarms) {

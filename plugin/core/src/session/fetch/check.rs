@@ -95,8 +95,7 @@ impl Check {
     }
 
     async fn joined(&mut self) -> Result<Arrived, Failure> {
-        let gone =
-            |what: String| Failure::new(FailureKind::Other, format!("the check ended: {what}"));
+        let gone = |what: String| Failure::other(format!("the check ended: {what}"));
         let Some(thread) = self.thread.take() else {
             return Err(gone("it was over already".to_owned()));
         };

@@ -184,9 +184,9 @@ pub async fn set(context: &Context<'_>, args: SetArgs) -> Result<Verdict, Error>
         let rendered = without_cluster(context, &schedule, reference);
         return print(context, &args, &[rendered]);
     }
-    let way = args.way.clone();
-    let node = Vec::new();
-    let session = context.open(&FleetArgs { node, way }).await?;
+    let session = context
+        .open(&FleetArgs::everywhere(args.way.clone()))
+        .await?;
     if args.masters == Masters::One {
         schedule.taints = own_taints(&session).await?;
     }

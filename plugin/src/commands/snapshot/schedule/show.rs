@@ -71,8 +71,5 @@ pub async fn show(context: &Context<'_>, args: ShowArgs) -> Result<Verdict, Erro
         lacking.for_each(|problem| view.problem(problem));
     }
     context.ui.show(&view, args.output.output)?;
-    Ok(match view.problems.is_empty() {
-        true => Verdict::Healthy,
-        false => Verdict::Degraded,
-    })
+    Ok(Verdict::of(view.problems.is_empty()))
 }

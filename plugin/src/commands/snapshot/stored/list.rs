@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::FolderArgs;
 use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::{Context, out_of_reach};
-use crate::views::stored::{ListedSnapshot, Place, SnapshotList, SnapshotState};
+use crate::views::stored::{ListedSnapshot, SnapshotList, SnapshotState};
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
@@ -58,7 +58,7 @@ pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Erro
                 .ui
                 .say(&format!("no snapshot in {}", here.display()));
         }
-        view.add(&Place::Here(here), &kept);
+        view.add_here(here, &kept);
     }
     let asked = ask_nodes(context, &args.fleet, folder, &mut view).await;
     match &asked {
@@ -75,11 +75,7 @@ pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Erro
     let whole = asked.is_ok() && is_whole(&view);
     view.finish();
     context.ui.show(&view, args.output.output)?;
-    Ok(if whole {
-        Verdict::Healthy
-    } else {
-        Verdict::Degraded
-    })
+    Ok(Verdict::of(whole))
 }
 
 async fn ask_nodes(
@@ -97,9 +93,8 @@ async fn ask_nodes(
         return Err(error);
     }
     for outcome in &outcomes {
-        let place = Place::Node(&outcome.node);
         match &outcome.result {
-            Ok(list) => view.add(&place, &list.snapshots),
+            Ok(list) => view.add(&outcome.node, &list.snapshots),
             Err(error) => view.unknown(&outcome.node, error.message.clone()),
         }
     }

@@ -104,13 +104,7 @@ pub async fn prune(context: &Context<'_>, args: PruneArgs) -> Result<Verdict, Er
             Err(error) => view.unknown(&outcome.node, error.message),
         }
     }
-    let whole = |view: &Prune| {
-        if view.unreached.is_empty() {
-            Verdict::Healthy
-        } else {
-            Verdict::Degraded
-        }
-    };
+    let whole = |view: &Prune| Verdict::of(view.unreached.is_empty());
     if args.dry_run
         || planned
             .iter()

@@ -1,6 +1,7 @@
 //! A member that is replaced, and what a change of one member costs.
 
 use super::*;
+use crate::failure::FailureKind;
 
 /// What a member of the cluster answers that was made anew on cp-3, which alone is in it.
 fn anew() -> crate::look::PeerLook {
@@ -170,7 +171,7 @@ fn a_manifest_that_cannot_be_changed_is_refused_before_the_member_is_removed() {
 #[test]
 fn a_machine_that_was_set_up_anew_is_for_kubeadm() {
     let mut look = healthy();
-    look.etcd = Answer::Failed(Failure::new(FailureKind::Missing, "no manifest"));
+    look.etcd = Answer::Failed(Failure::missing("no manifest"));
     // It has nothing to run yet.
     look.kubelet.active = Answer::Ok(false);
     let failure = replace(&host(look), &Replacing::default(), now()).unwrap_err();
