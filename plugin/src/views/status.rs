@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::views::View;
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, one_line, painted};
-use kubectl_etcd_core::assess::model::{QuotaSource, Role, Row, Severity, Status, VerdictWord};
+use kubectl_etcd_core::assess::model::{
+    QuotaSource, Role, Row, Severity, SnapshotSource, Status, VerdictWord,
+};
 use kubectl_etcd_core::assess::{LAG_ENTRIES, NEAR_QUOTA_PERCENT};
 use kubectl_etcd_core::format::{age, bytes, count, percent, revision};
 
@@ -36,12 +38,24 @@ impl View for Status {
             }
         }
         if let Some(last) = &self.last_snapshot {
+            let source = match &last.source {
+                SnapshotSource::Kept {
+                    node,
+                    name,
+                    revision: of,
+                } => format!(
+                    "{}/{}, revision {}",
+                    clean(node),
+                    clean(name),
+                    revision(*of)
+                ),
+                SnapshotSource::Scheduled { schedule } => {
+                    format!("by the schedule {}", clean(schedule))
+                }
+            };
+            let passed = age(Duration::from_secs(last.age_seconds));
             text.push_str(&format!(
-                "last verified snapshot: {} ago ({}/{}, revision {})\n",
-                age(Duration::from_secs(last.age_seconds)),
-                clean(&last.node),
-                clean(&last.name),
-                revision(last.revision)
+                "last verified snapshot: {passed} ago ({source})\n"
             ));
         }
         text

@@ -29,25 +29,42 @@ pub struct Status {
     pub rows: Vec<Row>,
     /// What should be known, most important first.
     pub warnings: Vec<Warning>,
-    /// The newest verified snapshot on the nodes that told; absent when there is none or none told.
+    /// The newest verified snapshot, on the nodes that told or by a schedule; absent when there is none or nobody told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_snapshot: Option<LastSnapshot>,
 }
 
-/// The newest verified snapshot that is kept on a control-plane node.
+/// The newest verified snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LastSnapshot {
-    /// The node.
-    pub node: String,
-    /// Its name there.
-    pub name: String,
-    /// When it was begun (RFC 3339).
+    /// Where it was seen, or who says so.
+    #[serde(flatten)]
+    pub source: SnapshotSource,
+    /// When it was begun; of a schedule's, when it was done (RFC 3339).
     pub taken_at: String,
     /// How old it is, in seconds.
     pub age_seconds: u64,
-    /// Its revision.
-    pub revision: i64,
+}
+
+/// By what the newest verified snapshot is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum SnapshotSource {
+    /// It is kept on a control-plane node, which has told so.
+    Kept {
+        /// The node.
+        node: String,
+        /// Its name there.
+        name: String,
+        /// Its revision.
+        revision: i64,
+    },
+    /// No node was asked; Kubernetes says that a run of this schedule succeeded.
+    Scheduled {
+        /// The name of its CronJob.
+        schedule: String,
+    },
 }
 
 /// The verdict as a word.

@@ -8,7 +8,7 @@ use etcd_operations::report::{KeptSnapshot, SnapshotReport};
 use jiff::Timestamp;
 
 use super::evidence::Evidence;
-use super::model::{LastSnapshot, Reason, Warning};
+use super::model::{LastSnapshot, Reason, SnapshotSource, Warning};
 use super::{Scheduled, Scope};
 use crate::format::age;
 
@@ -34,15 +34,30 @@ fn passed(now: Timestamp, time: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(time)).unwrap_or_default()
 }
 
+/// The newest one on the nodes; where none of them told what is kept there, the newest of the schedules.
 pub(super) fn last(evidence: &Evidence<'_>) -> Option<LastSnapshot> {
-    let (node, kept, snapshot) = newest(evidence, None)?;
-    Some(LastSnapshot {
-        node: node.to_owned(),
-        name: kept.name.to_string(),
-        taken_at: snapshot.taken_at.to_string(),
-        age_seconds: passed(evidence.asked.now, snapshot.taken_at).as_secs(),
-        revision: snapshot.revision,
-    })
+    let last = |source, taken_at: Timestamp| LastSnapshot {
+        source,
+        taken_at: taken_at.to_string(),
+        age_seconds: passed(evidence.asked.now, taken_at).as_secs(),
+    };
+    if let Some((node, kept, snapshot)) = newest(evidence, None) {
+        let source = SnapshotSource::Kept {
+            node: node.to_owned(),
+            name: kept.name.to_string(),
+            revision: snapshot.revision,
+        };
+        return Some(last(source, snapshot.taken_at));
+    }
+    let mut reports = evidence.reports.iter();
+    if reports.any(|(_, report)| report.kept.is_some()) {
+        return None;
+    }
+    let schedules = evidence.asked.schedules.iter();
+    let succeeded = schedules.filter_map(|one| Some((one.last_success?, one)));
+    let (time, schedule) = succeeded.max_by_key(|(time, _)| *time)?;
+    let schedule = schedule.name.clone();
+    Some(last(SnapshotSource::Scheduled { schedule }, time))
 }
 
 /// The schedules whose last snapshot is older than it may be.

@@ -471,6 +471,50 @@ async fn what_comes_later_begins_with_the_runner_that_took_over() {
 }
 
 #[tokio::test]
+async fn a_look_begins_with_etcdctl_and_ends_there_where_that_tells_all() {
+    let looking = |trial: &Trial, script: fn(Via, &str, usize) -> Option<RunErrorKind>| {
+        let begun = trial.begin(script);
+        let ladder = begun.ladder.looking_by_etcdctl();
+        Begun { ladder, ..begun }
+    };
+    let vias = |ended: &Ended| -> Vec<_> { ended.outcomes.iter().map(|one| one.via).collect() };
+    let trial = Trial::default().on(3);
+    let begun = looking(&trial, |_, _, _| None);
+    let ended = begun.run(&trial.nodes, &Operation::Status, None).await;
+    assert_eq!(vias(&ended), [Some(Via::Exec); 3]);
+    assert!(ended.told.is_empty(), "nothing is out of order");
+    // A node that cannot be reached is so for a Pod as well; where only etcd is down the node's files tell why.
+    let one_of_each = |via, node: &str, _: usize| match (via, node) {
+        (Via::Exec, "cp-1") => Some(RunErrorKind::NodeDown),
+        (Via::Exec, "cp-2") => Some(RunErrorKind::EtcdNotRunning),
+        _ => None,
+    };
+    let begun = looking(&trial, one_of_each);
+    let ended = begun.run(&trial.nodes, &Operation::Status, None).await;
+    assert_eq!(
+        vias(&ended),
+        [Some(Via::Exec), Some(Via::Job), Some(Via::Exec)]
+    );
+    assert!(ended.outcomes[0].result.is_err() && ended.outcomes[1].result.is_ok());
+    // Who may not use it is not refused twice.
+    let barred = |via, _: &str, _: usize| (via == Via::Exec).then_some(RunErrorKind::NoRights);
+    let begun = looking(&trial, barred);
+    for _ in 0..2 {
+        let ended = begun.run(&trial.nodes, &Operation::Status, None).await;
+        assert_eq!(vias(&ended), [Some(Via::Job); 3]);
+    }
+    let asked = begun
+        .run(&trial.nodes, &Operation::Status, None)
+        .await
+        .vias();
+    assert_eq!(asked, [Via::Job; 3]);
+    // What changes something begins with the first choice.
+    let begun = looking(&trial, |_, _, _| None);
+    let ended = begun.run(&trial.nodes, &Operation::Defrag, None).await;
+    assert_eq!(vias(&ended), [Some(Via::Job); 3]);
+}
+
+#[tokio::test]
 async fn a_node_without_etcd_is_not_asked() {
     let mut trial = Trial::default().on(2);
     trial.nodes[0].etcd = Etcd::Absent {
