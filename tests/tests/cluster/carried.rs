@@ -32,7 +32,7 @@ fn parts_in(cluster: &Cluster) -> Result<Vec<String>> {
 #[test]
 fn the_program_stays_for_the_next_run_and_cleanup_removes_it_unless_something_needs_it() {
     three(|cluster, me| {
-        me.etcd(["status"])?.code(0)?;
+        me.etcd(["status", "--via", "job"])?.code(0)?;
         let parts = parts_in(cluster)?;
         ensure!(!parts.is_empty(), "no program in the cluster after a Job");
 
@@ -73,7 +73,7 @@ fn the_program_stays_for_the_next_run_and_cleanup_removes_it_unless_something_ne
             .says(&[&parts[0], "removed"])?;
         ensure!(parts_in(cluster)?.is_empty(), "{:?}", parts_in(cluster)?);
         // And it comes back by itself.
-        me.etcd(["health"])?.code(0)?;
+        me.etcd(["health", "--via", "job"])?.code(0)?;
         let again = parts_in(cluster)?;
         ensure!(again.len() == parts.len(), "{again:?}");
         ensure!(

@@ -24,7 +24,7 @@ fn status_tells_of_every_member() {
         );
         ensure!(
             column(&status, "rows", "node") == NODES
-                && column(&status, "rows", "via") == ["job"; 3],
+                && column(&status, "rows", "via") == ["exec"; 3],
             "{answer}"
         );
         let mut roles = column(&status, "rows", "role");

@@ -72,6 +72,7 @@ fn ctrl_c_in_the_middle_of_any_command_leaves_no_job() {
         // With a control-plane node that does not answer most commands have a long middle.
         let m3 = cluster.node("m3")?;
         m3.freeze()?;
+        let by_job = ["--via", "job"];
         for command in [
             ["status"].as_slice(),
             &["members"],
@@ -79,7 +80,10 @@ fn ctrl_c_in_the_middle_of_any_command_leaves_no_job() {
             &["alarm", "list"],
             &["usage"],
             &["version"],
-        ] {
+        ]
+        .map(|command| [command, &by_job].concat())
+        {
+            let command = command.as_slice();
             caught(cluster, me, command).with_context(|| format!("{command:?}"))?;
             let left = jobs(cluster)?;
             ensure!(left.is_empty(), "after Ctrl-C in {command:?}: {left:?}");
@@ -118,9 +122,9 @@ fn caught(cluster: &Cluster, me: &Workstation, command: &[&str]) -> Result<()> {
 fn what_a_killed_run_left_ends_by_itself_and_is_removed_by_the_next() {
     three(|cluster, me| {
         let m3 = cluster.node("m3")?;
-        for next in [["status"].as_slice(), &["cleanup"]] {
+        for next in [["usage"].as_slice(), &["cleanup"]] {
             m3.freeze()?;
-            let mut running = me.start(["status"])?;
+            let mut running = me.start(["status", "--via", "job"])?;
             in_the_cluster(&mut running, cluster, "job")?;
             kill(running)?;
             let left = jobs(cluster)?;

@@ -118,6 +118,9 @@ fn snapshots_come_by_themselves_and_when_asked_and_older_ones_go() {
         let node = own["node"].as_str().context("no node")?;
         me.etcd(["status"])?
             .code(0)?
+            .says(&["last verified snapshot: ", "by the schedule"])?;
+        me.etcd(["status", "--via", "job"])?
+            .code(0)?
             .says(&["last verified snapshot: ", "revision"])?;
         ensure!(["m1", "m2", "m3"].contains(&node), "{own}");
 

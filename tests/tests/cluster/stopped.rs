@@ -67,18 +67,24 @@ fn without_controllers_bare_pods_do_it_and_one_line_says_so() {
         // Pods of a removed Job go by the controller manager: those of the test before would stay without it.
         cluster.wait_nothing_left(crate::GONE)?;
         cluster.at_once(|node| node.stop(Component::ControllerManager))?;
+        // A look needs no Pod.
         let status = me
             .etcd(["status", "-o", "json"])?
             .code(0)?
             .within(Duration::from_secs(20))?;
         ensure!(
-            crate::column(&checked(&status)?, "rows", "via") == ["pod"; 3],
+            crate::column(&checked(&status)?, "rows", "via") == ["exec"; 3]
+                && status.output.stderr.is_empty(),
             "{status}"
         );
-        let lines: Vec<&str> = status.output.stderr.lines().collect();
+        let usage = me
+            .etcd(["usage"])?
+            .code(0)?
+            .within(Duration::from_secs(30))?;
+        let lines: Vec<&str> = usage.output.stderr.lines().collect();
         ensure!(
             lines.len() == 1 && lines[0].starts_with("via pod: no Pod appeared for the Job"),
-            "{status}"
+            "{usage}"
         );
         me.etcd(["snapshot", "save", "bare.db"])?
             .code(0)?
