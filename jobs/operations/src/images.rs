@@ -98,8 +98,8 @@ impl Images {
     /// Finds the images of this host; the runtime is not asked for them yet.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Missing`] when the folder of the static pods cannot be read or there is no runtime,
-    /// [`crate::failure::FailureKind::Unreachable`] when that does not answer.
+    /// `FailureKind::Missing` when the folder of the static pods cannot be read or there is no runtime,
+    /// `FailureKind::Unreachable` when that does not answer.
     pub async fn of_host() -> Result<Self, Failure> {
         let root = Path::new("/");
         let known = Known::read_below(root, &manifests_folder(root), &Selection::default())?;
@@ -120,7 +120,7 @@ impl Images {
     /// takes; with none when there is none.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Unauthorized`], [`crate::failure::FailureKind::Missing`], [`crate::failure::FailureKind::Unreachable`], [`crate::failure::FailureKind::NoSpace`] for
+    /// `FailureKind::Unauthorized`, `FailureKind::Missing`, `FailureKind::Unreachable`, `FailureKind::NoSpace` for
     /// what the runtime says of it; the hint says what to do.
     pub async fn pull(&mut self, image: &str, logins: &Logins) -> Result<(), Failure> {
         let pulled = self.fetch(image, logins).await.map(Some);

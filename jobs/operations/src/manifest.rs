@@ -107,7 +107,7 @@ impl Manifest {
     /// Reads a manifest, in YAML or JSON.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Other`]: it is not UTF-8, not YAML, or is not a pod. Of a key that is given twice the last one counts, as
+    /// `FailureKind::Other`: it is not UTF-8, not YAML, or is not a pod. Of a key that is given twice the last one counts, as
     /// for kubelet ([`Manifest::twice`]); JSON that gives one twice is refused, as kubelet then takes parts of both.
     pub fn parse(bytes: &[u8]) -> Result<Self, Failure> {
         let text = std::str::from_utf8(bytes)
@@ -158,7 +158,7 @@ impl Manifest {
     /// The container of this name, or else the one that runs this program.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Missing`] when there is none, [`crate::failure::FailureKind::Refused`] when several run it.
+    /// `FailureKind::Missing` when there is none, `FailureKind::Refused` when several run it.
     pub fn component(&self, name: &str) -> Result<Component, Failure> {
         component::find(self.components(), name, &self.pod())
     }
@@ -176,7 +176,7 @@ impl Manifest {
     /// Changes one thing of a component. One that is as it should be already gives the same bytes.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Missing`] when there is no such component; [`crate::failure::FailureKind::Refused`] when the manifest is written in a
+    /// `FailureKind::Missing` when there is no such component; `FailureKind::Refused` when the manifest is written in a
     /// way in which this cannot be changed without changing more, or in which it would have no effect. The hint says what
     /// to write instead.
     pub fn edit(&self, component: &str, edit: &Edit) -> Result<Edited, Failure> {

@@ -150,7 +150,7 @@ impl StaticPod {
     /// for that; with none it is killed at once.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Unreachable`] when the runtime does not answer; [`crate::failure::FailureKind::Other`] with what is left, when
+    /// `FailureKind::Unreachable` when the runtime does not answer; `FailureKind::Other` with what is left, when
     /// something is after `limit`.
     pub async fn end(
         &self,

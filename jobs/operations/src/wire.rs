@@ -154,7 +154,7 @@ impl Ask {
     /// Reads a request.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`]: it is of another version, or not understood.
+    /// `FailureKind::Refused`: it is of another version, or not understood.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         request(text, "the request")
     }
@@ -232,7 +232,7 @@ impl From<Result<HostAnswer, Failure>> for Event {
 /// Reads what this program is asked to do. `what` names it in the failure.
 ///
 /// # Errors
-/// [`crate::failure::FailureKind::Refused`]: it is of another version, or not understood.
+/// `FailureKind::Refused`: it is of another version, or not understood.
 pub fn request<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure> {
     parse(text).map_err(|error| {
         let message = match error {

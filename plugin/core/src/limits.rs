@@ -98,6 +98,8 @@ pub(crate) const SWEEP_AFTER: Duration = millis(250);
 
 /// The apiserver reaches the node's kubelet, and that starts the program.
 pub(crate) const EXEC_STARTS: Duration = seconds(5);
+/// The same for a look, which may be had in another way: 0.1 s are usual.
+pub(crate) const EXEC_LOOKS: Duration = seconds(3);
 /// Silence for so long means the stream is dead. The apiserver pings more often than that.
 pub(crate) const EXEC_IDLE: Duration = seconds(30);
 /// One etcdctl hears all members. A healthy cluster's are heard in a fraction of it; with one that is silent no more time is

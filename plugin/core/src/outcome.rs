@@ -57,7 +57,8 @@ pub(crate) fn only_result<T>(outcomes: Vec<Outcome<T>>) -> Result<T, RunError> {
 /// What sort of trouble kept an operation from being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RunErrorKind {
-    /// The node's kubelet takes no pod and does not answer: it is off, frozen or cut off.
+    /// The node's kubelet takes no pod, or the apiserver does not reach it: the node is off, frozen or cut off, or only its
+    /// kubelet is.
     NodeDown,
     /// The node's kubelet takes no pod, though the node is on: its etcd answers.
     KubeletSilent,
@@ -103,6 +104,11 @@ impl RunErrorKind {
     /// Whether nothing more can be done through the apiserver, be it gone itself or its etcd.
     pub(crate) fn is_without_apiserver(self) -> bool {
         matches!(self, Self::ApiserverLost | Self::EtcdLost)
+    }
+
+    /// Whether no way through the apiserver gets an answer from the node.
+    pub(crate) fn is_out_of_reach(self) -> bool {
+        self.is_without_apiserver() || matches!(self, Self::NodeDown | Self::TimedOut)
     }
 }
 

@@ -91,15 +91,9 @@ fn without_controllers_bare_pods_do_it_and_one_line_says_so() {
             .says(&["via pod"])?;
         agrees_with_etcdutl(cluster, &me.folder().join("bare.db"))?;
         // Told beforehand, it does not wait for a Pod.
-        // On a busy machine a kubelet may be later than its limit; then it is asked again.
-        testbed::wait::until("health by Pods", Duration::from_secs(60), || {
-            let health = me.etcd(["health", "--via", "pod"]);
-            let health = health.map_err(|error| format!("{error:#}"))?;
-            match health.output.code == 0 && health.took <= Duration::from_secs(6) {
-                true => Ok(()),
-                false => Err(health.to_string()),
-            }
-        })?;
+        me.etcd(["health", "--via", "pod"])?
+            .code(0)?
+            .within(Duration::from_secs(6))?;
         cluster.wait_nothing_left(crate::GONE)?;
         cluster.at_once(|node| node.start(Component::ControllerManager))
     });

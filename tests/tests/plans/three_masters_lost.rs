@@ -113,17 +113,13 @@ fn a_member_that_comes_back_with_old_data_does_no_harm_and_is_replaced() {
         tear(m3)?;
         m3.power_on()?;
         // m1 leads on until its election timeout has passed.
-        testbed::wait::until(
-            "the quorum lost",
-            std::time::Duration::from_secs(30),
-            || {
-                let health = cluster.etcdctl(m1, ["endpoint", "health"]);
-                match health.map_err(|error| format!("{error:#}"))?.ok() {
-                    true => Err("m1 still has a leader".to_owned()),
-                    false => Ok(()),
-                }
-            },
-        )?;
+        wait::until("the quorum lost", Duration::from_secs(30), || {
+            let health = cluster.etcdctl(m1, ["endpoint", "health"]);
+            match health.map_err(|error| format!("{error:#}"))?.ok() {
+                true => Err("m1 still has a leader".to_owned()),
+                false => Ok(()),
+            }
+        })?;
 
         let recover = [
             "recover",

@@ -61,7 +61,7 @@ impl Logins {
     /// Those of a file.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Missing`] when it cannot be read, [`crate::failure::FailureKind::Other`] when it is not such a file, or there is no
+    /// `FailureKind::Missing` when it cannot be read, `FailureKind::Other` when it is not such a file, or there is no
     /// login in it.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let logins = Self::parse(path, &read(path)?)?;
@@ -74,7 +74,7 @@ impl Logins {
     /// Those that kubelet has of its own on this host: of the first such file there is; none, when there is no file.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Missing`] when it is there and cannot be read, [`crate::failure::FailureKind::Other`] when it is not such a file.
+    /// `FailureKind::Missing` when it is there and cannot be read, `FailureKind::Other` when it is not such a file.
     pub fn of_kubelet() -> Result<Self, Failure> {
         let mut there = OF_KUBELET.map(Path::new).into_iter();
         match there.find(|path| path.is_file()) {

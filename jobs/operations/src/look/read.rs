@@ -207,7 +207,7 @@ impl Read {
     /// What etcd's manifest says.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Missing`] when there is none, or it does not tell what is needed; [`crate::failure::FailureKind::Refused`] when
+    /// `FailureKind::Missing` when there is none, or it does not tell what is needed; `FailureKind::Refused` when
     /// several could be meant.
     pub(super) fn etcd(&self, node: &str) -> Result<EtcdManifest, Failure> {
         let found = self.wanted(ControlPlane::Etcd)?;

@@ -103,7 +103,7 @@ impl Aside {
     /// A name for a manifest that is moved aside now, which nothing has: `etcd.yaml-2026-11-20T210000Z.changed`.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when the manifest's name is no text, or the folder is that of the static pods.
+    /// `FailureKind::Refused` when the manifest's name is no text, or the folder is that of the static pods.
     pub(super) fn name_for(
         &self,
         manifest: &Path,

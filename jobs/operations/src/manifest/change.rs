@@ -30,7 +30,7 @@ impl Change {
     /// Nothing is written yet.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when the kept one has no place in the folder aside.
+    /// `FailureKind::Refused` when the kept one has no place in the folder aside.
     pub fn prepare(
         file: &ManifestFile,
         to: &Manifest,
@@ -51,7 +51,7 @@ impl Change {
     /// Keeps the old bytes, then replaces the file. Gives back whether that was still to be done.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when the file is neither the old nor the new one, or is a link; [`crate::failure::FailureKind::Missing`]
+    /// `FailureKind::Refused` when the file is neither the old nor the new one, or is a link; `FailureKind::Missing`
     /// when it is not there; else what the disk says. The file is then what it was, or the new one if the disk failed only
     /// when its name was flushed.
     pub fn apply(&self, to: &Manifest) -> Result<bool, Failure> {

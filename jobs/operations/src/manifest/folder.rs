@@ -39,7 +39,7 @@ impl Folder {
     /// Reads everything that kubelet would read.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Missing`] when the folder cannot be read. A file that cannot is a stray.
+    /// `FailureKind::Missing` when the folder cannot be read. A file that cannot is a stray.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         Self::read_below(Path::new("/"), path)
     }
@@ -88,7 +88,7 @@ impl Folder {
     /// The manifest of the pod that is or runs a component; of etcd the one that the apiserver uses ([`crate::instance`]).
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when several pods could be the etcd that is meant.
+    /// `FailureKind::Refused` when several pods could be the etcd that is meant.
     pub fn of_component(&self, component: &str) -> Result<Option<&ManifestFile>, Failure> {
         let found = self.chosen(component)?;
         Ok(found.map(|(file, _)| file))

@@ -38,7 +38,7 @@ impl Start {
     /// Prepares to bring back what was taken out, changed. Nothing is written yet.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when it would have no place in the folder aside; else what the disk says of that folder.
+    /// `FailureKind::Refused` when it would have no place in the folder aside; else what the disk says of that folder.
     pub fn prepare(
         stop: &Stop,
         to: &Manifest,
@@ -74,7 +74,7 @@ impl Start {
     /// is what ran before this. Gives back whether that was still to be done.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when another file is in the place; [`crate::failure::FailureKind::Missing`] when the one that was taken out
+    /// `FailureKind::Refused` when another file is in the place; `FailureKind::Missing` when the one that was taken out
     /// is not there; else what the disk says.
     pub fn apply(&self, to: &Manifest) -> Result<bool, Failure> {
         is_prepared(to, &self.after)?;

@@ -37,7 +37,7 @@ impl Stop {
     /// Prepares to take a file out that was read. Nothing is moved yet.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when it is a link, or has no place in the folder aside.
+    /// `FailureKind::Refused` when it is a link, or has no place in the folder aside.
     pub fn prepare(file: &ManifestFile, aside: &Aside, now: Timestamp) -> Result<Self, Failure> {
         // What could not be moved is not begun with: there would be a step to roll back that never did anything.
         open(&file.path, Links::Refused)?;
@@ -64,8 +64,8 @@ impl Stop {
     /// Moves the manifest out. Gives back whether that was still to be done.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when the file is not the one that was read, or is a link, or its place aside is taken;
-    /// [`crate::failure::FailureKind::Missing`] when it is neither here nor there; else what the disk says.
+    /// `FailureKind::Refused` when the file is not the one that was read, or is a link, or its place aside is taken;
+    /// `FailureKind::Missing` when it is neither here nor there; else what the disk says.
     pub fn apply(&self) -> Result<bool, Failure> {
         if !is_there(&self.manifest)? {
             return if is_kept(&self.kept, &self.sha256)? {
@@ -101,8 +101,8 @@ impl Stop {
     /// whether that was still to be done: not where nothing was ever moved, whatever is in the place.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when another file is in the place, or the kept one is not what it was;
-    /// [`crate::failure::FailureKind::Missing`] when the kept one is not there; else what the disk says.
+    /// `FailureKind::Refused` when another file is in the place, or the kept one is not what it was;
+    /// `FailureKind::Missing` when the kept one is not there; else what the disk says.
     pub fn undo(&self) -> Result<bool, Failure> {
         if self.never_left()? {
             return Ok(false);

@@ -91,7 +91,7 @@ impl Plans {
     /// Reads a plan.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Missing`] when it is not there; [`crate::failure::FailureKind::Refused`] when another version made it.
+    /// `FailureKind::Missing` when it is not there; `FailureKind::Refused` when another version made it.
     pub fn read(&self, id: &PlanId) -> Result<Plan, Failure> {
         let path = self.folder.plan(id).plan();
         let size = path
@@ -134,7 +134,7 @@ impl Plans {
     /// Begins a plan on this host: it is on the disk, and no other begins before it ends. One that has begun is resumed.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when another plan has begun here and not ended; else what the disk says.
+    /// `FailureKind::Refused` when another plan has begun here and not ended; else what the disk says.
     pub fn begin(&self, plan: &Plan) -> Result<(), Failure> {
         self.refuse_others(&plan.id)?;
         let (folder, all) = (self.folder.plan(&plan.id), self.folder.path());
@@ -193,7 +193,7 @@ impl Plans {
     /// Takes the host for one step. The lock ends with this process, however it ends.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`] when a step is being done, or the plan has not begun here.
+    /// `FailureKind::Refused` when a step is being done, or the plan has not begun here.
     pub fn hold(&self, id: &PlanId) -> Result<Held, Failure> {
         if self.current()?.as_ref() != Some(id) {
             self.refuse_others(id)?;

@@ -121,7 +121,7 @@ impl Journal {
     /// Reads a journal; one that is not there is empty.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Corrupt`] when a line is not one, unless it is the last and has no end.
+    /// `FailureKind::Corrupt` when a line is not one, unless it is the last and has no end.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let mut text = Vec::new();
         match File::open(path) {

@@ -16,7 +16,7 @@ use crate::work::{Events, Progress};
 /// Does an operation on the target's member by calls to etcd.
 ///
 /// # Errors
-/// Why there is no report; [`crate::failure::FailureKind::Refused`] for an operation that takes more than calls to etcd.
+/// Why there is no report; `FailureKind::Refused` for an operation that takes more than calls to etcd.
 pub async fn run_calls<A: EtcdApi>(
     api: &A,
     target: &Target,

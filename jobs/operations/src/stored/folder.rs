@@ -38,7 +38,7 @@ pub fn list(folder: &Path) -> Result<Vec<KeptSnapshot>, Failure> {
 /// One snapshot.
 ///
 /// # Errors
-/// [`crate::failure::FailureKind::Missing`] when there is no such file; [`crate::failure::FailureKind::Refused`] when it is no file.
+/// `FailureKind::Missing` when there is no such file; `FailureKind::Refused` when it is no file.
 pub(crate) fn find(folder: &Path, name: &SnapshotName) -> Result<KeptSnapshot, Failure> {
     let path = name.path_in(folder);
     match look(folder, name.clone())? {

@@ -29,7 +29,7 @@ impl Pieces {
     /// The next bytes; none after the last ones.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Interrupted`] when there was no last one.
+    /// `FailureKind::Interrupted` when there was no last one.
     pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         match self.0.blocking_recv() {
             Some(Piece::Bytes(bytes)) => Ok(Some(bytes)),

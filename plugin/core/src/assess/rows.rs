@@ -322,7 +322,7 @@ pub(crate) fn failure_word(kind: FailureKind) -> &'static str {
 /// Why a node could not be asked, in a few words.
 pub(crate) fn run_error_word(error: &RunError) -> &'static str {
     match error.kind {
-        RunErrorKind::NodeDown => "node does not answer",
+        RunErrorKind::NodeDown => "kubelet does not answer",
         RunErrorKind::KubeletSilent => "kubelet unreachable",
         RunErrorKind::PodNotStarted => "pod does not start",
         RunErrorKind::ImageMissing => "image missing",

@@ -7,7 +7,7 @@ use super::model::{QuotaSource, Reason, Role, Row, Warning};
 use super::rows::alarm_word;
 use super::{LAG_ENTRIES, NEAR_QUOTA_PERCENT, Scope, WORTH_DEFRAGMENTING_BYTES};
 use crate::format::{and, bytes, count, percent};
-use crate::outcome::{Outcome, RunErrorKind};
+use crate::outcome::Outcome;
 use crate::via::Via;
 use etcd_operations::advice;
 use etcd_operations::advice::{Choice, Task};
@@ -49,13 +49,7 @@ fn not_reached(evidence: &Evidence<'_>) -> Option<Warning> {
     let gone = |outcome: &Outcome<_>| match &outcome.result {
         Ok(_) => false,
         Err(_) if outcome.via == Some(Via::Ssh) => false,
-        Err(error) => matches!(
-            error.kind,
-            RunErrorKind::NodeDown
-                | RunErrorKind::ApiserverLost
-                | RunErrorKind::EtcdLost
-                | RunErrorKind::TimedOut
-        ),
+        Err(error) => error.kind.is_out_of_reach(),
     };
     let outcomes = evidence.asked.outcomes;
     if outcomes.is_empty() || evidence.asked.scope == Scope::SomeHosts || !outcomes.iter().all(gone)

@@ -1,6 +1,7 @@
 //! The exec runner: etcdctl inside the running etcd pod. It needs no write to the cluster and no image of ours, so it
 //! works when etcd refuses writes. The etcd image has etcdctl and no shell.
 
+mod beside;
 mod status;
 pub(crate) mod stream;
 
@@ -77,6 +78,8 @@ struct PodExec<'a> {
     connection: &'a Connection,
     exec: &'a ExecTarget,
     node: &'a str,
+    /// How long its start may take.
+    starts: Duration,
 }
 
 /// Runs an operation on all nodes at once. The answers come in the nodes' order.
@@ -92,15 +95,19 @@ async fn run_all(
             .map(|_| Err(not_supported(operation)))
             .collect();
     }
-    if *operation == Operation::Status {
-        return status::of_all(connection, nodes, limit).await;
+    let reports = match operation {
+        Operation::Status => status::of_all(connection, nodes, limit).await,
+        _ => {
+            let each = nodes.iter();
+            join_all(each.map(|node| run_one(connection, node, operation, limit))).await
+        }
+    };
+    match operation {
+        Operation::Status | Operation::Health { .. } => {
+            beside::completed(connection, nodes, operation, reports).await
+        }
+        _ => reports,
     }
-    join_all(
-        nodes
-            .iter()
-            .map(|node| run_one(connection, node, operation, limit)),
-    )
-    .await
 }
 
 /// Runs an operation on one node.
@@ -113,12 +120,7 @@ async fn run_one(
     operation: &Operation,
     limit: Duration,
 ) -> Result<Report, RunError> {
-    if *operation == Operation::Status {
-        let reports = status::of_all(connection, &[node], limit).await;
-        let none = || Err(RunError::new(RunErrorKind::Lost, "no status was asked for"));
-        return reports.into_iter().next().unwrap_or_else(none);
-    }
-    let (etcdctl, target) = etcdctl(connection, node)?;
+    let (etcdctl, target) = etcdctl(connection, node, operation)?;
     let mut no_progress = |_| {};
     let work = run_calls(&etcdctl, target, operation, &mut no_progress);
     match tokio::time::timeout(limit, Box::pin(work)).await {
@@ -127,10 +129,11 @@ async fn run_one(
     }
 }
 
-/// etcdctl in a node's etcd pod, and which etcd it is to ask.
+/// etcdctl in a node's etcd pod for an operation, and which etcd it is to ask.
 fn etcdctl<'a>(
     connection: &'a Connection,
     node: &'a Node,
+    operation: &Operation,
 ) -> Result<(Etcdctl<PodExec<'a>>, &'a Target), RunError> {
     let target = node
         .target()
@@ -145,6 +148,10 @@ fn etcdctl<'a>(
         connection,
         exec,
         node: &target.node,
+        starts: match operation.only_looks() {
+            true => limits::EXEC_LOOKS,
+            false => limits::EXEC_STARTS,
+        },
     };
     let etcdctl = Etcdctl::new(pod, exec.tls.clone(), target.image.as_deref());
     Ok((etcdctl, target))
@@ -174,10 +181,10 @@ impl RunEtcdctl for PodExec<'_> {
             false,
         );
         let node = self.node;
-        let mut stream = match tokio::time::timeout(limits::EXEC_STARTS, open).await {
+        let mut stream = match tokio::time::timeout(self.starts, open).await {
             Ok(opened) => opened.map_err(|error| exec_error(node, &error))?,
             Err(_) => {
-                let silent = format!("no answer within {} s", limits::EXEC_STARTS.as_secs());
+                let silent = format!("no answer within {} s", self.starts.as_secs());
                 return Err(kubelet_out_of_reach(node, &silent));
             }
         };
@@ -275,5 +282,30 @@ impl From<RunError> for Failure {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubelet_out_of_reach_is_told_from_an_etcd_that_does_not_run() {
+        // As Kubernetes 1.36 words them.
+        let refused =
+            "error dialing backend: dial tcp 10.0.0.13:10250: connect: connection refused";
+        let error = exec_failure("m3", refused);
+        assert_eq!(error.kind, RunErrorKind::NodeDown);
+        assert_eq!(
+            error.message,
+            "the apiserver does not reach the kubelet of m3 (10.0.0.13:10250: connect: connection refused)"
+        );
+        let no_tunnel = "error dialing backend: No agent available";
+        assert_eq!(exec_failure("m3", no_tunnel).kind, RunErrorKind::NodeDown);
+        let stopped = "container not found (\"etcd\")";
+        let error = exec_failure("m3", stopped);
+        assert_eq!(error.kind, RunErrorKind::EtcdNotRunning);
+        let other = "unable to upgrade connection: Forbidden";
+        assert_eq!(exec_failure("m3", other).kind, RunErrorKind::Other);
     }
 }

@@ -91,6 +91,7 @@ impl Runner for Scripted {
     }
 
     fn run<'a>(&'a self, nodes: &'a [&'a Node], task: Task<'a>) -> RunnerResults<'a> {
+        assert!(!nodes.is_empty(), "{} is begun for no node", self.via);
         let nodes = stream::iter(nodes.iter().enumerate());
         let answers = nodes
             .then(move |(position, node)| async move { (position, self.answer(node, task).await) });
@@ -496,6 +497,11 @@ async fn a_look_begins_with_etcdctl_and_ends_there_where_that_tells_all() {
         [Some(Via::Exec), Some(Via::Job), Some(Via::Exec)]
     );
     assert!(ended.outcomes[0].result.is_err() && ended.outcomes[1].result.is_ok());
+    // Where no kubelet at all is reached, kubelets may reach the apiserver.
+    let closed = |via, _: &str, _: usize| (via == Via::Exec).then_some(RunErrorKind::NodeDown);
+    let begun = looking(&trial, closed);
+    let ended = begun.run(&trial.nodes, &Operation::Status, None).await;
+    assert_eq!(vias(&ended), [Some(Via::Job); 3]);
     // Who may not use it is not refused twice.
     let barred = |via, _: &str, _: usize| (via == Via::Exec).then_some(RunErrorKind::NoRights);
     let begun = looking(&trial, barred);

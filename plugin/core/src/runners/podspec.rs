@@ -292,7 +292,16 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
         Operation::NodeFiles { .. } => vec![Needed::Scratch(SCRATCH.into()), Needed::Host],
         // It looks whether the disk has room for the copy etcd writes, and how far that is.
         Operation::Defrag => with_etcd(vec![data()]),
-
+        Operation::Usage { .. }
+        | Operation::Members
+        | Operation::MemberAdd { .. }
+        | Operation::MemberRemove { .. }
+        | Operation::MemberPromote { .. }
+        | Operation::MoveLeader { .. }
+        | Operation::Health { .. }
+        | Operation::HashKv { .. }
+        | Operation::AlarmList
+        | Operation::AlarmDisarm { .. } => with_etcd(Vec::new()),
         // What lies on the node already: neither etcd nor its certificates have to be there.
         Operation::SnapshotList(SnapshotList { folder })
         | Operation::SnapshotSend(SnapshotSend { folder, .. }) => {
@@ -303,8 +312,6 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
         | Operation::SnapshotPrune(SnapshotPrune { folder, .. }) => {
             vec![Needed::Writable(around(folder))]
         }
-        // Calls to etcd, which need its certificates.
-        _ => with_etcd(Vec::new()),
     }
 }
 

@@ -109,7 +109,7 @@ impl Record {
     }
 
     /// # Errors
-    /// [`crate::failure::FailureKind::Corrupt`] when it is another action's.
+    /// `FailureKind::Corrupt` when it is another action's.
     pub(crate) fn read<R: ActRecord>(&self) -> Result<R, Failure> {
         let not_one = |what: &dyn std::fmt::Display| {
             let message = format!("the journal has no record of {} here: {what}", R::NAME);

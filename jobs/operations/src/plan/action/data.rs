@@ -73,7 +73,7 @@ pub(super) fn parts(target: &Target, context: &StepContext<'_>) -> Result<Vec<Pa
 /// Refuses data that an etcd runs on.
 ///
 /// # Errors
-/// [`crate::failure::FailureKind::Refused`] when somebody has the lock on the database in it.
+/// `FailureKind::Refused` when somebody has the lock on the database in it.
 pub(super) fn refuse_in_use(member: &Path) -> Result<(), Failure> {
     let database = member.join("snap/db");
     if !is_locked(&database) {

@@ -27,7 +27,7 @@ pub enum ManifestChange {
 /// The plan for a component of one host.
 ///
 /// # Errors
-/// [`crate::failure::FailureKind::Refused`] when the host is not fit for it; the hint says what helps.
+/// `FailureKind::Refused` when the host is not fit for it; the hint says what helps.
 pub fn manifest(
     host: &HostView,
     component: &str,

@@ -130,7 +130,7 @@ impl Origin {
     /// Refuses a snapshot of another cluster.
     ///
     /// # Errors
-    /// [`crate::failure::FailureKind::Refused`], unless somebody has agreed to it.
+    /// `FailureKind::Refused`, unless somebody has agreed to it.
     pub(super) fn check(&self, accepted: bool) -> Result<(), Failure> {
         let Self::Another { by } = self else {
             return Ok(());

@@ -56,7 +56,7 @@ pub struct Recovering {
 /// The plan.
 ///
 /// # Errors
-/// [`crate::failure::FailureKind::Refused`] when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
+/// `FailureKind::Refused` when a host is not fit for it, the quorum is not lost, no host's data can be used, or they are
 /// of several clusters; the hint says what helps instead. See also [`PlanPreview::refused`].
 pub fn recover(
     hosts: &[HostView],

@@ -25,7 +25,7 @@ use crate::plan::{
 /// The plan.
 ///
 /// # Errors
-/// [`crate::failure::FailureKind::Refused`] when a host is not fit for it, the snapshot is of another cluster, or a member that could not be
+/// `FailureKind::Refused` when a host is not fit for it, the snapshot is of another cluster, or a member that could not be
 /// reached was not left out by name; the hint says what lifts it. See also [`PlanPreview::refused`].
 pub fn restore(
     hosts: &[HostView],

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use etcd_operations::client::etcdctl::EtcdctlEndpoint;
+use etcd_operations::client::etcdctl::{Etcdctl, EtcdctlEndpoint};
 use etcd_operations::client::{CallError, EtcdApi, EtcdEndpoint, OWN_LIMIT};
 use etcd_operations::failure::{Answer, Failure, FailureKind};
+use etcd_operations::operation::Operation;
 use etcd_operations::report::{
     Alarm, EndpointStatus, Member, MemberList, PeerStatus, Report, StatusReport,
 };
@@ -55,7 +56,7 @@ pub(super) async fn of_all(
         let report = |own| status_report(own, Shared::not_asked(None), Vec::new());
         return own.into_iter().map(|own| own.map(report)).collect();
     };
-    let mut peers = match etcdctl(connection, nodes[teller]) {
+    let mut peers = match etcdctl(connection, nodes[teller], &Operation::Status) {
         Ok((etcdctl, _)) => {
             let others = beyond(nodes, &lists.members.members);
             // Where the etcd pod's certificate is not accepted there, that is the answer.
@@ -91,7 +92,7 @@ async fn endpoint<'a>(
     connection: &'a Connection,
     node: &'a Node,
 ) -> Result<EtcdctlEndpoint<PodExec<'a>>, RunError> {
-    let (etcdctl, target) = etcdctl(connection, node)?;
+    let (etcdctl, target) = etcdctl(connection, node, &Operation::Status)?;
     let url = target.client_urls.first().map_or("", String::as_str);
     etcdctl.endpoint(url).await
 }
@@ -118,6 +119,19 @@ async fn own_status(
     }
 }
 
+/// The report of another node's member, as it is heard over the network.
+///
+/// # Errors
+/// When it does not answer.
+pub(super) async fn of_other(
+    etcdctl: &Etcdctl<PodExec<'_>>,
+    target: &Target,
+) -> Result<Report, RunError> {
+    let (_, status) = etcdctl.own(target, OWN_LIMIT).await?;
+    let own = Answer::Ok(with_quota(status, target.quota_bytes));
+    Ok(status_report(own, Shared::not_asked(None), Vec::new()))
+}
+
 /// The accounts of these nodes' members as far as one etcdctl hears them at once over the network: on the last node or, where
 /// it cannot be run there, on the one before.
 async fn told_by_one(connection: &Connection, nodes: &[&Node]) -> Vec<Option<EndpointStatus>> {
@@ -137,7 +151,7 @@ async fn told_by(
     teller: &Node,
     nodes: &[&Node],
 ) -> Option<Vec<Option<EndpointStatus>>> {
-    let (etcdctl, _) = etcdctl(connection, teller).ok()?;
+    let (etcdctl, _) = etcdctl(connection, teller, &Operation::Status).ok()?;
     let targets: Vec<_> = nodes.iter().map(|node| node.target()).collect();
     let urls = targets.iter().flatten();
     let urls: Vec<_> = urls.filter_map(|t| t.url_beyond_the_node()).collect();

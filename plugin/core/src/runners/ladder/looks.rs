@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use etcd_operations::failure::FailureKind;
-use etcd_operations::operation::Operation;
 use etcd_operations::report::Report;
 
 use super::{Ladder, Task};
@@ -32,12 +31,15 @@ impl Ladder {
     /// What etcdctl tells on these nodes; none: looks do not begin there, or this is no look.
     pub(super) async fn look(&self, nodes: &[&Node], task: Task<'_>) -> Option<Vec<Outcome>> {
         let begins = self.looks.by_etcdctl && !self.looks.barred.load(Ordering::Relaxed);
-        if !begins || !tells_the_same(task.operation) || nodes.is_empty() {
+        if !begins || !task.operation.only_looks() {
             return None;
         }
         let runner = self.runner(Via::Exec)?;
+        if !nodes.iter().all(|node| runner.can_run(&task, node)) {
+            return None;
+        }
         let looked = self.run_each(runner, nodes, task).await;
-        if !looked.iter().any(is_settled) {
+        if !looked.iter().any(|outcome| is_settled(outcome, &looked)) {
             self.looks.barred.store(true, Ordering::Relaxed);
         }
         Some(looked)
@@ -51,46 +53,39 @@ impl Ladder {
         nodes: &[&Node],
         task: Task<'_>,
     ) -> Vec<Outcome> {
-        let both = nodes.iter().zip(&looked);
+        let settled: Vec<bool> = looked.iter().map(|one| is_settled(one, &looked)).collect();
+        let both = nodes.iter().zip(&settled);
         let open: Vec<&Node> = both
-            .filter(|(_, outcome)| !is_settled(outcome))
+            .filter(|(_, settled)| !**settled)
             .map(|(node, _)| *node)
             .collect();
         let mut more = self.run_each(first, &open, task).await.into_iter();
-        let outcome = |looked: Outcome| match is_settled(&looked) {
+        let outcome = |(looked, settled): (Outcome, bool)| match settled {
             true => Some(looked),
             false => more.next().map(|outcome| Outcome {
                 took: looked.took + outcome.took,
                 ..outcome
             }),
         };
-        looked.into_iter().filter_map(outcome).collect()
+        let both = looked.into_iter().zip(settled);
+        both.filter_map(outcome).collect()
     }
 }
 
-/// Whether etcdctl tells the same of a member that is well as the program on its node does.
-fn tells_the_same(operation: &Operation) -> bool {
-    matches!(
-        operation,
-        Operation::Status | Operation::Members | Operation::Health { .. } | Operation::AlarmList
-    )
-}
-
-/// Whether another runner would tell no more. Why a member does not answer stands in files that etcdctl does not see.
-fn is_settled(outcome: &Outcome) -> bool {
+/// Whether another runner would tell no more. Why a member does not answer stands in files that etcdctl does not see. Where the
+/// apiserver reaches no kubelet at all, it may still be reached by them.
+fn is_settled(outcome: &Outcome, all: &[Outcome]) -> bool {
     use FailureKind as Failed;
     match &outcome.result {
         Ok(Report::Status(status)) => status.own.ok().is_some(),
         Ok(_) => true,
-        Err(error) => matches!(
-            error.kind,
-            RunErrorKind::NodeDown
-                | RunErrorKind::ApiserverLost
-                | RunErrorKind::EtcdLost
-                | RunErrorKind::TimedOut
-                | RunErrorKind::OperationFailed(
-                    Failed::NoQuorum | Failed::NoSpace | Failed::Corrupt | Failed::Unreachable
-                )
-        ),
+        Err(error) => match error.kind {
+            RunErrorKind::OperationFailed(kind) => matches!(
+                kind,
+                Failed::NoQuorum | Failed::NoSpace | Failed::Corrupt | Failed::Unreachable
+            ),
+            RunErrorKind::NodeDown => all.iter().any(|other| other.result.is_ok()),
+            kind => kind.is_out_of_reach(),
+        },
     }
 }

@@ -204,7 +204,7 @@ impl<'a> Waiting<'a> {
         RunError::new(
             RunErrorKind::NodeDown,
             format!(
-                "the kubelet of {node} has not accepted the pod: the node is off, frozen or cut off"
+                "the kubelet of {node} has not accepted the pod: the node is off or cut off, or its kubelet reaches no apiserver"
             ),
         )
     }
