@@ -183,10 +183,7 @@ impl RunEtcdctl for PodExec<'_> {
         let node = self.node;
         let mut stream = match tokio::time::timeout(self.starts, open).await {
             Ok(opened) => opened.map_err(|error| exec_error(node, &error))?,
-            Err(_) => {
-                let silent = format!("no answer within {} s", self.starts.as_secs());
-                return Err(kubelet_out_of_reach(node, &silent));
-            }
+            Err(_) => return Err(self.not_started().await),
         };
         let output = match tokio::time::timeout(limit, stream.collect()).await {
             Err(_) => return Err(silent(&self.exec.pod, limit)),
@@ -211,6 +208,20 @@ impl RunEtcdctl for PodExec<'_> {
     }
 }
 
+impl PodExec<'_> {
+    /// Why nothing came of an exec. An apiserver that has lost its etcd holds it as it holds every request.
+    async fn not_started(&self) -> RunError {
+        if is_ready_again(&self.connection.control).await {
+            let silent = format!("no answer within {} s", self.starts.as_secs());
+            return kubelet_out_of_reach(self.node, &silent);
+        }
+        RunError::new(
+            RunErrorKind::EtcdLost,
+            "running etcdctl in the etcd pod: the apiserver takes the request and does not answer it",
+        )
+    }
+}
+
 /// What opening an exec failed with.
 fn exec_error(node: &str, error: &kube::Error) -> RunError {
     if let kube::Error::Api(status) = error {
@@ -230,12 +241,12 @@ fn exec_failure(node: &str, message: &str) -> RunError {
     if message.contains("error dialing backend") {
         return kubelet_out_of_reach(node, message);
     }
-    let kind = if message.contains("not found") || message.contains("not running") {
-        RunErrorKind::EtcdNotRunning
-    } else {
-        RunErrorKind::Other
-    };
-    RunError::new(kind, format!("running etcdctl on {node}: {message}"))
+    if message.contains("not found") || message.contains("not running") {
+        let message = format!("etcd does not run on {node}: {message}");
+        return RunError::new(RunErrorKind::EtcdNotRunning, message);
+    }
+    let message = format!("running etcdctl on {node}: {message}");
+    RunError::new(RunErrorKind::Other, message)
 }
 
 /// The apiserver was to pass an exec on to a node's kubelet, and that did not take it.

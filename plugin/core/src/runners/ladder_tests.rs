@@ -497,6 +497,17 @@ async fn a_look_begins_with_etcdctl_and_ends_there_where_that_tells_all() {
         [Some(Via::Exec), Some(Via::Job), Some(Via::Exec)]
     );
     assert!(ended.outcomes[0].result.is_err() && ended.outcomes[1].result.is_ok());
+    // Its kubelet has said that etcd does not run there: that it takes no Pod then makes the node no less up.
+    let without_apiserver = |via, node: &str, _: usize| match (via, node) {
+        (Via::Exec, "cp-2") => Some(RunErrorKind::EtcdNotRunning),
+        (Via::Job, "cp-2") => Some(RunErrorKind::NodeDown),
+        _ => None,
+    };
+    let begun = looking(&trial, without_apiserver);
+    let ended = begun.run(&trial.nodes, &Operation::Status, None).await;
+    assert_eq!(vias(&ended), [Some(Via::Exec); 3]);
+    let kind = ended.outcomes[1].result.as_ref().unwrap_err().kind;
+    assert_eq!(kind, RunErrorKind::EtcdNotRunning);
     // Where no kubelet at all is reached, kubelets may reach the apiserver.
     let closed = |via, _: &str, _: usize| (via == Via::Exec).then_some(RunErrorKind::NodeDown);
     let begun = looking(&trial, closed);

@@ -62,13 +62,21 @@ impl Ladder {
         let mut more = self.run_each(first, &open, task).await.into_iter();
         let outcome = |(looked, settled): (Outcome, bool)| match settled {
             true => Some(looked),
-            false => more.next().map(|outcome| Outcome {
-                took: looked.took + outcome.took,
-                ..outcome
-            }),
+            false => more.next().map(|later| after(looked, later)),
         };
         let both = looked.into_iter().zip(settled);
         both.filter_map(outcome).collect()
+    }
+}
+
+/// What is told where etcdctl could not tell all: what came later, unless that did not even get to the node.
+fn after(looked: Outcome, later: Outcome) -> Outcome {
+    let took = looked.took + later.took;
+    let kind = |outcome: &Outcome| outcome.result.as_ref().err().map(|error| error.kind);
+    let got_nowhere = kind(&later).is_some_and(RunErrorKind::is_out_of_reach);
+    match kind(&looked) {
+        Some(RunErrorKind::EtcdNotRunning) if got_nowhere => Outcome { took, ..looked },
+        _ => Outcome { took, ..later },
     }
 }
 
