@@ -241,7 +241,8 @@ fn exec_failure(node: &str, message: &str) -> RunError {
     if message.contains("error dialing backend") {
         return kubelet_out_of_reach(node, message);
     }
-    if message.contains("not found") || message.contains("not running") {
+    let gone = ["not found", "not running", "does not exist"];
+    if gone.iter().any(|words| message.contains(words)) {
         let message = format!("etcd does not run on {node}: {message}");
         return RunError::new(RunErrorKind::EtcdNotRunning, message);
     }
@@ -314,8 +315,13 @@ mod tests {
         let no_tunnel = "error dialing backend: No agent available";
         assert_eq!(exec_failure("m3", no_tunnel).kind, RunErrorKind::NodeDown);
         let stopped = "container not found (\"etcd\")";
-        let error = exec_failure("m3", stopped);
-        assert_eq!(error.kind, RunErrorKind::EtcdNotRunning);
+        let without_pod = "unable to upgrade connection: pod does not exist";
+        for message in [stopped, without_pod] {
+            assert_eq!(
+                exec_failure("m3", message).kind,
+                RunErrorKind::EtcdNotRunning
+            );
+        }
         let other = "unable to upgrade connection: Forbidden";
         assert_eq!(exec_failure("m3", other).kind, RunErrorKind::Other);
     }

@@ -45,7 +45,7 @@ pub(super) async fn of_all(
             };
             match lists(&endpoint).await {
                 Asked::Told(lists) => return Some((number, lists)),
-                Asked::WithoutQuorum => return None,
+                Asked::ByNobody => return None,
                 Asked::Silent => {}
             }
         }
@@ -245,8 +245,8 @@ fn status_report(own: Answer<EndpointStatus>, shared: Shared, peers: Vec<PeerSta
 /// What became of asking a member for the lists.
 enum Asked {
     Told(Lists),
-    /// Others cannot tell them either.
-    WithoutQuorum,
+    /// Others cannot tell them either: without the quorum, or without an apiserver to ask them through.
+    ByNobody,
     /// Another one may.
     Silent,
 }
@@ -261,6 +261,7 @@ async fn lists(endpoint: &EtcdctlEndpoint<PodExec<'_>>) -> Asked {
             };
             return Asked::Told(Lists { members, alarms });
         }
+        Err(error) if error.kind.is_without_apiserver() => return Asked::ByNobody,
         Err(error) if error.is_transport() => return Asked::Silent,
         Err(error) => error.into(),
     };
@@ -269,7 +270,7 @@ async fn lists(endpoint: &EtcdctlEndpoint<PodExec<'_>>) -> Asked {
             members,
             alarms: Some(Answer::Failed(failure)),
         }),
-        _ if failure.kind == FailureKind::NoQuorum => Asked::WithoutQuorum,
+        _ if failure.kind == FailureKind::NoQuorum => Asked::ByNobody,
         _ => Asked::Silent,
     }
 }
