@@ -39,7 +39,7 @@ pub(super) fn status(args: &[String], out: &mut dyn Write) -> Result<()> {
     let cluster = Cluster::start(Spec::masters(3))?;
     let person = Workstation::of(&cluster)?;
     // The first brings the program in.
-    person.etcd(["status"])?.code(0)?;
+    person.etcd(["status", "--via", "job"])?.code(0)?;
     settle(&cluster)?;
     let job = person.folder().join("job.json");
     std::fs::write(&job, hand_made_job(&cluster)?)?;
@@ -163,7 +163,7 @@ pub(super) fn snapshot(args: &[String], out: &mut dyn Write) -> Result<()> {
     let person = Workstation::of(&cluster)?;
     let m2 = cluster.node("m2")?;
     fill(&cluster, SNAPSHOT_MIB, noise_only)?;
-    person.etcd(["status"])?.code(0)?;
+    person.etcd(["status", "--via", "job"])?.code(0)?;
     copier(&cluster, "m2")?;
     settle(&cluster)?;
     let (ours, theirs) = (

@@ -31,7 +31,7 @@ pub(super) fn run(args: &[String], out: &mut dyn Write) -> Result<()> {
     let person = Workstation::of(&cluster)?;
     let m1 = cluster.node("m1")?;
     fill(&cluster, mib, false)?;
-    person.etcd(["status"])?.code(0)?;
+    person.etcd(["status", "--via", "job"])?.code(0)?;
     copier(&cluster, "m1")?;
     settle(&cluster)?;
 

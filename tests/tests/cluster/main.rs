@@ -89,7 +89,8 @@ fn apiservers_are_others(cluster: &Cluster) -> bool {
 /// Waits until every kubelet takes pods again: one whose apiserver was gone asks that again up to half a minute later.
 fn takes_pods(me: &Workstation) -> Result<()> {
     wait::until("kubelets that take pods", Duration::from_secs(90), || {
-        let status = me.etcd(["status"]).map_err(|error| format!("{error:#}"))?;
+        let status = me.etcd(["status", "--via", "job"]);
+        let status = status.map_err(|error| format!("{error:#}"))?;
         match status.output.code {
             0 => Ok(()),
             _ => Err(status.to_string()),

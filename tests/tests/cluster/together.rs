@@ -62,7 +62,8 @@ fn many_may_look_at_the_same_time() {
     three(|cluster, me| {
         // None of them finds the program there.
         me.etcd(["cleanup"])?.code(0)?;
-        let all = ["status", "status", "health", "members"].map(|command| me.start([command]));
+        let all = ["status", "status", "health", "members"]
+            .map(|command| me.start([command, "--via", "job"]));
         for running in all {
             running?.wait(LIMIT)?.code(0)?;
         }

@@ -62,7 +62,8 @@ fn over_ssh_all_masters_are_found_from_one_and_tell_what_their_jobs_tell() {
         }
         ensure!(status["verdict"] == "healthy", "{answer}");
         // Its rows are those of the Jobs, but for what changes from one moment to the next.
-        let by_jobs = checked(&me.etcd(["status", "-o", "json"])?.code(0)?)?;
+        let by_jobs = me.etcd(["status", "--via", "job", "-o", "json"])?.code(0)?;
+        let by_jobs = checked(&by_jobs)?;
         for field in ["member", "memberId", "version", "quotaBytes", "peerUrls"] {
             let of = |status: &Value| -> Vec<Value> {
                 let rows = status["rows"].as_array().into_iter().flatten();

@@ -69,7 +69,7 @@ fn told_and_saved(cluster: &Cluster) -> Result<()> {
     // Five kubelets that have just started share this machine.
     me.etcd(["health", "--wait", "3m"])?.code(0)?;
     let answer = wait::until("all five to answer themselves", SOON, || {
-        let answer = me.etcd(["status", "-o", "json"]);
+        let answer = me.etcd(["status", "--via", "job", "-o", "json"]);
         let answer = answer.and_then(|answer| answer.code(0));
         answer.map_err(|error| format!("{error:#}"))
     })?;
