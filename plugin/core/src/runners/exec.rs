@@ -175,7 +175,7 @@ impl RunEtcdctl for PodExec<'_> {
         );
         let node = self.node;
         let mut stream = match tokio::time::timeout(limits::EXEC_STARTS, open).await {
-            Ok(opened) => opened.map_err(|error| exec_error(node, &error))?,
+            Ok(opened) => opened.map_err(|error| exec_error(node, error))?,
             Err(_) => {
                 let silent = format!("no answer within {} s", limits::EXEC_STARTS.as_secs());
                 return Err(kubelet_out_of_reach(node, &silent));
@@ -184,10 +184,8 @@ impl RunEtcdctl for PodExec<'_> {
         let output = match tokio::time::timeout(limit, stream.collect()).await {
             Err(_) => return Err(silent(&self.exec.pod, limit)),
             Ok(Err(error)) => {
-                return Err(RunError::new(
-                    RunErrorKind::Lost,
-                    format!("exec in {}: {error}", self.exec.pod),
-                ));
+                let message = format!("exec in {}: {error}", self.exec.pod);
+                return Err(RunError::new(RunErrorKind::Lost, message).caused_by(error));
             }
             Ok(Ok(output)) => output,
         };
@@ -205,14 +203,13 @@ impl RunEtcdctl for PodExec<'_> {
 }
 
 /// What opening an exec failed with.
-fn exec_error(node: &str, error: &kube::Error) -> RunError {
-    if let kube::Error::Api(status) = error {
-        if status.code == 403 {
-            return super::trouble::api_error("running etcdctl in the etcd pod", error);
+fn exec_error(node: &str, error: kube::Error) -> RunError {
+    match &error {
+        kube::Error::Api(status) if status.code != 403 => {
+            exec_failure(node, &status.message).caused_by(error)
         }
-        return exec_failure(node, &status.message);
+        _ => super::trouble::api_error("running etcdctl in the etcd pod", error),
     }
-    super::trouble::api_error("running etcdctl in the etcd pod", error)
 }
 
 /// What the apiserver or the kubelet says about an exec that did not take place.
