@@ -46,7 +46,6 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    kubectl_etcd::advice::install();
     let arguments = Arguments::parse();
     let targets = arguments.ssh.targets();
     let found = match find(&targets, &arguments.connection.clone().options()).await {
@@ -56,7 +55,7 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    eprintln!("{}", found.told);
+    eprintln!("{}", kubectl_etcd::advice::worded(&found.told));
     let hosts = found.candidates.iter().map(async |candidate| {
         let line = match Box::pin(done(&arguments, candidate)).await {
             Ok(told) => json!({"host": candidate.name(), "told": told}),
@@ -65,7 +64,7 @@ async fn main() -> ExitCode {
                 let error = Error::from(error);
                 json!({
                     "host": candidate.name(), "kind": kind, "error": error.message,
-                    "hint": error.hints.first().map(ToString::to_string), "exitCode": error.kind.exit_code().code(),
+                    "hint": error.hints.first().map(kubectl_etcd::advice::worded), "exitCode": error.kind.exit_code().code(),
                 })
             }
         };
@@ -78,7 +77,7 @@ async fn main() -> ExitCode {
 async fn done(arguments: &Arguments, candidate: &Candidate) -> Result<Value, SshError> {
     let notices: NoticeSink = Arc::new(|notice| {
         if let Notice::Told(text) = notice {
-            eprintln!("{text}");
+            eprintln!("{}", kubectl_etcd::advice::worded(&text));
         }
     });
     let host = SshHost::connect(candidate, &arguments.ssh.targets().options, notices).await?;
@@ -103,9 +102,8 @@ async fn done(arguments: &Arguments, candidate: &Candidate) -> Result<Value, Ssh
 }
 
 fn trouble(candidate: &Candidate, error: &std::io::Error) -> SshError {
-    SshError {
-        kind: kubectl_etcd_core::ssh::SshErrorKind::Program,
-        message: format!("{}: {error}", candidate.name()),
-        hint: None,
-    }
+    SshError::new(
+        kubectl_etcd_core::ssh::SshErrorKind::Program,
+        format!("{}: {error}", candidate.name()),
+    )
 }

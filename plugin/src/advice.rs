@@ -1,13 +1,14 @@
 //! How what libraries advise is typed: the one place that knows the names of commands and flags beside [`crate::cli`].
 
-use etcd_operations::advice::{Advice, Choice, Command, Task, word_with};
-use etcd_operations::shell::CommandLine;
-use kubectl_etcd_core::error::Error;
+use std::borrow::Cow;
+use std::ops::Deref;
 
-/// Has all that libraries advise in this process written as it is typed here.
-pub fn install() {
-    word_with(typed);
-}
+use etcd_operations::advice::{Advice, Choice, Command, Task};
+use etcd_operations::shell::CommandLine;
+use kubectl_etcd_core::assess::Advises;
+use kubectl_etcd_core::error::Error;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 
 /// The hints of an error.
 pub(crate) fn hints(error: &Error) -> Vec<String> {
@@ -15,9 +16,40 @@ pub(crate) fn hints(error: &Error) -> Vec<String> {
 }
 
 /// An advice as it is typed.
-pub(crate) fn worded(advice: &Advice) -> String {
-    install();
-    advice.to_string()
+pub fn worded(advice: &Advice) -> String {
+    advice.worded(typed)
+}
+
+/// A value to be shown, with what it advises as it is typed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Worded<T>(T);
+
+impl<T: Advises> Worded<T> {
+    pub(crate) fn new(mut value: T) -> Self {
+        for advice in value.advice() {
+            advice.word(typed);
+        }
+        Self(value)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Worded<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl<T> Deref for Worded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }
 
 /// A command as it is typed.

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::views::Format;
 use kubectl_etcd_core::connection::ConnectionOptions;
 use kubectl_etcd_core::session::FleetOptions;
-use kubectl_etcd_core::via::Via;
+use kubectl_etcd_core::via::Forced;
 
 const CONNECTION: &str = "Connection (as kubectl's own)";
 const FLEET: &str = "Where and how it runs";
@@ -49,7 +49,7 @@ enum Runner {
     Local,
 }
 
-impl From<Runner> for Via {
+impl From<Runner> for Forced {
     fn from(runner: Runner) -> Self {
         match runner {
             Runner::Job => Self::Job,
@@ -199,8 +199,8 @@ impl FleetArgs {
 #[command(next_help_heading = FLEET)]
 pub struct WayArgs {
     /// Force the way to the nodes instead of choosing the one that works
-    #[arg(long, value_name = "RUNNER", value_parser = EnumValueParser::<Runner>::new().map(Via::from))]
-    pub via: Option<Via>,
+    #[arg(long, value_name = "RUNNER", value_parser = EnumValueParser::<Runner>::new().map(Forced::from))]
+    pub via: Option<Forced>,
     /// Job image to use instead of the program the plugin carries
     #[arg(
         long,

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
-use kubectl_etcd::advice;
 use kubectl_etcd::cli::{self, Cli, Command, LOG_VARIABLE, log_filter};
 use kubectl_etcd::commands::completion::PROGRAM;
 use kubectl_etcd::commands::{self, Context};
@@ -28,7 +27,6 @@ fn main() -> ExitCode {
     // Before anything may look for it: kube and etcd-client share one provider of cryptography. That it is set already
     // cannot be, and would be no harm.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    advice::install();
     let mut words = std::env::args_os();
     let own_name = words.next().unwrap_or_default();
     if Path::new(&own_name).file_name() == Some(PROGRAM.as_ref()) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use etcd_operations::wire::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::advice::hints;
+use crate::advice::{hints, worded};
 use crate::views::error::ErrorObject;
 use crate::views::grid::{Paint, Tone, painted};
 use crate::views::{Format, View, render, table};
@@ -148,7 +148,7 @@ impl Ui {
             Notice::RunnerChosen { via, why } => {
                 progress.line(&clean(&format!("via {via}: {why}")));
             }
-            Notice::Told(text) => progress.line(&clean(&text)),
+            Notice::Told(text) => progress.line(&clean(&worded(&text))),
             Notice::Warning(text) => progress.line(&format!("{word}: {}", clean(&text))),
             Notice::Progress {
                 node,

@@ -1,7 +1,6 @@
 //! What would help, for the command line to say how it is typed: libraries know no name of a command or a flag.
 
 use std::fmt;
-use std::sync::OnceLock;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -167,23 +166,9 @@ impl From<Choice> for Command {
     }
 }
 
-/// How a command is typed.
-pub type Wording = fn(&Command) -> CommandLine;
-
-/// How this process's commands are typed. Unset in what runs on a node: whoever reads its report knows.
-static WORDING: OnceLock<Wording> = OnceLock::new();
-
-/// Says how commands are typed, for all of this process. Only the first word counts.
-pub fn word_with(wording: Wording) {
-    let _ = WORDING.set(wording);
-}
-
-/// As it is typed. Where nobody said how, as in `{replace-member m2 +ssh +endpoint=URL}`, which [`Advice`] reads again.
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(wording) = WORDING.get() {
-            return wording(self).fmt(f);
-        }
+impl Command {
+    /// As in `{replace-member m2 +ssh +endpoint=URL}`, which [`Advice`] reads again.
+    fn written(&self) -> String {
         let task = self.task.iter().map(name);
         let operands = self.operands.iter().map(|operand| quoted(operand));
         let choices = self.choices.iter().map(|(choice, value)| match value {
@@ -202,11 +187,9 @@ impl fmt::Display for Command {
                 task.chain(choices).chain(mark).chain(operands).collect()
             }
         };
-        write!(f, "{{{}}}", words.join(" "))
+        format!("{{{}}}", words.join(" "))
     }
-}
 
-impl Command {
     /// What is between the braces. None: it is none, or one that this version does not know.
     fn parse(text: &str) -> Option<Self> {
         let mut command = Self::default();
@@ -251,6 +234,8 @@ pub struct Advice(Vec<Part>);
 enum Part {
     Words(String),
     Command(Command),
+    /// What a command line has worded.
+    Shown(String),
 }
 
 impl Advice {
@@ -270,33 +255,35 @@ macro_rules! advice {
     };
 }
 
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|part| match part {
-            Part::Words(words) => f.write_str(words),
-            Part::Command(command) => command.fmt(f),
-        })
+impl Advice {
+    /// The sentence, its commands as `typed` writes them.
+    pub fn worded(&self, typed: impl Fn(&Command) -> CommandLine) -> String {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Words(words) | Part::Shown(words) => words.clone(),
+            Part::Command(command) => typed(command).to_string(),
+        });
+        parts.collect()
+    }
+
+    /// Puts the sentence as it is worded in its place, for people and programs that only read it.
+    pub fn word(&mut self, typed: impl Fn(&Command) -> CommandLine) {
+        self.0 = vec![Part::Shown(self.worded(typed))];
+    }
+
+    /// As libraries write it: words of others must not be read as a command, so their braces are doubled.
+    pub fn written(&self) -> String {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Words(words) => words.replace('{', "{{"),
+            Part::Command(command) => command.written(),
+            Part::Shown(words) => words.clone(),
+        });
+        parts.collect()
     }
 }
 
 impl Serialize for Advice {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match WORDING.get() {
-            Some(_) => serializer.collect_str(self),
-            None => serializer.collect_str(&self.written()),
-        }
-    }
-}
-
-impl Advice {
-    /// As a process without a command line writes it: words of others must not be read as a command, so their braces are
-    /// doubled.
-    fn written(&self) -> String {
-        let parts = self.0.iter().map(|part| match part {
-            Part::Words(words) => words.replace('{', "{{"),
-            Part::Command(command) => command.to_string(),
-        });
-        parts.collect()
+        serializer.serialize_str(&self.written())
     }
 }
 
@@ -307,8 +294,8 @@ impl<'de> Deserialize<'de> for Advice {
 }
 
 impl Advice {
-    /// What was written by a process without a command line, or by a version that wrote words alone.
-    pub(crate) fn read(mut text: &str) -> Self {
+    /// What was [written](Self::written), or words of a version that wrote words alone.
+    fn read(mut text: &str) -> Self {
         let mut parts = Vec::new();
         let mut words = String::new();
         while let Some((before, rest)) = text.split_once('{') {
@@ -340,6 +327,32 @@ impl Advice {
     }
 }
 
+/// A part of an advice that is always the same, for tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fixed {
+    /// Words.
+    Words(&'static str),
+    /// A task, for these.
+    Task(Task, &'static [&'static str]),
+    /// A choice with its value.
+    Choice(Choice, &'static str),
+}
+
+impl From<&[Fixed]> for Advice {
+    fn from(parts: &[Fixed]) -> Self {
+        parts
+            .iter()
+            .fold(Self::default(), |advice, part| match *part {
+                Fixed::Words(words) => advice.and(words),
+                Fixed::Task(task, operands) => {
+                    let command = Command::from(task);
+                    advice.and(operands.iter().fold(command, Command::of))
+                }
+                Fixed::Choice(choice, value) => advice.and(choice.with(value)),
+            })
+    }
+}
+
 fn words_of(words: String) -> Option<Part> {
     (!words.is_empty()).then_some(Part::Words(words))
 }
@@ -347,8 +360,7 @@ fn words_of(words: String) -> Option<Part> {
 /// Whether its text is this.
 impl PartialEq<&str> for Advice {
     fn eq(&self, text: &&str) -> bool {
-        let own = self.to_string();
-        own == *text
+        self.written() == *text
     }
 }
 
@@ -392,10 +404,6 @@ impl From<Choice> for Advice {
 mod tests {
     use super::*;
 
-    fn written(advice: &Advice) -> String {
-        serde_json::from_value(serde_json::to_value(advice).unwrap()).unwrap()
-    }
-
     #[test]
     fn what_is_written_without_a_command_line_is_read_again() {
         let advice = advice![
@@ -406,7 +414,7 @@ mod tests {
             Choice::ThisNodeOnly,
         ];
         let text = "{replace-member 'm 2' +endpoint='https://a:1 x'}, or {{list-members} with {+this-node-only}";
-        assert_eq!(written(&advice), text);
+        assert_eq!(advice.written(), text);
         assert_eq!(Advice::read(text), advice);
     }
 
@@ -419,7 +427,7 @@ mod tests {
         ] {
             assert_eq!(Advice::read(text), Advice::from(text));
             assert_eq!(
-                Advice::read(&written(&Advice::from(text))),
+                Advice::read(&Advice::from(text).written()),
                 Advice::from(text)
             );
         }
@@ -429,7 +437,7 @@ mod tests {
         #[test]
         fn nothing_that_is_read_changes(text in "[{}+ a'=-]{0,20}|\\PC{0,20}") {
             let once = Advice::read(&text);
-            proptest::prop_assert_eq!(Advice::read(&written(&once)), once);
+            proptest::prop_assert_eq!(Advice::read(&once.written()), once);
         }
 
         #[test]
@@ -438,7 +446,7 @@ mod tests {
         ) {
             let command = Task::Restore.of(&name).of("--").with(Choice::From, value);
             let advice = advice![words, command, "."];
-            proptest::prop_assert_eq!(Advice::read(&written(&advice)), advice);
+            proptest::prop_assert_eq!(Advice::read(&advice.written()), advice);
         }
     }
 }

@@ -202,7 +202,7 @@ mod tests {
         assert!(
             refused
                 .hint
-                .is_some_and(|hint| hint.to_string().contains("{+via=local}"))
+                .is_some_and(|hint| hint.written().contains("{+via=local}"))
         );
     }
 

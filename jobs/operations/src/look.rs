@@ -31,12 +31,13 @@ use tokio::time::timeout;
 
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, Failure, FailureKind};
-use crate::kubelet::{manifests_folder, node_name};
+use crate::kubelet::{manifests_folder, node_name, runtime_socket};
 use crate::limits::{APISERVER_LOOK_LIMIT, PEERS_LOOK_LIMIT, RUNTIME_LOOK_LIMIT};
 use crate::local;
 pub use crate::manifest::Place;
 use crate::manifest::{Manifest, Selection, stand_in};
 use crate::ports;
+use crate::runtime::RuntimeKind;
 use crate::static_pod::StaticPod;
 use crate::work::Events;
 
@@ -124,6 +125,9 @@ pub struct Look {
     pub kubelet: KubeletLook,
     /// The container runtime, the control plane's containers and images.
     pub runtime: Answer<RuntimeLook>,
+    /// Which runtime that is, or would be.
+    #[serde(default)]
+    pub runtime_kind: RuntimeKind,
     /// What this host's own member answers to clients. One that has seen no leader since it was started answers none.
     pub live: Answer<LiveEtcd>,
     /// What it answers to peers, which it does without a leader too.
@@ -292,6 +296,7 @@ pub async fn look(
         node: node.into(),
         kubelet,
         runtime: runtime.into(),
+        runtime_kind: RuntimeKind::of_host(runtime_socket(root).as_deref()),
         own_apiserver: own_apiserver.into(),
         live: parts.live,
         peer_port: parts.peer_port,
@@ -469,7 +474,7 @@ mod tests {
             let lost = situations.find(|one| is_it(one.kind)).unwrap();
             assert_eq!(lost.severity, crate::doctor::Severity::Lost);
             assert_eq!(
-                lost.next.command.to_string(),
+                lost.next.command.written(),
                 format!("mv -T /{renamed} /etc/kubernetes/manifests")
             );
         }

@@ -36,6 +36,53 @@ const SOCKETS: [&str; 3] = [
     "/run/cri-dockerd.sock",
 ];
 
+/// Which program a container runtime is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuntimeKind {
+    /// CRI-O.
+    Crio,
+    /// containerd, and what is not known.
+    #[default]
+    #[serde(other)]
+    Containerd,
+}
+
+impl RuntimeKind {
+    /// By where it listens.
+    pub(crate) fn at(socket: &Path) -> Self {
+        match socket.file_name().is_some_and(|name| name == "crio.sock") {
+            true => Self::Crio,
+            false => Self::Containerd,
+        }
+    }
+
+    /// Of the host, by what kubelet is told, else by what listens where runtimes do.
+    pub(crate) fn of_host(told: Option<&Path>) -> Self {
+        socket(told).map(Self::at).unwrap_or_default()
+    }
+
+    /// What starts it again.
+    pub(crate) fn restart(self) -> &'static str {
+        match self {
+            Self::Containerd => "systemctl restart containerd",
+            Self::Crio => "systemctl restart crio",
+        }
+    }
+
+    fn status(self) -> &'static str {
+        match self {
+            Self::Containerd => "systemctl status containerd",
+            Self::Crio => "systemctl status crio",
+        }
+    }
+}
+
+/// Where the runtime listens that kubelet is told to use, else the first that is there.
+fn socket(told: Option<&Path>) -> Option<&Path> {
+    told.or_else(|| SOCKETS.iter().map(Path::new).find(|socket| socket.exists()))
+}
+
 /// CRI's two services.
 const CONTAINERS: &str = "RuntimeService";
 const IMAGES: &str = "ImageService";
@@ -121,9 +168,7 @@ impl Runtime {
     /// # Errors
     /// [`FailureKind::Missing`] when there is none, [`FailureKind::Unreachable`] when it does not answer.
     pub async fn of_host(told: Option<&Path>) -> Result<Self, Failure> {
-        let known = SOCKETS.iter().map(Path::new);
-        let there = told.or_else(|| known.clone().find(|socket| socket.exists()));
-        let socket = there.ok_or_else(|| {
+        let socket = socket(told).ok_or_else(|| {
             let message = format!("no container runtime listens at {}", SOCKETS.join(", "));
             Failure::missing(message).hint("systemctl status containerd")
         })?;
@@ -136,7 +181,7 @@ impl Runtime {
                 "the container runtime at {} does not answer: {error}",
                 socket.display()
             );
-            Failure::unreachable(message).hint("systemctl status containerd")
+            Failure::unreachable(message).hint(RuntimeKind::at(socket).status())
         };
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))
             .map_err(|error| unreachable(&error))?;
@@ -296,7 +341,7 @@ impl Runtime {
         let message = format!("the container runtime at {socket} failed at {method}: {words}");
         match kind {
             FailureKind::Unreachable => {
-                Failure::new(kind, message).hint("systemctl status containerd")
+                Failure::new(kind, message).hint(RuntimeKind::at(&self.socket).status())
             }
             _ => Failure::new(kind, message),
         }
@@ -394,6 +439,26 @@ mod tests {
         assert_eq!(pid(r#"{"sandboxID":"x","pid":4711}"#), Some(4711));
         for none in ["", "{}", r#"{"pid":0}"#, r#"{"pid":"1"}"#, r#"{"pid":-1}"#] {
             assert_eq!(pid(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn each_runtime_is_started_by_its_own_name() {
+        for (socket, restart) in [
+            ("/run/crio/crio.sock", "systemctl restart crio"),
+            (
+                "/run/containerd/containerd.sock",
+                "systemctl restart containerd",
+            ),
+            (
+                "/var/lib/criolla/containerd.sock",
+                "systemctl restart containerd",
+            ),
+        ] {
+            let kind = RuntimeKind::of_host(Some(Path::new(socket)));
+            assert_eq!(kind.restart(), restart);
+            let written = serde_json::to_string(&kind).unwrap();
+            assert_eq!(serde_json::from_str::<RuntimeKind>(&written).unwrap(), kind);
         }
     }
 

@@ -106,31 +106,20 @@ pub enum Event {
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// Not one of ours: something else wrote to standard output.
-    #[error("not a line of kubectl-etcd's job: {text:.120}")]
+    #[error("not a line of kubectl-etcd's program: {text:.120}")]
     Foreign {
         /// What was there.
         text: String,
     },
     /// Written by another version.
-    #[error(
-        "the job's program speaks version {theirs} of the report format, this plugin version {VERSION}: {}",
-        advice(.theirs)
-    )]
+    #[error("speaks version {theirs} of the report format, this plugin version {VERSION}")]
     OtherVersion {
         /// Its version.
         theirs: u64,
     },
     /// The right version, but not understood.
-    #[error("a report line that cannot be understood")]
+    #[error("prints a line that cannot be understood")]
     Malformed(#[source] serde_json::Error),
-}
-
-/// Which side is older and what to do.
-fn advice(theirs: &u64) -> &'static str {
-    match *theirs > u64::from(VERSION) {
-        true => "update the plugin",
-        false => "use a newer job image",
-    }
 }
 
 impl Ask {
@@ -156,7 +145,10 @@ impl Ask {
     /// # Errors
     /// `FailureKind::Refused`: it is of another version, or not understood.
     pub fn parse(text: &str) -> Result<Self, Failure> {
-        request(text, "the request")
+        // Over ssh the plugin puts its own program on the host each time.
+        request(text, "the request").map_err(|failure| {
+            failure.hint("run it again: the plugin puts its own program on the host")
+        })
     }
 
     /// For how many seconds the program stays after its answer, so that a file can be fetched from it.

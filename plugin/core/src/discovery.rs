@@ -80,6 +80,8 @@ pub enum Etcd {
     Absent {
         /// Why, as a lower-case fragment.
         why: String,
+        /// What would help.
+        hint: Option<Advice>,
     },
     /// Nobody could look: the host was not reached.
     Unknown {
@@ -95,6 +97,16 @@ pub enum Etcd {
         /// `--etcd-servers`.
         servers: Vec<String>,
     },
+}
+
+impl Etcd {
+    /// None that is known, and nothing that would help.
+    pub fn absent(why: impl Into<String>) -> Self {
+        Self::Absent {
+            why: why.into(),
+            hint: None,
+        }
+    }
 }
 
 /// What the API says of a node and its etcd pod. It is often wrong just when something is: never evidence.
@@ -275,9 +287,7 @@ fn bare_node(name: String, node: ApiNode) -> Node {
     }
     Node {
         name,
-        etcd: Etcd::Absent {
-            why: "no etcd pod on this node".into(),
-        },
+        etcd: Etcd::absent("no etcd pod on this node"),
         api: ApiView {
             node_ready: ready.map(|condition| condition.status == "True"),
             address: address.map(|address| address.address.clone()),

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use etcd_operations::advice::Advice;
 use etcd_operations::failure::{Failure, FailureKind};
@@ -171,12 +172,12 @@ impl Error {
             .fold(self.message.clone(), |text, part| format!("{text}: {part}"))
     }
 
-    /// What caused it, and what caused that: what is said above already is left out.
+    /// What caused it, and what caused that: what is said above already is left out, and what is below a [`Cause`].
     pub fn causes(&self) -> Vec<String> {
         let mut said = self.message.clone();
         let mut parts = Vec::new();
         let mut next = self.source();
-        while let Some(cause) = next {
+        while let Some(cause) = next.filter(|cause| !cause.is::<Cause>()) {
             let part = cause.to_string();
             if !part.is_empty() && !said.contains(&part) {
                 said.push_str(&part);
@@ -185,6 +186,41 @@ impl Error {
             next = cause.source();
         }
         parts
+    }
+}
+
+/// What caused an error whose message has said it: kept for programs, and not said again.
+#[derive(Debug, Clone)]
+pub struct Cause(Arc<dyn StdError + Send + Sync>);
+
+impl Cause {
+    /// This cause.
+    pub fn new(error: impl StdError + Send + Sync + 'static) -> Self {
+        Self(Arc::new(error))
+    }
+
+    /// The error itself, to ask it for its type.
+    pub fn get(&self) -> &(dyn StdError + 'static) {
+        &*self.0
+    }
+}
+
+/// By what they say: errors cannot be compared.
+impl PartialEq for Cause {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
     }
 }
 
@@ -202,16 +238,16 @@ impl StdError for Error {
     }
 }
 
-/// What an operation on files failed with.
+/// What work failed with, wherever it was done: here, in a Job or over ssh.
 impl From<FailureKind> for ErrorKind {
     fn from(kind: FailureKind) -> Self {
         match kind {
-            FailureKind::Corrupt => Self::QuorumLostOrDamaged,
+            FailureKind::Unreachable => Self::NothingReached,
+            FailureKind::NoQuorum | FailureKind::Corrupt => Self::QuorumLostOrDamaged,
             FailureKind::Refused => Self::Refused,
             FailureKind::Interrupted => Self::Interrupted,
-            FailureKind::Unreachable
-            | FailureKind::Unauthorized
-            | FailureKind::NoQuorum
+            // That etcd refuses a certificate is not about the rights of who runs this: the node's own certificate is used.
+            FailureKind::Unauthorized
             | FailureKind::NoSpace
             | FailureKind::Missing
             | FailureKind::Other => Self::Failed,
@@ -264,6 +300,49 @@ mod tests {
             error.chain(),
             "the apiserver does not answer: service error: client error (Connect): connection refused"
         );
+    }
+
+    #[test]
+    fn each_kind_of_failure_ends_in_one_way_wherever_it_was_done() {
+        use crate::outcome::{RunError, run_error};
+        use crate::ssh::SshError;
+        for (kind, ending) in [
+            (FailureKind::Unreachable, ErrorKind::NothingReached),
+            (FailureKind::Unauthorized, ErrorKind::Failed),
+            (FailureKind::NoQuorum, ErrorKind::QuorumLostOrDamaged),
+            (FailureKind::NoSpace, ErrorKind::Failed),
+            (FailureKind::Corrupt, ErrorKind::QuorumLostOrDamaged),
+            (FailureKind::Missing, ErrorKind::Failed),
+            (FailureKind::Refused, ErrorKind::Refused),
+            (FailureKind::Interrupted, ErrorKind::Interrupted),
+            (FailureKind::Other, ErrorKind::Failed),
+        ] {
+            let failure = Failure::new(kind, "it failed").hint("do that");
+            let over_ssh = SshError::failed("m1", failure.clone());
+            let in_job = RunError::from(failure.clone());
+            for error in [
+                Error::from(failure.clone()),
+                Error::of_failure("m1", &failure),
+                Error::from(over_ssh.clone()),
+                run_error("m1", &in_job),
+                run_error("m1", &RunError::from(over_ssh)),
+            ] {
+                assert_eq!(error.kind, ending, "{kind:?}: {error}");
+                assert_eq!(error.hints, ["do that"]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_message_has_said_is_kept_and_not_said_again() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = Error::failed("m1: it cannot be reached")
+            .caused_by(Cause::new(Service(Connect(refused))));
+        assert_eq!(error.chain(), "m1: it cannot be reached");
+        let below = error.source().unwrap();
+        assert!(below.is::<Cause>() && below.source().unwrap().is::<Connect>());
+        let io = below.source().unwrap().source().unwrap();
+        assert!(io.is::<std::io::Error>());
     }
 
     #[test]

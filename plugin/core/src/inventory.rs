@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::host_name::HostName;
 use crate::ssh::{Candidate, Origin, SshTargets};
 use etcd_operations::advice;
-use etcd_operations::advice::{Choice, Command};
+use etcd_operations::advice::{Advice, Choice};
 
 pub(crate) use cache::remember;
 use cache::{Remembered, recall};
@@ -22,7 +22,7 @@ pub struct Found {
     /// The hosts; never none.
     pub candidates: Vec<Candidate>,
     /// Where they come from, as a sentence for standard error.
-    pub told: String,
+    pub told: Advice,
     /// Whether these are all there are, as far as anybody knows: a kubeconfig's server is only one of them.
     pub complete: bool,
 }
@@ -35,11 +35,11 @@ pub async fn find(ssh: &SshTargets, connection: &ConnectionOptions) -> Result<Fo
     let named: Vec<Candidate> = named(ssh);
     // Who names control-plane nodes means these and no others.
     if !ssh.masters.is_empty() {
-        return Ok(found(named, &from(Choice::Master), true));
+        return Ok(found(named, from(Choice::Master), true));
     }
     let cluster = match identity(connection) {
         Ok(cluster) => cluster,
-        Err(_) if !named.is_empty() => return Ok(found(named, &from(Choice::Ssh), false)),
+        Err(_) if !named.is_empty() => return Ok(found(named, from(Choice::Ssh), false)),
         Err(error) => {
             return Err(error.hint(advice![
                 Choice::Master.with("HOST"),
@@ -52,19 +52,19 @@ pub async fn find(ssh: &SshTargets, connection: &ConnectionOptions) -> Result<Fo
             "as they were when the cluster last answered, {}",
             known.when()
         );
-        return Ok(found(merged(named, known), &told, true));
+        return Ok(found(merged(named, known), told, true));
     }
     if !named.is_empty() {
         // Where one is says nothing of how many there are.
-        return Ok(found(named, &from(Choice::Ssh), false));
+        return Ok(found(named, from(Choice::Ssh), false));
     }
     let server = Candidate::told(None, [cluster.host()], Origin::Kubeconfig);
     Ok(found(vec![server], "the kubeconfig's server", false))
 }
 
 /// That somebody named them so.
-fn from(choice: Choice) -> String {
-    format!("from {}", Command::from(choice))
+fn from(choice: Choice) -> Advice {
+    advice!["from ", choice]
 }
 
 /// Those of the command line.
@@ -90,7 +90,7 @@ fn merged(mut named: Vec<Candidate>, known: Remembered) -> Vec<Candidate> {
     named
 }
 
-fn found(candidates: Vec<Candidate>, whence: &str, complete: bool) -> Found {
+fn found(candidates: Vec<Candidate>, whence: impl Into<Advice>, complete: bool) -> Found {
     Found {
         told: told(&candidates, whence),
         candidates,
@@ -99,7 +99,7 @@ fn found(candidates: Vec<Candidate>, whence: &str, complete: bool) -> Found {
 }
 
 /// Who is meant and who says so, as a sentence for standard error.
-pub fn told(candidates: &[Candidate], whence: &str) -> String {
+pub fn told(candidates: &[Candidate], whence: impl Into<Advice>) -> Advice {
     let names = candidates
         .iter()
         .map(|one| match (&one.node, one.addresses.first()) {
@@ -107,7 +107,7 @@ pub fn told(candidates: &[Candidate], whence: &str) -> String {
             _ => one.name().to_owned(),
         });
     let names = names.collect::<Vec<_>>().join(", ");
-    format!("control-plane nodes, {whence}: {names}")
+    advice!["control-plane nodes, ", whence, format!(": {names}")]
 }
 
 #[cfg(test)]
@@ -188,14 +188,18 @@ mod tests {
         let only_ssh = find(&ssh(&[("m1", "10.0.0.1")], &[]), &nowhere)
             .await
             .unwrap();
-        assert!(only_ssh.told.contains("from {+ssh}"), "{}", only_ssh.told);
+        assert!(
+            only_ssh.told.written().contains("from {+ssh}"),
+            "{:?}",
+            only_ssh.told
+        );
         assert!(found.complete && !only_ssh.complete);
         let error = find(&SshTargets::default(), &nowhere).await.unwrap_err();
         assert!(
             error
                 .hints
                 .iter()
-                .any(|hint| hint.to_string().contains("{+master")),
+                .any(|hint| hint.written().contains("{+master")),
             "{error:?}"
         );
     }

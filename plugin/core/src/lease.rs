@@ -124,7 +124,7 @@ pub(crate) async fn lock_cluster(
         Ok(guard) => Ok(guard),
         Err(Refusal::Held(error)) => Err(error),
         Err(Refusal::Api(error)) => {
-            let error = api_error("taking the lock", &error);
+            let error = api_error("taking the lock", error);
             match error.kind {
                 RunErrorKind::WritesRefused
                 | RunErrorKind::ApiserverLost
@@ -367,7 +367,7 @@ mod tests {
         );
         assert!(
             error.hints[0]
-                .to_string()
+                .written()
                 .contains("by itself at 2026-11-21T15:01:00Z"),
             "{:?}",
             error.hints
@@ -386,23 +386,20 @@ mod tests {
         let error = held_by(&held, at("2026-11-21T15:00:59Z")).unwrap();
         assert!(
             error.hints[0]
-                .to_string()
+                .written()
                 .contains("by itself at 2026-11-21T15:01:00Z"),
             "{error:?}"
         );
         let remove = "kubectl delete lease -n kube-system kubectl-etcd";
-        assert!(error.hints[0].to_string().ends_with(remove), "{error:?}");
+        assert!(error.hints[0].written().ends_with(remove), "{error:?}");
         assert!(held_by(&held, at("2026-11-21T15:01:00Z")).is_none());
         // Nobody is told to wait for a time that does not come.
         let spec = held.spec.as_mut().unwrap();
         spec.renew_time = Some(MicroTime(at("2066-11-21T15:00:00Z")));
         let error = held_by(&held, at("2026-11-21T15:00:00Z")).unwrap();
-        assert!(
-            !error.hints[0].to_string().contains("by itself"),
-            "{error:?}"
-        );
-        assert!(error.hints[0].to_string().contains("2066"), "{error:?}");
-        assert!(error.hints[0].to_string().ends_with(remove), "{error:?}");
+        assert!(!error.hints[0].written().contains("by itself"), "{error:?}");
+        assert!(error.hints[0].written().contains("2066"), "{error:?}");
+        assert!(error.hints[0].written().ends_with(remove), "{error:?}");
     }
 
     #[test]
@@ -439,10 +436,10 @@ mod tests {
         let denied = "leases.coordination.k8s.io is forbidden: User \"jane\" cannot create resource \"leases\" in API group \"coordination.k8s.io\" in the namespace \"kube-system\"";
         let mut status = kube::core::Status::failure(denied, "Forbidden");
         status.code = 403;
-        let error = api_error("taking the lock", &KubeError::Api(status.boxed()));
+        let error = api_error("taking the lock", KubeError::Api(status.boxed()));
         assert_eq!(error.kind, RunErrorKind::NoRights);
         assert!(error.message.contains("jane"), "{error}");
-        let hint = error.hint.unwrap().to_string();
+        let hint = error.hint.unwrap().written();
         assert!(hint.contains("kubectl-etcd-lock"), "{hint}");
     }
 

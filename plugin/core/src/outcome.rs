@@ -1,5 +1,6 @@
 //! What running an operation on the nodes gives back, and what is told meanwhile.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use etcd_operations::report::Report;
 use etcd_operations::request::{Request, answer_to};
 use etcd_operations::wire::Progress;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Cause, Error, ErrorKind};
 use crate::via::Via;
 
 /// How one operation ended on one node. Its report is of a type of its own where the operation's is known.
@@ -113,7 +114,7 @@ impl RunErrorKind {
 }
 
 /// Why an operation was not done on a node. The message is a lower-case fragment.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct RunError {
     /// What sort of trouble it was.
@@ -122,6 +123,8 @@ pub struct RunError {
     pub message: String,
     /// What would help, if that is known.
     pub hint: Option<Advice>,
+    /// What caused it.
+    pub source: Option<Cause>,
 }
 
 impl RunError {
@@ -131,7 +134,22 @@ impl RunError {
             kind,
             message: message.into(),
             hint: None,
+            source: None,
         }
+    }
+
+    /// The same error with its cause, which its message has told.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Cause::new(cause));
+        self
+    }
+
+    /// The same error, saying what would help where that is known.
+    #[must_use]
+    pub(crate) fn maybe_hint(mut self, hint: Option<Advice>) -> Self {
+        self.hint = hint.or(self.hint);
+        self
     }
 
     /// The same error, saying what would help.
@@ -142,13 +160,10 @@ impl RunError {
     }
 }
 
-impl From<etcd_operations::failure::Failure> for RunError {
-    fn from(failure: etcd_operations::failure::Failure) -> Self {
-        Self {
-            kind: RunErrorKind::OperationFailed(failure.kind),
-            message: failure.message,
-            hint: failure.hint,
-        }
+impl From<Failure> for RunError {
+    fn from(failure: Failure) -> Self {
+        Self::new(RunErrorKind::OperationFailed(failure.kind), failure.message)
+            .maybe_hint(failure.hint)
     }
 }
 
@@ -172,7 +187,7 @@ pub enum Notice {
     /// No more progress comes for now.
     ProgressEnded,
     /// Something that was done beside the work.
-    Told(String),
+    Told(Advice),
     /// Something that does not stop the work but should be known.
     Warning(String),
 }
@@ -182,57 +197,42 @@ pub type NoticeSink = Arc<dyn Fn(Notice) + Send + Sync>;
 
 /// What kept an operation from being done, as the command's own error.
 pub fn run_error(node: &str, error: &RunError) -> Error {
-    error_saying(format!("{node}: {}", error.message), error)
-}
-
-fn error_saying(message: String, error: &RunError) -> Error {
-    let kind = match error.kind {
-        RunErrorKind::NodeDown
-        | RunErrorKind::KubeletSilent
-        | RunErrorKind::EtcdNotRunning
-        | RunErrorKind::ApiserverLost
-        | RunErrorKind::EtcdLost
-        | RunErrorKind::NotReached
-        | RunErrorKind::OperationFailed(FailureKind::Unreachable) => ErrorKind::NothingReached,
-        RunErrorKind::OperationFailed(FailureKind::NoQuorum | FailureKind::Corrupt) => {
-            ErrorKind::QuorumLostOrDamaged
-        }
-        RunErrorKind::OperationFailed(FailureKind::Refused) | RunErrorKind::AdmissionRefused => {
-            ErrorKind::Refused
-        }
-        RunErrorKind::OperationFailed(FailureKind::Interrupted) => ErrorKind::Interrupted,
-        RunErrorKind::NoRights => ErrorKind::NotAllowed,
-        RunErrorKind::PodNotStarted
-        | RunErrorKind::ImageMissing
-        | RunErrorKind::QuotaExceeded
-        | RunErrorKind::WritesRefused
-        | RunErrorKind::NoController
-        | RunErrorKind::NotSupportedByRunner
-        | RunErrorKind::TimedOut
-        | RunErrorKind::OtherVersion
-        | RunErrorKind::NoEtcd
-        | RunErrorKind::Lost
-        | RunErrorKind::Other
-        | RunErrorKind::OperationFailed(
-            FailureKind::Unauthorized
-            | FailureKind::NoSpace
-            | FailureKind::Missing
-            | FailureKind::Other,
-        ) => ErrorKind::Failed,
-    };
-    let mut out = Error::new(kind, message);
+    let mut out = Error::new(error.kind.into(), format!("{node}: {}", error.message));
     out.hints.extend(error.hint.clone());
+    out.source = error.source.clone().map(Into::into);
     out
 }
 
-impl Error {
-    /// What this host's own code failed with, which says itself where it was.
-    pub fn of_own(failure: &Failure) -> Self {
-        error_saying(failure.message.clone(), &RunError::from(failure.clone()))
+impl From<RunErrorKind> for ErrorKind {
+    fn from(kind: RunErrorKind) -> Self {
+        match kind {
+            RunErrorKind::OperationFailed(kind) => kind.into(),
+            RunErrorKind::NodeDown
+            | RunErrorKind::KubeletSilent
+            | RunErrorKind::EtcdNotRunning
+            | RunErrorKind::ApiserverLost
+            | RunErrorKind::EtcdLost
+            | RunErrorKind::NotReached => Self::NothingReached,
+            RunErrorKind::AdmissionRefused => Self::Refused,
+            RunErrorKind::NoRights => Self::NotAllowed,
+            RunErrorKind::PodNotStarted
+            | RunErrorKind::ImageMissing
+            | RunErrorKind::QuotaExceeded
+            | RunErrorKind::WritesRefused
+            | RunErrorKind::NoController
+            | RunErrorKind::NotSupportedByRunner
+            | RunErrorKind::TimedOut
+            | RunErrorKind::OtherVersion
+            | RunErrorKind::NoEtcd
+            | RunErrorKind::Lost
+            | RunErrorKind::Other => Self::Failed,
+        }
     }
+}
 
+impl Error {
     /// What a host's own code failed with.
     pub fn of_failure(node: &str, failure: &Failure) -> Self {
-        run_error(node, &RunError::from(failure.clone()))
+        Self::from(failure.clone()).ending(node)
     }
 }

@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn who_may_not_list_nodes_is_offered_that_first() {
-        let hint = grant(&refusal("jane", "list", "nodes", "at the cluster scope")).to_string();
+        let hint = grant(&refusal("jane", "list", "nodes", "at the cluster scope")).written();
         let mut ways = hint.split("; ");
         assert_eq!(
             ways.next(),
@@ -211,7 +211,7 @@ mod tests {
         );
         assert!(ways.next().unwrap().contains("kubectl-etcd:operators"));
         assert_eq!(ways.next(), None);
-        let nobody = grant(&refusal("jane", "delete", "nodes", "at the cluster scope")).to_string();
+        let nobody = grant(&refusal("jane", "delete", "nodes", "at the cluster scope")).written();
         assert!(nobody.contains("no role"), "{nobody}");
     }
 
@@ -219,7 +219,7 @@ mod tests {
     fn nobody_is_told_to_become_an_operator_for_a_right_that_has_a_smaller_way() {
         for (verb, resource, place) in CASES {
             let message = refusal("jane", verb, resource, place);
-            let hint = grant(&message).to_string();
+            let hint = grant(&message).written();
             let looks = hint.contains("{grant-viewers}");
             let viewers = ["jobs", "pods/log", "events", "nodes", "namespaces"].contains(&resource)
                 && verb != "delete";
@@ -230,14 +230,14 @@ mod tests {
         }
         let more = ["pods/exec", "leases", "cronjobs"];
         for resource in more {
-            let hint = grant(&refusal("jane", "create", resource, SYSTEM)).to_string();
+            let hint = grant(&refusal("jane", "create", resource, SYSTEM)).written();
             assert!(!hint.contains("{grant-viewers}"), "{hint}");
         }
     }
 
     #[test]
     fn names_of_users_are_words_of_a_shell() {
-        let hint = grant(&refusal("oidc:jane$(x)@a b", "create", "pods/exec", SYSTEM)).to_string();
+        let hint = grant(&refusal("oidc:jane$(x)@a b", "create", "pods/exec", SYSTEM)).written();
         assert!(
             hint.contains(
                 ": kubectl create rolebinding -n kube-system kubectl-etcd-exec-oidc-jane--x--a-b --role kubectl-etcd-exec \
@@ -299,7 +299,7 @@ mod tests {
         for (verb, resource, place) in CASES {
             let message = refusal("jane", verb, resource, place);
             let role = Denied::parse(&message).unwrap().role().unwrap();
-            let hint = grant(&message).to_string();
+            let hint = grant(&message).written();
             let file = match hint.contains("rbac-kube-system.yaml") {
                 true => "rbac-kube-system.yaml",
                 false => "rbac.yaml",

@@ -177,7 +177,7 @@ impl SshHost {
             match got {
                 Ok(()) => {
                     let whole = receiver.finish();
-                    return whole.map_err(|error| files::refused(self.name(), &error));
+                    return whole.map_err(|error| files::refused(self.name(), error));
                 }
                 Err(error) => self.again(&mut patience, error).await?,
             }
@@ -222,10 +222,9 @@ impl SshHost {
             return Err(error);
         };
         if error.kind == SshErrorKind::ConnectionLost {
-            (self.notices)(Notice::Told(format!(
-                "{error}; connecting again, for {} s",
-                limits::SSH.patience.as_secs()
-            )));
+            let seconds = limits::SSH.patience.as_secs();
+            let told = format!("{error}; connecting again, for {seconds} s");
+            (self.notices)(Notice::Told(told.into()));
         } else {
             tracing::debug!(%error, "connecting again");
         }

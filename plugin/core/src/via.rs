@@ -17,6 +17,30 @@ pub enum Via {
     Ssh,
 }
 
+/// A runner that can be forced. Over ssh a session is made of hosts, not of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forced {
+    /// [`Via::Job`].
+    Job,
+    /// [`Via::Pod`].
+    Pod,
+    /// [`Via::Exec`].
+    Exec,
+    /// [`Via::Local`].
+    Local,
+}
+
+impl From<Forced> for Via {
+    fn from(forced: Forced) -> Self {
+        match forced {
+            Forced::Job => Self::Job,
+            Forced::Pod => Self::Pod,
+            Forced::Exec => Self::Exec,
+            Forced::Local => Self::Local,
+        }
+    }
+}
+
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

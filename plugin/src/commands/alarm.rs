@@ -157,7 +157,7 @@ fn through<'a>(session: &'a Session, status: &Status) -> Result<&'a Node, Error>
         .ok_or_else(|| {
             Error::new(
                 kubectl_etcd_core::error::ErrorKind::NothingReached,
-                status.summary.clone(),
+                status.summary.to_string(),
             )
         })
 }

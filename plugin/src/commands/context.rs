@@ -104,8 +104,10 @@ impl Context<'_> {
             return session.map_err(|error| or_over_ssh(error, command));
         }
         if let Some(via) = fleet.way.via {
-            return Err(Error::usage(format!("--ssh and --via {via} are two ways"))
-                .hint("leave one of them out"));
+            return Err(
+                Error::usage(format!("--ssh and --via {} are two ways", Via::from(via)))
+                    .hint("leave one of them out"),
+            );
         }
         let reached = reach(&self.ui.notices(), &ssh.targets(), self.connection).await?;
         let session = Session::over_hosts(reached, &fleet.options(), self.ui.notices())?;

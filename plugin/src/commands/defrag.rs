@@ -295,7 +295,7 @@ fn not_yet(now: &Status, before: &Status, node: &str) -> Option<String> {
     }
     let fewer = now.quorum.healthy_voters < before.quorum.healthy_voters;
     let lost = now.verdict == VerdictWord::QuorumLost && before.verdict != VerdictWord::QuorumLost;
-    (fewer || lost).then(|| now.summary.clone())
+    (fewer || lost).then(|| now.summary.to_string())
 }
 
 #[cfg(test)]

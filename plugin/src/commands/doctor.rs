@@ -9,6 +9,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use super::{Context, or_over_ssh, out_of_reach, survey};
+use crate::advice::Worded;
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, OutputArgs};
 use kubectl_etcd_core::assess::doctor::Doctor;
@@ -16,7 +17,7 @@ use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::host_name::HostName;
 use kubectl_etcd_core::inventory::reach::{Unreached, reach};
 use kubectl_etcd_core::runners::local;
-use kubectl_etcd_core::via::Via;
+use kubectl_etcd_core::via::Forced;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,8 +72,9 @@ pub async fn doctor(context: &Context<'_>, args: DoctorArgs) -> Result<Verdict, 
             None => through_the_api(context, &args.fleet).await?,
         }
     };
-    context.ui.show(&view, args.output.output)?;
-    Ok(view.verdict.verdict())
+    let verdict = view.verdict.verdict();
+    context.ui.show(&Worded::new(view), args.output.output)?;
+    Ok(verdict)
 }
 
 /// What is seen on this host; none when it is not this host that is asked for.
@@ -82,7 +84,7 @@ async fn here(
     options: &LookOptions,
 ) -> Result<Option<Doctor>, Error> {
     let selection = context.connection.selection();
-    let forced = fleet.way.via == Some(Via::Local);
+    let forced = fleet.way.via == Some(Forced::Local);
     if forced {
         local::as_root()?;
     } else if fleet.way.via.is_some() || !fleet.node.is_empty() || !local::may_be_looked_at() {

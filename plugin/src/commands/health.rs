@@ -6,6 +6,7 @@ use clap::Args;
 use etcd_operations::operation;
 
 use super::{Context, out_of_reach, scope};
+use crate::advice::Worded;
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, OutputArgs, parse_duration};
 use kubectl_etcd_core::assess::health::{Health, judge};
@@ -63,8 +64,9 @@ pub async fn health(context: &Context<'_>, args: HealthArgs) -> Result<Verdict, 
         args.read_timeout,
     )
     .await?;
-    context.ui.show(&health, args.output.output)?;
-    Ok(health.verdict())
+    let verdict = health.verdict();
+    context.ui.show(&Worded::new(health), args.output.output)?;
+    Ok(verdict)
 }
 
 /// Waits until every member is healthy.
@@ -111,7 +113,7 @@ async fn waited(
         match answer {
             Ok(health) if over || health.verdict() == Verdict::Healthy => return Ok(health),
             Err(error) if over || !may_pass(error.kind) => return Err(error),
-            Ok(health) => tell(context, &mut told, health.summary),
+            Ok(health) => tell(context, &mut told, health.summary.to_string()),
             Err(error) => tell(context, &mut told, error.chain()),
         }
         tokio::time::sleep(PAUSE).await;

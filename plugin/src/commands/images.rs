@@ -8,7 +8,7 @@ use etcd_operations::images::{ImageState, Images as Found, Logins, NamedImage};
 use crate::args::OutputArgs;
 use crate::ui::Ui;
 use crate::views::images::Images;
-use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::format::and;
 use kubectl_etcd_core::runners::local::as_root;
 
@@ -143,7 +143,12 @@ async fn pull(ui: &Ui, args: &PullArgs) -> Result<Verdict, Error> {
     }
     ui.end_progress();
     show(ui, &Images::new(&found).pulled(&logins, false), args.output)?;
-    Error::all(failures.into_iter().map(Error::from)).map_or(Ok(Verdict::Healthy), Err)
+    // Whatever kept an image from coming: a registry that is not reached is no cluster that is not.
+    let errors = failures.into_iter().map(|failure| Error {
+        kind: ErrorKind::Failed,
+        ..Error::from(failure)
+    });
+    Error::all(errors).map_or(Ok(Verdict::Healthy), Err)
 }
 
 /// The images that these components name, all when none is given, and what the runtime has of them.

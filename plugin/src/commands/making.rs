@@ -66,7 +66,7 @@ where
 
     fn dry_run_ends(&self, planned: &Planned) -> Result<Verdict, Error> {
         match &planned.preview.refused {
-            Some(failure) => Err(Error::of_own(failure)),
+            Some(failure) => Err(failure.clone().into()),
             None => Ok(Verdict::Healthy),
         }
     }
@@ -179,7 +179,7 @@ impl DonePlan<'_> {
 
 fn refuse(preview: &PlanPreview, accepted: Accepted, yes: bool) -> Result<(), Error> {
     if let Some(failure) = &preview.refused {
-        let mut error = Error::of_own(failure);
+        let mut error = Error::from(failure.clone());
         let by_hand = PlanView::planned(preview).by_hand();
         error.hints.extend(by_hand.into_iter().map(Into::into));
         return Err(error);

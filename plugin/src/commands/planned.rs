@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use etcd_operations::advice::{Choice, Command};
 use etcd_operations::failure::Failure;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::{HostView, PlanPreview, TakingPart};
@@ -10,9 +11,11 @@ use etcd_operations::shell::CommandLine;
 
 use super::Context;
 use super::life::Consent;
+use crate::advice::typed;
 use crate::args::OutputArgs;
 use crate::args::ssh::SshArgs;
 use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::executor::Hosts;
 use kubectl_etcd_core::executor::gather::Gathered;
 use kubectl_etcd_core::executor::run::Bring;
 use kubectl_etcd_core::runners::host::Host;
@@ -73,12 +76,33 @@ impl WhoArgs {
     /// When there is nobody.
     pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
         let mut gathered = context.gather(&self.ssh).await?;
-        gathered.hosts.naming(&self.manifest)?;
+        name_manifests(&mut gathered.hosts, &self.manifest)?;
         for (node, why) in &gathered.unreachable {
             context.ui.warn(&format!("{node} cannot be reached: {why}"));
         }
         Ok(gathered)
     }
+}
+
+/// Names files from which components are started that have no manifest in kubelet's folder.
+///
+/// # Errors
+/// When a path means nothing.
+pub(crate) fn name_manifests(hosts: &mut Hosts, manifests: &[PathBuf]) -> Result<(), Error> {
+    let mut relative = manifests.iter().filter(|path| path.is_relative());
+    let elsewhere = *hosts.flags() != Command::default();
+    if let Some(path) = relative.next().filter(|_| elsewhere) {
+        let flag = typed(&Choice::Manifest.with(path.display()));
+        return Err(Error::usage(format!(
+            "{flag}: give the whole path, as the hosts have it"
+        )));
+    }
+    let absolute = manifests.iter().map(std::path::absolute);
+    let paths: Vec<PathBuf> = absolute
+        .collect::<Result<_, _>>()
+        .map_err(|cause| Error::usage("--manifest leads nowhere").caused_by(cause))?;
+    hosts.naming(&paths);
+    Ok(())
 }
 
 /// Refuses a manifest that was named and that nothing is started from: whoever names one wants it used.
@@ -116,7 +140,7 @@ impl Planned {
         made: Result<PlanPreview, Failure>,
         named: &[PathBuf],
     ) -> Result<Self, Error> {
-        let preview = made.map_err(|failure| Error::of_own(&failure))?;
+        let preview = made?;
         check_named(named, &preview)?;
         Ok(Self { looked, preview })
     }
@@ -156,5 +180,31 @@ impl Bring for Nothing {
             "{} --file FILE, with the same snapshot",
             CommandLine::new("kubectl etcd plan resume").operand(&plan.id)
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kubectl_etcd_core::executor::memory::hosts;
+    use kubectl_etcd_core::ssh::SshTargets;
+
+    #[test]
+    fn a_manifest_on_other_hosts_is_named_by_its_whole_path() {
+        let paths = ["a b.yaml".into()];
+        name_manifests(&mut hosts(&[]), &paths).unwrap();
+        let ssh = SshTargets {
+            flags: Choice::Ssh.into(),
+            ..SshTargets::default()
+        };
+        let mut there = Hosts::reached(Vec::new(), &ssh);
+        let error = name_manifests(&mut there, &paths).unwrap_err();
+        assert_eq!(
+            error.message,
+            "--manifest 'a b.yaml': give the whole path, as the hosts have it"
+        );
+        name_manifests(&mut there, &["/a.yaml".into()]).unwrap();
+        let nothing = name_manifests(&mut there, &[PathBuf::new()]).unwrap_err();
+        assert!(nothing.message.starts_with("--manifest "), "{nothing}");
     }
 }

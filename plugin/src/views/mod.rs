@@ -74,7 +74,6 @@ pub trait View: Serialize {
 /// # Errors
 /// When it cannot be serialised, which would be a fault of the view.
 pub fn render<V: View>(view: &V, format: Format, paint: Paint) -> Result<String, Error> {
-    crate::advice::install();
     match format {
         Format::Table => Ok(table(view, false, paint)),
         Format::Wide => Ok(table(view, true, paint)),
@@ -97,13 +96,11 @@ pub fn render<V: View>(view: &V, format: Format, paint: Paint) -> Result<String,
 /// # Errors
 /// When it cannot be serialised.
 pub(crate) fn json_line<V: View>(view: &V) -> Result<String, serde_json::Error> {
-    crate::advice::install();
     serde_json::to_string(view).map(|text| escape_json(&text) + "\n")
 }
 
 /// A view as text for people.
 pub(crate) fn table<V: View>(view: &V, wide: bool, paint: Paint) -> String {
-    crate::advice::install();
     clean_layout(&view.table(wide, paint), paint)
 }
 

@@ -4,7 +4,7 @@ mod list;
 mod rows;
 mod words;
 
-use crate::advice::typed;
+use crate::advice::{typed, worded};
 use kubectl_etcd_core::executor::state::Progress;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -196,7 +196,10 @@ impl PlanView {
     /// What a step left, by its host.
     fn add_left(&mut self, number: u32, undone: &Undone) {
         let node = self.node_of(number);
-        let left = undone.left.iter().map(|left| format!("{node}: {left}"));
+        let left = undone
+            .left
+            .iter()
+            .map(|left| format!("{node}: {}", worded(left)));
         self.left.extend(left);
         for path in &undone.kept {
             self.kept.push(format!("{node}: {}", removal(path)));

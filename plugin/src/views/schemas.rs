@@ -9,6 +9,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::advice::Worded;
 use crate::views::{API_VERSION, Format, View, render};
 use kubectl_etcd_core::assess::fixtures::{Cluster, alarm};
 use kubectl_etcd_core::assess::{Scope, health, model::Status};
@@ -72,13 +73,13 @@ fn status() {
     degraded.alarms = vec![alarm(1, etcd_operations::report::AlarmKind::NoSpace)];
     let mut lost = Cluster::of(3);
     lost.without_quorum();
-    let samples: Vec<Status> = vec![
+    let samples = [
         Cluster::of(3).assess(),
         degraded.assess(),
         lost.assess(),
         Cluster::of(0).assess(),
     ];
-    check("Status", &samples);
+    check("Status", &samples.map(Worded::new));
 }
 
 #[test]
@@ -99,7 +100,11 @@ fn health() {
     let outcomes = vec![];
     check(
         "Health",
-        &[health::judge(&cluster.nodes, &outcomes, Scope::All)],
+        &[Worded::new(health::judge(
+            &cluster.nodes,
+            &outcomes,
+            Scope::All,
+        ))],
     );
 }
 
@@ -411,7 +416,8 @@ fn doctor() {
         what: "whether kubelet runs".to_owned(),
         why: "no systemd".to_owned(),
     });
-    check("Doctor", &[Doctor::of_status(&degraded.assess()), local]);
+    let all = [Doctor::of_status(&degraded.assess()), local];
+    check("Doctor", &all.map(Worded::new));
 }
 
 #[test]

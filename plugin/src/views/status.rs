@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
+use crate::advice::{Worded, worded};
 use crate::views::View;
 use crate::views::grid::{Field, Grid, Paint, Tone, clean, field, maybe, one_line, painted};
 use kubectl_etcd_core::assess::model::{
-    QuotaSource, Role, Row, Severity, SnapshotSource, Status, VerdictWord,
+    QuotaSource, Role, Row, Severity, SnapshotSource, Status, Summary, VerdictWord,
 };
 use kubectl_etcd_core::assess::{LAG_ENTRIES, NEAR_QUOTA_PERCENT};
 use kubectl_etcd_core::format::{age, bytes, count, percent, revision};
 
-impl View for Status {
+impl View for Worded<Status> {
     fn table(&self, wide: bool, paint: Paint) -> String {
         let mut text = if self.rows.is_empty() {
             String::new()
         } else {
             grid(&self.rows, wide).draw(paint)
         };
-        text.push_str(&summary(self, paint));
+        text.push_str(&summary(&self.summary, self.verdict, paint));
         for row in &self.rows {
             if let Some(line) = trouble(row) {
                 text.push_str(&format!("{}\n", clean(&line)));
@@ -34,7 +35,7 @@ impl View for Status {
                 clean(&warning.message)
             ));
             if let Some(hint) = &warning.hint {
-                text.push_str(&format!("  next: {}\n", clean(&hint.to_string())));
+                text.push_str(&format!("  next: {}\n", clean(&worded(hint))));
             }
         }
         if let Some(last) = &self.last_snapshot {
@@ -69,15 +70,17 @@ impl View for Status {
     }
 }
 
-fn summary(status: &Status, paint: Paint) -> String {
-    let tone = match status.verdict {
+/// The line that says the verdict.
+pub(super) fn summary(summary: &Summary, verdict: VerdictWord, paint: Paint) -> String {
+    let word = painted(summary.word, tone(verdict), paint);
+    format!("{word}: {}\n", one_line(&summary.details))
+}
+
+pub(super) fn tone(verdict: VerdictWord) -> Tone {
+    match verdict {
         VerdictWord::Healthy => Tone::Good,
         VerdictWord::Degraded => Tone::Warn,
         VerdictWord::QuorumLost | VerdictWord::Damaged | VerdictWord::NothingReached => Tone::Bad,
-    };
-    match status.summary.split_once(':') {
-        Some((word, rest)) => format!("{}:{}\n", painted(word, tone, paint), one_line(rest)),
-        None => one_line(&status.summary) + "\n",
     }
 }
 
@@ -91,7 +94,7 @@ fn trouble(row: &Row) -> Option<String> {
     let next = problem
         .hint
         .as_ref()
-        .map(|hint| format!("; {hint}"))
+        .map(|hint| format!("; {}", worded(hint)))
         .unwrap_or_default();
     Some(format!("{name}: {}{next}", problem.detail))
 }

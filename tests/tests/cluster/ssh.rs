@@ -148,7 +148,7 @@ fn over_ssh_a_user_needs_sudo_without_a_password() {
         ensure!(
             bob["error"]
                 .to_string()
-                .contains("passwordless sudo for bob, or --ssh-user root"),
+                .contains("the work needs root, or passwordless sudo for bob"),
             "{bob}"
         );
         remove_user(m1, "bob")?;

@@ -2,7 +2,8 @@
 
 use std::error::Error as StdError;
 
-use crate::advice::Advice;
+use crate::advice::Fixed::{self, Words};
+use crate::advice::{Advice, Task};
 use crate::failure::{Failure, FailureKind};
 
 /// An error with all its causes, each part once: hyper's own text stops at `client error (Connect)`.
@@ -86,40 +87,41 @@ fn words(error: &etcd_client::Error) -> String {
 
 /// Texts of rustls, of the system and of etcd (`api/v3rpc/rpctypes/error.go`), in the order in which they are looked for.
 #[rustfmt::skip]
-const MEANINGS: &[(&[&str], FailureKind, Option<&str>)] = &[
+const MEANINGS: &[(&[&str], FailureKind, &[Fixed])] = &[
     (&["UnknownIssuer", "BadSignature"], FailureKind::Unauthorized,
-        Some("the CA file does not belong to the certificate etcd shows: was one of them renewed without the other?")),
+        &[Words("the CA file does not belong to the certificate etcd shows: was one of them renewed without the other?")]),
     (&["CertExpired", "certificate expired", "CertificateExpired", "Expired"], FailureKind::Unauthorized,
-        Some("a certificate has expired: see `kubeadm certs check-expiration`")),
+        &[Words("a certificate has expired: see `kubeadm certs check-expiration`")]),
     (&["NotValidForName"], FailureKind::Unauthorized,
-        Some("etcd's certificate does not name this address")),
+        &[Words("etcd's certificate does not name this address")]),
     (&["CertificateRequired", "BadCertificate", "CertificateUnknown", "UnknownCA", "DecryptError", "HandshakeFailure", "AccessDenied"],
-        FailureKind::Unauthorized, Some("etcd rejects this client certificate: it must be signed by the CA in its --trusted-ca-file")),
+        FailureKind::Unauthorized, &[Words("etcd rejects this client certificate: it must be signed by the CA in its --trusted-ca-file")]),
     (&["InvalidContentType", "corrupt message"], FailureKind::Unauthorized,
-        Some("one side speaks TLS and the other plain HTTP")),
-    (&["invalid peer certificate", "received fatal alert"], FailureKind::Unauthorized, None),
+        &[Words("one side speaks TLS and the other plain HTTP")]),
+    (&["invalid peer certificate", "received fatal alert"], FailureKind::Unauthorized, &[]),
     (&["database space exceeded"], FailureKind::NoSpace,
-        Some("free space with compaction and `{defragment}`, then `{disarm-alarms}`")),
-    (&["corrupt"], FailureKind::Corrupt, None),
+        &[Words("free space with compaction and `"), Fixed::Task(Task::Defragment, &[]), Words("`, then `"),
+            Fixed::Task(Task::DisarmAlarms, &[]), Words("`")]),
+    (&["corrupt"], FailureKind::Corrupt, &[]),
     (&["rpc not supported for learner"], FailureKind::Refused,
-        Some("a learner does this only after it was promoted; ask a voting member")),
+        &[Words("a learner does this only after it was promoted; ask a voting member")]),
     (&["not enough started members"], FailureKind::Refused,
-        Some("of the members there would be, too few have ever started: start those that were added, or remove them")),
+        &[Words("of the members there would be, too few have ever started: start those that were added, or remove them")]),
     (&["which is in sync with leader"], FailureKind::Refused,
-        Some("wait until it has caught up")),
+        &[Words("wait until it has caught up")]),
     (&["too many learner members"], FailureKind::Refused,
-        Some("promote or remove the learner there is: etcd takes one at a time, or as many as its --max-learners says")),
-    (&["given member URLs are invalid"], FailureKind::Refused, Some("a peer URL is like https://10.0.0.4:2380")),
+        &[Words("promote or remove the learner there is: etcd takes one at a time, or as many as its --max-learners says")]),
+    (&["given member URLs are invalid"], FailureKind::Refused, &[Words("a peer URL is like https://10.0.0.4:2380")]),
     (&["Peer URLs already exists", "member not found", "can only promote a learner member", "bad leader transferee"],
-        FailureKind::Refused, Some("{list-members}")),
-    (&["not leader"], FailureKind::Refused, Some("only the leader can be asked for this")),
-    (&["no leader", "leader changed", "request timed out", "deadline exceeded", "unhealthy cluster"], FailureKind::NoQuorum, None),
+        FailureKind::Refused, &[Fixed::Task(Task::ListMembers, &[])]),
+    (&["not leader"], FailureKind::Refused, &[Words("only the leader can be asked for this")]),
+    (&["no leader", "leader changed", "request timed out", "deadline exceeded", "unhealthy cluster"], FailureKind::NoQuorum, &[]),
     (&["permission denied", "user name is empty", "authentication", "invalid auth token", "is not supported for auth", "PermissionDenied", "Unauthenticated"],
-        FailureKind::Unauthorized, Some("etcd's own authentication is on; the client certificate's name must be a user with the role root")),
-    (&["Connection refused"], FailureKind::Unreachable, Some("nothing listens there: etcd is not running")),
+        FailureKind::Unauthorized, &[Words("etcd's own authentication is on; the client certificate's name must be a user with the role root")]),
+    (&["Connection refused"], FailureKind::Unreachable, &[Words("nothing listens there: etcd is not running")]),
     (&["tcp connect error", "No route to host", "Network is unreachable", "timed out", "Connection reset", "connection closed",
         "transport error", "broken pipe", "not connected", "connection error", "h2 protocol error", "dns error", "operation was canceled"],
-        FailureKind::Unreachable, None),
+        FailureKind::Unreachable, &[]),
 ];
 
 /// Whether etcd changes no members because a voting one is not connected to the others (`ErrUnhealthy`).
@@ -138,13 +140,14 @@ pub(crate) fn meaning(said: &str) -> (FailureKind, Option<Advice>) {
         .iter()
         .find(|(texts, ..)| texts.iter().any(|text| said.contains(text)))
         .map_or((FailureKind::Other, None), |(_, kind, hint)| {
-            (*kind, hint.map(Advice::read))
+            (*kind, (!hint.is_empty()).then(|| Advice::from(*hint)))
         })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::advice;
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
@@ -206,5 +209,20 @@ mod tests {
         ] {
             assert_eq!(meaning(text).0, kind, "{text}");
         }
+    }
+
+    #[test]
+    fn what_would_help_is_typed() {
+        let hint = |said: &str| meaning(said).1;
+        assert_eq!(hint("member not found"), Some(Task::ListMembers.into()));
+        let space = advice![
+            "free space with compaction and `",
+            Task::Defragment,
+            "`, then `",
+            Task::DisarmAlarms,
+            "`"
+        ];
+        assert_eq!(hint("database space exceeded"), Some(space));
+        assert_eq!(hint("corrupt"), None);
     }
 }

@@ -15,7 +15,7 @@ use crate::look::{
 };
 use crate::manifest::PodId;
 use crate::report::{Consistency, EndpointStatus, Member, MemberList};
-use crate::runtime::State;
+use crate::runtime::{RuntimeKind, State};
 use crate::target::Target;
 
 /// The cluster's id.
@@ -239,6 +239,7 @@ pub(crate) fn healthy() -> Look {
             active: Answer::Ok(true),
             last_errors: Answer::Ok(Vec::new()),
         },
+        runtime_kind: RuntimeKind::Containerd,
         runtime: Answer::Ok(RuntimeLook {
             socket: "/run/containerd/containerd.sock".into(),
             pods: ControlPlane::ALL

@@ -117,15 +117,11 @@ fn runtime(notes: &mut Notes<'_>) {
     }
     match failure.kind {
         FailureKind::Unreachable | FailureKind::Missing => {
-            let restart = match failure.message.contains("crio") {
-                true => "systemctl restart crio",
-                false => "systemctl restart containerd",
-            };
             notes.degraded(
                 Kind::RuntimeDown,
                 format!("the container runtime of {node} does not answer"),
                 vec![failure.to_string()],
-                Next::on(node, restart),
+                Next::on(node, look.runtime_kind.restart()),
             );
         }
         _ => notes.unseen("the container runtime", failure),

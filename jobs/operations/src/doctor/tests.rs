@@ -23,7 +23,7 @@ fn found(look: Look) -> (Vec<SituationKind>, String) {
     (
         kinds,
         first
-            .map(|one| one.next.command.to_string())
+            .map(|one| one.next.command.written())
             .unwrap_or_default(),
     )
 }

@@ -3,7 +3,8 @@
 use tonic::{Code, Status};
 
 use super::Logins;
-use crate::advice::Advice;
+use crate::advice::Fixed::{self, Words};
+use crate::advice::{Choice, Task};
 use crate::failure::{Failure, FailureKind};
 
 /// So many characters of the runtime's words are told: what matters is at their end.
@@ -14,7 +15,7 @@ const LONGEST_WORDS: usize = 800;
 pub(super) struct PullError {
     kind: FailureKind,
     what: &'static str,
-    hint: &'static str,
+    hint: &'static [Fixed],
     /// Any of these in the runtime's message, in lower case, means this error.
     words: &'static [&'static str],
     /// So does this code when no error's words are in it.
@@ -26,7 +27,10 @@ impl PullError {
     pub(super) const UNAUTHORIZED: Self = Self {
         kind: FailureKind::Unauthorized,
         what: "its registry wants a login",
-        hint: "{+auth-file=FILE} gives one, as docker login and podman login write it",
+        hint: &[
+            Fixed::Choice(Choice::AuthFile, "FILE"),
+            Words(" gives one, as docker login and podman login write it"),
+        ],
         words: &[
             "401 unauthorized",
             "403 forbidden",
@@ -44,14 +48,18 @@ impl PullError {
     const DISK_FULL: Self = Self {
         kind: FailureKind::NoSpace,
         what: "the disk is full",
-        hint: "df -h /var/lib/containerd; crictl rmi --prune removes images that nothing uses",
+        hint: &[Words(
+            "df -h /var/lib/containerd; crictl rmi --prune removes images that nothing uses",
+        )],
         words: &["no space left on device", "disk quota exceeded"],
         codes: &[],
     };
     const UNTRUSTED: Self = Self {
         kind: FailureKind::Unreachable,
         what: "the runtime does not trust its registry",
-        hint: "give the runtime the registry's authority: with containerd in /etc/containerd/certs.d/REGISTRY/hosts.toml",
+        hint: &[Words(
+            "give the runtime the registry's authority: with containerd in /etc/containerd/certs.d/REGISTRY/hosts.toml",
+        )],
         words: &[
             "x509:",
             "http response to https client",
@@ -63,7 +71,9 @@ impl PullError {
     const UNREACHABLE: Self = Self {
         kind: FailureKind::Unreachable,
         what: "its registry cannot be reached",
-        hint: "look at the way there (name service, proxy, firewall), or load the image from a file: ctr -n k8s.io images import FILE",
+        hint: &[Words(
+            "look at the way there (name service, proxy, firewall), or load the image from a file: ctr -n k8s.io images import FILE",
+        )],
         words: &[
             "dial tcp",
             "connection refused",
@@ -80,7 +90,11 @@ impl PullError {
     const NO_SUCH_IMAGE: Self = Self {
         kind: FailureKind::Missing,
         what: "its registry does not have it",
-        hint: "correct the name ({set-image COMPONENT IMAGE}), or push the image",
+        hint: &[
+            Words("correct the name ("),
+            Fixed::Task(Task::SetImage, &["COMPONENT", "IMAGE"]),
+            Words("), or push the image"),
+        ],
         words: &["not found", "manifest unknown", "name unknown"],
         codes: &[Code::NotFound],
     };
@@ -88,21 +102,21 @@ impl PullError {
     const TOO_LONG: Self = Self {
         kind: FailureKind::Unreachable,
         what: "it was not there after 10 minutes",
-        hint: "try it again: what was fetched of it stays",
+        hint: &[Words("try it again: what was fetched of it stays")],
         words: &[],
         codes: &[Code::DeadlineExceeded],
     };
     const NO_RUNTIME: Self = Self {
         kind: FailureKind::Unreachable,
         what: "the container runtime does not answer",
-        hint: "systemctl status containerd",
+        hint: &[Words("systemctl status containerd")],
         words: &[],
         codes: &[Code::Unavailable],
     };
     const OTHER: Self = Self {
         kind: FailureKind::Other,
         what: "the container runtime failed",
-        hint: "journalctl -u containerd -n 50",
+        hint: &[Words("journalctl -u containerd -n 50")],
         words: &[],
         codes: &[],
     };
@@ -142,7 +156,7 @@ pub(super) fn failure(image: &str, error: PullError, status: &Status, logins: &L
     };
     let words = one_line(&without_queries(status.message()));
     let message = format!("{image} could not be fetched: {what}: {words}");
-    Failure::new(error.kind, message).hint(Advice::read(hint))
+    Failure::new(error.kind, message).hint(hint)
 }
 
 /// Without anything a terminal would act on.
@@ -151,7 +165,7 @@ fn one_line(words: &str) -> String {
     clean.take(LONGEST_WORDS).collect()
 }
 
-fn unauthorized(image: &str, logins: &Logins) -> (String, &'static str) {
+fn unauthorized(image: &str, logins: &Logins) -> (String, &'static [Fixed]) {
     let (wants, give) = (PullError::UNAUTHORIZED.what, PullError::UNAUTHORIZED.hint);
     let Some(file) = logins.file.as_ref().map(|file| file.display()) else {
         return (format!("{wants}, and none was given"), give);
@@ -159,7 +173,9 @@ fn unauthorized(image: &str, logins: &Logins) -> (String, &'static str) {
     if !logins.of_image(image).is_empty() {
         return (
             format!("its registry refuses the login in {file}"),
-            "look whether the login is right and may read this image, and whether there is such an image",
+            &[Words(
+                "look whether the login is right and may read this image, and whether there is such an image",
+            )],
         );
     }
     let what = match logins.helper_of_image(image) {
@@ -190,6 +206,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::advice;
 
     #[test]
     fn troubles_are_told_by_the_runtimes_words() {
@@ -266,6 +283,11 @@ mod tests {
             );
             assert!(failure.message.ends_with(": its words") && failure.hint.is_some());
         }
+        let status = Status::not_found("");
+        let missing = failure("x", PullError::NO_SUCH_IMAGE, &status, &Logins::default());
+        let set = Task::SetImage.of("COMPONENT").of("IMAGE");
+        let hint = advice!["correct the name (", set, "), or push the image"];
+        assert_eq!(missing.hint, Some(hint));
         let minutes = crate::limits::PULL_LIMIT.as_secs() / 60;
         assert!(
             PullError::TOO_LONG

@@ -152,7 +152,7 @@ fn two_that_could_be_meant_are_both_named() {
     );
     let failure = Failure::from(refused);
     assert_eq!(failure.kind, FailureKind::Refused);
-    assert!(failure.hint.unwrap().to_string().contains("{+etcd=etcd-a}"));
+    assert!(failure.hint.unwrap().written().contains("{+etcd=etcd-a}"));
     let wanted = Wanted {
         named: Some("etcd-b"),
         ..Wanted::default()

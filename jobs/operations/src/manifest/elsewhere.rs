@@ -80,7 +80,7 @@ pub(super) fn lost_folder(root: &Path, folder: &Path) -> Failure {
         .collect();
     let (best, names) = (best.display(), names.join(", "));
     let message = format!("kubelet's folder {shown} is not there; {best} has {names}");
-    Failure::missing(message).hint(back(best, shown).to_string())
+    Failure::missing(message).hint(back(best, shown))
 }
 
 /// What FILE is in [`anew`].
@@ -230,7 +230,7 @@ mod tests {
             assert!(failure.message.starts_with(&message), "{failure}");
             assert!(failure.message.contains("kube-apiserver.yaml"), "{failure}");
             assert_eq!(
-                failure.hint.unwrap().to_string(),
+                failure.hint.unwrap().written(),
                 format!("mv -T {renamed} {FOLDER}")
             );
             assert!(is_renamed(root.path(), Path::new(FOLDER)));
@@ -253,7 +253,7 @@ mod tests {
         let root = host(&[("/etc/kubernetes/pki/ca.key", "x")]);
         let failure = lost_folder(root.path(), Path::new(FOLDER));
         assert_eq!(failure.kind, FailureKind::Missing);
-        let hint = failure.hint.unwrap().to_string();
+        let hint = failure.hint.unwrap().written();
         for phase in ["control-plane all", "etcd local"] {
             let phase = format!("kubeadm init phase {phase} --config FILE");
             assert!(hint.contains(&phase), "{hint}");

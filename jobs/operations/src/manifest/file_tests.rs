@@ -191,7 +191,7 @@ fn a_manifest_that_is_gone_is_not_made_anew() {
             failure
                 .hint
                 .unwrap()
-                .to_string()
+                .written()
                 .contains("bring it back first")
         );
     }
@@ -218,14 +218,14 @@ fn links_are_read_but_nothing_is_put_in_their_place() {
     for refused in [change.apply(&new), prepared, stop.apply()] {
         let refused = refused.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused);
-        let hint = refused.hint.unwrap().to_string();
+        let hint = refused.hint.unwrap().written();
         let (_, lift) = hint.rsplit_once("its place: ").unwrap();
         assert!(lift.starts_with("cp -pL ") && host.etcd().is_symlink());
     }
     assert_eq!(stop.undo(), Ok(false), "it was never taken out");
     assert_eq!(std::fs::read_to_string(&real).unwrap(), OLD);
     // What is said lifts it.
-    let refused = change.apply(&new).unwrap_err().hint.unwrap().to_string();
+    let refused = change.apply(&new).unwrap_err().hint.unwrap().written();
     let (_, lift) = refused.rsplit_once("its place: ").unwrap();
     assert!(
         Command::new("sh")
@@ -250,7 +250,7 @@ fn the_folder_aside_is_outside_and_nobody_elses() {
     std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
     let stop = Stop::prepare(&host.file(), &Aside::new(&open), now()).unwrap();
     let refused = stop.apply().unwrap_err();
-    assert!(refused.hint.unwrap().to_string().contains("chmod go-w "));
+    assert!(refused.hint.unwrap().written().contains("chmod go-w "));
     assert_eq!(
         (host.names(), names(&open).len()),
         (vec!["etcd.yaml".to_owned()], 0)

@@ -14,7 +14,7 @@ fn pod(container: &str) -> String {
 fn refused(text: &str, edit: &Edit) -> String {
     let failure = parse(text).edit("etcd", edit).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused, "{failure}");
-    format!("{failure}\n  {}", failure.hint.as_ref().unwrap())
+    format!("{failure}\n  {}", failure.hint.as_ref().unwrap().written())
 }
 
 /// Each with what would lift it.
@@ -143,7 +143,7 @@ fn several_of_one_flag_are_told() {
         .edit("kube-apiserver", &set("name", "c"))
         .unwrap_err();
     assert_eq!(
-        failure.hint.unwrap().to_string(),
+        failure.hint.unwrap().written(),
         "write --name once in the manifest"
     );
 }
@@ -161,13 +161,7 @@ fn a_flag_that_the_environment_gives_is_not_given_beside_it() {
                 .unwrap_err();
             assert_eq!(failure.kind, FailureKind::Refused);
             assert!(failure.message.contains("etcd does not start"), "{failure}");
-            assert!(
-                failure
-                    .hint
-                    .unwrap()
-                    .to_string()
-                    .contains("ETCD_MAX_TXN_OPS")
-            );
+            assert!(failure.hint.unwrap().written().contains("ETCD_MAX_TXN_OPS"));
         }
         assert!(parse(&text).edit("etcd", &set("max-wals", "2")).is_ok());
     }
@@ -224,7 +218,7 @@ fn components_are_found_by_name_and_by_program() {
     let none = manifest.component("kube-scheduler").unwrap_err();
     assert_eq!(none.kind, FailureKind::Missing);
     assert_eq!(
-        none.hint.unwrap().to_string(),
+        none.hint.unwrap().written(),
         "it has: one, two, three, four"
     );
 }
@@ -236,7 +230,11 @@ fn what_is_no_manifest_is_told() {
         assert_eq!(failure.kind, FailureKind::Other);
         format!(
             "{failure}\n  {}",
-            failure.hint.clone().unwrap_or_else(|| "-".into())
+            failure
+                .hint
+                .clone()
+                .unwrap_or_else(|| "-".into())
+                .worded(|_| "COMMAND".into())
         )
     };
     let cases: [&[u8]; 8] = [

@@ -280,7 +280,7 @@ mod tests {
             refused
                 .hint
                 .unwrap()
-                .to_string()
+                .written()
                 .contains("{resume-plan one}")
         );
         assert_eq!(plans.read(&one.id).unwrap(), one);
@@ -318,7 +318,7 @@ mod tests {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
         let failure = plans.begin(&plan("one")).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused);
-        assert!(failure.hint.unwrap().to_string().starts_with("chown root "));
+        assert!(failure.hint.unwrap().written().starts_with("chown root "));
     }
 
     #[test]

@@ -114,7 +114,7 @@ mod tests {
         assert!(room_for(dir.path(), 1).is_ok());
         let failure = room_for(dir.path(), u64::MAX / 2).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Refused);
-        assert!(failure.hint.unwrap().to_string().starts_with("free "));
+        assert!(failure.hint.unwrap().written().starts_with("free "));
         let missing = room_for(Path::new("/none"), 1).unwrap_err();
         assert_eq!(missing.kind, FailureKind::Missing);
     }

@@ -321,7 +321,7 @@ mod tests {
             chmod(mode);
             let failure = make_kept_folder(&folder).unwrap_err();
             assert_eq!(failure.kind, FailureKind::Refused, "{mode:o}");
-            let hint = failure.hint.unwrap().to_string();
+            let hint = failure.hint.unwrap().written();
             let path = folder.display();
             assert_eq!(
                 hint,

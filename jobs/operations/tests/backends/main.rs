@@ -162,7 +162,7 @@ async fn a_change_that_is_lost_may_have_been_done<B: Backend>() {
             failure
                 .hint
                 .unwrap()
-                .to_string()
+                .written()
                 .contains("may have been done")
         );
     }
@@ -209,7 +209,7 @@ async fn missing_rights_are_told_from_a_member_that_is_down<B: Backend>() {
         failure
             .hint
             .unwrap()
-            .to_string()
+            .written()
             .contains("a user with the role root")
     );
     b.cluster().fail(Call::Alarms, [denied]);

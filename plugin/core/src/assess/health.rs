@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Scope;
-use super::model::{Problem, VerdictWord};
+use super::model::{Problem, Summary, VerdictWord};
 use super::rows::{alarm_word, failure_word, run_error_word};
 use crate::discovery::{Etcd, Node};
 use crate::error::Verdict;
@@ -25,7 +25,8 @@ pub struct Health {
     /// The verdict: decides the exit code.
     pub verdict: VerdictWord,
     /// The verdict in a sentence.
-    pub summary: String,
+    #[schemars(with = "String")]
+    pub summary: Summary,
     /// One row a control-plane node.
     pub members: Vec<HealthRow>,
 }
@@ -133,17 +134,19 @@ fn row(node: &Node, outcome: Option<&Outcome<HealthReport>>) -> HealthRow {
         Some(Ok(report)) => fill(&mut row, report),
         Some(Err(error)) => {
             let detail = match (&node.etcd, error.kind) {
-                (Etcd::Absent { why }, RunErrorKind::NoEtcd) => why,
+                (Etcd::Absent { why, .. }, RunErrorKind::NoEtcd) => why,
                 _ => &error.message,
             };
             row.problem = Some(problem(run_error_word(error), detail, error.hint.as_ref()));
         }
         None => {
-            let why = match &node.etcd {
-                Etcd::Absent { why } | Etcd::Unknown { why, .. } => why,
-                Etcd::Found(_) | Etcd::External { .. } => "it was not asked",
+            let (why, hint) = match &node.etcd {
+                Etcd::Absent { why, hint } | Etcd::Unknown { why, hint, .. } => {
+                    (why.as_str(), hint.as_ref())
+                }
+                Etcd::Found(_) | Etcd::External { .. } => ("it was not asked", None),
             };
-            row.problem = Some(problem("no answer", why, None));
+            row.problem = Some(problem("no answer", why, hint));
         }
     }
     row
@@ -213,36 +216,45 @@ fn verdict(rows: &[HealthRow], outcomes: &[Outcome<HealthReport>]) -> VerdictWor
     }
 }
 
-fn summary(verdict: VerdictWord, rows: &[HealthRow], scope: Scope, elsewhere: &[String]) -> String {
+fn summary(
+    verdict: VerdictWord,
+    rows: &[HealthRow],
+    scope: Scope,
+    elsewhere: &[String],
+) -> Summary {
     let healthy = rows.iter().filter(|row| row.healthy).count();
     let asked = if scope.is_all() { "" } else { " asked" };
     let all = counted(rows.len() + elsewhere.len(), "member") + asked;
-    match verdict {
+    let details = match verdict {
         VerdictWord::Healthy => {
-            format!("healthy: {healthy} of {all} answer linearizable reads, no alarms")
+            format!("{healthy} of {all} answer linearizable reads, no alarms")
         }
         VerdictWord::Degraded if !elsewhere.is_empty() => format!(
-            "degraded: {healthy} of {all} healthy, the quorum holds; on no control-plane node of the cluster: {}",
+            "{healthy} of {all} healthy, the quorum holds; on no control-plane node of the cluster: {}",
             elsewhere.join(", ")
         ),
-        VerdictWord::Degraded => format!("degraded: {healthy} of {all} healthy, the quorum holds"),
-        VerdictWord::QuorumLost if !scope.is_all() => format!(
-            "no quorum: none of {all} answers a linearizable read, and the others were not asked"
-        ),
+        VerdictWord::Degraded => format!("{healthy} of {all} healthy, the quorum holds"),
+        VerdictWord::QuorumLost if !scope.is_all() => {
+            format!("none of {all} answers a linearizable read, and the others were not asked")
+        }
         VerdictWord::QuorumLost if rows.len() == 1 => {
-            "quorum lost: the member does not answer a linearizable read".to_owned()
+            "the member does not answer a linearizable read".to_owned()
         }
         VerdictWord::QuorumLost => {
-            format!("quorum lost: none of {all} answers a linearizable read")
+            format!("none of {all} answers a linearizable read")
         }
         VerdictWord::Damaged => {
-            format!("damaged: a CORRUPT alarm is raised, {healthy} of {all} healthy")
+            format!("a CORRUPT alarm is raised, {healthy} of {all} healthy")
         }
-        VerdictWord::NothingReached if rows.len() == 1 => {
-            "nothing reached: the member does not answer".to_owned()
-        }
-        VerdictWord::NothingReached => format!("nothing reached: none of {all} answers"),
-    }
+        VerdictWord::NothingReached if rows.len() == 1 => "the member does not answer".to_owned(),
+        VerdictWord::NothingReached => format!("none of {all} answers"),
+    };
+    let word = match verdict {
+        // The others may have one.
+        VerdictWord::QuorumLost if !scope.is_all() => "no quorum",
+        verdict => verdict.word(),
+    };
+    Summary { word, details }
 }
 
 #[cfg(test)]
@@ -277,13 +289,9 @@ mod tests {
         );
         let health = answered(&cluster, 2, Scope::All);
         assert_eq!(health.verdict, VerdictWord::Degraded);
-        assert!(
-            health
-                .summary
-                .starts_with("degraded: 2 of 3 members healthy")
-                && health.summary.ends_with(": cp-3"),
-            "{}",
-            health.summary
+        assert_eq!(
+            health.summary.to_string(),
+            "degraded: 2 of 3 members healthy, the quorum holds; on no control-plane node of the cluster: cp-3"
         );
     }
 
@@ -292,7 +300,7 @@ mod tests {
         let health = answered(&Cluster::of(3), 1, Scope::Named);
         assert_eq!(health.verdict, VerdictWord::Healthy);
         assert!(
-            health.summary.contains("1 of 1 member asked"),
+            health.summary.details.starts_with("1 of 1 member asked"),
             "{}",
             health.summary
         );

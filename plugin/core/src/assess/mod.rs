@@ -26,12 +26,15 @@ pub mod fixtures;
 
 use std::time::Duration;
 
+use etcd_operations::advice::Advice;
 use etcd_operations::report::StatusReport;
 use jiff::Timestamp;
 
 use crate::discovery::{LeftAlone, Node};
 use crate::outcome::Outcome;
+use doctor::Doctor;
 use evidence::Evidence;
+use health::Health;
 use model::Status;
 
 /// Share of the quota from which a database is said to be near it, in per cent.
@@ -42,6 +45,42 @@ pub(crate) const WORTH_DEFRAGMENTING_BYTES: u64 = 100 * 1024 * 1024;
 pub const LAG_ENTRIES: u64 = 1_000;
 /// What is in force when `--quota-backend-bytes` is not given or zero: 2 GiB (etcd, `DefaultQuotaBytes`).
 pub(crate) const DEFAULT_QUOTA_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// A value that advises something.
+pub trait Advises {
+    /// All that it advises.
+    fn advice(&mut self) -> Vec<&mut Advice>;
+}
+
+impl Advises for Status {
+    fn advice(&mut self) -> Vec<&mut Advice> {
+        let problems = self.rows.iter_mut().filter_map(|row| row.problem.as_mut());
+        let of_problems = problems.filter_map(|problem| problem.hint.as_mut());
+        let warnings = self.warnings.iter_mut();
+        let of_warnings = warnings.filter_map(|warning| warning.hint.as_mut());
+        of_problems.chain(of_warnings).collect()
+    }
+}
+
+impl Advises for Health {
+    fn advice(&mut self) -> Vec<&mut Advice> {
+        let problems = self
+            .members
+            .iter_mut()
+            .filter_map(|row| row.problem.as_mut());
+        problems
+            .filter_map(|problem| problem.hint.as_mut())
+            .collect()
+    }
+}
+
+impl Advises for Doctor {
+    fn advice(&mut self) -> Vec<&mut Advice> {
+        let next = self.situations.iter_mut().map(|one| &mut one.next);
+        next.flat_map(|next| [&mut next.command].into_iter().chain(&mut next.note))
+            .collect()
+    }
+}
 
 /// What was asked, and what came back.
 #[derive(Debug, Clone, Copy)]

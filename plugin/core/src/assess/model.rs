@@ -1,9 +1,11 @@
 //! How a cluster is: what `status` shows and what it prints as JSON.
 
+use std::fmt;
+
 use etcd_operations::advice::Advice;
 use etcd_operations::report::AlarmKind;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Standing;
 use crate::error::Verdict;
@@ -19,7 +21,8 @@ pub struct Status {
     /// The verdict: decides the exit code.
     pub verdict: VerdictWord,
     /// The verdict in a sentence.
-    pub summary: String,
+    #[schemars(with = "String")]
+    pub summary: Summary,
     /// Members, votes and what may still fail.
     pub quorum: Quorum,
     /// The cluster's id; absent when nobody told it.
@@ -84,6 +87,17 @@ pub enum VerdictWord {
 }
 
 impl VerdictWord {
+    /// As people read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::QuorumLost => "quorum lost",
+            Self::Damaged => "damaged",
+            Self::NothingReached => "nothing reached",
+        }
+    }
+
     /// The ending that belongs to it.
     pub fn verdict(self) -> Verdict {
         match self {
@@ -92,6 +106,27 @@ impl VerdictWord {
             Self::QuorumLost | Self::Damaged => Verdict::QuorumLostOrDamaged,
             Self::NothingReached => Verdict::NothingReached,
         }
+    }
+}
+
+/// A verdict in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The verdict in a word or two.
+    pub word: &'static str,
+    /// What it is made of.
+    pub details: String,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.word, self.details)
+    }
+}
+
+impl Serialize for Summary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -239,10 +239,10 @@ fn problem(
         });
     }
     match &node.etcd {
-        Etcd::Absent { why } => Some(Problem {
+        Etcd::Absent { why, hint } => Some(Problem {
             short: "no etcd here".to_owned(),
             detail: why.clone(),
-            hint: None,
+            hint: hint.clone(),
         }),
         Etcd::Unknown { why, hint, .. } => Some(Problem {
             short: "not reached".to_owned(),

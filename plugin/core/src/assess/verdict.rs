@@ -1,7 +1,7 @@
 //! The verdict, and the sentence that says it.
 
 use super::evidence::Evidence;
-use super::model::{Quorum, Row, Severity, Status, VerdictWord, Warning};
+use super::model::{Quorum, Row, Severity, Status, Summary, VerdictWord, Warning};
 use crate::format::counted;
 use etcd_operations::report::{API_VERSION, AlarmKind};
 
@@ -17,7 +17,10 @@ pub(super) fn status(
         api_version: API_VERSION,
         kind: "Status",
         verdict,
-        summary: summary(evidence, verdict, quorum),
+        summary: Summary {
+            word: verdict.word(),
+            details: details(evidence, verdict, quorum),
+        },
         quorum,
         cluster_id: evidence
             .cluster_id
@@ -54,7 +57,7 @@ fn verdict(evidence: &Evidence<'_>, quorum: Quorum, warnings: &[Warning]) -> Ver
     }
 }
 
-fn summary(evidence: &Evidence<'_>, verdict: VerdictWord, quorum: Quorum) -> String {
+fn details(evidence: &Evidence<'_>, verdict: VerdictWord, quorum: Quorum) -> String {
     let Quorum {
         voters,
         healthy_voters: healthy,
@@ -84,30 +87,27 @@ fn summary(evidence: &Evidence<'_>, verdict: VerdictWord, quorum: Quorum) -> Str
         )
     };
     match verdict {
-        VerdictWord::Healthy => format!("healthy: {}", holds()),
-        VerdictWord::Degraded => format!("degraded: {}", holds()),
-        VerdictWord::Damaged => format!("damaged: {}; a CORRUPT alarm is raised", holds()),
+        VerdictWord::Healthy | VerdictWord::Degraded => holds(),
+        VerdictWord::Damaged => format!("{}; a CORRUPT alarm is raised", holds()),
         VerdictWord::QuorumLost if evidence.accounts.is_empty() => {
-            format!("quorum lost: none of {about}{voters} {members} answers, {needed} needed")
+            format!("none of {about}{voters} {members} answers, {needed} needed")
         }
         VerdictWord::QuorumLost => {
             let answering = evidence.accounts.len();
             format!(
-                "quorum lost: {answering} of {about}{voters} {members}{learners} {}, {needed} must agree on a leader; \
+                "{answering} of {about}{voters} {members}{learners} {}, {needed} must agree on a leader; \
                  shown is what each knows itself",
                 if answering == 1 { "answers" } else { "answer" }
             )
         }
         VerdictWord::NothingReached if !evidence.reports.is_empty() => {
             let asked = counted(evidence.reports.len(), "node");
-            format!(
-                "nothing reached: etcd does not answer on {asked}; the other members could not be asked"
-            )
+            format!("etcd does not answer on {asked}; the other members could not be asked")
         }
         VerdictWord::NothingReached => match evidence.asked.nodes.len() {
-            0 => "nothing reached: there is no control-plane node to ask".to_owned(),
-            1 => "nothing reached: the control-plane node gave no answer".to_owned(),
-            nodes => format!("nothing reached: none of {nodes} control-plane nodes gave an answer"),
+            0 => "there is no control-plane node to ask".to_owned(),
+            1 => "the control-plane node gave no answer".to_owned(),
+            nodes => format!("none of {nodes} control-plane nodes gave an answer"),
         },
     }
 }

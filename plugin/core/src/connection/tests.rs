@@ -82,7 +82,7 @@ async fn a_proxy_that_is_down_is_named() {
         assert!(error.message.starts_with(&expected), "{error}");
         assert!(!error.message.contains("secret"), "{error}");
         assert_eq!(error.kind.exit_code(), 6);
-        assert!(error.hints[0].to_string().contains("proxy"), "{error:?}");
+        assert!(error.hints[0].written().contains("proxy"), "{error:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use etcd_operations::advice;
 use etcd_operations::advice::Choice;
 use etcd_operations::flags::{ContainerFacts, Flags, HostVolume, Mount, PodFacts, target_from_pod};
 use etcd_operations::instance::{Candidate, NotChosen, Wanted, choose, is_elsewhere};
@@ -97,22 +98,19 @@ pub(super) fn settle(node: &mut Node, pods: &[&Pod]) {
 
 /// Several could be meant.
 fn undecided(why: &NotChosen) -> Etcd {
+    let choosing = Choice::Via.with("local").with(Choice::Etcd, "NAME");
     Etcd::Absent {
-        why: format!(
-            "{why}; as root on that node: {}",
-            Choice::Via.with("local").with(Choice::Etcd, "NAME")
-        ),
+        why: why.to_string(),
+        hint: Some(advice!["as root on that node: ", choosing]),
     }
 }
 
 /// None of those that run is the apiserver's.
 fn not_used(others: &[String]) -> Etcd {
-    Etcd::Absent {
-        why: format!(
-            "its apiserver uses no etcd of this node's pods: {} left alone",
-            others.join(", ")
-        ),
-    }
+    Etcd::absent(format!(
+        "its apiserver uses no etcd of this node's pods: {} left alone",
+        others.join(", ")
+    ))
 }
 
 /// The volumes of the node in which something lies that the pod's flags name.
@@ -133,12 +131,10 @@ fn put(node: &mut Node, pod: &Pod) {
     node.exec = exec_target(pod);
     node.etcd = match target_from_pod(&facts) {
         Ok(target) => Etcd::Found(target),
-        Err(error) => Etcd::Absent {
-            why: format!(
-                "the pod {} tells too little of its etcd: {error}",
-                facts.pod
-            ),
-        },
+        Err(error) => Etcd::absent(format!(
+            "the pod {} tells too little of its etcd: {error}",
+            facts.pod
+        )),
     };
 }
 

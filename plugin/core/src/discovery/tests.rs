@@ -3,6 +3,9 @@
 use k8s_openapi::List;
 use serde_json::{Value, json};
 
+use etcd_operations::advice;
+use etcd_operations::advice::Choice;
+
 use super::*;
 use crate::connection::Connection;
 use crate::fake::{self, Reply};
@@ -91,12 +94,7 @@ fn masters_without_an_etcd_pod_are_listed_too() {
     // Inside the container its own paths count, not the node's.
     let ca = &exec.tls.as_ref().unwrap().ca;
     assert_eq!(ca.to_str(), Some("/pki/ca.crt"));
-    assert_eq!(
-        found[1].etcd,
-        Etcd::Absent {
-            why: "no etcd pod on this node".into()
-        }
-    );
+    assert_eq!(found[1].etcd, Etcd::absent("no etcd pod on this node"));
     assert_eq!(found[1].api.node_ready, Some(false));
 }
 
@@ -126,7 +124,7 @@ fn an_etcd_whose_flags_cannot_be_read_says_why() {
         vec![node("cp-1", "True")],
         &[pod("etcd-cp-1", "cp-1", "etcd", &command)],
     );
-    let Etcd::Absent { why } = &found[0].etcd else {
+    let Etcd::Absent { why, .. } = &found[0].etcd else {
         panic!("{:?}", found[0].etcd)
     };
     assert!(why.contains("etcd-cp-1"), "{why}");
@@ -163,7 +161,7 @@ fn a_member_whose_node_object_is_gone_is_said_with_the_ways_to_it() {
     assert!(found.nodes.is_empty());
     let left = &found.left_alone[0];
     assert!(left.to_string().contains("has no Node object"), "{left}");
-    let hint = left.hint().unwrap().to_string();
+    let hint = left.hint().unwrap().written();
     assert!(
         hint.contains("+via=local") && hint.contains("+ssh}"),
         "{hint}"
@@ -230,13 +228,12 @@ fn two_that_could_be_meant_are_named_and_neither_is_taken() {
     ];
     let known = KnownNodes::new(vec![node("cp-1", "True")]);
     let found = place(&known, &pods);
-    let Etcd::Absent { why } = &found.nodes[0].etcd else {
+    let Etcd::Absent { why, hint } = &found.nodes[0].etcd else {
         panic!("{:?}", found.nodes[0].etcd)
     };
-    assert!(
-        why.contains("etcd-a, etcd-b") && why.contains("+etcd=NAME}"),
-        "{why}"
-    );
+    assert!(why.contains("etcd-a, etcd-b"), "{why}");
+    let choosing = Choice::Via.with("local").with(Choice::Etcd, "NAME");
+    assert_eq!(*hint, Some(advice!["as root on that node: ", choosing]));
     assert_eq!(found.nodes[0].exec, None);
 }
 

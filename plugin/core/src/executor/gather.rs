@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use etcd_operations::advice;
 use etcd_operations::manifest::Selection;
 use etcd_operations::plan::make::HostView;
 use etcd_operations::plan::{HostRef, Plan};
@@ -103,9 +104,12 @@ pub async fn gather_for(
                 "{node} takes part in {}, and its host calls itself {other}",
                 plan.id
             );
-            return Err(
-                Error::refused(message).hint(format!("{} says where {node} is", at_address(node)))
-            );
+            return Err(Error::refused(message).hint(advice![
+                at_address(node),
+                " says where ",
+                node.as_str(),
+                " is"
+            ]));
         }
         hosts.push(reached.host);
     }

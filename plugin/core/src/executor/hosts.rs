@@ -1,9 +1,9 @@
 //! The hosts of a plan.
 
-use etcd_operations::advice;
-use etcd_operations::advice::{Choice, Command, Task};
 use std::path::PathBuf;
 
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Command, Task};
 use etcd_operations::look::LookOptions;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::PlanId;
@@ -39,27 +39,11 @@ impl Hosts {
         }
     }
 
-    /// Names files from which components are started that have no manifest in kubelet's folder.
-    ///
-    /// # Errors
-    /// When a path means nothing.
-    pub fn naming(&mut self, manifests: &[PathBuf]) -> Result<(), Error> {
-        let mut relative = manifests.iter().filter(|path| path.is_relative());
-        if let Some(path) = relative.next().filter(|_| self.flags != Command::default()) {
-            return Err(Error::usage(format!(
-                "{}: give the whole path, as the hosts have it",
-                Choice::Manifest.with(path.display())
-            )));
-        }
-        let absolute = manifests.iter().map(std::path::absolute);
-        let paths: Vec<PathBuf> = absolute.collect::<Result<_, _>>().map_err(|cause| {
-            Error::usage(format!("{} leads nowhere", Command::from(Choice::Manifest)))
-                .caused_by(cause)
-        })?;
+    /// Names files, by their whole paths, from which components are started that have no manifest in kubelet's folder.
+    pub fn naming(&mut self, manifests: &[PathBuf]) {
         for host in &mut self.hosts {
-            host.naming(paths.clone());
+            host.naming(manifests.to_vec());
         }
-        Ok(())
     }
 
     /// What follows a command that is to be typed for them: the flags that reach them.

@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 pub use sample::{hosts, memory, plan};
 
 use crate::runners::host::{HostWay, Trouble};
-use crate::ssh::{SshError, SshErrorKind};
+use crate::ssh::SshError;
 
 /// The revision with which restored data begins.
 pub const RESTORED: u64 = 1_000_000_042;
@@ -153,11 +153,7 @@ impl MemoryHost {
     }
 
     fn lost(&self) -> Trouble {
-        Trouble::Ssh(SshError {
-            kind: SshErrorKind::ConnectionLost,
-            message: format!("{}: the ssh connection was lost", self.node),
-            hint: None,
-        })
+        Trouble::Ssh(SshError::lost(&self.node))
     }
 }
 

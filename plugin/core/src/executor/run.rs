@@ -159,11 +159,9 @@ fn told(
         0 => format!("{:.1} s", took.as_secs_f64()),
         failed => format!("{} failed", counted(failed, "step")),
     };
-    notices(Notice::Told(format!(
-        "[{number}/{of}] {} ({}): {ending}",
-        stage.title,
-        nodes.join(", ")
-    )));
+    let (title, nodes) = (&stage.title, nodes.join(", "));
+    let told = format!("[{number}/{of}] {title} ({nodes}): {ending}");
+    notices(Notice::Told(told.into()));
 }
 
 fn collect(

@@ -68,7 +68,7 @@ async fn every_step_is_done_once_stage_by_stage_and_the_hosts_are_free_then() {
     let sink = Arc::clone(&told);
     let notices: NoticeSink = Arc::new(move |notice| {
         if let Notice::Told(line) = notice {
-            sink.lock().unwrap().push(line);
+            sink.lock().unwrap().push(line.written());
         }
     });
     let executed = execute(&notices, &hosts, &plan, &NothingToBring)

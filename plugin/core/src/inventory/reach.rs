@@ -183,10 +183,10 @@ impl Reached {
         named.retain(|one| !self.has_tried(one));
         let known = at_typed(others.new, &mut named);
         let who: Vec<&str> = self.hosts.iter().map(ReachedHost::node).collect();
-        let whence = format!("as {} knows them", who.join(", "));
+        let whence = Advice::from(format!("as {} knows them", who.join(", ")));
         for (whence, new) in [(whence, known), (super::from(Choice::Ssh), named)] {
             if !new.is_empty() {
-                notices(Notice::Told(super::told(&new, &whence)));
+                notices(Notice::Told(super::told(&new, whence)));
                 self.connect(notices, new, ssh).await;
             }
         }
@@ -418,7 +418,7 @@ mod tests {
         assert_eq!(error.kind.exit_code(), 6);
         assert_eq!(error.hints[0], "api.example.com: nobody there");
         assert!(
-            error.hints[1].to_string().contains("{+master=HOST}"),
+            error.hints[1].written().contains("{+master=HOST}"),
             "{error:?}"
         );
     }
@@ -426,7 +426,7 @@ mod tests {
     #[test]
     fn a_host_that_was_named_is_told_with_its_own_hint() {
         let one = Unreached::new(&candidate(Origin::Master), refused());
-        assert_eq!(one.hint.unwrap().to_string(), "does `ssh` work?");
+        assert_eq!(one.hint.unwrap().written(), "does `ssh` work?");
         assert_eq!(one.name, "api.example.com");
     }
 

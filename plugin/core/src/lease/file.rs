@@ -152,10 +152,7 @@ mod tests {
         prepare(&folder);
         let error = lock(&folder, "defrag").unwrap_err();
         assert_eq!(error.kind.exit_code(), 5, "{error}");
-        assert!(
-            error.hints[0].to_string().contains("remove it"),
-            "{error:?}"
-        );
+        assert!(error.hints[0].written().contains("remove it"), "{error:?}");
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     }
 

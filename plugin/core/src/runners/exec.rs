@@ -182,16 +182,14 @@ impl RunEtcdctl for PodExec<'_> {
         );
         let node = self.node;
         let mut stream = match tokio::time::timeout(self.starts, open).await {
-            Ok(opened) => opened.map_err(|error| exec_error(node, &error))?,
+            Ok(opened) => opened.map_err(|error| exec_error(node, error))?,
             Err(_) => return Err(self.not_started().await),
         };
         let output = match tokio::time::timeout(limit, stream.collect()).await {
             Err(_) => return Err(silent(&self.exec.pod, limit)),
             Ok(Err(error)) => {
-                return Err(RunError::new(
-                    RunErrorKind::Lost,
-                    format!("exec in {}: {error}", self.exec.pod),
-                ));
+                let message = format!("exec in {}: {error}", self.exec.pod);
+                return Err(RunError::new(RunErrorKind::Lost, message).caused_by(error));
             }
             Ok(Ok(output)) => output,
         };
@@ -223,14 +221,13 @@ impl PodExec<'_> {
 }
 
 /// What opening an exec failed with.
-fn exec_error(node: &str, error: &kube::Error) -> RunError {
-    if let kube::Error::Api(status) = error {
-        if status.code == 403 {
-            return super::trouble::api_error("running etcdctl in the etcd pod", error);
+fn exec_error(node: &str, error: kube::Error) -> RunError {
+    match &error {
+        kube::Error::Api(status) if status.code != 403 => {
+            exec_failure(node, &status.message).caused_by(error)
         }
-        return exec_failure(node, &status.message);
+        _ => super::trouble::api_error("running etcdctl in the etcd pod", error),
     }
-    super::trouble::api_error("running etcdctl in the etcd pod", error)
 }
 
 /// What the apiserver or the kubelet says about an exec that did not take place.

@@ -18,7 +18,6 @@ use futures::stream::{BoxStream, SelectAll};
 
 use super::{Runner, Task};
 use crate::discovery::{Etcd, Node};
-use crate::limits;
 use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
 use crate::via::Via;
 use looks::Looks;
@@ -34,8 +33,6 @@ pub(crate) struct HandOver {
     pub next: Next,
     /// For which nodes.
     pub scope: Scope,
-    /// After how long at most the failure is known; none: after the operation's own limit.
-    pub limit: Option<Duration>,
     /// Why that may help.
     pub reason: &'static str,
 }
@@ -68,7 +65,6 @@ pub(crate) const HAND_OVERS: [HandOver; 5] = [
         after: &[RunErrorKind::OperationFailed(FailureKind::Interrupted)],
         next: Next::Again,
         scope: Scope::EachNode,
-        limit: None,
         reason: "while two controller-managers take turns a Job may get two Pods, of which one is ended",
     },
     HandOver {
@@ -76,7 +72,6 @@ pub(crate) const HAND_OVERS: [HandOver; 5] = [
         after: &[RunErrorKind::NoController],
         next: Next::Runner(Via::Pod),
         scope: Scope::EachNode,
-        limit: Some(limits::POD_APPEARS),
         reason: "a bare Pod needs no controller",
     },
     HandOver {
@@ -92,7 +87,6 @@ pub(crate) const HAND_OVERS: [HandOver; 5] = [
         ],
         next: Next::Runner(Via::Exec),
         scope: Scope::EachNode,
-        limit: Some(limits::IMAGE_PULLED),
         reason: "etcdctl in the etcd pod needs no new object, no image and no program of ours",
     },
     HandOver {
@@ -100,7 +94,6 @@ pub(crate) const HAND_OVERS: [HandOver; 5] = [
         after: LOST,
         next: Next::Runner(Via::Local),
         scope: Scope::AllNodes,
-        limit: Some(limits::LOG.patience),
         reason: "a control-plane node needs no apiserver to work on itself",
     },
     HandOver {
@@ -108,7 +101,6 @@ pub(crate) const HAND_OVERS: [HandOver; 5] = [
         after: LOST,
         next: Next::Again,
         scope: Scope::AllNodes,
-        limit: Some(limits::LOG.patience),
         reason: "etcd may have elected another leader meanwhile",
     },
 ];
@@ -327,7 +319,7 @@ impl Ladder {
 
     /// Remembers that another runner is used from here on, and says so once.
     fn choose(&self, row: &HandOver, via: Via, why: &str) {
-        tracing::debug!(%via, why, reason = row.reason, limit = ?row.limit, "another runner takes over");
+        tracing::debug!(%via, why, reason = row.reason, "another runner takes over");
         let before = self.chosen().replace(via);
         if before != Some(via) {
             (self.notices)(Notice::RunnerChosen {
@@ -354,6 +346,7 @@ impl Before {
         RunError {
             message: format!("{}; through {via}: {}", first.message, error.message),
             hint: first.hint.clone().or(error.hint),
+            source: first.source.clone(),
             // What keeps a Pod from running tells whether yet another runner can help.
             kind: match via {
                 Via::Pod => error.kind,
@@ -381,12 +374,12 @@ fn results<'a>(
 fn without_etcd(node: &Node) -> Option<RunError> {
     match &node.etcd {
         Etcd::Found(_) => None,
-        Etcd::Absent { why } => Some(RunError::new(RunErrorKind::NoEtcd, why.clone())),
-        Etcd::Unknown { why, hint, .. } => Some(RunError {
-            kind: RunErrorKind::NotReached,
-            message: why.clone(),
-            hint: hint.clone(),
-        }),
+        Etcd::Absent { why, hint } => {
+            Some(RunError::new(RunErrorKind::NoEtcd, why).maybe_hint(hint.clone()))
+        }
+        Etcd::Unknown { why, hint, .. } => {
+            Some(RunError::new(RunErrorKind::NotReached, why).maybe_hint(hint.clone()))
+        }
         Etcd::External { servers } => {
             let servers = servers.join(", ");
             let message = format!("its apiserver uses an etcd outside the cluster: {servers}");

@@ -534,9 +534,7 @@ async fn a_look_begins_with_etcdctl_and_ends_there_where_that_tells_all() {
 #[tokio::test]
 async fn a_node_without_etcd_is_not_asked() {
     let mut trial = Trial::default().on(2);
-    trial.nodes[0].etcd = Etcd::Absent {
-        why: "no etcd pod".into(),
-    };
+    trial.nodes[0].etcd = Etcd::absent("no etcd pod");
     let ended = trial.run(|_, _, _| None).await;
     assert_eq!(ended.asked, [(Via::Job, "cp-2".to_owned())]);
     let first = &ended.outcomes[0];

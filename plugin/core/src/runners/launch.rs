@@ -172,7 +172,7 @@ impl Launch<'_> {
                 } else {
                     self.created.remove(&object).await;
                 }
-                Err(api_error(doing, &error))
+                Err(api_error(doing, error))
             }
             Ok(Err(None)) | Err(_) => Err(RunError::new(
                 RunErrorKind::EtcdLost,

@@ -48,7 +48,7 @@ pub fn node_name() -> Result<String, Error> {
 /// The static pods of this host cannot be read: it is no control-plane node, or their folder is gone.
 fn not_one(root: &Path, failure: &Failure) -> Error {
     if has_control_plane_files(root) {
-        return Error::of_own(failure);
+        return failure.clone().into();
     }
     let message = &failure.message;
     Error::usage(format!("this host is not a control-plane node: {message}"))
@@ -88,12 +88,16 @@ fn node_at(root: &Path, selection: &Selection, notices: &NoticeSink) -> Result<N
         tracing::warn!("{}: {}", stray.path.display(), stray.problem);
     }
     for keys in &host.keys_twice {
-        notices(Notice::Told(keys.clone()));
+        notices(Notice::Told(keys.as_str().into()));
     }
     let others = host.other_etcds.iter();
     for other in others.filter(|_| selection.etcd.is_none()) {
         let flag = Choice::Etcd.with(&other.pod);
-        notices(Notice::Told(format!("{other}; {flag} works on it")));
+        notices(Notice::Told(advice![
+            format!("{other}; "),
+            flag,
+            " works on it"
+        ]));
     }
     Ok(Node {
         etcd: etcd_of(root, &host)?,
@@ -271,7 +275,7 @@ spec:
         let sink = Arc::clone(&lines);
         let notices: NoticeSink = Arc::new(move |notice| {
             if let Notice::Told(line) = notice {
-                sink.lock().unwrap().push(line);
+                sink.lock().unwrap().push(line.written());
             }
         });
         let node = node_at(root, selection, &notices);
@@ -387,7 +391,7 @@ spec:
         assert!(
             none.hints
                 .iter()
-                .any(|hint| hint.to_string().contains("other.yaml")),
+                .any(|hint| hint.written().contains("other.yaml")),
             "{none:?}"
         );
         write("etc/kubernetes/manifests/etcd.yaml", ETCD);

@@ -3,7 +3,7 @@
 use etcd_operations::report::Report;
 use etcd_operations::request::answer_to;
 use etcd_operations::wire::ask::Operate;
-use etcd_operations::wire::{Line, LineError, Progress};
+use etcd_operations::wire::{Line, LineError, Progress, VERSION};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
@@ -46,7 +46,7 @@ pub async fn report(
         let lasting = gone || refusals.believed(&client, &error).await;
         let pause = patience.next(Instant::now()).filter(|_| !lasting);
         let Some(pause) = pause else {
-            return Err(api_error("reading the job's output", &error));
+            return Err(api_error("reading the job's output", error));
         };
         tracing::debug!(%error, pod, "log not readable");
         sleep(pause).await;
@@ -93,10 +93,10 @@ async fn read(
             return Err(kube::Error::ReadEvents(error));
         }
         // Asked again it would be the same.
-        Err(error @ AnswerError::Lines(LinesError::TooLong)) => Err(RunError::new(
-            RunErrorKind::Lost,
-            format!("the job's output has {error}"),
-        )),
+        Err(error @ AnswerError::Lines(LinesError::TooLong)) => {
+            let message = format!("the job's output has {error}");
+            Err(RunError::new(RunErrorKind::Lost, message).caused_by(error))
+        }
         Err(AnswerError::Line(error)) => Err(not_understood(error)),
     })
 }
@@ -119,8 +119,19 @@ fn not_understood(error: LineError) -> RunError {
         LineError::Malformed(cause) => RunError::new(
             RunErrorKind::Lost,
             format!("the job's report cannot be understood: {cause}"),
-        ),
-        error => RunError::new(RunErrorKind::OtherVersion, error.to_string()),
+        )
+        .caused_by(cause),
+        LineError::OtherVersion { theirs } => {
+            let way_out = match theirs > u64::from(VERSION) {
+                true => "update the plugin",
+                false => "use a newer job image",
+            };
+            let message = format!("the job's program {error}: {way_out}");
+            RunError::new(RunErrorKind::OtherVersion, message).caused_by(error)
+        }
+        LineError::Foreign { .. } => {
+            RunError::new(RunErrorKind::Lost, error.to_string()).caused_by(error)
+        }
     }
 }
 
@@ -147,7 +158,14 @@ mod tests {
         let newer = last_line(r#"{"version":99,"event":{"type":"report"}}"#).unwrap();
         let error = newer.unwrap_err();
         assert_eq!(error.kind, RunErrorKind::OtherVersion);
-        assert!(error.message.contains("update the plugin"), "{error}");
+        let said = "the job's program speaks version 99 of the report format, this plugin version 1: update the plugin";
+        assert_eq!(error.message, said);
+        assert!(error.source.unwrap().get().is::<LineError>());
+        let older = last_line(r#"{"version":0}"#).unwrap().unwrap_err();
+        assert!(
+            older.message.ends_with(": use a newer job image"),
+            "{older}"
+        );
     }
 
     #[tokio::test]

@@ -173,9 +173,7 @@ pub(crate) async fn upload(
     };
     let parts = config_maps(carried, &upload);
     let creations = parts.iter().map(|part| api.create(&params, part));
-    let stored = try_join_all(creations)
-        .await
-        .map_err(|error| not_uploaded(&error))?;
+    let stored = try_join_all(creations).await.map_err(not_uploaded)?;
     let mut remembered = Remembered::load(place, carried.digest);
     for (stored, sent) in stored.iter().zip(&parts) {
         if let Some(deviation) = compare::deviation(stored, sent) {
@@ -194,7 +192,7 @@ pub(crate) async fn upload(
     Ok(program_of(carried, &upload))
 }
 
-fn not_uploaded(error: &kube::Error) -> RunError {
+fn not_uploaded(error: kube::Error) -> RunError {
     let error = api_error("uploading the job's program to the cluster", error);
     if error.kind != RunErrorKind::NoRights {
         return error;

@@ -154,7 +154,11 @@ pub fn ending(pod: &Pod) -> Option<Ending> {
 }
 
 /// What an error of the API means to an operation. `doing` is a fragment such as `creating the Job`.
-pub fn api_error(doing: &str, error: &KubeError) -> RunError {
+pub fn api_error(doing: &str, error: KubeError) -> RunError {
+    meaning(doing, &error).caused_by(error)
+}
+
+fn meaning(doing: &str, error: &KubeError) -> RunError {
     let KubeError::Api(status) = error else {
         return RunError::new(
             RunErrorKind::ApiserverLost,
@@ -336,11 +340,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_apiserver_said_is_kept_and_said_once() {
+        let mut status = Status::failure("no such thing", "NotFound");
+        status.code = 404;
+        let error = api_error("creating the Job", KubeError::Api(status.boxed()));
+        assert!(error.source.as_ref().unwrap().get().is::<KubeError>());
+        let whole = crate::outcome::run_error("cp-1", &error);
+        assert_eq!(whole.chain(), "cp-1: creating the Job: no such thing");
+        assert!(whole.causes().is_empty() && whole.source.is_some());
+    }
+
+    #[test]
     fn refusals_are_told_apart() {
         let kind = |code, message: &str| {
             let mut status = Status::failure(message, "");
             status.code = code;
-            api_error("creating the Job", &KubeError::Api(status.boxed())).kind
+            api_error("creating the Job", KubeError::Api(status.boxed())).kind
         };
         let rbac = "jobs.batch is forbidden: User \"jane\" cannot create resource \"jobs\" in API group \"batch\" in the namespace \"kube-system\"";
         assert_eq!(kind(403, rbac), RunErrorKind::NoRights);

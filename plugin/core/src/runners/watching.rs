@@ -67,7 +67,7 @@ impl PodWatch {
                 if let Err(error) = watch_once(&api, &labels, &senders).await {
                     // Only a lasting refusal counts: everything else may be better the next time.
                     if refusals.believed(&client, &error).await {
-                        let refused = Seen::Refused(api_error("watching the pods", &error));
+                        let refused = Seen::Refused(api_error("watching the pods", error));
                         for watched in senders.values() {
                             watched.sender.send_replace(refused.clone());
                         }

@@ -124,9 +124,11 @@ pub async fn move_due(
             Ok(_) => {
                 moved = true;
                 let (name, to) = (one.place.cron_job(), &one.to);
-                notices(Notice::Told(format!("schedule {name} moved to {to}")));
+                notices(Notice::Told(
+                    format!("schedule {name} moved to {to}").into(),
+                ));
             }
-            Err(error) => stays(one, &api_error("replacing its CronJob", &error).message),
+            Err(error) => stays(one, &api_error("replacing its CronJob", error).message),
         }
     }
     moved

@@ -67,7 +67,7 @@ pub(super) async fn locate(connection: &Connection, carries: bool) -> Result<Loc
         Ok(false) => "is not there and may not be made",
         Err(kube::Error::Api(status)) if status.is_forbidden() => "may not be looked at",
         Err(error) => {
-            let error = api_error(&format!("looking for {name}"), &error);
+            let error = api_error(&format!("looking for {name}"), error);
             let error = run_error("namespace", &error);
             return Err(error.hint(format!("try again, or name one: -n {SYSTEM}")));
         }
@@ -133,7 +133,7 @@ async fn may_create(client: &Client) -> bool {
 /// Why the apiserver does not make it.
 pub(super) async fn create(client: &Client, name: &str) -> Result<(), RunError> {
     let failed = |error: kube::Error| {
-        api_error("making the namespace for the Jobs", &error)
+        api_error("making the namespace for the Jobs", error)
             .hint(format!("use another one: -n {SYSTEM}"))
     };
     let params = PostParams {

@@ -72,7 +72,7 @@ async fn an_error_moves_the_work_nowhere_and_a_move_is_said() {
             error
                 .hints
                 .iter()
-                .any(|hint| hint.to_string().contains("-n kube-system"))
+                .any(|hint| hint.written().contains("-n kube-system"))
         );
     }
     for (there, why) in [(404, "may not be made"), (403, "may not be looked at")] {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Once};
 
 use etcd_operations::advice;
-use etcd_operations::advice::{Choice, Command};
+use etcd_operations::advice::Choice;
 use etcd_operations::target::{Target, host};
 use tokio::sync::OnceCell;
 
@@ -24,7 +24,7 @@ use crate::runners::ladder::{self, Ladder};
 use crate::runners::launch::{Heard, Kind};
 use crate::runners::program::Program;
 use crate::runners::{Exec, Hosts, Local, Runner, local, payload};
-use crate::via::Via;
+use crate::via::{Forced, Via};
 
 /// What the apiserver answered.
 struct Found {
@@ -46,7 +46,7 @@ impl Session {
         notices: NoticeSink,
         created: Created,
     ) -> Result<Self, Error> {
-        if fleet.via == Some(Via::Local) {
+        if fleet.via == Some(Forced::Local) {
             return Self::on_this_host(connection, fleet, notices);
         }
         let server = match Connection::prepare(connection).await {
@@ -60,10 +60,9 @@ impl Session {
             Err(error) => return Err(error),
         };
         match ask(&server, fleet).await {
-            Ok(_) if connection.etcd.is_some() => Err(Error::usage(format!(
-                "{} is not for work through the apiserver",
-                Command::from(Choice::Etcd)
-            ))
+            Ok(_) if connection.etcd.is_some() => Err(Error::usage(
+                "an etcd cannot be chosen by its name through the apiserver",
+            )
             .hint(advice![
                 "as root on that control-plane node: ",
                 Choice::Via.with("local").with(Choice::Etcd, "NAME")
@@ -93,7 +92,7 @@ impl Session {
         let located = found.located?;
         connection.namespace.clone_from(&located.name);
         if let Some(why) = &located.instead {
-            notices(Notice::Told(why.clone()));
+            notices(Notice::Told(why.as_str().into()));
         }
         created.bind(connection.control.clone(), connection.namespace.clone());
         let image = fleet.image.as_ref().map(|reference| Program::Image {
@@ -117,7 +116,10 @@ impl Session {
             notices: NoticeSink::clone(&notices),
             heard: Heard::default(),
         });
-        let ladder = Ladder::new(runners_of(&cluster, fleet.via, &notices), notices);
+        let ladder = Ladder::new(
+            runners_of(&cluster, fleet.via.map(Via::from), &notices),
+            notices,
+        );
         Ok(Self {
             nodes,
             left_alone: found.left_alone,
@@ -139,7 +141,8 @@ impl Session {
         notices: NoticeSink,
         why: &str,
     ) -> Option<Result<Self, Error>> {
-        let via = ladder::instead_of_apiserver(fleet.via, local::is_control_plane())?;
+        let via =
+            ladder::instead_of_apiserver(fleet.via.map(Via::from), local::is_control_plane())?;
         let session = Self::on_this_host(connection, fleet, notices)
             .inspect(|session| {
                 (session.notices())(Notice::RunnerChosen {
@@ -231,15 +234,11 @@ fn node_of_host(one: &ReachedHost) -> Node {
     Node {
         etcd: match (&one.hello.target, one.hello.etcd) {
             (Some(target), _) => Etcd::Found(Target::clone(target)),
-            (None, true) => Etcd::Absent {
-                why: match &one.hello.no_target {
-                    Some(failure) => failure.to_string(),
-                    None => format!("the manifest of etcd on {name} does not tell how to reach it"),
-                },
-            },
-            (None, false) => Etcd::Absent {
-                why: format!("no manifest on {name} runs etcd"),
-            },
+            (None, true) => Etcd::absent(match &one.hello.no_target {
+                Some(failure) => failure.to_string(),
+                None => format!("the manifest of etcd on {name} does not tell how to reach it"),
+            }),
+            (None, false) => Etcd::absent(format!("no manifest on {name} runs etcd")),
         },
         api: ApiView::default(),
         exec: None,
@@ -269,7 +268,7 @@ async fn ask(connection: &Connection, fleet: &FleetOptions) -> Result<Found, (Ve
         tokio::spawn(async move { readiness(&control).await })
     };
     let located = async {
-        if fleet.via == Some(Via::Exec) {
+        if fleet.via == Some(Forced::Exec) {
             // Nothing is created then.
             return Ok(Located {
                 name: connection.namespace.clone(),
@@ -339,11 +338,9 @@ fn no_nodes(server: &str, left_alone: &[LeftAlone]) -> Error {
     ));
     let suspects = left_alone.iter().filter(|left| left.is_suspect());
     suspects.fold(error, |error, left| {
-        let error = error.hint(left.to_string());
-        match left.hint() {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
+        let mut error = error.hint(left.to_string());
+        error.hints.extend(left.hint());
+        error
     })
 }
 
@@ -434,13 +431,15 @@ fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
 mod tests {
     use std::time::Duration;
 
+    use etcd_operations::advice::Advice;
+
     use super::*;
     use crate::fake::{self, Reply};
 
     fn node(name: &str) -> Node {
         Node {
             name: name.into(),
-            etcd: Etcd::Absent { why: "x".into() },
+            etcd: Etcd::absent("x"),
             api: ApiView {
                 address: Some("10.0.0.7".into()),
                 ..ApiView::default()
@@ -499,7 +498,7 @@ mod tests {
         })
         .await;
         assert_eq!(error.kind.exit_code(), 6);
-        let hints: Vec<String> = error.hints.iter().map(ToString::to_string).collect();
+        let hints: Vec<String> = error.hints.iter().map(Advice::written).collect();
         let said = format!("{} {}", error.chain(), hints.join(" ")).to_lowercase();
         assert!(
             !said.contains("rights") && !said.contains("forbidden"),
@@ -518,7 +517,7 @@ mod tests {
         assert_eq!(error.kind.exit_code(), 1);
         assert!(
             error.message.contains("missing rights")
-                && error.hints[0].to_string().contains("--user jane"),
+                && error.hints[0].written().contains("--user jane"),
             "{error:?}"
         );
     }
@@ -547,7 +546,7 @@ mod tests {
         .await;
         assert_eq!(error.kind.exit_code(), 6);
         assert!(
-            error.hints[1].to_string().ends_with("cp-1"),
+            error.hints[1].written().ends_with("cp-1"),
             "{:?}",
             error.hints
         );
@@ -588,15 +587,13 @@ mod tests {
         let error = where_to_go(lost(), "https://10.0.0.1:6443", &[]);
         assert_eq!(error.kind.exit_code(), 6);
         assert!(
-            error.hints[1]
-                .to_string()
-                .ends_with("{+via=local}: 10.0.0.1"),
+            error.hints[1].written().ends_with("{+via=local}: 10.0.0.1"),
             "{:?}",
             error.hints
         );
         let error = where_to_go(lost(), "https://10.0.0.1:6443", &[node("cp-1")]);
         assert!(
-            error.hints[1].to_string().ends_with("cp-1 (10.0.0.7)"),
+            error.hints[1].written().ends_with("cp-1 (10.0.0.7)"),
             "{:?}",
             error.hints
         );

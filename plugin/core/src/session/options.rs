@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::via::Via;
+use crate::via::Forced;
 
 /// On which nodes a session works, and by which runner.
 #[derive(Debug, Clone, Default)]
@@ -10,7 +10,7 @@ pub struct FleetOptions {
     /// Only on these control-plane nodes; none named: on all of them.
     pub nodes: Vec<String>,
     /// The runner that is forced.
-    pub via: Option<Via>,
+    pub via: Option<Forced>,
     /// Job image to use instead of the carried program.
     pub image: Option<String>,
     /// Secrets with which the job image is pulled, in the Jobs' namespace.

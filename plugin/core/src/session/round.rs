@@ -167,7 +167,7 @@ impl Cluster {
         let found = match &self.located.programs {
             Some(found) => found.clone(),
             None => payload::find(place, &carried()).await.map_err(|error| {
-                api_error("looking for the job's program in the cluster", &error)
+                api_error("looking for the job's program in the cluster", error)
             })?,
         };
         if let Some(warning) = payload::warning(place.namespace, &found.deviations) {

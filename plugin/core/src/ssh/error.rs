@@ -1,12 +1,14 @@
 //! Why a host could not be worked on over ssh.
 
+use std::error::Error as StdError;
+
 use etcd_operations::advice;
 use etcd_operations::advice::{Advice, Choice};
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::shell::CommandLine;
 
 use super::destination::Destination;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Cause, Error, ErrorKind};
 use crate::outcome::{RunError, RunErrorKind};
 
 /// What sort of trouble it was.
@@ -40,7 +42,7 @@ impl SshErrorKind {
 }
 
 /// Why a host could not be worked on. The message is a lower-case fragment that names the host.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct SshError {
     /// What sort of trouble it was.
@@ -49,15 +51,25 @@ pub struct SshError {
     pub message: String,
     /// What would help, if that is known.
     pub hint: Option<Advice>,
+    /// What caused it.
+    pub source: Option<Cause>,
 }
 
 impl SshError {
-    pub(super) fn new(kind: SshErrorKind, message: impl Into<String>) -> Self {
+    /// An error without a hint.
+    pub fn new(kind: SshErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
             hint: None,
+            source: None,
         }
+    }
+
+    /// The same error with its cause, which its message has told.
+    pub(super) fn caused_by(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Cause::new(cause));
+        self
     }
 
     pub(super) fn hint(mut self, hint: impl Into<Advice>) -> Self {
@@ -66,15 +78,17 @@ impl SshError {
     }
 
     /// What a host says of itself.
-    pub(super) fn failed(host: &str, failure: Failure) -> Self {
+    pub(crate) fn failed(host: &str, failure: Failure) -> Self {
         Self {
-            kind: SshErrorKind::Failed(failure.kind),
-            message: format!("{host}: {}", failure.message),
             hint: failure.hint,
+            ..Self::new(
+                SshErrorKind::Failed(failure.kind),
+                format!("{host}: {}", failure.message),
+            )
         }
     }
 
-    pub(super) fn lost(host: &str) -> Self {
+    pub(crate) fn lost(host: &str) -> Self {
         Self::new(
             SshErrorKind::ConnectionLost,
             format!("{host}: the ssh connection was lost"),
@@ -96,6 +110,7 @@ impl From<SshError> for Error {
         };
         let mut out = Self::new(kind, error.message);
         out.hints.extend(error.hint);
+        out.source = error.source.map(Into::into);
         out
     }
 }
@@ -109,6 +124,7 @@ impl From<SshError> for RunError {
             },
             message: error.message,
             hint: error.hint,
+            source: error.source,
         }
     }
 }
@@ -198,7 +214,7 @@ mod tests {
             assert_eq!(error.kind, kind, "{said}");
             assert!(error.message.starts_with("m1"), "{error}");
             assert!(
-                error.hint.as_ref().unwrap().to_string().contains(hint),
+                error.hint.as_ref().unwrap().written().contains(hint),
                 "{error:?}"
             );
         }

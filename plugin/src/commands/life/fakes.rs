@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use etcd_operations::plan::make::HostView;
 
 use super::Terminal;
+use crate::advice::worded;
 use crate::views::grid::Paint;
 use crate::views::{Format, View, render};
 use kubectl_etcd_core::error::{Error, ErrorKind};
@@ -103,7 +104,7 @@ impl Terminal for FakeTerminal {
         let lines = Arc::clone(&self.lines);
         Arc::new(move |notice| {
             let line = match notice {
-                Notice::Told(line) => format!("says: {line}"),
+                Notice::Told(line) => format!("says: {}", worded(&line)),
                 Notice::Warning(line) => format!("warns: {line}"),
                 Notice::RunnerChosen { .. } | Notice::Progress { .. } | Notice::ProgressEnded => {
                     return;

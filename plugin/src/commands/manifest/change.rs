@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::commands::Context;
 use crate::commands::life::carry_out;
 use crate::commands::making::Making;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned};
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, name_manifests};
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::executor::Hosts;
 
@@ -248,16 +248,12 @@ async fn changed(
 ) -> Result<Verdict, Error> {
     let host = context.this_host()?;
     let text = host.manifest(component).await?;
-    let before = Manifest::parse(text.as_bytes()).map_err(|failure| Error::of_own(&failure))?;
-    let found = before
-        .component(component)
-        .map_err(|failure| Error::of_own(&failure))?;
+    let before = Manifest::parse(text.as_bytes())?;
+    let found = before.component(component)?;
     would_start(&found, &edits, unknown)?;
     let mut after = before.clone();
     for edit in &edits {
-        let edited = after
-            .edit(component, edit)
-            .map_err(|failure| Error::of_own(&failure))?;
+        let edited = after.edit(component, edit)?;
         for note in edited.notes {
             context.ui.warn(&note.to_string());
         }
@@ -280,7 +276,7 @@ async fn done(
     how: &HowArgs,
 ) -> Result<Verdict, Error> {
     let mut hosts = Hosts::here(context.this_host()?);
-    hosts.naming(named)?;
+    name_manifests(&mut hosts, named)?;
     let plan_of = async |now| {
         let looked = hosts.look(LookOptions::WITHOUT_DATABASES).await?;
         let Some(host) = looked.first() else {

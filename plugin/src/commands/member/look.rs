@@ -48,12 +48,15 @@ impl<'a> Look<'a> {
             Some(true) => {}
             Some(false) => {
                 return Err(
-                    Error::new(ErrorKind::QuorumLostOrDamaged, status.summary)
+                    Error::new(ErrorKind::QuorumLostOrDamaged, status.summary.to_string())
                         .hint("members are changed by the quorum: kubectl etcd status shows what is in its way"),
                 );
             }
             None => {
-                return Err(Error::new(ErrorKind::NothingReached, status.summary));
+                return Err(Error::new(
+                    ErrorKind::NothingReached,
+                    status.summary.to_string(),
+                ));
             }
         }
         let members = members(&status, outcomes).ok_or_else(|| {

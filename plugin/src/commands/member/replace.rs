@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::commands::Context;
 use crate::commands::life::carry_out;
 use crate::commands::making::Making;
-use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs};
+use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, WhoArgs, name_manifests};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::executor::gather::Gathered;
 use kubectl_etcd_core::ssh::at_address;
@@ -80,7 +80,7 @@ pub(super) async fn replace(context: &Context<'_>, args: ReplaceArgs) -> Result<
         mut hosts,
         unreachable,
     } = context.hosts(&args.who.ssh).await?;
-    hosts.naming(&args.who.manifest)?;
+    name_manifests(&mut hosts, &args.who.manifest)?;
     let node = match args.node.clone() {
         Some(node) => node,
         None => context.this_host()?.node().to_owned(),

@@ -6,6 +6,8 @@ use etcd_operations::plan::make::{BroughtBack, Found, Loss, Origin, TakenBy};
 use etcd_operations::shell::CommandLine;
 use serde::Serialize;
 
+use crate::advice::worded;
+
 /// A host as it was found.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -222,13 +224,9 @@ pub(super) fn other_host_row(host: &OtherHost) -> OtherHostRow {
         before: host
             .before
             .iter()
-            .map(|one| by_hand(&one.to_string()))
+            .map(|one| by_hand(&worded(one)))
             .collect(),
-        after: host
-            .after
-            .iter()
-            .map(|one| by_hand(&one.to_string()))
-            .collect(),
+        after: host.after.iter().map(|one| by_hand(&worded(one))).collect(),
     }
 }
 

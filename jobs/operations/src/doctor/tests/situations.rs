@@ -1,6 +1,7 @@
 //! Every situation, with the command that it is told with.
 
 use super::*;
+use crate::runtime::RuntimeKind;
 
 #[test]
 fn each_situation_is_told_with_its_command() {
@@ -279,6 +280,16 @@ fn each_situation_is_told_with_its_command() {
             }),
             vec![K::RuntimeDown],
             "systemctl restart containerd",
+        ),
+        (
+            "CRI-O does not answer",
+            change(|look| {
+                *look = healthy().down(None);
+                look.runtime = Answer::Failed(refused());
+                look.runtime_kind = RuntimeKind::Crio;
+            }),
+            vec![K::RuntimeDown],
+            "systemctl restart crio",
         ),
         (
             "an image is not there",

@@ -20,7 +20,7 @@ fn said(flag: &str, value: &str) -> Option<(String, Option<String>)> {
     let problem = problems.first()?;
     Some((
         problem.to_string(),
-        problem.hint().map(|hint| hint.to_string()),
+        problem.hint().map(|hint| hint.written()),
     ))
 }
 
@@ -169,7 +169,7 @@ fn flags_that_an_image_does_not_have_are_told_before_it_is_set() {
     let hints: Vec<_> = problems
         .iter()
         .filter_map(FlagProblem::hint)
-        .map(|hint| hint.to_string())
+        .map(|hint| hint.written())
         .collect();
     for (hint, instead) in hints.iter().zip([
         "feature-gates=InitialCorruptCheck=true",

@@ -409,7 +409,7 @@ fn a_disk_is_never_filled() {
     let failure = failed(&archive_of(&[], |archive| add(archive, &huge, b"")), &spool);
     assert_eq!(failure.kind, FailureKind::NoSpace);
     assert_eq!(
-        failure.hint.map(|hint| hint.to_string()).as_deref(),
+        failure.hint.map(|hint| hint.written()).as_deref(),
         Some("free 1 bytes there, or set TMPDIR")
     );
     // A bomb says nothing: the disk is looked at again on the way.

@@ -89,7 +89,7 @@ fn what_cannot_be_undone_is_said() {
             .action
             .act()
             .what_stays(was_done)
-            .to_string()
+            .written()
     };
     assert_eq!(
         said(10, true),

@@ -303,7 +303,7 @@ mod tests {
         let undone = moves.undo(false).unwrap();
         assert_eq!(in_use(&dir), "joined");
         assert!(
-            undone.left[0].to_string().contains("etcd-x.before"),
+            undone.left[0].written().contains("etcd-x.before"),
             "{undone:?}"
         );
     }

@@ -203,7 +203,7 @@ fn another_cluster_is_refused_and_its_flag_lifts_that() {
         refused
             .hint
             .unwrap()
-            .to_string()
+            .written()
             .contains("{+another-cluster}")
     );
 

@@ -199,7 +199,7 @@ fn a_manifest_that_is_not_what_ran_last_is_started_only_where_somebody_names_it(
                 refused.message.contains("of 2026-11-20T21:00:00Z"),
                 "{refused}"
             );
-            let hint = refused.hint.unwrap().to_string();
+            let hint = refused.hint.unwrap().written();
             assert!(
                 hint.contains("{+manifest=/var/lib/kubectl-etcd/manifests/etcd.yaml-2026"),
                 "{hint}"
@@ -236,13 +236,7 @@ fn an_etcd_without_any_manifest_is_refused_with_where_one_may_be() {
         let refused = made.unwrap_err();
         assert_eq!(refused.kind, FailureKind::Refused);
         assert!(refused.message.contains("no manifest of etcd"), "{refused}");
-        assert!(
-            refused
-                .hint
-                .unwrap()
-                .to_string()
-                .contains("{+manifest=FILE}")
-        );
+        assert!(refused.hint.unwrap().written().contains("{+manifest=FILE}"));
     }
     if let Answer::Ok(found) = &mut look.manifests {
         found.elsewhere = vec![ElsewhereManifest {
@@ -257,7 +251,7 @@ fn an_etcd_without_any_manifest_is_refused_with_where_one_may_be() {
     }
     look.etcd = etcd;
     for made in plans(&look) {
-        let hint = made.unwrap_err().hint.unwrap().to_string();
+        let hint = made.unwrap_err().hint.unwrap().written();
         assert!(
             hint.contains("mv -n /root/etcd.yaml /etc/kubernetes/manifests/"),
             "{hint}"
@@ -274,7 +268,7 @@ fn what_is_stopped_is_not_changed_and_what_is_in_the_folder_is_not_started() {
         refused
             .hint
             .unwrap()
-            .to_string()
+            .written()
             .contains("{start-component etcd}")
     );
     let refused = manifest(&host(healthy()), "etcd", &ManifestChange::Started, now()).unwrap_err();
@@ -320,7 +314,7 @@ fn while_nothing_was_said_of_the_others_or_one_is_alive_it_is_not_begun() {
     let unsaid = refusal(lost(), TakingPart::Unsaid, &[]).unwrap();
     assert_eq!(unsaid.kind, FailureKind::Refused);
     assert!(unsaid.message.starts_with("cp-2, cp-3 are members"));
-    let hint = unsaid.hint.unwrap().to_string();
+    let hint = unsaid.hint.unwrap().written();
     assert!(hint.contains("{+ssh}") && hint.contains("{+this-node-only}"));
     for taking_part in [TakingPart::ThisHost, TakingPart::Reached] {
         let alive = refusal(lost(), taking_part, &["cp-2: etcd answers at x"]).unwrap();
@@ -357,7 +351,7 @@ fn a_restore_on_one_host_leaves_out_by_name_or_has_the_others_join() {
     // Their etcds may serve.
     assert!(
         alone.plan.other_hosts[0].before[1]
-            .to_string()
+            .written()
             .ends_with("etcd +accept-outage}")
     );
     assert!(alone.loses_data(), "nobody knows what the others have");
@@ -376,13 +370,7 @@ fn a_restore_on_one_host_leaves_out_by_name_or_has_the_others_join() {
     );
     assert!(!none.loses_data());
     let failure = made(TakingPart::Reached, &[]).unwrap_err();
-    assert!(
-        failure
-            .hint
-            .unwrap()
-            .to_string()
-            .contains("{+without=cp-2}")
-    );
+    assert!(failure.hint.unwrap().written().contains("{+without=cp-2}"));
 }
 
 #[test]
@@ -398,7 +386,7 @@ fn a_member_without_a_name_goes_by_its_address() {
         .plan
         .other_hosts
         .iter()
-        .map(|one| (one.node.as_str(), one.after[0].to_string()))
+        .map(|one| (one.node.as_str(), one.after[0].written()))
         .collect();
     let end = "+this-node-only +endpoint=https://10.0.0.1:2379";
     assert_eq!(
@@ -428,13 +416,7 @@ fn members_that_the_snapshot_alone_knows_are_not_passed_by() {
     );
     what.snapshot.members = ["cp-1", "cp-2"].map(str::to_owned).to_vec();
     let failure = restore(&host, &what, now()).unwrap_err();
-    assert!(
-        failure
-            .hint
-            .unwrap()
-            .to_string()
-            .contains("{+without=cp-2}")
-    );
+    assert!(failure.hint.unwrap().written().contains("{+without=cp-2}"));
     what.without.insert("cp-2".to_owned());
     assert!(restore(&host, &what, now()).is_ok());
     what.without.insert("cp-1".to_owned());

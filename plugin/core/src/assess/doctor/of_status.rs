@@ -34,7 +34,7 @@ impl Doctor {
             Vec::new(),
         );
         if doctor.situations.is_empty() {
-            doctor.in_order.push(seen(status.summary.clone()));
+            doctor.in_order.push(seen(status.summary.to_string()));
         }
         doctor
             .in_order
@@ -49,7 +49,7 @@ fn lost(status: &Status) -> Situation {
         kind: "quorum-lost".to_owned(),
         node: None,
         severity: Severity::Lost,
-        summary: status.summary.clone(),
+        summary: status.summary.to_string(),
         evidence: down.filter_map(problem).collect(),
         next: Next {
             command: Task::Diagnose.into(),

@@ -149,7 +149,7 @@ async fn open(
     match timeout(limits::READER_STARTS, open).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) if refusals.believed(client, &error).await => {
-            let error = runners::trouble::api_error("fetching through exec", &error);
+            let error = runners::trouble::api_error("fetching through exec", error);
             Err(End::Hopeless(error.message))
         }
         Ok(Err(error)) => Err(End::Again(crate::connection::chain(&error))),

@@ -132,7 +132,7 @@ async fn other_data_is_told_with_all_who_were_asked() {
     let error = mismatch.clone().into_error("cp-9", &unkept);
     assert_eq!(error.kind.exit_code(), 4);
     assert!(error.message.ends_with("it is not kept"), "{error}");
-    assert!(error.hints[0].to_string().contains("no room"), "{error:?}");
+    assert!(error.hints[0].written().contains("no room"), "{error:?}");
     let error = mismatch.into_error("cp-9", &Ok(Some("/b/x.db.mismatch".into())));
     assert_eq!(error.kind.exit_code(), 4);
     for part in [

@@ -304,6 +304,7 @@ impl Sink {
     pub(super) fn fault(&mut self, error: SinkError) -> RunError {
         match error {
             SinkError::Here(error) => {
+                // The error itself goes to [`Self::error`].
                 let refused = RunError::new(RunErrorKind::Other, error.to_string());
                 self.refusal = Some(self.refused(error));
                 refused

@@ -57,8 +57,8 @@ pub async fn schedule(context: &Context<'_>, args: ScheduleArgs) -> Result<Verdi
 }
 
 /// What the apiserver refused or failed to do with a schedule.
-fn trouble(doing: &str, error: &kube::Error) -> Error {
-    if let kube::Error::Api(status) = error
+fn trouble(doing: &str, error: kube::Error) -> Error {
+    if let kube::Error::Api(status) = &error
         && status.is_invalid()
     {
         return Error::usage(format!("the apiserver refuses it: {}", status.message));
@@ -75,7 +75,7 @@ fn ground(session: &Session) -> Result<(&Client, &str), Error> {
 async fn listed(session: &Session) -> Result<Vec<CronJob>, Error> {
     let (client, namespace) = ground(session)?;
     let all = schedules::list(client, namespace).await;
-    all.map_err(|error| trouble("listing CronJobs", &error))
+    all.map_err(|error| trouble("listing CronJobs", error))
 }
 
 /// The schedules, after those that lag behind this plugin, or mount something else than its program, were moved to what it
@@ -85,7 +85,7 @@ async fn current(session: &Session) -> Result<(Vec<CronJob>, Deviations), Error>
     let cron_jobs = listed(session).await?;
     let compared = async |cron_jobs: &[CronJob]| {
         let compared = schedules::deviations(cluster.place(), cron_jobs).await;
-        compared.map_err(|error| trouble("comparing the program of the schedules", &error))
+        compared.map_err(|error| trouble("comparing the program of the schedules", error))
     };
     let deviations = compared(&cron_jobs).await?;
     for foreign in deviations.values().flatten().filter(|one| one.is_foreign()) {

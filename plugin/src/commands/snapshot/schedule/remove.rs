@@ -49,7 +49,7 @@ pub async fn remove(context: &Context<'_>, args: RemoveArgs) -> Result<Verdict, 
     }
     for one in &all {
         let removed = take_away(client, namespace, name(one)).await;
-        removed.map_err(|error| trouble("removing a CronJob", &error))?;
+        removed.map_err(|error| trouble("removing a CronJob", error))?;
         view.add(name(one), Change::Removed);
     }
     context.ui.show(&view, args.output.output)?;

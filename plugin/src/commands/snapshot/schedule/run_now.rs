@@ -88,7 +88,7 @@ pub async fn run_now(context: &Context<'_>, args: RunNowArgs) -> Result<Verdict,
     let notices = session.notices();
     let runs = wanted.iter().map(|one| async move {
         let job = start(client, namespace, one).await;
-        let job = job.map_err(|error| trouble("creating the Job", &error))?;
+        let job = job.map_err(|error| trouble("creating the Job", error))?;
         context.ui.say(&format!("job/{job} created"));
         follow(client, namespace, &job, limit, notices).await
     });
@@ -191,7 +191,7 @@ async fn started(pods: &Api<Pod>, job: &str, limit: Duration) -> Result<(String,
     let mut seen = "no pod was made of it: is a controller-manager at work?".to_owned();
     while begun.elapsed() < limit {
         let all = pods.list(&of_job).await;
-        let all = all.map_err(|error| trouble("looking for the pod", &error))?;
+        let all = all.map_err(|error| trouble("looking for the pod", error))?;
         if let Some(pod) = all.items.into_iter().next_back() {
             let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
             let node = node.unwrap_or_else(|| job.to_owned());

@@ -246,7 +246,7 @@ async fn mounted_places(
 ) -> Result<Vec<Place>, Error> {
     let named = if schedule.packing.has_keys() {
         let named = named_volumes(&session.cluster()?.connection.control).await;
-        named.map_err(|error| trouble("listing the static pods", &error))?
+        named.map_err(|error| trouble("listing the static pods", error))?
     } else {
         NamedPaths::new()
     };
@@ -272,7 +272,7 @@ async fn change(
     let mut tried = Vec::new();
     for one in wanted {
         let applied = apply(client, namespace, one, &before, true).await;
-        tried.push(applied.map_err(|error| trouble("trying the CronJob", &error))?);
+        tried.push(applied.map_err(|error| trouble("trying the CronJob", error))?);
     }
     let gone = before.iter().filter(|one| {
         let mut stay = wanted.iter().map(name);
@@ -283,7 +283,7 @@ async fn change(
             tried
         } else {
             let applied = apply(client, namespace, one, &before, false).await;
-            applied.map_err(|error| trouble("setting the CronJob", &error))?
+            applied.map_err(|error| trouble("setting the CronJob", error))?
         };
         view.add(
             name(one),
@@ -297,7 +297,7 @@ async fn change(
     for one in gone {
         if !dry_run {
             let removed = remove(client, namespace, name(one)).await;
-            removed.map_err(|error| trouble("removing a CronJob", &error))?;
+            removed.map_err(|error| trouble("removing a CronJob", error))?;
         }
         view.add(name(one), Change::Removed);
     }
@@ -309,7 +309,7 @@ async fn own_taints(session: &Session) -> Result<Vec<String>, Error> {
     let (client, _) = ground(session)?;
     let nodes = Api::<k8s_openapi::api::core::v1::Node>::all(client.clone());
     let all = nodes.list(&ListParams::default().match_any()).await;
-    let all = all.map_err(|error| trouble("listing the nodes", &error))?;
+    let all = all.map_err(|error| trouble("listing the nodes", error))?;
     let masters = all.items.into_iter().filter(|node| {
         let name = node.metadata.name.as_deref();
         session

@@ -44,7 +44,7 @@ pub async fn show(context: &Context<'_>, args: ShowArgs) -> Result<Verdict, Erro
         clock::ahead(client)
     );
     let (cron_jobs, deviations) = cron_jobs?;
-    let (jobs, pods) = known.map_err(|error| trouble("listing the runs", &error))?;
+    let (jobs, pods) = known.map_err(|error| trouble("listing the runs", error))?;
     // Times in the cluster are the apiserver's.
     let now = ahead.map_or_else(Timestamp::now, clock::now);
     let mut view = ScheduleList::new(namespace.to_owned(), now);

@@ -109,7 +109,7 @@ fn bytes_of(opened: &Opened) -> Vec<u8> {
 fn is_not(result: Result<Opened, UnpackError>) -> (String, String) {
     match result {
         Err(UnpackError::NotASnapshot { what, hint, .. }) => {
-            (what, hint.unwrap_or_default().to_string())
+            (what, hint.unwrap_or_default().written())
         }
         other => panic!("{other:?}"),
     }

@@ -1,6 +1,7 @@
 //! What a file is that is no database, by what it begins with.
 
-use crate::advice::Advice;
+use crate::advice::Fixed::{self, Words};
+use crate::advice::{Advice, Task};
 
 /// How many bytes at the beginning of a file tell what it is: btrfs has its name at 64 KiB.
 pub const HEAD: usize = 68 << 10;
@@ -23,10 +24,15 @@ struct Magic {
     at: usize,
     bytes: &'static [u8],
     name: &'static str,
-    hint: &'static str,
+    hint: &'static [Fixed],
 }
 
-const fn magic(at: usize, bytes: &'static [u8], name: &'static str, hint: &'static str) -> Magic {
+const fn magic(
+    at: usize,
+    bytes: &'static [u8],
+    name: &'static str,
+    hint: &'static [Fixed],
+) -> Magic {
     Magic {
         at,
         bytes,
@@ -35,9 +41,13 @@ const fn magic(at: usize, bytes: &'static [u8], name: &'static str, hint: &'stat
     }
 }
 
-const UNPACK: &str = "unpack it, and name the snapshot in it";
-const DECRYPT: &str = "decrypt it first; | {verify-snapshot} - reads what is piped in";
-const IMAGE: &str = "mount it, and name the snapshot in it";
+const UNPACK: &[Fixed] = &[Words("unpack it, and name the snapshot in it")];
+const DECRYPT: &[Fixed] = &[
+    Words("decrypt it first; | "),
+    Fixed::Task(Task::VerifySnapshot, &[]),
+    Words(" - reads what is piped in"),
+];
+const IMAGE: &[Fixed] = &[Words("mount it, and name the snapshot in it")];
 
 /// Strong ones alone: what is not among them may be a database whose first pages are destroyed.
 const MAGICS: &[Magic] = &[
@@ -49,25 +59,30 @@ const MAGICS: &[Magic] = &[
     magic(0, b"\x28\xb5\x2f\xfd", "a zstd file", UNPACK),
     magic(0, b"\xfd7zXZ\0", "an xz file", UNPACK),
     magic(0, b"\x04\x22\x4d\x18", "an lz4 file", UNPACK),
-    magic(0, b"LZIP\x01", "an lzip file", "unpack it first: lzip -d"),
+    magic(
+        0,
+        b"LZIP\x01",
+        "an lzip file",
+        &[Words("unpack it first: lzip -d")],
+    ),
     magic(
         0,
         b"\x89LZO\0\r\n\x1a\n",
         "an lzop file",
-        "unpack it first: lzop -d",
+        &[Words("unpack it first: lzop -d")],
     ),
     magic(
         0,
         b"\x1f\x9d\x90",
         "a file of compress (.Z)",
-        "unpack it first: uncompress",
+        &[Words("unpack it first: uncompress")],
     ),
     magic(0, b"\xff\x06\0\0sNaPpY", "a snappy file", UNPACK),
     magic(
         0,
         b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff",
         "an lzma file",
-        "unpack it first: xz -d --format=lzma",
+        &[Words("unpack it first: xz -d --format=lzma")],
     ),
     magic(0, b"!<arch>\n", "an ar archive", UNPACK),
     magic(0, b"070701", "a cpio archive", UNPACK),
@@ -86,9 +101,13 @@ const MAGICS: &[Magic] = &[
         0,
         b"SQLite format 3\0",
         "a SQLite database: K3s without etcd keeps its state in one",
-        "an etcd snapshot is what {save-snapshot} or etcdctl snapshot save writes",
+        &[
+            Words("an etcd snapshot is what "),
+            Fixed::Task(Task::SaveSnapshot, &[]),
+            Words(" or etcdctl snapshot save writes"),
+        ],
     ),
-    magic(0, b"\x7fELF", "a program", ""),
+    magic(0, b"\x7fELF", "a program", &[]),
     magic(0, b"XFSB", "an image of an XFS file system", IMAGE),
     magic(0, b"hsqs", "an image of a squashfs file system", IMAGE),
     magic(0, b"QFI\xfb", "an image of a disk (qcow2)", IMAGE),
@@ -110,7 +129,10 @@ const MAGICS: &[Magic] = &[
         0,
         b"\x04\0\0\0\0\0\0\x84\x08\x04",
         "a file of etcd's write-ahead log",
-        "name the data directory that it is in: {inspect-data-directory DIR}",
+        &[
+            Words("name the data directory that it is in: "),
+            Fixed::Task(Task::InspectDataDirectory, &["DIR"]),
+        ],
     ),
 ];
 
@@ -147,7 +169,7 @@ impl What {
         if let Some(found) = found {
             return Some(Self {
                 name: found.name.to_owned(),
-                hint: (!found.hint.is_empty()).then(|| Advice::read(found.hint)),
+                hint: (!found.hint.is_empty()).then(|| found.hint.into()),
             });
         }
         // bzip2's magic number is text; the digit after it and the first block's number are part of it.

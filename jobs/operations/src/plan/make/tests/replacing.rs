@@ -80,7 +80,7 @@ fn of_two_clusters_that_answer_one_is_named() {
     let host = with_peers(vec![old, anew()]);
     let failure = replace(&host, &Replacing::default(), now()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
-    assert!(failure.hint.unwrap().to_string().contains("+endpoint"));
+    assert!(failure.hint.unwrap().written().contains("+endpoint"));
     let at = |url: &str| {
         let what = Replacing {
             endpoint: Some(url.to_owned()),
@@ -176,7 +176,7 @@ fn a_machine_that_was_set_up_anew_is_for_kubeadm() {
     look.kubelet.active = Answer::Ok(false);
     let failure = replace(&host(look), &Replacing::default(), now()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
-    let hint = failure.hint.unwrap().to_string();
+    let hint = failure.hint.unwrap().written();
     assert!(hint.contains("{remove-member cp-1}"), "{hint}");
 }
 
