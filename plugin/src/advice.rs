@@ -110,6 +110,7 @@ fn flag(choice: Choice) -> &'static str {
         Choice::AnotherCluster => "--another-cluster",
         Choice::AuthFile => "--auth-file",
         Choice::Bundle => "--bundle",
+        Choice::Context => "--context",
         Choice::DryRun => "--dry-run",
         Choice::Endpoint => "--endpoint",
         Choice::Etcd => "--etcd",

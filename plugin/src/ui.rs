@@ -154,6 +154,7 @@ impl Ui {
                 node,
                 progress: now,
             } => progress.update(&node, &now),
+            Notice::Waiting { whom, long } => progress.waiting(&whom, long),
             Notice::ProgressEnded => progress.finish(),
         })
     }
@@ -332,6 +333,21 @@ impl ProgressLines {
         }
         if new_step {
             now.step.clone_into(&mut line.step);
+        }
+    }
+
+    /// Who is waited for. Where no bar can be drawn it is said only when it takes long.
+    fn waiting(&self, whom: &str, long: bool) {
+        if self.terminal {
+            self.finish();
+            let step = Progress {
+                step: "no answer yet".to_owned(),
+                done_bytes: 0,
+                total_bytes: None,
+            };
+            self.update(whom, &step);
+        } else if long {
+            self.line(&clean(&format!("no answer yet from {whom}")));
         }
     }
 

@@ -15,6 +15,7 @@ mod verdict;
 use std::time::Duration;
 
 use kube::client::ClientBuilder;
+use kube::config::AuthInfo;
 use kube::{Client, Config};
 use tower::buffer::BufferLayer;
 use tower::filter::AsyncFilterLayer;
@@ -31,8 +32,10 @@ use kubeconfig::{Loaded, Proxy};
 pub use etcd_operations::client::chain;
 pub use identity::{ClusterIdentity, identity};
 pub(crate) use kubeconfig::ADMIN_CONF;
-pub(crate) use kubeconfig::current_context;
+pub(crate) use kubeconfig::{contexts_beside, current_context};
 pub use options::ConnectionOptions;
+#[cfg(test)]
+pub(crate) use verdict::READYZ;
 pub(crate) use verdict::{Readiness, Refusals, is_ready_again, readiness};
 pub use verdict::{Verdict, judge};
 
@@ -62,6 +65,10 @@ pub struct Connection {
     pub cluster: ClusterIdentity,
     /// How long the first answers may take.
     pub(crate) first_answer_limit: Duration,
+    /// How its other apiservers are asked what anybody may ask; none: only a proxy leads there.
+    strangers: Option<Config>,
+    /// What was said over the kubeconfig.
+    pub(crate) options: ConnectionOptions,
 }
 
 impl Connection {
@@ -99,12 +106,16 @@ impl Connection {
         let stream = client(config.clone())?;
         config.read_timeout = answer_limit;
         config.reset_reader_on_write = true;
+        let mut strangers = config.clone();
+        strangers.auth_info = AuthInfo::default();
+        strangers.connect_timeout = Some(limits::PORT_FROM_AFAR);
         let server = config
             .cluster_url
             .to_string()
             .trim_end_matches('/')
             .to_owned();
         let control = client(config)?;
+        let strangers = proxy.is_none().then_some(strangers);
         let first_answer_limit = args
             .request_timeout
             .filter(|limit| !limit.is_zero())
@@ -120,7 +131,21 @@ impl Connection {
             namespace_named: args.namespace.is_some(),
             cluster,
             first_answer_limit,
+            strangers,
+            options: args.clone(),
         })
+    }
+
+    /// Whether another address of this cluster's control plane can be asked from here.
+    pub(crate) fn reaches_others(&self) -> bool {
+        self.strangers.is_some()
+    }
+
+    /// A client for another apiserver of this cluster. It shows no credentials: who answers there is not known beforehand.
+    pub(crate) fn stranger(&self, server: http::Uri) -> Option<Client> {
+        let mut config = self.strangers.clone()?;
+        config.cluster_url = server;
+        client(config, None, None).ok()
     }
 }
 

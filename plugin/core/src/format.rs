@@ -95,12 +95,21 @@ pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
 
 /// Names in a sentence: `a`, `a and b`, `a, b and c`.
 pub fn and<T: AsRef<str>>(names: &[T]) -> String {
+    listed(names, "and")
+}
+
+/// As [`and`], where one of them is enough: `a, b or c`.
+pub fn or<T: AsRef<str>>(names: &[T]) -> String {
+    listed(names, "or")
+}
+
+fn listed<T: AsRef<str>>(names: &[T], word: &str) -> String {
     match names {
         [] => String::new(),
         [one] => one.as_ref().to_owned(),
         [first @ .., last] => {
             let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
-            format!("{} and {}", first.join(", "), last.as_ref())
+            format!("{} {word} {}", first.join(", "), last.as_ref())
         }
     }
 }

@@ -4,6 +4,7 @@
 mod cache;
 pub(crate) mod claim;
 pub mod reach;
+pub(crate) mod seen;
 
 use crate::connection::ConnectionOptions;
 use crate::connection::identity;

@@ -16,6 +16,12 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+// === Somebody watches ===
+
+/// After this time something is on the screen, and after this one there is a word of who is waited for.
+pub(crate) const WAITING: Duration = millis(900);
+pub(crate) const WAITING_LONG: Duration = seconds(3);
+
 // === Connecting to an apiserver, and asking whether it is in order ===
 
 /// A TCP and TLS handshake.
@@ -27,9 +33,15 @@ pub(crate) const ANSWER: Duration = seconds(10);
 pub(crate) const FIRST_ANSWER: Duration = seconds(5);
 /// `/readyz`: its own check of etcd gives up after 2 s.
 pub(crate) const READYZ: Duration = seconds(5);
-/// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: it has two checks of etcd, one after
-/// another, and each takes 2 s then (4.0 s were measured). An apiserver in order answers at once.
-pub(crate) const READYZ_AFTER: Duration = millis(4500);
+/// How long a discovery that succeeded waits for `/readyz` to say that etcd fails: its check of etcd takes 2 s then. An apiserver
+/// in order answers at once.
+pub(crate) const READYZ_AFTER: Duration = millis(3000);
+/// After this time without a usable answer the rest of the control plane is looked at too.
+pub(crate) const LOOK_AROUND_AFTER: Duration = millis(1000);
+/// Another apiserver's `/readyz`.
+pub(crate) const LOOK_AROUND: Duration = millis(2500);
+/// A port takes a connection: many round trips of any network, and two of them fit into what a look may take.
+pub(crate) const PORT_FROM_AFAR: Duration = millis(1500);
 /// The pause before `/readyz` is asked again.
 pub(crate) const READYZ_AGAIN: Duration = millis(250);
 /// How long etcd may fail while the cache still answers: an election is over by then.
@@ -213,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    /// `/readyz` gives up on each of its two checks of etcd after this time.
+    /// `/readyz` gives up on a check of etcd after this time.
     const CHECK_OF_ETCD: Duration = seconds(2);
     /// An apiserver that was killed is back after this time.
     const APISERVER_BACK: Duration = seconds(60);
@@ -221,7 +233,10 @@ mod tests {
     #[test]
     fn an_apiserver_without_etcd_is_known_before_anybody_gives_up_on_it() {
         assert!(CONNECT < FIRST_ANSWER);
-        assert!(2 * CHECK_OF_ETCD < READYZ_AFTER && READYZ_AFTER < READYZ);
+        assert!(CHECK_OF_ETCD < READYZ_AFTER && READYZ_AFTER < READYZ);
+        assert!(CHECK_OF_ETCD < LOOK_AROUND && PORT_FROM_AFAR < LOOK_AROUND);
+        // Where so many are off that an election cannot help, that is the end.
+        assert!(LOOK_AROUND_AFTER + LOOK_AROUND + PORT_FROM_AFAR < seconds(6));
         assert!(READYZ <= FIRST_ANSWER && FIRST_ANSWER < ANSWER);
         let status = of_operation(&Operation::Status, None);
         assert!(FIRST_ANSWER < status && status < ANSWER);

@@ -184,6 +184,13 @@ pub enum Notice {
         /// How far.
         progress: Progress,
     },
+    /// Nobody has answered yet.
+    Waiting {
+        /// Who is waited for.
+        whom: String,
+        /// Whether it takes longer than anybody expects.
+        long: bool,
+    },
     /// No more progress comes for now.
     ProgressEnded,
     /// Something that was done beside the work.

@@ -1,6 +1,7 @@
 //! A command's way to the nodes: the apiserver or this host, the control-plane nodes, and the runner that works.
 
 mod fetch;
+mod lost;
 mod maintenance;
 mod namespace;
 mod open;

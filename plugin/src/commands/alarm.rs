@@ -99,10 +99,10 @@ async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Error> {
     let session = context.open(&args.fleet).await?;
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     let outcomes = session.run(&nodes, &operation::AlarmList).await;
-    let report = outcomes
-        .iter()
-        .find_map(|outcome| outcome.result.as_ref().ok())
-        .ok_or_else(|| none_answered(&session, &outcomes))?;
+    let mut answers = outcomes.iter();
+    let Some(report) = answers.find_map(|outcome| outcome.result.as_ref().ok()) else {
+        return Err(none_answered(&session, &outcomes).await);
+    };
     // Alarms carry ids alone; the names come from the members, which a list without alarms need not ask for.
     let rows = if report.alarms.is_empty() {
         Vec::new()

@@ -178,7 +178,7 @@ pub(crate) async fn survey_beside(
 }
 
 /// Why no node could be asked, for reasons that are not etcd's: then there is no word about etcd to be had.
-pub(crate) fn out_of_reach<T>(session: &Session, outcomes: &[Outcome<T>]) -> Option<Error> {
+pub(crate) async fn out_of_reach<T>(session: &Session, outcomes: &[Outcome<T>]) -> Option<Error> {
     let barred = |outcome: &Outcome<T>| {
         outcome.result.as_ref().is_err_and(|error| {
             matches!(
@@ -191,7 +191,10 @@ pub(crate) fn out_of_reach<T>(session: &Session, outcomes: &[Outcome<T>]) -> Opt
         })
     };
     let all = !outcomes.is_empty() && outcomes.iter().all(barred);
-    all.then(|| none_answered(session, outcomes))
+    match all {
+        true => Some(none_answered(session, outcomes).await),
+        false => None,
+    }
 }
 
 /// As [`survey`], where nothing can be done unless a node gives an answer.
@@ -204,7 +207,7 @@ pub(crate) async fn answered_survey(
 ) -> Result<(Vec<Outcome<StatusReport>>, Status), Error> {
     let (outcomes, status) = survey(session, fleet).await;
     match outcomes.iter().all(|outcome| outcome.result.is_err()) {
-        true => Err(none_answered(session, &outcomes)),
+        true => Err(none_answered(session, &outcomes).await),
         false => Ok((outcomes, status)),
     }
 }
@@ -226,8 +229,8 @@ pub(crate) fn node_named<'a>(session: &'a Session, name: &str) -> Option<&'a Nod
 }
 
 /// No node gave a report: the first one's reason, and how many there were. All reasons are told when they differ.
-pub(crate) fn none_answered<T>(session: &Session, outcomes: &[Outcome<T>]) -> Error {
-    if let Some(error) = session.without_apiserver(outcomes) {
+pub(crate) async fn none_answered<T>(session: &Session, outcomes: &[Outcome<T>]) -> Error {
+    if let Some(error) = session.without_apiserver(outcomes).await {
         return error;
     }
     let failed = outcomes.iter().filter_map(|outcome| {

@@ -174,7 +174,7 @@ async fn through_the_api(context: &Context<'_>, fleet: &FleetArgs) -> Result<Doc
         .await
         .map_err(|error| or_over_ssh(error, "doctor"))?;
     let (outcomes, status) = survey(&session, fleet).await;
-    match out_of_reach(&session, &outcomes) {
+    match out_of_reach(&session, &outcomes).await {
         Some(error) => Err(error),
         None => Ok(Doctor::of_status(&status)),
     }

@@ -146,7 +146,7 @@ async fn once(
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     let timeout_ms = u64::try_from(read_timeout.as_millis()).unwrap_or(u64::MAX);
     let outcomes = session.run(&nodes, &operation::Health { timeout_ms }).await;
-    if let Some(error) = out_of_reach(&session, &outcomes) {
+    if let Some(error) = out_of_reach(&session, &outcomes).await {
         return Err(error);
     }
     let scope = scope(&session, fleet);

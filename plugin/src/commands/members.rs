@@ -49,7 +49,9 @@ pub async fn members(context: &Context<'_>, args: MembersArgs) -> Result<Verdict
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     // All are asked at once: a dead one costs no time, and the quorum's list may come from any of them.
     let outcomes = session.run(&nodes, &operation::Members).await;
-    let list = best(&outcomes).ok_or_else(|| none_answered(&session, &outcomes))?;
+    let Some(list) = best(&outcomes) else {
+        return Err(none_answered(&session, &outcomes).await);
+    };
     let view = view(list, session.nodes());
     context.ui.show(&view, args.output.output)?;
     Ok(match list.consistency {

@@ -66,7 +66,7 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
     let Some(interval) = args.watch else {
         let session = context.open_by(&args.ssh, &args.fleet, "status").await?;
         let (outcomes, status) = survey_beside(&session, &args.fleet, schedules(&session)).await;
-        if let Some(error) = out_of_reach(&session, &outcomes) {
+        if let Some(error) = out_of_reach(&session, &outcomes).await {
             return Err(or_over_ssh(error, "status"));
         }
         let verdict = status.verdict.verdict();

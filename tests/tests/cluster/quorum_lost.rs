@@ -54,11 +54,12 @@ fn recognised(me: &Workstation, m1: &Node, when: &str, commands: &[&[&str]]) -> 
     for command in commands {
         let answer = me
             .etcd(*command)?
-            .code(6)?
-            .within(Duration::from_secs(15))?
+            .code(4)?
+            .within(Duration::from_secs(6))?
             .says_none_of(&rights)?;
         let answer = answer.says(&[
-            "no working etcd behind it",
+            "the quorum is lost",
+            "switch m2 or m3 on",
             "--via local",
             &m1.ip().to_string(),
         ])?;

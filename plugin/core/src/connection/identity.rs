@@ -25,6 +25,14 @@ impl ClusterIdentity {
         }
     }
 
+    /// The same cluster, as it is known by another of its servers.
+    pub(crate) fn at(&self, server: &str) -> Self {
+        Self {
+            server: server.to_owned(),
+            ca: self.ca.clone(),
+        }
+    }
+
     /// What no other cluster has: hexadecimal digits.
     pub fn key(&self) -> String {
         let mut sha = Sha256::new();

@@ -18,7 +18,9 @@ use futures::stream::{BoxStream, SelectAll};
 
 use super::{Runner, Task};
 use crate::discovery::{Etcd, Node};
+use crate::format::and;
 use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
+use crate::patience::saying_who_is_awaited;
 use crate::via::Via;
 use looks::Looks;
 
@@ -249,7 +251,21 @@ impl Ladder {
         let mut outcomes: Vec<Option<Outcome>> = nodes.iter().map(|_| None).collect();
         let mut running = SelectAll::new();
         running.push(results(first, nodes, 0..nodes.len(), task));
-        while let Some((position, runner, result)) = running.next().await {
+        loop {
+            let awaited = || {
+                let both = nodes.iter().zip(&outcomes);
+                let open = both.filter(|(_, outcome)| outcome.is_none());
+                let names: Vec<&str> = open.map(|(node, _)| node.name.as_str()).collect();
+                and(&names)
+            };
+            let next = match task.operation.only_looks() {
+                true => saying_who_is_awaited(&self.notices, awaited, running.next()).await,
+                // What is done there tells of its progress.
+                false => running.next().await,
+            };
+            let Some((position, runner, result)) = next else {
+                break;
+            };
             let (node, before) = (nodes[position], &mut before[position]);
             let result = result.map_err(|error| before.with(runner.via(), error));
             let failed = result.as_ref().err();

@@ -1,16 +1,17 @@
 //! Finding the apiserver, or doing without it.
 
+use std::pin::pin;
 use std::sync::{Arc, Once};
 
 use etcd_operations::advice;
 use etcd_operations::advice::Choice;
-use etcd_operations::target::{Target, host};
+use etcd_operations::target::Target;
 use tokio::sync::OnceCell;
 
 use super::namespace::{self, Located};
 use super::options::FleetOptions;
 use super::round::Pods;
-use super::{Cluster, Node, Notice, NoticeSink, Outcome, RunError, RunErrorKind, Session};
+use super::{Cluster, Node, Notice, NoticeSink, Session, lost};
 use crate::connection::ConnectionOptions;
 use crate::connection::{Connection, Readiness, Verdict, judge, readiness};
 use crate::created::Created;
@@ -18,8 +19,10 @@ use crate::discovery::{ApiView, Discovered, Etcd, LeftAlone, discover};
 use crate::error::Error;
 use crate::inventory;
 use crate::inventory::reach::{Reached, ReachedHost, Unreached};
+use crate::inventory::seen::{self, Seen};
 use crate::limits;
 use crate::owner::Owner;
+use crate::patience::saying_who_is_awaited;
 use crate::runners::ladder::{self, Ladder};
 use crate::runners::launch::{Heard, Kind};
 use crate::runners::program::Program;
@@ -59,7 +62,9 @@ impl Session {
             }
             Err(error) => return Err(error),
         };
-        match ask(&server, fleet).await {
+        let asked = ask_looking_around(&server, fleet);
+        let what = || format!("the apiserver {}", server.server);
+        match saying_who_is_awaited(&notices, what, asked).await {
             Ok(_) if connection.etcd.is_some() => Err(Error::usage(
                 "an etcd cannot be chosen by its name through the apiserver",
             )
@@ -71,12 +76,12 @@ impl Session {
                 inventory::remember(&server.cluster, &found.nodes);
                 Self::in_cluster(server, found, fleet, created, notices)
             }
-            Err((verdict, known)) => {
+            Err(Unusable { verdict, seen }) => {
                 let why = verdict.describe(&server.server);
                 let instead = verdict
                     .means_no_apiserver()
                     .then(|| Self::instead_of_apiserver(connection, fleet, notices, &why));
-                let error = || Err(where_to_go(verdict, &server.server, &known));
+                let error = || Err(lost::error(verdict, &server.server, &seen));
                 instead.flatten().unwrap_or_else(error)
             }
         }
@@ -259,6 +264,59 @@ fn node_not_reached(one: Unreached) -> Node {
     }
 }
 
+/// An apiserver that cannot be used.
+struct Unusable {
+    verdict: Verdict,
+    /// What the control plane shows besides.
+    seen: Seen,
+}
+
+/// As [`ask`], and where that takes its time or leads to nothing, a look at the other control-plane nodes from here.
+async fn ask_looking_around(server: &Connection, fleet: &FleetOptions) -> Result<Found, Unusable> {
+    // On a control-plane node the command goes on without any apiserver.
+    let stays = ladder::instead_of_apiserver(fleet.via.map(Via::from), local::is_control_plane());
+    let look = async |known: &[Node]| match stays {
+        Some(_) => Seen::default(),
+        None => Box::pin(seen::look(server, known)).await,
+    };
+    let asked = Box::pin(ask(server, fleet));
+    let later = async {
+        tokio::time::sleep(limits::LOOK_AROUND_AFTER).await;
+        look(&[]).await
+    };
+    let (mut asked, mut later) = (asked, pin!(later));
+    let seen = tokio::select! {
+        biased;
+        answer = &mut asked => {
+            let (verdict, known) = match answer {
+                Ok(found) => return Ok(found),
+                Err(unusable) => unusable,
+            };
+            let seen = match verdict.means_no_apiserver() {
+                true => look(&known).await,
+                false => Seen::default(),
+            };
+            return Err(Unusable { verdict, seen });
+        }
+        seen = &mut later => seen,
+    };
+    // So many are off that no election is going on: no use in waiting for its end.
+    if seen.shows_too_few() {
+        let verdict = judge(None, &Readiness::EtcdFails);
+        return Err(Unusable { verdict, seen });
+    }
+    let (verdict, known) = match asked.await {
+        Ok(found) => return Ok(found),
+        Err(unusable) => unusable,
+    };
+    // What nobody remembered the apiserver may still have told.
+    let seen = match seen.is_empty() && verdict.means_no_apiserver() {
+        true => look(&known).await,
+        false => seen,
+    };
+    Err(Unusable { verdict, seen })
+}
+
 /// Everything at once: nodes and pods, the parts that are there, and whether the apiserver itself is in order. When the
 /// apiserver cannot be used: why, and the nodes it still knew from its cache.
 async fn ask(connection: &Connection, fleet: &FleetOptions) -> Result<Found, (Verdict, Vec<Node>)> {
@@ -367,66 +425,6 @@ pub(super) fn narrowed<'n>(nodes: &'n [Node], wanted: &[String]) -> Result<Vec<&
         .collect())
 }
 
-impl Session {
-    /// The apiserver was lost after it had been found, by all outcomes: that, and where to go.
-    pub fn without_apiserver<T>(&self, outcomes: &[Outcome<T>]) -> Option<Error> {
-        let cluster = self.cluster().ok()?;
-        let verdict = lost_since(outcomes)?;
-        Some(where_to_go(
-            verdict,
-            &cluster.connection.server,
-            &self.nodes,
-        ))
-    }
-}
-
-/// What became of the apiserver, where it was lost by all outcomes.
-fn lost_since<T>(outcomes: &[Outcome<T>]) -> Option<Verdict> {
-    let errors = outcomes.iter().map(|outcome| outcome.result.as_ref().err());
-    let errors: Vec<&RunError> = errors.collect::<Option<_>>()?;
-    let reason = errors.first()?.message.clone();
-    if !errors.iter().all(|error| error.kind.is_without_apiserver()) {
-        return None;
-    }
-    let takes_requests = |error: &&RunError| error.kind == RunErrorKind::EtcdLost;
-    Some(match errors.iter().any(takes_requests) {
-        true => Verdict::WithoutEtcd { reason },
-        false => Verdict::Unreachable { reason },
-    })
-}
-
-/// The error for a workstation: which hosts to go to, and what to type there.
-fn where_to_go(verdict: Verdict, server: &str, known: &[Node]) -> Error {
-    let gone = verdict.means_no_apiserver();
-    let error = verdict.into_error(server);
-    if !gone {
-        return error;
-    }
-    let hosts: Vec<String> = known
-        .iter()
-        .map(|node| match &node.api.address {
-            Some(address) => format!("{} ({address})", node.name),
-            None => node.name.clone(),
-        })
-        .collect();
-    let hosts = if hosts.is_empty() {
-        host(server).to_owned()
-    } else {
-        hosts.join(", ")
-    };
-    error
-        .hint(advice![
-            "if the apiserver of another control-plane node answers: ",
-            Choice::Server.with("https://OTHER:6443")
-        ])
-        .hint(advice![
-            "else run the same command as root on a control-plane node, with ",
-            Choice::Via.with("local"),
-            ": ",
-            hosts
-        ])
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -434,6 +432,7 @@ mod tests {
     use etcd_operations::advice::Advice;
 
     use super::*;
+    use crate::connection::READYZ;
     use crate::fake::{self, Reply};
 
     fn node(name: &str) -> Node {
@@ -490,7 +489,7 @@ mod tests {
     #[tokio::test]
     async fn a_false_forbidden_is_never_called_missing_rights() {
         let (error, _) = opened(|path| match path {
-            "/readyz?verbose" => Reply::Json(500, ETCD_FAILS.into()),
+            READYZ => Reply::Json(500, ETCD_FAILS.into()),
             _ => fake::refused(
                 403,
                 "nodes is forbidden: User \"kubernetes-admin\" cannot list resource \"nodes\"",
@@ -510,7 +509,7 @@ mod tests {
     #[tokio::test]
     async fn a_true_forbidden_names_what_grants_it() {
         let (error, _) = opened(|path| match path {
-            "/readyz?verbose" => Reply::Json(200, "ok".into()),
+            READYZ => Reply::Json(200, "ok".into()),
             _ => fake::refused(403, "nodes is forbidden: User \"jane\" cannot list resource \"nodes\" in API group \"\""),
         })
         .await;
@@ -535,7 +534,7 @@ mod tests {
             Reply::Json(200, serde_json::json!({"kind": kind, "apiVersion": "v1", "metadata": {}, "items": items}).to_string())
         };
         let (error, took) = opened(move |path| match path {
-            "/readyz?verbose" => Reply::Json(500, ETCD_FAILS.into()),
+            READYZ => Reply::Json(500, ETCD_FAILS.into()),
             path if path.contains("/nodes?") => list(
                 "NodeList",
                 serde_json::json!([{"metadata": {"name": "cp-1"}}]),
@@ -551,51 +550,5 @@ mod tests {
             error.hints
         );
         assert!(took < Duration::from_secs(10), "{took:?}");
-    }
-
-    #[test]
-    fn an_apiserver_that_lost_its_etcd_is_told_from_one_that_is_gone() {
-        let outcome = |kind| Outcome {
-            node: "cp-1".into(),
-            via: Some(Via::Job),
-            took: Duration::ZERO,
-            result: Err(RunError::new(kind, "in whatever words")),
-        };
-        let lost = |kinds: &[RunErrorKind]| {
-            let outcomes: Vec<Outcome> = kinds.iter().copied().map(outcome).collect();
-            lost_since(&outcomes)
-        };
-        let (gone, etcd) = (RunErrorKind::ApiserverLost, RunErrorKind::EtcdLost);
-        assert!(matches!(
-            lost(&[gone, gone]),
-            Some(Verdict::Unreachable { .. })
-        ));
-        // One that takes requests is there.
-        assert!(matches!(
-            lost(&[gone, etcd]),
-            Some(Verdict::WithoutEtcd { .. })
-        ));
-        assert!(lost(&[gone, RunErrorKind::NodeDown]).is_none());
-        assert!(lost(&[]).is_none());
-    }
-
-    #[test]
-    fn without_an_apiserver_the_hosts_are_named() {
-        let lost = || Verdict::Unreachable {
-            reason: "Connection refused".into(),
-        };
-        let error = where_to_go(lost(), "https://10.0.0.1:6443", &[]);
-        assert_eq!(error.kind.exit_code(), 6);
-        assert!(
-            error.hints[1].written().ends_with("{+via=local}: 10.0.0.1"),
-            "{:?}",
-            error.hints
-        );
-        let error = where_to_go(lost(), "https://10.0.0.1:6443", &[node("cp-1")]);
-        assert!(
-            error.hints[1].written().ends_with("cp-1 (10.0.0.7)"),
-            "{:?}",
-            error.hints
-        );
     }
 }

@@ -106,7 +106,10 @@ impl Terminal for FakeTerminal {
             let line = match notice {
                 Notice::Told(line) => format!("says: {}", worded(&line)),
                 Notice::Warning(line) => format!("warns: {line}"),
-                Notice::RunnerChosen { .. } | Notice::Progress { .. } | Notice::ProgressEnded => {
+                Notice::RunnerChosen { .. }
+                | Notice::Progress { .. }
+                | Notice::Waiting { .. }
+                | Notice::ProgressEnded => {
                     return;
                 }
             };

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::receive::{Held, receive};
 use super::*;
-use crate::connection::Connection;
+use crate::connection::{Connection, READYZ};
 use crate::created::Created;
 use crate::fake::{self, Reply, Step};
 use crate::runners::launch::Heard;
@@ -143,7 +143,7 @@ async fn another_program_or_a_refusal_is_not_tried_again() {
     let (whole, _) = fetched(&foreign).await;
     assert!(whole.unwrap_err().contains("does not begin as expected"));
     let refused = cluster(|path| match path {
-        "/readyz?verbose" => Reply::Json(200, "readyz check passed".into()),
+        READYZ => Reply::Json(200, "readyz check passed".into()),
         _ => fake::refused(403, "pods \"pod\" is forbidden: User \"jane\" cannot create resource \"pods/exec\" in API group \"\""),
     }).await;
     let (whole, _) = fetched(&refused).await;
@@ -154,7 +154,7 @@ async fn another_program_or_a_refusal_is_not_tried_again() {
 async fn a_refusal_by_an_apiserver_that_has_just_started_is_waited_out() {
     let asked = AtomicUsize::new(0);
     let started = cluster(move |path| match path {
-        "/readyz?verbose" => Reply::Json(500, "[-]informer-sync failed: reason withheld\n".into()),
+        READYZ => Reply::Json(500, "[-]informer-sync failed: reason withheld\n".into()),
         _ if asked.fetch_add(1, Ordering::Relaxed) < 2 => {
             fake::refused(403, "pods \"pod\" is forbidden: User \"kubernetes-admin\" cannot create resource \"pods/exec\" in API group \"\"")
         }

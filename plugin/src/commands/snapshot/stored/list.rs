@@ -89,7 +89,7 @@ async fn ask_nodes(
     let outcomes = session
         .run(&nodes, &operation::SnapshotList { folder })
         .await;
-    if let Some(error) = out_of_reach(&session, &outcomes) {
+    if let Some(error) = out_of_reach(&session, &outcomes).await {
         return Err(error);
     }
     for outcome in &outcomes {

@@ -95,7 +95,7 @@ pub async fn prune(context: &Context<'_>, args: PruneArgs) -> Result<Verdict, Er
     let nodes: Vec<&Node> = session.nodes().iter().collect();
     let outcomes = session.run(&nodes, &request).await;
     if outcomes.iter().all(|outcome| outcome.result.is_err()) {
-        return Err(none_answered(&session, &outcomes));
+        return Err(none_answered(&session, &outcomes).await);
     }
     let mut planned: Vec<(&Node, PruneReport)> = Vec::new();
     for outcome in outcomes {
