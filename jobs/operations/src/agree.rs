@@ -92,7 +92,8 @@ async fn hash(connector: &Connector, member: &Member, revision: i64) -> Result<u
 /// The hash at a revision, which the member must have reached.
 async fn at(endpoint: &Endpoint, revision: i64) -> Result<u32, Failure> {
     endpoint.linearizable_read(QUORUM_LIMIT).await?;
-    endpoint.hash(revision, HASH_LIMIT).await
+    let said = endpoint.hash_kv(revision, HASH_LIMIT).await?;
+    Ok(said.hash)
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ use tokio::time::timeout;
 use crate::failure::{Failure, FailureKind};
 use crate::limits::PROBE_LIMIT;
 pub use crate::limits::{OWN_LIMIT, QUORUM_LIMIT};
-use crate::report::HashReport;
 use crate::target::{Target, host};
 
 pub use api::{CallError, EtcdApi, EtcdEndpoint, MemberChange};
@@ -93,25 +92,6 @@ impl Endpoint {
             .await?;
         let mut values = answer.take_kvs().into_iter();
         Ok(values.next().map(|pair| pair.into_key_value().1))
-    }
-
-    /// The hash of everything this member has up to a revision, which it must have.
-    ///
-    /// # Errors
-    /// As [`EtcdEndpoint::status`].
-    pub async fn hash(&self, revision: i64, limit: Duration) -> Result<u32, Failure> {
-        self.hash_kv(revision, limit).await.map(|said| said.hash)
-    }
-
-    /// The same, with who says it and how far that member is compacted.
-    ///
-    /// # Errors
-    /// As [`EtcdEndpoint::status`].
-    pub async fn hash_kv(&self, revision: i64, limit: Duration) -> Result<HashReport, Failure> {
-        let mut client = self.client.maintenance_client();
-        let call = client.hash_kv(revision);
-        let answer = self.within(limit, Needs::Itself, call).await?;
-        convert::hash(&answer, revision)
     }
 
     /// Begins a snapshot. Each of its messages has to be waited for with [`Endpoint::within`] as well.

@@ -126,6 +126,9 @@ pub struct Health {
 pub struct HashKv {
     /// The revision.
     pub revision: i64,
+    /// Whether the member is known to have it: then it need not catch up with the quorum before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_it: bool,
 }
 
 /// The raised alarms (needs the quorum).
@@ -309,6 +312,7 @@ impl Operation {
                 | Self::MemberPromote { .. }
                 | Self::MoveLeader { .. }
                 | Self::Health { .. }
+                | Self::HashKv { .. }
                 | Self::AlarmList
                 | Self::AlarmDisarm { .. }
                 | Self::Defrag

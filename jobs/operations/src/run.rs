@@ -54,7 +54,6 @@ async fn operate(
             Ok(connector) => Box::pin(run_calls(&connector, target, operation, events)).await,
             Err(failure) => Ok(Report::Health(health::not_asked(failure))),
         },
-        Operation::HashKv(hash) => hash::hash_kv(target, &connector?, hash.revision).await,
         Operation::SnapshotSave(save) => snapshot::save(target, &connector?, save, events).await,
         Operation::NodeFiles(files) => snapshot::node_files(target, files, events).await,
         Operation::SnapshotList(list) => stored::list(&list.folder),

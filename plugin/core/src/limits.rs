@@ -309,7 +309,13 @@ mod tests {
     #[test]
     fn a_pod_holds_its_file_for_as_long_as_a_fetch_may_go_on() {
         assert!(HOLD > FETCH.patience * 2 && HOLD > REFUSAL_DOUBTED + READER_STARTS);
-        let hash = of_operation(&Operation::HashKv(HashKv { revision: 1 }), None);
+        let hash = of_operation(
+            &Operation::HashKv(HashKv {
+                revision: 1,
+                has_it: false,
+            }),
+            None,
+        );
         assert!(COMPARED.0 < COMPARED.1 && COMPARED.1 <= hash);
         assert!(TELL < READER_ENDS);
     }

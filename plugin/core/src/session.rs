@@ -1,5 +1,6 @@
 //! A command's way to the nodes: the apiserver or this host, the control-plane nodes, and the runner that works.
 
+mod compare;
 mod fetch;
 mod lost;
 mod maintenance;
@@ -101,6 +102,21 @@ impl Session {
         let tell = |node: &str, progress| self.tell(node, progress);
         let outcomes = self.ladder.run(nodes, self.task(&operation, &tell)).await;
         outcomes.into_iter().map(Outcome::of::<R>).collect()
+    }
+
+    /// As [`Session::run`], where that writes nothing into the cluster; none: only a Job could do it.
+    async fn glance<R: Request<Wire = Operation>>(
+        &self,
+        nodes: &[&Node],
+        request: &R,
+    ) -> Option<Vec<Outcome<R::Answer>>> {
+        let operation = request.to_wire();
+        let tell = |node: &str, progress| self.tell(node, progress);
+        let outcomes = self
+            .ladder
+            .glance(nodes, self.task(&operation, &tell))
+            .await?;
+        Some(outcomes.into_iter().map(Outcome::of::<R>).collect())
     }
 
     /// The task of a runner for one operation.

@@ -8,6 +8,7 @@ use crate::ui::Ui;
 use etcd_operations::operation;
 use etcd_operations::report::StatusReport;
 use etcd_operations::shell::CommandLine;
+use kubectl_etcd_core::assess::same::Comparison;
 use kubectl_etcd_core::assess::{Asked, Scheduled, Scope, assess, model::Status};
 use kubectl_etcd_core::connection::ConnectionOptions;
 use kubectl_etcd_core::created::Created;
@@ -164,17 +165,49 @@ pub(crate) async fn survey_beside(
     fleet: &FleetArgs,
     schedules: impl Future<Output = Vec<Scheduled>>,
 ) -> (Vec<Outcome<StatusReport>>, Status) {
+    let asked = async { (ask_all(session).await, Comparison::NothingToCompare) };
+    let ((outcomes, same), schedules) = futures::join!(asked, schedules);
+    let status = assessed(session, fleet, &outcomes, &same, &schedules);
+    (outcomes, status)
+}
+
+/// As [`survey_beside`], and whether the members have the same data.
+pub(crate) async fn survey_comparing(
+    session: &Session,
+    fleet: &FleetArgs,
+    schedules: impl Future<Output = Vec<Scheduled>>,
+) -> (Vec<Outcome<StatusReport>>, Status) {
+    let asked = async {
+        let outcomes = ask_all(session).await;
+        let same = session.compare_data(&outcomes).await;
+        (outcomes, same)
+    };
+    let ((outcomes, same), schedules) = futures::join!(asked, schedules);
+    let status = assessed(session, fleet, &outcomes, &same, &schedules);
+    (outcomes, status)
+}
+
+async fn ask_all(session: &Session) -> Vec<Outcome<StatusReport>> {
     let nodes: Vec<&Node> = session.nodes().iter().collect();
-    let (outcomes, schedules) = futures::join!(session.run(&nodes, &operation::Status), schedules);
-    let status = assess(Asked {
+    session.run(&nodes, &operation::Status).await
+}
+
+fn assessed(
+    session: &Session,
+    fleet: &FleetArgs,
+    outcomes: &[Outcome<StatusReport>],
+    same: &Comparison,
+    schedules: &[Scheduled],
+) -> Status {
+    assess(Asked {
         nodes: session.nodes(),
         left_alone: session.left_alone(),
-        outcomes: &outcomes,
+        outcomes,
         scope: scope(session, fleet),
-        schedules: &schedules,
+        schedules,
+        same,
         now: Timestamp::now(),
-    });
-    (outcomes, status)
+    })
 }
 
 /// Why no node could be asked, for reasons that are not etcd's: then there is no word about etcd to be had.

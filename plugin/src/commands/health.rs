@@ -10,6 +10,7 @@ use crate::advice::Worded;
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, OutputArgs, parse_duration};
 use kubectl_etcd_core::assess::health::{Health, judge};
+use kubectl_etcd_core::assess::same::Comparison;
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
@@ -25,7 +26,7 @@ Examples:
   kubectl etcd health --ssh
 
 Exit codes: 0 every member is healthy, 3 some are not, 4 none answers a linearizable read,
-or data is damaged, 6 nothing reached.";
+or data is damaged or differs, 6 nothing reached.";
 
 /// How long to pause between two tries while waiting.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long one read may take, unless it is said.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Read through every member with the quorum's agreement, and look for alarms
+/// Check that every member serves a consistent read and has the same data, and look for alarms
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HealthArgs {
@@ -150,7 +151,13 @@ async fn once(
         return Err(error);
     }
     let scope = scope(&session, fleet);
-    Ok(judge(session.nodes(), &outcomes, scope))
+    let told = judge(session.nodes(), &outcomes, scope, Comparison::default());
+    // What is ill already needs no further word.
+    if told.verdict() != Verdict::Healthy {
+        return Ok(told);
+    }
+    let same = session.compare_data_on(&nodes).await;
+    Ok(judge(session.nodes(), &outcomes, scope, same))
 }
 
 #[cfg(test)]

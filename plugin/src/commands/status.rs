@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Context, or_over_ssh, out_of_reach, survey_beside};
+use super::{Context, or_over_ssh, out_of_reach, survey_beside, survey_comparing};
 use crate::advice::Worded;
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
@@ -65,7 +65,7 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
     let format = args.output.output;
     let Some(interval) = args.watch else {
         let session = context.open_by(&args.ssh, &args.fleet, "status").await?;
-        let (outcomes, status) = survey_beside(&session, &args.fleet, schedules(&session)).await;
+        let (outcomes, status) = survey_comparing(&session, &args.fleet, schedules(&session)).await;
         if let Some(error) = out_of_reach(&session, &outcomes).await {
             return Err(or_over_ssh(error, "status"));
         }

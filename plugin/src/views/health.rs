@@ -7,6 +7,7 @@ use crate::views::View;
 use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe};
 use crate::views::status::summary;
 use kubectl_etcd_core::assess::health::Health;
+use kubectl_etcd_core::assess::same::Comparison;
 use kubectl_etcd_core::format::took;
 
 impl View for Worded<Health> {
@@ -37,6 +38,10 @@ impl View for Worded<Health> {
             grid.draw(paint)
         };
         text.push_str(&summary(&self.summary, self.verdict, paint));
+        if let Comparison::NotCompared { why } = &self.data {
+            let line = format!("not compared: whether the members have the same data ({why})");
+            text.push_str(&(clean(&line) + "\n"));
+        }
         for row in &self.members {
             if let Some(problem) = &row.problem {
                 let next = problem

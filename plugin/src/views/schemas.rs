@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::advice::Worded;
 use crate::views::{API_VERSION, Format, View, render};
 use kubectl_etcd_core::assess::fixtures::{Cluster, alarm};
+use kubectl_etcd_core::assess::same::Comparison;
 use kubectl_etcd_core::assess::{Scope, health, model::Status};
 use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
@@ -97,15 +98,22 @@ fn a_schema_refuses_what_it_should() {
 #[test]
 fn health() {
     let cluster = Cluster::of(2);
-    let outcomes = vec![];
-    check(
-        "Health",
-        &[Worded::new(health::judge(
-            &cluster.nodes,
-            &outcomes,
-            Scope::All,
-        ))],
-    );
+    let compared = [
+        Comparison::NothingToCompare,
+        Comparison::Same {
+            revision: 7,
+            nodes: vec!["cp-1".to_owned()],
+        },
+        Comparison::Differs {
+            revision: 7,
+            groups: Vec::new(),
+        },
+        Comparison::NotCompared {
+            why: "too large".to_owned(),
+        },
+    ];
+    let judged = |data| health::judge(&cluster.nodes, &[], Scope::All, data);
+    check("Health", &compared.map(judged).map(Worded::new));
 }
 
 #[test]

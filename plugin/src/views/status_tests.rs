@@ -11,6 +11,7 @@ use crate::views::View;
 use crate::views::grid::Paint;
 use kubectl_etcd_core::assess::fixtures::{Cluster, account, alarm, member, unreachable};
 use kubectl_etcd_core::assess::model::{Reason, Role, Status, VerdictWord};
+use kubectl_etcd_core::assess::same::Comparison;
 use kubectl_etcd_core::assess::{Asked, Scope, assess};
 use kubectl_etcd_core::discovery::{ApiView, Etcd, Node};
 use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
@@ -419,6 +420,7 @@ fn a_member_is_compared_with_the_leader_as_its_own_node_saw_it() {
         left_alone: &[],
         scope: Scope::All,
         schedules: &[],
+        same: &Comparison::NothingToCompare,
         now: jiff::Timestamp::UNIX_EPOCH,
     };
     let lags: Vec<Option<u64>> = assess(asked).rows.iter().map(|row| row.lag).collect();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::advice::Advice;
 use crate::failure::{Failure, FailureKind};
 use crate::ids::MemberId;
-use crate::report::{Alarm, EndpointStatus, Member, MemberList};
+use crate::report::{Alarm, EndpointStatus, HashReport, Member, MemberList};
 use crate::target::Target;
 
 /// What a call fails with: etcd's own refusal, or what kept the call from etcd.
@@ -160,6 +160,16 @@ pub trait EtcdEndpoint: Send + Sync {
         &self,
         limit: Duration,
     ) -> impl Future<Output = Result<Duration, Self::Error>> + Send;
+
+    /// The hash of everything this member has up to a revision, which it must have.
+    ///
+    /// # Errors
+    /// As [`EtcdEndpoint::status`].
+    fn hash_kv(
+        &self,
+        revision: i64,
+        limit: Duration,
+    ) -> impl Future<Output = Result<HashReport, Self::Error>> + Send;
 
     /// The alarms raised; needs the quorum.
     ///

@@ -10,7 +10,7 @@ use crate::advice;
 use crate::advice::Choice;
 use crate::failure::Failure;
 use crate::ids::MemberId;
-use crate::report::{Alarm, Consistency, EndpointStatus, Member, MemberList};
+use crate::report::{Alarm, Consistency, EndpointStatus, HashReport, Member, MemberList};
 use crate::target::TlsFiles;
 
 /// etcdctl takes whole seconds, and in them it starts and connects as well.
@@ -256,6 +256,13 @@ impl<R: RunEtcdctl> EtcdEndpoint for EtcdctlEndpoint<R> {
         }
         let words = ["alarm", "disarm", "-w", "json"];
         self.ask(limit, Needs::Quorum, &words).await.map(drop)
+    }
+
+    async fn hash_kv(&self, revision: i64, limit: Duration) -> Result<HashReport, R::Error> {
+        let rev = format!("--rev={revision}");
+        let words = ["endpoint", "hashkv", &rev, "-w", "json"];
+        let stdout = self.ask(limit, Needs::Itself, &words).await?;
+        Ok(output::hash(&stdout, revision)?)
     }
 
     async fn defragment(&self, limit: Duration) -> Result<(), R::Error> {

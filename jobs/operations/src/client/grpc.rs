@@ -13,7 +13,9 @@ use super::{
 };
 use crate::failure::Failure;
 use crate::ids::MemberId;
-use crate::report::{Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList};
+use crate::report::{
+    Alarm, AlarmKind, Consistency, EndpointStatus, HashReport, Member, MemberList,
+};
 use crate::target::host;
 
 /// A key nobody has: a read of it does all the work of a linearizable read and carries nothing.
@@ -119,6 +121,13 @@ impl EtcdEndpoint for Endpoint {
             self.within(limit, Needs::Quorum, call).await?;
         }
         Ok(())
+    }
+
+    async fn hash_kv(&self, revision: i64, limit: Duration) -> Result<HashReport, Failure> {
+        let mut client = self.client.maintenance_client();
+        let call = client.hash_kv(revision);
+        let answer = self.within(limit, Needs::Itself, call).await?;
+        convert::hash(&answer, revision)
     }
 
     async fn defragment(&self, limit: Duration) -> Result<(), Failure> {

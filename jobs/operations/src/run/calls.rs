@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{alarm, defrag, health};
+use super::{alarm, defrag, hash, health};
 use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::Failure;
 use crate::membership::{self, CatchingUp, NewMember};
@@ -63,6 +63,10 @@ pub async fn run_calls<A: EtcdApi>(
             let limit = Duration::from_millis(*timeout_ms);
             let health = health::health(api, target, limit).await;
             health.map(Report::Health)
+        }
+        Operation::HashKv(hash) => {
+            let said = hash::hash_kv(api, target, hash).await;
+            said.map(Report::HashKv)
         }
         Operation::AlarmList => alarm::list(api, target).await.map(Report::AlarmList),
         Operation::AlarmDisarm(AlarmDisarm { alarm, member }) => {

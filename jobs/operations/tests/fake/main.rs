@@ -212,7 +212,10 @@ async fn a_socket_that_accepts_and_says_nothing_does_not_hold_up_the_answer() {
 async fn a_member_that_ends_before_the_revision_says_where_it_ends() {
     let server = serve(Script::all(Vec::new())).await;
     for (asked, hashed) in [(REVISION - 1, REVISION - 1), (REVISION + 9, REVISION)] {
-        let hash = Operation::HashKv(HashKv { revision: asked });
+        let hash = Operation::HashKv(HashKv {
+            revision: asked,
+            has_it: false,
+        });
         let report = run(&hash, &target(&server.url), &mut |_| {}).await.unwrap();
         let Report::HashKv(said) = report else {
             panic!("{report:?}")

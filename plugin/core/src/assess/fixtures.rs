@@ -10,6 +10,7 @@ use etcd_operations::report::{
 };
 use etcd_operations::target::Target;
 
+use super::same::Comparison;
 use super::{Asked, Scheduled, Scope, assess, model::Status};
 use crate::discovery::{ApiView, Etcd, LeftAlone, Node};
 use crate::outcome::{Outcome, RunError};
@@ -37,6 +38,8 @@ pub struct Cluster {
     pub kept: Vec<Option<KeptSummary>>,
     /// The schedules for snapshots.
     pub schedules: Vec<Scheduled>,
+    /// Whether the members have the same data.
+    pub same: Comparison,
     /// Pods that are not believed.
     pub left_alone: Vec<LeftAlone>,
     /// Whether there is a quorum.
@@ -59,6 +62,7 @@ impl Cluster {
             alarms: Vec::new(),
             kept: Vec::new(),
             schedules: Vec::new(),
+            same: Comparison::default(),
             left_alone: Vec::new(),
             quorum: true,
             scope: Scope::All,
@@ -109,6 +113,7 @@ impl Cluster {
             left_alone: &self.left_alone,
             scope: self.scope,
             schedules: &self.schedules,
+            same: &self.same,
             now: NOW.parse().unwrap(),
         })
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Scope;
 use super::model::{Problem, Summary, VerdictWord};
 use super::rows::{alarm_word, failure_word, run_error_word};
+use super::same::Comparison;
 use crate::discovery::{Etcd, Node};
 use crate::error::Verdict;
 use crate::format::counted;
@@ -29,6 +30,8 @@ pub struct Health {
     pub summary: Summary,
     /// One row a control-plane node.
     pub members: Vec<HealthRow>,
+    /// Whether the members have the same data.
+    pub data: Comparison,
 }
 
 /// One member.
@@ -63,7 +66,12 @@ impl Health {
 }
 
 /// Judges the answers to [`etcd_operations::operation::Health`].
-pub fn judge(nodes: &[Node], outcomes: &[Outcome<HealthReport>], scope: Scope) -> Health {
+pub fn judge(
+    nodes: &[Node],
+    outcomes: &[Outcome<HealthReport>],
+    scope: Scope,
+    data: Comparison,
+) -> Health {
     let rows: Vec<HealthRow> = nodes
         .iter()
         .map(|node| {
@@ -78,6 +86,7 @@ pub fn judge(nodes: &[Node], outcomes: &[Outcome<HealthReport>], scope: Scope) -
         Scope::Named | Scope::SomeHosts => Vec::new(),
     };
     let verdict = match verdict(&rows, outcomes) {
+        VerdictWord::Healthy if data.differs() => VerdictWord::Damaged,
         VerdictWord::Healthy if !elsewhere.is_empty() => VerdictWord::Degraded,
         verdict => verdict,
     };
@@ -85,8 +94,9 @@ pub fn judge(nodes: &[Node], outcomes: &[Outcome<HealthReport>], scope: Scope) -
         api_version: API_VERSION,
         kind: "Health",
         verdict,
-        summary: summary(verdict, &rows, scope, &elsewhere),
+        summary: summary(verdict, &rows, scope, &elsewhere, &data),
         members: rows,
+        data,
     }
 }
 
@@ -221,13 +231,18 @@ fn summary(
     rows: &[HealthRow],
     scope: Scope,
     elsewhere: &[String],
+    data: &Comparison,
 ) -> Summary {
     let healthy = rows.iter().filter(|row| row.healthy).count();
     let asked = if scope.is_all() { "" } else { " asked" };
     let all = counted(rows.len() + elsewhere.len(), "member") + asked;
     let details = match verdict {
         VerdictWord::Healthy => {
-            format!("{healthy} of {all} answer linearizable reads, no alarms")
+            let same = match data {
+                Comparison::Same { .. } => ", with the same data",
+                _ => "",
+            };
+            format!("{healthy} of {all} answer linearizable reads{same}, no alarms")
         }
         VerdictWord::Degraded if !elsewhere.is_empty() => format!(
             "{healthy} of {all} healthy, the quorum holds; on no control-plane node of the cluster: {}",
@@ -243,6 +258,7 @@ fn summary(
         VerdictWord::QuorumLost => {
             format!("none of {all} answers a linearizable read")
         }
+        VerdictWord::Damaged if data.differs() => data.in_words().unwrap_or_default(),
         VerdictWord::Damaged => {
             format!("a CORRUPT alarm is raised, {healthy} of {all} healthy")
         }
@@ -261,10 +277,17 @@ fn summary(
 mod tests {
     use super::*;
     use crate::assess::fixtures::{Cluster, id};
+    use crate::assess::same::Group;
     use crate::via::Via;
     use etcd_operations::failure::Answer;
 
     fn answered(cluster: &Cluster, asked: usize, scope: Scope) -> Health {
+        let outcomes = healthy(cluster, asked);
+        let same = Comparison::default();
+        judge(&cluster.nodes[..asked], &outcomes, scope, same)
+    }
+
+    fn healthy(cluster: &Cluster, asked: usize) -> Vec<Outcome<HealthReport>> {
         let outcome = |number: u64| Outcome {
             node: format!("cp-{number}"),
             via: Some(Via::Job),
@@ -276,8 +299,27 @@ mod tests {
                 members: cluster.members.clone(),
             }),
         };
-        let outcomes: Vec<_> = (1..=asked as u64).map(outcome).collect();
-        judge(&cluster.nodes[..asked], &outcomes, scope)
+        (1..=asked as u64).map(outcome).collect()
+    }
+
+    #[test]
+    fn members_with_different_data_are_never_healthy() {
+        let cluster = Cluster::of(3);
+        let group = |hash: &str, nodes: &[&str]| Group {
+            hash: hash.into(),
+            nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+        };
+        let differs = Comparison::Differs {
+            revision: 9,
+            groups: vec![group("a", &["cp-1", "cp-3"]), group("b", &["cp-2"])],
+        };
+        let answers = judge(&cluster.nodes, &healthy(&cluster, 3), Scope::All, differs);
+        assert_eq!(answers.verdict, VerdictWord::Damaged);
+        let told = answers.summary.to_string();
+        assert!(
+            told.starts_with("damaged: the data of cp-2 differs"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod model;
 pub mod order;
 mod quorum;
 mod rows;
+pub mod same;
 mod snapshots;
 mod verdict;
 pub mod votes;
@@ -36,6 +37,7 @@ use doctor::Doctor;
 use evidence::Evidence;
 use health::Health;
 use model::Status;
+use same::Comparison;
 
 /// Share of the quota from which a database is said to be near it, in per cent.
 pub const NEAR_QUOTA_PERCENT: u64 = 80;
@@ -95,6 +97,8 @@ pub struct Asked<'a> {
     pub scope: Scope,
     /// The schedules for snapshots there are; none where that was not asked.
     pub schedules: &'a [Scheduled],
+    /// Whether the members have the same data, as far as that was compared.
+    pub same: &'a Comparison,
     /// The time, for ages.
     pub now: Timestamp,
 }

@@ -80,7 +80,7 @@ pub enum VerdictWord {
     Degraded,
     /// No quorum: nothing can be written, and linearizable reads fail.
     QuorumLost,
-    /// A CORRUPT alarm is raised.
+    /// A CORRUPT alarm is raised, or members have different data.
     Damaged,
     /// No node and no etcd answered.
     NothingReached,
@@ -313,6 +313,10 @@ pub enum Reason {
     NodesNotReached,
     /// An alarm is raised.
     AlarmRaised,
+    /// Members have different data.
+    DataDiffers,
+    /// Whether members have the same data was not compared.
+    DataNotCompared,
     /// Members belong to different clusters.
     ClusterIdsDiffer,
     /// A member is on no control-plane node.

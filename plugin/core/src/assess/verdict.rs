@@ -36,14 +36,7 @@ fn verdict(evidence: &Evidence<'_>, quorum: Quorum, warnings: &[Warning]) -> Ver
     match quorum.holds {
         None => VerdictWord::NothingReached,
         Some(false) => VerdictWord::QuorumLost,
-        Some(true)
-            if evidence
-                .alarms
-                .iter()
-                .any(|alarm| alarm.alarm == AlarmKind::Corrupt) =>
-        {
-            VerdictWord::Damaged
-        }
+        Some(true) if is_corrupt(evidence) || evidence.asked.same.differs() => VerdictWord::Damaged,
         Some(true) => {
             let warned = warnings
                 .iter()
@@ -55,6 +48,11 @@ fn verdict(evidence: &Evidence<'_>, quorum: Quorum, warnings: &[Warning]) -> Ver
             }
         }
     }
+}
+
+fn is_corrupt(evidence: &Evidence<'_>) -> bool {
+    let mut alarms = evidence.alarms.iter();
+    alarms.any(|alarm| alarm.alarm == AlarmKind::Corrupt)
 }
 
 fn details(evidence: &Evidence<'_>, verdict: VerdictWord, quorum: Quorum) -> String {
@@ -88,7 +86,10 @@ fn details(evidence: &Evidence<'_>, verdict: VerdictWord, quorum: Quorum) -> Str
     };
     match verdict {
         VerdictWord::Healthy | VerdictWord::Degraded => holds(),
-        VerdictWord::Damaged => format!("{}; a CORRUPT alarm is raised", holds()),
+        VerdictWord::Damaged if is_corrupt(evidence) => {
+            format!("{}; a CORRUPT alarm is raised", holds())
+        }
+        VerdictWord::Damaged => format!("{}; members have different data", holds()),
         VerdictWord::QuorumLost if evidence.accounts.is_empty() => {
             format!("none of {about}{voters} {members} answers, {needed} needed")
         }

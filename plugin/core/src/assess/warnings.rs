@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::evidence::Evidence;
 use super::model::{QuotaSource, Reason, Role, Row, Warning};
 use super::rows::alarm_word;
+use super::same::Comparison;
 use super::{LAG_ENTRIES, NEAR_QUOTA_PERCENT, Scope, WORTH_DEFRAGMENTING_BYTES};
 use crate::format::{and, bytes, count, percent};
 use crate::outcome::Outcome;
@@ -18,6 +19,7 @@ pub(super) fn warnings(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
     let mut all = Vec::new();
     all.extend(not_reached(evidence));
     all.extend(alarms(evidence, rows));
+    all.extend(data(evidence.asked.same));
     all.extend(cluster_ids(rows));
     all.extend(members_and_nodes(evidence, rows));
     all.extend(member_lists(evidence));
@@ -120,6 +122,14 @@ fn differing<'r>(rows: &'r [Row], said: fn(&'r Row) -> Option<&'r str>) -> Optio
     };
     let each: Vec<String> = all.iter().map(each).collect();
     (each.len() > 1).then(|| (each.len(), and(&each)))
+}
+
+fn data(same: &Comparison) -> Option<Warning> {
+    let words = same.in_words()?;
+    Some(match same.next() {
+        Some(next) => Warning::degrading(Reason::DataDiffers, words).hint(next),
+        None => Warning::note(Reason::DataNotCompared, words),
+    })
 }
 
 fn cluster_ids(rows: &[Row]) -> Option<Warning> {

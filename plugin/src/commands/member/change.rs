@@ -15,6 +15,7 @@ use crate::commands::planned::PlanArgs;
 use crate::commands::{Context, members};
 use crate::views::member_change::MemberChange;
 use crate::views::members::MemberRow;
+use kubectl_etcd_core::assess::same::Comparison;
 use kubectl_etcd_core::assess::votes::Votes;
 use kubectl_etcd_core::assess::{Asked, Scope, assess};
 use kubectl_etcd_core::discovery::Node;
@@ -228,6 +229,7 @@ async fn afterwards(
         left_alone: cluster.left_alone(),
         scope: Scope::Named,
         schedules: &[],
+        same: &Comparison::NothingToCompare,
         now: Timestamp::now(),
     });
     let (id, mut list) = match told {

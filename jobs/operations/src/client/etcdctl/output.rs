@@ -8,7 +8,9 @@ use serde::Deserialize;
 use crate::client::{Needs, meaning};
 use crate::failure::{Failure, FailureKind};
 use crate::ids::{ClusterId, MemberId};
-use crate::report::{Alarm, AlarmKind, Consistency, EndpointStatus, Member, MemberList};
+use crate::report::{
+    Alarm, AlarmKind, Consistency, EndpointStatus, HashReport, Member, MemberList,
+};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -50,6 +52,20 @@ struct StatusBody {
 struct DowngradeInfo {
     enabled: bool,
     target_version: String,
+}
+
+#[derive(Deserialize)]
+struct HashLine {
+    #[serde(rename = "HashKV")]
+    hash_kv: HashBody,
+}
+
+#[derive(Deserialize)]
+struct HashBody {
+    header: Header,
+    hash: u32,
+    #[serde(default)]
+    compact_revision: i64,
 }
 
 #[derive(Deserialize)]
@@ -139,6 +155,21 @@ fn endpoint_status(line: EndpointStatusLine, took_ms: u64) -> EndpointStatus {
             .and_then(some_text),
         took_ms,
     }
+}
+
+/// The hash of the one endpoint that was asked, of `endpoint hashkv -w json`.
+pub(super) fn hash(stdout: &str, revision: i64) -> Result<HashReport, Failure> {
+    let lines: Vec<HashLine> = parse(stdout)?;
+    let body = lines.into_iter().next();
+    let body = body.ok_or_else(|| not_understood("an empty list"))?.hash_kv;
+    Ok(HashReport {
+        cluster_id: ClusterId(body.header.cluster_id),
+        member_id: MemberId(body.header.member_id),
+        revision,
+        hash: body.hash,
+        // -1 when there was no compaction.
+        compact_revision: Some(body.compact_revision).filter(|compacted| *compacted > 0),
+    })
 }
 
 /// The raft term of `endpoint status`'s header is the member's own; a list carries no more than ids.

@@ -92,12 +92,15 @@ fn problem(row: &Row) -> Option<Seen> {
 }
 
 fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
-    let corrupt = status.verdict == VerdictWord::Damaged && warning.reason == Reason::AlarmRaised;
+    let corrupt = status.verdict == VerdictWord::Damaged
+        && matches!(warning.reason, Reason::AlarmRaised | Reason::DataDiffers);
     let (kind, command) = match warning.reason {
         Reason::AlarmRaised if warning.alarm == Some(AlarmKind::Corrupt) => {
             ("corrupt-alarm", replace(status))
         }
         Reason::AlarmRaised => ("no-space-alarm", Task::ShowUsage.into()),
+        Reason::DataDiffers => ("data-differs", warning.hint.clone().unwrap_or_default()),
+        Reason::DataNotCompared => ("data-not-compared", Task::ShowStatus.into()),
         Reason::ClusterIdsDiffer => (
             "two-clusters",
             Task::ShowStatus.with(Choice::Output, "wide").into(),

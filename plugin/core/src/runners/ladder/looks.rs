@@ -45,6 +45,23 @@ impl Ladder {
         Some(looked)
     }
 
+    /// What is told of these nodes without writing anything and without another runner taking over; none: there is no such way.
+    pub(crate) async fn glance(&self, nodes: &[&Node], task: Task<'_>) -> Option<Vec<Outcome>> {
+        let first = self.first(nodes, &task)?;
+        let runner = match (first.via(), self.looks.by_etcdctl) {
+            (Via::Exec | Via::Local | Via::Ssh, _) => first,
+            (Via::Job | Via::Pod, true) if !self.looks.barred.load(Ordering::Relaxed) => {
+                self.runner(Via::Exec)?
+            }
+            (Via::Job | Via::Pod, _) => return None,
+        };
+        let able = nodes.iter().all(|node| runner.can_run(&task, node));
+        match able {
+            true => Some(self.run_each(runner, nodes, task).await),
+            false => None,
+        }
+    }
+
     /// The same outcomes, with those of this runner where etcdctl could not tell all.
     pub(super) async fn complete(
         &self,

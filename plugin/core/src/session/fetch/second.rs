@@ -106,7 +106,11 @@ impl Session {
         let revision = snapshot.revision;
         let unfit = || RunError::new(RunErrorKind::Lost, "it gave no answer that fits");
         let ask = async {
-            let outcome = self.run(&[member.node], &HashKv { revision }).await.pop();
+            let hash = HashKv {
+                revision,
+                has_it: false,
+            };
+            let outcome = self.run(&[member.node], &hash).await.pop();
             outcome.ok_or_else(unfit)?.result
         };
         let said = within(limit(snapshot), ask).await?;
