@@ -152,6 +152,8 @@ pub(crate) const AHEAD: Duration = seconds(5);
 
 /// All kubelets report: they do it every ten seconds.
 pub(crate) const KUBELETS_REPORT: Duration = seconds(60);
+/// All kubelets accept the apiserver: they remember a denial for 30 seconds (`cacheUnauthorizedTTL`).
+pub(crate) const KUBELETS_ACCEPT: Duration = seconds(40);
 /// One question to the apiserver meanwhile, and the pause before the next one.
 pub(crate) const CHECK: Duration = seconds(5);
 pub(crate) const CHECK_AGAIN: Duration = millis(500);
