@@ -304,6 +304,7 @@ impl ProgressLines {
     }
 
     fn update(&self, what: &str, now: &Progress) {
+        let now = &known(now);
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(what.to_owned()).or_insert_with(|| Line {
             step: String::new(),
@@ -349,6 +350,14 @@ const WITHOUT_TOTAL: &str = "{msg}  {binary_bytes}, {binary_bytes_per_sec}";
 /// Of what waits and has no bytes.
 const WITHOUT_BYTES: &str = "{msg}";
 
+/// The progress without a total that nobody knows yet: nothing of nothing is no news.
+fn known(now: &Progress) -> Progress {
+    Progress {
+        total_bytes: now.total_bytes.filter(|total| *total > 0),
+        ..now.clone()
+    }
+}
+
 fn style(now: &Progress) -> ProgressStyle {
     let template = match now.total_bytes {
         Some(_) => WITH_TOTAL,
@@ -377,6 +386,16 @@ fn plain(what: &str, now: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_nothing_is_not_told() {
+        let now = Progress {
+            step: "waiting".to_owned(),
+            done_bytes: 0,
+            total_bytes: Some(0),
+        };
+        assert_eq!(plain("m1", &known(&now)), "m1: waiting");
+    }
 
     #[test]
     fn all_templates_of_the_bars_are_valid() {
