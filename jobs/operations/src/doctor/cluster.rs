@@ -10,6 +10,14 @@ use crate::ids::{ClusterId, MemberId};
 use crate::look::{ColdMember, Inspection, LiveEtcd, Look, PeerLook};
 use crate::report::{AlarmKind, EndpointStatus, Member};
 
+/// What a learner that has never started costs.
+pub const LEARNER_NOT_STARTED: &str =
+    "or start it: it has no vote and costs nothing, but etcd adds no other learner meanwhile";
+
+/// What a voting member that has never started costs.
+pub const VOTER_NOT_STARTED: &str =
+    "or start it: it counts as a member that is down until it starts or is removed";
+
 /// A member that answered, and who asked it.
 pub(super) struct Heard<'a> {
     /// The node that asked, which may be its own.
@@ -303,16 +311,21 @@ fn silent(looks: &[Look], found: &mut Diagnosis) {
                 continue;
             };
             // One who only the manifest of long ago names may be no member any more.
-            let is_member = members(look).iter().any(|member| member.name == name);
-            if !is_member || !told.insert(name.clone()) {
+            let members = members(look);
+            let Some(member) = members.iter().find(|member| member.name == name) else {
+                continue;
+            };
+            if !told.insert(name.clone()) {
                 continue;
             }
             let port = peer.peer_port.as_ref().and_then(|port| port.ok());
             let (summary, next) = if peer.client_url.is_none() {
                 (
                     format!("member {name} was added and has never started"),
-                    Next::anywhere(Task::ShowStatus)
-                        .note("it counts as a member that is down until it starts or is removed"),
+                    Next::anywhere(Task::RemoveMember.of(&name)).note(match member.is_learner {
+                        true => LEARNER_NOT_STARTED,
+                        false => VOTER_NOT_STARTED,
+                    }),
                 )
             } else if port.is_some() {
                 (

@@ -117,7 +117,14 @@ fn is_left_behind(notes: &mut Notes<'_>, looks: &[Look]) -> bool {
     }
     evidence.extend(container_words(look));
     let next = replace(node, looks).note("its data is moved aside, not deleted");
-    notes.situation(Kind::MemberRemoved, Severity::Lost, summary, evidence, next);
+    // Nothing of the cluster is lost by it.
+    notes.situation(
+        Kind::MemberRemoved,
+        Severity::Degraded,
+        summary,
+        evidence,
+        next,
+    );
     true
 }
 
