@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{EnumValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use etcd_operations::advice::{Choice, Command};
 
 use crate::views::Format;
 use kubectl_etcd_core::connection::ConnectionOptions;
@@ -138,6 +139,23 @@ pub struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
+    /// The flags that choose the cluster again, for a command to be typed next.
+    pub(crate) fn words(&self) -> Command {
+        let path = |path: &PathBuf| path.display().to_string();
+        let chosen = [
+            (Choice::Kubeconfig, self.kubeconfig.as_ref().map(path)),
+            (Choice::Context, self.context.clone()),
+            (Choice::User, self.user.clone()),
+            (Choice::Server, self.server.clone()),
+        ];
+        let given = chosen
+            .into_iter()
+            .filter_map(|(flag, value)| Some((flag, value?)));
+        given.fold(Command::default(), |words, (flag, value)| {
+            words.with(flag, value)
+        })
+    }
+
     /// What is meant by them.
     pub fn options(self) -> ConnectionOptions {
         ConnectionOptions {

@@ -1,8 +1,10 @@
 //! The command line: what can be typed. What it means is decided by each command.
 
-use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::advice::Given;
 use crate::args::ConnectionArgs;
+use crate::args::ssh::SshArgs;
 use crate::commands::{
     Context, alarm, cleanup, completion, datadir, defrag, doctor, health, images, manifest, member,
     members, plan, recover, restore, snapshot, status, usage, version, viewers,
@@ -115,6 +117,25 @@ pub fn format(typed: &ArgMatches) -> Format {
     }
 }
 
+/// What was typed of how the cluster and its hosts are reached.
+pub fn given(typed: &ArgMatches, cli: &Cli) -> Given {
+    Given {
+        connection: cli.connection.words(),
+        ssh: ssh(typed).unwrap_or_default().words(),
+    }
+}
+
+/// The flags for ssh of the command that was typed, where it has such.
+fn ssh(typed: &ArgMatches) -> Option<SshArgs> {
+    match typed.subcommand() {
+        Some((_, command)) => ssh(command),
+        None => {
+            typed.try_contains_id("ssh_config").ok()?;
+            SshArgs::from_arg_matches(typed).ok()
+        }
+    }
+}
+
 /// Does what was typed.
 ///
 /// # Errors
@@ -174,5 +195,25 @@ mod tests {
         assert!(log_filter(Some(4), Some("trace")).ends_with("kubectl_etcd=debug"));
         assert_eq!(log_filter(Some(6), None), "debug");
         assert_eq!(log_filter(Some(9), None), "debug");
+    }
+
+    #[test]
+    fn the_flags_that_reach_the_hosts_are_known_whatever_the_command() {
+        let given = |words: &[&str]| {
+            let typed = Cli::command().try_get_matches_from(words).unwrap();
+            let cli = Cli::from_arg_matches(&typed).unwrap();
+            let Given { connection, ssh } = super::given(&typed, &cli);
+            let words = |command| crate::advice::typed(&command).to_string();
+            (words(connection), words(ssh))
+        };
+        let (connection, ssh) =
+            given(&["x", "doctor", "--ssh", "--ssh-config", "/c", "--context=p"]);
+        assert_eq!(
+            (connection.as_str(), ssh.as_str()),
+            ("--context p", "--ssh --ssh-config /c")
+        );
+        let (_, ssh) = given(&["x", "plan", "show", "--ssh"]);
+        assert_eq!(ssh, "--ssh");
+        assert_eq!(given(&["x", "usage"]), (String::new(), String::new()));
     }
 }

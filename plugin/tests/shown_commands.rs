@@ -289,7 +289,7 @@ fn what_is_advised_is_there_to_be_typed() {
                 command = command.find_subcommand(word).expect(path);
             }
         } else if let Some(flag) = text.strip_prefix("--") {
-            let kubectls = ["as", "kubeconfig", "server", "user"];
+            let kubectls = ["as", "context", "kubeconfig", "server", "user"];
             assert!(flags.contains(flag) || kubectls.contains(&flag), "{flag}");
         }
     }

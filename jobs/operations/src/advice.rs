@@ -56,6 +56,8 @@ pub enum Choice {
     AnotherCluster,
     AuthFile,
     Bundle,
+    /// A context of the kubeconfig.
+    Context,
     DryRun,
     /// The client URL of another member.
     Endpoint,
@@ -83,6 +85,7 @@ pub enum Choice {
     /// A user of the kubeconfig.
     User,
     Via,
+    Wait,
     Without,
 }
 

@@ -65,7 +65,7 @@ impl SshArgs {
     }
 
     /// The same flags again, for a command to be typed next. None: nobody is reached over ssh.
-    fn words(&self) -> Command {
+    pub(crate) fn words(&self) -> Command {
         let mut words = Command::default();
         if !self.wanted() {
             return words;
