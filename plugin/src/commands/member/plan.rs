@@ -62,6 +62,8 @@ pub(super) struct Plan {
     pub(super) costs: Vec<String>,
     /// What comes next, for people to do.
     pub(super) next: Vec<String>,
+    /// The member for which etcd refuses it, unless it is told otherwise by a flag of its own that is not known here.
+    pub(super) barred_by: Option<MemberId>,
 }
 
 impl Plan {
@@ -79,6 +81,7 @@ impl Plan {
             after: votes,
             costs: Vec::new(),
             next: Vec::new(),
+            barred_by: None,
         }
     }
 
@@ -101,6 +104,20 @@ impl Plan {
         let steps =
             |plan: &Self| -> Vec<Step> { plan.steps.iter().map(|one| one.step.clone()).collect() };
         steps(self) == steps(other)
+    }
+
+    /// The member that leads by it.
+    pub(super) fn leads_then(&self) -> Option<MemberId> {
+        self.steps.iter().find_map(|one| match one.step {
+            Step::MoveLeader { to, .. } => Some(to),
+            Step::Add { .. } | Step::Remove { .. } | Step::Promote { .. } => None,
+        })
+    }
+
+    /// Whether it adds a member that is to be promoted.
+    pub(super) fn adds_a_learner(&self) -> bool {
+        let adds = |one: &Planned| matches!(one.step, Step::Add { learner: true, .. });
+        self.steps.iter().any(adds)
     }
 
     /// The node whose member it removes.
