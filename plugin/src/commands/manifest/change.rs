@@ -14,6 +14,7 @@ use crate::commands::Context;
 use crate::commands::life::carry_out;
 use crate::commands::making::Making;
 use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, name_manifests};
+use crate::views::manifest_diff::ManifestDiff;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::executor::Hosts;
 
@@ -264,6 +265,11 @@ async fn changed(
             .ui
             .say(&format!("{component} is already as asked: nothing changed"));
         return Ok(Verdict::Healthy);
+    }
+    if how.plan.dry_run || !how.plan.yes {
+        let names = ("the manifest".to_owned(), "the changed manifest".to_owned());
+        let view = ManifestDiff::of(component, names, (&before, &after));
+        context.ui.tell(&view);
     }
     done(context, component, ManifestChange::Changed(edits), &[], how).await
 }
