@@ -72,4 +72,8 @@ impl View for Cleanup {
     fn names(&self) -> Vec<String> {
         self.runs.iter().chain(&self.programs).cloned().collect()
     }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
 }

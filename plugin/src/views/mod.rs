@@ -66,6 +66,11 @@ pub trait View: Serialize {
     fn names(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Whether it is of a dry run: for people it ends with that, in every command.
+    fn is_dry_run(&self) -> bool {
+        false
+    }
 }
 
 /// The text of a view in a format, without any character of others' text that a terminal would obey or not show: views need
@@ -101,7 +106,11 @@ pub(crate) fn json_line<V: View>(view: &V) -> Result<String, serde_json::Error> 
 
 /// A view as text for people.
 pub(crate) fn table<V: View>(view: &V, wide: bool, paint: Paint) -> String {
-    clean_layout(&view.table(wide, paint), paint)
+    let mut text = clean_layout(&view.table(wide, paint), paint);
+    if view.is_dry_run() {
+        text.push_str("dry run: nothing was done\n");
+    }
+    text
 }
 
 /// YAML as every reader takes it: [`etcd_operations::yaml::write`] quotes what YAML 1.1 would read as a boolean or a number, so

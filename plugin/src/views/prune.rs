@@ -242,6 +242,10 @@ impl View for Prune {
         gone.map(|one| format!("{}/{}", one.node, one.name))
             .collect()
     }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
 }
 
 #[cfg(test)]

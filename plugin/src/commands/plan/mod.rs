@@ -98,7 +98,7 @@ pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Err
         Action::Show(args) => {
             let hosts = context.hosts(&args.ssh).await?.hosts;
             let state = find(&hosts, args.plan).await?;
-            let view = PlanView::kept(&state).for_hosts(&hosts);
+            let view = PlanView::kept(&state);
             context.ui.show(&view, args.output.output)?;
             Ok(verdict(&state))
         }
