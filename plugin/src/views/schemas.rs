@@ -155,7 +155,11 @@ fn defrag() {
     let steps = kubectl_etcd_core::assess::order::defragmentation(&Cluster::of(3).assess());
     check(
         "Defrag",
-        &[crate::views::defrag::Defrag::planned(true, &steps)],
+        &[crate::views::defrag::Defrag::planned(
+            true,
+            &steps[1..],
+            &steps[..1],
+        )],
     );
 }
 

@@ -159,7 +159,9 @@ fn members_health_alarms_usage_and_versions_are_told() {
 #[test]
 fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
     three(|cluster, me| {
-        let planned = me.etcd(["defrag", "--dry-run", "-o", "json"])?.code(0)?;
+        let planned = me
+            .etcd(["defrag", "--all", "--dry-run", "-o", "json"])?
+            .code(0)?;
         let plan = checked(&planned)?;
         ensure!(
             plan["dryRun"] == true && column(&plan, "members", "state") == ["planned"; 3],
@@ -170,7 +172,7 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
             "{planned}"
         );
 
-        me.etcd(["defrag"])?.code(5)?.says(&["--yes"])?;
+        me.etcd(["defrag", "--all"])?.code(5)?.says(&["--yes"])?;
 
         // Something to give back.
         let m1 = cluster.node("m1")?;
@@ -180,7 +182,9 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
         cluster.etcdctl(m1, ["del", "testbed/rubbish"])?.success()?;
         cluster.compact()?;
 
-        let done = me.etcd(["defrag", "--yes", "-o", "json"])?.code(0)?;
+        let done = me
+            .etcd(["defrag", "--all", "--yes", "-o", "json"])?
+            .code(0)?;
         let told = checked(&done)?;
         ensure!(column(&told, "members", "state") == ["done"; 3], "{done}");
         ensure!(
@@ -199,7 +203,7 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
                 "{done}"
             );
         }
-        me.etcd(["defrag", "--yes", "--node", "m2"])?
+        me.etcd(["defrag", "--all", "--yes", "--node", "m2"])?
             .code(0)?
             .says_none_of(&["m3"])?;
         Ok(())
