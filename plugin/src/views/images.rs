@@ -135,7 +135,7 @@ pub(crate) mod tests {
     #[test]
     fn each_state_is_shown() {
         let view = samples();
-        let text = view.table(false, Paint::Plain);
+        let text = view.table(false, Paint::PLAIN);
         let lines: Vec<String> = text
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))

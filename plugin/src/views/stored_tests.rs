@@ -70,7 +70,7 @@ pub(crate) fn list() -> SnapshotList {
 
 #[test]
 fn a_list_says_what_is_known_and_what_is_not() {
-    let text = render(&list(), Format::Table, Paint::Plain).unwrap();
+    let text = render(&list(), Format::Table, Paint::PLAIN).unwrap();
     insta::assert_snapshot!(text);
     assert_eq!(list().newest_verified.as_deref(), Some("cp-1/b.db"));
 }
@@ -80,7 +80,7 @@ fn an_empty_list_is_no_table_of_nothing() {
     let mut list = SnapshotList::new(Path::new("/kept"), now());
     list.finish();
     assert_eq!(
-        render(&list, Format::Table, Paint::Plain).unwrap(),
+        render(&list, Format::Table, Paint::PLAIN).unwrap(),
         "no verified snapshot is kept\n"
     );
 }
