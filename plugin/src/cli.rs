@@ -4,8 +4,8 @@ use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
 
 use crate::args::ConnectionArgs;
 use crate::commands::{
-    Context, alarm, cleanup, completion, datadir, defrag, doctor, health, images, manifest, member,
-    members, plan, recover, restore, snapshot, status, usage, version, viewers,
+    Context, alarm, cleanup, compact, completion, datadir, defrag, doctor, health, images, logs,
+    manifest, member, members, plan, recover, restore, snapshot, status, usage, version, viewers,
 };
 use crate::views::Format;
 use kubectl_etcd_core::error::{Error, Verdict};
@@ -71,7 +71,9 @@ pub enum Command {
     Member(member::MemberArgs),
     Health(health::HealthArgs),
     Doctor(doctor::DoctorArgs),
+    Logs(logs::LogsArgs),
     Alarm(alarm::AlarmArgs),
+    Compact(compact::CompactArgs),
     Defrag(defrag::DefragArgs),
     Snapshot(snapshot::SnapshotArgs),
     Usage(usage::UsageArgs),
@@ -126,7 +128,9 @@ pub async fn run(context: &Context<'_>, command: Command) -> Result<Verdict, Err
         Command::Member(args) => Box::pin(member::member(context, args)).await,
         Command::Health(args) => health::health(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
+        Command::Logs(args) => logs::logs(context, args).await,
         Command::Alarm(args) => alarm::alarm(context, args).await,
+        Command::Compact(args) => compact::compact(context, args).await,
         Command::Defrag(args) => defrag::defrag(context, args).await,
         Command::Snapshot(args) => snapshot::snapshot(context, args).await,
         Command::Usage(args) => usage::usage(context, args).await,

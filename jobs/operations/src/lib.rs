@@ -24,6 +24,7 @@ pub mod instance;
 pub mod kubelet;
 mod limits;
 pub mod local;
+pub mod logs;
 pub mod look;
 pub mod manifest;
 pub mod membership;

@@ -2,6 +2,7 @@
 
 pub mod alarms;
 pub mod cleanup;
+pub mod compaction;
 pub mod datadirs;
 pub mod defrag;
 pub mod doctor;
@@ -11,6 +12,7 @@ pub mod grid;
 pub mod health;
 pub mod images;
 pub mod inspection;
+pub mod logs;
 pub mod manifest_diff;
 pub mod manifests;
 pub mod member_change;

@@ -160,6 +160,16 @@ fn defrag() {
 }
 
 #[test]
+fn compaction() {
+    check("Compaction", &crate::views::compaction::tests::samples());
+}
+
+#[test]
+fn logs() {
+    check("Logs", &[crate::views::logs::tests::sample()]);
+}
+
+#[test]
 fn snapshot() {
     let report = etcd_operations::report::SnapshotReport {
         path: "/var/lib/etcd-snapshots/x.db".into(),
@@ -231,19 +241,7 @@ fn version() {
 
 #[test]
 fn cleanup() {
-    let cleaned = kubectl_etcd_core::cleanup::Cleaned {
-        removed: vec!["job/x".into()],
-        programs: vec![],
-        in_use: vec![],
-    };
-    check(
-        "Cleanup",
-        &[crate::views::cleanup::Cleanup::new(
-            true,
-            "kube-system".into(),
-            cleaned,
-        )],
-    );
+    check("Cleanup", &[crate::views::cleanup::tests::sample()]);
 }
 
 /// What the commands on files make, of the snapshot the transcripts use.
