@@ -24,7 +24,7 @@ All connection flags of kubectl work everywhere: --help lists them.
 To look for a fault: -v=4 writes to standard error what this program does, -v=6 every request too.
 KUBECTL_ETCD_LOG=kubectl_etcd=debug,kube=off chooses by module; -v goes before it.
 
-Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged,
+Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged, \
 5 refused by a safety check, 6 nothing could be reached, 130 interrupted.";
 
 /// Operate the etcd of a Kubernetes cluster, with nothing but a kubeconfig

@@ -26,7 +26,7 @@ Examples:
 
 The answer has the flags the new member is started with. Its data directory has to be empty.
 
-Exit codes: 0 done, or it was added before, 3 done but the cluster is degraded, 4 no quorum,
+Exit codes: 0 done, or it was added before, 3 done but the cluster is degraded, 4 no quorum, \
 5 refused or not confirmed.";
 
 /// Add a member to the cluster: as a learner, which has no vote until it is promoted

@@ -17,7 +17,18 @@ use kubectl_etcd_core::executor::state::Progress;
 use kubectl_etcd_core::executor::surroundings::Surroundings;
 use kubectl_etcd_core::executor::{Executed, Hosts, PlanState, roll_back};
 
+const UNDO: &str = "\
+Examples:
+  # Bring back what the last plan changed
+  kubectl etcd plan undo
+
+  # From anywhere, without a host that is lost for good
+  kubectl etcd plan undo --ssh --without cp-3
+
+Exit codes: 0 done, 1 a step failed, 3 something could not be rolled back, 5 refused.";
+
 #[derive(Debug, Args)]
+#[command(after_help = UNDO)]
 pub(super) struct UndoArgs {
     #[command(flatten)]
     which: WhichArgs,

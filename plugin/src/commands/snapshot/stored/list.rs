@@ -25,7 +25,7 @@ Examples:
   # The newest on each node
   kubectl etcd snapshot list -o name | sort -t/ -k1,1 -k2,2r | sort -u -t/ -k1,1
 
-A snapshot is verified when all of it was read and found to be what etcd sent: while it was saved,
+A snapshot is verified when all of it was read and found to be what etcd sent: while it was saved, \
 and again by `kubectl etcd snapshot verify NODE/NAME`.
 Exit codes: 0 all seen and nothing damaged, 3 a node could not be asked or a snapshot is damaged.";
 
