@@ -5,6 +5,7 @@
 
 pub mod advice;
 pub mod agree;
+pub mod amounts;
 pub mod client;
 mod container_log;
 pub mod control_plane;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Diagnosis, Evidence, Next, Severity, Situation, SituationKind as Kind};
 use crate::advice;
 use crate::advice::{Choice, Task};
+use crate::amounts::bytes;
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{ColdMember, Inspection, LiveEtcd, Look, PeerLook};
@@ -423,14 +424,13 @@ fn alarms(looks: &[Look], found: &mut Diagnosis) {
 }
 
 fn sizes(status: &EndpointStatus) -> String {
-    const MIB: u64 = 1 << 20;
-    let mib = |bytes: u64| format!("{} MiB", bytes / MIB);
-    let mut text = format!("its database has {}", mib(status.db_size_bytes));
+    let mut text = format!("its database has {}", bytes(status.db_size_bytes));
     if let Some(used) = status.db_in_use_bytes {
-        text.push_str(&format!(", {} of them in use", mib(used)));
+        let free = status.db_size_bytes.saturating_sub(used);
+        text.push_str(&format!(", of which {} can be freed", bytes(free)));
     }
     if let Some(quota) = status.quota_bytes {
-        text.push_str(&format!(", the quota is {}", mib(quota)));
+        text.push_str(&format!(", the quota is {}", bytes(quota)));
     }
     text
 }
