@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Diagnosis, Evidence, Next, Severity, Situation, SituationKind as Kind};
 use crate::advice;
 use crate::advice::{Choice, Task};
-use crate::amounts::bytes;
+use crate::amounts::{bytes, revision};
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{ColdMember, Inspection, LiveEtcd, Look, PeerLook};
@@ -184,7 +184,7 @@ fn two_clusters(leading: &[Heard<'_>], found: &mut Diagnosis) {
             .into_iter()
             .filter(|one| seen.insert(one.name.clone()))
         {
-            let revision = one.live.status.revision;
+            let revision = revision(one.live.status.revision);
             situation.evidence.push(Evidence {
                 node: one.by.to_owned(),
                 text: format!(
@@ -288,7 +288,8 @@ fn without_leader(looks: &[Look], found: &mut Diagnosis) {
 fn without(status: &EndpointStatus) -> String {
     format!(
         "runs and knows of no leader (term {}, revision {})",
-        status.raft_term, status.revision
+        status.raft_term,
+        revision(status.revision)
     )
 }
 
