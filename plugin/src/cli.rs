@@ -6,8 +6,8 @@ use crate::advice::Given;
 use crate::args::ConnectionArgs;
 use crate::args::ssh::SshArgs;
 use crate::commands::{
-    Context, alarm, cleanup, completion, datadir, defrag, doctor, health, images, manifest, member,
-    members, plan, recover, restore, snapshot, status, usage, version, viewers,
+    Context, alarm, cleanup, compact, completion, datadir, defrag, doctor, health, images, logs,
+    manifest, member, members, plan, recover, restore, snapshot, status, usage, version, viewers,
 };
 use crate::views::Format;
 use kubectl_etcd_core::error::{Error, Verdict};
@@ -26,7 +26,7 @@ All connection flags of kubectl work everywhere: --help lists them.
 To look for a fault: -v=4 writes to standard error what this program does, -v=6 every request too.
 KUBECTL_ETCD_LOG=kubectl_etcd=debug,kube=off chooses by module; -v goes before it.
 
-Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged,
+Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged, \
 5 refused by a safety check, 6 nothing could be reached, 130 interrupted.";
 
 /// Operate the etcd of a Kubernetes cluster, with nothing but a kubeconfig
@@ -73,7 +73,9 @@ pub enum Command {
     Member(member::MemberArgs),
     Health(health::HealthArgs),
     Doctor(doctor::DoctorArgs),
+    Logs(logs::LogsArgs),
     Alarm(alarm::AlarmArgs),
+    Compact(compact::CompactArgs),
     Defrag(defrag::DefragArgs),
     Snapshot(snapshot::SnapshotArgs),
     Usage(usage::UsageArgs),
@@ -147,7 +149,9 @@ pub async fn run(context: &Context<'_>, command: Command) -> Result<Verdict, Err
         Command::Member(args) => Box::pin(member::member(context, args)).await,
         Command::Health(args) => health::health(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
+        Command::Logs(args) => logs::logs(context, args).await,
         Command::Alarm(args) => alarm::alarm(context, args).await,
+        Command::Compact(args) => compact::compact(context, args).await,
         Command::Defrag(args) => defrag::defrag(context, args).await,
         Command::Snapshot(args) => snapshot::snapshot(context, args).await,
         Command::Usage(args) => usage::usage(context, args).await,

@@ -43,17 +43,16 @@ impl Ui {
         // https://no-color.org: any value but the empty one counts.
         let coloured = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let paint = |terminal: bool| {
-            if terminal && coloured {
-                Paint::Colour
-            } else {
-                Paint::Plain
-            }
+        let paint = |terminal: bool, width: Option<u16>| Paint {
+            colour: terminal && coloured,
+            width: width.filter(|_| terminal).map(usize::from),
         };
+        let mut table = comfy_table::Table::new();
+        let (out, err) = (table.width(), table.use_stderr().width());
         let stdout_is_terminal = io::stdout().is_terminal();
         Self {
-            paint: paint(stdout_is_terminal),
-            paint_notices: paint(io::stderr().is_terminal()),
+            paint: paint(stdout_is_terminal, out),
+            paint_notices: paint(io::stderr().is_terminal(), err),
             stdout_is_terminal,
             progress: Arc::new(ProgressLines::new(io::stderr().is_terminal())),
         }
@@ -119,7 +118,7 @@ impl Ui {
     pub fn print(&self, text: &str) -> Result<(), Error> {
         self.progress.finish();
         match self.stdout_is_terminal {
-            true => write_out(&clean_layout(text, Paint::Plain)).map(|_| ()),
+            true => write_out(&clean_layout(text, Paint::PLAIN)).map(|_| ()),
             false => write_out(text).map(|_| ()),
         }
     }
@@ -244,7 +243,7 @@ pub struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = clean_layout(&String::from_utf8_lossy(bytes), Paint::Plain);
+        let text = clean_layout(&String::from_utf8_lossy(bytes), Paint::PLAIN);
         io::stderr().write_all(text.as_bytes())?;
         Ok(bytes.len())
     }

@@ -31,7 +31,7 @@ use kubeconfig::{Loaded, Proxy};
 pub use etcd_operations::client::chain;
 pub use identity::{ClusterIdentity, identity};
 pub(crate) use kubeconfig::ADMIN_CONF;
-pub(crate) use kubeconfig::current_context;
+pub(crate) use kubeconfig::{context_names, current_context};
 pub use options::ConnectionOptions;
 pub(crate) use verdict::{Readiness, Refusals, is_ready_again, readiness};
 pub use verdict::{Verdict, judge};

@@ -29,7 +29,7 @@ Examples:
   # One member only, without being asked
   kubectl etcd defrag --node cp-2 --yes
 
-Exit codes: 0 done, 1 stopped at the first trouble, 3 done but not on every member,
+Exit codes: 0 done, 1 stopped at the first trouble, 3 done but not on every member, \
 5 refused or not confirmed.";
 
 /// How long a member may take to be healthy again and to catch up.

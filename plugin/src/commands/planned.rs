@@ -77,8 +77,9 @@ impl WhoArgs {
     pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
         let mut gathered = context.gather(&self.ssh).await?;
         name_manifests(&mut gathered.hosts, &self.manifest)?;
-        for (node, why) in &gathered.unreachable {
-            context.ui.warn(&format!("{node} cannot be reached: {why}"));
+        // Each says whom it is about.
+        for (_, why) in &gathered.unreachable {
+            context.ui.warn(&format!("left out: {why}"));
         }
         Ok(gathered)
     }

@@ -151,14 +151,14 @@ pub(crate) mod tests {
             images: Vec::new(),
             ..samples()
         };
-        let text = none.table(false, Paint::Plain);
+        let text = none.table(false, Paint::PLAIN);
         assert!(text.starts_with("nothing to fetch"), "{text}");
     }
 
     #[test]
     fn each_state_is_shown() {
         let view = samples();
-        let text = view.table(false, Paint::Plain);
+        let text = view.table(false, Paint::PLAIN);
         let lines: Vec<String> = text
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use etcd_client::{
-    AlarmAction, AlarmOptions, AlarmType, Certificate, Client, ConnectOptions, GetOptions,
-    Identity, MemberAddOptions, TlsOptions,
+    AlarmAction, AlarmOptions, AlarmType, Certificate, Client, CompactionOptions, ConnectOptions,
+    GetOptions, Identity, MemberAddOptions, TlsOptions,
 };
 
 use super::{
@@ -119,6 +119,13 @@ impl EtcdEndpoint for Endpoint {
             self.within(limit, Needs::Quorum, call).await?;
         }
         Ok(())
+    }
+
+    async fn compact(&self, revision: i64, limit: Duration) -> Result<(), Failure> {
+        let mut client = self.client.kv_client();
+        let options = CompactionOptions::new().with_physical();
+        let call = client.compact(revision, Some(options));
+        self.within(limit, Needs::Quorum, call).await.map(drop)
     }
 
     async fn defragment(&self, limit: Duration) -> Result<(), Failure> {

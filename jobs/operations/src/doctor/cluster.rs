@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Diagnosis, Evidence, Next, Severity, Situation, SituationKind as Kind};
 use crate::advice;
 use crate::advice::{Choice, Task};
+use crate::amounts::{bytes, revision};
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{ColdMember, Inspection, LiveEtcd, Look, PeerLook};
@@ -191,7 +192,7 @@ fn two_clusters(leading: &[Heard<'_>], found: &mut Diagnosis) {
             .into_iter()
             .filter(|one| seen.insert(one.name.clone()))
         {
-            let revision = one.live.status.revision;
+            let revision = revision(one.live.status.revision);
             situation.evidence.push(Evidence {
                 node: one.by.to_owned(),
                 text: format!(
@@ -295,7 +296,8 @@ fn without_leader(looks: &[Look], found: &mut Diagnosis) {
 fn without(status: &EndpointStatus) -> String {
     format!(
         "runs and knows of no leader (term {}, revision {})",
-        status.raft_term, status.revision
+        status.raft_term,
+        revision(status.revision)
     )
 }
 
@@ -436,14 +438,13 @@ fn alarms(looks: &[Look], found: &mut Diagnosis) {
 }
 
 fn sizes(status: &EndpointStatus) -> String {
-    const MIB: u64 = 1 << 20;
-    let mib = |bytes: u64| format!("{} MiB", bytes / MIB);
-    let mut text = format!("its database has {}", mib(status.db_size_bytes));
+    let mut text = format!("its database has {}", bytes(status.db_size_bytes));
     if let Some(used) = status.db_in_use_bytes {
-        text.push_str(&format!(", {} of them in use", mib(used)));
+        let free = status.db_size_bytes.saturating_sub(used);
+        text.push_str(&format!(", of which {} can be freed", bytes(free)));
     }
     if let Some(quota) = status.quota_bytes {
-        text.push_str(&format!(", the quota is {}", mib(quota)));
+        text.push_str(&format!(", the quota is {}", bytes(quota)));
     }
     text
 }

@@ -9,6 +9,7 @@ use super::cluster::working_elsewhere;
 use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::advice;
 use crate::advice::{Choice, Task};
+use crate::amounts::bytes;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, FailureKind};
 use crate::kubelet::STATIC_PODS;
@@ -100,9 +101,8 @@ fn is_low(free: u64, all: u64) -> bool {
 }
 
 fn told(space: DiskSpace) -> String {
-    const MIB: u64 = 1 << 20;
-    let (free, size) = (space.free_bytes / MIB, space.size_bytes / MIB);
-    let mut text = format!("{free} MiB of {size} MiB are free");
+    let (free, size) = (bytes(space.free_bytes), bytes(space.size_bytes));
+    let mut text = format!("{free} of {size} are free");
     if is_low(space.free_inodes, space.inodes) {
         let (free, all) = (space.free_inodes, space.inodes);
         text.push_str(&format!(", {free} of {all} inodes"));

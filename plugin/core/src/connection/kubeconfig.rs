@@ -54,6 +54,12 @@ pub(crate) fn current_context(args: &ConnectionOptions) -> Option<String> {
     kubeconfig.current_context().map(str::to_owned)
 }
 
+/// The names of all contexts; none without a kubeconfig.
+pub(crate) fn context_names(args: &ConnectionOptions) -> Vec<String> {
+    let found = find(args).ok().and_then(|found| found.kubeconfig);
+    found.map_or_else(Vec::new, |kubeconfig| kubeconfig.context_names())
+}
+
 fn of(kubeconfig: &Kubeconfig, origin: String, args: &ConnectionOptions) -> Result<Loaded, Error> {
     let chosen = Chosen::of(kubeconfig, &origin, args)?;
     let Usable {

@@ -1,10 +1,7 @@
 //! `kubectl etcd member add`
 
-use std::fmt;
-
 use clap::Args;
 use etcd_datadir::ids::PeerUrl;
-use etcd_operations::advice::{Choice, Task};
 use etcd_operations::ids::MemberId;
 use etcd_operations::membership::{NewMember, added_before};
 use etcd_operations::report::Member;
@@ -12,8 +9,7 @@ use etcd_operations::shell::quoted;
 
 use super::change::{ChangeArgs, carry_out};
 use super::look::Look;
-use super::plan::{Plan, Step, refuse_loss};
-use crate::advice::typed;
+use super::plan::{Plan, Step, promote_once_started, refuse_loss};
 use crate::commands::Context;
 use crate::views::member_change::Action;
 use kubectl_etcd_core::assess::votes::VoteChange;
@@ -31,7 +27,7 @@ Examples:
 
 The answer has the flags the new member is started with. Its data directory has to be empty.
 
-Exit codes: 0 done, or it was added before, 3 done but the cluster is degraded, 4 no quorum,
+Exit codes: 0 done, or it was added before, 3 done but the cluster is degraded, 4 no quorum, \
 5 refused or not confirmed.";
 
 /// Add a member to the cluster: as a learner, which has no vote until it is promoted
@@ -196,14 +192,8 @@ fn next(members: &[Member], new: NewMember<'_>, id: Option<MemberId>) -> Vec<Str
                 .to_owned(),
         );
     }
-    next.extend(id.filter(|_| new.learner).map(|id| promote(&id)));
+    next.extend(id.filter(|_| new.learner).map(promote_once_started));
     next
-}
-
-/// The command that gives a new learner its vote. Until it starts, etcd knows it by its id alone.
-pub(super) fn promote(id: &impl fmt::Display) -> String {
-    let promote = Task::PromoteMember.of(id).with(Choice::Wait, "5m");
-    typed(&promote).into()
 }
 
 #[cfg(test)]

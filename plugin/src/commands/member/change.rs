@@ -12,7 +12,7 @@ use etcd_operations::report::Member;
 use jiff::Timestamp;
 
 use super::look::Look;
-use super::plan::{Plan, Planned, Step};
+use super::plan::{Plan, Planned, Step, promote_once_started};
 use crate::args::{FleetArgs, WayArgs};
 use crate::commands::life::{self, Change, Consent, Ending, Terminal};
 use crate::commands::operated::{ClusterLock, InSession, OperatedCluster};
@@ -261,7 +261,7 @@ async fn afterwards(
     };
     if let Some(id) = id {
         if let (Some(last), true) = (view.next.last_mut(), plan.adds_a_learner()) {
-            *last = super::add::promote(&id);
+            *last = promote_once_started(&id);
         }
         view.member_id = Some(id);
     }

@@ -1,10 +1,13 @@
 //! What a change of the members does, step by step, and what it costs: decided from one look, without asking anybody.
 
+use std::fmt;
 use std::time::Duration;
 
+use etcd_operations::advice::{Choice, Task};
 use etcd_operations::ids::MemberId;
 
 use super::look::{Look, Subject, answers_itself};
+use crate::advice::typed;
 use crate::views::member_change::{Action, MemberChange, StepRow};
 use kubectl_etcd_core::assess::votes::Votes;
 use kubectl_etcd_core::error::Error;
@@ -169,6 +172,12 @@ impl Step {
             }
         }
     }
+}
+
+/// The command that gives a new learner its vote. Until it starts, etcd knows it by its id alone.
+pub(super) fn promote_once_started(id: impl fmt::Display) -> String {
+    let promote = Task::PromoteMember.of(id).with(Choice::Wait, "5m");
+    typed(&promote).into()
 }
 
 /// The step that makes another member the leader, on the leader's node.

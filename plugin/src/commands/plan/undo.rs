@@ -24,7 +24,18 @@ use kubectl_etcd_core::format;
 /// A plan that has ended is rolled back by who has just seen it end, without naming it.
 const FRESH: Duration = Duration::from_secs(600);
 
+const UNDO: &str = "\
+Examples:
+  # Bring back what the last plan changed
+  kubectl etcd plan undo
+
+  # From anywhere, without a host that is lost for good
+  kubectl etcd plan undo --ssh --without cp-3
+
+Exit codes: 0 done, 1 a step failed, 3 something could not be rolled back, 5 refused.";
+
 #[derive(Debug, Args)]
+#[command(after_help = UNDO)]
 pub(super) struct UndoArgs {
     #[command(flatten)]
     which: WhichArgs,

@@ -34,7 +34,7 @@ Examples:
   kubectl etcd snapshot schedule run-now etcd-snapshot-cp-1
 
 It is waited for; Ctrl-C ends the waiting and not the run.
-Exit codes: 0 saved and checked, 3 the same without some files of its bundle, 1 it failed,
+Exit codes: 0 saved and checked, 3 the same without some files of its bundle, 1 it failed, \
 4 no member is healthy, 5 refused, 6 the control-plane node cannot be reached.";
 
 /// The pause before the run's Pod is looked for again.
