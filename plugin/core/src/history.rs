@@ -173,7 +173,10 @@ impl Past for Api<Lease> {
 mod tests {
     use std::cell::Cell;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::fake::{self, Reply, flags};
 
     /// A cluster in which revision N was written N seconds after the beginning of time, each tenth by the holder of a Lease.
     struct Memory {
@@ -258,5 +261,43 @@ mod tests {
         };
         let older = found(&stalled, 1_800).await.older.unwrap();
         assert_eq!(older.revision, 50_000, "the rest may be newer");
+    }
+
+    #[tokio::test]
+    async fn an_expired_revision_is_compacted_and_others_carry_their_times() {
+        let expired = |path: &str| {
+            let asked = |revision: i64| {
+                path.contains(&format!(
+                    "resourceVersion={revision}&resourceVersionMatch=Exact"
+                ))
+            };
+            (1..=5).any(asked)
+        };
+        let address = fake::serve(move |path| match path {
+            path if expired(path) => {
+                fake::refused(410, "The resourceVersion for the provided list is too old.")
+            }
+            _ => {
+                let lease = json!({
+                    "metadata": {"name": "kube-scheduler", "resourceVersion": "40"},
+                    "spec": {"renewTime": "2020-11-21T10:00:00.000000Z"},
+                });
+                let list = json!({
+                    "kind": "LeaseList", "apiVersion": "coordination.k8s.io/v1",
+                    "metadata": {"resourceVersion": "44"}, "items": [lease],
+                });
+                Reply::Json(200, list.to_string())
+            }
+        })
+        .await;
+        let connection = Connection::prepare(&flags(address)).await.unwrap();
+        let leases = Api::<Lease>::namespaced(connection.control.clone(), NAMESPACE);
+        assert_eq!(leases.look(Some(5)).await.unwrap(), None);
+        let now = leases.look(None).await.unwrap().unwrap();
+        assert_eq!((now.revision, now.renewals[0].revision), (44, 40));
+        let history = history(&connection, Some(SignedDuration::from_hours(1)));
+        let history = history.await.unwrap();
+        assert_eq!((history.oldest, history.current), (6, 44));
+        assert_eq!(history.older.unwrap().revision, 40);
     }
 }

@@ -211,12 +211,73 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
 }
 
 #[test]
+fn history_is_compacted_to_a_proved_age_and_to_now_only_when_that_is_said() {
+    three(|_, me| {
+        me.etcd(["compact", "--revision", "999999999"])?.code(2)?;
+        me.etcd(["compact", "--all-history"])?
+            .code(5)?
+            .says(&["--yes"])?;
+        let done = me
+            .etcd(["compact", "--all-history", "--yes", "-o", "json"])?
+            .code(0)?;
+        let told = checked(&done)?;
+        let revision = told["revision"].as_i64().context("no revision")?;
+        ensure!(
+            told["state"] == "done" && told["currentRevision"] == revision,
+            "{done}"
+        );
+        // All that is left is younger.
+        let kept = me
+            .etcd(["compact", "--older-than", "1h", "--yes", "-o", "json"])?
+            .code(0)?;
+        let told = checked(&kept)?;
+        ensure!(
+            told["state"] == "not-needed" && told["oldestRevision"].as_i64() >= Some(revision),
+            "{kept}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn the_control_planes_logs_are_read_on_all_nodes_at_once() {
+    three(|_, me| {
+        let all = ["logs", "--all", "--tail", "3", "-o", "json"];
+        let logs = me.etcd(all)?.code(0)?;
+        let told = checked(&logs)?;
+        for component in ["etcd", "kube-apiserver"] {
+            let lines = told["lines"].as_array().context("no lines")?;
+            let mut nodes: Vec<_> = lines
+                .iter()
+                .filter(|line| line["component"] == component)
+                .filter_map(|line| line["node"].as_str())
+                .collect();
+            nodes.sort_unstable();
+            nodes.dedup();
+            ensure!(nodes == NODES, "{component}: {logs}");
+        }
+        let one = me
+            .etcd(["logs", "m2", "--all", "--tail", "1", "-o", "json"])?
+            .code(0)?;
+        ensure!(
+            column(&checked(&one)?, "lines", "node")
+                .iter()
+                .all(|node| *node == "m2"),
+            "{one}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
 fn kubectl_completes_commands_and_node_names() {
     three(|cluster, me| {
         let programs = demo::link_programs(cluster, me.plugin())?;
         let complete = |words: &[&str]| complete(cluster, me, &programs, words);
         let nodes = complete(&["status", "--node", ""])?;
         ensure!(NODES.iter().all(|node| nodes.contains(node)), "{nodes}");
+        let namespaces = complete(&["status", "-n", "kube-s"])?;
+        ensure!(namespaces.contains("kube-system"), "{namespaces}");
         let commands = complete(&["sna"])?;
         ensure!(commands.contains("snapshot"), "{commands}");
         let run = Command::new(programs.join("kubectl"))
