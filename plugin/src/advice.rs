@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Deref;
+use std::sync::OnceLock;
 
 use etcd_operations::advice::{Advice, Choice, Command, Task};
 use etcd_operations::shell::CommandLine;
@@ -52,8 +53,83 @@ impl<T> Deref for Worded<T> {
     }
 }
 
+/// What was typed of how the cluster and its hosts are reached, for commands to be typed next.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// The flags of kubectl's that choose the cluster.
+    pub connection: Command,
+    /// The flags for ssh.
+    pub ssh: Command,
+}
+
+/// Set once, when the command line was read.
+static GIVEN: OnceLock<Given> = OnceLock::new();
+
+/// Has what was given be part of every command that needs it.
+pub fn carry(given: Given) {
+    GIVEN.get_or_init(|| given);
+}
+
+impl Given {
+    /// The command with the flags that it needs to reach the same cluster or the same hosts, and has not got.
+    fn added_to(&self, command: &Command) -> Command {
+        let mut added = command.clone();
+        let is_bare = |(choice, value): &(Choice, Option<String>)| {
+            *choice == Choice::Ssh && value.is_none() && !self.ssh.choices.is_empty()
+        };
+        let by_ssh = added.choices.iter().any(is_bare);
+        let elsewhere = |(choice, _): &(Choice, Option<String>)| {
+            matches!(
+                choice,
+                Choice::Ssh | Choice::Master | Choice::Via | Choice::Server
+            )
+        };
+        if by_ssh
+            && !added
+                .choices
+                .iter()
+                .any(|one| elsewhere(one) && !is_bare(one))
+        {
+            added.choices.retain(|one| !is_bare(one));
+            return added.as_in(&self.ssh);
+        }
+        match command.task {
+            _ if added.choices.iter().any(elsewhere) => added,
+            Some(task) if asks_apiserver(task) => added.as_in(&self.connection),
+            Some(Task::ResumePlan | Task::UndoPlan | Task::ShowPlan) => added.as_in(&self.ssh),
+            _ => added,
+        }
+    }
+}
+
+/// Whether it is done through the apiserver of a kubeconfig, wherever it is typed.
+fn asks_apiserver(task: Task) -> bool {
+    matches!(
+        task,
+        Task::Defragment
+            | Task::DisarmAlarms
+            | Task::GrantViewers
+            | Task::ListAlarms
+            | Task::ListMembers
+            | Task::ListSnapshots
+            | Task::PromoteMember
+            | Task::RemoveMember
+            | Task::SaveSnapshot
+            | Task::ShowSchedules
+            | Task::ShowStatus
+            | Task::ShowUsage
+    )
+}
+
 /// A command as it is typed.
 pub(crate) fn typed(command: &Command) -> CommandLine {
+    match GIVEN.get() {
+        Some(given) => as_it_is(&given.added_to(command)),
+        None => as_it_is(command),
+    }
+}
+
+fn as_it_is(command: &Command) -> CommandLine {
     let mut line = command
         .task
         .map_or_else(CommandLine::flags, |task| CommandLine::new(name(task)));
@@ -133,6 +209,7 @@ fn flag(choice: Choice) -> &'static str {
         Choice::Timeout => "--timeout",
         Choice::User => "--user",
         Choice::Via => "--via",
+        Choice::Wait => "--wait",
         Choice::Without => "--without",
     }
 }
@@ -164,5 +241,38 @@ mod tests {
             worded(&advice),
             "see kubectl etcd status -o wide or kubectl etcd restore -- -y"
         );
+    }
+
+    #[test]
+    fn what_was_given_to_reach_the_cluster_is_typed_again_where_it_is_needed() {
+        let given = Given {
+            connection: Choice::Context.with("prod"),
+            ssh: Command::from(Choice::Ssh).with(Choice::SshConfig, "/c"),
+        };
+        let again = |command: Command| as_it_is(&given.added_to(&command)).to_string();
+        assert_eq!(
+            again(Task::Recover.choosing(Choice::Ssh)),
+            "kubectl etcd recover --ssh --ssh-config /c"
+        );
+        assert_eq!(
+            again(Task::RemoveMember.of("m3")),
+            "kubectl etcd member remove m3 --context prod"
+        );
+        assert_eq!(
+            again(Task::UndoPlan.of("p1")),
+            "kubectl etcd plan undo p1 --ssh --ssh-config /c"
+        );
+        // These know by themselves where they are done.
+        for own in [
+            Task::Recover.choosing(Choice::ThisNodeOnly),
+            Task::ShowStatus.with(Choice::Via, "local"),
+            Task::Diagnose.into(),
+            Choice::Ssh.with("m3=ADDRESS"),
+        ] {
+            assert_eq!(again(own.clone()), as_it_is(&own).to_string());
+        }
+        let none = Given::default();
+        let plain = Task::Recover.choosing(Choice::Ssh);
+        assert_eq!(none.added_to(&plain), plain);
     }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{EnumValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
+use etcd_operations::advice::{self, Choice};
 
 use crate::views::Format;
 use kubectl_etcd_core::connection::ConnectionOptions;
@@ -138,6 +139,23 @@ pub struct ConnectionArgs {
 }
 
 impl ConnectionArgs {
+    /// The flags that choose the cluster again, for a command to be typed next.
+    pub(crate) fn words(&self) -> advice::Command {
+        let path = |path: &PathBuf| path.display().to_string();
+        let chosen = [
+            (Choice::Kubeconfig, self.kubeconfig.as_ref().map(path)),
+            (Choice::Context, self.context.clone()),
+            (Choice::User, self.user.clone()),
+            (Choice::Server, self.server.clone()),
+        ];
+        let given = chosen
+            .into_iter()
+            .filter_map(|(flag, value)| Some((flag, value?)));
+        given.fold(advice::Command::default(), |words, (flag, value)| {
+            words.with(flag, value)
+        })
+    }
+
     /// What is meant by them.
     pub fn options(self) -> ConnectionOptions {
         ConnectionOptions {
@@ -163,10 +181,9 @@ impl ConnectionArgs {
 
 /// On which nodes a command works, and by which runner.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = FLEET)]
 pub struct FleetArgs {
     /// Only on this control-plane node; may be given several times
-    #[arg(long, value_name = "NODE", value_delimiter = ',')]
+    #[arg(long, help_heading = FLEET, value_name = "NODE", value_delimiter = ',')]
     pub node: Vec<String>,
     /// By which runner.
     #[command(flatten)]
@@ -196,30 +213,52 @@ impl FleetArgs {
 
 /// By which runner a command works.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = FLEET)]
 pub struct WayArgs {
     /// Force the way to the nodes instead of choosing the one that works
-    #[arg(long, value_name = "RUNNER", value_parser = EnumValueParser::<Runner>::new().map(Forced::from))]
+    #[arg(long, help_heading = FLEET, value_name = "RUNNER", value_parser = EnumValueParser::<Runner>::new().map(Forced::from))]
     pub via: Option<Forced>,
     /// Job image to use instead of the program the plugin carries
-    #[arg(
-        long,
+    #[arg(long, help_heading = FLEET,
         value_name = "REF",
-        env = "KUBECTL_ETCD_IMAGE",
-        hide_short_help = true
+        env = "KUBECTL_ETCD_IMAGE"
     )]
     pub image: Option<String>,
     /// Secret with which the job image is pulled, in the Jobs' namespace; may be given several times
-    #[arg(
-        long,
+    #[arg(long, help_heading = FLEET,
         value_name = "SECRET",
         hide_short_help = true,
         requires = "image"
     )]
     pub image_pull_secret: Vec<String>,
     /// How long the work on one node may take before it is given up
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
+    #[arg(long, help_heading = FLEET, value_name = "DURATION", value_parser = parse_duration, hide_short_help = true)]
     pub timeout: Option<Duration>,
+}
+
+/// The connection flags of a command that uses none: they are taken, as everywhere, and not shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OfflineArgs;
+
+impl Args for OfflineArgs {
+    fn augment_args(command: Command) -> Command {
+        let all = ConnectionArgs::augment_args(Command::new("connection"));
+        let hidden = all.get_arguments().map(|arg| arg.clone().hide(true));
+        command.args(hidden.collect::<Vec<_>>())
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for OfflineArgs {
+    fn from_arg_matches(_: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), clap::Error> {
+        Ok(())
+    }
 }
 
 /// Reads a duration as kubectl does: `5s`, `1m30s`, `500ms`, or a bare number of seconds.

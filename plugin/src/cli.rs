@@ -1,11 +1,13 @@
 //! The command line: what can be typed. What it means is decided by each command.
 
-use clap::{ArgMatches, CommandFactory, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::advice::Given;
 use crate::args::ConnectionArgs;
+use crate::args::ssh::SshArgs;
 use crate::commands::{
-    Context, alarm, cleanup, completion, datadir, defrag, doctor, health, images, manifest, member,
-    members, plan, recover, restore, snapshot, status, usage, version, viewers,
+    Context, alarm, cleanup, compact, completion, datadir, defrag, doctor, health, images, logs,
+    manifest, member, members, plan, recover, restore, snapshot, status, usage, version, viewers,
 };
 use crate::views::Format;
 use kubectl_etcd_core::error::{Error, Verdict};
@@ -24,7 +26,7 @@ All connection flags of kubectl work everywhere: --help lists them.
 To look for a fault: -v=4 writes to standard error what this program does, -v=6 every request too.
 KUBECTL_ETCD_LOG=kubectl_etcd=debug,kube=off chooses by module; -v goes before it.
 
-Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged,
+Exit codes: 0 done and healthy, 1 failed, 2 usage, 3 degraded, 4 quorum lost or data damaged, \
 5 refused by a safety check, 6 nothing could be reached, 130 interrupted.";
 
 /// Operate the etcd of a Kubernetes cluster, with nothing but a kubeconfig
@@ -71,7 +73,9 @@ pub enum Command {
     Member(member::MemberArgs),
     Health(health::HealthArgs),
     Doctor(doctor::DoctorArgs),
+    Logs(logs::LogsArgs),
     Alarm(alarm::AlarmArgs),
+    Compact(compact::CompactArgs),
     Defrag(defrag::DefragArgs),
     Snapshot(snapshot::SnapshotArgs),
     Usage(usage::UsageArgs),
@@ -115,6 +119,25 @@ pub fn format(typed: &ArgMatches) -> Format {
     }
 }
 
+/// What was typed of how the cluster and its hosts are reached.
+pub fn given(typed: &ArgMatches, cli: &Cli) -> Given {
+    Given {
+        connection: cli.connection.words(),
+        ssh: ssh(typed).unwrap_or_default().words(),
+    }
+}
+
+/// The flags for ssh of the command that was typed, where it has such.
+fn ssh(typed: &ArgMatches) -> Option<SshArgs> {
+    match typed.subcommand() {
+        Some((_, command)) => ssh(command),
+        None => {
+            typed.try_contains_id("ssh_config").ok()?;
+            SshArgs::from_arg_matches(typed).ok()
+        }
+    }
+}
+
 /// Does what was typed.
 ///
 /// # Errors
@@ -126,7 +149,9 @@ pub async fn run(context: &Context<'_>, command: Command) -> Result<Verdict, Err
         Command::Member(args) => Box::pin(member::member(context, args)).await,
         Command::Health(args) => health::health(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
+        Command::Logs(args) => logs::logs(context, args).await,
         Command::Alarm(args) => alarm::alarm(context, args).await,
+        Command::Compact(args) => compact::compact(context, args).await,
         Command::Defrag(args) => defrag::defrag(context, args).await,
         Command::Snapshot(args) => snapshot::snapshot(context, args).await,
         Command::Usage(args) => usage::usage(context, args).await,
@@ -174,5 +199,25 @@ mod tests {
         assert!(log_filter(Some(4), Some("trace")).ends_with("kubectl_etcd=debug"));
         assert_eq!(log_filter(Some(6), None), "debug");
         assert_eq!(log_filter(Some(9), None), "debug");
+    }
+
+    #[test]
+    fn the_flags_that_reach_the_hosts_are_known_whatever_the_command() {
+        let given = |words: &[&str]| {
+            let typed = Cli::command().try_get_matches_from(words).unwrap();
+            let cli = Cli::from_arg_matches(&typed).unwrap();
+            let Given { connection, ssh } = super::given(&typed, &cli);
+            let words = |command| crate::advice::typed(&command).to_string();
+            (words(connection), words(ssh))
+        };
+        let (connection, ssh) =
+            given(&["x", "doctor", "--ssh", "--ssh-config", "/c", "--context=p"]);
+        assert_eq!(
+            (connection.as_str(), ssh.as_str()),
+            ("--context p", "--ssh --ssh-config /c")
+        );
+        let (_, ssh) = given(&["x", "plan", "show", "--ssh"]);
+        assert_eq!(ssh, "--ssh");
+        assert_eq!(given(&["x", "usage"]), (String::new(), String::new()));
     }
 }

@@ -10,9 +10,14 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 
+use etcd_operations::control_plane::ControlPlane;
+use etcd_operations::manifest::flag_names;
+
 use crate::cli::Cli;
 use kubectl_etcd_core::clean::clean;
 use kubectl_etcd_core::connection::ConnectionOptions;
+use kubectl_etcd_core::error::Error;
+use kubectl_etcd_core::names;
 
 /// How long the cluster may take to tell its nodes: somebody waits with a finger on the key.
 const NODES_LIMIT: Duration = Duration::from_millis(1500);
@@ -20,8 +25,12 @@ const NODES_LIMIT: Duration = Duration::from_millis(1500);
 const NO_FILES: u8 = 4;
 /// cobra's `ShellCompDirectiveDefault`: file names, when nothing is offered.
 const FILES: u8 = 0;
+/// cobra's `ShellCompDirectiveNoSpace`: what is offered is only the beginning of a word.
+const NO_SPACE: u8 = 2;
 /// The actions of `member` whose first word names one, mostly by its node.
-const OF_MEMBERS: [&str; 4] = ["add", "remove", "promote", "move-leader"];
+const OF_MEMBERS: [&str; 5] = ["add", "remove", "promote", "replace", "move-leader"];
+/// The actions of `snapshot` that take a stored one, as `NODE/NAME`.
+const OF_SNAPSHOTS: [&str; 3] = ["get", "verify", "delete"];
 
 /// One thing to offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +39,27 @@ pub struct Offer {
     help: Option<String>,
 }
 
+/// What a word names that the command line itself does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Node,
+    /// The node on which a snapshot is stored. Its name there takes a Job: that is not done for a key.
+    NodeOfSnapshot,
+    Context,
+    Namespace,
+    Component,
+    EtcdFlag,
+    /// The same with a value behind it.
+    EtcdFlagAndValue,
+}
+
 /// Answers kubectl. Words are those behind the program's name.
 pub fn answer(words: Vec<OsString>) {
-    let text = match node_prefix(&words) {
-        Some(prefix) => lines(&nodes(&words, &prefix), NO_FILES),
+    let text = match named(&words) {
+        Some((what, prefix)) => {
+            let offers = of_names(what, &words, &prefix);
+            lines(&offers, what.directive(&offers))
+        }
         None => {
             let offers = offers(words);
             let directive = if offers.is_empty() { FILES } else { NO_FILES };
@@ -42,6 +68,39 @@ pub fn answer(words: Vec<OsString>) {
     };
     // A shell that does not listen any more needs no answer.
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+impl Named {
+    fn directive(self, offers: &[Offer]) -> u8 {
+        match self {
+            // A file is meant as well.
+            Self::NodeOfSnapshot if offers.is_empty() => FILES,
+            Self::NodeOfSnapshot | Self::EtcdFlagAndValue => NO_FILES | NO_SPACE,
+            Self::Node | Self::Context | Self::Namespace | Self::Component | Self::EtcdFlag => {
+                NO_FILES
+            }
+        }
+    }
+
+    fn help(self) -> &'static str {
+        match self {
+            Self::Node => "control-plane node",
+            Self::NodeOfSnapshot => "snapshots of this node",
+            Self::Context => "context",
+            Self::Namespace => "namespace",
+            Self::Component => "component of the control plane",
+            Self::EtcdFlag | Self::EtcdFlagAndValue => "flag of etcd",
+        }
+    }
+
+    /// What stands behind each name.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::NodeOfSnapshot => "/",
+            Self::EtcdFlagAndValue => "=",
+            Self::Node | Self::Context | Self::Namespace | Self::Component | Self::EtcdFlag => "",
+        }
+    }
 }
 
 fn lines(offers: &[Offer], directive: u8) -> String {
@@ -81,24 +140,36 @@ fn offers(words: Vec<OsString>) -> Vec<Offer> {
         .collect()
 }
 
-/// What is typed of a node's name, if one is to be completed: behind `--node`, within `--node=`, or as the member that a
-/// command of `member` is about.
-fn node_prefix(words: &[OsString]) -> Option<Prefix> {
+/// What the last word names, and how much of it is typed.
+fn named(words: &[OsString]) -> Option<(Named, Prefix)> {
     let last = words.last()?.to_string_lossy().into_owned();
-    if let Some(typed) = last.strip_prefix("--node=") {
-        return Some(Prefix::new("--node=", typed));
+    for (flag, what) in [
+        ("--node=", Named::Node),
+        ("--context=", Named::Context),
+        ("--namespace=", Named::Namespace),
+    ] {
+        if let Some(typed) = last.strip_prefix(flag) {
+            return Some((what, Prefix::new(flag, typed)));
+        }
     }
     let before = |back: usize| {
-        words
-            .len()
-            .checked_sub(back + 1)
-            .and_then(|at| words.get(at))
+        let at = words.len().checked_sub(back + 1)?;
+        words.get(at)?.to_str()
     };
-    let of_member = before(2).is_some_and(|word| word == "member")
-        && before(1).is_some_and(|word| OF_MEMBERS.iter().any(|action| word == action))
-        && !last.starts_with('-');
-    let named = before(1)? == "--node";
-    (named || of_member).then(|| Prefix::new("", &last))
+    let what = match (before(3), before(2), before(1)?) {
+        (_, _, "--node") => Named::Node,
+        (_, _, "--context") => Named::Context,
+        (_, _, "--namespace" | "-n") => Named::Namespace,
+        _ if last.starts_with('-') => return None,
+        (_, _, "logs") => Named::Node,
+        (_, Some("member"), action) if OF_MEMBERS.contains(&action) => Named::Node,
+        (_, Some("snapshot"), action) if OF_SNAPSHOTS.contains(&action) => Named::NodeOfSnapshot,
+        (_, Some("manifest"), _) => Named::Component,
+        (Some("manifest"), Some("set-flag"), "etcd") => Named::EtcdFlagAndValue,
+        (Some("manifest"), Some("unset-flag"), "etcd") => Named::EtcdFlag,
+        _ => return None,
+    };
+    Some((what, Prefix::new("", &last)))
 }
 
 /// `--node` takes several names with commas between: only the last one is completed.
@@ -121,31 +192,41 @@ impl Prefix {
     }
 }
 
-/// The control-plane nodes whose names begin as typed; none when the cluster takes too long.
-fn nodes(words: &[OsString], prefix: &Prefix) -> Vec<Offer> {
+/// The names that begin as typed; none when the cluster takes too long.
+fn of_names(what: Named, words: &[OsString], prefix: &Prefix) -> Vec<Offer> {
+    let connection = connection(words);
+    let names: Vec<String> = match what {
+        Named::Node | Named::NodeOfSnapshot => asked(names::of_nodes(&connection)),
+        Named::Namespace => asked(names::of_namespaces(&connection)),
+        Named::Context => names::of_contexts(&connection),
+        Named::Component => {
+            let all = ControlPlane::ALL.map(|component| component.name().to_owned());
+            all.into()
+        }
+        Named::EtcdFlag | Named::EtcdFlagAndValue => flag_names().map(str::to_owned).collect(),
+    };
+    let typed = names
+        .into_iter()
+        .filter(|name| name.starts_with(&prefix.typed));
+    let offer = |name| Offer {
+        value: format!("{}{name}{}", prefix.kept, what.ending()),
+        help: Some(what.help().to_owned()),
+    };
+    typed.map(offer).collect()
+}
+
+/// What the cluster says; nothing when it takes too long.
+fn asked(names: impl Future<Output = Result<Vec<String>, Error>>) -> Vec<String> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     else {
         return Vec::new();
     };
-    let connection = connection(words);
-    let asked = async {
-        tokio::time::timeout(NODES_LIMIT, kubectl_etcd_core::names::of_nodes(&connection)).await
-    };
-    let Ok(Ok(names)) = runtime.block_on(asked) else {
-        return Vec::new();
-    };
+    let found = runtime.block_on(async { tokio::time::timeout(NODES_LIMIT, names).await });
     // Name lookups that hang must not hold the shell.
     runtime.shutdown_background();
-    names
-        .into_iter()
-        .filter(|name| name.starts_with(&prefix.typed))
-        .map(|name| Offer {
-            value: format!("{}{name}", prefix.kept),
-            help: Some("control-plane node".to_owned()),
-        })
-        .collect()
+    found.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// The connection flags among words that may be no complete command line.
@@ -217,24 +298,48 @@ mod tests {
     }
 
     #[test]
-    fn node_names_are_completed_where_a_node_is_meant() {
-        assert_eq!(
-            node_prefix(&words(&["status", "--node", "cp"])),
-            Some(Prefix::new("", "cp"))
-        );
-        let listed = node_prefix(&words(&["status", "--node=cp-1,c"])).unwrap();
+    fn names_are_completed_where_they_are_meant() {
+        let is = |text: &[&str]| named(&words(text)).map(|(what, _)| what);
+        for words in [
+            &["status", "--node", "cp"][..],
+            &["member", "remove", "cp"],
+            &["member", "replace", ""],
+            &["logs", ""],
+        ] {
+            assert_eq!(is(words), Some(Named::Node), "{words:?}");
+        }
+        let listed = named(&words(&["status", "--node=cp-1,c"])).unwrap().1;
         assert_eq!(
             (listed.kept.as_str(), listed.typed.as_str()),
             ("--node=cp-1,", "c")
         );
-        assert_eq!(
-            node_prefix(&words(&["member", "remove", "cp"])),
-            Some(Prefix::new("", "cp"))
-        );
-        assert_eq!(node_prefix(&words(&["member", "remove", "-"])), None);
-        assert_eq!(node_prefix(&words(&["member", "list", ""])), None);
-        assert_eq!(node_prefix(&words(&["status", "--no"])), None);
-        assert_eq!(node_prefix(&words(&[])), None);
+        assert_eq!(is(&["--context", ""]), Some(Named::Context));
+        assert_eq!(is(&["status", "-n", "kube"]), Some(Named::Namespace));
+        for action in OF_SNAPSHOTS {
+            assert_eq!(is(&["snapshot", action, "cp"]), Some(Named::NodeOfSnapshot));
+        }
+        assert_eq!(is(&["manifest", "set-flag", ""]), Some(Named::Component));
+        for words in [
+            &["member", "remove", "-"][..],
+            &["member", "list", ""],
+            &["status", "--no"],
+            &["manifest", "set-flag", "kube-apiserver", ""],
+            &[],
+        ] {
+            assert_eq!(is(words), None, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_flags_that_etcd_knows_are_completed() {
+        let line = words(&["manifest", "set-flag", "etcd", "quota"]);
+        let (what, prefix) = named(&line).unwrap();
+        let offered = of_names(what, &line, &prefix);
+        assert_eq!(offered[0].value, "quota-backend-bytes=");
+        assert_eq!(what.directive(&offered), 6);
+        let line = words(&["manifest", "show", "kube-a"]);
+        let (what, prefix) = named(&line).unwrap();
+        assert_eq!(of_names(what, &line, &prefix)[0].value, "kube-apiserver");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
+use kubectl_etcd::advice;
 use kubectl_etcd::cli::{self, Cli, Command, LOG_VARIABLE, log_filter};
 use kubectl_etcd::commands::completion::PROGRAM;
 use kubectl_etcd::commands::{self, Context};
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let typed = Cli::command().get_matches();
     let format = cli::format(&typed);
     let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    advice::carry(cli::given(&typed, &cli));
     let watching = matches!(&cli.command, Command::Status(args) if args.watches());
     let ended = match cli {
         // Asked by scripts and prompts: no runtime, no client.

@@ -43,17 +43,16 @@ impl Ui {
         // https://no-color.org: any value but the empty one counts.
         let coloured = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        let paint = |terminal: bool| {
-            if terminal && coloured {
-                Paint::Colour
-            } else {
-                Paint::Plain
-            }
+        let paint = |terminal: bool, width: Option<u16>| Paint {
+            colour: terminal && coloured,
+            width: width.filter(|_| terminal).map(usize::from),
         };
+        let mut table = comfy_table::Table::new();
+        let (out, err) = (table.width(), table.use_stderr().width());
         let stdout_is_terminal = io::stdout().is_terminal();
         Self {
-            paint: paint(stdout_is_terminal),
-            paint_notices: paint(io::stderr().is_terminal()),
+            paint: paint(stdout_is_terminal, out),
+            paint_notices: paint(io::stderr().is_terminal(), err),
             stdout_is_terminal,
             progress: Arc::new(ProgressLines::new(io::stderr().is_terminal())),
         }
@@ -119,7 +118,7 @@ impl Ui {
     pub fn print(&self, text: &str) -> Result<(), Error> {
         self.progress.finish();
         match self.stdout_is_terminal {
-            true => write_out(&clean_layout(text, Paint::Plain)).map(|_| ()),
+            true => write_out(&clean_layout(text, Paint::PLAIN)).map(|_| ()),
             false => write_out(text).map(|_| ()),
         }
     }
@@ -245,7 +244,7 @@ pub struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = clean_layout(&String::from_utf8_lossy(bytes), Paint::Plain);
+        let text = clean_layout(&String::from_utf8_lossy(bytes), Paint::PLAIN);
         io::stderr().write_all(text.as_bytes())?;
         Ok(bytes.len())
     }
@@ -305,6 +304,7 @@ impl ProgressLines {
     }
 
     fn update(&self, what: &str, now: &Progress) {
+        let now = &known(now);
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry(what.to_owned()).or_insert_with(|| Line {
             step: String::new(),
@@ -365,6 +365,14 @@ const WITHOUT_TOTAL: &str = "{msg}  {binary_bytes}, {binary_bytes_per_sec}";
 /// Of what waits and has no bytes.
 const WITHOUT_BYTES: &str = "{msg}";
 
+/// The progress without a total that nobody knows yet: nothing of nothing is no news.
+fn known(now: &Progress) -> Progress {
+    Progress {
+        total_bytes: now.total_bytes.filter(|total| *total > 0),
+        ..now.clone()
+    }
+}
+
 fn style(now: &Progress) -> ProgressStyle {
     let template = match now.total_bytes {
         Some(_) => WITH_TOTAL,
@@ -393,6 +401,16 @@ fn plain(what: &str, now: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_nothing_is_not_told() {
+        let now = Progress {
+            step: "waiting".to_owned(),
+            done_bytes: 0,
+            total_bytes: Some(0),
+        };
+        assert_eq!(plain("m1", &known(&now)), "m1: waiting");
+    }
 
     #[test]
     fn all_templates_of_the_bars_are_valid() {

@@ -43,6 +43,28 @@ fn an_unreachable_cluster_costs_a_moment_and_no_error() {
 }
 
 #[test]
+fn contexts_are_those_of_the_kubeconfig() {
+    let folder = tempfile::tempdir().unwrap();
+    let (link, config) = (
+        folder.path().join("kubectl_complete-etcd"),
+        folder.path().join("config"),
+    );
+    symlink(env!("CARGO_BIN_EXE_kubectl-etcd"), &link).unwrap();
+    let text = r#"{"kind": "Config", "apiVersion": "v1", "contexts": [
+        {"name": "prod", "context": {"cluster": "p"}}, {"name": "test", "context": {"cluster": "t"}}]}"#;
+    std::fs::write(&config, text).unwrap();
+    let output = Command::new(&link)
+        .args(["--context", "pr"])
+        .env("KUBECONFIG", &config)
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "prod\tcontext\n:4\n"
+    );
+}
+
+#[test]
 fn the_link_is_made_once_and_never_over_somebody_elses_file() {
     let folder = tempfile::tempdir().unwrap();
     let install = || {

@@ -85,6 +85,7 @@ pub enum Choice {
     /// A user of the kubeconfig.
     User,
     Via,
+    Wait,
     Without,
 }
 

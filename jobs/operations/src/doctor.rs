@@ -12,6 +12,8 @@ mod member;
 mod tests;
 mod words;
 
+pub use cluster::{LEARNER_NOT_STARTED, VOTER_NOT_STARTED};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

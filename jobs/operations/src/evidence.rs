@@ -12,7 +12,7 @@ use crate::report::NodeEvidence;
 use crate::target::Target;
 
 /// Where kubelet keeps containers' logs: `NAMESPACE_POD_UID/CONTAINER/RESTARTS.log`.
-const POD_LOGS: &str = "/var/log/pods";
+pub(crate) const POD_LOGS: &str = "/var/log/pods";
 
 /// How much of a line is given back.
 const WORDS_CHARS: usize = 400;
@@ -42,15 +42,16 @@ fn is_locked(db: &Path) -> Option<bool> {
     Some(holder == Holder::Etcd)
 }
 
+/// The log of a container.
 #[derive(Debug)]
-struct Log {
-    path: PathBuf,
+pub(crate) struct Log {
+    pub(crate) path: PathBuf,
     restarts: u32,
     written: std::time::SystemTime,
 }
 
 /// The logs of a pod's containers, oldest first. A pod whose manifest changed has a folder for each of its lives.
-fn logs(root: &Path, pod: &str) -> Vec<Log> {
+pub(crate) fn logs(root: &Path, pod: &str) -> Vec<Log> {
     let marker = format!("_{pod}_");
     let mut logs: Vec<Log> = entries(root)
         .filter(|path| name(path).contains(&marker))

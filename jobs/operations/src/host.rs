@@ -21,6 +21,7 @@ use crate::agree::agreement;
 use crate::failure::Failure;
 use crate::kubelet;
 use crate::local;
+use crate::logs;
 use crate::look::{etcd_manifest, is_control_plane, look, since};
 use crate::manifest::Selection;
 use crate::plan::Plans;
@@ -71,6 +72,9 @@ pub async fn answer(ask: &Ask, events: &mut Events<'_>) -> Result<HostAnswer, Fa
             agreement(&target).await.map(HostAnswer::Agreement)
         }
         HostRequest::Manifest(ask::Manifest { component }) => plans::manifest(component, selection),
+        HostRequest::Logs(ask::Logs { query }) => Ok(HostAnswer::Logs {
+            logs: logs::of_host(root, selection, query),
+        }),
         HostRequest::BeginPlan(ask::BeginPlan { plan }) => {
             Plans::default().begin(plan)?;
             Ok(HostAnswer::Plain)

@@ -5,6 +5,7 @@
 
 pub mod advice;
 pub mod agree;
+pub mod amounts;
 pub mod client;
 mod container_log;
 pub mod control_plane;
@@ -24,6 +25,7 @@ pub mod instance;
 pub mod kubelet;
 mod limits;
 pub mod local;
+pub mod logs;
 pub mod look;
 pub mod manifest;
 pub mod membership;

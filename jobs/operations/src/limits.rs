@@ -26,6 +26,9 @@ pub(crate) const EVIDENCE_LIMIT: Duration = Duration::from_millis(800);
 /// A hash of a member's data: the member reads all of it.
 pub(crate) const HASH_LIMIT: Duration = Duration::from_secs(120);
 
+/// A compaction: the member removes all old revisions before it answers, some 10,000 in a second on a slow disk.
+pub(crate) const COMPACT_LIMIT: Duration = Duration::from_secs(600);
+
 /// A look at the data directory of a member that does not answer: its whole log is read.
 pub(crate) const DATA_LIMIT: Duration = Duration::from_secs(60);
 
@@ -89,6 +92,12 @@ pub(crate) const LOG_END_BYTES: u64 = 64 << 10;
 
 /// The end of etcd's log as evidence, in bytes: a panic's stacks stand behind its message.
 pub(crate) const LOG_TAIL_BYTES: u64 = 128 << 10;
+
+/// The end of a log that somebody wants to see, in bytes: some ten thousand lines, of which few matter.
+pub(crate) const LOG_READ_BYTES: u64 = 4 << 20;
+
+/// How much of one of its lines is told.
+pub(crate) const LOG_LINE_CHARS: usize = 4096;
 
 /// The description of a stored snapshot, in bytes: it has about one thousand, that of a bundle some ten thousand.
 pub(crate) const DESCRIPTION_BYTES: u64 = 4 << 20;

@@ -60,7 +60,7 @@ pub use diff::{Hunk, Line, Side, diff};
 pub use edit::{Edit, Edited};
 pub(crate) use elsewhere::{ANEW, anew, back, is_renamed, stand_in};
 pub use elsewhere::{Elsewhere, elsewhere};
-pub use etcd_flags::{Effect, FlagProblem, Variable};
+pub use etcd_flags::{Effect, FlagProblem, Variable, flag_names};
 pub(crate) use etcds::ALONE;
 pub use file::ManifestFile;
 pub(crate) use file::{holds_another, sha256};

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::MemberId;
 use crate::pack::{BundleParts, Packing};
 use crate::report::{
-    AlarmKind, AlarmReport, DefragReport, HashReport, HealthReport, KeptList, KeptSnapshot,
-    LeaderReport, MemberList, MembershipReport, NodeFiles as PackedNodeFiles, PruneReport,
-    RemovedSnapshots, Report, SavedSnapshot, StatusReport, UsageReport,
+    AlarmKind, AlarmReport, CompactReport, DefragReport, HashReport, HealthReport, KeptList,
+    KeptSnapshot, LeaderReport, MemberList, MembershipReport, NodeFiles as PackedNodeFiles,
+    PruneReport, RemovedSnapshots, Report, SavedSnapshot, StatusReport, UsageReport,
 };
 use crate::request::{Wire, request};
 use crate::snapshot_name::SnapshotName;
@@ -40,6 +40,8 @@ pub enum Operation {
     AlarmList,
     /// See [`AlarmDisarm`].
     AlarmDisarm(AlarmDisarm),
+    /// See [`Compact`].
+    Compact(Compact),
     /// See [`Defrag`].
     Defrag,
     /// See [`SnapshotSave`].
@@ -144,6 +146,14 @@ pub struct AlarmDisarm {
     /// Whose; all members' when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<MemberId>,
+}
+
+/// Compacts the cluster's history up to a revision (needs the quorum), and waits until this node's member has removed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Compact {
+    /// The oldest revision that can still be read afterwards.
+    pub revision: i64,
 }
 
 /// Defragments this node's member, which does not answer meanwhile.
@@ -253,6 +263,7 @@ request!(Health: Operation => HealthReport, Report::Health(health) => health);
 request!(HashKv: Operation => HashReport, Report::HashKv(hash) => hash);
 request!(unit AlarmList: Operation => AlarmReport, Report::AlarmList(alarms) => alarms);
 request!(AlarmDisarm: Operation => AlarmReport, Report::AlarmDisarm(alarms) => alarms);
+request!(Compact: Operation => CompactReport, Report::Compact(done) => done);
 request!(unit Defrag: Operation => DefragReport, Report::Defrag(done) => done);
 request!(SnapshotSave: Operation => SavedSnapshot, Report::Snapshot(saved) => saved);
 request!(NodeFiles: Operation => PackedNodeFiles, Report::NodeFiles(files) => files);
@@ -277,6 +288,7 @@ impl Operation {
             Self::HashKv { .. } => "hash",
             Self::AlarmList => "alarm list",
             Self::AlarmDisarm { .. } => "alarm disarm",
+            Self::Compact { .. } => "compact",
             Self::Defrag => "defrag",
             Self::SnapshotSave { .. } => "snapshot save",
             Self::NodeFiles { .. } => "node files",
@@ -315,6 +327,7 @@ impl Operation {
                 | Self::HashKv { .. }
                 | Self::AlarmList
                 | Self::AlarmDisarm { .. }
+                | Self::Compact { .. }
                 | Self::Defrag
         )
     }

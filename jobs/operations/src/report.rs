@@ -52,6 +52,8 @@ pub enum Report {
     AlarmList(AlarmReport),
     /// Of [`crate::operation::Operation::AlarmDisarm`]: the alarms that were raised before and no longer are.
     AlarmDisarm(AlarmReport),
+    /// Of [`crate::operation::Operation::Compact`].
+    Compact(CompactReport),
     /// Of [`crate::operation::Operation::Defrag`].
     Defrag(DefragReport),
     /// Of [`crate::operation::Operation::SnapshotSave`].
@@ -313,6 +315,24 @@ pub struct HashReport {
     /// How far the member was compacted then; none: it was not. Only hashes with the same compaction can be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compact_revision: Option<i64>,
+}
+
+/// What a compaction did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompactReport {
+    /// The member that was asked.
+    pub member_id: MemberId,
+    /// The oldest revision that can still be read.
+    pub revision: i64,
+    /// What was in use of that member's database before, in bytes; none: not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use_before_bytes: Option<u64>,
+    /// What is in use of it now, in bytes; none: not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use_after_bytes: Option<u64>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
 }
 
 /// What a defragmentation did.

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod calls;
+mod compact;
 mod defrag;
 mod hash;
 mod health;

@@ -53,6 +53,7 @@ fn lines_of_version_1_are_read_and_written_the_same() {
     let all = [
         "alarm-disarm",
         "alarm-list",
+        "compact",
         "defrag",
         "failed",
         "hash-kv",
@@ -86,7 +87,7 @@ fn assignments_of_version_1_are_read_and_written_the_same() {
         .iter()
         .map(|assignment| assignment.operation.name())
         .collect();
-    assert_eq!(names.len(), 13, "one of each operation: {names:?}");
+    assert_eq!(names.len(), 14, "one of each operation: {names:?}");
 }
 
 /// What is asked over ssh, and what a host has on record of steps that an earlier build began there.
@@ -109,7 +110,7 @@ fn requests_of_version_1_to_a_host_are_read_and_written_the_same() {
         let kind = value.pointer("/request/request").and_then(Value::as_str);
         kinds.insert(kind.unwrap().to_owned());
     }
-    assert_eq!(kinds.len(), 11, "a sample of everything: {kinds:?}");
+    assert_eq!(kinds.len(), 12, "a sample of everything: {kinds:?}");
 }
 
 #[test]

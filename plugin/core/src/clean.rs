@@ -8,13 +8,32 @@ pub mod hostile;
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// Whether colours are used: only on a terminal, and never with `NO_COLOR`.
+/// How a text is put on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paint {
+pub struct Paint {
+    /// Whether colours are used: only on a terminal, and never with `NO_COLOR`.
+    pub colour: bool,
+    /// How many columns there are; none: as many as it takes.
+    pub width: Option<usize>,
+}
+
+impl Paint {
     /// With colours.
-    Colour,
+    pub const COLOUR: Self = Self {
+        colour: true,
+        width: None,
+    };
     /// Plain text.
-    Plain,
+    pub const PLAIN: Self = Self {
+        colour: false,
+        width: None,
+    };
+
+    /// The same within so many columns.
+    #[must_use]
+    pub fn within(self, width: Option<usize>) -> Self {
+        Self { width, ..self }
+    }
 }
 
 /// What is shown in the place of a character that is not: it must be seen that something was there.
@@ -81,9 +100,9 @@ pub fn clean_layout(text: &str, paint: Paint) -> String {
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let colour = || COLOURS.iter().find(|colour| rest.starts_with(**colour));
-        let (taken, whole) = match (c, paint) {
-            ('\n', _) => (1, Some("\n")),
-            ('\u{1b}', Paint::Colour) => {
+        let (taken, whole) = match c {
+            '\n' => (1, Some("\n")),
+            '\u{1b}' if paint.colour => {
                 colour().map_or((1, None), |colour| (colour.len(), Some(*colour)))
             }
             _ => (c.len_utf8(), None),
@@ -155,11 +174,11 @@ mod tests {
     fn colours_are_this_programs_own_and_no_more() {
         let text = "\u{1b}[32mgood\u{1b}[0m \u{1b}[8mhidden\u{1b}[2J\n  next\n";
         assert_eq!(
-            clean_layout(text, Paint::Colour),
+            clean_layout(text, Paint::COLOUR),
             "\u{1b}[32mgood\u{1b}[0m \u{fffd}[8mhidden\u{fffd}[2J\n  next\n"
         );
         assert_eq!(
-            clean_layout(text, Paint::Plain),
+            clean_layout(text, Paint::PLAIN),
             "\u{fffd}[32mgood\u{fffd}[0m \u{fffd}[8mhidden\u{fffd}[2J\n  next\n"
         );
     }
@@ -168,7 +187,7 @@ mod tests {
         #[test]
         fn nothing_hidden_is_left(text in hostile()) {
             prop_assert!(!clean(&text).chars().any(is_hidden));
-            let laid_out = clean_layout(&text, Paint::Plain);
+            let laid_out = clean_layout(&text, Paint::PLAIN);
             prop_assert!(is_plain(&laid_out));
             prop_assert_eq!(laid_out.matches('\n').count(), text.matches('\n').count());
         }

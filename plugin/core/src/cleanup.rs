@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client};
 
-use crate::connection::{Connection, chain, clock};
+use crate::connection::{chain, clock};
 use crate::error::Error;
 use crate::owner::{OWNER_ANNOTATION, Process};
 use crate::runners::payload::{Parts, all_parts};
@@ -33,6 +33,8 @@ pub struct Cleaned {
     pub programs: Vec<String>,
     /// Jobs and Pods of runs that still go on, with who runs them.
     pub in_use: Vec<String>,
+    /// ConfigMaps with a program that a schedule refers to: they stay.
+    pub kept: Vec<String>,
 }
 
 /// Removes leftovers: Jobs and Pods of runs that are over, and the carried program where no Job or CronJob refers to
@@ -40,8 +42,11 @@ pub struct Cleaned {
 ///
 /// # Errors
 /// What the apiserver says.
-pub(crate) async fn clean_up(connection: &Connection, dry_run: bool) -> Result<Cleaned, Error> {
-    let (client, namespace) = (&connection.control, &connection.namespace);
+pub(crate) async fn clean_up(
+    client: &Client,
+    namespace: &str,
+    dry_run: bool,
+) -> Result<Cleaned, Error> {
     let failed = |error: kube::Error| {
         Error::failed(format!(
             "cleaning up in the namespace {namespace}: {}",
@@ -62,13 +67,43 @@ pub(crate) async fn clean_up(connection: &Connection, dry_run: bool) -> Result<C
         .await
         .map_err(failed)?;
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-    for name in unused.into_keys() {
+    cleaned.kept = unused
+        .scheduled
+        .into_iter()
+        .map(|name| format!("configmap/{name}"))
+        .collect();
+    for name in unused.parts.into_keys() {
         if !dry_run {
             ignore_missing(api.delete(&name, &DeleteParams::default()).await).map_err(failed)?;
         }
         cleaned.programs.push(format!("configmap/{name}"));
     }
     Ok(cleaned)
+}
+
+/// The namespaces with something of ours in them.
+///
+/// # Errors
+/// What the apiserver says.
+pub(crate) async fn namespaces(client: &Client) -> Result<BTreeSet<String>, Error> {
+    let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={APP}"));
+    let (parts, jobs, pods) = (
+        Api::<ConfigMap>::all(client.clone()),
+        Api::<Job>::all(client.clone()),
+        Api::<Pod>::all(client.clone()),
+    );
+    let found = futures::try_join!(
+        parts.list_metadata(&ours),
+        jobs.list_metadata(&ours),
+        pods.list_metadata(&ours)
+    );
+    let (parts, jobs, pods) = found
+        .map_err(|error| Error::failed(format!("looking in all namespaces: {}", chain(&error))))?;
+    let parts = parts.items.into_iter().map(|item| item.metadata);
+    let jobs = jobs.items.into_iter().map(|item| item.metadata);
+    let pods = pods.items.into_iter().map(|item| item.metadata);
+    let all = parts.chain(jobs).chain(pods);
+    Ok(all.filter_map(|meta| meta.namespace).collect())
 }
 
 /// Removes what dead runs left; errors are for the next time.
@@ -92,7 +127,7 @@ pub(crate) async fn remove_old_parts(
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let now = clock::ahead(client).await.map(clock::now);
     let mut removed = Vec::new();
-    for (name, brought) in unused {
+    for (name, brought) in unused.parts {
         if keep.contains(&name) || is_young(brought, now) {
             continue;
         }
@@ -191,12 +226,19 @@ fn in_use(kind: &str, name: &str, meta: &ObjectMeta) -> String {
     format!("{kind}/{name} of {owner}")
 }
 
+/// The carried parts that may be removed, and those that a schedule keeps.
+#[derive(Debug, Default)]
+struct Unused {
+    parts: Parts,
+    scheduled: Vec<String>,
+}
+
 /// The carried parts that no Job (but those that are gone), Pod or CronJob refers to.
 async fn unused_parts(
     client: &Client,
     namespace: &str,
     gone_jobs: &[String],
-) -> kube::Result<Parts> {
+) -> kube::Result<Unused> {
     let all = ListParams::default();
     let jobs = Api::<Job>::namespaced(client.clone(), namespace);
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
@@ -205,7 +247,7 @@ async fn unused_parts(
     // Not from the cache: a Job made a moment ago counts.
     let present = all_parts(client, namespace).await?;
     let Some(mut used) = of_viewers(client, namespace).await else {
-        return Ok(Parts::new());
+        return Ok(Unused::default());
     };
     let (jobs, cron_jobs, pods) =
         futures::try_join!(jobs.list(&all), cron_jobs.list(&all), pods.list(&ours))?;
@@ -232,19 +274,26 @@ async fn unused_parts(
                 .flat_map(referred),
         );
     }
+    let mut scheduled = BTreeSet::new();
     for cron_job in cron_jobs.items {
         let template = cron_job.spec.and_then(|spec| spec.job_template.spec);
-        used.extend(
+        scheduled.extend(
             template
                 .and_then(|spec| spec.template.spec)
                 .iter()
                 .flat_map(referred),
         );
     }
-    Ok(present
+    let (scheduled, others): (Parts, Parts) = present
         .into_iter()
-        .filter(|(name, _)| !used.contains(name))
-        .collect())
+        .partition(|(name, _)| scheduled.contains(name));
+    Ok(Unused {
+        parts: others
+            .into_iter()
+            .filter(|(name, _)| !used.contains(name))
+            .collect(),
+        scheduled: scheduled.into_keys().collect(),
+    })
 }
 
 /// The parts that viewers may run, by their policy. None: that cannot be told, so any part may be one.
@@ -292,80 +341,5 @@ pub(crate) fn ignore_missing<T>(result: kube::Result<T>) -> kube::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::owner::{Owner, PROCESS_ANNOTATION};
-    use serde_json::json;
-
-    /// An object of this process.
-    fn own(deadline: &str, created: &str) -> ObjectMeta {
-        let (_, process) = Owner::this().process_annotation().unwrap();
-        meta(Some(&process), deadline, created)
-    }
-
-    fn meta(process: Option<&str>, deadline: &str, created: &str) -> ObjectMeta {
-        let mut annotations = json!({
-            OWNER_ANNOTATION: Owner::this().name, DEADLINE_ANNOTATION: deadline,
-        });
-        if let Some(process) = process {
-            annotations[PROCESS_ANNOTATION] = process.into();
-        }
-        let meta = json!({"annotations": annotations, "creationTimestamp": created});
-        serde_json::from_value(meta).unwrap()
-    }
-
-    #[test]
-    fn a_run_is_dead_when_its_process_or_its_time_is_over() {
-        let now: Option<Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
-        let (old, young) = ("2026-11-21T10:00:00Z", "2026-11-21T14:59:00Z");
-        assert!(
-            !is_dead(&own("50", old), now),
-            "whatever the clocks say, this run goes on"
-        );
-        let (_, process) = Owner::this().process_annotation().unwrap();
-        let mut dead: serde_json::Value = serde_json::from_str(&process).unwrap();
-        (dead["token"], dead["pid"]) = ("other".into(), 4_194_999.into());
-        assert!(is_dead(&meta(Some(&dead.to_string()), "90", young), now));
-        assert!(!is_dead(&ObjectMeta::default(), now), "unknown is not dead");
-    }
-
-    #[test]
-    fn a_run_of_a_machine_of_the_same_name_ends_with_its_time() {
-        let now: Option<Timestamp> = "2026-11-21T15:00:00Z".parse().ok();
-        let (old, young) = ("2026-11-21T10:00:00Z", "2026-11-21T14:59:00Z");
-        let (_, process) = Owner::this().process_annotation().unwrap();
-        let mut other: serde_json::Value = serde_json::from_str(&process).unwrap();
-        (other["token"], other["pid"]) = ("other".into(), 4_194_999.into());
-        other["place"]["boot"] = "another".into();
-        other["place"]["machine"] = "another".into();
-        // The last is of a release that told no process, or told it in other words.
-        for process in [Some(other.to_string()), None, Some("another/1".to_owned())] {
-            let meta = |deadline, created| meta(process.as_deref(), deadline, created);
-            assert!(!is_dead(&meta("50", old), None), "{process:?}");
-            assert!(!is_dead(&meta("70", young), now), "{process:?}");
-            assert!(is_dead(&meta("50", young), now), "{process:?}");
-        }
-    }
-
-    #[test]
-    fn what_somebody_may_be_about_to_use_is_young() {
-        let at = |time: &str| time.parse::<Timestamp>().ok();
-        let now = at("2026-11-21T15:00:00Z");
-        assert!(is_young(at("2026-11-21T14:59:00Z"), now));
-        assert!(!is_young(at("2026-11-21T14:40:00Z"), now));
-        assert!(
-            is_young(at("2026-11-21T14:40:00Z"), None),
-            "without a clock nobody knows"
-        );
-    }
-
-    #[test]
-    fn parts_that_a_pod_mounts_are_seen() {
-        let spec: PodSpec = serde_json::from_value(json!({"containers": [], "volumes": [
-            {"name": "a", "configMap": {"name": "one"}},
-            {"name": "b", "projected": {"sources": [{"configMap": {"name": "two"}}, {"secret": {"name": "no"}}]}},
-        ]}))
-        .unwrap();
-        assert_eq!(referred(&spec), ["one", "two"]);
-    }
-}
+#[path = "cleanup_tests.rs"]
+mod tests;

@@ -32,7 +32,7 @@ use kubeconfig::{Loaded, Proxy};
 pub use etcd_operations::client::chain;
 pub use identity::{ClusterIdentity, identity};
 pub(crate) use kubeconfig::ADMIN_CONF;
-pub(crate) use kubeconfig::{contexts_beside, current_context};
+pub(crate) use kubeconfig::{context_names, contexts_beside, current_context};
 pub use options::ConnectionOptions;
 #[cfg(test)]
 pub(crate) use verdict::READYZ;

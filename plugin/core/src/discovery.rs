@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use etcd_operations::advice::Advice;
+use etcd_operations::control_plane::ControlPlane;
 use etcd_operations::report::Member;
 use etcd_operations::target::Target;
 use k8s_openapi::api::core::v1::{Node as ApiNode, Pod};
@@ -173,6 +174,25 @@ pub async fn named_volumes(client: &Client) -> kube::Result<BTreeMap<String, BTr
         }
     }
     Ok(named)
+}
+
+/// A container of a component of the control plane.
+pub(crate) struct ComponentContainer {
+    pub node: String,
+    pub component: ControlPlane,
+    pub pod: String,
+    pub container: String,
+}
+
+/// The containers of etcd and the apiserver in static pods.
+///
+/// # Errors
+/// What the apiserver says.
+pub(crate) async fn component_containers(client: &Client) -> kube::Result<Vec<ComponentContainer>> {
+    let system = Api::<Pod>::namespaced(client.clone(), SYSTEM);
+    let pods = control_plane_pods(&system).await?;
+    let mirrors = pods.items.into_iter().filter(trust::is_mirror);
+    Ok(mirrors.filter_map(pods::component_container).collect())
 }
 
 async fn control_plane_nodes(nodes: &Api<ApiNode>) -> kube::Result<ObjectList<ApiNode>> {

@@ -18,11 +18,13 @@ pub mod exit_code;
 #[cfg(test)]
 mod fake;
 pub mod format;
+pub mod history;
 pub mod host_name;
 pub mod inventory;
 pub mod lease;
 mod limits;
 mod lines;
+pub mod logs;
 pub mod names;
 pub mod outcome;
 mod owner;

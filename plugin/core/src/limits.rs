@@ -120,6 +120,11 @@ pub(crate) const EXEC_TOGETHER: Duration = millis(800);
 /// The quorum's list of members, before the member's own view is asked for.
 pub(crate) const EXEC_QUORUM: Duration = seconds(3);
 
+/// The log of a container, through its kubelet: a node that is off must not hold up the others'.
+pub(crate) const POD_LOG: Duration = seconds(6);
+/// So many lines of it are read for those of them that matter.
+pub(crate) const POD_LOG_LINES: i64 = 5_000;
+
 // === Fetching a file ===
 
 /// How long a pod stays after its report, for a fetch that has to begin again.
@@ -164,6 +169,8 @@ pub(crate) const AHEAD: Duration = seconds(5);
 
 /// All kubelets report: they do it every ten seconds.
 pub(crate) const KUBELETS_REPORT: Duration = seconds(60);
+/// All kubelets accept the apiserver: they remember a denial for 30 seconds (`cacheUnauthorizedTTL`).
+pub(crate) const KUBELETS_ACCEPT: Duration = seconds(40);
 /// One question to the apiserver meanwhile, and the pause before the next one.
 pub(crate) const CHECK: Duration = seconds(5);
 pub(crate) const CHECK_AGAIN: Duration = millis(500);
@@ -204,6 +211,8 @@ pub(crate) fn of_operation(operation: &Operation, wanted: Option<Duration>) -> D
         // Some hundred KiB: a disk that hangs must not keep the others' waiting.
         Operation::NodeFiles { .. } => 2 * MINUTE,
         Operation::Health(Health { timeout_ms }) => millis(*timeout_ms) + seconds(8),
+        // Ten minutes for etcd itself.
+        Operation::Compact { .. } => 11 * MINUTE,
         // The job itself gives a large database on a slow disk up to 45 minutes.
         Operation::Defrag
         | Operation::SnapshotSave { .. }

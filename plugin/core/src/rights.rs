@@ -139,6 +139,7 @@ impl<'a> Denied<'a> {
             }
             (_, None) => return None,
             ("pods", _) if in_system && matches!(self.verb, "get" | "list") => Role::StaticPods,
+            ("pods/log", _) if in_system && self.verb == "get" => Role::StaticPods,
             ("pods/exec", _) if in_system => Role::Exec,
             ("leases", _) if in_system => Role::Lock,
             (
@@ -271,12 +272,14 @@ mod tests {
 
     const OWN: &str = "in the namespace \"kubectl-etcd\"";
     const SYSTEM: &str = "in the namespace \"kube-system\"";
-    const CASES: [(&str, &str, &str); 20] = [
+    const CASES: [(&str, &str, &str); 22] = [
         ("list", "nodes", "at the cluster scope"),
         ("get", "namespaces", OWN),
         ("get", "validatingadmissionpolicies", "at the cluster scope"),
         ("list", "pods", SYSTEM),
         ("create", "pods/exec", SYSTEM),
+        ("get", "pods/log", SYSTEM),
+        ("list", "leases", SYSTEM),
         ("create", "leases", SYSTEM),
         ("update", "leases", SYSTEM),
         ("create", "jobs", OWN),

@@ -14,22 +14,21 @@ const OVER_SSH: &str = "Other control-plane nodes, over ssh";
 
 /// How the other control-plane nodes are reached.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = OVER_SSH)]
 pub struct SshArgs {
     /// Work on the other control-plane nodes over ssh; NODE=ADDRESS says where one is, may be given several times
-    #[arg(long, value_name = "NODE=ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    #[arg(long, help_heading = OVER_SSH, value_name = "NODE=ADDRESS", num_args = 0..=1, default_missing_value = "")]
     pub ssh: Vec<NodeAddress>,
     /// A control-plane node's address; these and no others are asked. May be given several times
-    #[arg(long, value_name = "HOST", value_parser = Destination::typed)]
+    #[arg(long, help_heading = OVER_SSH, value_name = "HOST", value_parser = Destination::typed)]
     pub master: Vec<Destination>,
     /// Log in as this user; one who is not root needs sudo without a password
-    #[arg(long, value_name = "USER", value_parser = user)]
+    #[arg(long, help_heading = OVER_SSH, value_name = "USER", value_parser = user)]
     pub ssh_user: Option<String>,
     /// Log in with this private key alone
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    #[arg(long, help_heading = OVER_SSH, value_name = "FILE", hide_short_help = true)]
     pub ssh_identity: Option<PathBuf>,
     /// Configuration for ssh to use instead of your own
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    #[arg(long, help_heading = OVER_SSH, value_name = "FILE", hide_short_help = true)]
     pub ssh_config: Option<PathBuf>,
 }
 
@@ -65,7 +64,7 @@ impl SshArgs {
     }
 
     /// The same flags again, for a command to be typed next. None: nobody is reached over ssh.
-    fn words(&self) -> Command {
+    pub(crate) fn words(&self) -> Command {
         let mut words = Command::default();
         if !self.wanted() {
             return words;

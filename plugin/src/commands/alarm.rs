@@ -4,14 +4,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use etcd_operations::operation;
 use etcd_operations::report::{Alarm, AlarmKind, AlarmReport};
 
-use super::{Context, answered_survey, none_answered, survey};
+use super::{Context, answered_survey, none_answered, survey, through};
 use crate::args::{FleetArgs, OutputArgs};
 use crate::views::alarms::{AlarmRow, Alarms, AlarmsKind};
-use kubectl_etcd_core::assess::model::{Role, Row, Status};
+use kubectl_etcd_core::assess::model::{Row, Status};
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::format::{bytes, percent};
-use kubectl_etcd_core::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +19,16 @@ Examples:
 
   # After space was freed: take writes again
   kubectl etcd alarm disarm";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  # Which alarms are raised?
+  kubectl etcd alarm list
+
+  # For a script: the exit code tells
+  kubectl etcd alarm list -o json
+
+Exit codes: 0 no alarm, 3 an alarm is raised, 4 a CORRUPT alarm is raised or no quorum.";
 
 const DISARM_EXAMPLES: &str = "\
 Examples:
@@ -45,9 +54,7 @@ pub struct AlarmArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the alarms that are raised
-    #[command(
-        after_help = "Exit codes: 0 no alarm, 3 an alarm is raised, 4 a CORRUPT alarm is raised or no quorum."
-    )]
+    #[command(after_help = LIST_EXAMPLES)]
     List(ListArgs),
     /// Take an alarm back: NOSPACE, unless CORRUPT is named
     Disarm(DisarmArgs),
@@ -133,33 +140,16 @@ async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Erro
                 .await?;
         }
     }
-    let through = through(&session, &status)?;
     let _lock = session.lock("alarm disarm").await?;
     let request = operation::AlarmDisarm {
         alarm: kind,
         member: None,
     };
-    let report = session.ask(through, &request).await?;
+    let node = session.named(through(&status)?.node.as_slice())?[0];
+    let report = session.ask(node, &request).await?;
     let view = view(AlarmsKind::Disarmed, &report, &report.alarms, &status.rows);
     context.ui.show(&view, args.output.output)?;
     Ok(verdict(&report.still_raised))
-}
-
-/// A node whose own member answers, the leader's if possible: alarms are the quorum's matter, any member can be told.
-fn through<'a>(session: &'a Session, status: &Status) -> Result<&'a Node, Error> {
-    let usable =
-        |row: &&Row| row.seen_from.is_none() && row.version.is_some() && row.role != Role::Learner;
-    let mut rows: Vec<&Row> = status.rows.iter().filter(usable).collect();
-    rows.sort_by_key(|row| row.role != Role::Leader);
-    rows.iter()
-        .filter_map(|row| row.node.as_deref())
-        .find_map(|name| super::node_named(session, name))
-        .ok_or_else(|| {
-            Error::new(
-                kubectl_etcd_core::error::ErrorKind::NothingReached,
-                status.summary.to_string(),
-            )
-        })
 }
 
 /// Space that was not freed raises the alarm again with the next write.

@@ -7,6 +7,7 @@ use clap::{Args, Command, Subcommand};
 use clap_complete::{Shell, generate};
 use etcd_operations::shell::CommandLine;
 
+use crate::args::OfflineArgs;
 use crate::ui::Ui;
 use kubectl_etcd_core::error::{Error, Verdict};
 
@@ -27,19 +28,32 @@ Examples:
 pub struct CompletionArgs {
     #[command(subcommand)]
     action: Action,
+    #[command(flatten)]
+    _offline: OfflineArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Print the completion script for bash
+    #[command(
+        after_help = "Examples:\n  # In this shell\n  source <(kubectl-etcd completion bash)"
+    )]
     Bash,
     /// Print the completion script for zsh
+    #[command(after_help = "Examples:\n  # In this shell\n  source <(kubectl-etcd completion zsh)")]
     Zsh,
     /// Print the completion script for fish
+    #[command(after_help = "Examples:\n  # In this shell\n  kubectl-etcd completion fish | source")]
     Fish,
     /// Print the completion script for PowerShell
+    #[command(
+        after_help = "Examples:\n  # In this shell\n  kubectl-etcd completion powershell | Out-String | Invoke-Expression"
+    )]
     Powershell,
     /// Link this program as kubectl_complete-etcd, which is what kubectl asks
+    #[command(
+        after_help = "Examples:\n  # kubectl 1.26 and later finds it on PATH\n  kubectl etcd completion kubectl --install-to ~/.local/bin"
+    )]
     Kubectl(KubectlArgs),
 }
 

@@ -8,8 +8,9 @@ use crate::ui::Ui;
 use etcd_operations::operation;
 use etcd_operations::report::StatusReport;
 use etcd_operations::shell::CommandLine;
+use kubectl_etcd_core::assess::model::{Role, Row, Status};
 use kubectl_etcd_core::assess::same::Comparison;
-use kubectl_etcd_core::assess::{Asked, Scheduled, Scope, assess, model::Status};
+use kubectl_etcd_core::assess::{Asked, Scheduled, Scope, assess};
 use kubectl_etcd_core::connection::ConnectionOptions;
 use kubectl_etcd_core::created::Created;
 use kubectl_etcd_core::discovery::{Etcd, Node};
@@ -259,6 +260,22 @@ pub(crate) fn scope(session: &Session, fleet: &FleetArgs) -> Scope {
 /// The node a row is about.
 pub(crate) fn node_named<'a>(session: &'a Session, name: &str) -> Option<&'a Node> {
     session.nodes().iter().find(|node| node.name == name)
+}
+
+/// A row whose own member answers, the leader's if possible: what is the quorum's matter can be asked of any member.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn through(status: &Status) -> Result<&Row, Error> {
+    let usable = |row: &&Row| {
+        row.node.is_some()
+            && row.seen_from.is_none()
+            && row.version.is_some()
+            && row.role != Role::Learner
+    };
+    let rows = status.rows.iter().filter(usable);
+    rows.min_by_key(|row| row.role != Role::Leader)
+        .ok_or_else(|| Error::new(ErrorKind::NothingReached, status.summary.to_string()))
 }
 
 /// No node gave a report: the first one's reason, and how many there were. All reasons are told when they differ.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use etcd_datadir::datadir::{DataDir, InspectOptions, inspect as inspect_dir, rank};
 
-use crate::args::OutputArgs;
+use crate::args::{OfflineArgs, OutputArgs};
 use crate::files;
 use crate::ui::Ui;
 use crate::views::datadirs::{DataDirs, Fitness};
@@ -21,15 +21,18 @@ Examples:
   # Copies of several members' directories: which one to recover from?
   kubectl etcd datadir inspect --compare ./cp-1 ./cp-2 ./cp-3
 
-Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it, 4 it can only be
-restored from, or not even that. With --compare: 0 there is one to recover from, 4 there is none, 1
+Exit codes: 0 it starts as it is, 3 it starts with a loss, or an etcd runs on it, 4 it can only be \
+restored from, or not even that. With --compare: 0 there is one to recover from, 4 there is none, 1 \
 one cannot be read (the others are ranked).";
 
 /// Look into etcd's data directories while no etcd runs on them
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct DatadirArgs {
     #[command(subcommand)]
     action: Action,
+    #[command(flatten)]
+    _offline: OfflineArgs,
 }
 
 #[derive(Debug, Subcommand)]

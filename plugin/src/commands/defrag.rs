@@ -29,7 +29,7 @@ Examples:
   # One member only, without being asked
   kubectl etcd defrag --node cp-2 --yes
 
-Exit codes: 0 done, 1 stopped at the first trouble, 3 done but not on every member,
+Exit codes: 0 done, 1 stopped at the first trouble, 3 done but not on every member, \
 5 refused or not confirmed.";
 
 /// How long a member may take to be healthy again and to catch up.
@@ -49,6 +49,9 @@ pub struct DefragArgs {
     /// Go on although the cluster takes no writes while a member is busy, because no further failure is tolerated
     #[arg(long)]
     allow_stall: bool,
+    /// Defragment members with nothing to gain as well
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     fleet: FleetArgs,
 }
@@ -62,6 +65,7 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
     let defragmenting = Defragmenting {
         cluster: &cluster,
         allow_stall: args.allow_stall,
+        all: args.all,
     };
     carry_out(&defragmenting, context.ui, args.how.consent()).await
 }
@@ -70,18 +74,26 @@ pub async fn defrag(context: &Context<'_>, args: DefragArgs) -> Result<Verdict, 
 struct Defragmenting<'a, C> {
     cluster: &'a C,
     allow_stall: bool,
+    /// Whether members with nothing to gain are defragmented too.
+    all: bool,
 }
 
 /// The members in their order, and the cluster before.
 struct Plan {
     status: Status,
     steps: Vec<Step>,
+    /// The members with nothing to gain.
+    skipped: Vec<Step>,
 }
 
 impl Plan {
     /// Of all members, or of some.
     fn ending(&self) -> Verdict {
-        Verdict::of(self.steps.len() == self.status.rows.len())
+        Verdict::of(self.steps.len() + self.skipped.len() == self.status.rows.len())
+    }
+
+    fn view(&self, dry_run: bool) -> Defrag {
+        Defrag::planned(dry_run, &self.steps, &self.skipped)
     }
 }
 
@@ -94,16 +106,24 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
 
     async fn make(&self, _terminal: &impl Terminal) -> Result<Plan, Error> {
         let (_, status) = self.cluster.answered_survey().await?;
-        let steps = defragmentation(&status);
-        Ok(Plan { status, steps })
+        let steps = defragmentation(&status).into_iter();
+        let (steps, skipped) = steps.partition(|step| self.all || step.gains());
+        Ok(Plan {
+            status,
+            steps,
+            skipped,
+        })
     }
 
     fn nothing_to_do(
         &self,
         plan: &Plan,
-        _consent: &Consent,
+        consent: &Consent,
         _terminal: &impl Terminal,
     ) -> Option<Ending<Defrag>> {
+        if plan.steps.is_empty() && !plan.skipped.is_empty() {
+            return Some(Ending::shown(plan.view(consent.dry_run), plan.ending()));
+        }
         let message = format!("no member to defragment: {}", plan.status.summary);
         plan.steps.is_empty().then(|| Ending {
             view: None,
@@ -112,7 +132,7 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
     }
 
     fn preview(&self, plan: &Plan, consent: &Consent) -> Defrag {
-        Defrag::planned(consent.dry_run, &plan.steps)
+        plan.view(consent.dry_run)
     }
 
     fn dry_run_ends(&self, plan: &Plan) -> Result<Verdict, Error> {
@@ -133,12 +153,19 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
         }
         for step in &plan.steps {
             terminal.say(&format!(
-                "{} ({}): {} in the file, about {} without an answer",
+                "{} ({}): {} in the file, {}about {} without an answer",
                 step.node,
                 step.role.word(),
                 bytes(step.db_size_bytes),
+                step.free_bytes()
+                    .map(|free| format!("{} of them free, ", bytes(free)))
+                    .unwrap_or_default(),
                 counted(step.estimated_seconds(), "second")
             ));
+        }
+        for step in &plan.skipped {
+            let node = &step.node;
+            terminal.say(&format!("{node}: nothing to gain, skipped without --all"));
         }
         if plan.status.quorum.voters == 1 {
             terminal.say(
@@ -174,7 +201,7 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
         lock: &C::Lock,
         terminal: &impl Terminal,
     ) -> Result<Self::Done, Error> {
-        let mut view = Defrag::planned(false, &plan.steps);
+        let mut view = plan.view(false);
         let done = run(self.cluster, &plan.status, &mut view, lock, terminal).await;
         Ok((view, done.map_err(stopped)))
     }
@@ -221,8 +248,9 @@ async fn run<C: OperatedCluster>(
     lock: &C::Lock,
     terminal: &impl Terminal,
 ) -> Result<(), Error> {
-    let last = view.members.len() - 1;
-    for at in 0..view.members.len() {
+    let planned = |row: &DefragRow| row.state == State::Planned;
+    let steps = view.members.iter().take_while(|row| planned(row)).count();
+    for at in 0..steps {
         lock.check()?;
         let row = &mut view.members[at];
         terminal.say(&format!(
@@ -236,7 +264,7 @@ async fn run<C: OperatedCluster>(
             return Err(error);
         }
         let node = row.node.clone();
-        if at < last || before.quorum.holds == Some(true) {
+        if at + 1 < steps || before.quorum.holds == Some(true) {
             gate(cluster, before, &node).await?;
         }
     }

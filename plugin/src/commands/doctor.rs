@@ -33,7 +33,7 @@ Examples:
   # Without reading the whole database of an etcd that does not run (seconds for each GB)
   kubectl etcd doctor --skip-database-check
 
-Exit codes: 0 nothing is wrong, 3 degraded, or not all could be looked at, 4 quorum lost or data
+Exit codes: 0 nothing is wrong, 3 degraded, or not all could be looked at, 4 quorum lost or data \
 damaged, 6 nothing reached.";
 
 /// Tell what is wrong, what was seen of it, and the one command to run next

@@ -25,7 +25,7 @@ Examples:
   # No apiserver answers: every control-plane node, over ssh
   kubectl etcd health --ssh
 
-Exit codes: 0 every member is healthy, 3 some are not, 4 none answers a linearizable read,
+Exit codes: 0 every member is healthy, 3 some are not, 4 none answers a linearizable read, \
 or data is damaged or differs, 6 nothing reached.";
 
 /// How long to pause between two tries while waiting.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use etcd_operations::images::{ImageState, Images as Found, Logins, NamedImage};
 
-use crate::args::OutputArgs;
+use crate::args::{OfflineArgs, OutputArgs};
 use crate::ui::Ui;
 use crate::views::images::Images;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
@@ -42,10 +42,10 @@ Examples:
   # With a login from a file, for etcd alone
   kubectl etcd images pull --auth-file auth.json etcd
 
-The file is what docker login and podman login write (config.json, auth.json), or the content of a
-kubernetes.io/dockerconfigjson secret. Without --auth-file it is kubelet's own, such as
-/var/lib/kubelet/config.json. The login for the image's registry and path is taken from it as
-kubelet does, and goes to the container runtime alone. Programs that keep logins (credHelpers,
+The file is what docker login and podman login write (config.json, auth.json), or the content of a \
+kubernetes.io/dockerconfigjson secret. Without --auth-file it is kubelet's own, such as \
+/var/lib/kubelet/config.json. The login for the image's registry and path is taken from it as \
+kubelet does, and goes to the container runtime alone. Programs that keep logins (credHelpers, \
 credsStore) are not asked.
 
 kubelet notices by itself that the image is there and starts the pod.
@@ -57,6 +57,8 @@ Exit codes: 0 all are there, 1 one could not be fetched, 3 some would be fetched
 pub struct ImagesArgs {
     #[command(subcommand)]
     action: Action,
+    #[command(flatten)]
+    _offline: OfflineArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,5 @@
 //! The life of everything that changes a cluster, the same for all: look, make, refuse, show, ask, lock, look again, refuse,
-//! compare, begin, execute, check, show. With `--dry-run` it ends once the plan is made and shown.
+//! compare, begin, execute, check, show. With `--dry-run` it ends once the plan is made and shown, and what would be refused is.
 //!
 //! What is made and what is shown is the command's: a [`Change`]. Nothing of the order is.
 
@@ -226,11 +226,12 @@ pub(crate) async fn carry_out(
         return end(ending, terminal, consent);
     }
     if consent.dry_run {
-        let ending = Ending {
-            view: Some(change.preview(&agreed, &consent)),
-            ends: change.dry_run_ends(&agreed),
+        let ends = match change.refuse(&agreed, &consent) {
+            Ok(()) => change.dry_run_ends(&agreed),
+            Err(refused) => Err(change.why_refused(refused).await),
         };
-        return end(ending, terminal, consent);
+        let view = Some(change.preview(&agreed, &consent));
+        return end(Ending { view, ends }, terminal, consent);
     }
     if let Err(refused) = change.refuse(&agreed, &consent) {
         return Err(change.why_refused(refused).await);

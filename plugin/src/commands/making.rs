@@ -2,6 +2,7 @@
 
 use crate::advice::typed;
 use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use etcd_operations::plan::make::{HostView, Loss, PlanPreview};
 use etcd_operations::plan::{PlanId, PlanKind};
 use jiff::Timestamp;
@@ -60,19 +61,22 @@ where
         (self.plan_of)(self.now).await
     }
 
-    fn preview(&self, planned: &Planned, _consent: &Consent) -> PlanView {
-        PlanView::planned(&planned.preview)
-    }
-
-    fn dry_run_ends(&self, planned: &Planned) -> Result<Verdict, Error> {
-        match &planned.preview.refused {
-            Some(failure) => Err(failure.clone().into()),
-            None => Ok(Verdict::Healthy),
-        }
+    fn preview(&self, planned: &Planned, consent: &Consent) -> PlanView {
+        PlanView::planned(&planned.preview).dry_run(consent.dry_run)
     }
 
     fn refuse(&self, planned: &Planned, consent: &Consent) -> Result<(), Error> {
-        refuse(&planned.preview, self.accepted, consent.yes)
+        // What a dry run shows has what is left to do by hand in it.
+        let by_hand = match consent.dry_run {
+            true => Vec::new(),
+            false => PlanView::planned(&planned.preview).by_hand(),
+        };
+        refuse(&planned.preview, self.accepted, consent.yes, by_hand)
+    }
+
+    fn announce(&self, planned: &Planned, consent: &Consent, terminal: &impl Terminal) {
+        // Unasked too: what comes at the end does not say it again.
+        terminal.tell(&self.preview(planned, consent));
     }
 
     async fn lock(&self, planned: &Planned, terminal: &impl Terminal) -> Result<Locked, Error> {
@@ -161,15 +165,17 @@ impl DonePlan<'_> {
         surroundings: &impl Surroundings,
         terminal: &impl Terminal,
     ) -> Ending<PlanView> {
-        let view = self
-            .view
-            .ended(Progress::Done, &self.executed)
-            .for_hosts(hosts);
+        let view = self.view.ended(Progress::Done, &self.executed);
         if self.kind == PlanKind::Manifest {
             // Its last step has waited until the component is ready, and the members are as they were.
             return Ending::shown(view, Verdict::Healthy);
         }
         terminal.say("looking at members, nodes and pods");
+        // A cluster that was made anew has no snapshot yet.
+        let view = match is_anew(self.kind) {
+            true => view.then(&Task::SaveSnapshot.into()),
+            false => view,
+        };
         let revision = self.executed.least_revision();
         let checked = surroundings.check(hosts, self.looked, revision).await;
         let verdict = checked.verdict();
@@ -177,10 +183,14 @@ impl DonePlan<'_> {
     }
 }
 
-fn refuse(preview: &PlanPreview, accepted: Accepted, yes: bool) -> Result<(), Error> {
+fn refuse(
+    preview: &PlanPreview,
+    accepted: Accepted,
+    yes: bool,
+    by_hand: Vec<String>,
+) -> Result<(), Error> {
     if let Some(failure) = &preview.refused {
         let mut error = Error::from(failure.clone());
-        let by_hand = PlanView::planned(preview).by_hand();
         error.hints.extend(by_hand.into_iter().map(Into::into));
         return Err(error);
     }

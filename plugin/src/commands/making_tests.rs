@@ -258,7 +258,7 @@ async fn what_is_done_is_looked_at_and_shown_with_the_way_back() {
     assert_eq!(said[5], "says: looking at members, nodes and pods");
     let shown = terminal.starting("shows");
     assert!(
-        shown[0].contains(&format!("Next     kubectl etcd plan undo {id}\n")),
+        shown[0].contains(&format!("Undo     kubectl etcd plan undo {id}\n")),
         "{shown:?}"
     );
     assert!(

@@ -2,6 +2,7 @@
 
 pub mod alarm;
 pub mod cleanup;
+pub mod compact;
 pub mod completion;
 mod context;
 pub mod datadir;
@@ -10,6 +11,7 @@ pub mod doctor;
 pub mod health;
 pub mod images;
 mod life;
+pub mod logs;
 mod making;
 #[cfg(test)]
 mod making_tests;
@@ -30,5 +32,5 @@ pub mod viewers;
 pub use context::Context;
 pub(crate) use context::{
     answered_survey, node_named, none_answered, or_over_ssh, out_of_reach, scope, survey,
-    survey_beside, survey_comparing,
+    survey_beside, survey_comparing, through,
 };

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use etcd_operations::advice::{Choice, Command};
+use etcd_operations::advice;
+use etcd_operations::advice::{Choice, Command, Task};
 use etcd_operations::failure::Failure;
 use etcd_operations::plan::Plan;
 use etcd_operations::plan::make::{HostView, PlanPreview, TakingPart};
-use etcd_operations::shell::CommandLine;
 
 use super::Context;
 use super::life::Consent;
@@ -77,8 +77,9 @@ impl WhoArgs {
     pub(crate) async fn gather(&self, context: &Context<'_>) -> Result<Gathered, Error> {
         let mut gathered = context.gather(&self.ssh).await?;
         name_manifests(&mut gathered.hosts, &self.manifest)?;
-        for (node, why) in &gathered.unreachable {
-            context.ui.warn(&format!("{node} cannot be reached: {why}"));
+        // Each says whom it is about.
+        for (_, why) in &gathered.unreachable {
+            context.ui.warn(&format!("left out: {why}"));
         }
         Ok(gathered)
     }
@@ -176,10 +177,10 @@ impl Bring for Nothing {
             host.node(),
             plan.id
         ))
-        .hint(format!(
-            "{} --file FILE, with the same snapshot",
-            CommandLine::new("kubectl etcd plan resume").operand(&plan.id)
-        )))
+        .hint(advice![
+            Task::ResumePlan.of(&plan.id),
+            " --file FILE, with the same snapshot"
+        ]))
     }
 }
 

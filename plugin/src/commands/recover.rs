@@ -28,9 +28,9 @@ Examples:
   # in the plan
   kubectl etcd recover --this-node-only --dry-run
 
-Run it as root on a control-plane node, or with --ssh from anywhere. The old data is moved aside,
+Run it as root on a control-plane node, or with --ssh from anywhere. The old data is moved aside, \
 never deleted; kubectl etcd plan undo brings it back.
-Exit codes: 0 done and checked, 1 a step failed, 5 refused or not confirmed, 6 nothing could be
+Exit codes: 0 done and checked, 1 a step failed, 5 refused or not confirmed, 6 nothing could be \
 reached.";
 
 /// Bring a cluster back that has lost its quorum: a new one out of the best survivor, which the others join

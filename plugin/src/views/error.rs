@@ -48,7 +48,7 @@ impl ErrorObject {
         match format {
             Format::Table | Format::Wide | Format::Name => None,
             Format::Json => json_line(self).ok(),
-            Format::Yaml => render(self, Format::Yaml, Paint::Plain)
+            Format::Yaml => render(self, Format::Yaml, Paint::PLAIN)
                 .ok()
                 .map(|text| format!("---\n{text}")),
         }

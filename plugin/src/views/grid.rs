@@ -1,9 +1,16 @@
 //! Tables as kubectl draws them: no lines, two spaces between columns, numbers to the right.
 
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets,
+};
 
 pub(crate) use kubectl_etcd_core::clean::one_line;
 pub use kubectl_etcd_core::clean::{Paint, clean};
+
+/// Blanks between two columns.
+const GAP: u16 = 2;
+/// No column is folded to less.
+const NARROWEST: u16 = 12;
 
 /// What a text says about how things are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,19 +97,39 @@ impl Grid {
         self.rows.push(fields);
     }
 
-    /// The table as text, ending with a newline.
+    /// The widths of columns of text within which the table has room, the widest made narrower first: their fields are
+    /// folded. None: it has room as it is. Numbers and short words stay whole, even where a table is wider then.
+    fn folded(&self, table: &Table, room: usize) -> Option<Vec<u16>> {
+        let mut widths = table.column_max_content_widths();
+        let total = |widths: &[u16]| {
+            let widths = widths.iter().map(|width| usize::from(width + GAP));
+            widths.sum::<usize>().saturating_sub(usize::from(GAP))
+        };
+        if total(&widths) <= room {
+            return None;
+        }
+        while total(&widths) > room {
+            let texts = widths.iter_mut().zip(&self.headers);
+            let texts = texts.filter(|(_, (_, side))| *side == CellAlignment::Left);
+            let widest = texts.map(|(width, _)| width).max()?;
+            if *widest <= NARROWEST {
+                break;
+            }
+            *widest -= 1;
+        }
+        Some(widths)
+    }
+
+    /// The table as text, ending with a newline. Where it is wider than the terminal, the longest texts are folded.
     pub fn draw(&self, paint: Paint) -> String {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Disabled);
-        match paint {
-            Paint::Colour => {
-                table.enforce_styling().style_text_only();
-            }
-            Paint::Plain => {
-                table.force_no_tty();
-            }
+        if paint.colour {
+            table.enforce_styling().style_text_only();
+        } else {
+            table.force_no_tty();
         }
         table.set_header(
             self.headers
@@ -116,8 +143,17 @@ impl Grid {
                     .map(|(field, (_, side))| cell(field, *side)),
             );
         }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+        let widths = paint.width.and_then(|width| self.folded(&table, width));
+        for (at, column) in table.column_iter_mut().enumerate() {
+            column.set_padding((0, GAP));
+            if let Some(width) = widths.as_ref().and_then(|widths| widths.get(at)) {
+                column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(*width + GAP)));
+            }
+        }
+        if widths.is_some() {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            // Each column has its own width: this only has to be enough.
+            table.set_width(u16::MAX);
         }
         table.trim_fmt() + "\n"
     }
@@ -151,9 +187,9 @@ pub fn painted(text: &str, tone: Tone, paint: Paint) -> String {
         Tone::Dim => 90,
     };
     let text = one_line(text);
-    match paint {
-        Paint::Colour => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-        Paint::Plain => text,
+    match paint.colour {
+        true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        false => text,
     }
 }
 
@@ -175,14 +211,38 @@ mod tests {
     #[test]
     fn columns_line_up_and_lines_end_without_blanks() {
         assert_eq!(
-            sample().draw(Paint::Plain),
+            sample().draw(Paint::PLAIN),
             "NODE     TERM  ALARMS\ncp-1       14  -\ncp-long     2  NOSPACE\n"
         );
     }
 
     #[test]
+    fn a_table_is_folded_to_the_terminal_and_whole_where_there_is_none() {
+        let why =
+            "the database file is damaged: page 4 is written twice, and nothing else refers to it";
+        let mut grid = Grid::new("NODE|>TERM|PROBLEM");
+        grid.row(vec![field("cp-1"), field("14"), field(why)]);
+        grid.row(vec![field("cp-2"), field("14"), field("")]);
+        let narrow = grid.draw(Paint::PLAIN.within(Some(40)));
+        assert!(
+            narrow.lines().all(|line| line.chars().count() <= 40),
+            "{narrow}"
+        );
+        let words: Vec<&str> = narrow.split_whitespace().collect();
+        assert!(
+            words.join(" ").contains("cp-1 14 the database file"),
+            "{narrow}"
+        );
+        assert!(grid.draw(Paint::PLAIN).contains(why));
+        assert_eq!(
+            grid.draw(Paint::PLAIN.within(Some(200))),
+            grid.draw(Paint::PLAIN)
+        );
+    }
+
+    #[test]
     fn colours_change_no_text() {
-        let coloured = sample().draw(Paint::Colour);
+        let coloured = sample().draw(Paint::COLOUR);
         assert!(coloured.contains("\u{1b}["), "{coloured:?}");
         let mut bare = String::new();
         let mut inside = false;
@@ -195,7 +255,7 @@ mod tests {
             }
         }
         let trimmed: Vec<&str> = bare.lines().map(str::trim_end).collect();
-        assert_eq!(trimmed.join("\n") + "\n", sample().draw(Paint::Plain));
+        assert_eq!(trimmed.join("\n") + "\n", sample().draw(Paint::PLAIN));
     }
 
     #[test]
@@ -205,10 +265,10 @@ mod tests {
         for tone in tones {
             grid.row(vec![field("x").tone(tone)]);
         }
-        let words = tones.map(|tone| painted("x", tone, Paint::Colour)).concat();
-        let text = grid.draw(Paint::Colour) + &words;
+        let words = tones.map(|tone| painted("x", tone, Paint::COLOUR)).concat();
+        let text = grid.draw(Paint::COLOUR) + &words;
         assert_eq!(
-            kubectl_etcd_core::clean::clean_layout(&text, Paint::Colour),
+            kubectl_etcd_core::clean::clean_layout(&text, Paint::COLOUR),
             text
         );
     }

@@ -23,6 +23,9 @@ pub struct Images {
     /// The file with the registries' logins; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logins: Option<String>,
+    /// Whether they were to be fetched.
+    #[serde(skip)]
+    pulls: bool,
     /// The images, in the order of the manifests; those of components that were taken out come last.
     pub images: Vec<NamedImage>,
 }
@@ -36,6 +39,7 @@ impl Images {
             runtime: found.runtime.socket().display().to_string(),
             dry_run: true,
             logins: None,
+            pulls: false,
             images: found.named.clone(),
         }
     }
@@ -43,6 +47,7 @@ impl Images {
     /// Of images that were fetched with these logins, or would be.
     pub fn pulled(mut self, logins: &Logins, dry_run: bool) -> Self {
         self.dry_run = dry_run;
+        self.pulls = true;
         self.logins = logins.file.as_ref().map(|file| file.display().to_string());
         self
     }
@@ -60,6 +65,9 @@ fn state_field(state: ImageState) -> Field {
 
 impl View for Images {
     fn table(&self, wide: bool, paint: Paint) -> String {
+        if self.images.is_empty() && self.pulls {
+            return "nothing to fetch: the container runtime has every image\n".to_owned();
+        }
         let mut grid = Grid::new("COMPONENT|IMAGE|STATE|>SIZE|MANIFEST").and(wide, "POD|ID");
         for one in &self.images {
             let mut row = vec![
@@ -89,6 +97,10 @@ impl View for Images {
             }
         }
         text
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run && self.pulls
     }
 }
 
@@ -122,6 +134,7 @@ pub(crate) mod tests {
             runtime: "/run/containerd/containerd.sock".to_owned(),
             dry_run: true,
             logins: Some("/etc/registry/auth.json".to_owned()),
+            pulls: true,
             images: vec![
                 has("etcd", ImageState::Present),
                 image("kube-apiserver", ImageState::Missing),
@@ -133,9 +146,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn where_nothing_is_to_be_fetched_that_is_said() {
+        let none = Images {
+            images: Vec::new(),
+            ..samples()
+        };
+        let text = none.table(false, Paint::PLAIN);
+        assert!(text.starts_with("nothing to fetch"), "{text}");
+    }
+
+    #[test]
     fn each_state_is_shown() {
         let view = samples();
-        let text = view.table(false, Paint::Plain);
+        let text = view.table(false, Paint::PLAIN);
         let lines: Vec<String> = text
             .lines()
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))

@@ -1,6 +1,6 @@
 //! How the difference of two manifests is shown.
 
-use etcd_operations::manifest::{Hunk, Line, ManifestFile, Side, diff};
+use etcd_operations::manifest::{Hunk, Line, Manifest, ManifestFile, Side, diff};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -27,15 +27,26 @@ pub struct ManifestDiff {
 }
 
 impl ManifestDiff {
-    /// Compares two.
+    /// Compares two files.
     pub fn new(component: &str, old: &ManifestFile, new: &ManifestFile) -> Self {
+        let named = |file: &ManifestFile| file.path.display().to_string();
+        let manifests = (&old.manifest, &new.manifest);
+        Self::of(component, (named(old), named(new)), manifests)
+    }
+
+    /// Compares two manifests, the old one first, that have these names.
+    pub(crate) fn of(
+        component: &str,
+        (old, new): (String, String),
+        (before, after): (&Manifest, &Manifest),
+    ) -> Self {
         Self {
             api_version: API_VERSION,
             kind: "ManifestDiff",
             component: component.to_owned(),
-            old: old.path.display().to_string(),
-            new: new.path.display().to_string(),
-            hunks: diff(old.manifest.bytes(), new.manifest.bytes()),
+            old,
+            new,
+            hunks: diff(before.bytes(), after.bytes()),
         }
     }
 }

@@ -407,7 +407,7 @@ mod tests {
                 FlagSource::ConflictingEnvironment
             ]
         );
-        let table = shown.whole(Paint::Plain);
+        let table = shown.whole(Paint::PLAIN);
         assert!(table.contains("environment: ETCD_DATA_DIR"), "{table}");
         assert!(
             table.contains("ETCD_NAME, beside the flag: etcd does not start"),
@@ -417,6 +417,6 @@ mod tests {
         let manifest = Manifest::parse(plain.as_bytes()).unwrap();
         let component = manifest.component("etcd").unwrap();
         let shown = Component::new(&manifest.pod(), &component, None, &[]);
-        assert!(!shown.whole(Paint::Plain).contains("GIVEN BY"));
+        assert!(!shown.whole(Paint::PLAIN).contains("GIVEN BY"));
     }
 }

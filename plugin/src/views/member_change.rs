@@ -120,6 +120,10 @@ impl View for MemberChange {
             (None, true) => listed() + &done(self, paint),
         }
     }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
 }
 
 fn plan(view: &MemberChange, paint: Paint) -> String {
@@ -138,7 +142,7 @@ fn plan(view: &MemberChange, paint: Paint) -> String {
         let word = painted("warning", Tone::Warn, paint);
         text.push_str(&format!("{word}: {}\n", clean(cost)));
     }
-    text + "dry run: nothing was done\n"
+    text
 }
 
 fn done(view: &MemberChange, paint: Paint) -> String {

@@ -2,14 +2,17 @@
 
 pub mod alarms;
 pub mod cleanup;
+pub mod compaction;
 pub mod datadirs;
 pub mod defrag;
 pub mod doctor;
 pub mod error;
+mod fold;
 pub mod grid;
 pub mod health;
 pub mod images;
 pub mod inspection;
+pub mod logs;
 pub mod manifest_diff;
 pub mod manifests;
 pub mod member_change;
@@ -66,6 +69,11 @@ pub trait View: Serialize {
     fn names(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Whether it is of a dry run: for people it ends with that, in every command.
+    fn is_dry_run(&self) -> bool {
+        false
+    }
 }
 
 /// The text of a view in a format, without any character of others' text that a terminal would obey or not show: views need
@@ -76,7 +84,7 @@ pub trait View: Serialize {
 pub fn render<V: View>(view: &V, format: Format, paint: Paint) -> Result<String, Error> {
     match format {
         Format::Table => Ok(table(view, false, paint)),
-        Format::Wide => Ok(table(view, true, paint)),
+        Format::Wide => Ok(table(view, true, paint.within(None))),
         Format::Json => serde_json::to_string_pretty(view)
             .map(|text| escape_json(&text) + "\n")
             .map_err(|cause| {
@@ -101,7 +109,14 @@ pub(crate) fn json_line<V: View>(view: &V) -> Result<String, serde_json::Error> 
 
 /// A view as text for people.
 pub(crate) fn table<V: View>(view: &V, wide: bool, paint: Paint) -> String {
-    clean_layout(&view.table(wide, paint), paint)
+    let mut text = clean_layout(&view.table(wide, paint), paint);
+    if view.is_dry_run() {
+        text.push_str("dry run: nothing was done\n");
+    }
+    match paint.width {
+        Some(width) => fold::fold(&text, width),
+        None => text,
+    }
 }
 
 /// YAML as every reader takes it: [`etcd_operations::yaml::write`] quotes what YAML 1.1 would read as a boolean or a number, so
@@ -172,19 +187,19 @@ mod tests {
         fn whatever_a_report_says_no_terminal_obeys_it(name in kubectl_etcd_core::clean::hostile::hostile()) {
             let view = Careless { name: name.clone() };
             for format in [Format::Table, Format::Wide, Format::Json, Format::Yaml, Format::Name] {
-                let text = render(&view, format, Paint::Plain).unwrap();
+                let text = render(&view, format, Paint::PLAIN).unwrap();
                 proptest::prop_assert!(is_plain(&text), "{text:?}");
-                let coloured = render(&view, format, Paint::Colour).unwrap();
+                let coloured = render(&view, format, Paint::COLOUR).unwrap();
                 let bare = kubectl_etcd_core::clean::hostile::without_colours(&coloured);
                 proptest::prop_assert!(is_plain(&bare), "{coloured:?}");
             }
-            let json = render(&view, Format::Json, Paint::Plain).unwrap();
+            let json = render(&view, Format::Json, Paint::PLAIN).unwrap();
             let json: serde_json::Value = serde_json::from_str(&json).unwrap();
             proptest::prop_assert_eq!(&json["name"], &name);
-            let yaml = render(&view, Format::Yaml, Paint::Plain).unwrap();
+            let yaml = render(&view, Format::Yaml, Paint::PLAIN).unwrap();
             let yaml: serde_yaml::Value = serde_yaml::from_str(&yaml).unwrap();
             proptest::prop_assert_eq!(yaml["name"].as_str().unwrap(), name);
-            let names = render(&view, Format::Name, Paint::Plain).unwrap();
+            let names = render(&view, Format::Name, Paint::PLAIN).unwrap();
             proptest::prop_assert_eq!(names.lines().count(), 1);
         }
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use etcd_operations::advice::Command;
 use etcd_operations::plan::make::PlanPreview;
 use etcd_operations::plan::{Done, Plan, StepRun, StepState, Undone};
 use etcd_operations::shell::CommandLine;
@@ -26,7 +27,8 @@ use words::{fence, losses};
 use super::grid::{Field, Grid, Paint, Tone, field, maybe, one_line};
 use super::{API_VERSION, View};
 use kubectl_etcd_core::executor::check::Checked;
-use kubectl_etcd_core::executor::{Executed, Hosts, PlanState};
+use kubectl_etcd_core::executor::{Executed, PlanState};
+use kubectl_etcd_core::format::and;
 
 /// What stands above the commands that come before a plan.
 const BEFORE: &str = "by hand, as root, on hosts that take no part:";
@@ -80,6 +82,17 @@ pub struct PlanView {
     kept: Vec<String>,
     /// What to type next.
     next: Vec<String>,
+    /// What rolls it back, once it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<String>,
+    /// The hosts of the plan that nobody asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    not_asked: Vec<String>,
+    /// Whether only the plan is shown.
+    dry_run: bool,
+    /// Whether it was shown before, and each step as it was done: people are told what is new.
+    #[serde(skip)]
+    told: bool,
 }
 
 fn words(progress: Progress) -> Option<&'static str> {
@@ -141,11 +154,11 @@ impl PlanView {
     /// A plan by the journals of its hosts.
     pub(crate) fn kept(state: &PlanState) -> Self {
         let progress = state.progress();
-        let next = progress.next(&state.plan.id);
         let mut view = Self {
-            next: next.iter().map(|one| typed(one).into()).collect(),
+            not_asked: state.not_asked(),
             ..Self::of(&state.plan, progress, &state.steps)
         };
+        view.add_next();
         match progress {
             Progress::Planned => {}
             Progress::Unfinished => view.has_begun(),
@@ -160,13 +173,25 @@ impl PlanView {
         view
     }
 
-    /// With the flags that reach its hosts in what to type next.
-    pub(crate) fn for_hosts(mut self, hosts: &Hosts) -> Self {
-        let flags = typed(hosts.flags());
-        for command in self.next.iter_mut().filter(|_| !flags.is_empty()) {
-            *command = format!("{command} {flags}");
+    /// What can be done about it as it stands.
+    fn add_next(&mut self) {
+        let next = self.state.next(&self.id);
+        let mut next = next.iter().map(|one| String::from(typed(one)));
+        match self.state {
+            Progress::Done => self.undo = next.next(),
+            _ => self.next.extend(next),
         }
+    }
+
+    /// With this to be typed next.
+    pub(crate) fn then(mut self, next: &Command) -> Self {
+        self.next.push(typed(next).into());
         self
+    }
+
+    /// Of a dry run, or not.
+    pub(crate) fn dry_run(self, dry_run: bool) -> Self {
+        Self { dry_run, ..self }
     }
 
     /// Of hosts that took no part in rolling it back.
@@ -209,6 +234,7 @@ impl PlanView {
     /// What became of a plan that was executed, or rolled back.
     pub(crate) fn ended(mut self, progress: Progress, executed: &Executed) -> Self {
         self.state = progress;
+        self.told = true;
         self.has_begun();
         for (number, run) in &executed.runs {
             let mut steps = self.stages.iter_mut().flat_map(|stage| &mut stage.steps);
@@ -228,9 +254,7 @@ impl PlanView {
                 stage.took_ms = u64::try_from(took.as_millis()).ok();
             }
         }
-        let next = progress.next(&self.id);
-        self.next
-            .extend(next.iter().map(|one| String::from(typed(one))));
+        self.add_next();
         self
     }
 
@@ -291,10 +315,11 @@ impl PlanView {
     pub(crate) fn to_be_rolled_back(state: &PlanState) -> Self {
         let mut view = Self::kept(state);
         view.next.clear();
+        view.undo = None;
         if state.undo_loses_data() {
             view.loses_data = true;
             view.losses.push(format!(
-                "what was written since {} goes out of service; it stays in a folder that is named at the end",
+                "what was written since {:.0} goes out of service; it stays in a folder that is named at the end",
                 state.plan.made
             ));
         }
@@ -350,6 +375,10 @@ impl PlanView {
             problems: Vec::new(),
             kept: Vec::new(),
             next: Vec::new(),
+            undo: None,
+            not_asked: Vec::new(),
+            dry_run: false,
+            told: false,
         }
     }
 
@@ -376,6 +405,39 @@ fn removal(path: &Path) -> CommandLine {
 
 impl View for PlanView {
     fn table(&self, _wide: bool, paint: Paint) -> String {
+        let mut text = match self.told {
+            true => String::new(),
+            false => self.plan_words(paint),
+        };
+        if self.told {
+            let after = self.by_hand_words(AFTER, |host| &host.after);
+            Self::part(&mut text, "After", &after);
+        }
+        if let Some(state) = words(self.state) {
+            let mut state = state.to_owned();
+            if !self.not_asked.is_empty() {
+                let _ = write!(state, ", {} not asked", and(&self.not_asked));
+            }
+            Self::part(&mut text, "State", &[state]);
+        }
+        Self::part(&mut text, "Checked", &self.checked);
+        Self::part(&mut text, "Problem", &self.problems);
+        Self::part(&mut text, "Left", &self.left);
+        Self::part(&mut text, "Kept", &self.kept_words());
+        Self::part(&mut text, "Next", &self.next);
+        let undo: Vec<String> = self.undo.iter().cloned().collect();
+        Self::part(&mut text, "Undo", &undo);
+        text
+    }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}
+
+impl PlanView {
+    /// What was found, what is done, and what that costs.
+    fn plan_words(&self, paint: Paint) -> String {
         let mut text = String::new();
         if !self.found.is_empty() {
             text.push_str(&self.found_table(paint));
@@ -384,7 +446,7 @@ impl View for PlanView {
             .stages
             .iter()
             .enumerate()
-            .flat_map(|(at, stage)| stage.lines(at + 1));
+            .flat_map(|(at, stage)| stage.lines(at + 1, &self.not_asked));
         let (before, after) = (
             self.by_hand_words(BEFORE, |host| &host.before),
             self.by_hand_words(AFTER, |host| &host.after),
@@ -398,19 +460,9 @@ impl View for PlanView {
         Self::part(&mut text, "Cluster", &snapshot.collect::<Vec<_>>());
         Self::part(&mut text, "Lost", &self.losses);
         Self::part(&mut text, "Caveat", &self.fences);
-        if let Some(state) = words(self.state) {
-            Self::part(&mut text, "State", &[state.to_owned()]);
-        }
-        Self::part(&mut text, "Checked", &self.checked);
-        Self::part(&mut text, "Problem", &self.problems);
-        Self::part(&mut text, "Left", &self.left);
-        Self::part(&mut text, "Kept", &self.kept_words());
-        Self::part(&mut text, "Next", &self.next);
         text
     }
-}
 
-impl PlanView {
     fn found_table(&self, paint: Paint) -> String {
         let mut grid = Grid::new("FOUND|ETCD|DATA|>TERM|>INDEX|>REVISION|");
         for row in &self.found {
@@ -434,18 +486,25 @@ impl PlanView {
 }
 
 impl StageRow {
-    fn lines(&self, number: usize) -> Vec<String> {
+    /// What a host does that was not asked is not known.
+    fn lines(&self, number: usize, not_asked: &[String]) -> Vec<String> {
         let nodes: Vec<&str> = self.steps.iter().map(|step| step.node.as_str()).collect();
         let mut line = format!("{number:>2}  {} ({})", self.title, nodes.join(", "));
         let states: Vec<&str> = self.steps.iter().filter_map(|step| step.state).collect();
         if let Some(first) = states.first() {
-            let same = states.len() == self.steps.len() && states.iter().all(|one| one == first);
-            match same {
-                true => {
-                    let _ = write!(line, ": {first}");
+            let known = self
+                .steps
+                .iter()
+                .filter(|step| !not_asked.contains(&step.node));
+            let known: Vec<&str> = known.map(|step| step.node.as_str()).collect();
+            let same = states.len() == known.len() && states.iter().all(|one| one == first);
+            let _ = match same {
+                true if known.len() < self.steps.len() => {
+                    write!(line, ": {first} on {}", and(&known))
                 }
-                false => line.push_str(": in part"),
-            }
+                true => write!(line, ": {first}"),
+                false => write!(line, ": in part"),
+            };
         }
         if let Some(took) = self.took_ms {
             #[expect(clippy::cast_precision_loss, reason = "seconds for people")]

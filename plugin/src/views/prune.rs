@@ -242,6 +242,10 @@ impl View for Prune {
         gone.map(|one| format!("{}/{}", one.node, one.name))
             .collect()
     }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
 }
 
 #[cfg(test)]
@@ -286,7 +290,7 @@ pub(crate) mod tests {
 
     #[test]
     fn rules_are_shown_with_what_they_keep() {
-        insta::assert_snapshot!(render(&prune(), Format::Table, Paint::Plain).unwrap());
+        insta::assert_snapshot!(render(&prune(), Format::Table, Paint::PLAIN).unwrap());
         assert_eq!(prune().names(), ["cp-1/a.db"]);
     }
 }

@@ -28,7 +28,7 @@ fn schedules_are_shown_with_what_is_wrong() {
         list.add(&sample(), runs, judge(&sample(), runs, now));
         (
             list.problems.is_empty(),
-            text(&list, Format::Table, Paint::Plain).unwrap(),
+            text(&list, Format::Table, Paint::PLAIN).unwrap(),
         )
     };
     let (in_order, fine) = shown("2026-11-21T12:00:00Z", std::slice::from_ref(&done));
@@ -41,7 +41,7 @@ fn schedules_are_shown_with_what_is_wrong() {
     runs.add("etcd-snapshot", &sample_report());
     insta::assert_snapshot!(
         "scheduled_run",
-        text(&runs, Format::Table, Paint::Plain).unwrap()
+        text(&runs, Format::Table, Paint::PLAIN).unwrap()
     );
 }
 

@@ -49,7 +49,7 @@ fn check<T: JsonSchema + Serialize + View>(kind: &str, samples: &[T]) {
     let validator = jsonschema::validator_for(&check_file::<T>(kind)).unwrap();
     for sample in samples {
         for format in [Format::Json, Format::Yaml] {
-            let text = render(sample, format, crate::views::grid::Paint::Plain).unwrap();
+            let text = render(sample, format, crate::views::grid::Paint::PLAIN).unwrap();
             let value: Value = match format {
                 Format::Json => serde_json::from_str(&text).unwrap(),
                 _ => serde_yaml::from_str(&text).unwrap(),
@@ -153,7 +153,7 @@ fn alarms() {
     );
     let mut back = Alarms::new(AlarmsKind::Disarmed, "e9".into(), Vec::new());
     back.still_raised.push(row);
-    let text = render(&back, Format::Table, crate::views::grid::Paint::Plain).unwrap();
+    let text = render(&back, Format::Table, crate::views::grid::Paint::PLAIN).unwrap();
     assert!(text.contains("raised again at once"), "{text}");
     check("Alarms", &[back]);
 }
@@ -163,8 +163,22 @@ fn defrag() {
     let steps = kubectl_etcd_core::assess::order::defragmentation(&Cluster::of(3).assess());
     check(
         "Defrag",
-        &[crate::views::defrag::Defrag::planned(true, &steps)],
+        &[crate::views::defrag::Defrag::planned(
+            true,
+            &steps[1..],
+            &steps[..1],
+        )],
     );
+}
+
+#[test]
+fn compaction() {
+    check("Compaction", &crate::views::compaction::tests::samples());
+}
+
+#[test]
+fn logs() {
+    check("Logs", &[crate::views::logs::tests::sample()]);
 }
 
 #[test]
@@ -239,19 +253,7 @@ fn version() {
 
 #[test]
 fn cleanup() {
-    let cleaned = kubectl_etcd_core::cleanup::Cleaned {
-        removed: vec!["job/x".into()],
-        programs: vec![],
-        in_use: vec![],
-    };
-    check(
-        "Cleanup",
-        &[crate::views::cleanup::Cleanup::new(
-            true,
-            "kube-system".into(),
-            cleaned,
-        )],
-    );
+    check("Cleanup", &[crate::views::cleanup::tests::sample()]);
 }
 
 /// What the commands on files make, of the snapshot the transcripts use.

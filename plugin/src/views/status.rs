@@ -102,7 +102,7 @@ fn trouble(row: &Row) -> Option<String> {
 fn grid(rows: &[Row], wide: bool) -> Grid {
     // Few have one, and it is wide enough without.
     let with_others = wide && rows.iter().any(|row| !row.other_etcds.is_empty());
-    let mut grid = Grid::new("NODE|MEMBER|VERSION|>DB|IN USE|QUOTA|ROLE|>TERM|>APPLIED|>LAG|ALARMS")
+    let mut grid = Grid::new("NODE|MEMBER|VERSION|>DB|>IN USE|>FREE|QUOTA|ROLE|>TERM|>APPLIED|>LAG|ALARMS")
         .and(
             wide,
             "MEMBER ID|CLUSTER ID|STORAGE|>INDEX|>REVISION|ENDPOINT|CLIENT URLS|PEER URLS|DOWNGRADE|VIA|>TOOK",
@@ -127,7 +127,8 @@ fn narrow(row: &Row) -> Vec<Field> {
         maybe(row.member.as_deref()),
         maybe(row.version.as_deref()),
         maybe(row.db_size_bytes.map(bytes)),
-        maybe(in_use(row)),
+        maybe(row.db_in_use_bytes.map(bytes)),
+        maybe(free(row)),
         quota(row),
         role(row),
         maybe(row.raft_term.map(|term| term.to_string())),
@@ -163,12 +164,11 @@ fn others(row: &Row) -> Field {
     }
 }
 
-fn in_use(row: &Row) -> Option<String> {
-    let used = row.db_in_use_bytes?;
-    Some(match row.db_size_bytes {
-        Some(size) => format!("{} ({})", bytes(used), percent(used, size)),
-        None => bytes(used),
-    })
+/// What a defragmentation gives back.
+fn free(row: &Row) -> Option<String> {
+    Some(bytes(
+        row.db_size_bytes?.saturating_sub(row.db_in_use_bytes?),
+    ))
 }
 
 fn quota(row: &Row) -> Field {

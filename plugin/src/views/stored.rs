@@ -1,8 +1,10 @@
 //! How snapshots that are kept on nodes are shown.
 
+use std::cmp::Reverse;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use etcd_operations::report::{Checked, KeptSnapshot, KeptState};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -85,6 +87,19 @@ pub struct ListedSnapshot {
     taken: Option<Timestamp>,
 }
 
+/// What a list of snapshots is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// By node, the newest first
+    Node,
+    /// By name
+    Name,
+    /// The newest first
+    Age,
+    /// The largest first
+    Size,
+}
+
 /// Whether a snapshot may be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -156,15 +171,16 @@ impl SnapshotList {
         });
     }
 
-    /// Puts them in order.
-    pub fn finish(&mut self) {
-        self.snapshots.sort_by_key(|one| {
-            (
-                one.node.clone(),
-                std::cmp::Reverse(one.taken),
-                one.name.clone(),
-            )
-        });
+    /// Puts them in an order. What is equal there is by node and age.
+    pub fn finish(&mut self, order: Order) {
+        self.snapshots
+            .sort_by_key(|one| (one.node.clone(), Reverse(one.taken), one.name.clone()));
+        match order {
+            Order::Node => {}
+            Order::Name => self.snapshots.sort_by_key(|one| one.name.clone()),
+            Order::Age => self.snapshots.sort_by_key(|one| Reverse(one.taken)),
+            Order::Size => self.snapshots.sort_by_key(|one| Reverse(one.size_bytes)),
+        }
         self.newest_verified = self.newest().map(ListedSnapshot::reference);
     }
 

@@ -64,13 +64,13 @@ pub(crate) fn list() -> SnapshotList {
     list.add("cp-1", &on_1);
     list.add("cp-2", &[verified("future.db", "2031-01-01T00:00:00Z")]);
     list.unknown("cp-3", "the kubelet does not answer".into());
-    list.finish();
+    list.finish(Order::Node);
     list
 }
 
 #[test]
 fn a_list_says_what_is_known_and_what_is_not() {
-    let text = render(&list(), Format::Table, Paint::Plain).unwrap();
+    let text = render(&list(), Format::Table, Paint::PLAIN).unwrap();
     insta::assert_snapshot!(text);
     assert_eq!(list().newest_verified.as_deref(), Some("cp-1/b.db"));
 }
@@ -78,9 +78,28 @@ fn a_list_says_what_is_known_and_what_is_not() {
 #[test]
 fn an_empty_list_is_no_table_of_nothing() {
     let mut list = SnapshotList::new(Path::new("/kept"), now());
-    list.finish();
+    list.finish(Order::Node);
     assert_eq!(
-        render(&list, Format::Table, Paint::Plain).unwrap(),
+        render(&list, Format::Table, Paint::PLAIN).unwrap(),
         "no verified snapshot is kept\n"
     );
+}
+
+#[test]
+fn a_list_is_sorted_by_what_is_asked_for() {
+    let sorted = |order| {
+        let mut list = list();
+        list.finish(order);
+        let names = list.snapshots.into_iter().map(|one| one.name);
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        sorted(Order::Age),
+        ["future.db", "c.db", "b.db", "a.db", "d.db"]
+    );
+    assert_eq!(
+        sorted(Order::Name),
+        ["a.db", "b.db", "c.db", "d.db", "future.db"]
+    );
+    assert_eq!(sorted(Order::Node)[4], "future.db");
 }

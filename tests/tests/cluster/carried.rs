@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::Cluster;
 
 use crate::schema::checked;
@@ -54,8 +54,9 @@ fn the_program_stays_for_the_next_run_and_cleanup_removes_it_unless_something_ne
         apply("create")?;
         let kept = me.etcd(["cleanup", "-o", "json"])?.code(0)?;
         ensure!(
-            checked(&kept)?["programs"]
-                .as_array()
+            checked(&kept)?
+                .pointer("/namespaces/0/programs")
+                .and_then(Value::as_array)
                 .is_some_and(Vec::is_empty),
             "{kept}"
         );

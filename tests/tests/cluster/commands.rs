@@ -159,7 +159,9 @@ fn members_health_alarms_usage_and_versions_are_told() {
 #[test]
 fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
     three(|cluster, me| {
-        let planned = me.etcd(["defrag", "--dry-run", "-o", "json"])?.code(0)?;
+        let planned = me
+            .etcd(["defrag", "--all", "--dry-run", "-o", "json"])?
+            .code(0)?;
         let plan = checked(&planned)?;
         ensure!(
             plan["dryRun"] == true && column(&plan, "members", "state") == ["planned"; 3],
@@ -170,7 +172,7 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
             "{planned}"
         );
 
-        me.etcd(["defrag"])?.code(5)?.says(&["--yes"])?;
+        me.etcd(["defrag", "--all"])?.code(5)?.says(&["--yes"])?;
 
         // Something to give back.
         let m1 = cluster.node("m1")?;
@@ -180,7 +182,9 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
         cluster.etcdctl(m1, ["del", "testbed/rubbish"])?.success()?;
         cluster.compact()?;
 
-        let done = me.etcd(["defrag", "--yes", "-o", "json"])?.code(0)?;
+        let done = me
+            .etcd(["defrag", "--all", "--yes", "-o", "json"])?
+            .code(0)?;
         let told = checked(&done)?;
         ensure!(column(&told, "members", "state") == ["done"; 3], "{done}");
         ensure!(
@@ -199,9 +203,68 @@ fn defrag_shows_its_plan_asks_and_takes_the_leader_last() {
                 "{done}"
             );
         }
-        me.etcd(["defrag", "--yes", "--node", "m2"])?
+        me.etcd(["defrag", "--all", "--yes", "--node", "m2"])?
             .code(0)?
             .says_none_of(&["m3"])?;
+        Ok(())
+    });
+}
+
+#[test]
+fn history_is_compacted_to_a_proved_age_and_to_now_only_when_that_is_said() {
+    three(|_, me| {
+        me.etcd(["compact", "--revision", "999999999"])?.code(2)?;
+        me.etcd(["compact", "--all-history"])?
+            .code(5)?
+            .says(&["--yes"])?;
+        let done = me
+            .etcd(["compact", "--all-history", "--yes", "-o", "json"])?
+            .code(0)?;
+        let told = checked(&done)?;
+        let revision = told["revision"].as_i64().context("no revision")?;
+        ensure!(
+            told["state"] == "done" && told["currentRevision"] == revision,
+            "{done}"
+        );
+        // All that is left is younger.
+        let kept = me
+            .etcd(["compact", "--older-than", "1h", "--yes", "-o", "json"])?
+            .code(0)?;
+        let told = checked(&kept)?;
+        ensure!(
+            told["state"] == "not-needed" && told["oldestRevision"].as_i64() >= Some(revision),
+            "{kept}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn the_control_planes_logs_are_read_on_all_nodes_at_once() {
+    three(|_, me| {
+        let all = ["logs", "--all", "--tail", "3", "-o", "json"];
+        let logs = me.etcd(all)?.code(0)?;
+        let told = checked(&logs)?;
+        for component in ["etcd", "kube-apiserver"] {
+            let lines = told["lines"].as_array().context("no lines")?;
+            let mut nodes: Vec<_> = lines
+                .iter()
+                .filter(|line| line["component"] == component)
+                .filter_map(|line| line["node"].as_str())
+                .collect();
+            nodes.sort_unstable();
+            nodes.dedup();
+            ensure!(nodes == NODES, "{component}: {logs}");
+        }
+        let one = me
+            .etcd(["logs", "m2", "--all", "--tail", "1", "-o", "json"])?
+            .code(0)?;
+        ensure!(
+            column(&checked(&one)?, "lines", "node")
+                .iter()
+                .all(|node| *node == "m2"),
+            "{one}"
+        );
         Ok(())
     });
 }
@@ -213,6 +276,8 @@ fn kubectl_completes_commands_and_node_names() {
         let complete = |words: &[&str]| complete(cluster, me, &programs, words);
         let nodes = complete(&["status", "--node", ""])?;
         ensure!(NODES.iter().all(|node| nodes.contains(node)), "{nodes}");
+        let namespaces = complete(&["status", "-n", "kube-s"])?;
+        ensure!(namespaces.contains("kube-system"), "{namespaces}");
         let commands = complete(&["sna"])?;
         ensure!(commands.contains("snapshot"), "{commands}");
         let run = Command::new(programs.join("kubectl"))

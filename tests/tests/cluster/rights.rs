@@ -39,7 +39,7 @@ fn viewers_look_operators_do_everything_and_refusals_name_what_is_missing() {
             operator.etcd(remove)?.code(0)?.says(&["removed"])?;
             operator.etcd(["alarm", "disarm", "--yes"])?.code(0)?;
             operator
-                .etcd(["defrag", "--yes", "--node", "m2"])?
+                .etcd(["defrag", "--all", "--yes", "--node", "m2"])?
                 .code(0)?;
             operator.etcd(["snapshot", "save", "o.db"])?.code(0)?;
             operator.etcd(["usage"])?.code(0)?;
@@ -58,7 +58,7 @@ fn looks_and_no_more(viewer: &Workstation) -> Result<()> {
         ensure!(!seen.output.stderr.contains("cleanup"), "{seen}");
     }
     let lock = "cannot create resource \"leases\"";
-    refused(viewer, &["defrag", "--yes"], lock)?;
+    refused(viewer, &["defrag", "--all", "--yes"], lock)?;
     refused(viewer, &["alarm", "disarm", "--yes"], lock)?;
     for more in [
         &["snapshot", "save", "v.db"][..],

@@ -73,11 +73,13 @@ fn every_runner_tells_the_same() {
         by_pods.etcd(["members"])?.code(0)?;
         by_pods.etcd(["health"])?.code(0)?;
         by_pods.etcd(["alarm", "list"])?.code(0)?;
-        by_pods.etcd(["defrag", "--yes", "--node", "m2"])?.code(0)?;
+        by_pods
+            .etcd(["defrag", "--all", "--yes", "--node", "m2"])?
+            .code(0)?;
         let by_exec = me.always(["--via", "exec"]);
         by_exec.etcd(["members"])?.code(0)?;
         by_exec
-            .etcd(["defrag", "--yes", "--node", "m2,m3"])?
+            .etcd(["defrag", "--all", "--yes", "--node", "m2,m3"])?
             .code(0)?;
         let saved = me
             .etcd(["snapshot", "save", "image.db", "--image", image])?

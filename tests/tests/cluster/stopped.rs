@@ -49,7 +49,7 @@ fn without_an_apiserver_a_master_does_everything_itself_and_others_are_told_wher
         on(m1, &["snapshot", "save", "/var/tmp/local.db"])?.code(5)?;
         on(m1, &["usage"])?.code(0)?.says(&["leases"])?;
         on(m1, &["version"])?.code(0)?;
-        let defrag = on(m1, &["defrag", "--yes", "-o", "json"])?;
+        let defrag = on(m1, &["defrag", "--all", "--yes", "-o", "json"])?;
         ensure!(matches!(defrag.output.code, 0 | 3), "{defrag}");
         ensure!(
             crate::column(&defrag.json()?, "members", "state").contains(&"done"),

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[test]
 fn of_two_who_defragment_the_second_is_told_who_is_at_work() {
     three(|cluster, me| {
-        let mut first = me.start(["defrag", "--yes"])?;
+        let mut first = me.start(["defrag", "--all", "--yes"])?;
         let lease = [
             "get",
             "lease",
@@ -26,7 +26,7 @@ fn of_two_who_defragment_the_second_is_told_who_is_at_work() {
             Ok(cluster.kubectl(lease)?.ok())
         })?;
         let holder = format!("/{}", first.pid());
-        let second = answered(me, &["defrag", "--yes"], 5)?;
+        let second = answered(me, &["defrag", "--all", "--yes"], 5)?;
         let second = second.says(&["tester@", &holder, "defrag", "since"])?;
         // The lock is for what changes something.
         let seen = answered(me, &["alarm", "list"], 0)?;
@@ -35,7 +35,7 @@ fn of_two_who_defragment_the_second_is_told_who_is_at_work() {
             !cluster.kubectl(lease)?.ok(),
             "the lock is still there after\n{first}\n{second}\n{seen}"
         );
-        me.etcd(["defrag", "--yes", "--node", "m1"])?
+        me.etcd(["defrag", "--all", "--yes", "--node", "m1"])?
             .code(0)
             .map(drop)
     });

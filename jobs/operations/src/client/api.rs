@@ -191,6 +191,16 @@ pub trait EtcdEndpoint: Send + Sync {
         limit: Duration,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Compacts the history up to a revision, and waits until the member has removed it; needs the quorum.
+    ///
+    /// # Errors
+    /// As [`EtcdEndpoint::linearizable_read`], and what etcd has against the revision.
+    fn compact(
+        &self,
+        revision: i64,
+        limit: Duration,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// Defragments the member. Dropping the call does not stop etcd.
     ///
     /// # Errors

@@ -265,6 +265,11 @@ impl<R: RunEtcdctl> EtcdEndpoint for EtcdctlEndpoint<R> {
         Ok(output::hash(&stdout, revision)?)
     }
 
+    async fn compact(&self, revision: i64, limit: Duration) -> Result<(), R::Error> {
+        let words = ["compaction", "--physical", &revision.to_string()];
+        self.ask(limit, Needs::Quorum, &words).await.map(drop)
+    }
+
     async fn defragment(&self, limit: Duration) -> Result<(), R::Error> {
         self.ask(limit, Needs::Itself, &["defrag"]).await.map(drop)
     }

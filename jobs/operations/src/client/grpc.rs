@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use etcd_client::{
-    AlarmAction, AlarmOptions, AlarmType, Certificate, Client, ConnectOptions, GetOptions,
-    Identity, MemberAddOptions, TlsOptions,
+    AlarmAction, AlarmOptions, AlarmType, Certificate, Client, CompactionOptions, ConnectOptions,
+    GetOptions, Identity, MemberAddOptions, TlsOptions,
 };
 
 use super::{
@@ -128,6 +128,13 @@ impl EtcdEndpoint for Endpoint {
         let call = client.hash_kv(revision);
         let answer = self.within(limit, Needs::Itself, call).await?;
         convert::hash(&answer, revision)
+    }
+
+    async fn compact(&self, revision: i64, limit: Duration) -> Result<(), Failure> {
+        let mut client = self.client.kv_client();
+        let options = CompactionOptions::new().with_physical();
+        let call = client.compact(revision, Some(options));
+        self.within(limit, Needs::Quorum, call).await.map(drop)
     }
 
     async fn defragment(&self, limit: Duration) -> Result<(), Failure> {

@@ -5,10 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Diagnosis, Evidence, Next, Severity, Situation, SituationKind as Kind};
 use crate::advice;
 use crate::advice::{Choice, Task};
+use crate::amounts::{bytes, revision};
 use crate::failure::Answer;
 use crate::ids::{ClusterId, MemberId};
 use crate::look::{ColdMember, Inspection, LiveEtcd, Look, PeerLook};
 use crate::report::{AlarmKind, EndpointStatus, Member};
+
+/// What a learner that has never started costs.
+pub const LEARNER_NOT_STARTED: &str =
+    "or start it: it has no vote and costs nothing, but etcd adds no other learner meanwhile";
+
+/// What a voting member that has never started costs.
+pub const VOTER_NOT_STARTED: &str =
+    "or start it: it counts as a member that is down until it starts or is removed";
 
 /// A member that answered, and who asked it.
 pub(super) struct Heard<'a> {
@@ -183,7 +192,7 @@ fn two_clusters(leading: &[Heard<'_>], found: &mut Diagnosis) {
             .into_iter()
             .filter(|one| seen.insert(one.name.clone()))
         {
-            let revision = one.live.status.revision;
+            let revision = revision(one.live.status.revision);
             situation.evidence.push(Evidence {
                 node: one.by.to_owned(),
                 text: format!(
@@ -287,7 +296,8 @@ fn without_leader(looks: &[Look], found: &mut Diagnosis) {
 fn without(status: &EndpointStatus) -> String {
     format!(
         "runs and knows of no leader (term {}, revision {})",
-        status.raft_term, status.revision
+        status.raft_term,
+        revision(status.revision)
     )
 }
 
@@ -303,16 +313,21 @@ fn silent(looks: &[Look], found: &mut Diagnosis) {
                 continue;
             };
             // One who only the manifest of long ago names may be no member any more.
-            let is_member = members(look).iter().any(|member| member.name == name);
-            if !is_member || !told.insert(name.clone()) {
+            let members = members(look);
+            let Some(member) = members.iter().find(|member| member.name == name) else {
+                continue;
+            };
+            if !told.insert(name.clone()) {
                 continue;
             }
             let port = peer.peer_port.as_ref().and_then(|port| port.ok());
             let (summary, next) = if peer.client_url.is_none() {
                 (
                     format!("member {name} was added and has never started"),
-                    Next::anywhere(Task::ShowStatus)
-                        .note("it counts as a member that is down until it starts or is removed"),
+                    Next::anywhere(Task::RemoveMember.of(&name)).note(match member.is_learner {
+                        true => LEARNER_NOT_STARTED,
+                        false => VOTER_NOT_STARTED,
+                    }),
                 )
             } else if port.is_some() {
                 (
@@ -423,14 +438,13 @@ fn alarms(looks: &[Look], found: &mut Diagnosis) {
 }
 
 fn sizes(status: &EndpointStatus) -> String {
-    const MIB: u64 = 1 << 20;
-    let mib = |bytes: u64| format!("{} MiB", bytes / MIB);
-    let mut text = format!("its database has {}", mib(status.db_size_bytes));
+    let mut text = format!("its database has {}", bytes(status.db_size_bytes));
     if let Some(used) = status.db_in_use_bytes {
-        text.push_str(&format!(", {} of them in use", mib(used)));
+        let free = status.db_size_bytes.saturating_sub(used);
+        text.push_str(&format!(", of which {} can be freed", bytes(free)));
     }
     if let Some(quota) = status.quota_bytes {
-        text.push_str(&format!(", the quota is {}", mib(quota)));
+        text.push_str(&format!(", the quota is {}", bytes(quota)));
     }
     text
 }

@@ -9,6 +9,7 @@ use super::cluster::working_elsewhere;
 use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::advice;
 use crate::advice::{Choice, Task};
+use crate::amounts::bytes;
 use crate::control_plane::ControlPlane;
 use crate::failure::{Answer, FailureKind};
 use crate::kubelet::STATIC_PODS;
@@ -33,7 +34,7 @@ const SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 const KUBELET: &str = "kubelet";
 
 pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) {
-    plan(notes);
+    plan(notes, looks);
     disks(notes);
     runtime(notes);
     kubelet(notes);
@@ -45,16 +46,27 @@ pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) {
     images(notes);
 }
 
-fn plan(notes: &mut Notes<'_>) {
+fn plan(notes: &mut Notes<'_>, looks: &[Look]) {
     let look = notes.look;
     if let Some(Some(plan)) = notes.answered("whether a plan was not ended", &look.plan) {
         let node = notes.node();
+        let next = match looks.len() > 1 {
+            // Who looks at several reaches them over ssh, and goes on from the same place.
+            true => {
+                let of = |task: Task| task.of(&plan.id).choosing(Choice::Ssh);
+                let undo = advice!["or back to what was before: ", of(Task::UndoPlan)];
+                Next::anywhere(of(Task::ResumePlan)).note(undo)
+            }
+            false => {
+                let undo = advice!["or back to what was before: ", Task::UndoPlan];
+                Next::on(node, Task::ResumePlan).note(undo)
+            }
+        };
         notes.degraded(
             Kind::UnfinishedPlan,
             format!("the plan {} was begun on {node} and not ended", plan.id),
             vec![format!("{CURRENT_PLAN} names it")],
-            Next::on(node, Task::ResumePlan)
-                .note(advice!["or back to what was before: ", Task::UndoPlan]),
+            next,
         );
     }
 }
@@ -89,9 +101,8 @@ fn is_low(free: u64, all: u64) -> bool {
 }
 
 fn told(space: DiskSpace) -> String {
-    const MIB: u64 = 1 << 20;
-    let (free, size) = (space.free_bytes / MIB, space.size_bytes / MIB);
-    let mut text = format!("{free} MiB of {size} MiB are free");
+    let (free, size) = (bytes(space.free_bytes), bytes(space.size_bytes));
+    let mut text = format!("{free} of {size} are free");
     if is_low(space.free_inodes, space.inodes) {
         let (free, all) = (space.free_inodes, space.inodes);
         text.push_str(&format!(", {free} of {all} inodes"));

@@ -7,6 +7,7 @@ use super::words::{self, logs_of};
 use super::{Next, Notes, Severity, SituationKind as Kind};
 use crate::advice;
 use crate::advice::{Choice, Task};
+use crate::amounts::revision;
 use crate::control_plane::ControlPlane;
 use crate::ending::{Cause, cause_of, ended, stumbles_over_log};
 use crate::failure::FailureKind;
@@ -59,7 +60,7 @@ pub(super) fn judge(notes: &mut Notes<'_>, looks: &[Look]) -> Member {
             status.version,
             own_name(look),
             status.cluster_id,
-            status.revision
+            revision(status.revision)
         ));
         if status.is_learner {
             notes.degraded(
@@ -106,7 +107,8 @@ fn is_left_behind(notes: &mut Notes<'_>, looks: &[Look]) -> bool {
     };
     let mut evidence = vec![format!(
         "{} answers in cluster {theirs} and knows the leader, at revision {}",
-        elsewhere.name, elsewhere.live.status.revision
+        elsewhere.name,
+        revision(elsewhere.live.status.revision)
     )];
     if let Some(own) = own {
         evidence.push(format!("the own data is of cluster {own}"));
@@ -117,7 +119,14 @@ fn is_left_behind(notes: &mut Notes<'_>, looks: &[Look]) -> bool {
     }
     evidence.extend(container_words(look));
     let next = replace(node, looks).note("its data is moved aside, not deleted");
-    notes.situation(Kind::MemberRemoved, Severity::Lost, summary, evidence, next);
+    // Nothing of the cluster is lost by it.
+    notes.situation(
+        Kind::MemberRemoved,
+        Severity::Degraded,
+        summary,
+        evidence,
+        next,
+    );
     true
 }
 
@@ -383,6 +392,7 @@ fn members_elsewhere(look: &Look, looks: &[Look]) -> Option<String> {
     let status = &elsewhere.live.status;
     Some(format!(
         "{} answers and knows the leader, at revision {}: the others hold the quorum",
-        elsewhere.name, status.revision
+        elsewhere.name,
+        revision(status.revision)
     ))
 }

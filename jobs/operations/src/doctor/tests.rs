@@ -54,6 +54,7 @@ fn nothing_is_wrong_with_a_healthy_host() {
         "all 3 members answer",
         "kubelet runs",
         "kube-apiserver answers",
+        "50 GiB of 100 GiB are free",
     ] {
         assert!(seen.iter().any(|text| text.contains(expected)), "{seen:#?}");
     }

@@ -67,11 +67,8 @@ fn steps_of(journal: &Journal) -> Vec<StepOnHost> {
 pub(super) fn manifest(component: &str, selection: &Selection) -> Result<HostAnswer, Failure> {
     let root = Path::new("/");
     let known = Known::read_below(root, &manifests_folder(root), selection)?;
-    let found = known.of(component)?.ok_or_else(|| {
-        let folder = known.folder.path.display();
-        let message = format!("no manifest in {folder} runs {component}");
-        Failure::missing(message)
-    })?;
+    let found = known.of(component)?;
+    let found = found.ok_or_else(|| known.folder.lacks(component))?;
     Ok(HostAnswer::Manifest {
         text: String::from_utf8_lossy(found.file.manifest.bytes()).into_owned(),
     })

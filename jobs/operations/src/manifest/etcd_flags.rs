@@ -42,6 +42,11 @@ enum Kind {
     AnyCase(&'static str),
 }
 
+/// The names of all flags that an etcd known here has.
+pub fn flag_names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|flag| flag.name)
+}
+
 /// What is wrong about a flag for etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FlagProblem {

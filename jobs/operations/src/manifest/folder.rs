@@ -4,7 +4,7 @@
 //! folders by. A second file of one pod makes it replace the pod when it comes, and drop it when it goes, although the
 //! first file is still there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,21 @@ impl Folder {
     pub fn of_component(&self, component: &str) -> Result<Option<&ManifestFile>, Failure> {
         let found = self.chosen(component)?;
         Ok(found.map(|(file, _)| file))
+    }
+
+    /// That no manifest in it runs this component, and which there are.
+    pub fn lacks(&self, component: &str) -> Failure {
+        let containers = self.pods.iter().flat_map(|file| file.manifest.components());
+        let names: BTreeSet<String> = containers.map(|one| one.name().to_owned()).collect();
+        let folder = self.path.display();
+        let failure = Failure::missing(format!("no manifest in {folder} runs {component}"));
+        match names.is_empty() {
+            true => failure,
+            false => {
+                let names: Vec<String> = names.into_iter().collect();
+                failure.hint(format!("those there are: {}", names.join(", ")))
+            }
+        }
     }
 
     /// The same, and what decided.

@@ -117,6 +117,8 @@ fn what_kubelet_would_run_too_is_told_apart() {
     assert_eq!(of("etcd"), "etcd.yaml");
     assert_eq!(of("kube-apiserver"), "kube-apiserver.yaml");
     assert!(folder.of_component("kube-scheduler").unwrap().is_none());
+    let hint = folder.lacks("etdc").hint.unwrap().written();
+    assert!(hint.starts_with("those there are: etcd"), "{hint}");
     let said = strays
         .iter()
         .map(|(name, problem)| format!("{name}: {problem}"));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{alarm, defrag, hash, health};
+use super::{alarm, compact, defrag, hash, health};
 use crate::client::{EtcdApi, EtcdEndpoint, OWN_LIMIT, QUORUM_LIMIT};
 use crate::failure::Failure;
 use crate::membership::{self, CatchingUp, NewMember};
 use crate::operation::{
-    AlarmDisarm, Health, MemberAdd, MemberPromote, MemberRemove, MoveLeader, Operation,
+    AlarmDisarm, Compact, Health, MemberAdd, MemberPromote, MemberRemove, MoveLeader, Operation,
 };
 use crate::report::{MemberList, Report};
 use crate::target::Target;
@@ -72,6 +72,10 @@ pub async fn run_calls<A: EtcdApi>(
         Operation::AlarmDisarm(AlarmDisarm { alarm, member }) => {
             let disarmed = alarm::disarm(api, target, *alarm, *member).await;
             disarmed.map(Report::AlarmDisarm)
+        }
+        Operation::Compact(Compact { revision }) => {
+            let compacted = compact::compact(api, target, *revision).await;
+            compacted.map(Report::Compact)
         }
         Operation::Defrag => {
             let defragmented = defrag::defrag(api, target, events).await;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agree::Agreement;
 use crate::failure::Failure;
+use crate::logs::ComponentLog;
 use crate::look::{Look, Since};
 use crate::plan::{Plan, PlanId, StepRun, StepState};
 use crate::report::Report;
@@ -47,6 +48,11 @@ pub enum HostAnswer {
     Manifest {
         /// The manifest's text.
         text: String,
+    },
+    /// To [`super::ask::Logs`].
+    Logs {
+        /// Each component's.
+        logs: Vec<ComponentLog>,
     },
     /// It is done: to [`super::ask::BeginPlan`] and [`super::ask::EndPlan`].
     Plain,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{self, HostAnswer, PlansOnHost};
 use crate::agree;
+use crate::logs::{ComponentLog, LogQuery};
 use crate::look::{self, LookOptions};
 use crate::operation;
 use crate::plan::{Direction, Plan, PlanId, StepRun};
@@ -37,6 +38,8 @@ pub enum HostRequest {
     Agreement,
     /// See [`Manifest`].
     Manifest(Manifest),
+    /// See [`Logs`].
+    Logs(Logs),
     /// See [`BeginPlan`].
     BeginPlan(BeginPlan),
     /// See [`Step`].
@@ -97,6 +100,13 @@ pub struct Manifest {
     pub component: String,
 }
 
+/// What the control plane's containers there logged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Logs {
+    /// What of it.
+    pub query: LogQuery,
+}
+
 /// Begins a plan there, or resumes one that has begun.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BeginPlan {
@@ -137,6 +147,7 @@ request!(Since: HostRequest => look::Since, HostAnswer::Since(since) => since);
 request!(Operate: HostRequest => Report, HostAnswer::Report { report } => *report);
 request!(unit Agreement: HostRequest => agree::Agreement, HostAnswer::Agreement(found) => found);
 request!(Manifest: HostRequest => String, HostAnswer::Manifest { text } => text);
+request!(Logs: HostRequest => Vec<ComponentLog>, HostAnswer::Logs { logs } => logs);
 request!(BeginPlan: HostRequest => (), HostAnswer::Plain => ());
 request!(Step: HostRequest => StepRun, HostAnswer::Step { run } => run);
 request!(EndPlan: HostRequest => (), HostAnswer::Plain => ());

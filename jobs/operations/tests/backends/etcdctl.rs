@@ -125,6 +125,10 @@ impl MemoryEtcdctl {
                 self.cluster.move_leader(own, id(to))?;
                 Ok(Value::Null)
             }
+            ["compaction", "--physical", revision] => {
+                self.cluster.compact(revision.parse().unwrap())?;
+                Ok(Value::Null)
+            }
             ["defrag"] => {
                 self.cluster.defragment()?;
                 Ok(Value::Null)

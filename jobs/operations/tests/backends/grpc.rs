@@ -196,6 +196,10 @@ impl Reads for Served {
         answered(self.cluster.read()).await?;
         Ok(self.header().unwrap_or_default())
     }
+
+    async fn compact(&self, revision: i64) -> Result<(), Status> {
+        answered(self.cluster.compact(revision)).await
+    }
 }
 
 #[tonic::async_trait]

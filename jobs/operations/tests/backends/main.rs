@@ -19,7 +19,7 @@ use etcd_operations::client::{CallError, EtcdApi, EtcdEndpoint};
 use etcd_operations::failure::{Failure, FailureKind};
 use etcd_operations::ids::MemberId;
 use etcd_operations::operation::{
-    AlarmDisarm, Health, MemberAdd, MemberPromote, MemberRemove, MoveLeader, Operation,
+    AlarmDisarm, Compact, Health, MemberAdd, MemberPromote, MemberRemove, MoveLeader, Operation,
 };
 use etcd_operations::report::{
     Alarm, AlarmKind, AlarmReport, Consistency, HealthReport, MemberList, MembershipReport, Report,
@@ -137,6 +137,7 @@ over_both![
     a_lead_is_handed_over_even_when_the_answer_is_lost,
     a_silent_member_is_unhealthy_and_so_is_one_without_the_quorum,
     only_the_alarms_that_are_meant_are_taken_back,
+    a_compaction_goes_to_a_revision_and_etcd_refuses_one_that_is_gone,
     a_defragmentation_tells_the_sizes_before_and_after,
 ];
 
@@ -375,6 +376,20 @@ async fn a_defragmentation_tells_the_sizes_before_and_after<B: Backend>() {
     b.cluster()
         .fail(Call::Defragment, [Fault::Refused("etcdserver: not now")]);
     assert!(b.run(&Operation::Defrag).await.is_err());
+}
+
+async fn a_compaction_goes_to_a_revision_and_etcd_refuses_one_that_is_gone<B: Backend>() {
+    let b = B::start(3).await;
+    let compact = |revision| Operation::Compact(Compact { revision });
+    let Report::Compact(report) = b.run(&compact(7)).await.unwrap() else {
+        panic!("no report of a compaction")
+    };
+    assert_eq!((report.revision, b.cluster().state().compacted), (7, 7));
+    let refused = b.run(&compact(7)).await.unwrap_err();
+    assert!(refused.message.contains("has been compacted"), "{refused}");
+    b.cluster().state().leader = None;
+    let lost = b.run(&compact(8)).await.unwrap_err();
+    assert_eq!(lost.kind, FailureKind::NoQuorum, "{lost}");
 }
 
 fn etcdctl_of(cluster: &MemoryCluster, image: &str) -> Etcdctl<MemoryEtcdctl> {

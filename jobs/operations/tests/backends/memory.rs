@@ -15,6 +15,7 @@ pub(crate) enum Call {
     Members,
     Alarms,
     Disarm,
+    Compact,
     Defragment,
     Add,
     Remove,
@@ -48,6 +49,7 @@ pub(crate) struct State {
     pub(crate) leader: Option<MemberId>,
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) db_bytes: u64,
+    pub(crate) compacted: i64,
     faults: HashMap<Call, VecDeque<Fault>>,
     calls: Vec<Call>,
 }
@@ -81,6 +83,7 @@ impl MemoryCluster {
             leader: Some(MemberId(1)),
             alarms: Vec::new(),
             db_bytes: 40 << 20,
+            compacted: 0,
             faults: HashMap::new(),
             calls: Vec::new(),
         })))
@@ -153,6 +156,17 @@ impl MemoryCluster {
             Ok(())
         };
         self.call(Call::Disarm, with_leader(disarm))
+    }
+
+    pub(crate) fn compact(&self, revision: i64) -> Result<(), NoAnswer> {
+        let compact = |state: &mut State| {
+            if revision <= state.compacted {
+                return refused("mvcc: required revision has been compacted");
+            }
+            state.compacted = revision;
+            Ok(())
+        };
+        self.call(Call::Compact, with_leader(compact))
     }
 
     pub(crate) fn defragment(&self) -> Result<(), NoAnswer> {

@@ -1,4 +1,4 @@
-//! etcd's KV service, of which operations only read: to find out whether there is a quorum.
+//! etcd's KV service: operations read to find out whether there is a quorum, and compact.
 
 use std::pin::Pin;
 
@@ -14,6 +14,11 @@ use tonic::{Request, Response, Status};
 pub(crate) trait Reads: Send + Sync + 'static {
     /// The header of the answer.
     fn read(&self) -> impl Future<Output = Result<PbResponseHeader, Status>> + Send;
+
+    /// Compacts up to a revision.
+    fn compact(&self, _: i64) -> impl Future<Output = Result<(), Status>> + Send {
+        async { unasked::<()>().map(drop) }
+    }
 }
 
 /// The service of one member.
@@ -60,8 +65,11 @@ impl<R: Reads> PbKvService for Kv<R> {
 
     async fn compact(
         &self,
-        _: Request<PbCompactionRequest>,
+        request: Request<PbCompactionRequest>,
     ) -> Result<Response<PbCompactionResponse>, Status> {
-        unasked()
+        let asked = request.into_inner();
+        assert!(asked.physical, "what is in use afterwards is told");
+        self.0.compact(asked.revision).await?;
+        Ok(Response::new(PbCompactionResponse::default()))
     }
 }

@@ -349,6 +349,19 @@ pub enum Reason {
     PodLeftAlone,
 }
 
+/// What a warning is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// An alarm.
+    Alarm(AlarmKind),
+    /// A node.
+    Node(String),
+    /// The member of this id, which has no vote.
+    Learner(String),
+    /// The member of this id, which has one.
+    Voter(String),
+}
+
 /// Something that should be known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -363,9 +376,9 @@ pub struct Warning {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub hint: Option<Advice>,
-    /// The alarm that it is about, where it is about one.
+    /// What it is about, where that decides what helps.
     #[serde(skip)]
-    pub alarm: Option<AlarmKind>,
+    pub about: Option<About>,
 }
 
 impl Warning {
@@ -375,7 +388,7 @@ impl Warning {
             reason,
             message,
             hint: None,
-            alarm: None,
+            about: None,
         }
     }
 
@@ -389,9 +402,9 @@ impl Warning {
         Self::new(Severity::Note, reason, message)
     }
 
-    /// About this alarm.
-    pub(super) fn alarm(mut self, alarm: AlarmKind) -> Self {
-        self.alarm = Some(alarm);
+    /// About this.
+    pub(super) fn about(mut self, about: About) -> Self {
+        self.about = Some(about);
         self
     }
 

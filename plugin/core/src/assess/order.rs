@@ -6,6 +6,9 @@ use super::model::{Quorum, Role, Row, Status};
 /// Roughly what a defragmentation takes for each GiB in use: other people's measurements lie between 4 and 6 s.
 const SECONDS_PER_GIB: u64 = 5;
 
+/// Less than this is nothing to gain, nor is a hundredth of the file: 1 MiB.
+const NOTHING_BYTES: u64 = 1 << 20;
+
 /// One member to be defragmented.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -20,6 +23,18 @@ pub struct Step {
 }
 
 impl Step {
+    /// What of it is free space.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let used = self.db_in_use_bytes?;
+        Some(self.db_size_bytes.saturating_sub(used))
+    }
+
+    /// Whether it gives anything back that is worth the time without an answer: right after another one there are some pages left.
+    pub fn gains(&self) -> bool {
+        let worth = NOTHING_BYTES.max(self.db_size_bytes / 100);
+        self.free_bytes().is_none_or(|free| free >= worth)
+    }
+
     /// A guess at how long the member will not answer, in seconds; at least one.
     pub fn estimated_seconds(&self) -> u64 {
         let copied = self.db_in_use_bytes.unwrap_or(self.db_size_bytes);

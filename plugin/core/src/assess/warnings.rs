@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::evidence::Evidence;
-use super::model::{QuotaSource, Reason, Role, Row, Warning};
+use super::model::{About, QuotaSource, Reason, Role, Row, Warning};
 use super::rows::alarm_word;
 use super::same::Comparison;
 use super::{LAG_ENTRIES, NEAR_QUOTA_PERCENT, Scope, WORTH_DEFRAGMENTING_BYTES};
@@ -108,7 +108,7 @@ fn alarms(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
                 ),
                 AlarmKind::Unknown => Warning::degrading(Reason::AlarmRaised, raised),
             };
-            Some(warning.alarm(kind))
+            Some(warning.about(About::Alarm(kind)))
         })
         .collect()
 }
@@ -143,14 +143,18 @@ fn cluster_ids(rows: &[Row]) -> Option<Warning> {
 fn members_and_nodes(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
     let mut found = Vec::new();
     for row in rows.iter().filter(|row| row.role == Role::NotStarted) {
-        found.push(Warning::degrading(
-            Reason::MemberNotStarted,
-            format!(
-                "member {} ({}) was added and has never started",
-                row.member_id.as_deref().unwrap_or("?"),
-                row.peer_urls.join(", ")
-            ),
-        ));
+        let id = row.member_id.clone().unwrap_or_else(|| "?".to_owned());
+        let mut members = evidence.members().iter();
+        let is_learner = members.any(|one| one.is_learner && one.id.to_string() == id);
+        let message = format!(
+            "member {id} ({}) was added and has never started",
+            row.peer_urls.join(", ")
+        );
+        let about = match is_learner {
+            true => About::Learner(id),
+            false => About::Voter(id),
+        };
+        found.push(Warning::degrading(Reason::MemberNotStarted, message).about(about));
     }
     if evidence.asked.scope != Scope::All || evidence.members.is_none() {
         return found;
@@ -168,10 +172,13 @@ fn members_and_nodes(evidence: &Evidence<'_>, rows: &[Row]) -> Vec<Warning> {
             ));
         }
         if let (Some(node), None) = (&row.node, &row.member_id) {
-            found.push(Warning::degrading(
-                Reason::NodeWithoutMember,
-                format!("control-plane node {node} has no member in the cluster"),
-            ));
+            found.push(
+                Warning::degrading(
+                    Reason::NodeWithoutMember,
+                    format!("control-plane node {node} has no member in the cluster"),
+                )
+                .about(About::Node(node.clone())),
+            );
         }
     }
     found

@@ -58,13 +58,17 @@ pub(crate) fn current_context(args: &ConnectionOptions) -> Option<String> {
     kubeconfig.current_context().map(str::to_owned)
 }
 
+/// The names of all contexts; none without a kubeconfig.
+pub(crate) fn context_names(args: &ConnectionOptions) -> Vec<String> {
+    let found = find(args).ok().and_then(|found| found.kubeconfig);
+    found.map_or_else(Vec::new, |kubeconfig| kubeconfig.context_names())
+}
+
 /// The contexts of the same cluster, by who signed for its apiservers, whose server is another one: name and server.
 pub(crate) fn contexts_beside(
     args: &ConnectionOptions,
     cluster: &ClusterIdentity,
 ) -> Vec<(String, String)> {
-    let names = find(args).ok().and_then(|found| found.kubeconfig);
-    let names = names.map(|kubeconfig| kubeconfig.context_names());
     let server = |name: String| {
         let args = ConnectionOptions {
             kubeconfig: args.kubeconfig.clone(),
@@ -75,7 +79,7 @@ pub(crate) fn contexts_beside(
         let same = !other.ca.is_empty() && other.ca == cluster.ca;
         (same && other.server != cluster.server).then_some((name, other.server))
     };
-    let names = names.into_iter().flatten().take(MOST_CONTEXTS);
+    let names = context_names(args).into_iter().take(MOST_CONTEXTS);
     names.filter_map(server).collect()
 }
 

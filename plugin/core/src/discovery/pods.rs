@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use etcd_operations::advice;
 use etcd_operations::advice::Choice;
+use etcd_operations::control_plane::ControlPlane;
 use etcd_operations::flags::{ContainerFacts, Flags, HostVolume, Mount, PodFacts, target_from_pod};
 use etcd_operations::instance::{Candidate, NotChosen, Wanted, choose, is_elsewhere};
 use etcd_operations::target::TlsFiles;
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::trust::is_mirror;
-use super::{Etcd, Node};
+use super::{ComponentContainer, Etcd, Node};
 
 /// What kubeadm calls container and label.
 const ETCD: &str = "etcd";
@@ -45,6 +46,25 @@ pub(super) fn is_etcd(pod: &Pod) -> bool {
 fn component(pod: &Pod) -> Option<&str> {
     let labels = pod.metadata.labels.as_ref()?;
     labels.get("component").map(String::as_str)
+}
+
+/// The container of the component that a pod is labelled with.
+pub(super) fn component_container(pod: Pod) -> Option<ComponentContainer> {
+    let label = component(&pod)?;
+    let component = ControlPlane::ALL
+        .into_iter()
+        .find(|one| one.name() == label)?;
+    let spec = pod.spec?;
+    let named = spec
+        .containers
+        .iter()
+        .find(|one| one.name == component.name());
+    Some(ComponentContainer {
+        container: named.or(spec.containers.first())?.name.clone(),
+        node: spec.node_name?,
+        component,
+        pod: pod.metadata.name?,
+    })
 }
 
 /// Puts what the static pods of a node tell to it: which of them is the etcd that its apiserver uses, and which others run

@@ -1,10 +1,13 @@
 //! What is looked at when a plan is done: nothing is claimed that was not seen.
 
+use std::time::Duration;
+
 use etcd_operations::wire::ask;
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
+use kube::api::{ListParams, LogParams};
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -15,6 +18,7 @@ use crate::error::Verdict;
 use crate::format::{counted, revision};
 use crate::limits;
 use crate::runners::host::Host;
+use crate::runners::trouble::{NOT_ACCEPTED, is_denied_by_kubelet};
 
 /// Where kubelets report.
 const LEASES: &str = "kube-node-lease";
@@ -113,6 +117,10 @@ async fn kubernetes(
         )),
         Err(why) => return checked.problems.push(not(why)),
     }
+    for node in denying(&client, &nodes, limits::KUBELETS_ACCEPT).await {
+        let problem = format!("{node}: {NOT_ACCEPTED}");
+        checked.problems.push(problem);
+    }
     match pods(&client).await {
         Ok((ready, others)) if others.is_empty() => {
             checked
@@ -161,6 +169,48 @@ async fn silent(client: &Client, nodes: &[&str], since: Timestamp) -> Result<Vec
     }
 }
 
+/// The nodes whose kubelet denies the apiserver to read a log. What else keeps a log from being read says nothing of it.
+async fn denying(client: &Client, nodes: &[&str], limit: Duration) -> Vec<String> {
+    let until = Instant::now() + limit;
+    let mut left: Vec<String> = nodes.iter().map(|node| (*node).to_owned()).collect();
+    loop {
+        let asked = join_all(left.iter().map(|node| denies(client, node))).await;
+        let mut asked = asked.into_iter();
+        left.retain(|_| asked.next() == Some(true));
+        if left.is_empty() || Instant::now() >= until {
+            return left;
+        }
+        sleep(limits::CHECK_AGAIN).await;
+    }
+}
+
+/// Whether the kubelet of a node denies it: told by the log of a pod that runs there, of which nothing is taken.
+async fn denies(client: &Client, node: &str) -> bool {
+    let pods: Api<Pod> = Api::all(client.clone());
+    let of_node = format!("spec.nodeName={node},status.phase=Running");
+    let params = ListParams::default().fields(&of_node).limit(1);
+    let Ok(found) = asked(pods.list(&params)).await else {
+        return false;
+    };
+    let Some(pod) = found.items.into_iter().next() else {
+        return false;
+    };
+    let container = pod
+        .spec
+        .and_then(|spec| Some(spec.containers.into_iter().next()?.name));
+    let (Some(name), Some(namespace)) = (pod.metadata.name, pod.metadata.namespace) else {
+        return false;
+    };
+    let params = LogParams {
+        container,
+        limit_bytes: Some(1),
+        ..LogParams::default()
+    };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let log = timeout(limits::CHECK, pods.logs(&name, &params)).await;
+    matches!(log, Ok(Err(kube::Error::Api(status))) if is_denied_by_kubelet(&status.message))
+}
+
 /// How many pods are ready, and which are not.
 async fn pods(client: &Client) -> Result<(usize, Vec<String>), String> {
     let pods: Api<Pod> = Api::all(client.clone());
@@ -200,5 +250,34 @@ fn shortened(names: &[String]) -> String {
     match names.len().checked_sub(MOST).filter(|more| *more > 0) {
         Some(more) => format!("{shown} and {more} more"),
         None => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::fake::{Reply, flags, refused, serve};
+
+    #[tokio::test]
+    async fn a_kubelet_that_denies_the_apiserver_is_waited_for_and_else_named() {
+        const POD: &str = r#"{"apiVersion":"v1","kind":"PodList","metadata":{},"items":[{"metadata":
+            {"name":"etcd-m3","namespace":"kube-system"},"spec":{"containers":[{"name":"etcd"}]}}]}"#;
+        const DENIED: &str = "Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource(s)=[proxy])";
+        let denied = async |times: usize, limit: Duration| {
+            let reads = AtomicUsize::new(0);
+            let address = serve(move |path| match path.contains("/log") {
+                false => Reply::Json(200, POD.to_owned()),
+                true if reads.fetch_add(1, Ordering::SeqCst) < times => refused(403, DENIED),
+                true => Reply::Json(200, "x".to_owned()),
+            })
+            .await;
+            let client = client(&flags(address)).await.unwrap();
+            denying(&client, &["m3"], limit).await
+        };
+        let long = Duration::from_secs(30);
+        assert!(denied(1, long).await.is_empty());
+        assert_eq!(denied(usize::MAX, Duration::ZERO).await, ["m3"]);
     }
 }

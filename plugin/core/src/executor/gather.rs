@@ -51,9 +51,9 @@ pub async fn gather(
     if hosts.is_empty() {
         let message = "no control-plane node with an etcd of its own could be reached";
         let error = Error::new(ErrorKind::NothingReached, message);
-        return Err(unreachable.into_iter().fold(error, |error, (node, why)| {
-            error.hint(format!("{node}: {why}"))
-        }));
+        return Err(unreachable
+            .into_iter()
+            .fold(error, |error, (_, why)| error.hint(why)));
     }
     Ok(Gathered {
         hosts: Hosts::reached(hosts, ssh),

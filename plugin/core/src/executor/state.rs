@@ -14,6 +14,8 @@ use serde::Serialize;
 pub struct PlanState {
     /// The plan.
     pub plan: Plan,
+    /// The hosts of it that were asked.
+    pub asked: Vec<String>,
     /// How far each step is that has begun.
     pub steps: BTreeMap<u32, StepState>,
     /// Whether it has begun somewhere and not ended there.
@@ -58,6 +60,7 @@ impl PlanState {
     pub fn of(node: &str, host: &PlanOnHost) -> Self {
         let mut state = Self {
             plan: host.plan.clone(),
+            asked: Vec::new(),
             steps: BTreeMap::new(),
             unfinished: false,
             busy: Vec::new(),
@@ -70,6 +73,7 @@ impl PlanState {
 
     /// With what another host says of it.
     pub fn and(&mut self, node: &str, host: &PlanOnHost) {
+        self.asked.push(node.to_owned());
         let steps = host.steps.iter();
         self.steps
             .extend(steps.map(|step| (step.number, step.state.clone())));
@@ -94,11 +98,21 @@ impl PlanState {
         }
     }
 
-    /// Whether every step is done.
-    pub fn is_done(&self) -> bool {
-        self.plan
-            .steps()
-            .all(|step| matches!(self.steps.get(&step.number), Some(StepState::Done { .. })))
+    /// Whether every step is done of the hosts that were asked: a host is told that a plan has ended once all of them are done.
+    fn is_done(&self) -> bool {
+        let steps = self.plan.steps();
+        let mut own = steps
+            .filter(|step| self.asked.contains(&step.node))
+            .peekable();
+        own.peek().is_some()
+            && own.all(|step| matches!(self.steps.get(&step.number), Some(StepState::Done { .. })))
+    }
+
+    /// The hosts of it that were not asked.
+    pub fn not_asked(&self) -> Vec<String> {
+        let hosts = self.plan.hosts.iter().map(|host| &host.node);
+        let others = hosts.filter(|node| !self.asked.contains(node));
+        others.cloned().collect()
     }
 
     /// Whether rolling it back puts data out of service: what was written to a restored database that has taken the place of
@@ -116,5 +130,44 @@ impl PlanState {
     /// Whether somebody has begun to roll it back.
     pub fn is_back(&self) -> bool {
         self.steps.values().any(StepState::is_back)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etcd_operations::plan::{Done, PlanKind};
+    use etcd_operations::wire::answer::StepOnHost;
+
+    use super::*;
+    use crate::executor::memory::{memory, plan};
+
+    #[test]
+    fn one_host_of_several_knows_whether_the_plan_has_ended() {
+        let memory = memory(3);
+        let plan = plan(PlanKind::Restore, &memory);
+        let done = |unfinished: bool, but: usize| {
+            let own = plan.steps_of("m1").collect::<Vec<_>>();
+            let steps = own[..own.len() - but].iter().map(|step| StepOnHost {
+                number: step.number,
+                state: StepState::Done { done: Done::Plain },
+            });
+            PlanState::of(
+                "m1",
+                &PlanOnHost {
+                    plan: plan.clone(),
+                    unfinished,
+                    busy: false,
+                    gone: Vec::new(),
+                    changed: Vec::new(),
+                    steps: steps.collect(),
+                },
+            )
+        };
+        let ended = done(false, 0);
+        assert_eq!(ended.progress(), Progress::Done);
+        assert_eq!(ended.not_asked(), ["m2", "m3"]);
+        assert_eq!(done(true, 0).progress(), Progress::Unfinished);
+        let all = plan.steps_of("m1").count();
+        assert_eq!(done(false, all).progress(), Progress::Planned);
     }
 }

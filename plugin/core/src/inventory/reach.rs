@@ -284,7 +284,8 @@ impl Reached {
         let message = "no control-plane node could be reached";
         let error = Error::new(ErrorKind::NothingReached, message);
         self.unreached.into_iter().fold(error, |error, one| {
-            let error = error.hint(format!("{}: {}", one.name, one.why));
+            // It says whom it is about.
+            let error = error.hint(one.why);
             one.hint.into_iter().fold(error, Error::hint)
         })
     }
@@ -406,7 +407,8 @@ mod tests {
     }
 
     fn refused() -> Error {
-        Error::new(ErrorKind::NothingReached, "nobody there").hint("does `ssh` work?")
+        Error::new(ErrorKind::NothingReached, "api.example.com: nobody there")
+            .hint("does `ssh` work?")
     }
 
     #[test]
@@ -416,7 +418,10 @@ mod tests {
         reached.unreached.push(Unreached::new(&server, refused()));
         let error = reached.none();
         assert_eq!(error.kind.exit_code(), 6);
-        assert_eq!(error.hints[0], "api.example.com: nobody there");
+        assert_eq!(
+            error.hints[0], "api.example.com: nobody there",
+            "it is named once"
+        );
         assert!(
             error.hints[1].written().contains("{+master=HOST}"),
             "{error:?}"

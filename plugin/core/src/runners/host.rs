@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use etcd_operations::failure::{Answer, Failure};
 use etcd_operations::host::{answer, copy};
+use etcd_operations::logs::{ComponentLog, LogQuery};
 use etcd_operations::look::{Look, LookOptions, Since};
 use etcd_operations::manifest::Selection;
 use etcd_operations::operation::Operation;
@@ -245,6 +246,14 @@ impl Host {
     /// Looks at it.
     pub async fn look(&self, options: LookOptions) -> Result<Look, Error> {
         self.ask(&ask::Look { options }).await
+    }
+
+    /// What its control plane logged.
+    ///
+    /// # Errors
+    /// When it gives no answer.
+    pub async fn logs(&self, query: LogQuery) -> Result<Vec<ComponentLog>, Error> {
+        self.ask(&ask::Logs { query }).await
     }
 
     /// What its database has beyond a snapshot's revision, or why that is not known: nothing depends on it.

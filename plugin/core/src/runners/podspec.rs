@@ -300,6 +300,7 @@ fn needed(operation: &Operation, target: &Target) -> Vec<Needed> {
         | Operation::MoveLeader { .. }
         | Operation::Health { .. }
         | Operation::HashKv { .. }
+        | Operation::Compact { .. }
         | Operation::AlarmList
         | Operation::AlarmDisarm { .. } => with_etcd(Vec::new()),
         // What lies on the node already: neither etcd nor its certificates have to be there.

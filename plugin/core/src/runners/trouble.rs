@@ -158,6 +158,15 @@ pub fn api_error(doing: &str, error: KubeError) -> RunError {
     meaning(doing, &error).caused_by(error)
 }
 
+/// What is said of a kubelet that denies the apiserver what every apiserver may do.
+pub(crate) const NOT_ACCEPTED: &str = "the node's kubelet does not accept the apiserver yet";
+
+/// Whether the denial is kubelet's own, not the apiserver's. It asks its own apiserver, and remembers a denial for half a minute:
+/// also one that came of it that this apiserver had only just started.
+pub(crate) fn is_denied_by_kubelet(message: &str) -> bool {
+    message.contains("Forbidden (user=") && message.contains("resource=nodes")
+}
+
 fn meaning(doing: &str, error: &KubeError) -> RunError {
     let KubeError::Api(status) = error else {
         return RunError::new(
@@ -193,6 +202,12 @@ fn meaning(doing: &str, error: &KubeError) -> RunError {
         403 if rights::Denied::parse(message).is_some() => {
             said(RunErrorKind::NoRights).hint(rights::grant(message))
         }
+        403 if is_denied_by_kubelet(message) => RunError::new(
+            RunErrorKind::KubeletSilent,
+            format!(
+                "{doing}: {NOT_ACCEPTED}: after its own apiserver's start that takes up to 30 seconds"
+            ),
+        ),
         403 => said(RunErrorKind::AdmissionRefused),
         404 if message.contains("namespaces") => said(RunErrorKind::Other)
             .hint("kubectl apply -f manifests/, or another namespace with -n"),
@@ -373,6 +388,8 @@ mod tests {
         assert_eq!(kind(500, "etcdserver: no leader"), RunErrorKind::EtcdLost);
         assert_eq!(kind(503, "try again later"), RunErrorKind::ApiserverLost);
         assert_eq!(kind(404, "namespaces \"x\" not found"), RunErrorKind::Other);
+        let kubelet = "Forbidden (user=kube-apiserver-kubelet-client, verb=get, resource=nodes, subresource(s)=[proxy])";
+        assert_eq!(kind(403, kubelet), RunErrorKind::KubeletSilent);
         let policy = "jobs.batch \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
         assert_eq!(kind(422, policy), RunErrorKind::AdmissionRefused);
     }

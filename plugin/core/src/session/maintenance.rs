@@ -1,9 +1,16 @@
-//! What a session does for a command beside operations: it takes the lock, and removes leftovers.
+//! What a session does for a command beside operations: it takes the lock, reads the history, and removes leftovers.
 
-use super::Session;
-use crate::cleanup::{Cleaned, clean_up};
+use std::collections::BTreeSet;
+
+use etcd_operations::logs::LogQuery;
+use jiff::SignedDuration;
+
+use super::{Node, Session};
+use crate::cleanup::{Cleaned, clean_up, namespaces};
 use crate::error::{Error, ErrorKind};
+use crate::history::{History, history};
 use crate::lease::{LeaseGuard, at_work, lock_cluster, lock_host};
+use crate::logs::{NodeLog, of_nodes};
 
 impl Session {
     /// Takes the lock for `what`, a fragment such as `defrag`.
@@ -31,12 +38,37 @@ impl Session {
         at_work(&cluster.connection).await.unwrap_or(refused)
     }
 
+    /// What can still be read of the past, and how much of it is older than this.
+    ///
+    /// # Errors
+    /// What the apiserver says; or that there is none.
+    pub async fn history(&self, older_than: Option<SignedDuration>) -> Result<History, Error> {
+        history(&self.cluster()?.connection, older_than).await
+    }
+
+    /// What the control plane's containers on these nodes logged, of all at once.
+    ///
+    /// # Errors
+    /// What the apiserver says; or that there is none.
+    pub async fn logs(&self, nodes: &[&Node], query: &LogQuery) -> Result<Vec<NodeLog>, Error> {
+        let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        of_nodes(&self.cluster()?.connection, &names, query).await
+    }
+
     /// Removes leftovers: Jobs and Pods of runs that are over, and the carried program where no Job or CronJob refers to
     /// it. With `dry_run` it only says what it would remove.
     ///
     /// # Errors
     /// What the apiserver says; or that there is none.
-    pub async fn cleanup(&self, dry_run: bool) -> Result<Cleaned, Error> {
-        clean_up(&self.cluster()?.connection, dry_run).await
+    pub async fn cleanup(&self, namespace: &str, dry_run: bool) -> Result<Cleaned, Error> {
+        clean_up(&self.cluster()?.connection.control, namespace, dry_run).await
+    }
+
+    /// The namespaces in which there may be leftovers.
+    ///
+    /// # Errors
+    /// What the apiserver says; or that there is none.
+    pub async fn namespaces(&self) -> Result<BTreeSet<String>, Error> {
+        namespaces(&self.cluster()?.connection.control).await
     }
 }

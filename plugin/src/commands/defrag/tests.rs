@@ -25,6 +25,7 @@ async fn run_on(
     let defragmenting = Defragmenting {
         cluster,
         allow_stall: false,
+        all: false,
     };
     carry_out(&defragmenting, terminal, consent).await
 }
@@ -54,14 +55,14 @@ async fn members_are_defragmented_one_after_another_and_the_leader_last() {
     );
     assert_eq!(*cluster.locks.borrow(), ["defrag"]);
     // Unasked nothing is said of what is going to be.
-    let terminal = yes();
+    let (cluster, terminal) = (three(), yes());
     let unasked = Consent { yes: true, ..ASKED };
     run_on(&cluster, &terminal, unasked).await.unwrap();
     assert!(terminal.lines()[0].starts_with("says: defragmenting cp-2"));
 }
 
 #[tokio::test]
-async fn a_dry_run_refuses_nothing_and_does_nothing() {
+async fn a_dry_run_shows_the_plan_and_refuses_what_the_run_would_refuse() {
     let mut cluster = Cluster::of(3);
     cluster.lost(2, down());
     let (cluster, terminal) = (MemoryCluster::new(cluster), yes());
@@ -69,12 +70,44 @@ async fn a_dry_run_refuses_nothing_and_does_nothing() {
         dry_run: true,
         ..ASKED
     };
-    let verdict = run_on(&cluster, &terminal, dry_run).await.unwrap();
-    assert_eq!(verdict, Verdict::Degraded, "not of every member");
+    let would_be = run_on(&cluster, &terminal, dry_run).await.unwrap_err();
     assert_eq!(terminal.lines().len(), 1);
     let refused = run_on(&cluster, &terminal, ASKED).await.unwrap_err();
     assert_eq!(refused.kind, ErrorKind::Refused);
+    assert_eq!(would_be.message, refused.message);
     assert!(cluster.asked().is_empty() && cluster.locks.borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_member_with_nothing_to_gain_is_skipped_unless_that_is_asked_for() {
+    let mut cluster = Cluster::of(3);
+    cluster.account(2).db_in_use_bytes = Some(cluster.account(2).db_size_bytes - 90_000);
+    let (cluster, terminal) = (MemoryCluster::new(cluster), yes());
+    let verdict = run_on(&cluster, &terminal, ASKED).await.unwrap();
+    assert_eq!(verdict, Verdict::Healthy);
+    assert_eq!(cluster.asked(), ["cp-3: defrag", "cp-1: defrag"]);
+    let said = terminal.starting("says");
+    assert!(said[0].contains("126 MiB of them free"), "{said:?}");
+    assert!(said[2].contains("cp-2: nothing to gain"), "{said:?}");
+    let shown = terminal.starting("shows").join("");
+    assert!(shown.contains("nothing to gain on cp-2: --all"), "{shown}");
+    let all = Defragmenting {
+        cluster: &cluster,
+        allow_stall: false,
+        all: true,
+    };
+    carry_out(&all, &yes(), ASKED).await.unwrap();
+    assert_eq!(cluster.asked().len(), 5);
+}
+
+#[tokio::test]
+async fn where_no_member_has_anything_to_gain_nobody_is_asked() {
+    let mut cluster = Cluster::of(1);
+    cluster.account(1).db_in_use_bytes = Some(cluster.account(1).db_size_bytes);
+    let (cluster, terminal) = (MemoryCluster::new(cluster), FakeTerminal::new(Reply::No));
+    let verdict = run_on(&cluster, &terminal, ASKED).await.unwrap();
+    assert_eq!((verdict, cluster.asked().len()), (Verdict::Healthy, 0));
+    assert!(terminal.lines()[0].contains("0 of 1 member defragmented"));
 }
 
 #[tokio::test]

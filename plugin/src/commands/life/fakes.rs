@@ -67,7 +67,7 @@ impl FakeTerminal {
 }
 
 fn text(view: &impl View, format: Format) -> String {
-    render(view, format, Paint::Plain).unwrap()
+    render(view, format, Paint::PLAIN).unwrap()
 }
 
 impl Terminal for FakeTerminal {

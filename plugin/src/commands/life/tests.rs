@@ -153,15 +153,20 @@ async fn who_has_agreed_beforehand_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_dry_run_ends_when_the_plan_is_shown_and_refuses_nothing() {
-    for (fails_at, code) in [
-        ("", Ok(Verdict::Degraded)),
-        ("dry run", Err(ErrorKind::Failed)),
+async fn a_dry_run_ends_when_the_plan_is_shown_and_refuses_what_would_be_refused() {
+    for (fails_at, life, code) in [
+        ("", "look 1, refuse 1, dry run", Ok(Verdict::Degraded)),
+        (
+            "dry run",
+            "look 1, refuse 1, dry run",
+            Err(ErrorKind::Failed),
+        ),
+        ("refuse 1", "look 1, refuse 1", Err(ErrorKind::Failed)),
     ] {
         let (change, terminal) = (Told::failing(fails_at), FakeTerminal::new(Reply::Yes));
         let ended = carry_out(&change, &terminal, consent(true, true)).await;
         assert_eq!(ended.map_err(|error| error.kind), code);
-        assert_eq!(change.life(), "look 1, dry run");
+        assert_eq!(change.life(), life);
         assert_eq!(terminal.lines(), ["shows: plan 1"]);
     }
 }

@@ -14,6 +14,7 @@ use crate::commands::Context;
 use crate::commands::life::carry_out;
 use crate::commands::making::Making;
 use crate::commands::planned::{Accepted, Nothing, PlanArgs, Planned, name_manifests};
+use crate::views::manifest_diff::ManifestDiff;
 use kubectl_etcd_core::error::{Error, Verdict};
 use kubectl_etcd_core::executor::Hosts;
 
@@ -26,7 +27,7 @@ Examples:
   kubectl etcd manifest set-flag etcd election-timeout=5000 heartbeat-interval=500 enable-pprof
 
 Run it on the control-plane node itself, as root, on one after another.
-Exit codes: 0 done and ready again, 1 failed, 2 etcd would not take the flag or its value,
+Exit codes: 0 done and ready again, 1 failed, 2 etcd would not take the flag or its value, \
 5 refused or not confirmed.";
 
 const UNSET_FLAG: &str = "\
@@ -40,7 +41,7 @@ const SET_IMAGE: &str = "\
 Examples:
   kubectl etcd manifest set-image etcd registry.k8s.io/etcd:3.6.6-0
 
-Exit codes: 0 done and ready again, 1 failed, 2 the manifest has flags that this etcd does not have,
+Exit codes: 0 done and ready again, 1 failed, 2 the manifest has flags that this etcd does not have, \
 5 refused or not confirmed.";
 
 const STOP: &str = "\
@@ -48,7 +49,7 @@ Examples:
   # The apiserver of this node, until it is started again
   kubectl etcd manifest stop kube-apiserver
 
-Its manifest is moved out of kubelet's folder; nothing is deleted. It is proved gone: no container,
+Its manifest is moved out of kubelet's folder; nothing is deleted. It is proved gone: no container, \
 no process, its ports free, and of etcd the lock on its data.
 Exit codes: 0 stopped, 1 failed, 5 refused or not confirmed.";
 
@@ -264,6 +265,11 @@ async fn changed(
             .ui
             .say(&format!("{component} is already as asked: nothing changed"));
         return Ok(Verdict::Healthy);
+    }
+    if how.plan.dry_run || !how.plan.yes {
+        let names = ("the manifest".to_owned(), "the changed manifest".to_owned());
+        let view = ManifestDiff::of(component, names, (&before, &after));
+        context.ui.tell(&view);
     }
     done(context, component, ManifestChange::Changed(edits), &[], how).await
 }

@@ -45,8 +45,7 @@ pub fn diff(context: &Context<'_>, args: &DiffArgs) -> Result<Verdict, Error> {
     let folder = &found.known.folder;
     let file = folder.of_component(component).map_err(Error::from)?;
     let file = file.ok_or_else(|| {
-        let folder = folder.path.display();
-        Error::failed(format!("no manifest in {folder} runs {component}"))
+        Error::from(folder.lacks(component))
             .hint("kubectl etcd manifest show says what there is, and what was taken out")
     })?;
     let path = kept(&found, file, args.kept.as_ref())?;

@@ -22,7 +22,7 @@ Examples:
   sudo kubectl etcd manifest show etcd -o json | \\
     jq -r '.components[].flags[] | select(.name == \"quota-backend-bytes\").value'
 
-Exit codes: 0 every file in the folder is one pod's own, 3 something is in the folder that should
+Exit codes: 0 every file in the folder is one pod's own, 3 something is in the folder that should \
 not be, a component was taken out, or there is no manifest of etcd.";
 
 /// Show the static pods of this control-plane node: files, images, flags, strays, and archived manifests

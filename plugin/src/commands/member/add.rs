@@ -2,13 +2,14 @@
 
 use clap::Args;
 use etcd_datadir::ids::PeerUrl;
+use etcd_operations::ids::MemberId;
 use etcd_operations::membership::{NewMember, added_before};
 use etcd_operations::report::Member;
-use etcd_operations::shell::{CommandLine, quoted};
+use etcd_operations::shell::quoted;
 
 use super::change::{ChangeArgs, carry_out};
 use super::look::Look;
-use super::plan::{Plan, Step, refuse_loss};
+use super::plan::{Plan, Step, promote_once_started, refuse_loss};
 use crate::commands::Context;
 use crate::views::member_change::Action;
 use kubectl_etcd_core::assess::votes::VoteChange;
@@ -26,7 +27,7 @@ Examples:
 
 The answer has the flags the new member is started with. Its data directory has to be empty.
 
-Exit codes: 0 done, or it was added before, 3 done but the cluster is degraded, 4 no quorum,
+Exit codes: 0 done, or it was added before, 3 done but the cluster is degraded, 4 no quorum, \
 5 refused or not confirmed.";
 
 /// Add a member to the cluster: as a learner, which has no vote until it is promoted
@@ -81,7 +82,7 @@ pub(super) fn plan(
         let error = Error::refused(failure.message);
         failure.hint.into_iter().fold(error, Error::hint)
     })?;
-    plan.next = next(&look.members, new);
+    plan.next = next(&look.members, new, before.map(|there| there.id));
     if let Some(there) = before {
         plan.member_id = Some(there.id);
         let how = match there.started() {
@@ -101,6 +102,14 @@ pub(super) fn plan(
         plan.costs = vec![format!(
             "{name} has a vote at once, and counts as one that is down until it has started and caught up"
         )];
+    }
+    let mut learners = look.members.iter().filter(|one| one.is_learner && !voter);
+    if let Some(learner) = learners.next() {
+        plan.barred_by = Some(learner.id);
+        plan.costs.push(format!(
+            "etcd takes one learner at a time unless its --max-learners says otherwise, and {} is one",
+            look.subject(learner).name()
+        ));
     }
     plan.costs.extend(other_scheme(&look.members, &urls));
     let on = look.through(None)?;
@@ -161,7 +170,7 @@ fn other_scheme(members: &[Member], urls: &[String]) -> Option<String> {
 }
 
 /// The flags the new member is started with, and what comes after.
-fn next(members: &[Member], new: NewMember<'_>) -> Vec<String> {
+fn next(members: &[Member], new: NewMember<'_>, id: Option<MemberId>) -> Vec<String> {
     let name = new.name.unwrap_or_default();
     let pairs = |name: &str, urls: &[String]| -> Vec<String> {
         urls.iter().map(|url| format!("{name}={url}")).collect()
@@ -177,10 +186,13 @@ fn next(members: &[Member], new: NewMember<'_>) -> Vec<String> {
         quoted(&format!("--name={name}")),
         quoted(&format!("--initial-cluster={}", all.join(",")))
     )];
-    if new.learner {
-        let promote = CommandLine::new("kubectl etcd member promote").operand(name);
-        next.push(promote.own("--wait 5m").into());
+    if new.learner && id.is_none() {
+        next.push(
+            "give it its vote by the id that it gets: kubectl etcd member promote ID --wait 5m"
+                .to_owned(),
+        );
     }
+    next.extend(id.filter(|_| new.learner).map(promote_once_started));
     next
 }
 
@@ -213,7 +225,7 @@ mod tests {
             "{:?}",
             plan.next
         );
-        assert!(plan.next[1].contains("promote cp-4"));
+        assert!(plan.next[1].contains("member promote ID --wait 5m"));
     }
 
     #[test]
@@ -242,6 +254,8 @@ mod tests {
         let plan_of = |name: &str, url: &[String]| plan(&look(&cluster), name, url, false, false);
         let there = plan_of("cp-4", &url(4)).unwrap();
         assert!(there.steps.is_empty() && there.member_id == Some(id(4)));
+        let promote = format!("kubectl etcd member promote {} --wait 5m", id(4));
+        assert_eq!(there.next[1], promote);
         let error = plan_of("cp-2", &url(5)).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Refused);
         assert!(!error.hints.is_empty());

@@ -1,13 +1,18 @@
 //! A change of the members: what of its life is its own. It has no journal: each of its steps is one word to etcd, which
 //! does it or does not.
 
+use std::cell::Cell;
+
 use clap::Args;
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
+use etcd_operations::ids::MemberId;
 use etcd_operations::operation::{MemberAdd, MemberPromote, MemberRemove, MoveLeader, Status};
 use etcd_operations::report::Member;
 use jiff::Timestamp;
 
 use super::look::Look;
-use super::plan::{Plan, Planned, Step};
+use super::plan::{Plan, Planned, Step, promote_once_started};
 use crate::args::{FleetArgs, WayArgs};
 use crate::commands::life::{self, Change, Consent, Ending, Terminal};
 use crate::commands::operated::{ClusterLock, InSession, OperatedCluster};
@@ -50,6 +55,8 @@ pub(super) struct Changing<'a, C, P> {
     cluster: &'a C,
     /// Makes the plan.
     plan_of: P,
+    /// Who leads by the plan that was shown: who is most up to date changes from look to look.
+    leads_then: Cell<Option<MemberId>>,
 }
 
 impl<'a, C, P> Changing<'a, C, P>
@@ -58,7 +65,11 @@ where
 {
     /// What `plan_of` makes of a look at this cluster.
     pub(super) fn new(cluster: &'a C, plan_of: P) -> Self {
-        Self { cluster, plan_of }
+        Self {
+            cluster,
+            plan_of,
+            leads_then: Cell::new(None),
+        }
     }
 }
 
@@ -83,8 +94,11 @@ where
 
     async fn make(&self, _terminal: &impl Terminal) -> Result<Made, Error> {
         let look = Look::take(self.cluster).await?;
+        let look = look.preferring(self.leads_then.get());
+        let plan = (self.plan_of)(&look)?;
+        self.leads_then.set(plan.leads_then());
         Ok(Made {
-            plan: (self.plan_of)(&look)?,
+            plan,
             members: members::rows(&look.members, self.cluster.nodes()),
         })
     }
@@ -103,6 +117,17 @@ where
         let mut view = made.plan.view(consent.dry_run);
         view.members = made.members.clone();
         view
+    }
+
+    fn dry_run_ends(&self, made: &Made) -> Result<Verdict, Error> {
+        let Some(learner) = made.plan.barred_by else {
+            return Ok(Verdict::Healthy);
+        };
+        let message = format!("etcd has a learner already ({learner}) and takes no other one");
+        Err(Error::refused(message).hint(advice![
+            "promote it, or remove it: ",
+            Task::RemoveMember.of(learner)
+        ]))
     }
 
     // What etcd or the votes forbid is refused while the plan is made, not in `refuse`: there is none to be shown.
@@ -236,8 +261,11 @@ async fn afterwards(
         Some((id, list)) => (Some(id), list),
         None => (None, Vec::new()),
     };
-    if id.is_some() {
-        view.member_id = id;
+    if let Some(id) = id {
+        if let (Some(last), true) = (view.next.last_mut(), plan.adds_a_learner()) {
+            *last = promote_once_started(&id);
+        }
+        view.member_id = Some(id);
     }
     let verdict = match &Look::of(status, &outcomes, &nodes) {
         Ok(seen) => {

@@ -1,12 +1,12 @@
 //! Changes of the members of a cluster in memory.
 
 use super::change::Changing;
-use super::{move_leader, remove};
+use super::{add, move_leader, remove};
 use crate::commands::life::fakes::{FakeTerminal, Reply};
 use crate::commands::life::{Consent, carry_out};
 use crate::commands::operated::memory::MemoryCluster;
 use crate::views::Format;
-use kubectl_etcd_core::assess::fixtures::{Cluster, id};
+use kubectl_etcd_core::assess::fixtures::{Cluster, id, member};
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::outcome::{RunError, RunErrorKind};
 
@@ -159,4 +159,44 @@ async fn nothing_more_is_begun_once_the_lock_is_lost() {
     );
     assert!(error.message.ends_with("after 1 of 2 steps"), "{error}");
     assert_eq!(cluster.asked(), ["cp-1: member move-leader"]);
+}
+
+#[tokio::test]
+async fn who_was_shown_to_lead_then_leads_although_another_one_is_ahead_by_now() {
+    let cluster = three();
+    // cp-2 is shown, and falls behind cp-3 while the question stands.
+    cluster.meanwhile(|cluster| cluster.account(2).raft_applied_index -= 5_000);
+    remove_leader(&cluster, &yes(), ASKED).await.unwrap();
+    assert_eq!(cluster.asked().len(), 2);
+
+    let cluster = three();
+    let down = || RunError::new(RunErrorKind::NodeDown, "off");
+    cluster.meanwhile(move |cluster| cluster.lost(2, down()));
+    let changing = Changing::new(&cluster, |look| move_leader::plan(look, None));
+    let error = carry_out(&changing, &yes(), ASKED).await.unwrap_err();
+    assert!(
+        error.message.starts_with("the cluster has changed"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_says_that_etcd_takes_no_second_learner() {
+    let mut made = Cluster::of(3);
+    let mut fourth = member(4);
+    fourth.name.clear();
+    fourth.is_learner = true;
+    made.members.push(fourth);
+    made.accounts.push(None);
+    let (cluster, terminal) = (MemoryCluster::new(made), yes());
+    let url = ["https://10.0.0.5:2380".to_owned()];
+    let changing = Changing::new(&cluster, |look| add::plan(look, "m5", &url, false, false));
+    let dry_run = Consent {
+        dry_run: true,
+        ..ASKED
+    };
+    let error = carry_out(&changing, &terminal, dry_run).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused);
+    assert!(error.message.contains(&id(4).to_string()), "{error}");
+    assert!(terminal.starting("shows")[0].contains("nothing was done"));
 }

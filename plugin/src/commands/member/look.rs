@@ -1,5 +1,9 @@
 //! What a change of the members starts from: how the cluster is, who belongs to it, and who is meant by a name.
 
+use std::net::IpAddr;
+
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use etcd_operations::ids::MemberId;
 use etcd_operations::report::{Member, StatusReport};
 
@@ -8,6 +12,7 @@ use kubectl_etcd_core::assess::model::{Role, Row, Status};
 use kubectl_etcd_core::assess::votes::Votes;
 use kubectl_etcd_core::discovery::{Etcd, Node};
 use kubectl_etcd_core::error::{Error, ErrorKind};
+use kubectl_etcd_core::host_name::HostName;
 use kubectl_etcd_core::outcome::Outcome;
 
 /// An id that is typed has at least so many digits; what is shorter is a name.
@@ -22,6 +27,8 @@ pub(super) struct Look<'a> {
     pub(super) members: Vec<Member>,
     /// The control-plane nodes.
     pub(super) nodes: &'a [Node],
+    /// Who shall lead, of all who can.
+    preferred: Option<MemberId>,
 }
 
 /// A member, and the row of the status that is about it.
@@ -66,7 +73,13 @@ impl<'a> Look<'a> {
             status,
             members,
             nodes,
+            preferred: None,
         })
+    }
+
+    /// The same, but this member leads rather than another one that can.
+    pub(super) fn preferring(self, preferred: Option<MemberId>) -> Self {
+        Self { preferred, ..self }
     }
 
     /// The votes as they are.
@@ -99,10 +112,19 @@ impl<'a> Look<'a> {
         if wanted.len() >= ID_DIGITS && wanted.parse::<MemberId>().is_ok() {
             return Ok(None);
         }
-        Err(
-            Error::usage(format!("no node, member or id is called {wanted}"))
-                .hint("kubectl etcd members lists those there are"),
-        )
+        let unstarted: Vec<&Member> = self.members.iter().filter(|one| !one.started()).collect();
+        if let Some(member) = unstarted.iter().find(|one| is_at(one, wanted)) {
+            return Ok(Some(self.subject(member)));
+        }
+        let error = Error::usage(format!("no node, member or id is called {wanted}"));
+        let error = unstarted.iter().fold(error, |error, one| {
+            error.hint(format!(
+                "{} ({}) has never started, so etcd knows no name of it: name it by its id",
+                one.id,
+                one.peer_urls.join(", ")
+            ))
+        });
+        Err(error.hint(advice![Task::ListMembers, " lists those there are"]))
     }
 
     fn by_id(&self, id: &str) -> Option<Subject<'_>> {
@@ -110,7 +132,7 @@ impl<'a> Look<'a> {
         Some(self.subject(member))
     }
 
-    fn subject<'l>(&'l self, member: &'l Member) -> Subject<'l> {
+    pub(super) fn subject<'l>(&'l self, member: &'l Member) -> Subject<'l> {
         let id = member.id.to_string();
         let rows = &self.status.rows;
         Subject {
@@ -140,7 +162,7 @@ impl<'a> Look<'a> {
         self.by_id(row.member_id.as_deref()?)
     }
 
-    /// Who may lead instead of a member: a healthy follower, rather one that is up to date and can be asked.
+    /// Who may lead instead of a member: a healthy follower, the preferred one or else one that is up to date and can be asked.
     pub(super) fn successor(&self, instead_of: MemberId) -> Option<Subject<'_>> {
         let mut subjects: Vec<Subject<'_>> = self
             .members
@@ -150,10 +172,12 @@ impl<'a> Look<'a> {
             .filter(|subject| subject.row.is_some_and(|row| row.role == Role::Follower))
             .collect();
         subjects.sort_by_key(|subject| {
-            subject.row.map(|row| {
+            let other = self.preferred != Some(subject.member.id);
+            let rank = subject.row.map(|row| {
                 let troubled = row.problem.is_some() || !row.alarms.is_empty();
                 (row.seen_from.is_some(), troubled, row.lag)
-            })
+            });
+            (other, rank)
         });
         subjects.into_iter().next()
     }
@@ -222,6 +246,17 @@ impl Subject<'_> {
     }
 }
 
+/// Whether a member is reached at the host of this name, or of this name in whatever domain.
+fn is_at(member: &Member, wanted: &str) -> bool {
+    let urls = member.peer_urls.iter();
+    urls.filter_map(|url| HostName::of_url(url).ok())
+        .any(|host| {
+            let name = host.as_str().split_once('.').map(|(name, _)| name);
+            let is_address = host.as_str().parse::<IpAddr>().is_ok();
+            host.is_same(wanted) || (!is_address && name == Some(wanted))
+        })
+}
+
 /// Whether a voting member was heard on its own node, so that it can be asked there for more.
 pub(super) fn answers_itself(row: &Row) -> bool {
     let votes = matches!(row.role, Role::Leader | Role::Follower);
@@ -277,6 +312,23 @@ pub(super) mod tests {
         assert!(look.named("1f000000000000ff").unwrap().is_none());
         assert_eq!(look.named("cp-9").unwrap_err().kind, ErrorKind::Usage);
         assert_eq!(look.named("cafe").unwrap_err().kind, ErrorKind::Usage);
+    }
+
+    #[test]
+    fn a_member_without_a_name_is_named_by_where_it_is_reached_or_its_id_is_told() {
+        let mut cluster = Cluster::of(3);
+        let mut fourth = kubectl_etcd_core::assess::fixtures::member(4);
+        fourth.name.clear();
+        fourth.peer_urls = vec!["https://cp-4.example.org:2380".into()];
+        cluster.members.push(fourth);
+        cluster.accounts.push(None);
+        let look = look(&cluster);
+        for name in ["cp-4", "cp-4.example.org"] {
+            assert_eq!(look.named(name).unwrap().unwrap().member.id, id(4));
+        }
+        let error = look.named("m4").unwrap_err();
+        let hints = crate::advice::hints(&error);
+        assert!(hints[0].starts_with(&id(4).to_string()), "{hints:?}");
     }
 
     #[test]

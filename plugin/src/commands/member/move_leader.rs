@@ -19,7 +19,7 @@ Examples:
 
 Writes wait for some milliseconds meanwhile.
 
-Exit codes: 0 done, or it leads already, 3 done but the cluster is degraded, 4 no quorum,
+Exit codes: 0 done, or it leads already, 3 done but the cluster is degraded, 4 no quorum, \
 5 refused or not confirmed.";
 
 /// Have another member lead

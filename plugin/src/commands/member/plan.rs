@@ -1,10 +1,13 @@
 //! What a change of the members does, step by step, and what it costs: decided from one look, without asking anybody.
 
+use std::fmt;
 use std::time::Duration;
 
+use etcd_operations::advice::{Choice, Task};
 use etcd_operations::ids::MemberId;
 
 use super::look::{Look, Subject, answers_itself};
+use crate::advice::typed;
 use crate::views::member_change::{Action, MemberChange, StepRow};
 use kubectl_etcd_core::assess::votes::Votes;
 use kubectl_etcd_core::error::Error;
@@ -62,6 +65,8 @@ pub(super) struct Plan {
     pub(super) costs: Vec<String>,
     /// What comes next, for people to do.
     pub(super) next: Vec<String>,
+    /// The member for which etcd refuses it, unless it is told otherwise by a flag of its own that is not known here.
+    pub(super) barred_by: Option<MemberId>,
 }
 
 impl Plan {
@@ -79,6 +84,7 @@ impl Plan {
             after: votes,
             costs: Vec::new(),
             next: Vec::new(),
+            barred_by: None,
         }
     }
 
@@ -101,6 +107,20 @@ impl Plan {
         let steps =
             |plan: &Self| -> Vec<Step> { plan.steps.iter().map(|one| one.step.clone()).collect() };
         steps(self) == steps(other)
+    }
+
+    /// The member that leads by it.
+    pub(super) fn leads_then(&self) -> Option<MemberId> {
+        self.steps.iter().find_map(|one| match one.step {
+            Step::MoveLeader { to, .. } => Some(to),
+            Step::Add { .. } | Step::Remove { .. } | Step::Promote { .. } => None,
+        })
+    }
+
+    /// Whether it adds a member that is to be promoted.
+    pub(super) fn adds_a_learner(&self) -> bool {
+        let adds = |one: &Planned| matches!(one.step, Step::Add { learner: true, .. });
+        self.steps.iter().any(adds)
     }
 
     /// The node whose member it removes.
@@ -152,6 +172,12 @@ impl Step {
             }
         }
     }
+}
+
+/// The command that gives a new learner its vote. Until it starts, etcd knows it by its id alone.
+pub(super) fn promote_once_started(id: impl fmt::Display) -> String {
+    let promote = Task::PromoteMember.of(id).with(Choice::Wait, "5m");
+    typed(&promote).into()
 }
 
 /// The step that makes another member the leader, on the leader's node.

@@ -22,7 +22,7 @@ Examples:
   # Wait until it has
   kubectl etcd member promote cp-4 --wait 5m
 
-Exit codes: 0 done, or it votes already, 3 done but the cluster is degraded, 4 no quorum,
+Exit codes: 0 done, or it votes already, 3 done but the cluster is degraded, 4 no quorum, \
 5 refused (it has not caught up, say) or not confirmed.";
 
 /// Give a learner a vote, once it has caught up with the leader

@@ -22,10 +22,10 @@ Examples:
   # Remove a member that was added and never started, by its id
   kubectl etcd member remove 5a4bd5bb4ea2a3b1 --yes
 
-A member that leads hands the lead over first. Who is removed never comes back under its id;
+A member that leads hands the lead over first. Who is removed never comes back under its id; \
 its data stays where it is, and is of no more use to this cluster.
 
-Exit codes: 0 done, or it was none, 3 done but the cluster is degraded, 4 no quorum,
+Exit codes: 0 done, or it was none, 3 done but the cluster is degraded, 4 no quorum, \
 5 refused or not confirmed.";
 
 /// Remove a member from the cluster

@@ -35,10 +35,28 @@ Examples:
   # The same from anywhere
   kubectl etcd plan list --ssh
 
-Run it on a control-plane node, as root; the other hosts of the plan are reached over ssh. Without a
+Run it on a control-plane node, as root; the other hosts of the plan are reached over ssh. Without a \
 name: the plan that has begun and not ended, else the newest.
-Exit codes: 0 done, 1 a step failed, 3 done and something is not as it should be or could not be
+Exit codes: 0 done, 1 a step failed, 3 done and something is not as it should be or could not be \
 rolled back, 5 refused.";
+
+const LIST: &str = "\
+Examples:
+  # Which plans were begun on this host, and how far are they?
+  kubectl etcd plan list
+
+  # On all control-plane nodes
+  kubectl etcd plan list --ssh";
+
+const SHOW: &str = "\
+Examples:
+  # What exactly did the last one do?
+  kubectl etcd plan show
+
+  # One of them, for a program
+  kubectl etcd plan show recover-2026-11-22T083000Z -o json
+
+Exit codes: 0 done, 3 it has not ended, or something is not as it should be.";
 
 /// Show, resume, or roll back what a command did on control-plane nodes
 #[derive(Debug, Args)]
@@ -51,8 +69,10 @@ pub struct PlansArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the plans that were begun on this host
+    #[command(after_help = LIST)]
     List(ListArgs),
     /// Show a plan and how far it is
+    #[command(after_help = SHOW)]
     Show(WhichArgs),
     /// Resume a plan that has begun and not ended
     Resume(ResumeArgs),
@@ -98,7 +118,7 @@ pub async fn plan(context: &Context<'_>, args: PlansArgs) -> Result<Verdict, Err
         Action::Show(args) => {
             let hosts = context.hosts(&args.ssh).await?.hosts;
             let state = find(&hosts, args.plan).await?;
-            let view = PlanView::kept(&state).for_hosts(&hosts);
+            let view = PlanView::kept(&state);
             context.ui.show(&view, args.output.output)?;
             Ok(verdict(&state))
         }

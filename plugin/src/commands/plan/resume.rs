@@ -24,7 +24,18 @@ use kubectl_etcd_core::executor::surroundings::Surroundings;
 use kubectl_etcd_core::executor::{Executed, Hosts, PlanState, execute};
 use kubectl_etcd_core::runners::host::Host;
 
+const RESUME: &str = "\
+Examples:
+  # After a crash, a Ctrl-C or a loss of power: go on where it ended
+  kubectl etcd plan resume
+
+  # From anywhere, with the snapshot that not every host had got
+  kubectl etcd plan resume --ssh --file etcd.db
+
+Exit codes: 0 done, 1 a step failed, 3 done and something is not as it should be, 5 refused.";
+
 #[derive(Debug, Args)]
+#[command(after_help = RESUME)]
 pub(super) struct ResumeArgs {
     #[command(flatten)]
     which: WhichArgs,

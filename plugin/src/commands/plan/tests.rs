@@ -98,6 +98,7 @@ impl Trial {
             id: &self.plan.id,
             accept_data_loss,
             accept_outage: false,
+            named: true,
             without,
             surroundings: &self.around,
         };
@@ -136,7 +137,7 @@ async fn a_resumed_plan_ends_as_it_would_have_at_once() {
         let shown = terminal.starting("shows").join("");
         let id = &trial.plan.id;
         // Only undo is offered, and a step that failed before is not mentioned.
-        let next = format!("Next     kubectl etcd plan undo {id}\n");
+        let next = format!("Undo     kubectl etcd plan undo {id}\n");
         assert!(shown.ends_with(&next), "{shown}");
         assert!(shown.contains("Problem  m2 is not ready\n"), "{shown}");
         assert!(!shown.contains("went wrong"), "{shown}");
@@ -336,4 +337,33 @@ async fn a_manifest_that_somebody_writes_to_while_the_question_stands_is_not_wri
     let error = trial.undo(&terminal, ASKED).await.unwrap_err();
     assert!(error.message.starts_with("somebody has changed"), "{error}");
     assert_eq!(trial.performed(Direction::Undo), 0);
+}
+
+#[tokio::test]
+async fn an_old_plan_is_rolled_back_unasked_only_by_its_name() {
+    let bare = async |trial: &Trial, consent: Consent| {
+        let undoing = Undoing {
+            hosts: &hosts(&trial.memory),
+            id: &trial.plan.id,
+            accept_data_loss: true,
+            accept_outage: false,
+            named: false,
+            without: &[],
+            surroundings: &trial.around,
+        };
+        carry_out(&undoing, &yes(), consent).await
+    };
+    let trial = Trial::done(PlanKind::Manifest).await;
+    let error = bare(&trial, YES).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Refused);
+    let hints = crate::advice::hints(&error);
+    assert_eq!(
+        hints,
+        [format!("kubectl etcd plan undo {} --yes", trial.plan.id)]
+    );
+    assert_eq!(trial.performed(Direction::Undo), 0);
+    bare(&trial, ASKED).await.unwrap();
+    // One that has not ended is the one that is meant, however old.
+    let trial = Trial::failed(PlanKind::Manifest, 10, Fault::Apply).await;
+    bare(&trial, YES).await.unwrap();
 }

@@ -1,8 +1,11 @@
 //! `kubectl etcd plan undo`: what a plan did is rolled back, as far as it still exists.
 
+use std::time::Duration;
+
 use clap::Args;
 use etcd_operations::advice;
 use etcd_operations::plan::{Direction, Plan, PlanId};
+use jiff::Timestamp;
 
 use super::idle::found_idle;
 use super::outage::refuse_outage;
@@ -16,8 +19,23 @@ use kubectl_etcd_core::executor::lock::Locked;
 use kubectl_etcd_core::executor::state::Progress;
 use kubectl_etcd_core::executor::surroundings::Surroundings;
 use kubectl_etcd_core::executor::{Executed, Hosts, PlanState, roll_back};
+use kubectl_etcd_core::format;
+
+/// A plan that has ended is rolled back by who has just seen it end, without naming it.
+const FRESH: Duration = Duration::from_secs(600);
+
+const UNDO: &str = "\
+Examples:
+  # Bring back what the last plan changed
+  kubectl etcd plan undo
+
+  # From anywhere, without a host that is lost for good
+  kubectl etcd plan undo --ssh --without cp-3
+
+Exit codes: 0 done, 1 a step failed, 3 something could not be rolled back, 5 refused.";
 
 #[derive(Debug, Args)]
+#[command(after_help = UNDO)]
 pub(super) struct UndoArgs {
     #[command(flatten)]
     which: WhichArgs,
@@ -38,6 +56,7 @@ pub(super) struct UndoArgs {
 pub(super) async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdict, Error> {
     let ssh = &args.which.ssh;
     let hosts = context.hosts(ssh).await?.hosts;
+    let named = args.which.plan.is_some();
     let plan = find(&hosts, args.which.plan).await?.plan;
     refuse_without(&plan, &args.without)?;
     let hosts = gather_for(
@@ -53,6 +72,7 @@ pub(super) async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdic
     let undoing = Undoing {
         hosts: &hosts,
         id: &plan.id,
+        named,
         accept_data_loss: args.accept_data_loss,
         accept_outage: args.accept_outage,
         without: &args.without,
@@ -70,6 +90,8 @@ pub(super) async fn undo(context: &Context<'_>, args: UndoArgs) -> Result<Verdic
 pub(super) struct Undoing<'a, S> {
     pub(super) hosts: &'a Hosts,
     pub(super) id: &'a PlanId,
+    /// Whether somebody has named it.
+    pub(super) named: bool,
     pub(super) accept_data_loss: bool,
     pub(super) accept_outage: bool,
     /// The hosts that are left out.
@@ -96,9 +118,12 @@ impl<S: Surroundings> Change for Undoing<'_, S> {
     }
 
     fn refuse(&self, state: &PlanState, consent: &Consent) -> Result<(), Error> {
+        if consent.yes && !self.named {
+            self.refuse_unnamed(state, Timestamp::now())?;
+        }
         if consent.yes && state.undo_loses_data() && !self.accept_data_loss {
             return Err(Error::refused(format!(
-                "what was written since {} would be out of service",
+                "what was written since {:.0} would be out of service",
                 state.plan.made
             ))
             .hint("--accept-data-loss, besides --yes, takes that; it stays in a folder that is named at the end"));
@@ -149,6 +174,24 @@ impl<S: Surroundings> Change for Undoing<'_, S> {
             .without(self.without);
         let verdict = Verdict::of(executed.leaves_nothing() && self.without.is_empty());
         Ending::shown(view, verdict)
+    }
+}
+
+impl<S> Undoing<'_, S> {
+    /// Unasked the newest plan is rolled back only as long as it is the one that everybody has in mind.
+    fn refuse_unnamed(&self, state: &PlanState, now: Timestamp) -> Result<(), Error> {
+        let age: Duration = now
+            .duration_since(state.plan.made)
+            .try_into()
+            .unwrap_or_default();
+        if state.unfinished || age < FRESH {
+            return Ok(());
+        }
+        let (title, age) = (&state.plan.title, format::age(age));
+        Err(Error::refused(format!(
+            "the newest plan is {age} old ({title}): without being asked it is rolled back only by its name"
+        ))
+        .hint(advice![self.hosts.undo(self.id), " --yes"]))
     }
 }
 

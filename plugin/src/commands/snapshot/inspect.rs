@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use etcd_datadir::inspect::inspect as inspect_file;
 
-use crate::args::OutputArgs;
+use crate::args::{OfflineArgs, OutputArgs};
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::inspection::Inspection;
@@ -22,7 +22,7 @@ Examples:
   # One on another host, without a copy of it here
   ssh backup cat /backup/etcd.tar.zst | kubectl etcd snapshot inspect -
 
-Secrets are counted, never read out. Whether the file is undamaged is told by `kubectl etcd
+Secrets are counted, never read out. Whether the file is undamaged is told by `kubectl etcd \
 snapshot verify`.";
 
 /// Show what is in a snapshot: members, revision, alarms, leases, and the objects of Kubernetes by resource
@@ -37,6 +37,8 @@ pub struct InspectArgs {
     etcd_prefix: String,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    _offline: OfflineArgs,
 }
 
 /// Looks into one file.

@@ -9,7 +9,7 @@ use etcd_datadir::restore::{
     StoragePolicy, Token, check_request, restore_source,
 };
 
-use crate::args::OutputArgs;
+use crate::args::{OfflineArgs, OutputArgs};
 use crate::input::{self, Input};
 use crate::ui::Ui;
 use crate::views::restore::Restored;
@@ -31,9 +31,9 @@ Examples:
   # All members at once, below one folder
   kubectl etcd snapshot restore etcd.db --data-dir ./restored --all-members --initial-cluster …
 
-Members restored one by one need the same --initial-cluster-token: without it each run makes a
+Members restored one by one need the same --initial-cluster-token: without it each run makes a \
 cluster of its own.
-Exit codes: 0 restored, 4 the snapshot is damaged, 5 refused: the directory is there already, or
+Exit codes: 0 restored, 4 the snapshot is damaged, 5 refused: the directory is there already, or \
 no sha256 trailer.";
 
 /// Make new data directories from a snapshot, for one member or for all of a new cluster
@@ -89,6 +89,8 @@ pub struct RestoreArgs {
     accept_unproven_data: bool,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    _offline: OfflineArgs,
 }
 
 fn etcd_version(text: &str) -> Result<EtcdVersion, String> {

@@ -46,18 +46,18 @@ Examples:
   kubectl etcd snapshot save --on-node
   kubectl etcd snapshot save --on-node=/var/backups/etcd
 
-A snapshot comes from a voter that most of the others have as a member. What arrives is checked
-here, and its data is compared with that of a second member.
-A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says
-what it is. A bundle opens with `tar --zstd -xf`: the snapshot, kubeadm's configuration, and of
-each control-plane node the static pod manifests and kubelet's configuration. Kept on the node it
-has that node's files only. What --with-pki adds, the key that encrypts Secrets among it, is
-needed for a rebuild too: keep it somewhere. What went to standard output counts only when this
+A snapshot comes from a voter that most of the others have as a member. What arrives is checked \
+here, and its data is compared with that of a second member. \
+A snapshot holds every Secret of the cluster: the file gets mode 0600. Beside it, FILE.json says \
+what it is. A bundle opens with `tar --zstd -xf`: the snapshot, kubeadm's configuration, and of \
+each control-plane node the static pod manifests and kubelet's configuration. Kept on the node it \
+has that node's files only. What --with-pki adds, the key that encrypts Secrets among it, is \
+needed for a rebuild too: keep it somewhere. What went to standard output counts only when this \
 exits with 0 or 3: checking ends after the last byte.
-Exit codes: 0 saved and checked, 3 the same but without a majority to confirm it, without some
-node's files, without room to look at its pages here, or without any of the other members to
-compare its data with, 4 what arrives is damaged, or another member has other data
-(FILE.mismatch), 5 the file is there already, the node named has no member of this cluster, or the
+Exit codes: 0 saved and checked, 3 the same but without a majority to confirm it, without some \
+node's files, without room to look at its pages here, or without any of the other members to \
+compare its data with, 4 what arrives is damaged, or another member has other data \
+(FILE.mismatch), 5 the file is there already, the node named has no member of this cluster, or the \
 cluster did not become healthy.";
 
 /// For how long `--wait-healthy` waits.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use etcd_datadir::usage::{UsageOptions, usage as usage_of_file};
 
-use crate::args::OutputArgs;
+use crate::args::{OfflineArgs, OutputArgs};
 use crate::commands::usage::ShownArgs;
 use crate::input::{self, Input};
 use crate::ui::Ui;
@@ -36,6 +36,8 @@ pub struct UsageArgs {
     shown: ShownArgs,
     #[command(flatten)]
     output: OutputArgs,
+    #[command(flatten)]
+    _offline: OfflineArgs,
 }
 
 /// Adds up one file.

@@ -38,7 +38,7 @@ Examples:
   kubectl etcd snapshot verify -o name /backup/*.db | tail -1
 
 What kubectl etcd stores beside snapshots (.json) is skipped and compared with them.
-Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be checked, or no object
+Exit codes: 0 all may be relied on, 3 nothing wrong is seen but not all can be checked, or no object \
 of Kubernetes is in one, 4 one is damaged, 1 one cannot be read or none is a snapshot.";
 
 /// Check whether files are whole, undamaged snapshots: sha256, every page, every record

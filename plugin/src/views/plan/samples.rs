@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use etcd_operations::advice::Task;
 use etcd_operations::control_plane::ControlPlane;
 use etcd_operations::failure::Answer;
 use etcd_operations::look::{
@@ -148,6 +149,7 @@ pub(super) fn preview() -> PlanPreview {
 /// A plan whose first step has begun.
 pub(crate) fn state() -> PlanState {
     PlanState {
+        asked: vec!["cp-1".into()],
         steps: BTreeMap::from([(1, StepState::Begun)]),
         unfinished: true,
         busy: Vec::new(),
@@ -190,9 +192,10 @@ pub(crate) fn samples() -> Vec<PlanView> {
     };
     let state = state();
     vec![
-        PlanView::planned(&preview),
+        PlanView::planned(&preview).dry_run(true),
         PlanView::planned(&preview)
             .ended(Progress::Done, &executed)
+            .then(&Task::SaveSnapshot.into())
             .checked(checked),
         PlanView::kept(&state),
         PlanView::rolled_back(&state).ended(Progress::Undone, &undone),

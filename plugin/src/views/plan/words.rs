@@ -210,6 +210,13 @@ pub(super) fn fence(fence: &Fence) -> String {
             "{node} cannot be reached ({why}). Its old etcd cannot join the new cluster, but an apiserver there would answer \
              from the past: go on only if you know that it is off"
         ),
+        Fence::ApiserverStops { node } => {
+            format!("the apiserver of {node} stops for it, and is away for about 10 seconds")
+        }
+        Fence::NoQuorum { node } => format!(
+            "the quorum is lost: etcd on {node} starts with it, but is ready only once a majority of the members runs, and the \
+             last steps wait for that and fail"
+        ),
         Fence::ByHand { node } => format!(
             "{node} takes no part. Its etcd and apiserver are stopped there before, and stay so until it joins: an apiserver \
              there would answer from the past"

@@ -110,4 +110,8 @@ impl View for ScheduleChange {
     fn names(&self) -> Vec<String> {
         names(self.cron_jobs.iter().map(|one| &one.name))
     }
+
+    fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
 }

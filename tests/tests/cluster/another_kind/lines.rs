@@ -39,7 +39,7 @@ fn one_master_with(etcd: Etcd) -> Result<()> {
         me.etcd(["members"])?.code(0)?.says(&["m1", "voter"])?;
         me.etcd(["health"])?.code(0)?.says(&["1 of 1 member"])?;
         me.etcd(["alarm", "list"])?.code(0)?;
-        me.etcd(["defrag", "--yes"])?.code(0)?;
+        me.etcd(["defrag", "--all", "--yes"])?.code(0)?;
     }
     me.etcd(["snapshot", "save", "one.db"])?.code(0)?;
     agrees_with_etcdutl(&cluster, &me.folder().join("one.db"))?;

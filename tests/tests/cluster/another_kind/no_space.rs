@@ -46,7 +46,7 @@ fn without_space_status_alarms_and_defrag_work_through_exec_and_lead_out_of_it()
 
     cluster.compact()?;
     let defrag = me
-        .etcd(["defrag", "--yes", "-o", "json"])?
+        .etcd(["defrag", "--all", "--yes", "-o", "json"])?
         .code(0)?
         .says(&["via exec", why])?;
     ensure!(

@@ -256,6 +256,7 @@ fn an_unknown_member_of_the_manifest_alone_is_no_member() {
         {
             let mut new = crate::report::Member {
                 name: String::new(),
+                is_learner: true,
                 ..member(4)
             };
             new.client_urls.clear();
@@ -271,8 +272,12 @@ fn an_unknown_member_of_the_manifest_alone_is_no_member() {
         }
     });
     let found = diagnose(&[look], now());
-    let summary = &found.situations[0].summary;
+    let situation = &found.situations[0];
+    let (summary, next) = (&situation.summary, &situation.next);
     assert!(summary.contains("has never started"), "{summary}");
+    assert_eq!(next.command, "{remove-member 4}");
+    let note = next.note.as_ref().unwrap().written();
+    assert!(note.contains("no vote"), "{note}");
 }
 
 #[test]
@@ -281,4 +286,20 @@ fn kinds_are_words_and_new_ones_can_be_read() {
     assert_eq!(word, "\"quorum-lost\"");
     let read: SituationKind = serde_json::from_str("\"of-tomorrow\"").unwrap();
     assert_eq!(read, SituationKind::Unknown);
+}
+
+#[test]
+fn a_plan_that_was_not_ended_is_resumed_from_where_several_hosts_were_looked_at() {
+    let begun = || {
+        let mut look = healthy();
+        look.plan = Answer::Ok(Some(UnfinishedPlan { id: "p1".into() }));
+        look
+    };
+    let next = |looks: &[Look]| diagnose(looks, now()).situations[0].next.clone();
+    let one = next(&[begun()]);
+    assert_eq!(one.command, "{resume-plan}");
+    assert!(one.on.is_some());
+    let several = next(&[begun(), begun()]);
+    assert_eq!(several.command, "{resume-plan p1 +ssh}");
+    assert_eq!(several.on, None);
 }

@@ -214,11 +214,7 @@ impl StepContext<'_> {
     pub(super) fn manifest_of(&self, component: &str) -> Result<ManifestFile, Failure> {
         let folder = self.folder()?;
         let found = folder.of_component(component)?;
-        found.cloned().ok_or_else(|| {
-            let pods = self.host.pods.display();
-            let message = format!("no manifest in {pods} runs {component}");
-            Failure::missing(message)
-        })
+        found.cloned().ok_or_else(|| folder.lacks(component))
     }
 
     /// What is known of manifests, the archived ones among them.

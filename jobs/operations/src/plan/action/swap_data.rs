@@ -94,6 +94,7 @@ impl SwapRecord {
         for one in &self.moves[self.done()?..] {
             rename(&one.from, &one.to)?;
         }
+        self.remove_emptied();
         let aside = self.moves.iter().filter(|one| is_aside(one));
         let aside = aside.filter_map(|one| one.to.parent());
         Ok(Done::Moved {
@@ -118,7 +119,20 @@ impl SwapRecord {
                 bring_back_over(one, stays, &mut undone)?;
             }
         }
+        self.remove_emptied();
         Ok(undone)
+    }
+
+    /// Removes the plan's own folders that everything was moved out of. One that has something in it stays.
+    fn remove_emptied(&self) {
+        let own = self.moves.iter().map(|one| match is_aside(one) {
+            true => &one.to,
+            false => &one.from,
+        });
+        for folder in own.filter_map(|path| path.parent()) {
+            // Fails where there is something in it, or where it was removed before.
+            std::fs::remove_dir(folder).ok();
+        }
     }
 
     /// Somebody may have started etcd again since the plan stopped it.
@@ -263,6 +277,7 @@ mod tests {
             moves.apply().unwrap();
             moves.apply().unwrap();
             assert_eq!(in_use(&dir), "new");
+            assert!(!dir.path().join("etcd-x.new").exists(), "nothing is in it");
             for one in moves.moves[stopped_after..].iter().rev() {
                 rename(&one.to, &one.from).unwrap();
             }
@@ -270,6 +285,7 @@ mod tests {
             moves.undo(false).unwrap();
             assert_eq!(in_use(&dir), "old");
             assert!(dir.path().join("etcd-x.new/member").is_dir());
+            assert!(!dir.path().join("etcd-x.before").exists());
         }
     }
 

@@ -22,7 +22,10 @@ pub(super) enum EtcdThere {
 pub(super) fn by_hand(fences: &[Fence]) -> Vec<String> {
     let by_hand = fences.iter().filter_map(|fence| match fence {
         Fence::ByHand { node } => Some(node.clone()),
-        Fence::Unreachable { .. } | Fence::LeftOut { .. } => None,
+        Fence::Unreachable { .. }
+        | Fence::ApiserverStops { .. }
+        | Fence::NoQuorum { .. }
+        | Fence::LeftOut { .. } => None,
     });
     by_hand.collect()
 }

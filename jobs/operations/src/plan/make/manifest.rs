@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{BroughtBack, HostView, Loss, PlanPreview, plan};
+use super::{BroughtBack, Fence, HostView, Loss, PlanPreview, plan};
 use crate::advice;
 use crate::advice::Task;
 use crate::control_plane::ControlPlane;
@@ -83,10 +83,28 @@ pub fn manifest(
         ),
         found: Vec::new(),
         losses,
-        fences: Vec::new(),
+        fences: fences(host, component, wanted),
         brought_back,
         refused: None,
     })
+}
+
+/// What to know of it beside what it costs the cluster.
+fn fences(host: &HostView, component: &str, wanted: &ManifestChange) -> Vec<Fence> {
+    let (apiserver, etcd) = (ControlPlane::Apiserver, ControlPlane::Etcd);
+    let node = || host.node().to_owned();
+    let is_etcd = component == etcd.name();
+    let changes = matches!(wanted, ManifestChange::Changed(_));
+    let with_apiserver = component == apiserver.name() || (is_etcd && host.has(apiserver));
+    let stops = changes && with_apiserver;
+    let starts = is_etcd && *wanted != ManifestChange::Stopped;
+    let lost = || {
+        let live = host.look.live.ok();
+        live.is_some_and(|live| is_lost(host, live))
+    };
+    let stops = stops.then(|| Fence::ApiserverStops { node: node() });
+    let no_quorum = (starts && lost()).then(|| Fence::NoQuorum { node: node() });
+    stops.into_iter().chain(no_quorum).collect()
 }
 
 /// The component stops and starts with these edits, which are `told` in words.

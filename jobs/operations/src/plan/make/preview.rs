@@ -212,6 +212,16 @@ pub enum Fence {
         /// Its name.
         node: String,
     },
+    /// The apiserver of a node stops for it and is started again.
+    ApiserverStops {
+        /// The node's name.
+        node: String,
+    },
+    /// There is no quorum, so an etcd that is started does not get ready.
+    NoQuorum {
+        /// The node's name.
+        node: String,
+    },
     /// A control-plane node that is left out. When it comes back it has to be replaced.
     LeftOut {
         /// Its name.

@@ -276,6 +276,26 @@ fn what_is_stopped_is_not_changed_and_what_is_in_the_folder_is_not_started() {
 }
 
 #[test]
+fn a_changed_manifest_of_etcd_tells_that_the_apiserver_stops_and_that_there_is_no_quorum() {
+    let fences = |look: Look, change: ManifestChange| {
+        let made = manifest(&host(look), "etcd", &change, now()).unwrap();
+        made.fences
+    };
+    let changed = || ManifestChange::Changed(Vec::new());
+    let node = "cp-1".to_owned();
+    let stops = || Fence::ApiserverStops {
+        node: "cp-1".to_owned(),
+    };
+    assert_eq!(fences(healthy(), changed()), [stops()]);
+    let alone = healthy().alone().leaderless();
+    assert_eq!(
+        fences(alone.clone(), changed()),
+        [stops(), Fence::NoQuorum { node }]
+    );
+    assert_eq!(fences(alone, ManifestChange::Stopped), []);
+}
+
+#[test]
 fn a_recovery_of_one_host_says_what_to_run_on_each_of_the_others() {
     let made = recover(
         &[host(lost())],

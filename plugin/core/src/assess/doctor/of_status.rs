@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use etcd_operations::advice::{Advice, Choice, Task};
+use etcd_operations::doctor::{LEARNER_NOT_STARTED, VOTER_NOT_STARTED};
 use etcd_operations::report::AlarmKind;
 
 use super::{Doctor, Next, Seen, Severity, Situation};
-use crate::assess::model::{self, Reason, Role, Row, Status, VerdictWord};
+use crate::assess::model::{self, About, Reason, Role, Row, Status, VerdictWord};
 
 impl Doctor {
     /// Of a cluster whose members were asked.
@@ -19,7 +20,8 @@ impl Doctor {
         let warnings = status.warnings.iter();
         let warnings = warnings.filter(|warning| warning.severity == model::Severity::Warning);
         situations.extend(warnings.map(|warning| of_warning(warning, status)));
-        situations.extend(status.rows.iter().filter_map(silent));
+        let members = status.rows.iter().filter(|row| !is_none(row, status));
+        situations.extend(members.filter_map(silent));
         situations.sort_by_key(|one| one.severity == Severity::Degraded);
         let names: BTreeSet<String> = status
             .rows
@@ -92,10 +94,13 @@ fn problem(row: &Row) -> Option<Seen> {
 }
 
 fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
+    if let Some(situation) = of_member(warning, status) {
+        return situation;
+    }
     let corrupt = status.verdict == VerdictWord::Damaged
         && matches!(warning.reason, Reason::AlarmRaised | Reason::DataDiffers);
     let (kind, command) = match warning.reason {
-        Reason::AlarmRaised if warning.alarm == Some(AlarmKind::Corrupt) => {
+        Reason::AlarmRaised if warning.about == Some(About::Alarm(AlarmKind::Corrupt)) => {
             ("corrupt-alarm", replace(status))
         }
         Reason::AlarmRaised => ("no-space-alarm", Task::ShowUsage.into()),
@@ -152,6 +157,67 @@ fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
     }
 }
 
+/// A member that has never started, or a node whose etcd runs without being a member.
+fn of_member(warning: &model::Warning, status: &Status) -> Option<Situation> {
+    let (kind, node, next) = match (warning.reason, warning.about.as_ref()?) {
+        (Reason::MemberNotStarted, About::Learner(id)) => (
+            "members",
+            None,
+            Next {
+                command: Task::RemoveMember.of(id).into(),
+                on: None,
+                note: Some(LEARNER_NOT_STARTED.into()),
+            },
+        ),
+        (Reason::MemberNotStarted, About::Voter(id)) => (
+            "members",
+            None,
+            Next {
+                command: Task::RemoveMember.of(id).into(),
+                on: None,
+                note: Some(VOTER_NOT_STARTED.into()),
+            },
+        ),
+        (Reason::NodeWithoutMember, About::Node(node)) if has_etcd(node, status) => (
+            "node-without-member",
+            Some(node),
+            Next {
+                command: Task::ReplaceMember.of(node).into(),
+                on: Some(node.clone()),
+                note: Some(
+                    "as root; to have no member there, take etcd.yaml and kube-apiserver.yaml out of its manifest folder"
+                        .into(),
+                ),
+            },
+        ),
+        _ => return None,
+    };
+    let rows = status.rows.iter();
+    let of_node = rows.filter(|row| row.node.is_some() && row.node.as_ref() == node);
+    Some(Situation {
+        kind: kind.to_owned(),
+        node: node.cloned(),
+        severity: Severity::Degraded,
+        summary: warning.message.clone(),
+        evidence: of_node.filter_map(problem).collect(),
+        next,
+    })
+}
+
+fn has_etcd(node: &str, status: &Status) -> bool {
+    let mut rows = status.rows.iter();
+    rows.any(|row| row.node.as_deref() == Some(node) && row.role != Role::NoEtcd)
+}
+
+/// Whether it is told of a node that its etcd is no member: then it is no wonder that no member answers there.
+fn is_none(row: &Row, status: &Status) -> bool {
+    let mut warnings = status.warnings.iter();
+    warnings.any(|warning| {
+        warning.reason == Reason::NodeWithoutMember
+            && matches!(&warning.about, Some(About::Node(node)) if row.node.as_ref() == Some(node))
+    })
+}
+
 /// The etcds of a node that are not the cluster's.
 fn others(row: &Row) -> Option<String> {
     let node = row
@@ -181,7 +247,7 @@ fn seen(text: String) -> Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assess::fixtures::{Cluster, alarm};
+    use crate::assess::fixtures::{Cluster, alarm, member};
     use crate::outcome::{RunError, RunErrorKind};
 
     #[test]
@@ -221,5 +287,36 @@ mod tests {
         let doctor = Doctor::of_status(&lost.assess());
         assert_eq!(doctor.verdict, VerdictWord::QuorumLost);
         assert_eq!(doctor.situations[0].kind, "quorum-lost");
+    }
+
+    #[test]
+    fn a_node_whose_member_was_removed_is_one_situation_that_leads_on() {
+        let mut cluster = Cluster::of(3);
+        cluster.lost(3, RunError::new(RunErrorKind::NodeDown, "it takes no pod"));
+        cluster.members.remove(2);
+        let doctor = Doctor::of_status(&cluster.assess());
+        let [only] = doctor.situations.as_slice() else {
+            panic!("{:?}", doctor.situations)
+        };
+        assert_eq!(only.kind, "node-without-member");
+        assert_eq!(only.next.command, "{replace-member cp-3}");
+        assert!(only.evidence[0].text.contains("it takes no pod"));
+    }
+
+    #[test]
+    fn a_member_that_never_started_is_removed_by_its_id_and_told_whether_it_votes() {
+        for (is_learner, words) in [(true, "no vote"), (false, "counts as")] {
+            let mut cluster = Cluster::of(3);
+            let mut fourth = member(4);
+            fourth.name.clear();
+            fourth.is_learner = is_learner;
+            cluster.members.push(fourth);
+            cluster.accounts.push(None);
+            let doctor = Doctor::of_status(&cluster.assess());
+            let next = &doctor.situations[0].next;
+            assert_eq!(next.command, "{remove-member 1f000000000000a4}");
+            let note = next.note.as_ref().unwrap().written();
+            assert!(note.contains(words), "{note}");
+        }
     }
 }

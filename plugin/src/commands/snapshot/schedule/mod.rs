@@ -24,7 +24,7 @@ Examples:
   # Did it run?
   kubectl etcd snapshot schedule show
 
-A schedule is a CronJob, or one for each control-plane node. Each run takes a snapshot from a
+A schedule is a CronJob, or one for each control-plane node. Each run takes a snapshot from a \
 healthy member, checks it, stores it on the node, and then removes older ones.";
 
 /// Snapshots on a schedule: CronJobs on the control-plane nodes

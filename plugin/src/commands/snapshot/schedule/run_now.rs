@@ -34,11 +34,13 @@ Examples:
   kubectl etcd snapshot schedule run-now etcd-snapshot-cp-1
 
 It is waited for; Ctrl-C ends the waiting and not the run.
-Exit codes: 0 saved and checked, 3 the same without some files of its bundle, 1 it failed,
+Exit codes: 0 saved and checked, 3 the same without some files of its bundle, 1 it failed, \
 4 no member is healthy, 5 refused, 6 the control-plane node cannot be reached.";
 
 /// The pause before the run's Pod is looked for again.
 const PAUSE: Duration = Duration::from_millis(400);
+/// How long kubelet may take to tell that a Pod has ended.
+const END_LIMIT: Duration = Duration::from_secs(10);
 /// How long a Pod may take to start, unless it is said.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -167,6 +169,7 @@ async fn follow(
     let ended = output::report(&pods, &pod, &mut progress).await;
     match ended.map_err(|error| run_error(&node, &error))? {
         Ok(report) => {
+            until_ended(&pods, &pod).await;
             let report = answer_to::<Routine>(report);
             report.map_err(|failure| Error::of_failure(&node, &failure))
         }
@@ -181,6 +184,18 @@ async fn follow(
                     .operand(&pod),
             ))
         }
+    }
+}
+
+/// Waits until the API knows that the run has ended: the schedule that is shown next is to say so too.
+async fn until_ended(pods: &Api<Pod>, pod: &str) {
+    let begun = Instant::now();
+    while begun.elapsed() < END_LIMIT {
+        let phase = pods.get(pod).await.ok().and_then(|pod| pod.status?.phase);
+        if phase.is_none_or(|phase| phase != "Running") {
+            return;
+        }
+        sleep(PAUSE).await;
     }
 }
 

@@ -42,9 +42,9 @@ Examples:
   # As YAML, for GitOps
   kubectl etcd snapshot schedule set --cron '0 3 * * *' --image ghcr.io/…@sha256:… --dry-run -o yaml
 
-The same command again changes the schedule; what is not given has its default. Snapshots hold every
-Secret of the cluster; they stay on the control-plane nodes, in a folder that only root may read.
-A bundle holds the files of the one node it is taken on; with --with-pki its certificates and
+The same command again changes the schedule; what is not given has its default. Snapshots hold every \
+Secret of the cluster; they stay on the control-plane nodes, in a folder that only root may read. \
+A bundle holds the files of the one node it is taken on; with --with-pki its certificates and \
 private keys too.
 Exit codes: 0 set, 2 not a schedule (the apiserver says what is wrong).";
 

@@ -20,7 +20,7 @@ Examples:
   # In a check: exit code 3 when the last run failed or none succeeded for twice the interval
   kubectl etcd snapshot schedule show -o json
 
-Exit codes: 0 in order, or there is no schedule; 3 a run failed, one is overdue, or a
+Exit codes: 0 in order, or there is no schedule; 3 a run failed, one is overdue, or a \
 control-plane node has none.";
 
 /// Show the schedule: when it runs next, when it last succeeded, and how the last run ended

@@ -17,7 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   kubectl etcd snapshot delete cp-1/etcd-prod-2026-11-20T210000Z.db
 
-Only what kubectl etcd has taken and described is removed.
+Only what kubectl etcd has taken and described is removed. \
 `kubectl etcd snapshot prune` removes by rules.
 Exit codes: 0 removed, 5 not confirmed, or not ours to remove.";
 

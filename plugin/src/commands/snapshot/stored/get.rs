@@ -21,10 +21,10 @@ Examples:
   # Into a file
   kubectl etcd snapshot get cp-1/etcd-prod-2026-11-20T210000Z.db /backup/etcd.db
 
-A connection that breaks is taken up where it broke. What arrives is checked here (sha256, size,
+A connection that breaks is taken up where it broke. What arrives is checked here (sha256, size, \
 every page) and compared with the description that was written when the snapshot was taken.
-Exit codes: 0 fetched and whole, 3 the same, but no room to look at its pages or no object of
-Kubernetes in it, 4 what arrives is damaged, 5 the file is there already, or the snapshot is
+Exit codes: 0 fetched and whole, 3 the same, but no room to look at its pages or no object of \
+Kubernetes in it, 4 what arrives is damaged, 5 the file is there already, or the snapshot is \
 damaged.";
 
 /// Fetch a snapshot that is kept on a control-plane node

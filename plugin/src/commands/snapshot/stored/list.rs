@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::FolderArgs;
 use crate::args::{FleetArgs, NamedOutputArgs};
 use crate::commands::{Context, out_of_reach};
-use crate::views::stored::{ListedSnapshot, SnapshotList, SnapshotState};
+use crate::views::stored::{ListedSnapshot, Order, SnapshotList, SnapshotState};
 use kubectl_etcd_core::discovery::Node;
 use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 
@@ -22,10 +22,13 @@ Examples:
   # Those in a folder of this host as well
   kubectl etcd snapshot list /backup
 
+  # Which take most room?
+  kubectl etcd snapshot list --sort-by size
+
   # The newest on each node
   kubectl etcd snapshot list -o name | sort -t/ -k1,1 -k2,2r | sort -u -t/ -k1,1
 
-A snapshot is verified when all of it was read and found to be what etcd sent: while it was saved,
+A snapshot is verified when all of it was read and found to be what etcd sent: while it was saved, \
 and again by `kubectl etcd snapshot verify NODE/NAME`.
 Exit codes: 0 all seen and nothing damaged, 3 a node could not be asked or a snapshot is damaged.";
 
@@ -36,6 +39,9 @@ pub struct ListArgs {
     /// Folder of this host to list as well
     #[arg(value_name = "FOLDER")]
     here: Option<PathBuf>,
+    /// What to sort by
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Order::Node)]
+    sort_by: Order,
     #[command(flatten)]
     kept: FolderArgs,
     #[command(flatten)]
@@ -73,7 +79,7 @@ pub async fn list(context: &Context<'_>, args: ListArgs) -> Result<Verdict, Erro
         Err(_) => return asked.map(|()| Verdict::Healthy),
     }
     let whole = asked.is_ok() && is_whole(&view);
-    view.finish();
+    view.finish(args.sort_by);
     context.ui.show(&view, args.output.output)?;
     Ok(Verdict::of(whole))
 }

@@ -24,8 +24,8 @@ Examples:
   # In a script
   kubectl etcd snapshot prune --keep-within 48h --keep-daily 14 --yes
 
-Each node's folder is looked at by itself. A snapshot stays when any rule keeps it, and the newest
-verified one always. Only snapshots that are described and verified are counted and removed; all
+Each node's folder is looked at by itself. A snapshot stays when any rule keeps it, and the newest \
+verified one always. Only snapshots that are described and verified are counted and removed; all \
 else is left alone. Days and weeks are those of UTC; ages count from the newest snapshot.
 Exit codes: 0 done, 3 a node could not be asked, 5 not confirmed.";
 
