@@ -60,8 +60,10 @@ pub(super) fn error(verdict: Verdict, server: &str, seen: &Seen) -> Error {
 
 /// Where the work can be done without any apiserver.
 fn on_a_node(seen: &Seen, server: &str) -> Advice {
-    let reached = seen.nodes.iter().filter(|node| !node.is_off());
-    let hosts: Vec<String> = reached.map(place).collect();
+    // Where none is reached from here, a firewall may be between.
+    let none = seen.nodes.iter().all(SeenNode::is_off);
+    let there = seen.nodes.iter().filter(|node| none || !node.is_off());
+    let hosts: Vec<String> = there.map(place).collect();
     let hosts = match hosts.is_empty() {
         true => host(server).to_owned(),
         false => hosts.join(", "),

@@ -537,7 +537,10 @@ mod tests {
             READYZ => Reply::Json(500, ETCD_FAILS.into()),
             path if path.contains("/nodes?") => list(
                 "NodeList",
-                serde_json::json!([{"metadata": {"name": "cp-1"}}]),
+                serde_json::json!([{
+                    "metadata": {"name": "cp-1"},
+                    "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.2"}]},
+                }]),
             ),
             path if path.contains("/pods?") => list("PodList", serde_json::json!([])),
             _ => list("List", serde_json::json!([])),
@@ -545,7 +548,7 @@ mod tests {
         .await;
         assert_eq!(error.kind.exit_code(), 6);
         assert!(
-            error.hints[1].written().ends_with("cp-1"),
+            error.hints[1].written().ends_with("cp-1 (127.0.0.2)"),
             "{:?}",
             error.hints
         );
