@@ -30,9 +30,10 @@ use credentials::{Bearer, LoggedIn};
 use kubeconfig::{Loaded, Proxy};
 
 pub use etcd_operations::client::chain;
+pub(crate) use identity::contexts_beside;
 pub use identity::{ClusterIdentity, identity};
 pub(crate) use kubeconfig::ADMIN_CONF;
-pub(crate) use kubeconfig::{context_names, contexts_beside, current_context};
+pub(crate) use kubeconfig::{context_names, current_context};
 pub use options::ConnectionOptions;
 #[cfg(test)]
 pub(crate) use verdict::READYZ;

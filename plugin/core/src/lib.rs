@@ -6,6 +6,7 @@
 
 mod answers;
 pub mod assess;
+mod awaited;
 pub mod carried;
 pub mod clean;
 pub mod cleanup;

@@ -64,10 +64,7 @@ pub async fn run_calls<A: EtcdApi>(
             let health = health::health(api, target, limit).await;
             health.map(Report::Health)
         }
-        Operation::HashKv(hash) => {
-            let said = hash::hash_kv(api, target, hash).await;
-            said.map(Report::HashKv)
-        }
+        Operation::HashKv(wanted) => hash::hash_kv(api, target, wanted).await.map(Report::HashKv),
         Operation::AlarmList => alarm::list(api, target).await.map(Report::AlarmList),
         Operation::AlarmDisarm(AlarmDisarm { alarm, member }) => {
             let disarmed = alarm::disarm(api, target, *alarm, *member).await;

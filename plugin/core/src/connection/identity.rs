@@ -8,6 +8,9 @@ use crate::error::Error;
 use crate::host_name::{HostName, NotAHostName};
 use etcd_operations::transfer::hex;
 
+/// So many contexts are looked through for others of the same cluster.
+const MOST_CONTEXTS: usize = 64;
+
 /// A cluster: its server, and who signed for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterIdentity {
@@ -60,6 +63,27 @@ impl ClusterIdentity {
 pub fn identity(args: &ConnectionOptions) -> Result<ClusterIdentity, Error> {
     let loaded = kubeconfig::load(args)?;
     Ok(ClusterIdentity::of(&loaded.config))
+}
+
+/// The contexts of the same cluster, by who signed for its apiservers, whose server is another one: name and server.
+pub(crate) fn contexts_beside(
+    args: &ConnectionOptions,
+    cluster: &ClusterIdentity,
+) -> Vec<(String, String)> {
+    let server = |name: String| {
+        let args = ConnectionOptions {
+            kubeconfig: args.kubeconfig.clone(),
+            context: Some(name.clone()),
+            ..ConnectionOptions::default()
+        };
+        let other = ClusterIdentity::of(&kubeconfig::load(&args).ok()?.config);
+        let same = !other.ca.is_empty() && other.ca == cluster.ca;
+        (same && other.server != cluster.server).then_some((name, other.server))
+    };
+    let names = kubeconfig::context_names(args)
+        .into_iter()
+        .take(MOST_CONTEXTS);
+    names.filter_map(server).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use std::path::PathBuf;
 use kube::Config;
 
 use super::credentials::Credentials;
-use super::identity::ClusterIdentity;
 use crate::connection::options::ConnectionOptions;
 use crate::error::Error;
 use chosen::Chosen;
@@ -25,9 +24,6 @@ use usable::Usable;
 
 /// The administrator's kubeconfig that kubeadm puts on every control-plane node.
 pub(crate) const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
-
-/// So many contexts are looked through for others of the same cluster.
-const MOST_CONTEXTS: usize = 64;
 
 /// A configuration, and where it came from, for messages.
 pub(super) struct Loaded {
@@ -62,25 +58,6 @@ pub(crate) fn current_context(args: &ConnectionOptions) -> Option<String> {
 pub(crate) fn context_names(args: &ConnectionOptions) -> Vec<String> {
     let found = find(args).ok().and_then(|found| found.kubeconfig);
     found.map_or_else(Vec::new, |kubeconfig| kubeconfig.context_names())
-}
-
-/// The contexts of the same cluster, by who signed for its apiservers, whose server is another one: name and server.
-pub(crate) fn contexts_beside(
-    args: &ConnectionOptions,
-    cluster: &ClusterIdentity,
-) -> Vec<(String, String)> {
-    let server = |name: String| {
-        let args = ConnectionOptions {
-            kubeconfig: args.kubeconfig.clone(),
-            context: Some(name.clone()),
-            ..ConnectionOptions::default()
-        };
-        let other = ClusterIdentity::of(&load(&args).ok()?.config);
-        let same = !other.ca.is_empty() && other.ca == cluster.ca;
-        (same && other.server != cluster.server).then_some((name, other.server))
-    };
-    let names = context_names(args).into_iter().take(MOST_CONTEXTS);
-    names.filter_map(server).collect()
 }
 
 fn of(kubeconfig: &Kubeconfig, origin: String, args: &ConnectionOptions) -> Result<Loaded, Error> {

@@ -17,10 +17,10 @@ use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
 
 use super::{Runner, Task};
+use crate::awaited::saying_who_is_awaited;
 use crate::discovery::{Etcd, Node};
 use crate::format::and;
 use crate::outcome::{Notice, NoticeSink, Outcome, RunError, RunErrorKind};
-use crate::patience::saying_who_is_awaited;
 use crate::via::Via;
 use looks::Looks;
 
