@@ -159,6 +159,8 @@ pub(crate) const SSH: Retries = Retries {
 };
 /// Connecting, jump hosts and all.
 pub(crate) const SSH_CONNECT: Duration = seconds(40);
+/// After this time without a word another address of the same host is tried too.
+pub(crate) const SSH_SILENT: Duration = millis(500);
 /// A port of a host that takes no part answers.
 pub(crate) const PORT: Duration = seconds(2);
 /// How long one question may be alone in starting, then the next one begins all the same: with a large database the question

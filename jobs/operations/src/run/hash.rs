@@ -13,14 +13,16 @@ pub(super) async fn hash_kv<A: EtcdApi>(
     target: &Target,
     hash: &HashKv,
 ) -> Result<HashReport, A::Error> {
-    let (endpoint, own) = api.own(target, OWN_LIMIT).await?;
-    let reached = match hash.has_it {
-        true => own.revision,
-        false => {
-            endpoint.linearizable_read(QUORUM_LIMIT).await?;
-            endpoint.status(OWN_LIMIT).await?.revision
-        }
-    };
+    // One that has just told its revision is asked for no more than the hash.
+    if hash.has_it
+        && let Some(url) = target.client_urls.first()
+    {
+        let endpoint = api.endpoint(url).await?;
+        return endpoint.hash_kv(hash.revision, HASH_LIMIT).await;
+    }
+    let (endpoint, _) = api.own(target, OWN_LIMIT).await?;
+    endpoint.linearizable_read(QUORUM_LIMIT).await?;
+    let reached = endpoint.status(OWN_LIMIT).await?.revision;
     let revision = hash.revision.min(reached);
     endpoint.hash_kv(revision, HASH_LIMIT).await
 }

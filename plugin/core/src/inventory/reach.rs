@@ -12,6 +12,7 @@ use etcd_operations::wire::ask;
 use futures::future::join_all;
 
 use super::claim::{Claim, judge};
+use crate::awaited::saying_who_is_awaited;
 use crate::connection::ConnectionOptions;
 use crate::error::{Error, ErrorKind};
 use crate::host_name::HostName;
@@ -232,9 +233,11 @@ impl Reached {
         candidates: Vec<Candidate>,
         ssh: &SshTargets,
     ) {
-        let asked = candidates
-            .iter()
-            .map(|candidate| connect(notices, candidate, ssh, &self.selection));
+        let asked = candidates.iter().map(|candidate| {
+            let whom = || candidate.name().to_owned();
+            let connected = connect(notices, candidate, ssh, &self.selection);
+            saying_who_is_awaited(notices, whom, connected)
+        });
         let connected = join_all(asked).await;
         let names = self.names(&candidates);
         for (candidate, connected) in candidates.iter().zip(connected) {

@@ -7,8 +7,11 @@ use etcd_operations::advice::{Advice, Choice};
 use etcd_operations::failure::Failure;
 use etcd_operations::wire::answer::HostAnswer;
 use etcd_operations::wire::{Ask, LineError, Progress};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use openssh::{Child, ChildStderr, OwningCommand, Session, Stdio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::candidate::Candidate;
 use super::destination::Destination;
@@ -17,6 +20,7 @@ use super::options::{SshOptions, at_address};
 use super::{master, upload};
 use crate::answers::{AnswerError, Answered, answer};
 use crate::carried::carried;
+use crate::limits;
 use crate::lines::LinesError;
 use crate::outcome::{Notice, NoticeSink};
 
@@ -40,11 +44,25 @@ impl Link {
     ) -> Result<Self, SshError> {
         let host = candidate.name();
         let (destinations, not_used) = destinations(candidate, options).await;
-        let mut first = None;
-        for destination in destinations {
-            let error = match master::open(host, &destination, options).await {
-                Ok(session) => return Self::over(host, session, notices).await,
-                Err(error) => error,
+        let mut destinations = destinations.iter();
+        let (mut first, mut tried) = (None, FuturesUnordered::new());
+        // One after another; of one that is silent the end is not waited for.
+        loop {
+            match destinations.next() {
+                Some(destination) => tried.push(master::open(host, destination, options)),
+                None if tried.is_empty() => break,
+                None => {}
+            }
+            let ended = match destinations.len() {
+                0 => tried.next().await,
+                _ => timeout(limits::SSH_SILENT, tried.next())
+                    .await
+                    .unwrap_or_default(),
+            };
+            let error = match ended {
+                None => continue,
+                Some(Ok(session)) => return Self::over(host, session, notices).await,
+                Some(Err(error)) => error,
             };
             if error.kind != SshErrorKind::Unreachable {
                 return Err(or_by_alias(error, not_used));

@@ -22,7 +22,7 @@ use crate::limits;
 const SETTINGS: [&str; 7] = [
     "BatchMode=yes",
     "ControlPersist=600",
-    "ConnectTimeout=10",
+    "ConnectTimeout=4",
     "ServerAliveInterval=4",
     "ServerAliveCountMax=3",
     // They may be in use by the user's own connection to the host.
