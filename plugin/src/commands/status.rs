@@ -11,7 +11,7 @@ use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
 use crate::views::Format;
 use kubectl_etcd_core::assess::Scheduled;
-use kubectl_etcd_core::error::{Error, Verdict};
+use kubectl_etcd_core::error::{Error, ErrorKind, Verdict};
 use kubectl_etcd_core::schedule;
 use kubectl_etcd_core::session::Session;
 
@@ -92,6 +92,14 @@ async fn schedules(session: &Session) -> Vec<Scheduled> {
     }
 }
 
+/// Whether it may be over while somebody watches.
+fn is_an_outage(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NothingReached | ErrorKind::QuorumLostOrDamaged
+    )
+}
+
 async fn watch(
     context: &Context<'_>,
     ssh: &SshArgs,
@@ -99,10 +107,16 @@ async fn watch(
     format: Format,
     interval: Duration,
 ) -> Result<Verdict, Error> {
-    // A first failure is an answer to what was typed; later ones are part of what is watched.
-    let mut session = Some(context.open_by(ssh, fleet, "status").await?);
-    let mut last = Verdict::NothingReached;
+    // A first failure is an answer to what was typed, unless it is an outage: that is what is watched.
+    let opened = match context.open_by(ssh, fleet, "status").await {
+        Err(error) if !is_an_outage(error.kind) => return Err(error),
+        opened => opened,
+    };
     context.ui.begin_redrawing(format)?;
+    let mut session = opened
+        .inspect_err(|error| context.ui.error(error, format))
+        .ok();
+    let mut last = Verdict::NothingReached;
     loop {
         if let Some(open) = &session {
             let (_, status) = survey_beside(open, fleet, schedules(open)).await;

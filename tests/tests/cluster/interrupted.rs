@@ -165,7 +165,7 @@ fn what_a_killed_run_left_ends_by_itself_and_is_removed_by_the_next() {
 #[test]
 fn an_interrupted_defragmentation_gives_its_lock_back_and_a_killed_ones_is_taken_over() {
     three(|cluster, me| {
-        let mut running = me.start(["defrag", "--yes"])?;
+        let mut running = me.start(["defrag", "--yes", "--all"])?;
         in_the_cluster(&mut running, cluster, "lease")?;
         interrupt(running)?;
         let left = cluster.leftovers()?;
@@ -174,7 +174,7 @@ fn an_interrupted_defragmentation_gives_its_lock_back_and_a_killed_ones_is_taken
             "{left:?}"
         );
 
-        let mut running = me.start(["defrag", "--yes"])?;
+        let mut running = me.start(["defrag", "--yes", "--all"])?;
         in_the_cluster(&mut running, cluster, "lease")?;
         kill(running)?;
         let left = cluster.leftovers()?;
@@ -182,7 +182,7 @@ fn an_interrupted_defragmentation_gives_its_lock_back_and_a_killed_ones_is_taken
             left.iter().any(|name| name.starts_with("lease")),
             "a killed run gave its lock back? {left:?}"
         );
-        me.etcd(["defrag", "--yes"])?.code(0).map(drop)
+        me.etcd(["defrag", "--yes", "--all"])?.code(0).map(drop)
     });
 }
 

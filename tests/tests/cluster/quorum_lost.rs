@@ -59,7 +59,7 @@ fn recognised(me: &Workstation, m1: &Node, when: &str, commands: &[&[&str]]) -> 
             .says_none_of(&rights)?;
         let answer = answer.says(&[
             "the quorum is lost",
-            "switch m2 or m3 on",
+            "one is enough",
             "--via local",
             &m1.ip().to_string(),
         ])?;

@@ -123,7 +123,7 @@ fn what_is_kept_is_listed_checked_and_fetched_and_what_is_damaged_is_not() {
         let new = format!("m1/{new}");
         me.etcd(snapshot(&["verify", &new, &old]))?
             .code(4)?
-            .says(&["damaged", "sha256"])?;
+            .says(&["damaged", &new])?;
         let all = list(me, 3)?;
         ensure!(all["snapshots"][0]["state"] == "damaged", "{all}");
         me.etcd(snapshot(&["get", &new, "other.db"]))?

@@ -2,6 +2,7 @@
 //! which nodes take connections at all. No credentials are shown to anybody.
 
 use std::io;
+use std::net::IpAddr;
 
 use futures::future::{join, join_all};
 use http::Uri;
@@ -175,9 +176,13 @@ fn places(connection: &Connection, known: &[Node], contexts: &[(String, String)]
         let remembered = of.find_map(|server| recall(&connection.cluster.at(server)));
         let remembered = remembered.map(|known| known.nodes);
         let remembered = remembered.into_iter().flatten();
-        return remembered
+        let remembered: Vec<Place> = remembered
             .filter_map(|(name, addresses)| place(name, &addresses, None))
             .collect();
+        return match remembered.is_empty() {
+            true => of_servers(&servers),
+            false => remembered,
+        };
     }
     let etcd_port = |node: &Node| {
         let url: Uri = node.target()?.url_beyond_the_node()?.parse().ok()?;
@@ -187,6 +192,31 @@ fn places(connection: &Connection, known: &[Node], contexts: &[(String, String)]
     known
         .filter_map(|node| place(node.name.clone(), &node.api.addresses, etcd_port(node)))
         .collect()
+}
+
+/// The apiservers of a kubeconfig that has each by its address, taken for the control plane; none: there are too few of them to
+/// tell them from a balancer and what is behind it.
+fn of_servers(servers: &[Uri]) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for server in servers {
+        let host = server.host().unwrap_or_default();
+        let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let Ok(address) = HostName::parse(host.trim_matches(['[', ']'])) else {
+            continue;
+        };
+        if is_address && !places.iter().any(|place| place.address == address) {
+            places.push(Place {
+                name: address.to_string(),
+                apiserver: server.port_u16().unwrap_or(443),
+                etcd: ETCD,
+                address,
+            });
+        }
+    }
+    match places.len() {
+        0..3 => Vec::new(),
+        _ => places,
+    }
 }
 
 async fn look_at(connection: &Connection, place: &Place) -> SeenNode {
@@ -308,6 +338,31 @@ pub(crate) mod tests {
             assert_eq!(seen.has_no_quorum(), lost, "{shown:?}");
             assert_eq!(seen.shows_too_few(), for_good, "{shown:?}");
         }
+    }
+
+    #[test]
+    fn a_kubeconfig_with_three_addresses_names_a_control_plane_and_one_with_a_balancer_does_not() {
+        let places = |servers: &[&str]| {
+            let servers: Vec<Uri> = servers.iter().map(|one| one.parse().unwrap()).collect();
+            let places = of_servers(&servers);
+            places
+                .iter()
+                .map(|one| one.name.clone())
+                .collect::<Vec<_>>()
+        };
+        let three = [
+            "https://10.0.0.2:6443",
+            "https://[fd00::3]:6443",
+            "https://10.0.0.1:6443",
+        ];
+        assert_eq!(places(&three), ["10.0.0.2", "fd00::3", "10.0.0.1"]);
+        assert!(places(&["https://10.0.0.1:6443", "https://10.0.0.1:6443"]).is_empty());
+        let balancer = [
+            "https://api.example.com",
+            "https://10.0.0.1:6443",
+            "https://10.0.0.2:6443",
+        ];
+        assert!(places(&balancer).is_empty());
     }
 
     #[test]

@@ -145,7 +145,10 @@ fn switch_on(seen: &Seen, off: &[&SeenNode]) -> Option<String> {
 }
 
 fn place(node: &SeenNode) -> String {
-    format!("{} ({})", node.name, node.address)
+    match node.name == node.address {
+        true => node.name.clone(),
+        false => format!("{} ({})", node.name, node.address),
+    }
 }
 
 #[cfg(test)]
