@@ -26,3 +26,33 @@ pub(crate) async fn saying_who_is_awaited<T>(
     }
     work.await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_awaited_is_said_once_it_takes_a_while() {
+        let said = async |takes: Duration| {
+            let heard = Arc::new(Mutex::new(Vec::new()));
+            let sink = Arc::clone(&heard);
+            let notices: NoticeSink = Arc::new(move |notice| {
+                if let Notice::Waiting { whom, long } = notice {
+                    sink.lock().unwrap().push((whom, long));
+                }
+            });
+            let work = tokio::time::sleep(takes);
+            saying_who_is_awaited(&notices, || "m3".to_owned(), work).await;
+            let heard = heard.lock().unwrap();
+            heard.clone()
+        };
+        assert!(said(Duration::from_millis(300)).await.is_empty());
+        let once = |long| ("m3".to_owned(), long);
+        assert_eq!(said(Duration::from_secs(2)).await, [once(false)]);
+        let both = [once(false), once(true)];
+        assert_eq!(said(Duration::from_secs(9)).await, both);
+    }
+}

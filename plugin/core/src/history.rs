@@ -53,8 +53,6 @@ pub(crate) trait Past {
 /// What can still be read of the past of an etcd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct History {
-    /// The oldest revision that can be read.
-    pub oldest: i64,
     /// The current revision.
     pub current: i64,
     /// Now, by the apiserver's clock.
@@ -89,10 +87,9 @@ async fn read(
         None => None,
     };
     Ok(History {
-        oldest,
         current,
         now,
-        older: older.filter(|older| older.revision > oldest),
+        older,
     })
 }
 
@@ -229,8 +226,7 @@ mod tests {
     async fn the_oldest_revision_is_found_with_few_looks() {
         for (compacted, current) in [(1, 1), (1, 5), (7, 9), (4_000, 5_000), (77, 2_000_000)] {
             let memory = memory(compacted, current);
-            let history = read(&memory, at(0), None).await.unwrap();
-            assert_eq!((history.oldest, history.current), (compacted, current));
+            assert_eq!(oldest(&memory, current).await.unwrap(), compacted);
             assert!(memory.looks.get() < 50, "{}", memory.looks.get());
         }
     }
@@ -297,7 +293,7 @@ mod tests {
         assert_eq!((now.revision, now.renewals[0].revision), (44, 40));
         let history = history(&connection, Some(SignedDuration::from_hours(1)));
         let history = history.await.unwrap();
-        assert_eq!((history.oldest, history.current), (6, 44));
+        assert_eq!(history.current, 44);
         assert_eq!(history.older.unwrap().revision, 40);
     }
 }

@@ -145,7 +145,7 @@ async fn disarm(context: &Context<'_>, args: DisarmArgs) -> Result<Verdict, Erro
         alarm: kind,
         member: None,
     };
-    let node = session.named(through(&status)?.node.as_slice())?[0];
+    let (node, _) = through(&session, &status)?;
     let report = session.ask(node, &request).await?;
     let view = view(AlarmsKind::Disarmed, &report, &report.alarms, &status.rows);
     context.ui.show(&view, args.output.output)?;

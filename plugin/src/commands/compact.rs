@@ -101,7 +101,7 @@ struct Compacting<'a> {
 /// Up to which revision, and through which node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Plan {
-    node: Option<String>,
+    node: String,
     current: i64,
     oldest: Option<i64>,
     /// None: nothing is old enough.
@@ -111,11 +111,13 @@ struct Plan {
 }
 
 impl Plan {
-    /// The plan for a member that has this revision; the history is known where there is an apiserver.
+    /// The plan for a member that has this revision and was compacted up to that one; the history is known where there is an
+    /// apiserver, which may still read from its cache what etcd has no more.
     fn of(
         up_to: UpTo,
-        node: Option<String>,
+        node: String,
         at_least: i64,
+        compacted: Option<i64>,
         history: Option<&History>,
     ) -> Result<Self, Error> {
         let current = history.map_or(at_least, |history| history.current);
@@ -140,7 +142,7 @@ impl Plan {
                 revision(current)
             )));
         }
-        let oldest = history.map(|history| history.oldest);
+        let oldest = compacted;
         let written = older.filter(|_| matches!(up_to, UpTo::Age(_)));
         let since = |at: Timestamp| history?.now.duration_since(at).try_into().ok();
         Ok(Self {
@@ -176,7 +178,7 @@ impl Change for Compacting<'_> {
             let message = status.summary.to_string();
             return Err(Error::new(ErrorKind::QuorumLostOrDamaged, message));
         }
-        let row = through(&status)?;
+        let (node, row) = through(self.session, &status)?;
         let older_than = match self.up_to {
             UpTo::Age(age) => Some(age),
             UpTo::Revision(_) | UpTo::Now => None,
@@ -193,7 +195,10 @@ impl Change for Compacting<'_> {
             }
         };
         let at_least = row.revision.unwrap_or_default();
-        Plan::of(self.up_to, row.node.clone(), at_least, history.as_ref())
+        let size = row.db_size_bytes.unwrap_or(u64::MAX);
+        let compacted = self.session.compacted_to(node, at_least, size).await;
+        let name = node.name.clone();
+        Plan::of(self.up_to, name, at_least, compacted, history.as_ref())
     }
 
     fn nothing_to_do(
@@ -241,7 +246,7 @@ impl Change for Compacting<'_> {
         _lock: &LeaseGuard,
         _terminal: &impl Terminal,
     ) -> Result<CompactReport, Error> {
-        let node = self.session.named(plan.node.as_slice())?[0];
+        let node = self.session.named(std::slice::from_ref(&plan.node))?[0];
         let revision = plan.to.unwrap_or_default();
         self.session
             .ask(node, &operation::Compact { revision })
@@ -255,8 +260,7 @@ impl Change for Compacting<'_> {
         _terminal: &impl Terminal,
     ) -> Ending<Compaction> {
         let view = plan.view(State::Planned);
-        let node = plan.node.unwrap_or_default();
-        Ending::shown(view.done(node, &done), Verdict::Healthy)
+        Ending::shown(view.done(plan.node, &done), Verdict::Healthy)
     }
 }
 
@@ -269,7 +273,6 @@ mod tests {
     fn history(older: Option<i64>) -> History {
         let at = |second| Timestamp::from_second(second).unwrap();
         History {
-            oldest: 100,
             current: 5_000,
             now: at(10_000),
             older: older.map(|revision| Written {
@@ -280,7 +283,7 @@ mod tests {
     }
 
     fn plan(up_to: UpTo, history: Option<&History>) -> Result<Plan, Error> {
-        Plan::of(up_to, Some("cp-1".to_owned()), 4_990, history)
+        Plan::of(up_to, "cp-1".to_owned(), 4_990, Some(100), history)
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What every command is handed, and what most of them begin with: the session and the survey.
 
+use std::future::ready;
+
 use jiff::Timestamp;
 
 use crate::args::FleetArgs;
@@ -157,58 +159,37 @@ pub(crate) async fn survey(
     session: &Session,
     fleet: &FleetArgs,
 ) -> (Vec<Outcome<StatusReport>>, Status) {
-    survey_beside(session, fleet, std::future::ready(Vec::new())).await
+    survey_beside(session, fleet, ready(Vec::new()), false).await
 }
 
-/// As [`survey`], with what the schedules promise, which is asked for meanwhile.
+/// As [`survey`], with what the schedules promise, which is asked for meanwhile; and, where that is wanted, whether the members
+/// have the same data.
 pub(crate) async fn survey_beside(
     session: &Session,
     fleet: &FleetArgs,
     schedules: impl Future<Output = Vec<Scheduled>>,
+    compares: bool,
 ) -> (Vec<Outcome<StatusReport>>, Status) {
-    let asked = async { (ask_all(session).await, Comparison::NothingToCompare) };
-    let ((outcomes, same), schedules) = futures::join!(asked, schedules);
-    let status = assessed(session, fleet, &outcomes, &same, &schedules);
-    (outcomes, status)
-}
-
-/// As [`survey_beside`], and whether the members have the same data.
-pub(crate) async fn survey_comparing(
-    session: &Session,
-    fleet: &FleetArgs,
-    schedules: impl Future<Output = Vec<Scheduled>>,
-) -> (Vec<Outcome<StatusReport>>, Status) {
+    let nodes: Vec<&Node> = session.nodes().iter().collect();
     let asked = async {
-        let outcomes = ask_all(session).await;
-        let same = session.compare_data(&outcomes).await;
+        let outcomes = session.run(&nodes, &operation::Status).await;
+        let same = match compares {
+            true => session.compare_data(&outcomes).await,
+            false => Comparison::NothingToCompare,
+        };
         (outcomes, same)
     };
     let ((outcomes, same), schedules) = futures::join!(asked, schedules);
-    let status = assessed(session, fleet, &outcomes, &same, &schedules);
-    (outcomes, status)
-}
-
-async fn ask_all(session: &Session) -> Vec<Outcome<StatusReport>> {
-    let nodes: Vec<&Node> = session.nodes().iter().collect();
-    session.run(&nodes, &operation::Status).await
-}
-
-fn assessed(
-    session: &Session,
-    fleet: &FleetArgs,
-    outcomes: &[Outcome<StatusReport>],
-    same: &Comparison,
-    schedules: &[Scheduled],
-) -> Status {
-    assess(Asked {
+    let status = assess(Asked {
         nodes: session.nodes(),
         left_alone: session.left_alone(),
-        outcomes,
+        outcomes: &outcomes,
         scope: scope(session, fleet),
-        schedules,
-        same,
+        schedules: &schedules,
+        same: &same,
         now: Timestamp::now(),
-    })
+    });
+    (outcomes, status)
 }
 
 /// Why no node could be asked, for reasons that are not etcd's: then there is no word about etcd to be had.
@@ -262,19 +243,19 @@ pub(crate) fn node_named<'a>(session: &'a Session, name: &str) -> Option<&'a Nod
     session.nodes().iter().find(|node| node.name == name)
 }
 
-/// A row whose own member answers, the leader's if possible: what is the quorum's matter can be asked of any member.
+/// A node whose own member answers, the leader's if possible, and its row: what is the quorum's matter can be asked of any member.
 ///
 /// # Errors
 /// When there is none.
-pub(crate) fn through(status: &Status) -> Result<&Row, Error> {
-    let usable = |row: &&Row| {
-        row.node.is_some()
-            && row.seen_from.is_none()
-            && row.version.is_some()
-            && row.role != Role::Learner
-    };
-    let rows = status.rows.iter().filter(usable);
-    rows.min_by_key(|row| row.role != Role::Leader)
+pub(crate) fn through<'a>(
+    session: &'a Session,
+    status: &'a Status,
+) -> Result<(&'a Node, &'a Row), Error> {
+    let usable =
+        |row: &&Row| row.seen_from.is_none() && row.version.is_some() && row.role != Role::Learner;
+    let placed = |row: &'a Row| Some((node_named(session, row.node.as_deref()?)?, row));
+    let rows = status.rows.iter().filter(usable).filter_map(placed);
+    rows.min_by_key(|(_, row)| row.role != Role::Leader)
         .ok_or_else(|| Error::new(ErrorKind::NothingReached, status.summary.to_string()))
 }
 

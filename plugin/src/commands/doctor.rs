@@ -8,7 +8,7 @@ use etcd_operations::look::{Look, LookOptions, look};
 use futures::future::join_all;
 use jiff::Timestamp;
 
-use super::{Context, or_over_ssh, out_of_reach, survey_comparing};
+use super::{Context, or_over_ssh, out_of_reach, survey_beside};
 use crate::advice::Worded;
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, OutputArgs};
@@ -174,7 +174,7 @@ async fn through_the_api(context: &Context<'_>, fleet: &FleetArgs) -> Result<Doc
         .await
         .map_err(|error| or_over_ssh(error, "doctor"))?;
     let nothing = std::future::ready(Vec::new());
-    let (outcomes, status) = survey_comparing(&session, fleet, nothing).await;
+    let (outcomes, status) = survey_beside(&session, fleet, nothing, true).await;
     match out_of_reach(&session, &outcomes).await {
         Some(error) => Err(error),
         None => Ok(Doctor::of_status(&status)),

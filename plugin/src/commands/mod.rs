@@ -32,5 +32,5 @@ pub mod viewers;
 pub use context::Context;
 pub(crate) use context::{
     answered_survey, node_named, none_answered, or_over_ssh, out_of_reach, scope, survey,
-    survey_beside, survey_comparing, through,
+    survey_beside, through,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Context, or_over_ssh, out_of_reach, survey_beside, survey_comparing};
+use super::{Context, or_over_ssh, out_of_reach, survey_beside};
 use crate::advice::Worded;
 use crate::args::ssh::SshArgs;
 use crate::args::{FleetArgs, NamedOutputArgs, parse_duration};
@@ -65,7 +65,8 @@ pub async fn status(context: &Context<'_>, args: StatusArgs) -> Result<Verdict, 
     let format = args.output.output;
     let Some(interval) = args.watch else {
         let session = context.open_by(&args.ssh, &args.fleet, "status").await?;
-        let (outcomes, status) = survey_comparing(&session, &args.fleet, schedules(&session)).await;
+        let (outcomes, status) =
+            survey_beside(&session, &args.fleet, schedules(&session), true).await;
         if let Some(error) = out_of_reach(&session, &outcomes).await {
             return Err(or_over_ssh(error, "status"));
         }
@@ -119,7 +120,7 @@ async fn watch(
     let mut last = Verdict::NothingReached;
     loop {
         if let Some(open) = &session {
-            let (_, status) = survey_beside(open, fleet, schedules(open)).await;
+            let (_, status) = survey_beside(open, fleet, schedules(open), false).await;
             last = status.verdict.verdict();
             let head = format!("{:.0}   every {interval:?}, Ctrl-C ends", Timestamp::now());
             if !context.ui.redraw(&Worded::new(status), format, &head)? {

@@ -99,7 +99,7 @@ impl Compaction {
         let current = revision(self.current_revision);
         match self.oldest_revision {
             Some(oldest) => format!(
-                "nothing to compact: the history is the revisions {} to {current}, and none is proved to be old enough\n",
+                "nothing to compact: the history is the revisions {} to {current}, and none is known to be older than asked for\n",
                 revision(oldest)
             ),
             None => format!("nothing to compact: the newest revision is {current}\n"),

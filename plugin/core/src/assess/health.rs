@@ -87,6 +87,9 @@ pub fn judge(
     };
     let verdict = match verdict(&rows, outcomes) {
         VerdictWord::Healthy if data.differs() => VerdictWord::Damaged,
+        VerdictWord::Healthy if matches!(data, Comparison::DifferentClusters { .. }) => {
+            VerdictWord::Degraded
+        }
         VerdictWord::Healthy if !elsewhere.is_empty() => VerdictWord::Degraded,
         verdict => verdict,
     };
@@ -244,6 +247,9 @@ fn summary(
             };
             format!("{healthy} of {all} answer linearizable reads{same}, no alarms")
         }
+        VerdictWord::Degraded if matches!(data, Comparison::DifferentClusters { .. }) => {
+            data.in_words().unwrap_or_default()
+        }
         VerdictWord::Degraded if !elsewhere.is_empty() => format!(
             "{healthy} of {all} healthy, the quorum holds; on no control-plane node of the cluster: {}",
             elsewhere.join(", ")
@@ -318,6 +324,17 @@ mod tests {
         let told = answers.summary.to_string();
         assert!(
             told.starts_with("damaged: the data of cp-2 differs"),
+            "{told}"
+        );
+        let id = |number: u64| (number.to_string(), vec![format!("cp-{number}")]);
+        let two = Comparison::DifferentClusters {
+            clusters: [id(1), id(2)].into(),
+        };
+        let answers = judge(&cluster.nodes, &healthy(&cluster, 3), Scope::All, two);
+        assert_eq!(answers.verdict, VerdictWord::Degraded);
+        let told = answers.summary.to_string();
+        assert!(
+            told.contains("belong to 2 different clusters: 1 (cp-1)"),
             "{told}"
         );
     }

@@ -1,14 +1,14 @@
 //! Whether members have the same data. A member may serve other values than the others, with no alarm raised: etcd compares
 //! them only where it was told to, and not across a compaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use etcd_operations::advice::{Advice, Choice, Task};
-use etcd_operations::report::HashReport;
+use etcd_operations::report::{EndpointStatus, HashReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::format::and;
+use crate::format::{and, bytes};
 
 /// The largest database that is hashed in passing, in bytes: 256 MiB take a quarter of a second.
 pub(crate) const MOST_BYTES: u64 = 256 * 1024 * 1024;
@@ -30,6 +30,11 @@ pub enum Comparison {
         revision: i64,
         /// The nodes they are on.
         nodes: Vec<String>,
+    },
+    /// They belong to different clusters, each with data of its own.
+    DifferentClusters {
+        /// The nodes of each, by its id.
+        clusters: BTreeMap<String, Vec<String>>,
     },
     /// They have not.
     Differs {
@@ -53,6 +58,43 @@ pub struct Group {
     pub hash: String,
     /// The nodes they are on.
     pub nodes: Vec<String>,
+}
+
+/// Up to which revision members can be compared, by what each tells on its own node: all of them have it.
+///
+/// # Errors
+/// Why they cannot.
+pub(crate) fn common_revision(told: &[(&str, &EndpointStatus)]) -> Result<i64, Comparison> {
+    let lowest = told.iter().map(|(_, own)| own.revision).min();
+    let Some(revision) = lowest.filter(|_| told.len() > 1) else {
+        return Err(Comparison::NothingToCompare);
+    };
+    let mut clusters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (node, own) in told {
+        let of_it = clusters.entry(own.cluster_id.to_string()).or_default();
+        of_it.push((*node).to_owned());
+    }
+    if clusters.len() > 1 {
+        return Err(Comparison::DifferentClusters { clusters });
+    }
+    let not_compared = |why: String| Err(Comparison::NotCompared { why });
+    let versions: BTreeSet<&str> = told.iter().map(|(_, own)| own.version.as_str()).collect();
+    if versions.len() > 1 {
+        // etcd 3.5.15 and later keep a tombstone at the compacted revision, those before do not: etcd-io/etcd#18274.
+        let versions: Vec<&str> = versions.into_iter().collect();
+        return not_compared(format!(
+            "etcd {} may hash the same data differently",
+            and(&versions)
+        ));
+    }
+    let largest = told.iter().map(|(_, own)| own.db_size_bytes).max();
+    match largest.filter(|largest| *largest > MOST_BYTES) {
+        Some(largest) => not_compared(format!(
+            "a database of {} is not read in passing",
+            bytes(largest)
+        )),
+        None => Ok(revision),
+    }
 }
 
 /// Holds the hashes against each other.
@@ -107,6 +149,15 @@ impl Comparison {
     pub(crate) fn in_words(&self) -> Option<String> {
         match self {
             Self::NothingToCompare | Self::Same { .. } => None,
+            Self::DifferentClusters { clusters } => {
+                let each = clusters.iter();
+                let each = each.map(|(id, nodes)| format!("{id} ({})", and(nodes)));
+                Some(format!(
+                    "the members belong to {} different clusters: {}",
+                    clusters.len(),
+                    and(&each.collect::<Vec<_>>())
+                ))
+            }
             Self::NotCompared { why } => Some(format!(
                 "whether the members have the same data was not compared: {why}"
             )),
@@ -165,6 +216,7 @@ mod tests {
     use etcd_operations::ids::{ClusterId, MemberId};
 
     use super::*;
+    use crate::assess::fixtures::account;
 
     fn said(of: &[(&str, u32, i64)]) -> Comparison {
         let report = |(node, hash, compacted): &(&str, u32, i64)| {
@@ -197,6 +249,32 @@ mod tests {
         );
         let same = said(&[("m1", 7, 5), ("m2", 7, 5)]);
         assert!(!same.differs() && same.in_words().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_not() {
+        let told = |change: fn(&mut EndpointStatus)| {
+            let (mut one, mut other) = (account(1), account(2));
+            one.revision = 7;
+            one.db_size_bytes = MOST_BYTES;
+            other.db_size_bytes = MOST_BYTES;
+            change(&mut one);
+            common_revision(&[("cp-1", &one), ("cp-2", &other)])
+        };
+        assert_eq!(told(|_| {}), Ok(7));
+        let others = told(|one| one.cluster_id = ClusterId(9)).unwrap_err();
+        assert!(matches!(others, Comparison::DifferentClusters { .. }));
+        let words = others.in_words().unwrap();
+        assert!(
+            words.starts_with("the members belong to 2 different clusters: "),
+            "{words}"
+        );
+        let why = |change| told(change).unwrap_err().in_words().unwrap();
+        assert!(why(|one| one.version = "3.5.14".to_owned()).contains("etcd 3.5.14 and "));
+        assert!(why(|one| one.db_size_bytes = MOST_BYTES + 1).contains("not read in passing"));
+        let alone = account(1);
+        let nothing = common_revision(&[("cp-1", &alone)]);
+        assert_eq!(nothing, Err(Comparison::NothingToCompare));
     }
 
     #[test]

@@ -125,6 +125,10 @@ fn differing<'r>(rows: &'r [Row], said: fn(&'r Row) -> Option<&'r str>) -> Optio
 }
 
 fn data(same: &Comparison) -> Option<Warning> {
+    // The rows tell of different clusters themselves, with those that were seen from others.
+    if matches!(same, Comparison::DifferentClusters { .. }) {
+        return None;
+    }
     let words = same.in_words()?;
     Some(match same.next() {
         Some(next) => Warning::degrading(Reason::DataDiffers, words).hint(next),

@@ -94,11 +94,6 @@ impl SeenNode {
 }
 
 impl Seen {
-    /// Whether nothing is known.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
     /// How many members make a quorum, taking each control-plane node for one.
     pub(crate) fn needed(&self) -> usize {
         self.nodes.len() / 2 + 1

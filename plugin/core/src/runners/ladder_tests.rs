@@ -532,6 +532,31 @@ async fn a_look_begins_with_etcdctl_and_ends_there_where_that_tells_all() {
 }
 
 #[tokio::test]
+async fn a_glance_is_never_a_job_whatever_fails() {
+    let trial = Trial::default().on(2);
+    let nodes: Vec<&Node> = trial.nodes.iter().collect();
+    let task = Task {
+        operation: &Operation::Status,
+        limit: Duration::from_secs(1),
+        progress: &|_, _| {},
+        receiver: None,
+    };
+    let fails = |via, _: &str, _: usize| (via == Via::Exec).then_some(RunErrorKind::NoRights);
+    let begun = trial.begin(fails);
+    // A way that was forced, or an image: only Jobs are left.
+    assert!(begun.ladder.glance(&nodes, task).await.is_none());
+    let ladder = begun.ladder.looking_by_etcdctl();
+    let told = ladder.glance(&nodes, task).await.unwrap();
+    assert!(
+        told.iter()
+            .all(|one| one.via == Some(Via::Exec) && one.result.is_err())
+    );
+    // It was barred before: it is not tried again.
+    ladder.run(&nodes, task).await;
+    assert!(ladder.glance(&nodes, task).await.is_none());
+}
+
+#[tokio::test]
 async fn a_node_without_etcd_is_not_asked() {
     let mut trial = Trial::default().on(2);
     trial.nodes[0].etcd = Etcd::absent("no etcd pod");

@@ -4,10 +4,10 @@ use etcd_operations::operation::{self, HashKv};
 use etcd_operations::report::{EndpointStatus, StatusReport};
 
 use super::{Node, Outcome, Session};
-use crate::assess::same::{Comparison, MOST_BYTES, judge};
-use crate::format::bytes;
+use crate::assess::same::{Comparison, common_revision, judge};
 
-/// How often hashes are asked for: members that were compacted between two answers cannot be compared.
+/// How often hashes are asked for: members that were compacted between two answers cannot be compared, and that members differ is
+/// believed only when they do so twice.
 const TRIES: usize = 2;
 
 /// Why hashes are not asked for through Jobs.
@@ -33,16 +33,11 @@ impl Session {
             Some((node, own))
         };
         let told: Vec<(&Node, EndpointStatus)> = outcomes.iter().filter_map(own).collect();
-        let lowest = told.iter().map(|(_, own)| own.revision).min();
-        let Some(revision) = lowest.filter(|_| told.len() > 1) else {
-            return Comparison::NothingToCompare;
+        let by_name = told.iter().map(|(node, own)| (node.name.as_str(), own));
+        let revision = match common_revision(&by_name.collect::<Vec<_>>()) {
+            Ok(revision) => revision,
+            Err(comparison) => return comparison,
         };
-        let largest = told.iter().map(|(_, own)| own.db_size_bytes).max();
-        if let Some(largest) = largest.filter(|largest| *largest > MOST_BYTES) {
-            return Comparison::NotCompared {
-                why: format!("a database of {} is not read in passing", bytes(largest)),
-            };
-        }
         let nodes: Vec<&Node> = told.iter().map(|(node, _)| *node).collect();
         let hash = HashKv {
             revision,
@@ -60,7 +55,7 @@ impl Session {
                 (outcome.node, result)
             });
             same = judge(said.collect());
-            if !matches!(same, Comparison::NotCompared { .. }) {
+            if matches!(same, Comparison::Same { .. }) {
                 break;
             }
         }

@@ -9,6 +9,7 @@ use crate::connection::Verdict;
 use crate::error::{Error, ErrorKind};
 use crate::format::{and, or};
 use crate::inventory::seen::{self, Seen, SeenNode, Way};
+use crate::limits;
 
 impl Session {
     /// The apiserver was lost after it had been found, by all outcomes: that, what the others show, and where to go.
@@ -16,7 +17,12 @@ impl Session {
         let connection = &self.cluster().ok()?.connection;
         let verdict = lost_since(outcomes)?;
         // The nodes as they were remembered when the session was opened: all of them, whichever are named.
-        let seen = seen::look(connection, &[]).await;
+        let mut seen = seen::look(connection, &[]).await;
+        if seen.has_no_quorum() && !seen.shows_too_few() {
+            // It may be an election.
+            tokio::time::sleep(limits::ELECTION).await;
+            seen = seen::look(connection, &[]).await;
+        }
         Some(error(verdict, &connection.server, &seen))
     }
 }
@@ -119,7 +125,7 @@ fn quorum_lost(seen: &Seen, server: &str) -> Error {
     let look = Task::Diagnose.choosing(Choice::Ssh);
     let recover = Task::Recover.choosing(Choice::Ssh);
     error
-        .hint(advice!["what is wrong on each node: ", look])
+        .hint(advice!["to see what is wrong on each node: ", look])
         .hint(on_a_node(seen, server))
         .hint(advice!["only where a majority is lost for good: ", recover])
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use etcd_operations::logs::LogQuery;
+use etcd_operations::operation::HashKv;
 use jiff::SignedDuration;
 
 use super::{Node, Session};
+use crate::assess::same::MOST_BYTES;
 use crate::cleanup::{Cleaned, clean_up, namespaces};
 use crate::error::{Error, ErrorKind};
 use crate::history::{History, history};
@@ -70,5 +72,21 @@ impl Session {
     /// What the apiserver says; or that there is none.
     pub async fn namespaces(&self) -> Result<BTreeSet<String>, Error> {
         namespaces(&self.cluster()?.connection.control).await
+    }
+
+    /// The oldest revision that a member with this revision and a database of so many bytes still has; none: it is not told in
+    /// passing.
+    pub async fn compacted_to(&self, node: &Node, revision: i64, bytes: u64) -> Option<i64> {
+        let hash = HashKv {
+            revision,
+            has_it: true,
+        };
+        match bytes <= MOST_BYTES {
+            true => {
+                let said = self.ask(node, &hash).await.ok()?;
+                Some(said.compact_revision.unwrap_or(1))
+            }
+            false => None,
+        }
     }
 }

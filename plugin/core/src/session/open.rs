@@ -285,36 +285,29 @@ async fn ask_looking_around(server: &Connection, fleet: &FleetOptions) -> Result
         look(&[]).await
     };
     let (mut asked, mut later) = (asked, pin!(later));
-    let seen = tokio::select! {
+    let answer = tokio::select! {
         biased;
-        answer = &mut asked => {
-            let (verdict, known) = match answer {
-                Ok(found) => return Ok(found),
-                Err(unusable) => unusable,
-            };
-            let seen = match verdict.means_no_apiserver() {
+        answer = &mut asked => answer,
+        seen = &mut later => {
+            // So many are off that no election is going on: no use in waiting for its end.
+            if seen.shows_too_few() {
+                let verdict = judge(None, &Readiness::EtcdFails);
+                return Err(Unusable { verdict, seen });
+            }
+            asked.await
+        }
+    };
+    // What was seen before may have been an election, which is over by now.
+    match answer {
+        Ok(found) => Ok(found),
+        Err((verdict, known)) => Err(Unusable {
+            seen: match verdict.means_no_apiserver() {
                 true => look(&known).await,
                 false => Seen::default(),
-            };
-            return Err(Unusable { verdict, seen });
-        }
-        seen = &mut later => seen,
-    };
-    // So many are off that no election is going on: no use in waiting for its end.
-    if seen.shows_too_few() {
-        let verdict = judge(None, &Readiness::EtcdFails);
-        return Err(Unusable { verdict, seen });
+            },
+            verdict,
+        }),
     }
-    let (verdict, known) = match asked.await {
-        Ok(found) => return Ok(found),
-        Err(unusable) => unusable,
-    };
-    // What nobody remembered the apiserver may still have told.
-    let seen = match seen.is_empty() && verdict.means_no_apiserver() {
-        true => look(&known).await,
-        false => seen,
-    };
-    Err(Unusable { verdict, seen })
 }
 
 /// Everything at once: nodes and pods, the parts that are there, and whether the apiserver itself is in order. When the

@@ -73,6 +73,23 @@ fn status_of_every_line_is_read() {
     }
 }
 
+/// As etcdctl 3.6.16 printed it.
+const HASH: &str = r#"[{"Endpoint":"https://127.0.0.1:2379","HashKV":{"header":{"cluster_id":15,"member_id":7,"revision":3054,"raft_term":5},"hash":2095167260,"compact_revision":2660,"hash_revision":3000}}]"#;
+
+#[test]
+fn a_hash_is_read_with_how_far_the_member_is_compacted() {
+    let said = hash(HASH, 3000).unwrap();
+    assert_eq!((said.hash, said.revision), (2_095_167_260, 3000));
+    assert_eq!(
+        (said.cluster_id, said.member_id),
+        (ClusterId(15), MemberId(7))
+    );
+    assert_eq!(said.compact_revision, Some(2660));
+    let never = hash(&HASH.replace("2660", "-1"), 3000).unwrap();
+    assert_eq!(never.compact_revision, None);
+    assert!(hash("[]", 3000).is_err());
+}
+
 #[test]
 fn members_of_every_line_are_read() {
     for sample in all() {
@@ -174,6 +191,7 @@ fn read_anything(text: &str) {
         members(text, Consistency::Serializable).map(drop),
         alarms(text).map(drop),
         health(text).map(drop),
+        hash(text, 7).map(drop),
     ] {
         assert!(result.is_ok() || !result.unwrap_err().message.is_empty());
     }
@@ -188,10 +206,10 @@ proptest! {
 
     #[test]
     fn a_damaged_sample_is_read_or_refused(
-        line in 0usize..4, kind in 0usize..5, at in any::<prop::sample::Index>(), put in "[0-9a-z\\[\\]{}\",:.-]{0,4}",
+        line in 0usize..4, kind in 0usize..6, at in any::<prop::sample::Index>(), put in "[0-9a-z\\[\\]{}\",:.-]{0,4}",
     ) {
         let sample = &all()[line];
-        let text = [sample.status, sample.members, sample.unstarted, sample.alarms, sample.health][kind];
+        let text = [sample.status, sample.members, sample.unstarted, sample.alarms, sample.health, HASH][kind];
         let at = at.index(text.len());
         prop_assume!(text.is_char_boundary(at) && text.is_char_boundary(at + 1));
         read_anything(&format!("{}{put}{}", &text[..at], &text[at + 1..]));

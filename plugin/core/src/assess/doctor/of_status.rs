@@ -160,22 +160,16 @@ fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
 /// A member that has never started, or a node whose etcd runs without being a member.
 fn of_member(warning: &model::Warning, status: &Status) -> Option<Situation> {
     let (kind, node, next) = match (warning.reason, warning.about.as_ref()?) {
-        (Reason::MemberNotStarted, About::Learner(id)) => (
+        (Reason::MemberNotStarted, about @ (About::Learner(id) | About::Voter(id))) => (
             "members",
             None,
             Next {
                 command: Task::RemoveMember.of(id).into(),
                 on: None,
-                note: Some(LEARNER_NOT_STARTED.into()),
-            },
-        ),
-        (Reason::MemberNotStarted, About::Voter(id)) => (
-            "members",
-            None,
-            Next {
-                command: Task::RemoveMember.of(id).into(),
-                on: None,
-                note: Some(VOTER_NOT_STARTED.into()),
+                note: Some(match about {
+                    About::Learner(_) => LEARNER_NOT_STARTED.into(),
+                    _ => VOTER_NOT_STARTED.into(),
+                }),
             },
         ),
         (Reason::NodeWithoutMember, About::Node(node)) if has_etcd(node, status) => (
@@ -209,7 +203,7 @@ fn has_etcd(node: &str, status: &Status) -> bool {
     rows.any(|row| row.node.as_deref() == Some(node) && row.role != Role::NoEtcd)
 }
 
-/// Whether it is told of a node that its etcd is no member: then it is no wonder that no member answers there.
+/// Whether the warnings say already that this node has no member: that none answers there is not told once more.
 fn is_none(row: &Row, status: &Status) -> bool {
     let mut warnings = status.warnings.iter();
     warnings.any(|warning| {

@@ -45,7 +45,7 @@ impl Ladder {
         Some(looked)
     }
 
-    /// What is told of these nodes without writing anything and without another runner taking over; none: there is no such way.
+    /// What is told of these nodes without writing anything; no other runner takes over. None: only a Job or Pod could tell it.
     pub(crate) async fn glance(&self, nodes: &[&Node], task: Task<'_>) -> Option<Vec<Outcome>> {
         let first = self.first(nodes, &task)?;
         let runner = match (first.via(), self.looks.by_etcdctl) {
