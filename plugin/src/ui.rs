@@ -341,13 +341,13 @@ impl ProgressLines {
         if self.terminal {
             self.finish();
             let step = Progress {
-                step: "no answer yet".to_owned(),
+                step: "waiting for an answer".to_owned(),
                 done_bytes: 0,
                 total_bytes: None,
             };
             self.update(whom, &step);
         } else if long {
-            self.line(&clean(&format!("no answer yet from {whom}")));
+            self.line(&clean(&format!("waiting for {whom}")));
         }
     }
 

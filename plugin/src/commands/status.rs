@@ -34,7 +34,12 @@ Exit codes: 0 healthy, 3 degraded, 4 quorum lost or data damaged, 6 nothing reac
 /// Show every member: version, size, quota, role, lag, alarms; and what it adds up to
 ///
 /// Every control-plane node is asked for its own member and for what it sees of the others. The answer comes with the
-/// quorum lost too, from what each member knows itself.
+/// quorum lost too, from what each member knows itself. Whether the members have the same data is compared where that writes
+/// nothing and no database is larger than 256 MiB; not with --watch.
+///
+/// LAG is how many entries of the leader's log a member has not applied, as its own node saw both. Nodes are asked moments apart,
+/// so a follower's APPLIED may be above the leader's. A role is `unknown` where nobody could ask, and `down` where a member was
+/// asked and did not answer.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
@@ -120,10 +125,12 @@ async fn watch(
     let mut last = Verdict::NothingReached;
     loop {
         if let Some(open) = &session {
-            let (_, status) = survey_beside(open, fleet, schedules(open), false).await;
+            let (outcomes, status) = survey_beside(open, fleet, schedules(open), false).await;
             last = status.verdict.verdict();
             let head = format!("{:.0}   every {interval:?}, Ctrl-C ends", Timestamp::now());
-            if !context.ui.redraw(&Worded::new(status), format, &head)? {
+            if let Some(error) = out_of_reach(open, &outcomes).await {
+                context.ui.warn(&error.chain());
+            } else if !context.ui.redraw(&Worded::new(status), format, &head)? {
                 return Ok(last);
             }
         }

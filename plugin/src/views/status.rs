@@ -192,7 +192,7 @@ fn role(row: &Row) -> Field {
     let tone = match row.role {
         Role::Leader => Tone::Good,
         Role::Follower => Tone::Plain,
-        Role::Learner | Role::NotStarted => Tone::Warn,
+        Role::Learner | Role::NotStarted | Role::Unknown => Tone::Warn,
         Role::NoLeader | Role::Down | Role::NoEtcd => Tone::Bad,
     };
     field(row.role.word()).tone(tone)

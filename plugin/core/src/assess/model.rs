@@ -165,8 +165,10 @@ pub enum Role {
     NoLeader,
     /// It was added and has never started.
     NotStarted,
-    /// It does not answer.
+    /// It was asked and does not answer.
     Down,
+    /// Nobody could ask it.
+    Unknown,
     /// There is no etcd on this node.
     NoEtcd,
 }
@@ -181,6 +183,7 @@ impl Role {
             Self::NoLeader => "no leader",
             Self::NotStarted => "not started",
             Self::Down => "down",
+            Self::Unknown => "unknown",
             Self::NoEtcd => "no etcd",
         }
     }

@@ -53,6 +53,7 @@ pub fn defragmentation(status: &Status) -> Vec<Step> {
         | Role::Learner
         | Role::NotStarted
         | Role::Down
+        | Role::Unknown
         | Role::NoEtcd => 0,
     });
     steps
@@ -94,7 +95,9 @@ pub fn snapshot_sources(status: &Status, lag_limit: u64) -> Vec<&Row> {
             Role::Leader => 1,
             Role::Follower => 2,
             Role::NoLeader => 3,
-            Role::Learner | Role::NotStarted | Role::Down | Role::NoEtcd => return None,
+            Role::Learner | Role::NotStarted | Role::Down | Role::Unknown | Role::NoEtcd => {
+                return None;
+            }
         };
         let of_cluster = row.cluster_id.is_some() && row.cluster_id == status.cluster_id;
         Some((!of_cluster, rank))

@@ -81,7 +81,27 @@ fn node_row(evidence: &Evidence<'_>, node: &Node, id: Option<MemberId>) -> Row {
     if account.is_none() && matches!(node.etcd, Etcd::Absent { .. }) && member.is_none() {
         row.role = Role::NoEtcd;
     }
+    let by_peers = id.is_some_and(|id| peer_failure(evidence, id).is_some());
+    if row.role == Role::Down && !by_peers && !was_asked(evidence, outcome) {
+        row.role = Role::Unknown;
+    }
     row
+}
+
+/// Whether etcd itself was asked on a node, or shown not to run there.
+fn was_asked(evidence: &Evidence<'_>, outcome: Option<&Outcome<StatusReport>>) -> bool {
+    match outcome.map(|outcome| &outcome.result) {
+        Some(Ok(_)) => true,
+        Some(Err(error)) => match error.kind {
+            RunErrorKind::EtcdNotRunning
+            | RunErrorKind::NoEtcd
+            | RunErrorKind::OperationFailed(_) => true,
+            // A neighbour has asked it over the network.
+            RunErrorKind::NodeDown => !evidence.reports.is_empty(),
+            _ => false,
+        },
+        None => false,
+    }
 }
 
 fn member_row(evidence: &Evidence<'_>, member: &Member) -> Row {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use etcd_operations::advice::{Advice, Choice, Task};
+use etcd_operations::advice::{Advice, Choice, Command, Task};
 use etcd_operations::report::{EndpointStatus, HashReport};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -144,6 +144,15 @@ pub(crate) fn judge(said: Vec<(String, Result<HashReport, String>)>) -> Comparis
     }
 }
 
+/// The command that gives a node's member its data anew. It answers and follows a leader all the same, and that is no reason to
+/// keep it.
+pub(crate) fn replace_from_the_others(node: &str) -> Command {
+    let replace = Task::ReplaceMember.of(node);
+    replace
+        .choosing(Choice::EvenIfHealthy)
+        .choosing(Choice::Ssh)
+}
+
 impl Comparison {
     /// How it is said where it matters: who differs from whom; or that it was not compared.
     pub(crate) fn in_words(&self) -> Option<String> {
@@ -205,7 +214,7 @@ impl Comparison {
     /// What helps: the odd member anew, from the others.
     pub(crate) fn next(&self) -> Option<Advice> {
         self.differs().then(|| match self.odd().as_slice() {
-            [one] => Task::ReplaceMember.of(one).into(),
+            [one] => replace_from_the_others(one).into(),
             _ => Task::Diagnose.choosing(Choice::Ssh).into(),
         })
     }
@@ -236,6 +245,10 @@ mod tests {
     fn the_odd_one_of_three_is_named_and_of_two_it_cannot_be_told() {
         let three = said(&[("m1", 7, 5), ("m2", 9, 5), ("m3", 7, 5)]);
         assert_eq!(three.odd(), ["m2"]);
+        assert_eq!(
+            three.next().unwrap(),
+            "{replace-member m2 +even-if-healthy +ssh}"
+        );
         assert_eq!(
             three.in_words().unwrap(),
             "the data of m2 differs from that of m1 and m3 (at revision 2660, by etcd's hash)"

@@ -89,7 +89,9 @@ fn details(evidence: &Evidence<'_>, verdict: VerdictWord, quorum: Quorum) -> Str
         VerdictWord::Damaged if is_corrupt(evidence) => {
             format!("{}; a CORRUPT alarm is raised", holds())
         }
-        VerdictWord::Damaged => format!("{}; members have different data", holds()),
+        VerdictWord::Damaged => {
+            format!("{healthy} of {about}{voters} {members} answer, and not all with the same data")
+        }
         VerdictWord::QuorumLost if evidence.accounts.is_empty() => {
             format!("none of {about}{voters} {members} answers, {needed} needed")
         }

@@ -100,7 +100,7 @@ fn quorum_lost(seen: &Seen, server: &str) -> Error {
     if !failing.is_empty() {
         let failing = and(&failing);
         known.push(format!(
-            "etcd on {failing} serves no reads, by the word of the apiserver there"
+            "etcd on {failing} serves no reads, as its apiserver says"
         ));
     }
     let off: Vec<&SeenNode> = of(SeenNode::is_off).collect();
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(error.kind.exit_code(), 4);
         assert_eq!(
             error.message,
-            "the quorum is lost, as far as it is seen from here: etcd on m1 serves no reads, by the word of the apiserver there; \
+            "the quorum is lost, as far as it is seen from here: etcd on m1 serves no reads, as its apiserver says; \
              nothing answers on m2 (10.0.0.2) and m3 (10.0.0.3)"
         );
         let hints: Vec<String> = error.hints.iter().map(Advice::written).collect();

@@ -236,7 +236,7 @@ impl Subject<'_> {
     pub(super) fn healthy(&self) -> bool {
         self.row.is_some_and(|row| match row.role {
             Role::Leader | Role::Follower | Role::Learner => row.version.is_some(),
-            Role::NoLeader | Role::NotStarted | Role::Down | Role::NoEtcd => false,
+            Role::NoLeader | Role::NotStarted | Role::Down | Role::Unknown | Role::NoEtcd => false,
         })
     }
 

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use etcd_operations::advice;
 use etcd_operations::advice::{Advice, Choice, Task};
 use etcd_operations::doctor::{LEARNER_NOT_STARTED, VOTER_NOT_STARTED};
 use etcd_operations::report::AlarmKind;
 
 use super::{Doctor, Next, Seen, Severity, Situation};
 use crate::assess::model::{self, About, Reason, Role, Row, Status, VerdictWord};
+use crate::assess::same::replace_from_the_others;
 
 impl Doctor {
     /// Of a cluster whose members were asked.
@@ -63,7 +65,7 @@ fn lost(status: &Status) -> Situation {
 
 /// A member that does not answer.
 fn silent(row: &Row) -> Option<Situation> {
-    if !matches!(row.role, Role::Down | Role::NoLeader) {
+    if !matches!(row.role, Role::Down | Role::Unknown | Role::NoLeader) {
         return None;
     }
     let name = row.node.clone().or_else(|| row.member.clone())?;
@@ -73,13 +75,17 @@ fn silent(row: &Row) -> Option<Situation> {
         severity: Severity::Degraded,
         summary: match row.role {
             Role::NoLeader => format!("the member of {name} knows of no leader"),
+            Role::Unknown => format!("the member of {name} could not be asked"),
             _ => format!("the member of {name} does not answer"),
         },
         evidence: problem(row).into_iter().collect(),
         next: Next {
             command: Task::Diagnose.into(),
             on: Some(name),
-            note: Some("as root: why it is so can only be seen there".into()),
+            note: Some(advice![
+                "as root, where the node is on; from anywhere: ",
+                Task::Diagnose.choosing(Choice::Ssh)
+            ]),
         },
     })
 }
@@ -150,9 +156,9 @@ fn of_warning(warning: &model::Warning, status: &Status) -> Situation {
         summary: warning.message.clone(),
         evidence: Vec::new(),
         next: Next {
+            note: warning.hint.clone().filter(|hint| *hint != command),
             command,
             on: None,
-            note: warning.hint.clone(),
         },
     }
 }
@@ -229,7 +235,7 @@ fn replace(status: &Status) -> Advice {
     let of = |row: &&Row| row.alarms.iter().any(|alarm| alarm == "CORRUPT");
     let row = status.rows.iter().find(of);
     match row.and_then(|row| row.node.as_deref()) {
-        Some(node) => Task::ReplaceMember.of(node).into(),
+        Some(node) => replace_from_the_others(node).into(),
         None => Task::ListAlarms.into(),
     }
 }
@@ -242,6 +248,7 @@ fn seen(text: String) -> Seen {
 mod tests {
     use super::*;
     use crate::assess::fixtures::{Cluster, alarm, member};
+    use crate::assess::same::{Comparison, Group};
     use crate::outcome::{RunError, RunErrorKind};
 
     #[test]
@@ -274,13 +281,43 @@ mod tests {
         damaged.alarms = vec![alarm(2, AlarmKind::Corrupt)];
         let doctor = Doctor::of_status(&damaged.assess());
         assert_eq!(doctor.situations[0].kind, "corrupt-alarm");
-        assert_eq!(doctor.situations[0].next.command, "{replace-member cp-2}");
+        let replace = "{replace-member cp-2 +even-if-healthy +ssh}";
+        assert_eq!(doctor.situations[0].next.command, replace);
 
         let mut lost = Cluster::of(3);
         lost.without_quorum();
         let doctor = Doctor::of_status(&lost.assess());
         assert_eq!(doctor.verdict, VerdictWord::QuorumLost);
         assert_eq!(doctor.situations[0].kind, "quorum-lost");
+    }
+
+    #[test]
+    fn the_member_with_other_data_is_replaced_and_that_is_said_once() {
+        let group = |hash: &str, nodes: &[&str]| Group {
+            hash: hash.to_owned(),
+            nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+        };
+        let mut cluster = Cluster::of(3);
+        cluster.same = Comparison::Differs {
+            revision: 7,
+            groups: vec![group("a", &["cp-1", "cp-3"]), group("b", &["cp-2"])],
+        };
+        let status = cluster.assess();
+        assert_eq!(status.verdict, VerdictWord::Damaged);
+        assert!(
+            status.summary.details.starts_with("3 of 3 members answer"),
+            "{}",
+            status.summary
+        );
+        let doctor = Doctor::of_status(&status);
+        let [only] = doctor.situations.as_slice() else {
+            panic!("{:?}", doctor.situations)
+        };
+        assert_eq!((only.severity, &only.next.note), (Severity::Lost, &None));
+        assert_eq!(
+            only.next.command,
+            "{replace-member cp-2 +even-if-healthy +ssh}"
+        );
     }
 
     #[test]
