@@ -1,5 +1,7 @@
 //! `kubectl etcd defrag`
 
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -192,7 +194,7 @@ impl<C: OperatedCluster> Change for Defragmenting<'_, C> {
 
     fn changed(&self) -> Error {
         Error::refused("the cluster has changed since the plan was shown: nothing was done")
-            .hint("kubectl etcd status, then defrag again")
+            .hint(advice![Task::ShowStatus, ", then defrag again"])
     }
 
     async fn execute(
@@ -237,7 +239,7 @@ fn refuse_stall(status: &Status, allowed: bool) -> Result<(), Error> {
         "{} of {} members are healthy and {} are needed: while one is defragmented the cluster would take no writes",
         quorum.healthy_voters, quorum.voters, quorum.needed
     ))
-    .hint("bring the other members back first: kubectl etcd status")
+    .hint(advice!["bring the other members back first: ", Task::ShowStatus])
     .hint("--allow-stall does it all the same"))
 }
 
@@ -274,7 +276,7 @@ async fn run<C: OperatedCluster>(
 fn stopped(error: Error) -> Error {
     error
         .ending("stopped at the first trouble")
-        .hint("kubectl etcd status shows how the cluster is")
+        .hint(advice![Task::ShowStatus, " shows how the cluster is"])
 }
 
 async fn one(cluster: &impl OperatedCluster, row: &mut DefragRow) -> Result<(), Error> {

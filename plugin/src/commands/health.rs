@@ -1,5 +1,7 @@
 //! `kubectl etcd health`
 
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -96,7 +98,7 @@ pub(crate) async fn wait_for_health(
     };
     let seconds = wait.as_secs();
     let message = format!("not healthy after {seconds} s: {}", health.summary);
-    Err(Error::new(kind, message).hint("kubectl etcd status shows why"))
+    Err(Error::new(kind, message).hint(advice![Task::ShowStatus, " shows why"]))
 }
 
 async fn waited(

@@ -215,6 +215,9 @@ pub(crate) fn outage_refused() -> Error {
     Error::refused(
         "the cluster would lose its quorum while this member is down: nothing could be written",
     )
-    .hint("bring the other members back first: kubectl etcd status")
+    .hint(advice![
+        "bring the other members back first: ",
+        Task::ShowStatus
+    ])
     .hint("--accept-outage does it all the same")
 }

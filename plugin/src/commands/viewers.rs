@@ -1,6 +1,7 @@
 //! `kubectl etcd viewers`
 
 use clap::Args;
+use etcd_operations::advice;
 use etcd_operations::advice::Task;
 use kube::Client;
 
@@ -138,5 +139,5 @@ async fn has_policies(client: &Client) -> Result<(), Error> {
         "this cluster has no ValidatingAdmissionPolicy (Kubernetes 1.30 and later), and without one a role that creates Jobs \
          on control-plane nodes is root there",
     )
-    .hint("let operators look for the others, for instance with a CronJob that runs kubectl etcd status -o json"))
+    .hint(advice!["let operators look for the others, for instance with a CronJob that runs ", Task::ShowStatus, " -o json"]))
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::advice::worded;
 use crate::views::grid::Paint;
 use crate::views::{API_VERSION, View};
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use etcd_operations::report::CompactReport;
 use kubectl_etcd_core::format::{age, bytes, revision, took};
 
@@ -162,7 +165,10 @@ impl View for Compaction {
         }
         lines.push((
             "Next",
-            "kubectl etcd defrag, which alone makes the database files smaller".to_owned(),
+            worded(&advice![
+                Task::Defragment,
+                ", which alone makes the database files smaller"
+            ]),
         ));
         let told = lines.iter().filter(|(_, text)| !text.is_empty());
         told.map(|(name, text)| format!("{name:<9}{text}\n"))

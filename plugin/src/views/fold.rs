@@ -1,5 +1,8 @@
 //! Lines that are longer than the terminal is wide, folded between words.
 
+use textwrap::core::display_width;
+use textwrap::{Options, WordSplitter};
+
 /// No line is folded to less: on such a terminal the terminal does it.
 const NARROWEST: usize = 40;
 
@@ -11,7 +14,7 @@ pub(crate) fn fold(text: &str, width: usize) -> String {
     }
     let mut folded = String::with_capacity(text.len());
     for line in text.lines() {
-        match columns(line) > width {
+        match display_width(line) > width {
             true => folded += &fold_line(line, width),
             false => folded += line,
         }
@@ -22,19 +25,14 @@ pub(crate) fn fold(text: &str, width: usize) -> String {
 
 fn fold_line(line: &str, width: usize) -> String {
     let indent = " ".repeat(indent(line).min(width / 3));
-    let (mut folded, mut used) = (String::new(), 0);
-    for word in line.split_inclusive(' ') {
-        let wide = columns(word.trim_end());
-        if used + wide > width && used > indent.len() {
-            folded.truncate(folded.trim_end_matches(' ').len());
-            folded.push('\n');
-            folded += &indent;
-            used = indent.len();
-        }
-        folded += word;
-        used += columns(word);
-    }
-    folded
+    let words = line.trim_start();
+    // A word is not cut, at a hyphen neither: it may be pasted.
+    let options = Options::new(width)
+        .initial_indent(&line[..line.len() - words.len()])
+        .subsequent_indent(&indent)
+        .break_words(false)
+        .word_splitter(WordSplitter::NoHyphenation);
+    textwrap::fill(words, options)
 }
 
 /// Where the words of a line begin: behind a label and the blanks after it.
@@ -44,22 +42,8 @@ fn indent(line: &str) -> usize {
     label.map_or(blanks + 2, |at| {
         let behind = &line[blanks + at..];
         let gap = behind.len() - behind.trim_start().len();
-        columns(&line[..blanks + at]) + gap
+        display_width(&line[..blanks + at]) + gap
     })
-}
-
-/// How many columns a text takes; colours take none.
-fn columns(text: &str) -> usize {
-    let (mut columns, mut inside) = (0, false);
-    for c in text.chars() {
-        match c {
-            '\u{1b}' => inside = true,
-            'm' if inside => inside = false,
-            _ if inside => {}
-            _ => columns += 1,
-        }
-    }
-    columns
 }
 
 #[cfg(test)]

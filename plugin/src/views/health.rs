@@ -7,7 +7,6 @@ use crate::views::View;
 use crate::views::grid::{Grid, Paint, Tone, clean, field, maybe};
 use crate::views::status::summary;
 use kubectl_etcd_core::assess::health::Health;
-use kubectl_etcd_core::assess::same::Comparison;
 use kubectl_etcd_core::format::took;
 
 impl View for Worded<Health> {
@@ -38,9 +37,8 @@ impl View for Worded<Health> {
             grid.draw(paint)
         };
         text.push_str(&summary(&self.summary, self.verdict, paint));
-        if let Comparison::NotCompared { why } = &self.data {
-            let line = format!("not compared: whether the members have the same data ({why})");
-            text.push_str(&(clean(&line) + "\n"));
+        if let Some(note) = self.data.not_compared() {
+            text.push_str(&(clean(&format!("note: {note}")) + "\n"));
         }
         for row in &self.members {
             if let Some(problem) = &row.problem {

@@ -167,9 +167,7 @@ impl Comparison {
                     and(&each.collect::<Vec<_>>())
                 ))
             }
-            Self::NotCompared { why } => Some(format!(
-                "whether the members have the same data was not compared: {why}"
-            )),
+            Self::NotCompared { .. } => self.not_compared(),
             Self::Differs { revision, groups } => {
                 let at = format!("at revision {revision}, by etcd's hash");
                 Some(match (self.odd(), groups.as_slice()) {
@@ -189,6 +187,16 @@ impl Comparison {
                 })
             }
         }
+    }
+
+    /// That it was not compared, and why.
+    pub fn not_compared(&self) -> Option<String> {
+        let Self::NotCompared { why } = self else {
+            return None;
+        };
+        Some(format!(
+            "whether the members have the same data was not compared: {why}"
+        ))
     }
 
     /// Whether members have different data.

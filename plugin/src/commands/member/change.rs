@@ -160,7 +160,7 @@ where
 
     fn changed(&self) -> Error {
         Error::refused("the cluster has changed since the plan was shown: nothing was done")
-            .hint("kubectl etcd status, then try again")
+            .hint(advice![Task::ShowStatus, ", then try again"])
     }
 
     async fn execute(

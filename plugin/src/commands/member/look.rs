@@ -55,8 +55,13 @@ impl<'a> Look<'a> {
             Some(true) => {}
             Some(false) => {
                 return Err(
-                    Error::new(ErrorKind::QuorumLostOrDamaged, status.summary.to_string())
-                        .hint("members are changed by the quorum: kubectl etcd status shows what is in its way"),
+                    Error::new(ErrorKind::QuorumLostOrDamaged, status.summary.to_string()).hint(
+                        advice![
+                            "members are changed by the quorum: ",
+                            Task::ShowStatus,
+                            " shows what is in its way"
+                        ],
+                    ),
                 );
             }
             None => {
@@ -67,7 +72,7 @@ impl<'a> Look<'a> {
             }
         }
         let members = members(&status, outcomes).ok_or_else(|| {
-            Error::failed("no member told who belongs to the cluster").hint("kubectl etcd members")
+            Error::failed("no member told who belongs to the cluster").hint(Task::ListMembers)
         })?;
         Ok(Self {
             status,
@@ -101,8 +106,12 @@ impl<'a> Look<'a> {
         match (same.next(), same.next()) {
             (Some(member), None) => return Ok(Some(self.subject(member))),
             (Some(_), Some(_)) => {
-                return Err(Error::usage(format!("two members are named {wanted}"))
-                    .hint("name the one that is meant by its id: kubectl etcd members"));
+                return Err(
+                    Error::usage(format!("two members are named {wanted}")).hint(advice![
+                        "name the one that is meant by its id: ",
+                        Task::ListMembers
+                    ]),
+                );
             }
             (None, _) => {}
         }

@@ -1,6 +1,8 @@
 //! `kubectl etcd member move-leader`
 
 use clap::Args;
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 
 use super::change::{ChangeArgs, carry_out};
 use super::look::Look;
@@ -48,15 +50,17 @@ pub(super) async fn move_leader(
 pub(super) fn plan(look: &Look<'_>, wanted: Option<&str>) -> Result<Plan, Error> {
     let leader = look
         .leader()
-        .ok_or_else(|| Error::failed("who leads could not be told").hint("kubectl etcd status"))?;
+        .ok_or_else(|| Error::failed("who leads could not be told").hint(Task::ShowStatus))?;
     let to = match wanted {
         Some(wanted) => look.named(wanted)?.ok_or_else(|| {
             Error::usage(format!("{wanted} is no member of this cluster"))
-                .hint("kubectl etcd members lists those there are")
+                .hint(advice![Task::ListMembers, " lists those there are"])
         })?,
         None => look.successor(leader.member.id).ok_or_else(|| {
-            Error::refused("no other voting member is healthy enough to lead")
-                .hint("bring the other members back first: kubectl etcd status")
+            Error::refused("no other voting member is healthy enough to lead").hint(advice![
+                "bring the other members back first: ",
+                Task::ShowStatus
+            ])
         })?,
     };
     let plan = Plan::new(Action::MoveLeader, look, Some(to));
@@ -73,7 +77,7 @@ pub(super) fn plan(look: &Look<'_>, wanted: Option<&str>) -> Result<Plan, Error>
     if !to.healthy() {
         return Err(
             Error::refused(format!("{name} is not healthy: it could not lead"))
-                .hint("bring it back first: kubectl etcd status"),
+                .hint(advice!["bring it back first: ", Task::ShowStatus]),
         );
     }
     let (on, step) = plan::move_leader(leader, to)?;

@@ -1,5 +1,7 @@
 //! `kubectl etcd member promote`
 
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use std::time::Duration;
 
 use clap::Args;
@@ -61,7 +63,7 @@ pub(super) fn plan(
     let Some(subject) = look.named(wanted)? else {
         return Err(
             Error::usage(format!("{wanted} is no member of this cluster"))
-                .hint("kubectl etcd members lists those there are"),
+                .hint(advice![Task::ListMembers, " lists those there are"]),
         );
     };
     let mut plan = Plan::new(Action::Promote, look, Some(subject));

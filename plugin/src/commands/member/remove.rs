@@ -1,6 +1,8 @@
 //! `kubectl etcd member remove`
 
 use clap::Args;
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use etcd_operations::shell::CommandLine;
 
 use super::change::{ChangeArgs, carry_out};
@@ -78,7 +80,10 @@ pub(super) fn plan(look: &Look<'_>, wanted: &str, allowed: bool) -> Result<Plan,
                 "{} leads, and no other voting member is healthy enough to lead instead",
                 subject.name()
             ))
-            .hint("bring the other members back first: kubectl etcd status"));
+            .hint(advice![
+                "bring the other members back first: ",
+                Task::ShowStatus
+            ]));
         };
         let (leader, step) = move_leader(subject, to)?;
         plan = plan.then(leader, step);

@@ -1,5 +1,7 @@
 //! `kubectl etcd snapshot save`
 
+use etcd_operations::advice;
+use etcd_operations::advice::Task;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -331,7 +333,7 @@ fn no_source(status: &Status, wanted: &[&Row]) -> Error {
                 .push_str(&format!("; {node}: {}", problem.detail));
         }
     }
-    error.hint("kubectl etcd status shows why")
+    error.hint(advice![Task::ShowStatus, " shows why"])
 }
 
 fn destination(args: &SaveArgs, default_name: &str) -> Result<Destination, Error> {
